@@ -1,0 +1,1 @@
+"""The vocabulary and the maths: no I/O, no clock, no framework."""

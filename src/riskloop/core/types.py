@@ -1,0 +1,248 @@
+"""Frozen messages between the stages. Stages never import each other; they hand these over.
+
+Arrays inside messages are NumPy float64 unless a comment says otherwise and must not be written to.
+Every ``datetime`` is timezone-aware UTC; a naive one is refused at construction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+Json = dict[str, Any]
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Problem(NamedTuple):
+    """One thing wrong with one field of a request, a row or a setting."""
+
+    field: str
+    problem: str
+    value: Any = None
+
+
+def require_utc(moment: datetime, name: str) -> None:
+    """Refuse naive datetimes: outcome windows across a time zone change are wrong by an hour or a day."""
+    if moment.tzinfo is None or moment.utcoffset() != timedelta(0):
+        raise ValueError(f"{name} must be a UTC datetime, got {moment!r}")
+
+
+def to_micros(moment: datetime) -> int:
+    """Microseconds since 1970-01-01 UTC, exactly (no float in between)."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def from_micros(micros: int) -> datetime:
+    """The inverse of :func:`to_micros`."""
+    return EPOCH + timedelta(microseconds=int(micros))
+
+
+# --------------------------------------------------------------------------- rows
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Checked rows in the schema's feature order; what `data.read` makes of any file or frame."""
+
+    features: Floats  # shape (n, number of schema features); NaN = missing; category = index of its level
+    ids: Sequence[str]  # length n; the row number as text where the file has no id column
+    times: Ints  # length n, microseconds since the epoch; all zeros where there is no time column
+    target: Floats | None = None  # length n, 0.0 or 1.0; None when the rows carry no target
+
+    def __len__(self) -> int:
+        return int(self.features.shape[0])
+
+    def take(self, index: Ints | Bools) -> "Rows":
+        """The rows at ``index``, in that order."""
+        positions = np.flatnonzero(index) if index.dtype == np.bool_ else index
+        return Rows(
+            features=self.features[positions],
+            ids=[self.ids[i] for i in positions],
+            times=self.times[positions],
+            target=None if self.target is None else self.target[positions],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One feature's contribution to one probability."""
+
+    feature: str
+    contribution: float  # log-odds towards default, on the champion's raw score
+    text: str  # for a person: "PAY_0 = 2 raises the risk"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One scored customer, as logged and as answered."""
+
+    decision_id: int  # consecutive within a portfolio: a missing number is a missing decision
+    customer_id: str
+    time: datetime  # when the customer was decided on (the request's time column, else scored_at)
+    scored_at: datetime  # when the server computed it
+    model_version: int
+    probability: float  # in (0, 1)
+    default: bool  # probability >= the model's threshold
+    features: Floats  # the schema's feature order of that model version
+    flags: Json = field(default_factory=dict)  # {"missing": [...], "unseen": {feature: text}, "explored": true}
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionFrame:
+    """Many logged decisions, column by column, ordered by id. Outcomes only where known and mature."""
+
+    ids: Ints
+    customer_ids: Sequence[str]
+    times: Ints  # microseconds
+    model_versions: Ints
+    probabilities: Floats
+    features: Floats  # (n, k)
+    outcomes: Floats  # 1.0 default, 0.0 not, NaN immature or unknown
+
+    def __len__(self) -> int:
+        return int(self.ids.shape[0])
+
+
+# --------------------------------------------------------------------------- monitoring
+
+
+class Severity(StrEnum):
+    """How a finding weighs in the diagnosis."""
+
+    OK = "ok"
+    NOISE = "noise"  # above the band, but not above what chance gives at this size
+    DRIFTED = "drifted"
+    SEVERE = "severe"
+    FAULT = "fault"
+    UNKNOWN = "unknown"  # could not be computed; the finding says why
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check on one window."""
+
+    check: str  # "psi", "missing_rate", "scale", "duplicates", "auc", …
+    subject: str  # a feature's name, "score", or "window"
+    severity: Severity
+    statistic: float | None  # None when the check could not run
+    critical: float | None  # the value that the statistic had to exceed
+    null: str  # the null hypothesis in words
+    source: str  # the paper, book or rule behind the check
+    n: int  # rows in the window
+    m: int  # rows in the reference
+    sentence: str  # what it means, for a person
+    details: Json = field(default_factory=dict)
+
+
+class Diagnosis(StrEnum):
+    """Why production differs from history."""
+
+    STABLE = "stable"
+    DATA_FAULT = "data_fault"
+    COVARIATE_SHIFT = "covariate_shift"
+    PRIOR_SHIFT = "prior_shift"
+    CONCEPT_DRIFT = "concept_drift"
+    NOT_ENOUGH_DATA = "not_enough_data"
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One explanation on the ladder, with what speaks for and against it."""
+
+    explanation: Diagnosis
+    holds: bool
+    evidence_for: tuple[str, ...]
+    evidence_against: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosed:
+    """The ladder's answer for one window."""
+
+    diagnosis: Diagnosis
+    confirmed: bool  # enough windows agree (or one severe one): the policy may act
+    sentence: str
+    rungs: tuple[Rung, ...]
+
+
+class Action(StrEnum):
+    """What the policy orders."""
+
+    NONE = "none"
+    QUARANTINE = "quarantine"
+    RECALIBRATE = "recalibrate"
+    RETRAIN = "retrain"
+
+
+# --------------------------------------------------------------------------- gate and promotion
+
+
+class Verdict(StrEnum):
+    """The gate's answer."""
+
+    PROMOTE = "promote"
+    KEEP = "keep"
+    INSUFFICIENT_EVIDENCE = "insufficient_evidence"
+    NEEDS_APPROVAL = "needs_approval"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One test of the gate."""
+
+    name: str
+    passed: bool | None  # None: could not be judged with these rows
+    statistic: float | None
+    threshold: float | None
+    source: str
+    sizes: Mapping[str, int]  # {"rows": …, "defaults": …}
+    sentence: str
+    details: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """The verdict with all its evidence; stored as it is, shown as plain sentences."""
+
+    verdict: Verdict
+    sentence: str
+    checks: tuple[Check, ...]
+    champion_auc: float | None
+    challenger_auc: float | None
+    defaults_needed: int | None = None  # further matured defaults until the test has power
+
+
+class PromotionKind(StrEnum):
+    """Why the champion changed."""
+
+    FIRST = "first"
+    GATE = "gate"
+    MANUAL = "manual"
+    ROLLBACK = "rollback"
+    PROBATION = "probation"  # an automatic rollback
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """One row of the append-only ledger. The last row names the champion."""
+
+    seq: int  # 1, 2, 3 … without gaps; the next number is the compare-and-swap
+    version: int
+    previous: int | None
+    kind: PromotionKind
+    at: datetime
+    by: str  # a key's name, a user, or "riskloop"
+    reason: str
+    evidence: Json = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_utc(self.at, "Promotion.at")
