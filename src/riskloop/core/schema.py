@@ -1,0 +1,153 @@
+"""What a row of this portfolio looks like: the contract between history, requests and models.
+
+Inside riskloop a row is a float64 vector in the schema's feature order. A number is itself, a category is the
+index of its level (``len(categories)`` for a level never seen), a missing value is NaN. Every model carries
+the schema that it was trained with, so a logged vector can be read back years later.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Literal, cast
+
+from riskloop.core.errors import ConfigError
+from riskloop.core.types import Floats, Json
+
+Kind = Literal["number", "category"]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One input column."""
+
+    name: str
+    kind: Kind = "number"
+    low: float = -math.inf  # hard limits: a value outside them is refused, not scored
+    high: float = math.inf
+    categories: tuple[str, ...] = ()  # the levels, as text, in the order of their codes
+    unseen: Literal["refuse", "flag"] = "refuse"  # a level never seen: 422, or scored as missing and flagged
+    nullable: bool = False
+    monotone: Literal[-1, 0, 1] = 0  # +1: more of it can only raise the PD
+    protected: bool = False  # kept for fairness checks, no model input
+
+    def __post_init__(self) -> None:
+        if self.kind == "category" and not self.categories:
+            raise ConfigError(
+                f"Feature '{self.name}' is a category without levels; list them in 'categories' of "
+                f"[features.{self.name}]."
+            )
+        if self.low > self.high:
+            raise ConfigError(f"Feature '{self.name}' has the range [{self.low}, {self.high}], which is empty.")
+        if len(set(self.categories)) != len(self.categories):
+            raise ConfigError(f"Feature '{self.name}' lists a category twice.")
+
+    @cached_property
+    def codes(self) -> dict[str, int]:
+        """Level text to code."""
+        return {level: code for code, level in enumerate(self.categories)}
+
+    def text(self, value: float) -> str:
+        """A coded value as a person writes it: ``'2'``, ``'university'``, ``'missing'``."""
+        if math.isnan(value):
+            return "missing"
+        if self.kind == "category":
+            return self.categories[int(value)] if int(value) < len(self.categories) else "unseen"
+        return f"{value:.10g}"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The features in their fixed order, and the names of the columns that are not features."""
+
+    features: tuple[Feature, ...]
+    target: str
+    id: str | None = None
+    time: str | None = None
+    ignored: tuple[str, ...] = field(default=())  # columns that files may carry and nobody reads
+
+    def __post_init__(self) -> None:
+        if not self.features:
+            raise ConfigError("The schema has no features; list them under [features.NAME] in riskloop.toml.")
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Feature names, in order."""
+        return tuple(f.name for f in self.features)
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Feature name to column."""
+        return {name: i for i, name in enumerate(self.names)}
+
+    @cached_property
+    def model_columns(self) -> tuple[int, ...]:
+        """Columns that a model may read: all but the protected ones."""
+        return tuple(i for i, f in enumerate(self.features) if not f.protected)
+
+    @cached_property
+    def protected_columns(self) -> tuple[int, ...]:
+        """Columns kept for fairness checks."""
+        return tuple(i for i, f in enumerate(self.features) if f.protected)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the canonical JSON: two schemas with the same fingerprint read rows the same way."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    def feature(self, name: str) -> Feature:
+        """The feature called ``name``."""
+        return self.features[self.positions[name]]
+
+    def decode(self, row: Floats | Sequence[float]) -> Json:
+        """A coded row as the JSON that a client would send: numbers, level texts, ``None`` for missing."""
+        decoded: Json = {}
+        for feature, coded in zip(self.features, row, strict=True):
+            value = float(coded)
+            if math.isnan(value):
+                decoded[feature.name] = None
+            elif feature.kind == "category":
+                decoded[feature.name] = feature.text(value)
+            else:
+                decoded[feature.name] = int(value) if value.is_integer() and abs(value) < 2**53 else value
+        return decoded
+
+    def to_json(self) -> Json:
+        """A plain dictionary; infinities become None, so that it is valid JSON."""
+        features = []
+        for feature in self.features:
+            entry = asdict(feature)
+            entry["low"] = None if math.isinf(feature.low) else feature.low
+            entry["high"] = None if math.isinf(feature.high) else feature.high
+            entry["categories"] = list(feature.categories)
+            features.append(entry)
+        return {
+            "features": features,
+            "target": self.target,
+            "id": self.id,
+            "time": self.time,
+            "ignored": list(self.ignored),
+        }
+
+    @classmethod
+    def from_json(cls, data: Json) -> "Schema":
+        """The inverse of :meth:`to_json`."""
+        features = []
+        for entry in cast("list[dict[str, Any]]", data["features"]):
+            values = dict(entry)
+            values["low"] = -math.inf if entry["low"] is None else float(entry["low"])
+            values["high"] = math.inf if entry["high"] is None else float(entry["high"])
+            values["categories"] = tuple(entry["categories"])
+            features.append(Feature(**values))
+        return cls(
+            features=tuple(features),
+            target=data["target"],
+            id=data["id"],
+            time=data["time"],
+            ignored=tuple(data["ignored"]),
+        )

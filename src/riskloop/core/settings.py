@@ -1,0 +1,276 @@
+"""Every setting of riskloop.toml, once: its name, its default, its help. `docs/settings.md` is held to it by a test."""
+
+import math
+import re
+import tomllib
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from riskloop.core.errors import ConfigError
+from riskloop.core.schema import Feature, Schema
+from riskloop.core.types import Problem
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def parse_duration(value: Any) -> Any:
+    """``"30d"`` → 30 days. Units: m(inutes), h(ours), d(ays), w(eeks)."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+)\s*([mhdw])\s*", value)
+    if match is None:
+        raise ValueError(f"'{value}' is not a duration; write a number and m, h, d or w, such as '30d'")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def duration_text(value: timedelta) -> str:
+    """The inverse of :func:`parse_duration`, with the largest unit that fits."""
+    minutes = int(value.total_seconds() // 60)
+    for unit, size in (("w", 10080), ("d", 1440), ("h", 60)):
+        if minutes and minutes % size == 0:
+            return f"{minutes // size}{unit}"
+    return f"{minutes}m"
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A table of riskloop.toml; an unknown key in it is an error, because a typo must not become a default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PortfolioSettings(Section):
+    """What is modelled."""
+
+    name: str = Field("portfolio", description="Shown on the dashboard and in alerts.")
+    target: str = Field(description="Column of the history that is 1 for a default and 0 for none.")
+    id: str | None = Field(None, description="Column with the customer's id; without it the row number is used.")
+    time: str | None = Field(None, description="Column with the date of the decision (ISO 8601).")
+    history: str | None = Field(None, description="File that `riskloop train` reads when none is named.")
+    ignore: tuple[str, ...] = Field((), description="Columns that files may carry and nobody reads.")
+    outcome_window: Duration = Field(
+        timedelta(days=30), description="How long after a decision its outcome counts as final."
+    )
+
+
+class StorageSettings(Section):
+    """Where things are kept. Relative paths start at riskloop.toml."""
+
+    url: str = Field("sqlite:///riskloop.db", description="SQLAlchemy URL of the database.")
+    artefacts: str = Field("models", description="Folder of the model artefacts.")
+    reports: str = Field("reports", description="Folder of Evidently's pages.")
+
+
+class FeatureSettings(Section):
+    """One input column; the table's name is the column's name."""
+
+    kind: Literal["number", "category"] = Field("number", description="How its values are read.")
+    range: tuple[float, float] | None = Field(None, description="Hard limits; a value outside is refused.")
+    categories: tuple[str | int, ...] = Field((), description="The levels of a category.")
+    unseen: Literal["refuse", "flag"] = Field(
+        "refuse", description="A level never seen is refused, or scored as missing and flagged."
+    )
+    nullable: bool = Field(False, description="Whether a value may be missing.")
+    monotone: Literal[-1, 0, 1] = Field(0, description="1: more can only raise the PD; -1: only lower it.")
+    protected: bool = Field(False, description="Kept for fairness checks, no model input.")
+
+
+class ThresholdSettings(Section):
+    """From which probability a decision is `default`."""
+
+    policy: Literal["cost", "approval_rate", "fixed"] = Field("cost", description="How the threshold is chosen.")
+    cost_ratio: float = Field(
+        4.0, gt=0, description="`cost`: a missed default costs this many times a refused good customer."
+    )
+    approval_rate: Fraction = Field(0.8, description="`approval_rate`: share of the history below the threshold.")
+    value: Fraction = Field(0.5, description="`fixed`: the threshold itself.")
+
+
+class RiskLevelSettings(Section):
+    """Names for ranges of the probability; anything above the last bound is `very_high`."""
+
+    low: Fraction = Field(0.10, description="Upper bound of `low`.")
+    medium: Fraction = Field(0.25, description="Upper bound of `medium`.")
+    high: Fraction = Field(0.50, description="Upper bound of `high`.")
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "RiskLevelSettings":
+        if not self.low < self.medium < self.high:
+            raise ValueError("risk levels must ascend: low < medium < high")
+        return self
+
+
+class LearnerSettings(Section):
+    """A scikit-learn-compatible classifier beside the built-in learners; the table's name is the learner's."""
+
+    estimator: str = Field(description="Import path, such as sklearn.ensemble.ExtraTreesClassifier.")
+    params: dict[str, Any] = Field(default_factory=dict, description="Arguments of its constructor.")
+
+
+class TrainSettings(Section):
+    """How a model is made."""
+
+    learners: tuple[str, ...] = Field(
+        ("scorecard", "lightgbm", "hist_gradient_boosting"),
+        description="Learners that compete; names of [learners.NAME] tables are allowed.",
+    )
+    folds: int = Field(5, ge=2, le=20, description="Folds of the cross-validation.")
+    seed: int = Field(20240501, ge=0, description="The same history, config and seed train the same bytes.")
+    floor_auc: Fraction = Field(0.6, description="A first model below this AUC does not become champion.")
+    threads: int = Field(0, ge=0, description="Threads of one fit; 0 means all cores.")
+
+
+class ServeSettings(Section):
+    """The API."""
+
+    host: str = Field("127.0.0.1", description="Address to bind to.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to bind to; 0 picks a free one.")
+    max_body: int = Field(64 * 2**20, gt=0, description="Largest accepted request body in bytes.")
+    max_waiting: int = Field(2048, gt=0, description="Requests that may wait before others get 503.")
+    max_reasons: int = Field(4, ge=0, description="Contributions named with each decision of default.")
+
+
+class WindowSettings(Section):
+    """Which decisions are monitored together."""
+
+    by: Literal["day", "week", "month", "count"] = Field("month", description="Calendar periods, or a count.")
+    size: int = Field(2000, gt=0, description="`count`: decisions in a window.")
+    min_rows: int = Field(100, gt=0, description="A window with fewer rows is `not_enough_data`.")
+
+
+class DriftSettings(Section):
+    """When a change counts."""
+
+    alpha: Fraction = Field(0.01, description="False discovery rate across the features of a window.")
+    psi: float = Field(0.10, gt=0, description="Band above which a PSI matters, if it is above chance too.")
+    psi_severe: float = Field(0.25, gt=0, description="Band above which drift is confirmed at once.")
+    share: Fraction = Field(
+        0.2, description="Share of the champion's importance that drifted features must carry."
+    )
+    confirm: int = Field(2, ge=1, description="Windows that must agree …")
+    among: int = Field(3, ge=1, description="… among this many latest ones.")
+    reference_rows: int = Field(20_000, gt=0, description="Rows of the history that Evidently compares with.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> "DriftSettings":
+        if self.confirm > self.among:
+            raise ValueError(f"confirm ({self.confirm}) is more than among ({self.among})")
+        return self
+
+
+class PolicySettings(Section):
+    """What a diagnosis leads to."""
+
+    name: Literal["on_drift", "on_harm", "scheduled", "manual"] = Field(
+        "on_drift", description="When to retrain."
+    )
+    every: int = Field(3, ge=1, description="`scheduled`: retrain after this many windows.")
+    harm_auc: Fraction = Field(0.02, description="`on_harm`: retrain when the AUC fell by this much.")
+
+
+class GateSettings(Section):
+    """What a challenger must show."""
+
+    alpha: Fraction = Field(0.05, description="Level of the one-sided paired DeLong test.")
+    least_gain: float = Field(0.0, ge=0, description="AUC by which the challenger must be better at least.")
+    power: Fraction = Field(0.8, description="Power that the test should have …")
+    detect: float = Field(0.01, gt=0, description="… for a true gain in AUC of this size.")
+    min_defaults: int = Field(50, ge=10, description="Fewer defaults than this are no evidence at all.")
+    holdout: Fraction = Field(0.3, description="Share of the latest matured decisions kept for the test.")
+    max_log_loss_increase: float = Field(0.0, ge=0, description="Log loss may be worse by this much.")
+    min_approval_ratio: Fraction = Field(
+        0.8, description="Least ratio of a protected group's approval rate to the largest group's."
+    )
+    max_approval_shift: Fraction = Field(
+        0.15, description="Envelope: the approval rate may move by this much without a person."
+    )
+    max_auc_gain: Fraction = Field(
+        0.25, description="Envelope: a larger gain is more likely a leak than an improvement."
+    )
+    max_promotions_per_month: int = Field(4, ge=1, description="Envelope: more than this needs a person.")
+    learners: tuple[str, ...] = Field(
+        (), description="Envelope: learners that may be promoted unasked; empty means those of [train]."
+    )
+
+
+class Settings(Section):
+    """The whole of riskloop.toml."""
+
+    portfolio: PortfolioSettings
+    storage: StorageSettings = StorageSettings()
+    features: dict[str, FeatureSettings] = Field(min_length=1, description="The input columns, in order.")
+    threshold: ThresholdSettings = ThresholdSettings()
+    risk_levels: RiskLevelSettings = RiskLevelSettings()
+    learners: dict[str, LearnerSettings] = Field(default_factory=dict, description="Further learners.")
+    train: TrainSettings = TrainSettings()
+    serve: ServeSettings = ServeSettings()
+    windows: WindowSettings = WindowSettings()
+    drift: DriftSettings = DriftSettings()
+    policy: PolicySettings = PolicySettings()
+    gate: GateSettings = GateSettings()
+
+    @property
+    def row_schema(self) -> Schema:
+        """The features and special columns as the stages use them."""
+        return Schema(
+            features=tuple(_feature(name, entry) for name, entry in self.features.items()),
+            target=self.portfolio.target,
+            id=self.portfolio.id,
+            time=self.portfolio.time,
+            ignored=self.portfolio.ignore,
+        )
+
+
+def _feature(name: str, entry: FeatureSettings) -> Feature:
+    low, high = entry.range if entry.range is not None else (-math.inf, math.inf)
+    return Feature(
+        name=name,
+        kind=entry.kind,
+        low=low,
+        high=high,
+        categories=tuple(str(level) for level in entry.categories),
+        unseen=entry.unseen,
+        nullable=entry.nullable,
+        monotone=entry.monotone,
+        protected=entry.protected,
+    )
+
+
+def parse_settings(text: str, where: str = "riskloop.toml") -> Settings:
+    """Settings from the text of a riskloop.toml.
+
+    Raises ConfigError naming every wrong key, what is wrong with it and its value.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not valid TOML: {error}.") from None
+    try:
+        settings = Settings(**data)
+    except ValidationError as error:
+        problems = [_problem(dict(item)) for item in error.errors()]
+        listed = "; ".join(f"{p.field}: {p.problem}" for p in problems)
+        raise ConfigError(f"{where} cannot be used: {listed}.", problems) from None
+    unknown = set(settings.train.learners) - {"scorecard", "lightgbm", "hist_gradient_boosting"}
+    unknown -= set(settings.learners)
+    if unknown:
+        raise ConfigError(
+            f"{where} names the learner '{sorted(unknown)[0]}' in [train], which is not built in; "
+            f"describe it in a [learners.{sorted(unknown)[0]}] table."
+        )
+    return settings
+
+
+def _problem(item: dict[str, Any]) -> Problem:
+    path = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return Problem(path, "is not a setting (see docs/settings.md)", item["input"])
+    if item["type"] == "missing":
+        return Problem(path, "is missing and has no default")
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return Problem(path, message[0].lower() + message[1:], item["input"])

@@ -1,0 +1,1 @@
+"""What must survive: the database, the decision log, the ledger, the artefacts."""

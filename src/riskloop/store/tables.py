@@ -1,0 +1,196 @@
+"""The tables. Times are integers: microseconds since 1970-01-01 UTC, exact in every database.
+
+Append-only by design: ``decisions``, ``outcomes``, ``promotions``, ``case_events``, ``audit``. A change of this
+file needs a migration in ``migrations/versions``; a test compares the two.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+# SQLite's rowid is the key itself only when the column is declared INTEGER.
+_Key = BigInteger().with_variant(Integer, "sqlite")
+
+# One scored customer a row. The id is consecutive and given inside the commit, so a gap is a lost decision.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=False),
+    Column("customer_id", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),  # when the customer was decided on
+    Column("scored_at", BigInteger, nullable=False),  # when the server computed it
+    Column("model_version", Integer, nullable=False),
+    Column("probability", Double, nullable=False),
+    Column("is_default", SmallInteger, nullable=False),
+    Column("features", LargeBinary, nullable=False),  # float64 little-endian in the model's schema order
+    Column("flags", Text),  # JSON, or NULL when there is nothing to say
+)
+Index("decisions_customer", decisions.c.customer_id)
+Index("decisions_time", decisions.c.time)
+
+# A chunk of a file, sent with an idempotency key: sent twice, it is logged once.
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),  # sha256 of the body: the same key with other rows is refused
+    Column("first_id", BigInteger, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+# Requests that were refused, counted by hour, field and problem: a broken feed shows here first.
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("hour", BigInteger, primary_key=True),
+    Column("field", String(200), primary_key=True),
+    Column("code", String(100), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
+
+# What happened. A later row for the same decision corrects the earlier one; nothing is overwritten.
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("decision_id", BigInteger, nullable=False),
+    Column("defaulted", SmallInteger, nullable=False),
+    Column("known_at", BigInteger, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+)
+Index("outcomes_decision", outcomes.c.decision_id, outcomes.c.id)
+
+models = Table(
+    "models",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("learner", String(100), nullable=False),
+    Column("artefact", String(200), nullable=False),  # folder name below the artefacts' root
+    Column("sha256", String(64), nullable=False),  # of the manifest, which holds the hash of every file
+    Column("parent", Integer),
+    Column("origin", String(40), nullable=False),  # "train", "retrain", "recalibrate"
+    Column("auc", Double, nullable=False),  # cross-validated at training
+    Column("case_id", Integer),
+)
+
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),  # the compare-and-swap: seq + 1 can be taken once
+    Column("version", Integer, ForeignKey("models.version"), nullable=False),
+    Column("previous", Integer),
+    Column("kind", String(20), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", Text, nullable=False),  # JSON
+)
+
+windows = Table(
+    "windows",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1, 2, 3 … in time order
+    Column("name", String(40), nullable=False),  # "2025-03", "2025-W12", "#7"
+    Column("first_time", BigInteger, nullable=False),
+    Column("end_time", BigInteger, nullable=False),  # exclusive
+    Column("first_id", BigInteger, nullable=False),
+    Column("last_id", BigInteger, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("model_version", Integer, nullable=False),  # the champion that it is compared with
+    Column("closed_at", BigInteger, nullable=False),
+    Column("diagnosis", String(40), nullable=False),
+    Column("confirmed", Boolean, nullable=False),
+    Column("action", String(20), nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("rungs", Text, nullable=False),  # JSON
+    Column("profile", LargeBinary, nullable=False),
+    Column("report", Text),  # path of Evidently's page below the reports' root
+    Column("quarantined", Boolean, nullable=False),
+    Column("case_id", Integer),
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("window_id", Integer, ForeignKey("windows.id"), nullable=False),
+    Column("check", String(60), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("severity", String(20), nullable=False),
+    Column("statistic", Double),
+    Column("critical", Double),
+    Column("document", Text, nullable=False),  # the whole finding as JSON
+)
+Index("findings_window", findings.c.window_id)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    Column("state", String(30), nullable=False),
+    Column("diagnosis", String(40), nullable=False),
+    Column("window_id", Integer, nullable=False),  # the first finding's window
+    Column("challenger", Integer),  # model version
+    Column("sentence", Text, nullable=False),
+)
+
+case_events = Table(
+    "case_events",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("case_id", Integer, ForeignKey("cases.id"), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("state", String(30), nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("document", Text, nullable=False),  # JSON: findings, gate report, …
+)
+Index("case_events_case", case_events.c.case_id, case_events.c.id)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("action", String(60), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("document", Text, nullable=False),  # JSON
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(60), primary_key=True),
+    Column("holder", String(200), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("role", String(20), nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)
