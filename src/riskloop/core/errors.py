@@ -48,9 +48,7 @@ class RiskloopError(Exception):
             "error": {
                 "code": self.code,
                 "message": self.message,
-                "details": [
-                    {"field": p.field, "problem": p.problem, "value": p.value} for p in self.details
-                ],
+                "details": [{"field": p.field, "problem": p.problem, "value": p.value} for p in self.details],
             }
         }
 

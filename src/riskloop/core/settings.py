@@ -149,9 +149,7 @@ class DriftSettings(Section):
     alpha: Fraction = Field(0.01, description="False discovery rate across the features of a window.")
     psi: float = Field(0.10, gt=0, description="Band above which a PSI matters, if it is above chance too.")
     psi_severe: float = Field(0.25, gt=0, description="Band above which drift is confirmed at once.")
-    share: Fraction = Field(
-        0.2, description="Share of the champion's importance that drifted features must carry."
-    )
+    share: Fraction = Field(0.2, description="Share of the champion's importance that drifted features must carry.")
     confirm: int = Field(2, ge=1, description="Windows that must agree …")
     among: int = Field(3, ge=1, description="… among this many latest ones.")
     reference_rows: int = Field(20_000, gt=0, description="Rows of the history that Evidently compares with.")
@@ -166,9 +164,7 @@ class DriftSettings(Section):
 class PolicySettings(Section):
     """What a diagnosis leads to."""
 
-    name: Literal["on_drift", "on_harm", "scheduled", "manual"] = Field(
-        "on_drift", description="When to retrain."
-    )
+    name: Literal["on_drift", "on_harm", "scheduled", "manual"] = Field("on_drift", description="When to retrain.")
     every: int = Field(3, ge=1, description="`scheduled`: retrain after this many windows.")
     harm_auc: Fraction = Field(0.02, description="`on_harm`: retrain when the AUC fell by this much.")
 

@@ -114,6 +114,7 @@ windows = Table(
     Column("rows", Integer, nullable=False),
     Column("model_version", Integer, nullable=False),  # the champion that it is compared with
     Column("closed_at", BigInteger, nullable=False),
+    Column("matured_at", BigInteger),  # when it was judged again, with its final outcomes
     Column("diagnosis", String(40), nullable=False),
     Column("confirmed", Boolean, nullable=False),
     Column("action", String(20), nullable=False),
@@ -149,6 +150,7 @@ cases = Table(
     Column("diagnosis", String(40), nullable=False),
     Column("window_id", Integer, nullable=False),  # the first finding's window
     Column("challenger", Integer),  # model version
+    Column("tries", Integer, nullable=False),  # how often a challenger went to the gate
     Column("sentence", Text, nullable=False),
 )
 

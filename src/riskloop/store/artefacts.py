@@ -1,0 +1,137 @@
+"""Model artefacts: directories that are either whole or not there.
+
+An artefact is a folder named after the sha256 of its manifest; the manifest holds the sha256 of every other
+file. It is written beside its final place, synchronised, and renamed: a reader never sees half of one, and a
+changed byte is found before it can score. Nothing in it is code, and nothing is unpickled.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from riskloop.core.errors import ArtefactError, StorageError
+from riskloop.core.types import Json
+
+# To change the layout: raise FORMAT, and teach `read` to accept the older numbers still.
+FORMAT: Final = 1
+MANIFEST: Final = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A verified artefact: every file was hashed when it was read."""
+
+    name: str
+    path: Path
+    sha256: str  # of the manifest's bytes
+    manifest: Json
+    contents: Mapping[str, bytes]  # the very bytes that were hashed, so that a later change cannot slip in
+
+    def bytes(self, file: str) -> bytes:
+        """The content of one file."""
+        try:
+            return self.contents[file]
+        except KeyError:
+            raise ArtefactError(f"The artefact '{self.name}' has no file '{file}'; train again.") from None
+
+
+class Artefacts:
+    """The folder below which all artefacts of a portfolio live."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, manifest: Json, files: Mapping[str, bytes]) -> Artefact:
+        """Store an artefact atomically; the same content twice is stored once.
+
+        Raises StorageError when the disk refuses; then nothing is left behind.
+        """
+        full = {
+            **manifest,
+            "format": FORMAT,
+            "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
+        }
+        text = json.dumps(full, indent=1, sort_keys=True, allow_nan=False).encode()
+        sha256 = hashlib.sha256(text).hexdigest()
+        name = sha256[:16]
+        final = self.root / name
+        if not final.exists():
+            try:
+                self._place(final, {**files, MANIFEST: text})
+            except OSError as error:
+                raise StorageError(
+                    f"The model cannot be written to {self.root}: {error.strerror or error}. "
+                    "Nothing was registered; free space or rights, then run it again."
+                ) from error
+        return self.read(name, sha256)
+
+    def read(self, name: str, sha256: str | None = None) -> Artefact:
+        """Load an artefact and check every hash, the manifest's included when ``sha256`` is given.
+
+        Raises ArtefactError naming the first file that is missing, added or altered.
+        """
+        path = self.root / name
+        try:
+            text = (path / MANIFEST).read_bytes()
+        except OSError as error:
+            raise ArtefactError(f"The artefact {path} cannot be read: {error.strerror or error}.") from None
+        found = hashlib.sha256(text).hexdigest()
+        if sha256 is not None and found != sha256:
+            raise ArtefactError(f"The manifest of {path} was altered: its sha256 is not the registered one.")
+        try:
+            manifest = json.loads(text)
+            hashes = dict(manifest["files"])
+            number = int(manifest["format"])
+        except (ValueError, KeyError, TypeError):
+            raise ArtefactError(f"The manifest of {path} is not one that riskloop wrote.") from None
+        if number > FORMAT:
+            raise ArtefactError(
+                f"The artefact {path} has format {number}; this version of riskloop reads up to {FORMAT}. Upgrade it."
+            )
+        return Artefact(name, path, found, manifest, {file: _checked(path / file, h) for file, h in hashes.items()})
+
+    def _place(self, final: Path, files: Mapping[str, bytes]) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.root))
+        try:
+            for name, content in files.items():
+                with (staging / name).open("wb") as out:
+                    out.write(content)
+                    out.flush()
+                    os.fsync(out.fileno())
+            _sync_folder(staging)
+            try:
+                staging.rename(final)
+            except OSError:
+                if not final.exists():  # else another process stored the same content first
+                    raise
+            _sync_folder(self.root)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _checked(path: Path, sha256: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtefactError(f"The artefact file {path} cannot be read: {error.strerror or error}.") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ArtefactError(
+            f"The artefact file {path} was altered: its sha256 is not the one in the manifest. "
+            "Restore it from a backup or train again."
+        )
+    return content
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

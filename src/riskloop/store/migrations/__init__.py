@@ -1,0 +1,55 @@
+"""Alembic migrations, run from inside the package so that no alembic.ini has to exist on the machine."""
+
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from riskloop.core.errors import StorageError
+
+HEAD: Final = "0001"  # the newest file in versions/; a test holds the two together
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the database to HEAD. A second process waits for the first and then finds nothing to do."""
+    with engine.connect() as connection:
+        if revision(connection) == HEAD:
+            return
+    with engine.connect() as connection:
+        connection.info["write"] = True  # takes SQLite's write lock at once: one migrates, the others wait
+        try:
+            with connection.begin():
+                found = revision(connection)
+                if found != HEAD:
+                    _run(connection, found)
+        finally:
+            connection.info["write"] = False
+
+
+def revision(connection: Connection) -> str | None:
+    """The revision that the database is at; None for an empty one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    row = connection.execute(text("SELECT version_num FROM alembic_version")).first()
+    return None if row is None else str(row[0])
+
+
+def _run(connection: Connection, found: str | None) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    try:
+        if found is not None:
+            ScriptDirectory.from_config(config).get_revision(found)
+        command.upgrade(config, HEAD)
+    except CommandError:
+        raise StorageError(
+            f"The database is at revision '{found}', which this version of riskloop does not know; "
+            "it was written by a newer one. Install that version or restore a backup."
+        ) from None
