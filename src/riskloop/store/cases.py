@@ -121,7 +121,7 @@ def open_case(
             sentence=sentence,
         )
     )
-    number = int(result.inserted_primary_key[0])
+    (number,) = result.inserted_primary_key or (0,)
     case = Case(number, at, None, state, diagnosis, window_id, None, 0, sentence)
     _event(connection, case, at, "riskloop", {})
     return case

@@ -1,5 +1,6 @@
 """Closed windows with their findings and diagnosis."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -96,7 +97,7 @@ class Windows:
         """The findings of one window, in the order in which they were made."""
         with self.database.read() as connection:
             query = select(findings.c.document).where(findings.c.window_id == number).order_by(findings.c.id)
-            return [documents.finding(_json(text)) for text in connection.execute(query).scalars()]
+            return [documents.finding(json.loads(text)) for text in connection.execute(query).scalars()]
 
     def quarantined(self) -> list[tuple[datetime, datetime]]:
         """Spans of decision time whose rows must not be learned from."""
@@ -149,7 +150,7 @@ def _window(values: Json) -> Window:
             "matured_at": None if values["matured_at"] is None else from_micros(values["matured_at"]),
             "diagnosis": Diagnosis(values["diagnosis"]),
             "action": Action(values["action"]),
-            "rungs": tuple(documents.rung(rung) for rung in _json(values["rungs"])),
+            "rungs": tuple(documents.rung(rung) for rung in json.loads(values["rungs"])),
         }
     )
 
@@ -165,10 +166,3 @@ def _finding_values(window_id: int, finding: Finding) -> Json:
         "critical": document["critical"],
         "document": documents.dumps(finding),
     }
-
-
-def _json(text: str) -> Json:
-    import json
-
-    loaded: Json = json.loads(text)
-    return loaded

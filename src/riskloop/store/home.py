@@ -1,0 +1,120 @@
+"""The folder of a portfolio: its riskloop.toml and everything that is stored for it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from riskloop.core.errors import ConfigError, NotReady
+from riskloop.core.schema import Schema
+from riskloop.core.settings import Settings, parse_settings
+from riskloop.core.types import Promotion
+from riskloop.store.artefacts import Artefact, Artefacts
+from riskloop.store.cases import Cases
+from riskloop.store.database import Database
+from riskloop.store.decisions import DecisionLog
+from riskloop.store.ledger import Ledger
+from riskloop.store.outcomes import Outcomes
+from riskloop.store.windows import Windows
+
+CONFIG = "riskloop.toml"
+
+
+@dataclass(frozen=True)
+class Home:
+    """Settings and stores of one portfolio, built once and passed in."""
+
+    config: Path
+    settings: Settings
+    database: Database
+
+    @classmethod
+    def open(cls, config: str | Path = CONFIG) -> "Home":
+        """Read the configuration, open the database and bring its tables up to date.
+
+        Raises ConfigError when there is no such file or a setting is wrong, StorageError when the database
+        cannot be used.
+        """
+        path = Path(config)
+        if path.is_dir():
+            path = path / CONFIG
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"The configuration {path} cannot be read ({getattr(error, 'strerror', None) or error}). "
+                "`riskloop init HISTORY.csv --target COLUMN` writes one."
+            ) from None
+        settings = parse_settings(text, str(path))
+        database = Database(_absolute(settings.storage.url, path.parent))
+        database.migrate()
+        return cls(path, settings, database)
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The features as riskloop.toml describes them now; a model carries its own."""
+        return self.settings.row_schema
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths of the configuration start."""
+        return self.config.parent
+
+    @cached_property
+    def artefacts(self) -> Artefacts:
+        """The model artefacts."""
+        return Artefacts(self.folder / self.settings.storage.artefacts)
+
+    @cached_property
+    def reports(self) -> Path:
+        """The folder of Evidently's pages."""
+        return self.folder / self.settings.storage.reports
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Versions and promotions."""
+        return Ledger(self.database)
+
+    @cached_property
+    def decisions(self) -> DecisionLog:
+        """The decision log."""
+        return DecisionLog(self.database)
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """What happened."""
+        return Outcomes(self.database)
+
+    @cached_property
+    def windows(self) -> Windows:
+        """Closed windows."""
+        return Windows(self.database)
+
+    @cached_property
+    def cases(self) -> Cases:
+        """Cases."""
+        return Cases(self.database)
+
+    def champion(self) -> Promotion:
+        """The promotion in force; NotReady when no model was promoted yet."""
+        promotion = self.ledger.champion()
+        if promotion is None:
+            raise NotReady("No model has been promoted yet. Run `riskloop train` first.")
+        return promotion
+
+    def artefact(self, version: int) -> Artefact:
+        """The verified artefact of a version."""
+        row = self.ledger.model(version)
+        return self.artefacts.read(row.artefact, row.sha256)
+
+    def close(self) -> None:
+        """Return the database's connections."""
+        self.database.close()
+
+
+def _absolute(url: str, folder: Path) -> str:
+    """A relative SQLite path starts at the configuration, wherever the command is run."""
+    prefix = "sqlite:///"
+    path = url.removeprefix(prefix)
+    if not url.startswith(prefix) or Path(path).is_absolute() or path in {"", ":memory:"}:
+        return url
+    return prefix + str((folder / path).absolute())

@@ -1,0 +1,96 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from riskloop.core.errors import NotFound
+from riskloop.core.types import Action, Diagnosis, Finding, Rung, Severity
+from riskloop.store.cases import Cases, CaseState, advance, open_case
+from riskloop.store.database import Database
+from riskloop.store.windows import Window, Windows, save, set_quarantine
+
+MAY = datetime(2025, 5, 1, tzinfo=UTC)
+
+WINDOW = Window(
+    id=1,
+    name="2025-05",
+    first_time=MAY,
+    end_time=MAY + timedelta(days=31),
+    first_id=1,
+    last_id=2000,
+    rows=2000,
+    model_version=1,
+    closed_at=MAY + timedelta(days=31),
+    matured_at=None,
+    diagnosis=Diagnosis.DATA_FAULT,
+    confirmed=True,
+    action=Action.QUARANTINE,
+    sentence="BILL_AMT1 is 100 times larger.",
+    rungs=(Rung(Diagnosis.DATA_FAULT, True, ("scale",), ()),),
+    profile=b"\x00\x01",
+    report="1.html",
+    quarantined=True,
+    case_id=None,
+)
+
+FINDING = Finding("psi", "AGE", Severity.DRIFTED, 0.3, 0.1, "same", "Lewis 1994", 2000, 20000, "AGE moved.", {"a": [1]})
+
+
+def test_a_window_and_its_findings_come_back(database: Database) -> None:
+    with database.write() as connection:
+        save(connection, WINDOW, [FINDING])
+    windows = Windows(database)
+    assert windows.get(1) == WINDOW
+    assert windows.latest() == [WINDOW]
+    assert windows.findings(1) == [FINDING]
+    assert windows.immature() == [WINDOW]
+
+
+def test_saving_again_replaces(database: Database) -> None:
+    windows = Windows(database)
+    with database.write() as connection:
+        save(connection, WINDOW, [FINDING, FINDING])
+    with database.write() as connection:
+        save(connection, WINDOW, [FINDING])
+    assert windows.count() == 1
+    assert len(windows.findings(1)) == 1
+
+
+def test_a_statistic_that_is_not_a_number_is_stored_as_none(database: Database) -> None:
+    odd = Finding("psi", "AGE", Severity.UNKNOWN, float("nan"), None, "same", "x", 0, 0, "nothing")
+    with database.write() as connection:
+        save(connection, WINDOW, [odd])
+    assert Windows(database).findings(1)[0].statistic is None
+
+
+def test_a_released_quarantine_is_gone(database: Database) -> None:
+    with database.write() as connection:
+        save(connection, WINDOW, [])
+    assert Windows(database).quarantined() == [(WINDOW.first_time, WINDOW.end_time)]
+    with database.write() as connection:
+        set_quarantine(connection, 1, False)
+    assert Windows(database).quarantined() == []
+
+
+def test_a_case_keeps_every_step(database: Database) -> None:
+    with database.write() as connection:
+        case = open_case(
+            connection,
+            at=MAY,
+            state=CaseState.WATCHING,
+            diagnosis=Diagnosis.COVARIATE_SHIFT,
+            window_id=1,
+            sentence="PAY_0 moved.",
+        )
+        case = advance(connection, case, CaseState.TRAINED, "Trained.", at=MAY, challenger=2, document={"rows": 5})
+        advance(connection, case, CaseState.REFUSED, "No better.", at=MAY, by="ann", tries=1)
+    cases = Cases(database)
+    final = cases.get(case.id)
+    assert (final.state, final.challenger, final.tries, final.is_open) == (CaseState.REFUSED, 2, 1, False)
+    assert [event.state for event in cases.events(case.id)] == ["watching", "trained", "refused"]
+    assert cases.events(case.id)[1].document == {"rows": 5}
+    assert cases.latest(only_open=True) == []
+
+
+def test_an_unknown_case_is_not_found(database: Database) -> None:
+    with pytest.raises(NotFound, match="no case 3"):
+        Cases(database).get(3)
