@@ -169,21 +169,55 @@ class PolicySettings(Section):
     harm_auc: Fraction = Field(0.02, description="`on_harm`: retrain when the AUC fell by this much.")
 
 
+class RetrainSettings(Section):
+    """Which rows a challenger learns from."""
+
+    window: Literal["expanding", "sliding", "decayed"] = Field(
+        "expanding", description="All matured rows, only the latest, or all with weights that fade with age."
+    )
+    length: Duration = Field(timedelta(days=730), description="`sliding`: rows older than this are left out.")
+    half_life: Duration = Field(timedelta(days=365), description="`decayed`: a row this old weighs half.")
+    weighting: Literal["validated", "uniform", "recent", "density_ratio"] = Field(
+        "validated", description="Weights of the rows; `validated` tries them on the latest matured block."
+    )
+    recent_weights: tuple[float, ...] = Field(
+        (3.0, 10.0), description="How often more a row since the drift counts, as candidates of `validated`."
+    )
+    max_weight: float = Field(20.0, gt=1, description="Weights are cut here, so that no row decides alone.")
+    seconds: float = Field(60.0, gt=0, description="Time budget of one retraining; costlier learners stay out.")
+
+
 class GateSettings(Section):
     """What a challenger must show."""
 
-    alpha: Fraction = Field(0.05, description="Level of the one-sided paired DeLong test.")
+    alpha: Fraction = Field(0.05, gt=0, lt=1, description="Level of the one-sided paired DeLong test.")
+    run_alpha: Fraction = Field(
+        0.10, gt=0, lt=1, description="Budget of all tries against one champion: no-better ones pass this rarely."
+    )
+    budget_period: Duration = Field(timedelta(days=365), description="Tries older than this leave the budget.")
     least_gain: float = Field(0.0, ge=0, description="AUC by which the challenger must be better at least.")
-    power: Fraction = Field(0.8, description="Power that the test should have …")
+    power: Fraction = Field(0.8, gt=0, lt=1, description="Power that the test should have …")
     detect: float = Field(0.01, gt=0, description="… for a true gain in AUC of this size.")
     min_defaults: int = Field(50, ge=10, description="Fewer defaults than this are no evidence at all.")
-    holdout: Fraction = Field(0.3, description="Share of the latest matured decisions kept for the test.")
-    max_log_loss_increase: float = Field(0.0, ge=0, description="Log loss may be worse by this much.")
+    evaluation: Literal["holdout", "out_of_fold"] = Field(
+        "holdout", description="Test on the latest decisions, or on all by time blocks with a final refit."
+    )
+    holdout: Fraction = Field(
+        0.3, gt=0, lt=1, description="`holdout`: share of the latest matured decisions kept for the test."
+    )
+    blocks: int = Field(4, ge=2, le=20, description="`out_of_fold`: time blocks, each scored by a fit without it.")
+    max_log_loss_increase: float = Field(
+        0.01, ge=0, description="Log loss must be shown to be worse by no more than this share of the champion's."
+    )
     min_approval_ratio: Fraction = Field(
         0.8, description="Least ratio of a protected group's approval rate to the largest group's."
     )
+    max_latency_ms: float = Field(50.0, gt=0, description="One customer must be scored within this time.")
     max_approval_shift: Fraction = Field(
         0.15, description="Envelope: the approval rate may move by this much without a person."
+    )
+    max_score_psi: float = Field(
+        1.0, gt=0, description="Envelope: PSI between the champion's and the challenger's scores."
     )
     max_auc_gain: Fraction = Field(
         0.25, description="Envelope: a larger gain is more likely a leak than an improvement."
@@ -192,6 +226,25 @@ class GateSettings(Section):
     learners: tuple[str, ...] = Field(
         (), description="Envelope: learners that may be promoted unasked; empty means those of [train]."
     )
+
+    @model_validator(mode="after")
+    def _testable(self) -> "GateSettings":
+        if self.detect <= self.least_gain:
+            raise ValueError(f"detect ({self.detect:g}) must be more than least_gain ({self.least_gain:g})")
+        if self.run_alpha < self.alpha:
+            raise ValueError(f"run_alpha ({self.run_alpha:g}) must be at least alpha ({self.alpha:g})")
+        return self
+
+
+class ProbationSettings(Section):
+    """How a new champion is watched."""
+
+    alpha: Fraction = Field(
+        0.05, gt=0, lt=1, description="Chance, over the whole probation, of rolling back a model that is no worse."
+    )
+    detect: float = Field(0.02, gt=0, description="Loss in AUC that the probation must be able to see.")
+    power: Fraction = Field(0.8, gt=0, lt=1, description="Power for that loss; reached, the probation ends.")
+    min_defaults: int = Field(30, ge=10, description="Fewer matured defaults than this show nothing.")
 
 
 class Settings(Section):
@@ -208,7 +261,9 @@ class Settings(Section):
     windows: WindowSettings = WindowSettings()
     drift: DriftSettings = DriftSettings()
     policy: PolicySettings = PolicySettings()
+    retrain: RetrainSettings = RetrainSettings()
     gate: GateSettings = GateSettings()
+    probation: ProbationSettings = ProbationSettings()
 
     @property
     def row_schema(self) -> Schema:
