@@ -1,0 +1,210 @@
+"""Do the probabilities say what happens? Scores of accuracy, tests of calibration.
+
+Labels are outcomes 0/1, probabilities lie in [0, 1], both of shape (n,).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from riskloop.core.errors import DataError
+from riskloop.core.stats._arrays import (
+    TINY,
+    in_errors,
+    logit,
+    normal_tail,
+    outcomes,
+    probabilities,
+    require_both_classes,
+)
+from riskloop.core.stats._logistic import fit_logistic
+from riskloop.core.stats.bins import fit_numeric_bins
+from riskloop.core.types import Bools, Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficient:
+    """One coefficient of the calibration line with its Wald test against the value that perfect calibration has."""
+
+    estimate: float
+    std_error: float
+    z: float
+    p_value: float  # two-sided
+
+
+@dataclass(frozen=True, slots=True)
+class GradeTest:
+    """Jeffreys test of one risk grade."""
+
+    grade: int
+    n: int
+    defaults: int
+    pd: float  # mean probability of the grade
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class HosmerLemeshow:
+    """χ² test over groups of equal risk. H₀: the probabilities are calibrated."""
+
+    statistic: float
+    degrees: int
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class PairedLoss:
+    """Log loss of champion and challenger on the same rows. H₀: the challenger's is not lower."""
+
+    champion: float
+    challenger: float
+    difference: float  # challenger − champion: below 0 the challenger is better
+    std_error: float  # of the difference
+    t: float  # −difference / std_error
+    p_one_sided: float  # small: the challenger is better
+    p_worse: float  # small: the challenger is worse
+
+
+def brier(labels: npt.ArrayLike, probability: npt.ArrayLike) -> float:
+    """Mean squared error of the probabilities. Source: Brier, Monthly Weather Review 78 (1950) 1–3."""
+    defaults, p = _pair(labels, probability)
+    return float(np.square(p - defaults).mean())
+
+
+def log_loss(labels: npt.ArrayLike, probability: npt.ArrayLike) -> float:
+    """Mean of −ln P(what happened), in nats; probabilities are kept 1e-15 away from 0 and 1."""
+    return float(_row_losses(*_pair(labels, probability)).mean())
+
+
+def paired_log_loss_test(labels: npt.ArrayLike, champion: npt.ArrayLike, challenger: npt.ArrayLike) -> PairedLoss:
+    """Paired t-test on the rows' differences in log loss, one-sided both ways; needs two rows.
+
+    Equal probabilities give difference 0 and p = 1. Source: Diebold & Mariano, Journal of Business & Economic
+    Statistics 13 (1995) 253–263, for independent rows.
+    """
+    from scipy.special import stdtr
+
+    defaults, first = _pair(labels, champion)
+    second = probabilities(challenger, "challenger probabilities", length=defaults.size)
+    if defaults.size < 2:
+        raise DataError("A paired test needs at least two rows.")
+    before, after = _row_losses(defaults, first), _row_losses(defaults, second)
+    difference = float((after - before).mean())
+    std_error = float((after - before).std(ddof=1) / math.sqrt(defaults.size))
+    t = in_errors(-difference, std_error)
+    equal = not difference and not std_error
+    return PairedLoss(
+        champion=float(before.mean()),
+        challenger=float(after.mean()),
+        difference=difference,
+        std_error=std_error,
+        t=t,
+        p_one_sided=1.0 if equal else float(stdtr(defaults.size - 1, -t)),
+        p_worse=1.0 if equal else float(stdtr(defaults.size - 1, t)),
+    )
+
+
+def jeffreys(defaults: npt.ArrayLike, totals: npt.ArrayLike, pds: npt.ArrayLike, two_sided: bool = False) -> Floats:
+    """p-values, one per risk grade, of H₀: the grade's true PD is at most ``pds``; NaN for a grade without rows.
+
+    The posterior Beta(D+½, N−D+½) below the PD: small means that the PD is underestimated. ``two_sided`` doubles the
+    smaller tail. Source: European Central Bank, Instructions for reporting the validation results of internal
+    models (2019), section 2.5.3.1.
+    """
+    from scipy.special import betainc
+
+    d, n, pd = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in (defaults, totals, pds)))
+    if not (np.all((d >= 0.0) & (d <= n)) and np.all((pd >= 0.0) & (pd <= 1.0))):
+        raise DataError("Every grade needs 0 ≤ defaults ≤ total and a PD between 0 and 1.")
+    p = np.where(n > 0.0, betainc(d + 0.5, n - d + 0.5, pd), np.nan)
+    result: Floats = np.minimum(1.0, 2.0 * np.minimum(p, 1.0 - p)) if two_sided else p
+    return result
+
+
+def jeffreys_by_grade(
+    labels: npt.ArrayLike, probability: npt.ArrayLike, grades: npt.ArrayLike, two_sided: bool = False
+) -> tuple[GradeTest, ...]:
+    """:func:`jeffreys` from rows; ``grades`` holds each row's risk grade, a whole number. Empty grades are left out."""
+    y, p = _pair(labels, probability)
+    grade, member = np.unique(np.asarray(grades), return_inverse=True)
+    if member.size != y.size:
+        raise DataError(f"There are {member.size} grades for {y.size} rows; both must have the same length.")
+    totals = np.bincount(member)
+    defaults = np.bincount(member, weights=y)
+    # A mean of equal numbers can round past 1.
+    pds = np.minimum(np.bincount(member, weights=p) / totals, 1.0)
+    p_values = jeffreys(defaults, totals, pds, two_sided)
+    columns = zip(grade, totals, defaults, pds, p_values, strict=True)
+    return tuple(GradeTest(int(g), int(n), int(d), float(pd), float(q)) for g, n, d, pd, q in columns)
+
+
+def hosmer_lemeshow(
+    labels: npt.ArrayLike, probability: npt.ArrayLike, groups: int = 10, fitted: bool = False
+) -> HosmerLemeshow:
+    """Compare observed with expected defaults over ``groups`` quantiles of the probability, ties together.
+
+    G degrees of freedom on rows that the model was not fitted on (the default here), G − 2 on those it was
+    (``fitted``). Source: Hosmer, Lemeshow & Sturdivant, Applied Logistic Regression, 3rd ed. (2013), section 5.2.2.
+    """
+    from scipy.special import chdtrc
+
+    y, p = _pair(labels, probability)
+    bins = fit_numeric_bins(p, groups)
+    member = bins.assign(p)
+    size = np.bincount(member, minlength=len(bins))
+    expected = np.bincount(member, weights=p, minlength=len(bins))
+    observed = np.bincount(member, weights=y, minlength=len(bins))
+    used = size > 0
+    degrees = int(np.count_nonzero(used)) - (2 if fitted else 0)
+    if degrees < 1:
+        raise DataError(f"{degrees + 2} groups of different probability are too few; three are needed.")
+    variance = np.maximum(expected * (1.0 - expected / np.maximum(size, 1)), 0.0)[used]
+    gap = np.square(observed - expected)[used]
+    # A group whose probabilities are all 0 or all 1 fits exactly or is refuted outright.
+    certain = variance <= TINY
+    ratio = np.where(gap <= TINY, 0.0, math.inf)
+    ratio[~certain] = gap[~certain] / variance[~certain]
+    statistic = float(ratio.sum())
+    return HosmerLemeshow(statistic, degrees, float(chdtrc(degrees, statistic)))
+
+
+def calibration_in_the_large(labels: npt.ArrayLike, probability: npt.ArrayLike) -> Coefficient:
+    """Intercept α of logit P(default) = α + logit(p), slope held at 1; above 0, the PDs are too low on the whole.
+
+    H₀: α = 0. Source: Cox, Biometrika 45 (1958) 562–565; Steyerberg, Clinical Prediction Models, 2nd ed. (2019),
+    section 15.3.
+    """
+    defaults, p = _pair(labels, probability)
+    require_both_classes(defaults)
+    fit = fit_logistic(np.ones((defaults.size, 1)), defaults, offset=logit(p))
+    return _coefficient(float(fit.coefficients[0]), float(fit.covariance[0, 0]), null=0.0)
+
+
+def calibration_slope(labels: npt.ArrayLike, probability: npt.ArrayLike) -> Coefficient:
+    """Slope β of logit P(default) = α + β·logit(p); below 1, the PDs are too extreme (overfitted).
+
+    H₀: β = 1. Source: as :func:`calibration_in_the_large`. Refuses probabilities that are all equal.
+    """
+    defaults, p = _pair(labels, probability)
+    require_both_classes(defaults)
+    fit = fit_logistic(np.column_stack((np.ones(defaults.size), logit(p))), defaults)
+    return _coefficient(float(fit.coefficients[1]), float(fit.covariance[1, 1]), null=1.0)
+
+
+def _pair(labels: npt.ArrayLike, probability: npt.ArrayLike) -> tuple[Bools, Floats]:
+    defaults = outcomes(labels)
+    return defaults, probabilities(probability, length=defaults.size)
+
+
+def _row_losses(defaults: Bools, p: Floats) -> Floats:
+    kept = np.clip(p, TINY, 1.0 - TINY)
+    losses: Floats = -np.log(np.where(defaults, kept, 1.0 - kept))
+    return losses
+
+
+def _coefficient(estimate: float, variance: float, null: float) -> Coefficient:
+    std_error = math.sqrt(variance)
+    z = (estimate - null) / std_error
+    return Coefficient(estimate, std_error, z, min(1.0, 2.0 * normal_tail(abs(z))))

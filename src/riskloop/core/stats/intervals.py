@@ -1,0 +1,63 @@
+"""Confidence intervals of rates and of their ratios."""
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from riskloop.core.errors import DataError
+from riskloop.core.stats._arrays import require_share
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A point estimate with its two-sided confidence interval."""
+
+    estimate: float
+    lower: float
+    upper: float
+
+
+def wilson_interval(defaults: int, total: int, level: float = 0.95) -> Interval:
+    """A default rate with its Wilson score interval, sound also for 0 defaults and for small portfolios.
+
+    Source: Wilson, Journal of the American Statistical Association 22 (1927) 209–212.
+    """
+    require_share(level, "level")
+    _require_part(defaults, total, "defaults")
+    z = NormalDist().inv_cdf(0.5 + level / 2.0)
+    rate, weight = defaults / total, z * z / total
+    centre = (rate + weight / 2.0) / (1.0 + weight)
+    reach = z * math.sqrt(rate * (1.0 - rate) / total + weight / (4.0 * total)) / (1.0 + weight)
+    # At 0 and at all defaults the bound is the rate itself; rounding must not push it past.
+    lower = 0.0 if defaults == 0 else centre - reach
+    upper = 1.0 if defaults == total else centre + reach
+    return Interval(rate, lower, upper)
+
+
+def approval_ratio(
+    approved: int, total: int, approved_reference: int, total_reference: int, level: float = 0.95
+) -> Interval:
+    """Adverse-impact ratio: a group's approval rate over the reference group's, with a log-normal interval.
+
+    Below 0.8 is the four-fifths rule of 29 CFR 1607.4(D). Interval: Katz et al., Biometrics 34 (1978) 469–474; where
+    nobody or everybody of a group is approved, with ½ added to all four counts, since the plain error would be
+    infinite or 0. The estimate is NaN when nobody of the reference group is approved.
+    """
+    require_share(level, "level")
+    _require_part(approved, total, "approved")
+    _require_part(approved_reference, total_reference, "approved of the reference group")
+    extreme = approved in (0, total) or approved_reference in (0, total_reference)
+    half = 0.5 if extreme else 0.0
+    a, n = approved + half, total + 2.0 * half
+    c, m = approved_reference + half, total_reference + 2.0 * half
+    reach = NormalDist().inv_cdf(0.5 + level / 2.0) * math.sqrt(1.0 / a - 1.0 / n + 1.0 / c - 1.0 / m)
+    centre = math.log((a / n) / (c / m))
+    plain = (approved / total) / (approved_reference / total_reference) if approved_reference else math.nan
+    # With ½ added, the centre moves off a plain ratio of 0: the interval still has to hold the estimate.
+    lower = 0.0 if approved == 0 else math.exp(centre - reach)
+    return Interval(plain, lower, math.exp(centre + reach))
+
+
+def _require_part(part: int, total: int, name: str) -> None:
+    if total < 1 or not 0 <= part <= total:
+        raise DataError(f"There cannot be {part} {name} out of {total}; give counts with 0 ≤ part ≤ total, total ≥ 1.")
