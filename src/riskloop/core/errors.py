@@ -25,9 +25,10 @@ A message says what is wrong, where, and what to do, in one sentence or two.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from riskloop.core.types import Problem
+if TYPE_CHECKING:  # types brings NumPy, and `riskloop --help` must answer at once
+    from riskloop.core.types import Problem
 
 
 class RiskloopError(Exception):
@@ -37,7 +38,7 @@ class RiskloopError(Exception):
     status: ClassVar[int] = 500
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, details: Sequence[Problem] = ()) -> None:
+    def __init__(self, message: str, details: "Sequence[Problem]" = ()) -> None:
         super().__init__(message)
         self.message = message
         self.details = tuple(details)

@@ -1,0 +1,137 @@
+"""What is on record, as JSON-ready documents: the same ones for the commands, the API and the dashboard."""
+
+from datetime import datetime
+
+from riskloop.core.types import Finding, Json, Promotion
+from riskloop.store.cases import Case, CaseEvent
+from riskloop.store.documents import plain
+from riskloop.store.home import Home
+from riskloop.store.ledger import ModelRow, served
+from riskloop.store.windows import Window
+
+
+def utc(moment: datetime | None) -> str | None:
+    """ISO 8601 with a Z, to the second or as exact as the moment is."""
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+
+
+def status(home: Home, now: datetime) -> Json:
+    """The whole loop at a glance."""
+    champion = home.ledger.champion()
+    latest = home.windows.latest(1)
+    return {
+        "portfolio": home.settings.portfolio.name,
+        "config": str(home.config),
+        "now": utc(now),
+        "champion": None if champion is None else {**model(home, champion.version), "since": utc(champion.at)},
+        "decisions": home.decisions.count(),
+        "policy": home.settings.policy.name,
+        "last_window": window(latest[-1]) if latest else None,
+        "open_cases": [case(entry) for entry in home.cases.latest(only_open=True)],
+    }
+
+
+def models(home: Home) -> list[Json]:
+    """Every registered version, oldest first, with the spans in which it served."""
+    history = home.ledger.promotions()
+    return [_model(row, history) for row in home.ledger.models()]
+
+
+def model(home: Home, version: int) -> Json:
+    """One version: its ledger row and what its manifest says about quality, training and threshold."""
+    row = home.ledger.model(version)
+    manifest = home.artefact(version).manifest
+    shown = ("metrics", "comparison", "threshold", "risk_levels", "calibration", "importance", "training", "libraries")
+    return {**_model(row, home.ledger.promotions()), **{key: manifest[key] for key in shown if key in manifest}}
+
+
+def _model(row: ModelRow, history: list[Promotion]) -> Json:
+    return {
+        "version": row.version,
+        "champion": bool(history) and history[-1].version == row.version,
+        "learner": row.learner,
+        "origin": row.origin,
+        "auc": row.auc,
+        "created_at": utc(row.created_at),
+        "parent": row.parent,
+        "case_id": row.case_id,
+        "sha256": row.sha256,
+        "served": [{"from": utc(first), "until": utc(end)} for first, end in served(history, row.version)],
+    }
+
+
+def promotion(entry: Promotion) -> Json:
+    """One row of the ledger."""
+    document: Json = plain(entry)
+    return {**document, "at": utc(entry.at)}
+
+
+def cases(home: Home, limit: int = 100) -> list[Json]:
+    """The newest cases, newest first."""
+    return [case(entry) for entry in home.cases.latest(limit)]
+
+
+def case_story(home: Home, number: int) -> Json:
+    """One case with every step."""
+    return {**case(home.cases.get(number)), "events": [_event(event) for event in home.cases.events(number)]}
+
+
+def case(entry: Case) -> Json:
+    """One case."""
+    return {
+        "id": entry.id,
+        "state": entry.state.value,
+        "open": entry.is_open,
+        "diagnosis": entry.diagnosis.value,
+        "sentence": entry.sentence,
+        "window": entry.window_id,
+        "challenger": entry.challenger,
+        "tries": entry.tries,
+        "opened_at": utc(entry.opened_at),
+        "closed_at": utc(entry.closed_at),
+    }
+
+
+def _event(event: CaseEvent) -> Json:
+    return {
+        "at": utc(event.at),
+        "state": event.state.value,
+        "by": event.by,
+        "sentence": event.sentence,
+        "document": event.document,
+    }
+
+
+def drift(home: Home, limit: int = 12) -> list[Json]:
+    """The newest windows, oldest of them first, each with its findings."""
+    return [
+        {**window(entry), "findings": [finding(found) for found in home.windows.findings(entry.id)]}
+        for entry in home.windows.latest(limit)
+    ]
+
+
+def window(entry: Window) -> Json:
+    """One window without its findings."""
+    return {
+        "id": entry.id,
+        "name": entry.name,
+        "from": utc(entry.first_time),
+        "until": utc(entry.end_time),
+        "decisions": entry.rows,
+        "model_version": entry.model_version,
+        "diagnosis": entry.diagnosis.value,
+        "confirmed": entry.confirmed,
+        "action": entry.action.value,
+        "sentence": entry.sentence,
+        "rungs": plain(entry.rungs),
+        "mature": entry.matured_at is not None,
+        "quarantined": entry.quarantined,
+        "case_id": entry.case_id,
+        "report": entry.report,
+    }
+
+
+def finding(found: Finding) -> Json:
+    """One finding."""
+    document: Json = plain(found)
+    return document

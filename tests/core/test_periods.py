@@ -1,0 +1,27 @@
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from riskloop.core.periods import Calendar, period_of, periods_between
+
+MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
+CALENDARS = st.sampled_from(["day", "week", "month"])
+
+
+@given(MOMENTS, CALENDARS)
+def test_a_moment_lies_in_its_period_and_the_next_one_follows(moment: datetime, by: Calendar) -> None:
+    period = period_of(moment, by)
+    assert period.first <= moment < period.end
+    assert period_of(period.end, by).first == period.end
+
+
+@pytest.mark.parametrize(("by", "name"), [("day", "2024-12-30"), ("week", "2025-W01"), ("month", "2024-12")])
+def test_names_follow_iso_8601(by: Calendar, name: str) -> None:
+    assert period_of(datetime(2024, 12, 30, 5, tzinfo=UTC), by).name == name
+
+
+def test_only_ended_periods_are_given() -> None:
+    found = periods_between(datetime(2025, 1, 20, tzinfo=UTC), datetime(2025, 4, 30, tzinfo=UTC), "month")
+    assert [p.name for p in found] == ["2025-01", "2025-02", "2025-03"]
