@@ -1,0 +1,1 @@
+"""Rows in: files, splits, the embedded portfolio and the ways its world changes."""

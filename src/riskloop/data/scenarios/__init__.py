@@ -1,0 +1,22 @@
+"""Ways the world changes, with the truth known: streams of production months for tests, backtests and the demo.
+
+A scenario changes the embedded portfolio by its `World`, and any labelled frame by choosing which of its rows come
+in: no row and no label is invented (save labels that scenario ``label_noise`` hands to the wrong customers).
+"""
+
+from riskloop.data.scenarios.catalogue import SCENARIOS, Scenario, scenario_named
+from riskloop.data.scenarios.source import Embedded, FrameSource, Roles, Source
+from riskloop.data.scenarios.stream import Month, stream, true_auc
+
+__all__ = [
+    "SCENARIOS",
+    "Embedded",
+    "FrameSource",
+    "Month",
+    "Roles",
+    "Scenario",
+    "Source",
+    "scenario_named",
+    "stream",
+    "true_auc",
+]
