@@ -1,0 +1,214 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from riskloop.core.errors import DataError, MalformedBody, NotFound
+from riskloop.core.schema import Feature, Schema
+from riskloop.core.types import EPOCH, from_micros
+from riskloop.data.columns import level_text, parse_time
+from riskloop.data.read import read_table, rows_from
+
+SCHEMA = Schema(
+    features=(
+        Feature("amount", low=0.0),
+        Feature("grade", kind="category", categories=("1", "2", "other")),
+        Feature("income", nullable=True),
+        Feature("region", kind="category", categories=("north", "south"), unseen="flag", nullable=True),
+    ),
+    target="default",
+    id="id",
+    time="day",
+    ignored=("note",),
+)
+
+GOOD = """region,id,amount,grade,income,default,day,note
+north,007,10.5,1,,0,2024-01-31,x
+south,8,0,2.0,3,1,2024-02-01T12:00:00+02:00,
+west,9,1e3,other,4,0,202403,"a
+b"
+"""
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    path = tmp_path / "history.csv"
+    path.write_text(GOOD)
+    return path
+
+
+def refusal(path: Path, text: str, schema: Schema = SCHEMA) -> DataError:
+    path.write_text(text)
+    with pytest.raises(DataError) as caught:
+        rows_from(path, schema, target="required", where="h.csv")
+    return caught.value
+
+
+def test_a_csv_becomes_coded_rows_in_the_schemas_order(history: Path) -> None:
+    rows = rows_from(history, SCHEMA, target="required", where="h.csv")
+    np.testing.assert_array_equal(rows.features[:, 0], [10.5, 0.0, 1000.0])
+    np.testing.assert_array_equal(rows.features[:, 1], [0, 1, 2])
+    np.testing.assert_array_equal(rows.features[:, 2], [math.nan, 3, 4])
+    np.testing.assert_array_equal(rows.features[:, 3], [0, 1, 2])  # 2 = unseen, flagged later
+    assert list(rows.ids) == ["007", "8", "9"]
+    assert [from_micros(t).isoformat() for t in rows.times] == [
+        "2024-01-31T00:00:00+00:00",
+        "2024-02-01T10:00:00+00:00",
+        "2024-03-01T00:00:00+00:00",
+    ]
+    assert rows.target is not None
+    assert rows.target.tolist() == [0, 1, 0]
+
+
+def test_csv_frame_and_parquet_give_the_same_rows(history: Path, tmp_path: Path) -> None:
+    frame = pd.read_csv(history, dtype={"id": str})
+    frame.to_parquet(tmp_path / "h.parquet")
+    expected = rows_from(history, SCHEMA, target="required", where="h")
+    for source in (frame, tmp_path / "h.parquet", pa.Table.from_pandas(frame).to_batches()[0]):
+        rows = rows_from(source, SCHEMA, target="required", where="h")
+        np.testing.assert_array_equal(rows.features, expected.features)
+        np.testing.assert_array_equal(rows.times, expected.times)
+        assert list(rows.ids) == list(expected.ids)
+
+
+def test_production_may_lack_target_and_time_and_may_carry_the_target(history: Path) -> None:
+    assert rows_from(history, SCHEMA, target="absent", where="p.csv").target is None
+    frame = pd.read_csv(history).drop(columns=["default", "day"])
+    rows = rows_from(frame, SCHEMA, target="absent", where="p.csv")
+    assert rows.times.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("10.5", "abc", "line 2, column 'amount': 'abc' is not a number"),
+        ("10.5", "1_0", "line 2, column 'amount': '1_0' is not a number"),
+        ("10.5", "", "line 2, column 'amount': is missing"),
+        ("10.5", "NaN", "line 2, column 'amount': is missing"),
+        ("10.5", "inf", "line 2, column 'amount': inf is infinite"),
+        ("10.5", "-1", "line 2, column 'amount': -1.0 is outside the range"),
+        ("2.0", "5", "line 3, column 'grade': '5' is not one of its levels (1, 2, other)"),
+        ("0,2024-01-31", "maybe,2024-01-31", "line 2, column 'default': 'maybe' is neither"),
+        ("0,2024-01-31", ",2024-01-31", "line 2, column 'default': is neither"),
+        ("2024-01-31", "31/01/2024", "line 2, column 'day': '31/01/2024' is not a date"),
+        ("007", "", "line 2, column 'id': is missing"),
+    ],
+)
+def test_a_bad_value_is_named_with_line_column_and_value(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert message in refusal(tmp_path / "h.csv", GOOD.replace(old, new, 1)).message
+
+
+def test_lines_count_blank_lines_and_quoted_line_ends(tmp_path: Path) -> None:
+    text = GOOD + "\n\nnorth,10,oops,1,1,0,2024-01-01,\n"
+    assert "line 8, column 'amount'" in refusal(tmp_path / "h.csv", text).message
+
+
+def test_many_problems_are_counted_and_the_first_are_listed(tmp_path: Path) -> None:
+    lines = [f"north,{i},x,9,1,{i % 2},2024-01-01," for i in range(100)]
+    error = refusal(tmp_path / "h.csv", GOOD.splitlines()[0] + "\n" + "\n".join(lines))
+    assert "and 195 more" in error.message
+    assert len(error.details) == 5
+    assert {p.field for p in error.details} == {"amount", "grade"}
+
+
+def test_a_duplicate_id_is_refused_unless_the_time_differs(tmp_path: Path) -> None:
+    same_day = GOOD.replace("south,8", "south,007").replace("2024-02-01T12:00:00+02:00", "2024-01-31")
+    assert "line 3, column 'id': '007' is a duplicate id" in refusal(tmp_path / "h.csv", same_day).message
+    (tmp_path / "h.csv").write_text(GOOD.replace("south,8", "south,007"))
+    assert len(rows_from(tmp_path / "h.csv", SCHEMA, target="required", where="h")) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        ("", DataError, "is empty"),
+        (GOOD.splitlines()[0] + "\n", DataError, "holds no rows"),
+        (GOOD.replace(",income", ",wages"), DataError, "'income' is missing; column 'wages' is not in the schema"),
+        (GOOD.replace(",income", ",amount"), DataError, "has the column 'amount' twice"),
+        (GOOD + "north,1\n", MalformedBody, "Expected 8 columns, got 2"),
+        (GOOD.replace(",", ";"), MalformedBody, "semicolons"),
+        (GOOD.replace("1,2024", "0,2024").replace("3,1,", "3,0,"), DataError, "same value 0"),
+    ],
+)
+def test_a_bad_file_is_refused_in_a_sentence(tmp_path: Path, text: str, kind: type[DataError], message: str) -> None:
+    error = refusal(tmp_path / "h.csv", text)
+    assert message in error.message
+    assert type(error) is kind
+
+
+def test_bytes_that_are_no_table(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(GOOD.encode().replace(b"other", b"oth\xe9r"))
+    (tmp_path / "b.parquet").write_bytes(b"PAR1nonsense")
+    (tmp_path / "c.csv").write_bytes(bytes(range(256)))
+    for name in ("a.csv", "b.parquet", "c.csv"):
+        with pytest.raises(MalformedBody):
+            rows_from(tmp_path / name, SCHEMA, target="required", where=name)
+    with pytest.raises(NotFound, match="does not exist"):
+        read_table(tmp_path / "none.csv")
+
+
+def test_a_frame_with_mixed_objects_names_the_row() -> None:
+    frame = pd.DataFrame({"x": [1, 2, "three"], "default": [0, 1, 0]})
+    with pytest.raises(DataError, match="row 3, column 'x': 'three' is not a number"):
+        rows_from(frame, Schema((Feature("x"),), "default"), target="required", where="the frame")
+
+
+@pytest.mark.parametrize(
+    ("values", "fits"), [([True, False], False), ([1, 2], True), (["1", "2"], True), (pd.to_datetime([0, 1]), False)]
+)
+def test_number_columns_take_numbers_and_text_of_numbers_only(values: Any, fits: bool) -> None:
+    frame, schema = pd.DataFrame({"x": values, "y": [0, 1]}), Schema((Feature("x"),), "y")
+    if fits:
+        assert len(rows_from(frame, schema, target="required", where="f")) == 2
+    else:
+        with pytest.raises(DataError, match="not numbers"):
+            rows_from(frame, schema, target="required", where="f")
+
+
+@pytest.mark.parametrize("values", [[0, 1], [0.0, 1.0], ["no", "Yes"], [False, True], ["0.0", "1"], ["F", "T"]])
+def test_targets(values: list[Any]) -> None:
+    frame, schema = pd.DataFrame({"x": [1, 2], "y": values}), Schema((Feature("x"),), "y")
+    if values == ["F", "T"]:
+        with pytest.raises(DataError, match="neither"):
+            rows_from(frame, schema, target="required", where="f")
+    else:
+        rows = rows_from(frame, schema, target="required", where="f")
+        assert rows.target is not None
+        assert rows.target.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("value", "date"),
+    [
+        (1, "2000-01-01"), ("13", "2001-01-01"), (202405, "2024-05-01"), (20240531.0, "2024-05-31"),
+        ("2024-05", "2024-05-01"), ("2024-05-31", "2024-05-31"), ("2024-05-31T23:30:00-02:00", "2024-06-01"),
+    ],
+)  # fmt: skip
+def test_times(value: Any, date: str) -> None:
+    assert from_micros(parse_time(value)).date().isoformat() == date
+
+
+@pytest.mark.parametrize("value", ["", "soon", 0, 202413, 20240532, 99999, 10**30, "0x10"])
+def test_what_is_no_time(value: Any) -> None:
+    with pytest.raises((ValueError, OverflowError)):
+        parse_time(value)
+
+
+def test_timestamps_of_a_frame_are_read_as_they_are() -> None:
+    days = pd.to_datetime(["2024-01-01", "2024-01-02"])
+    schema = Schema((Feature("x"),), "y", time="t")
+    for values in (days, days.tz_localize("UTC"), days.date):
+        frame = pd.DataFrame({"x": [1, 2], "y": [0, 1], "t": values})
+        times = rows_from(frame, schema, target="required", where="f").times
+        assert [(from_micros(t) - EPOCH).days for t in times] == [19723, 19724]
+
+
+@given(st.integers(-(10**12), 10**12))
+def test_an_integer_names_one_level_however_it_is_written(number: int) -> None:
+    assert {level_text(v) for v in (number, float(number), str(number), f" {number}.0 ")} == {str(number)}
