@@ -1,0 +1,22 @@
+"""The tests that a challenger must pass. Pure: scores and labels in, a verdict with its evidence out."""
+
+from riskloop.gate.approval import Approval, approve, evidence_fingerprint
+from riskloop.gate.budget import Level, Try, level, tried
+from riskloop.gate.evaluation import Context, Coverage, Evaluation, exploration_weights
+from riskloop.gate.verdict import judge, sentences
+
+__all__ = [
+    "Approval",
+    "Context",
+    "Coverage",
+    "Evaluation",
+    "Level",
+    "Try",
+    "approve",
+    "evidence_fingerprint",
+    "exploration_weights",
+    "judge",
+    "level",
+    "sentences",
+    "tried",
+]

@@ -1,0 +1,327 @@
+"""Every test of the gate: evidence in, one :class:`riskloop.core.types.Check` out.
+
+``passed`` is None where the rows cannot answer. GUARDRAILS refuse a challenger, the ENVELOPE only asks for a person,
+a NOTICE informs.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from statistics import NormalDist
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from riskloop.core import stats
+from riskloop.core.settings import GateSettings
+from riskloop.core.types import Bools, Check, Floats, Json
+from riskloop.gate.evaluation import Context, Evaluation
+
+Rule = Callable[[Evaluation, GateSettings, Context], Check]
+
+_MATERIAL: Final = 0.05  # a grade whose defaults exceed its PD by less than this share is close enough
+_SMALL_GROUP: Final = 30  # approval rates of fewer people are not compared
+_COVERAGE: Final = 0.5  # below this ratio the outcomes speak for the approved only
+_MONTH: Final = timedelta(days=30)
+
+
+def sizes(evaluation: Evaluation) -> dict[str, int]:
+    """The sizes that every check reports."""
+    return {"rows": int(evaluation.labels.size), "defaults": evaluation.defaults}
+
+
+def evidence(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
+    """Are there enough defaults, and enough others, for any test at all?"""
+    fewest = min(evaluation.defaults, evaluation.labels.size - evaluation.defaults)
+    passed = fewest >= settings.min_defaults
+    end = "enough to test on" if passed else f"and fewer than {settings.min_defaults} of either are no evidence"
+    return Check(
+        name="evidence",
+        passed=passed,
+        statistic=float(fewest),
+        threshold=float(settings.min_defaults),
+        source="normal approximation of DeLong's test (Obuchowski 1998)",
+        sizes=sizes(evaluation),
+        sentence=f"{evaluation.labels.size:,} matured decisions, which neither model was trained on, hold "
+        f"{evaluation.defaults:,} defaults: {end}.",
+    )
+
+
+# --------------------------------------------------------------------------- guardrails
+
+
+def log_loss(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
+    """Non-inferiority of the probabilities: passes when a loss of more than the margin can be ruled out at α."""
+    test = stats.paired_log_loss_test(evaluation.labels, evaluation.champion, evaluation.challenger)
+    margin = settings.max_log_loss_increase * test.champion
+    reach = _quantile(settings.alpha) * test.std_error
+    lower, upper = test.difference - reach, test.difference + reach
+    # Equal probabilities have no error: with a margin of 0 they must pass.
+    passed = True if upper <= margin else (False if lower > margin else None)
+    end = {
+        True: "a loss beyond the allowed one is ruled out",
+        False: "the challenger's probabilities are shown to be worse",
+        None: "a loss beyond the allowed one can neither be shown nor ruled out",
+    }[passed]
+    return Check(
+        name="log_loss",
+        passed=passed,
+        statistic=upper,
+        threshold=margin,
+        source="paired t-test of non-inferiority (Diebold & Mariano 1995)",
+        sizes=sizes(evaluation),
+        sentence=f"Log loss goes from {test.champion:.4f} to {test.challenger:.4f}, by {_range(lower, upper)} with "
+        f"{1 - settings.alpha:.0%} confidence either way; +{margin:.4f} is allowed: {end}.",
+        details={"champion": test.champion, "challenger": test.challenger, "difference": test.difference},
+    )
+
+
+def calibration(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
+    """In how many grades is the PD shown to be too low? The challenger must not have more of them."""
+    before = _underestimated(evaluation, evaluation.champion, settings.alpha)
+    after = _underestimated(evaluation, evaluation.challenger, settings.alpha)
+    passed = len(after) <= len(before)
+    return Check(
+        name="calibration",
+        passed=passed,
+        statistic=float(len(after)),
+        threshold=float(len(before)),
+        source="Jeffreys test by grade (ECB 2019, 2.5.3.1), Bonferroni over grades",
+        sizes=sizes(evaluation),
+        sentence=f"The challenger underestimates the risk in {_count(len(after), 'grade')}, the champion in "
+        f"{len(before)}{'' if passed else ': its PDs are less prudent'}.",
+        details={"challenger": after, "champion": before},
+    )
+
+
+def _underestimated(evaluation: Evaluation, probabilities: Floats, alpha: float) -> list[Json]:
+    grades = np.searchsorted(np.asarray(evaluation.grade_bounds), probabilities, side="right")
+    tests = stats.jeffreys_by_grade(evaluation.labels, probabilities, grades)
+    return [
+        {"grade": t.grade, "pd": t.pd, "defaults": t.defaults, "rows": t.n, "p": t.p_value}
+        for t in tests
+        if t.p_value < alpha / len(tests) and t.defaults > t.n * t.pd * (1.0 + _MATERIAL)
+    ]
+
+
+class _Ratio(NamedTuple):
+    feature: str
+    group: str
+    rows: int
+    ratio: stats.Interval
+    champion: float
+
+
+def approval_ratio(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
+    """Approval rate of every protected group over the largest group's, with its confidence interval.
+
+    Refused when a group's ratio is shown to be below the allowed one and the champion treats that group better.
+    """
+    ratios = [r for feature, groups in evaluation.groups.items() for r in _ratios(evaluation, feature, groups)]
+    if not ratios:
+        sentence = "No protected group of 30 people or more besides the largest one: approval rates are not compared."
+        return _unjudged("approval_ratio", evaluation, settings.min_approval_ratio, _FOUR_FIFTHS, sentence)
+    least = settings.min_approval_ratio
+    harmed = [r for r in ratios if r.ratio.upper < least and r.ratio.estimate < r.champion]
+    worst = min(harmed or ratios, key=lambda r: r.ratio.estimate)
+    passed = not harmed
+    below = passed and worst.ratio.upper < least
+    end = "allowed" if passed else "worse than the champion, and than what is allowed"
+    if below:
+        end = "below what is allowed, though no worse than the champion: people should look at both"
+    return Check(
+        name="approval_ratio",
+        passed=passed,
+        statistic=worst.ratio.estimate,
+        threshold=least,
+        source=_FOUR_FIFTHS,
+        sizes=sizes(evaluation) | {"groups": len(ratios)},
+        sentence=f"The {'lowest' if passed else 'harmed'} group {worst.feature} {worst.group} ({worst.rows:,} people) "
+        f"is approved at {worst.ratio.estimate:.2f} ({worst.ratio.lower:.2f} to {worst.ratio.upper:.2f}) of the "
+        f"largest group's rate; the champion's ratio is {worst.champion:.2f} and {least:.2f} is allowed: {end}.",
+        details={
+            "groups": [
+                {
+                    "feature": r.feature,
+                    "group": r.group,
+                    "rows": r.rows,
+                    "ratio": r.ratio.estimate,
+                    "lower": r.ratio.lower,
+                    "upper": r.ratio.upper,
+                    "champion": r.champion,
+                }
+                for r in ratios
+            ]
+        },
+    )
+
+
+_FOUR_FIFTHS: Final = "four-fifths rule, 29 CFR 1607.4(D); interval of Katz et al. 1978"
+
+
+def _ratios(evaluation: Evaluation, feature: str, groups: Sequence[str] | np.ndarray) -> list[_Ratio]:
+    approved = evaluation.challenger < evaluation.challenger_threshold
+    before = evaluation.champion < evaluation.champion_threshold
+    names, member, counts = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True, return_counts=True)
+    largest = int(np.argmax(counts))
+    reference = member == largest
+    if not (approved[reference].any() and before[reference].any()):
+        return []
+    found = []
+    for code, (name, count) in enumerate(zip(names, counts, strict=True)):
+        if code == largest or count < _SMALL_GROUP:
+            continue
+        part = member == code
+        ratio = stats.approval_ratio(*_approved(approved, part), *_approved(approved, reference))
+        champion = stats.approval_ratio(*_approved(before, part), *_approved(before, reference))
+        found.append(_Ratio(feature, str(name), int(count), ratio, champion.estimate))
+    return found
+
+
+def _approved(approved: Bools, part: Bools) -> tuple[int, int]:
+    return int(np.count_nonzero(approved[part])), int(np.count_nonzero(part))
+
+
+def latency(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
+    """Can it answer in time?"""
+    source = "service level of the portfolio"
+    taken, allowed = evaluation.latency_ms, settings.max_latency_ms
+    if taken is None:
+        return _unjudged("latency", evaluation, allowed, source, "The challenger's scoring time was not measured.")
+    sentence = f"One customer is scored in {taken:.2f} ms; {allowed:g} ms are allowed."
+    return Check("latency", taken <= allowed, taken, allowed, source, sizes(evaluation), sentence)
+
+
+def reasons(evaluation: Evaluation, _settings: GateSettings, _: Context) -> Check:
+    """Can it say why?"""
+    source = "12 CFR 1002.9: principal reasons of an adverse action"
+    if evaluation.reasons is None:
+        return _unjudged("reasons", evaluation, None, source, "Whether the challenger can name reasons was not tried.")
+    can = "can" if evaluation.reasons else "cannot"
+    sentence = f"The challenger {can} name the reasons of its decisions."
+    return Check("reasons", evaluation.reasons, None, None, source, sizes(evaluation), sentence)
+
+
+# --------------------------------------------------------------------------- change envelope
+
+_ENVELOPE: Final = "change envelope, fixed in advance in [gate]"
+
+
+def auc_range(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
+    """A gain that is too good is more likely a leak."""
+    gain = stats.auc(evaluation.labels, evaluation.challenger) - stats.auc(evaluation.labels, evaluation.champion)
+    sentence = f"The AUC changes by {gain:+.4f}; more than {settings.max_auc_gain:+.2f} would look like a leak."
+    return _envelope("auc_range", evaluation, gain, settings.max_auc_gain, sentence)
+
+
+def approval_shift(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
+    """How far the approval rate moves for the same customers."""
+    before = float(np.mean(evaluation.champion < evaluation.champion_threshold))
+    after = float(np.mean(evaluation.challenger < evaluation.challenger_threshold))
+    sentence = (
+        f"Of the same customers {before:.1%} were approved by the champion and {after:.1%} would be by the challenger; "
+        f"{settings.max_approval_shift:.0%} either way may change without a person."
+    )
+    return _envelope("approval_shift", evaluation, abs(after - before), settings.max_approval_shift, sentence)
+
+
+def score_shift(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
+    """PSI of the challenger's probabilities over the deciles of the champion's."""
+    bins = stats.fit_numeric_bins(evaluation.champion)
+    value = stats.psi(bins.count(evaluation.champion), bins.count(evaluation.challenger))
+    sentence = (
+        f"The scores of the same customers move by a PSI of {value:.3f}; {settings.max_score_psi:g} is planned for."
+    )
+    return _envelope("score_shift", evaluation, value, settings.max_score_psi, sentence)
+
+
+def learner(evaluation: Evaluation, _: GateSettings, context: Context) -> Check:
+    """Is it a kind of model that may be promoted unasked?"""
+    passed = context.learner in context.allowed_learners
+    end = "is" if passed else "is not"
+    sentence = f"The learner '{context.learner}' {end} among those planned for: {', '.join(context.allowed_learners)}."
+    return Check("learner", passed, None, None, _ENVELOPE, sizes(evaluation), sentence)
+
+
+def feature_set(evaluation: Evaluation, _: GateSettings, context: Context) -> Check:
+    """Does it read what the champion reads?"""
+    before, after = set(context.champion_features), set(context.challenger_features)
+    added, dropped = sorted(after - before), sorted(before - after)
+    changes = [f"{verb} {', '.join(names)}" for verb, names in (("adds", added), ("drops", dropped)) if names]
+    passed = not changes
+    sentence = (
+        f"Both models read the same {len(before)} features."
+        if passed
+        else f"The challenger {' and '.join(changes)}: features were not planned to change."
+    )
+    changed = float(len(added) + len(dropped))
+    details = {"added": added, "dropped": dropped}
+    return Check("feature_set", passed, changed, 0.0, _ENVELOPE, sizes(evaluation), sentence, details)
+
+
+def promotion_rate(evaluation: Evaluation, settings: GateSettings, context: Context) -> Check:
+    """A champion that changes every few days is not under control."""
+    recent = sum(context.now - _MONTH < moment <= context.now for moment in context.promotions)
+    sentence = (
+        f"The champion changed {_count(recent, 'time')} in the last 30 days; this change would be number "
+        f"{recent + 1}, and {settings.max_promotions_per_month} are planned for."
+    )
+    return _envelope("promotion_rate", evaluation, recent + 1, settings.max_promotions_per_month, sentence)
+
+
+# --------------------------------------------------------------------------- notices
+
+
+def outcome_coverage(evaluation: Evaluation, _settings: GateSettings, _: Context) -> Check:
+    """Selection bias: are there outcomes of the customers that the champion called defaults? Never refuses."""
+    source = "reject inference (Hand & Henley, JRSS A 160 (1997) 523–541)"
+    found = evaluation.coverage
+    if found is None or not found.approved or not found.refused:
+        sentence = "How many of the refused customers have outcomes is not known here."
+        return _unjudged("outcome_coverage", evaluation, _COVERAGE, source, sentence)
+    approved, refused = found.approved_known / found.approved, found.refused_known / found.refused
+    ratio = refused / approved if approved else 0.0
+    seen = ratio >= _COVERAGE
+    explored = f", {found.explored:,} of them explored on purpose" if found.explored else ""
+    end = "the tests speak for all customers" if seen else "the tests speak for approved customers only"
+    return Check(
+        name="outcome_coverage",
+        passed=True if seen else None,
+        statistic=ratio,
+        threshold=_COVERAGE,
+        source=source,
+        sizes={**sizes(evaluation), "refused": found.refused, "refused_known": found.refused_known},
+        sentence=f"Outcomes are known for {approved:.0%} of the customers that the champion approved and for "
+        f"{refused:.0%} of those it refused ({found.refused_known:,}{explored}): {end}.",
+    )
+
+
+GUARDRAILS: Final[tuple[Rule, ...]] = (log_loss, calibration, approval_ratio, latency, reasons)
+ENVELOPE: Final[tuple[Rule, ...]] = (auc_range, approval_shift, score_shift, learner, feature_set, promotion_rate)
+NOTICES: Final[tuple[Rule, ...]] = (outcome_coverage,)
+
+
+def _quantile(alpha: float) -> float:
+    """The one-sided normal quantile z₁₋α."""
+    return NormalDist().inv_cdf(1.0 - alpha)
+
+
+def _envelope(name: str, evaluation: Evaluation, value: float, allowed: float, sentence: str) -> Check:
+    return Check(name, value <= allowed, float(value), float(allowed), _ENVELOPE, sizes(evaluation), sentence)
+
+
+def _unjudged(name: str, evaluation: Evaluation, threshold: float | None, source: str, sentence: str) -> Check:
+    return Check(name, None, None, threshold, source, sizes(evaluation), sentence)
+
+
+def _range(lower: float, upper: float) -> str:
+    return f"{lower:+.4f} to {upper:+.4f}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def finite(value: float) -> float | None:
+    """Infinity as None: what a check records must survive JSON."""
+    return value if math.isfinite(value) else None

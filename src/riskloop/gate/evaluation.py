@@ -1,0 +1,93 @@
+"""What the gate judges: two models' probabilities on the same matured rows, and what is known around them."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from riskloop.core.errors import DataError
+from riskloop.core.types import Bools, Floats, require_utc
+from riskloop.gate.budget import Try
+
+GROUP_MISSING: Final = "missing"  # the level of a row whose protected attribute is not known
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """For how many matured decisions the outcome is known: refused applicants often have none."""
+
+    approved: int
+    approved_known: int
+    refused: int
+    refused_known: int
+    explored: int = 0  # refused by the model, approved all the same to learn from; part of `refused`
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Champion and challenger on identical matured rows, shape (n,), that neither was trained on."""
+
+    labels: Floats  # 1.0 default, 0.0 none
+    champion: Floats  # PDs
+    challenger: Floats  # PDs of the challenger, or of its out-of-fold fits
+    champion_threshold: float  # a PD from here on is `default`
+    challenger_threshold: float
+    kind: Literal["retrain", "recalibrate"] = "retrain"  # recalibrated scores rank alike: log loss decides
+    groups: Mapping[str, Sequence[str] | npt.NDArray[np.str_]] = field(default_factory=dict)  # feature → level per row
+    grade_bounds: tuple[float, ...] = (0.10, 0.25, 0.50)  # PDs between two risk grades, ascending
+    latency_ms: float | None = None  # scoring one row with the challenger; None: not measured
+    reasons: bool | None = None  # the challenger can name its reasons; None: not tried
+    coverage: Coverage | None = None
+
+    def __post_init__(self) -> None:
+        n = self.labels.shape[0]
+        columns = {"champion": self.champion, "challenger": self.challenger, **self.groups}
+        for name, column in columns.items():
+            if len(column) != n:
+                raise DataError(f"The gate got {n} labels and {len(column)} values of '{name}'; give one per row.")
+
+    @property
+    def defaults(self) -> int:
+        """How many rows defaulted."""
+        return int(np.count_nonzero(self.labels == 1.0))
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over labels and probabilities: the same evidence, tried twice, is one try."""
+        digest = hashlib.sha256()
+        for column in (self.labels, self.champion, self.challenger):
+            digest.update(np.ascontiguousarray(column, dtype="<f8").tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the gate has to know beside the rows."""
+
+    now: datetime
+    champion: int  # version that serves
+    challenger: int  # version that wants to
+    learner: str  # of the challenger
+    allowed_learners: tuple[str, ...]
+    champion_features: tuple[str, ...]  # model inputs, in schema order
+    challenger_features: tuple[str, ...]
+    tries: tuple[Try, ...] = ()  # earlier ones, of any champion
+    promotions: tuple[datetime, ...] = ()  # of the ledger
+
+    def __post_init__(self) -> None:
+        require_utc(self.now, "Context.now")
+
+
+def exploration_weights(explored: Bools, rate: float) -> Floats:
+    """Weights, shape (n,), that let explored decisions stand for all the refused ones they were drawn from: 1/rate.
+
+    Source: Horvitz & Thompson, Journal of the American Statistical Association 47 (1952) 663–685.
+    """
+    if not 0.0 < rate <= 1.0:
+        raise DataError(f"The exploration rate must be above 0 and at most 1, not {rate!r}.")
+    weights: Floats = np.where(explored, 1.0 / rate, 1.0)
+    return weights

@@ -1,0 +1,155 @@
+"""Is the challenger better? One one-sided test at the level that the alpha budget leaves."""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from riskloop.core import stats
+from riskloop.core.settings import GateSettings
+from riskloop.core.types import Check, Json
+from riskloop.gate import budget
+from riskloop.gate.checks import finite, sizes
+from riskloop.gate.evaluation import Context, Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Improvement:
+    """The test, what it leaves open, and what it cost."""
+
+    check: Check  # passed None: a gain that matters may still be there, unseen
+    champion_auc: float
+    challenger_auc: float
+    defaults_needed: int  # further ones until the test has its power; 0 when it has
+
+
+def improvement(evaluation: Evaluation, settings: GateSettings, context: Context) -> Improvement:
+    """On AUC for a retrained challenger, on log loss for a recalibrated one, which ranks like the champion."""
+    ranking = stats.paired_delong(evaluation.labels, evaluation.champion, evaluation.challenger)
+    test = _on_auc(ranking, settings) if evaluation.kind == "retrain" else _on_log_loss(evaluation, settings, ranking)
+    granted = budget.level(
+        context.tries,
+        settings,
+        champion=context.champion,
+        now=context.now,
+        evidence=evaluation.fingerprint,
+        information=budget.information(test.std_error, test.detect, settings),
+    )
+    p = _p_value(test)
+    power = _power(test, granted.alpha)
+    # A gain that matters is ruled out by the interval, or would probably have been found.
+    unlikely = test.gain + NormalDist().inv_cdf(1.0 - settings.alpha) * test.std_error < test.detect
+    passed = True if p <= granted.alpha else (False if not test.needed or unlikely else None)
+    details: Json = {
+        "gain": test.gain,
+        "least_gain": test.least,
+        "std_error": test.std_error,
+        "z": finite(_z(test)),
+        "level": granted.alpha,
+        "tries_before": granted.tries,
+        "budget_left": granted.left,
+        "detect": test.detect + test.least,
+        "power": power,
+        "defaults_needed": test.needed,
+        "evidence": evaluation.fingerprint,
+    }
+    check = Check(
+        name=test.name,
+        passed=passed,
+        statistic=p,
+        threshold=granted.alpha,
+        source=test.source,
+        sizes=sizes(evaluation),
+        sentence=f"{test.sentence} {_outcome(passed, p, granted, power, test)}",
+        details=details,
+    )
+    return Improvement(check, ranking.auc_champion, ranking.auc_challenger, test.needed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Test:
+    name: str
+    source: str
+    sentence: str
+    unit: str
+    gain: float  # above 0: the challenger is better; the least gain is already taken off
+    least: float
+    std_error: float
+    detect: float  # the true gain, above the least one, that should be found
+    needed: int
+
+
+def _on_auc(test: stats.PairedDeLong, settings: GateSettings) -> _Test:
+    detect = settings.detect - settings.least_gain
+    asked = f", and at least {settings.least_gain:+.4f} is asked for" if settings.least_gain else ""
+    return _Test(
+        name="auc_gain",
+        source="paired DeLong test (DeLong et al. 1988; Sun & Xu 2014)",
+        sentence=f"On the same decisions the AUC goes from {test.auc_champion:.4f} to {test.auc_challenger:.4f} "
+        f"({test.difference:+.4f}, standard error {test.std_error:.4f}){asked}.",
+        unit="AUC",
+        gain=test.difference - settings.least_gain,
+        least=settings.least_gain,
+        std_error=test.std_error,
+        detect=detect,
+        needed=stats.defaults_needed(test, detect, settings.alpha, settings.power),
+    )
+
+
+def _on_log_loss(evaluation: Evaluation, settings: GateSettings, ranking: stats.PairedDeLong) -> _Test:
+    test = stats.paired_log_loss_test(evaluation.labels, evaluation.champion, evaluation.challenger)
+    detect = max(settings.max_log_loss_increase, _SMALLEST_LOSS) * test.champion
+    share = budget.information(test.std_error, detect, settings)
+    return _Test(
+        name="log_loss_gain",
+        source="paired t-test on log loss (Diebold & Mariano 1995)",
+        sentence=f"Recalibrated scores rank alike (AUC {ranking.auc_champion:.4f} and {ranking.auc_challenger:.4f}), "
+        f"so log loss decides: it goes from {test.champion:.4f} to {test.challenger:.4f} ({test.difference:+.4f}, "
+        f"standard error {test.std_error:.4f}).",
+        unit="log loss",
+        gain=-test.difference,
+        least=0.0,
+        std_error=test.std_error,
+        detect=detect,
+        # The squared error falls with the number of rows, and so does the information with the defaults.
+        needed=0 if share >= 1.0 else int(evaluation.defaults * (1.0 / share - 1.0)) + 1,
+    )
+
+
+_SMALLEST_LOSS = 0.005  # share of the champion's log loss that matters, when no increase at all is allowed
+
+
+def _z(test: _Test) -> float:
+    if test.std_error == 0.0:
+        return 0.0 if test.gain == 0.0 else float("inf") * (1 if test.gain > 0 else -1)
+    return test.gain / test.std_error
+
+
+def _p_value(test: _Test) -> float:
+    if test.std_error == 0.0 and test.gain <= 0.0:
+        return 1.0
+    return NormalDist().cdf(-_z(test))
+
+
+def _power(test: _Test, alpha: float) -> float:
+    if not 0.0 < alpha < 1.0:
+        return 0.0
+    if test.std_error == 0.0:
+        return 1.0
+    return NormalDist().cdf(test.detect / test.std_error - NormalDist().inv_cdf(1.0 - alpha))
+
+
+def _outcome(passed: bool | None, p: float, granted: budget.Level, power: float, test: _Test) -> str:
+    before = "the first try" if not granted.tries else f"try {granted.tries + 1} against this champion"
+    level = f"p = {_short(p)} against the {_short(granted.alpha)} that {before} may use"
+    true = f"a true gain of {test.detect + test.least:.4f} {test.unit}"
+    if passed:
+        return f"It is better: {level}."
+    if passed is None:
+        return (
+            f"That may be luck: {level}. With {power:.0%} power for {true}, too few outcomes have matured; "
+            f"about {test.needed:,} more defaults are needed."
+        )
+    return f"It is not shown to be better: {level}, and {true} would have been found with {power:.0%} probability."
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}" if value >= 1e-4 else "less than 0.0001"

@@ -1,0 +1,76 @@
+"""All checks, one verdict, and the page that a validator reads."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from riskloop.core.settings import GateSettings
+from riskloop.core.types import Check, GateReport, Verdict
+from riskloop.gate.checks import ENVELOPE, GUARDRAILS, NOTICES, evidence
+from riskloop.gate.evaluation import Context, Evaluation
+from riskloop.gate.improvement import Improvement, improvement
+
+_MARKS: Final = {True: "Passed", False: "Failed", None: "Open"}
+
+
+def judge(evaluation: Evaluation, settings: GateSettings, context: Context) -> GateReport:
+    """The gate. The order is the policy: no evidence, no gain, harm, outside the envelope, and only then a promotion.
+
+    Nothing is tested, and so nothing of the alpha budget is spent, on fewer defaults than the settings ask for.
+    """
+    enough = evidence(evaluation, settings, context)
+    versions = f"version {context.challenger} for version {context.champion}"
+    if not enough.passed:
+        missing = int((enough.threshold or 0.0) - evaluation.defaults)
+        more = f"; at least {missing:,} more defaults are needed" if missing > 0 else "; more non-defaults are needed"
+        sentence = f"There is no evidence yet to exchange {versions}{more}."
+        return GateReport(Verdict.INSUFFICIENT_EVIDENCE, sentence, (enough,), None, None, max(0, missing))
+    gain = improvement(evaluation, settings, context)
+    guardrails = [rule(evaluation, settings, context) for rule in GUARDRAILS]
+    envelope = [rule(evaluation, settings, context) for rule in ENVELOPE]
+    notices = [rule(evaluation, settings, context) for rule in NOTICES]
+    verdict, sentence = _verdict(gain, guardrails, envelope, versions)
+    return GateReport(
+        verdict=verdict,
+        sentence=sentence,
+        checks=(enough, gain.check, *guardrails, *envelope, *notices),
+        champion_auc=gain.champion_auc,
+        challenger_auc=gain.challenger_auc,
+        defaults_needed=max(1, gain.defaults_needed) if verdict is Verdict.INSUFFICIENT_EVIDENCE else None,
+    )
+
+
+def _verdict(
+    gain: Improvement, guardrails: Sequence[Check], envelope: Sequence[Check], versions: str
+) -> tuple[Verdict, str]:
+    failed = [check.name for check in guardrails if check.passed is False]
+    outside = [check.name for check in envelope if check.passed is False]
+    undecided = [check.name for check in guardrails if check.name == "log_loss" and check.passed is None]
+    if gain.check.passed is False:
+        return Verdict.KEEP, f"Keep the champion, do not exchange {versions}: it is not shown to be better."
+    if failed:
+        return Verdict.KEEP, f"Keep the champion, do not exchange {versions}: {_named(failed)} would get worse."
+    if gain.check.passed is None:
+        return (
+            Verdict.INSUFFICIENT_EVIDENCE,
+            f"It is too early to exchange {versions}: about {gain.defaults_needed:,} more matured defaults are needed.",
+        )
+    if undecided:
+        return (
+            Verdict.INSUFFICIENT_EVIDENCE,
+            f"It is too early to exchange {versions}: it ranks better, but worse probabilities are not ruled out yet.",
+        )
+    if outside:
+        return (
+            Verdict.NEEDS_APPROVAL,
+            f"Exchanging {versions} would be better, but outside the plan ({_named(outside)}): a person must approve.",
+        )
+    return Verdict.PROMOTE, f"Promote {versions}: it is better, and no guardrail falls."
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(name.replace("_", " ") for name in names)
+
+
+def sentences(report: GateReport) -> list[str]:
+    """The report as a page: the verdict first, then every check in one sentence."""
+    return [report.sentence, *(f"{_MARKS[check.passed]}: {check.sentence}" for check in report.checks)]

@@ -1,0 +1,178 @@
+"""Does the new champion do worse than the old one on what matured since? Then the old one comes back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from statistics import NormalDist
+from typing import Final
+
+import numpy as np
+
+from riskloop.core import stats
+from riskloop.core.settings import ProbationSettings
+from riskloop.core.types import Check, Floats, Json, Promotion, PromotionKind
+from riskloop.promote.switch import rollback
+from riskloop.store.ledger import Ledger
+
+
+class ProbationState(StrEnum):
+    """Where a new champion stands."""
+
+    WATCHING = "watching"
+    PASSED = "passed"
+    HARMFUL = "harmful"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimated:
+    """A difference new − old in AUC from before the outcomes, with its error: `monitor` knows how it was estimated."""
+
+    difference: float
+    std_error: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probation:
+    """One look at a new champion."""
+
+    state: ProbationState
+    sentence: str
+    checks: tuple[Check, ...]
+    spent: float  # of the probation's alpha, this look included; hand it to the next look
+    details: Json = field(default_factory=dict)
+
+
+_SOURCE_AUC: Final = "paired DeLong test; linear spending of Lan & DeMets 1983"
+_SOURCE_LOSS: Final = "paired t-test on log loss (Diebold & Mariano 1995); linear spending of Lan & DeMets 1983"
+
+
+def judge_probation(
+    labels: Floats,
+    new: Floats,
+    old: Floats,
+    settings: ProbationSettings,
+    *,
+    spent: float = 0.0,
+    estimated: Estimated | None = None,
+) -> Probation:
+    """Both models' PDs, shape (n,), on decisions that matured since the promotion and that neither was trained on.
+
+    Half of α goes to the AUC, half to the log loss, and each look may use the part of it that its information has
+    earned and earlier looks (``spent``) have not used: a model that is no worse is rolled back with probability α at
+    most, however often it is looked at. With power for a loss of ``settings.detect`` in AUC the probation ends.
+    """
+    if estimated is not None and _harmful(estimated, settings):
+        check = _estimated_check(estimated, settings, labels)
+        return Probation(ProbationState.HARMFUL, check.sentence, (check,), spent)
+    defaults = int(np.count_nonzero(labels == 1.0))
+    if min(defaults, labels.size - defaults) < settings.min_defaults:
+        sentence = (
+            f"{defaults} defaults have matured since the promotion; {settings.min_defaults} are needed to see anything."
+        )
+        return Probation(ProbationState.WATCHING, sentence, (), spent)
+    ranking = stats.paired_delong(labels, new, old)  # H₀: the old one does not rank better
+    loss = stats.paired_log_loss_test(labels, old, new)
+    information = _information(ranking.std_error, settings)
+    level = max(0.0, settings.alpha * information - spent) / 2.0
+    sizes = {"rows": int(labels.size), "defaults": defaults}
+    checks = (
+        Check(
+            "auc",
+            ranking.p_one_sided > level,
+            ranking.p_one_sided,
+            level,
+            _SOURCE_AUC,
+            sizes,
+            f"On {labels.size:,} decisions that matured since, the new champion's AUC is {ranking.auc_champion:.4f} "
+            f"and the old one's {ranking.auc_challenger:.4f} (p = {ranking.p_one_sided:.2g} for the old being better).",
+        ),
+        Check(
+            "log_loss",
+            loss.p_worse > level,
+            loss.p_worse,
+            level,
+            _SOURCE_LOSS,
+            sizes,
+            f"Their log loss is {loss.challenger:.4f} and {loss.champion:.4f} "
+            f"(p = {loss.p_worse:.2g} for the old being better).",
+        ),
+    )
+    return _concluded(checks, spent + 2.0 * level, information >= 1.0, settings)
+
+
+def _concluded(checks: tuple[Check, ...], spent: float, powerful: bool, settings: ProbationSettings) -> Probation:
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        sentence = f"The new champion is shown to be worse than the old one. {failed[0].sentence}"
+        return Probation(ProbationState.HARMFUL, sentence, checks, spent)
+    if powerful:
+        sentence = (
+            f"The probation is passed: a loss of {settings.detect:g} in AUC would have been seen with "
+            f"{settings.power:.0%} probability, and none was."
+        )
+        return Probation(ProbationState.PASSED, sentence, checks, spent)
+    sentence = "No harm is seen; the probation goes on until more outcomes have matured."
+    return Probation(ProbationState.WATCHING, sentence, checks, spent)
+
+
+def _information(std_error: float, settings: ProbationSettings) -> float:
+    # Two tests share α, so each has to have its power at half of it.
+    normal = NormalDist()
+    wanted = settings.detect / (normal.inv_cdf(1.0 - settings.alpha / 2.0) + normal.inv_cdf(settings.power))
+    return 1.0 if std_error <= wanted else (wanted / std_error) ** 2
+
+
+def _harmful(estimated: Estimated, settings: ProbationSettings) -> bool:
+    """An estimate rests on assumptions: it has to show the whole loss that matters, beyond its error."""
+    reach = NormalDist().inv_cdf(1.0 - settings.alpha / 2.0) * estimated.std_error
+    return estimated.difference + reach < -settings.detect
+
+
+def _estimated_check(estimated: Estimated, settings: ProbationSettings, labels: Floats) -> Check:
+    return Check(
+        "estimated_auc",
+        False,
+        estimated.difference,
+        -settings.detect,
+        estimated.source,
+        {"rows": int(labels.size), "defaults": int(np.count_nonzero(labels == 1.0))},
+        f"Before the outcomes, the new champion's AUC is estimated {estimated.difference:+.4f} against the old one's "
+        f"(standard error {estimated.std_error:.4f}): more than the {settings.detect:g} that may be lost.",
+    )
+
+
+def settle(ledger: Ledger, probation: Probation, promotion: Promotion, *, at: datetime) -> Promotion | None:
+    """Roll the promotion back when the probation found harm; None when there is nothing to do. Idempotent."""
+    if probation.state is not ProbationState.HARMFUL:
+        return None
+    return rollback(
+        ledger,
+        expected_seq=promotion.seq,
+        at=at,
+        by="riskloop",
+        reason=probation.sentence,
+        kind=PromotionKind.PROBATION,
+        evidence={"checks": [_plain(check) for check in probation.checks]},
+    )
+
+
+def on_probation(promotions: Sequence[Promotion]) -> Promotion | None:
+    """The promotion that is to be watched: the last, if it brought a challenger and there is one to go back to."""
+    if not promotions:
+        return None
+    last = promotions[-1]
+    watched = last.kind in (PromotionKind.GATE, PromotionKind.MANUAL) and last.previous is not None
+    return last if watched else None
+
+
+def _plain(check: Check) -> Json:
+    return {
+        "name": check.name,
+        "passed": check.passed,
+        "statistic": check.statistic,
+        "threshold": check.threshold,
+        "sizes": dict(check.sizes),
+        "sentence": check.sentence,
+    }

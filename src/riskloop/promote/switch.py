@@ -1,0 +1,74 @@
+"""One way to change the champion: compare-and-swap, with its evidence, in the ledger's one transaction."""
+
+from datetime import datetime
+
+from riskloop.core.errors import GateRefused, NotFound
+from riskloop.core.types import Json, Promotion, PromotionKind
+from riskloop.store.ledger import Ledger
+
+
+def promote(
+    ledger: Ledger,
+    version: int,
+    *,
+    expected_seq: int,
+    kind: PromotionKind,
+    at: datetime,
+    by: str,
+    reason: str,
+    evidence: Json,
+    fingerprint: str,
+) -> Promotion:
+    """Make ``version`` the champion if nobody changed it since ``expected_seq`` (0: there was none).
+
+    Idempotent: the same evidence (``fingerprint``, of version and report) that already is the last promotion is
+    answered with that promotion, so a step that crashed after its commit can be repeated. Raises PromotionConflict
+    when somebody else was first, NotFound for an unknown version.
+    """
+    last = ledger.champion()
+    if last is not None and last.version == version and last.evidence.get("fingerprint") == fingerprint:
+        return last
+    return ledger.promote(
+        version,
+        expected_seq=expected_seq,
+        kind=kind,
+        at=at,
+        by=by,
+        reason=reason,
+        evidence={**evidence, "fingerprint": fingerprint},
+    )
+
+
+def rollback(
+    ledger: Ledger,
+    *,
+    expected_seq: int,
+    at: datetime,
+    by: str,
+    reason: str,
+    kind: PromotionKind = PromotionKind.ROLLBACK,
+    evidence: Json | None = None,
+) -> Promotion:
+    """Put the champion before the one of ``expected_seq`` back.
+
+    Idempotent: repeated after its commit it answers with the rollback that was made. Raises NotFound when there is
+    nothing to roll back, GateRefused when there was no other champion before, PromotionConflict when somebody else
+    promoted meanwhile.
+    """
+    last = ledger.champion()
+    if last is None:
+        raise NotFound("There is no champion to roll back; train a first model with `riskloop train`.")
+    if last.seq == expected_seq + 1 and last.kind is kind and last.evidence.get("rolls_back") == expected_seq:
+        return last
+    if last.seq == expected_seq and last.previous is None:
+        raise GateRefused(f"Version {last.version} is the first champion; there is no earlier one to roll back to.")
+    previous = last.previous if last.previous is not None else last.version
+    return ledger.promote(
+        previous,
+        expected_seq=expected_seq,
+        kind=kind,
+        at=at,
+        by=by,
+        reason=reason,
+        evidence={**(evidence or {}), "rolls_back": expected_seq},
+    )

@@ -1,0 +1,266 @@
+"""Which rows a challenger learns from, with which weights; every training set can be rebuilt to the last bit.
+
+A :class:`Pool` holds all matured rows in time order. Everything else is index arrays into it: plans of what is
+fitted and what is tested live in :mod:`riskloop.retrain.plan`.
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from riskloop.core.errors import DataError
+from riskloop.core.settings import RetrainSettings
+from riskloop.core.types import Bools, DecisionFrame, Floats, Ints, Json, Rows
+
+UNIFORM: Final = "uniform"
+DENSITY_RATIO: Final = "density_ratio"
+RECENT_ONLY: Final = "recent_only"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Every matured row that may be learned from or tested on, oldest first."""
+
+    rows: Rows  # ids are customers; the target is set
+    sources: Ints  # (n,): a decision's id (from 1), or −1 − position for a row of the history
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def labels(self) -> Floats:
+        """The outcomes, shape (n,)."""
+        if self.rows.target is None:
+            raise DataError("The matured rows carry no outcomes; build them with `pool`.")
+        return self.rows.target
+
+
+@dataclass(frozen=True, slots=True)
+class Weighting:
+    """One way to weight old against recent rows."""
+
+    name: str
+    recent: float = 1.0  # a recent row counts this many times an old one; infinite: old ones are left out
+    density: bool = False  # old rows count as often as their kind of customer occurs now
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """The exact rows of one fit."""
+
+    rows: Rows
+    weights: Floats | None  # mean 1; None: all alike
+    effective_size: float  # Kish's (Σw)²/Σw² rows
+    fingerprint: str  # sha256 over ids, features, labels and weights
+    record: Json  # what `rebuild` needs, for the manifest
+    sentence: str
+
+
+def pool(history: Rows | None, decisions: DecisionFrame | None, quarantined: Sequence[tuple[int, int]] = ()) -> Pool:
+    """History and matured decisions together; ``quarantined`` are ranges of decision ids, both ends included.
+
+    Decisions without a matured outcome stay out: early defaults alone would bias the labels. Rows of a history
+    without times count as made at the first decision's time.
+    """
+    parts: list[tuple[Rows, Ints]] = []
+    if decisions is not None and len(decisions):
+        usable = ~np.isnan(decisions.outcomes) & ~_within(decisions.ids, quarantined)
+        chosen = np.flatnonzero(usable)
+        rows = Rows(
+            decisions.features[chosen],
+            [decisions.customer_ids[i] for i in chosen.tolist()],
+            decisions.times[chosen],
+            decisions.outcomes[chosen],
+        )
+        parts.append((rows, decisions.ids[chosen]))
+    if history is not None and len(history):
+        if history.target is None:
+            raise DataError("The history carries no target, so nothing can be learned from it.")
+        first = int(parts[0][0].times.min()) if parts and len(parts[0][0]) else 0
+        times = history.times if history.times.any() else np.full_like(history.times, first)
+        rows = Rows(history.features, history.ids, times, history.target)
+        parts.append((rows, -1 - np.arange(len(history), dtype=np.int64)))
+    if not parts:
+        raise DataError("There are neither history rows nor matured decisions to learn from.")
+    return _sorted(parts)
+
+
+def _sorted(parts: Sequence[tuple[Rows, Ints]]) -> Pool:
+    sources = np.concatenate([source for _, source in parts])
+    times = np.concatenate([rows.times for rows, _ in parts])
+    # History before decisions of the same time, each in its own order.
+    order = np.lexsort((np.abs(sources), sources > 0, times))
+    ids = [name for rows, _ in parts for name in rows.ids]
+    target = np.concatenate([rows.target for rows, _ in parts if rows.target is not None])
+    features = np.concatenate([rows.features for rows, _ in parts])
+    return Pool(Rows(features[order], [ids[i] for i in order], times[order], target[order]), sources[order])
+
+
+def _within(ids: Ints, ranges: Sequence[tuple[int, int]]) -> Bools:
+    inside = np.zeros(ids.shape, dtype=np.bool_)
+    for first, last in ranges:
+        inside |= (ids >= first) & (ids <= last)
+    return inside
+
+
+def unseen_by(records: Json | None, rows: Pool) -> Bools:
+    """Which rows a model was not trained on, shape (n,), by its training record; None: trained on the history."""
+    if records is None:
+        return rows.sources > 0
+    seen = _within(rows.sources, [tuple(pair) for pair in records["decisions"]])
+    seen |= _within(-1 - rows.sources, [tuple(pair) for pair in records["history"]])
+    return ~seen
+
+
+def in_window(rows: Pool, index: Ints, settings: RetrainSettings) -> Ints:
+    """``index`` without what a sliding window leaves behind; ages count from the latest row of ``index``."""
+    if settings.window != "sliding" or not index.size:
+        return index
+    length = settings.length.total_seconds() * 1e6
+    times = rows.rows.times[index]
+    kept: Ints = index[times > times.max() - length]
+    return kept
+
+
+def weightings(settings: RetrainSettings, *, drifted: bool, shifted: bool) -> tuple[Weighting, ...]:
+    """The candidates, plainest first: ``drifted`` says that recent rows differ, ``shifted`` that the mix does."""
+    uniform = Weighting(UNIFORM)
+    recent = tuple(Weighting(f"recent_x{w:g}", recent=w) for w in settings.recent_weights)
+    recent += (Weighting(RECENT_ONLY, recent=math.inf),)
+    density = (Weighting(DENSITY_RATIO, density=True),)
+    match settings.weighting:
+        case "uniform":
+            return (uniform,)
+        case "recent":
+            return recent if drifted else (uniform,)
+        case "density_ratio":
+            return density if shifted else (uniform,)
+        case "validated":
+            return (uniform, *(recent if drifted else ()), *(density if shifted else ()))
+
+
+def choose(validation: Sequence[tuple[Weighting, float]]) -> Weighting:
+    """The weighting with the highest AUC on the validation block; the plainer one where they are equal."""
+    if not validation:
+        raise DataError("No weighting was validated; fit at least one.")
+    return max(validation, key=lambda pair: pair[1])[0]
+
+
+def training_set(
+    rows: Pool,
+    index: Ints,
+    settings: RetrainSettings,
+    *,
+    weighting: Weighting | None = None,
+    since: int | None = None,
+    ratios: Floats | None = None,
+) -> TrainingSet:
+    """The rows at ``index`` with their weights.
+
+    ``since`` is the first microsecond of the new world; ``ratios`` are density ratios of ``index``, same length.
+    Raises DataError where the weighting needs one of them and it is missing, or where a class is left empty.
+    """
+    chosen = weighting or Weighting(UNIFORM)
+    kept = in_window(rows, index, settings)
+    ratios = None if ratios is None else ratios[np.isin(index, kept)]
+    weights = _weights(rows.rows.times[kept], settings, chosen, since, ratios)
+    if weights is not None:
+        used = weights > 0.0
+        kept, weights = kept[used], np.minimum(weights[used], settings.max_weight)
+        weights = weights / weights.mean()
+    return _assembled(rows, kept, weights, chosen, since)
+
+
+def _weights(
+    times: Ints, settings: RetrainSettings, weighting: Weighting, since: int | None, ratios: Floats | None
+) -> Floats | None:
+    if settings.window != "decayed" and weighting.recent == 1.0 and not weighting.density:
+        return None
+    weights = np.ones(times.shape)
+    if settings.window == "decayed":
+        half_life = settings.half_life.total_seconds() * 1e6
+        weights *= np.exp2(-(times.max() - times) / half_life)
+    if weighting.recent != 1.0:
+        if since is None:
+            raise DataError(f"The weighting '{weighting.name}' needs the time since when the world is different.")
+        recent = times >= since
+        if math.isfinite(weighting.recent):
+            weights[recent] *= weighting.recent
+        elif recent.any():
+            weights[~recent] = 0.0
+    if weighting.density:
+        if ratios is None or ratios.shape != times.shape:
+            raise DataError("Density-ratio weighting needs one ratio per row.")
+        weights *= ratios
+    return weights
+
+
+def _assembled(rows: Pool, index: Ints, weights: Floats | None, weighting: Weighting, since: int | None) -> TrainingSet:
+    taken = rows.rows.take(index)
+    labels = rows.labels[index]
+    defaults = int(np.count_nonzero(labels))
+    if not 0 < defaults < labels.size:
+        raise DataError(f"A training set of {labels.size} rows with {defaults} defaults cannot be learned from.")
+    sources = rows.sources[index]
+    effective = float(labels.size) if weights is None else float(weights.sum() ** 2 / np.square(weights).sum())
+    print_ = fingerprint(taken, weights)
+    logged = int(np.count_nonzero(sources > 0))
+    record: Json = {
+        "fingerprint": print_,
+        "rows": int(labels.size),
+        "defaults": defaults,
+        "decisions": _ranges(sources[sources > 0]),
+        "history": _ranges(-1 - sources[sources < 0]),
+        "weighting": weighting.name,
+        "since": since,
+        "effective_size": effective,
+    }
+    weighted = "" if weights is None else f", weighted '{weighting.name}' (worth {effective:,.0f} equal rows)"
+    sentence = (
+        f"Trained on {labels.size:,} matured rows with {defaults:,} defaults, {labels.size - logged:,} of the history "
+        f"and {logged:,} logged decisions{weighted}."
+    )
+    return TrainingSet(taken, weights, effective, print_, record, sentence)
+
+
+def fingerprint(rows: Rows, weights: Floats | None) -> str:
+    """sha256 over ids, features, labels and weights, in order."""
+    digest = hashlib.sha256()
+    for name in rows.ids:
+        digest.update(name.encode() + b"\0")
+    columns: list[npt.NDArray[np.float64] | None] = [rows.features, rows.target, weights]
+    for column in columns:
+        digest.update(b"none" if column is None else np.ascontiguousarray(column, dtype="<f8").tobytes())
+    return digest.hexdigest()
+
+
+def rebuild(record: Json, history: Rows | None, decisions: DecisionFrame | None, weights: Floats | None) -> TrainingSet:
+    """The training set of a record, with the ``weights`` that were kept beside the model.
+
+    Raises DataError when the rows are no longer what they were, e.g. because an outcome was corrected since.
+    """
+    everything = pool(history, decisions)
+    index = np.flatnonzero(~unseen_by(record, everything))
+    rebuilt = _assembled(everything, index, weights, Weighting(record["weighting"]), record["since"])
+    if rebuilt.fingerprint != record["fingerprint"]:
+        raise DataError(
+            f"The {record['rows']} rows of this training cannot be rebuilt: they differ from the record. Hand in the "
+            "history file and the outcomes as they were known then."
+        )
+    return rebuilt
+
+
+def _ranges(values: Ints) -> list[list[int]]:
+    """Sorted whole numbers as [first, last] runs."""
+    if not values.size:
+        return []
+    ordered = np.sort(values)
+    breaks = np.flatnonzero(np.diff(ordered) > 1)
+    starts = ordered[np.concatenate(([0], breaks + 1))]
+    ends = ordered[np.concatenate((breaks, [ordered.size - 1]))]
+    return [[int(a), int(b)] for a, b in zip(starts, ends, strict=True)]
