@@ -63,7 +63,7 @@ def test_both_headers_of_one_column_are_refused(published: pd.DataFrame, tmp_pat
     [("default.payment.next.month", 2), ("BILL_AMT3", None), ("SEX", "female"), ("AGE", 30.5)],
 )
 def test_bad_values_are_named_with_their_row(
-    published: pd.DataFrame, tmp_path: Path, column: str, value: object
+    published: pd.DataFrame, tmp_path: Path, column: str, value: float | str | None
 ) -> None:
     bad = published.astype({column: object})
     bad.loc[6, column] = value

@@ -92,8 +92,6 @@ def simulate_with_truth(
         raise ConfigError("There is no month to simulate; give at least one first-of-month date.")
     frames, truths = [], []
     for month in months:
-        if month.day != 1:
-            raise ConfigError(f"Month {month.isoformat()} does not start on day 1; give first-of-month dates.")
         rng = np.random.default_rng((seed, month.year, month.month))
         columns, true_pd = _month(per_month, rng, world)
         numbers = np.arange(per_month, dtype=np.int64)
@@ -106,7 +104,9 @@ def simulate_with_truth(
 
 
 def spread_over(month: date, n: int) -> npt.NDArray[Any]:
-    """``n`` ISO dates, ascending and even over the month that starts on ``month``."""
+    """``n`` ISO dates, ascending and even over the month of ``month``; ConfigError unless that is its first day."""
+    if month.day != 1:
+        raise ConfigError(f"Month {month.isoformat()} does not start on day 1; give first-of-month dates.")
     following = month_starts(month, 2)[1]
     days = np.array([(month + timedelta(days=d)).isoformat() for d in range((following - month).days)], dtype=object)
     dates: npt.NDArray[Any] = days[np.arange(n) * len(days) // n]

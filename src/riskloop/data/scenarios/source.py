@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from riskloop.core.errors import DataError
+from riskloop.core.stats import auc
 from riskloop.core.types import Floats
 from riskloop.data.simulate import ID, TARGET, TIME, World, month_starts, simulate, simulate_with_truth
 
@@ -148,6 +149,8 @@ class FrameSource:
             raise DataError(f"The frame has no column '{target}'; name the target column.")
         if not frame[target].isin((0, 1)).all():
             raise DataError(f"Target '{target}' holds values other than 0 and 1; recode or drop these rows.")
+        if frame[target].nunique() < 2:
+            raise DataError(f"Target '{target}' has one class only; scenarios need defaults and non-defaults.")
         self.target, self.time = target, time
         self.roles = roles or _guess_roles(frame, target, {target, time, id})
         self._frame = frame
@@ -172,28 +175,25 @@ class FrameSource:
 def _guess_roles(frame: "pd.DataFrame", target: str, skip: set[str | None]) -> Roles:
     """Roles by how well each column alone ranks the defaulters."""
     from pandas.api.types import is_numeric_dtype
-    from sklearn.metrics import roc_auc_score
 
     if set(CARD_ROLES.numeric) | {CARD_ROLES.category} <= set(frame.columns):
         return CARD_ROLES
     features = [name for name in frame.columns if name not in skip]
     levels = {name: frame[name].nunique() for name in features}
     numeric = [name for name in features if is_numeric_dtype(frame[name]) and levels[name] > 1]
-    strength = {
-        name: abs(roc_auc_score(frame[target], frame[name].fillna(frame[name].median())) - 0.5) for name in numeric
-    }
-    strongest = sorted(numeric, key=lambda name: -strength[name])
-    amounts = [name for name in strongest if levels[name] > CONTINUOUS]
+    strength = {name: abs(auc(frame[target], frame[name].fillna(frame[name].median())) - 0.5) for name in numeric}
+    risk, *rest = sorted(numeric, key=lambda name: -strength[name]) or [""]
+    # The driver of risk has a part already; it is an amount only where there are no two others.
+    amounts = [name for name in (*rest, risk) if levels.get(name, 0) > CONTINUOUS]
     if len(amounts) < 2:
         raise DataError(
             f"Scenarios need two numeric columns with more than {CONTINUOUS} distinct values; found {amounts}."
         )
-    risk = strongest[0]
-    others = [name for name in amounts if name != risk] or amounts
     few = [name for name in features if 2 < levels[name] <= CONTINUOUS and name != risk]
     # Text first: a number with few values may be a count, whose levels nobody recodes.
     few.sort(key=lambda name: (is_numeric_dtype(frame[name]), -strength.get(name, 0.0)))
-    return Roles(risk, amounts[-1], others[0], others[-1 if len(others) < 2 else 1], few[0] if few else None)
+    mix = min(amounts, key=lambda name: strength[name])
+    return Roles(risk, mix, amounts[0], amounts[1], few[0] if few else None)
 
 
 class Ranker:
@@ -206,8 +206,6 @@ class Ranker:
         self._roles = roles
         self._sorted = {name: _sorted_numbers(frame, name) for name in set(roles.numeric)}
         risk, defaulted = self._rank(frame, roles.risk), frame[target].to_numpy() == 1
-        if defaulted.all() or not defaulted.any():
-            raise DataError(f"Target '{target}' has one class only; scenarios need defaults and non-defaults.")
         self._risky_end_is_high = risk[defaulted].mean() >= risk[~defaulted].mean()
 
     def ranks(self, frame: "pd.DataFrame") -> Ranks:
