@@ -52,7 +52,7 @@ def labelled() -> pd.DataFrame:
     return simulate(month_starts(date(2020, 1, 1), 6), 5_000, seed=11).drop(columns="application_date")
 
 
-SOURCES: dict[str, Callable[[], Source]] = {"embedded": Embedded, "frame": lambda: FrameSource(labelled(), id="ID")}
+SOURCES: dict[str, Callable[[], Source]] = {"embedded": Embedded, "frame": lambda: FrameSource(labelled(), skip=["ID"])}
 
 
 @lru_cache(maxsize=1)
@@ -328,7 +328,7 @@ def test_any_labelled_frame_will_do(name: str) -> None:
 
 def test_a_risk_driver_may_run_the_other_way() -> None:
     upside_down = labelled().assign(PAY_0=-labelled()["PAY_0"])
-    source = FrameSource(upside_down, id="ID")
+    source = FrameSource(upside_down, skip=["ID"])
     channel = list(stream(SCENARIOS["new_channel_sudden"], source, MONTHS[:2], 1_000, seed=1, starts_at=1))
     assert channel[1].target.mean() > 1.25 * channel[0].target.mean()
 
@@ -350,7 +350,7 @@ def test_a_recession_of_real_rows() -> None:
     rows = load_uci(str(UCI)).sample(frac=1.0, random_state=0)
     model = LGBMClassifier(num_leaves=8, n_estimators=120, learning_rate=0.1, verbose=-1, n_jobs=2, seed=0)
     model.fit(rows[INPUTS][:15_000], rows["default"][:15_000])
-    course = stream(SCENARIOS["recession"], FrameSource(rows[15_000:], id="ID"), MONTHS[:2], 3_000, 1, starts_at=1)
+    course = stream(SCENARIOS["recession"], FrameSource(rows[15_000:], skip=["ID"]), MONTHS[:2], 3_000, 1, starts_at=1)
     before, after = (roc_auc_score(m.target, model.predict_proba(m.frame[INPUTS])[:, 1]) for m in course)
     assert after < before - 0.05
 

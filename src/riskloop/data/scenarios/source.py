@@ -128,8 +128,8 @@ class FrameSource:
     """The rows of a labelled frame in random order, each handed out once.
 
     ``frame`` needs a target of 0 and 1 without gaps. ``time`` is written over, or added where absent, with the dates
-    of the stream: shuffled rows have no dates of their own. ``id`` is left alone. Roles that are not given are the
-    card portfolio's where its columns are all there, and guessed from the data otherwise.
+    of the stream: shuffled rows have no dates of their own. ``skip`` names columns without a role, such as the id.
+    Roles that are not given are the card portfolio's where its columns are all there, else guessed from the data.
 
     Raises DataError when the target or the columns for the roles are missing or unfit.
     """
@@ -141,8 +141,8 @@ class FrameSource:
         frame: "pd.DataFrame",
         target: str = TARGET,
         *,
-        id: str | None = None,  # noqa: A002
         time: str = TIME,
+        skip: Sequence[str] = (),
         roles: Roles | None = None,
     ) -> None:
         if target not in frame.columns:
@@ -152,7 +152,7 @@ class FrameSource:
         if frame[target].nunique() < 2:
             raise DataError(f"Target '{target}' has one class only; scenarios need defaults and non-defaults.")
         self.target, self.time = target, time
-        self.roles = roles or _guess_roles(frame, target, {target, time, id})
+        self.roles = roles or _guess_roles(frame, target, {target, time, *skip})
         self._frame = frame
         self._ranker = Ranker(frame, target, self.roles)
 
@@ -172,7 +172,7 @@ class FrameSource:
         return self._ranker.ranks(frame)
 
 
-def _guess_roles(frame: "pd.DataFrame", target: str, skip: set[str | None]) -> Roles:
+def _guess_roles(frame: "pd.DataFrame", target: str, skip: set[str]) -> Roles:
     """Roles by how well each column alone ranks the defaulters."""
     from pandas.api.types import is_numeric_dtype
 
