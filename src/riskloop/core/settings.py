@@ -195,7 +195,7 @@ class GateSettings(Section):
         0.10, gt=0, lt=1, description="Budget of all tries against one champion: no-better ones pass this rarely."
     )
     budget_period: Duration = Field(timedelta(days=365), description="Tries older than this leave the budget.")
-    least_gain: float = Field(0.0, ge=0, description="AUC by which the challenger must be better at least.")
+    least_gain: float = Field(0.001, ge=0, description="AUC by which the challenger must be better at least.")
     power: Fraction = Field(0.8, gt=0, lt=1, description="Power that the test should have …")
     detect: float = Field(0.01, gt=0, description="… for a true gain in AUC of this size.")
     min_defaults: int = Field(50, ge=10, description="Fewer defaults than this are no evidence at all.")
