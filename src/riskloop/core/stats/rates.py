@@ -33,7 +33,7 @@ def volume_p_value(count: int, previous: Sequence[int], usual_spread: float = 0.
     least Poisson's 1), 1/k for the mean's own error, s the ``usual_spread`` that even a steady business has.
     Source: Hilbe, Negative Binomial Regression, 2nd ed. (2011), section 8.
     """
-    from scipy.special import nbdtr
+    from scipy.special import betainc
 
     if not previous or min(previous) < 0 or count < 0:
         raise DataError("A volume is compared with the sizes of earlier windows; there are none, or one is negative.")
@@ -44,7 +44,7 @@ def volume_p_value(count: int, previous: Sequence[int], usual_spread: float = 0.
     dispersion = max(1.0, float(sizes.var(ddof=1)) / mean) if sizes.size > 1 else 1.0
     variance = dispersion * mean * (1.0 + 1.0 / sizes.size) + (usual_spread * mean) ** 2
     success = mean / variance
-    return float(nbdtr(count, mean * success / (1.0 - success), success)) if success < 1.0 else 1.0
+    return float(betainc(mean * success / (1.0 - success), count + 1.0, success))
 
 
 def equal_pairs_p_value(pairs: int, rows: int, reference_pairs: int, reference_rows: int) -> float:

@@ -1,0 +1,1 @@
+"""Findings in, diagnosis and action out: pure."""

@@ -1,0 +1,169 @@
+"""Why does production differ from history? A ladder, cheapest explanation first (after arXiv 2604.11561).
+
+Data fault → too few rows → sampling noise → covariate shift → prior shift → concept drift. A rung holds or not by the
+findings alone; the diagnosis is the first fault, else what the outcomes say beyond the population, else the population.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from riskloop.core.settings import DriftSettings
+from riskloop.core.types import Diagnosed, Diagnosis, Finding, Rung, Severity
+
+MOVED: Final = (Severity.DRIFTED, Severity.SEVERE)
+MOST: Final = 4  # sentences of evidence on a rung
+
+# Of several signs of one fault, the one that names it best comes first.
+SPECIFIC: Final = ("scale", "sign", "swapped", "recoded", "stuck", "missing_rate", "duplicates", "repeated", "dates")
+
+# The findings that may move each rung; everything else is shown and decides nothing.
+POPULATION: Final = ("drift",)
+LEVEL: Final = ("calibration", "calibration_slope")
+RANKING: Final = ("auc",)
+
+
+def diagnose(findings: Sequence[Finding], history: Sequence[Sequence[Finding]], drift: DriftSettings) -> Diagnosed:
+    """The ladder's answer for one window.
+
+    ``findings`` are the window's own, with those on its matured outcomes where there are any; ``history`` holds the
+    findings of the windows before it, oldest first. Windows with a fault, and those too small, confirm nothing.
+    """
+    rungs = _ladder(findings)
+    held = [rung for rung in rungs if rung.holds]
+    rung = _answer(held)
+    confirmed = _confirmed(rung.explanation, findings, history, drift)
+    sentence = _fault_sentence(findings) if rung.explanation is Diagnosis.DATA_FAULT else _sentence(rung, confirmed)
+    return Diagnosed(rung.explanation, confirmed, sentence, rungs)
+
+
+def _answer(held: Sequence[Rung]) -> Rung:
+    """A fault explains everything; otherwise the outcomes outrank the features that they depend on."""
+    by_name = {rung.explanation: rung for rung in held}
+    order = (
+        Diagnosis.DATA_FAULT,
+        Diagnosis.NOT_ENOUGH_DATA,
+        Diagnosis.CONCEPT_DRIFT,
+        Diagnosis.PRIOR_SHIFT,
+        Diagnosis.COVARIATE_SHIFT,
+        Diagnosis.STABLE,
+    )
+    return next(by_name[name] for name in order if name in by_name)
+
+
+def _ladder(findings: Sequence[Finding]) -> tuple[Rung, ...]:
+    faults = sorted((f for f in findings if f.severity is Severity.FAULT), key=_specificity)
+    few = [f for f in findings if f.check == "rows" and f.severity is Severity.UNKNOWN]
+    population = _moved(findings, POPULATION)
+    ranking = _beyond_population(findings, RANKING, "auc_explained")
+    level = _beyond_population(findings, LEVEL, "calibration_explained")
+    something = bool(population or ranking or level)
+    noise = [f for f in findings if f.severity is Severity.NOISE]
+    calm = [f for f in findings if f.check in (*POPULATION, *RANKING, *LEVEL) and f.severity is Severity.OK]
+    ranked = [f for f in findings if f.check in RANKING and f.severity is not Severity.UNKNOWN]
+    matured = ranked or [f for f in findings if f.check in RANKING]
+    return (
+        _rung(Diagnosis.DATA_FAULT, faults, () if faults else ("No column changed mechanically.",)),
+        _rung(Diagnosis.NOT_ENOUGH_DATA, few, ()),
+        Rung(
+            Diagnosis.STABLE,
+            not (faults or few or something),
+            _sentences([*noise, *calm]),
+            _sentences([*population, *ranking, *level]),
+        ),
+        _rung(Diagnosis.COVARIATE_SHIFT, population, _sentences(_ok(findings, POPULATION))),
+        Rung(
+            Diagnosis.PRIOR_SHIFT,
+            bool(level) and not ranking,
+            _sentences([*level, *_ok(ranked, RANKING)]) if level else (),
+            _sentences(ranking or _ok(findings, LEVEL)) if matured else ("No outcomes have matured yet.",),
+        ),
+        _rung(
+            Diagnosis.CONCEPT_DRIFT,
+            ranking,
+            _sentences([f for f in matured if f not in ranking]) if matured else ("No outcomes have matured yet.",),
+        ),
+    )
+
+
+def _beyond_population(findings: Sequence[Finding], checks: Sequence[str], explained: str) -> list[Finding]:
+    """What moved on the outcomes, unless the changed population explains it."""
+    moved = _moved(findings, checks)
+    residual = [f for f in findings if f.check == explained]
+    if moved and residual and residual[0].severity in (Severity.OK, Severity.NOISE):
+        return []
+    return [*moved, *_moved(residual, (explained,))] if moved else []
+
+
+def _confirmed(
+    diagnosis: Diagnosis, findings: Sequence[Finding], history: Sequence[Sequence[Finding]], drift: DriftSettings
+) -> bool:
+    if diagnosis is Diagnosis.DATA_FAULT:
+        return True  # a quarantine can be lifted; what was learned cannot be unlearned
+    if diagnosis in (Diagnosis.STABLE, Diagnosis.NOT_ENOUGH_DATA):
+        return False
+    if any(f.severity is Severity.SEVERE for f in _deciding(diagnosis, findings)):
+        return True
+    sound = [window for window in history if not _unsound(window)]
+    latest = [*sound[len(sound) - min(len(sound), drift.among - 1) :], findings]
+    return sum(bool(_deciding(diagnosis, window)) for window in latest) >= drift.confirm
+
+
+def _deciding(diagnosis: Diagnosis, findings: Sequence[Finding]) -> list[Finding]:
+    ranking = _beyond_population(findings, RANKING, "auc_explained")
+    level = _beyond_population(findings, LEVEL, "calibration_explained")
+    if diagnosis is Diagnosis.CONCEPT_DRIFT:
+        return ranking
+    if diagnosis is Diagnosis.PRIOR_SHIFT:
+        return [*level, *ranking]
+    return _moved(findings, POPULATION)
+
+
+def _unsound(findings: Iterable[Finding]) -> bool:
+    return any(f.severity is Severity.FAULT or (f.check == "rows" and f.severity is Severity.UNKNOWN) for f in findings)
+
+
+# --------------------------------------------------------------------------- words
+
+
+def _fault_sentence(findings: Sequence[Finding]) -> str:
+    faults = sorted((f for f in findings if f.severity is Severity.FAULT), key=_specificity)
+    broken = {f.subject for f in faults}
+    others = [f.subject for f in _moved(findings, ("psi",)) if f.subject not in {*broken, "score"}]
+    rest = f"beside it {', '.join(others)} moved" if others else "nothing else moved"
+    return f"{faults[0].sentence.rstrip('.')}; {rest}: a data fault."
+
+
+def _specificity(finding: Finding) -> int:
+    return SPECIFIC.index(finding.check) if finding.check in SPECIFIC else len(SPECIFIC)
+
+
+def _sentence(rung: Rung, confirmed: bool) -> str:
+    first = rung.evidence_for[0] if rung.evidence_for else ""
+    says = {
+        Diagnosis.NOT_ENOUGH_DATA: "Not enough data to judge.",
+        Diagnosis.STABLE: "Stable: nothing moved beyond chance.",
+        Diagnosis.COVARIATE_SHIFT: "Other customers come than in the history (covariate shift).",
+        Diagnosis.PRIOR_SHIFT: "The ranking holds but the level of default does not (prior shift).",
+        Diagnosis.CONCEPT_DRIFT: "The same customers default differently than in the history (concept drift).",
+    }[rung.explanation]
+    if rung.explanation is Diagnosis.STABLE:
+        return says
+    waiting = rung.explanation is not Diagnosis.NOT_ENOUGH_DATA and not confirmed
+    parts = (first, says, "Not confirmed yet: wait for the next window." if waiting else "")
+    return " ".join(part for part in parts if part)
+
+
+def _rung(explanation: Diagnosis, evidence: Sequence[Finding], against: Sequence[str]) -> Rung:
+    return Rung(explanation, bool(evidence), _sentences(evidence), tuple(against))
+
+
+def _sentences(findings: Iterable[Finding]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f.sentence for f in findings))[:MOST]
+
+
+def _moved(findings: Iterable[Finding], checks: Sequence[str]) -> list[Finding]:
+    return [f for f in findings if f.check in checks and f.severity in MOVED]
+
+
+def _ok(findings: Iterable[Finding], checks: Sequence[str]) -> list[Finding]:
+    return [f for f in findings if f.check in checks and f.severity in (Severity.OK, Severity.NOISE)]

@@ -1,0 +1,99 @@
+"""How good is the champion on a window whose outcomes are not known yet: CBPE and PAPE."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from riskloop.core.errors import DataError
+from riskloop.core.stats import EstimatedPerformance, auc, cbpe, density_ratio_weights, pape, recalibrate
+from riskloop.core.types import Finding, Floats, Severity
+
+WINDOW: Final = "window"
+Z95: Final = 1.959963984540054
+
+SOURCES: Final = {"cbpe": "CBPE (NannyML; arXiv 2401.08348, section 3)", "pape": "PAPE (arXiv 2401.08348)"}
+
+
+def expected_performance(
+    reference_X: Floats, reference_probabilities: Floats, reference_outcomes: Floats, X: Floats, probabilities: Floats
+) -> EstimatedPerformance:
+    """PAPE: what the champion does on this window if only its population changed.
+
+    Give the columns that the champion reads: reference (m, k) and window (n, k). Raises DataError for windows that
+    are too small to tell from the reference.
+    """
+    ratio = density_ratio_weights(reference_X, X)
+    return pape(reference_outcomes, reference_probabilities, ratio.weights, probabilities)
+
+
+def estimate_findings(
+    reference_X: Floats,
+    reference_probabilities: Floats,
+    reference_outcomes: Floats,
+    X: Floats,
+    probabilities: Floats,
+    *,
+    harm_auc: float,
+) -> list[Finding]:
+    """Estimated AUC, default rate, log loss and Brier score by both methods, with 95% bands and assumptions.
+
+    Harm is when the whole band of the AUC lies more than ``harm_auc`` below the training's AUC.
+    """
+    found: list[Finding] = []
+    n, m = len(probabilities), len(reference_probabilities)
+    for method in ("cbpe", "pape"):
+        try:
+            before = auc(reference_outcomes, reference_probabilities)
+            if method == "cbpe":
+                estimated = cbpe(probabilities, recalibrate(reference_outcomes, reference_probabilities))
+            else:
+                estimated = expected_performance(
+                    reference_X, reference_probabilities, reference_outcomes, X, probabilities
+                )
+        except DataError as error:
+            found.append(_unknown(method, n, m, error.message))
+            continue
+        found += _findings(method, estimated, before, harm_auc, m)
+    return found
+
+
+def _findings(
+    method: str, estimated: EstimatedPerformance, before: float, harm_auc: float, m: int
+) -> Sequence[Finding]:
+    measures = {
+        "auc": estimated.auc,
+        "default_rate": estimated.default_rate,
+        "log_loss": estimated.log_loss,
+        "brier": estimated.brier,
+    }
+    found = []
+    for name, estimate in measures.items():
+        lower, upper = estimate.value - Z95 * estimate.std_error, estimate.value + Z95 * estimate.std_error
+        harmed = name == "auc" and upper < before - harm_auc
+        found.append(
+            Finding(
+                check=f"estimated_{name}",
+                subject=method,
+                severity=Severity.DRIFTED if harmed else Severity.OK,
+                statistic=estimate.value,
+                critical=before - harm_auc if name == "auc" else None,
+                null="the champion performs as at training",
+                source=SOURCES[method],
+                n=estimated.n,
+                m=m,
+                sentence=f"Estimated {name.replace('_', ' ')} before outcomes are known: {estimate.value:.3f} "
+                f"({lower:.3f} to {upper:.3f}, {method.upper()}).",
+                details={
+                    "lower": lower,
+                    "upper": upper,
+                    "std_error": estimate.std_error,
+                    "reference": before if name == "auc" else None,
+                    "effective_m": estimated.effective_m,
+                    "assumption": estimated.assumption,
+                },
+            )
+        )
+    return found
+
+
+def _unknown(method: str, n: int, m: int, sentence: str) -> Finding:
+    return Finding("estimated_auc", method, Severity.UNKNOWN, None, None, "", SOURCES[method], n, m, sentence)

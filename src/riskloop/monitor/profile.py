@@ -1,0 +1,281 @@
+"""What is kept of a window: counts that add up exactly, and a sample of rows that merges exactly.
+
+A profile holds nothing that depends on the order or the partition of the rows, so the profile of the parts' union
+is the profile of the whole, bit for bit. There is no floating-point sum in it: the score is summed in units of
+2⁻⁴⁰, and moments of features are those of the row sample.
+"""
+
+import base64
+import hashlib
+import json
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from riskloop.core.errors import DataError
+from riskloop.core.schema import Schema
+from riskloop.core.stats import Bins, fit_numeric_bins, level_bins
+from riskloop.core.types import Floats, Ints, Json
+from riskloop.monitor.sample import CAPACITY, RowSample, row_hashes
+
+FORMAT: Final = 1  # of `Profile.to_bytes`; a reader of older numbers stays when it rises
+BLOCK: Final = 8192  # rows whose columns stay in the processor's cache
+DAY: Final = 86_400_000_000  # microseconds
+SCORE_UNIT: Final = 2.0**-40
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """A window's summary over one reference's bins. ``+`` gives the profile of both windows' rows."""
+
+    reference: str  # fingerprint of the bins that were counted in
+    rows: int
+    counts: tuple[Ints, ...]  # a feature each: rows in its bins, the last one missing
+    score_counts: Ints
+    score_total: int  # sum of the scores in units of 2⁻⁴⁰
+    low: Floats  # (k,) smallest value, +inf where none is present
+    high: Floats  # (k,) largest value, -inf where none is present
+    below: Ints  # (k,) rows farther below the reference's range than it is wide
+    above: Ints  # (k,) rows farther above it
+    days: Ints  # (d, 2): day since the epoch, ascending, and its rows; empty where times are unknown
+    sample: RowSample
+
+    def __add__(self, other: "Profile") -> "Profile":
+        if self.reference != other.reference:
+            raise DataError(
+                f"Profiles over different bins cannot be added ({self.reference} and {other.reference}); "
+                "profile both windows with the same reference."
+            )
+        return Profile(
+            reference=self.reference,
+            rows=self.rows + other.rows,
+            counts=tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)),
+            score_counts=self.score_counts + other.score_counts,
+            score_total=self.score_total + other.score_total,
+            low=np.minimum(self.low, other.low),
+            high=np.maximum(self.high, other.high),
+            below=self.below + other.below,
+            above=self.above + other.above,
+            days=_day_counts(np.concatenate((self.days, other.days))),
+            sample=self.sample + other.sample,
+        )
+
+    @property
+    def missing(self) -> Ints:
+        """Missing values of every feature, shape (k,)."""
+        return np.asarray([counts[-1] for counts in self.counts], dtype=np.int64)
+
+    @property
+    def mean_score(self) -> float:
+        """The mean probability; NaN for an empty window."""
+        return self.score_total / self.rows * SCORE_UNIT if self.rows else float("nan")
+
+    def to_bytes(self) -> bytes:
+        """MessagePack of plain numbers and little-endian arrays, compressed. Equal profiles give equal bytes."""
+        values = {
+            "format": FORMAT,
+            "reference": self.reference,
+            "rows": self.rows,
+            "bins": [len(counts) for counts in (*self.counts, self.score_counts)],
+            "counts": _packed(np.concatenate((*self.counts, self.score_counts)), "<i8"),
+            "score_total": str(self.score_total),
+            "range": _packed(np.stack((self.low, self.high)), "<f8"),
+            "outside": _packed(np.stack((self.below, self.above)), "<i8"),
+            "days": _packed(self.days, "<i8"),
+            "capacity": self.sample.capacity,
+            "hashes": _packed(self.sample.hashes, "<u8"),
+            "copies": _packed(self.sample.copies, "<i8"),
+            "sample": _packed(self.sample.rows, "<f8"),
+        }
+        return zlib.compress(msgspec.msgpack.encode(values), level=1)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Profile":
+        """The inverse of :meth:`to_bytes`; raises DataError for anything else."""
+        try:
+            values = msgspec.msgpack.decode(zlib.decompress(data))
+            if values["format"] != FORMAT:
+                raise DataError(f"This profile has format {values['format']}; this version reads {FORMAT}.")
+            bins = values["bins"]
+            counts = np.split(np.frombuffer(values["counts"], "<i8").astype(np.int64), np.cumsum(bins)[:-1])
+            low, high = np.frombuffer(values["range"], "<f8").reshape(2, -1).astype(np.float64)
+            below, above = np.frombuffer(values["outside"], "<i8").reshape(2, -1).astype(np.int64)
+            sample = RowSample(
+                capacity=values["capacity"],
+                hashes=np.frombuffer(values["hashes"], "<u8").astype(np.uint64),
+                copies=np.frombuffer(values["copies"], "<i8").astype(np.int64),
+                rows=np.frombuffer(values["sample"], "<f8").reshape(-1, low.size).astype(np.float64),
+            )
+            return cls(
+                reference=values["reference"],
+                rows=values["rows"],
+                counts=tuple(counts[:-1]),
+                score_counts=counts[-1],
+                score_total=int(values["score_total"]),
+                low=low,
+                high=high,
+                below=below,
+                above=above,
+                days=np.frombuffer(values["days"], "<i8").reshape(-1, 2).astype(np.int64),
+                sample=sample,
+            )
+        except (KeyError, TypeError, ValueError, IndexError, zlib.error, msgspec.DecodeError) as error:
+            raise DataError(f"These bytes are not a stored profile ({error}).") from error
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The history that windows are compared with: bins of every feature and of the score, and its own profile."""
+
+    schema: Schema
+    bins: tuple[Bins, ...]  # in the schema's feature order
+    score_bins: Bins
+    own: Profile  # of the history itself, with all its distinct rows as sample
+
+    @classmethod
+    def build(cls, schema: Schema, X: Floats, scores: Floats) -> "Reference":
+        """Bins and profile of the champion's training sample: features (m, k) and probabilities (m,)."""
+        if not len(X):
+            raise DataError("The reference has no rows, so nothing can be compared with it.")
+        bins = tuple(
+            level_bins(feature.categories) if feature.kind == "category" else fit_numeric_bins(X[:, j])
+            for j, feature in enumerate(schema.features)
+        )
+        score_bins = fit_numeric_bins(scores)
+        return cls(schema, bins, score_bins, _profiled(bins, score_bins, X, scores, None, None, len(X)))
+
+    def profile(self, X: Floats, scores: Floats, times: Ints | None = None) -> Profile:
+        """The profile of a window: features (n, k) coded by the schema, probabilities (n,), microseconds (n,)."""
+        if X.shape != (len(scores), len(self.bins)) or (times is not None and len(times) != len(scores)):
+            raise DataError(
+                f"A window needs {len(self.bins)} feature columns and one score a row; got features of shape "
+                f"{X.shape} and {len(scores)} scores."
+            )
+        return _profiled(self.bins, self.score_bins, X, scores, times, self.own, CAPACITY)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identifies the bins: profiles with the same one can be added and compared."""
+        return _fingerprint(self.bins, self.score_bins)
+
+    def to_json(self) -> Json:
+        """Plain JSON; the profile is in it as base64."""
+        return {
+            "schema": self.schema.to_json(),
+            "bins": [bins.to_json() for bins in self.bins],
+            "score_bins": self.score_bins.to_json(),
+            "own": base64.b64encode(self.own.to_bytes()).decode("ascii"),
+        }
+
+    @classmethod
+    def from_json(cls, data: Json) -> "Reference":
+        """The inverse of :meth:`to_json`."""
+        return cls(
+            schema=Schema.from_json(data["schema"]),
+            bins=tuple(Bins.from_json(bins) for bins in data["bins"]),
+            score_bins=Bins.from_json(data["score_bins"]),
+            own=Profile.from_bytes(base64.b64decode(data["own"])),
+        )
+
+
+class _Pass:
+    """Adds up the blocks of one window."""
+
+    def __init__(self, bins: tuple[Bins, ...], limits: tuple[Floats, Floats], capacity: int) -> None:
+        self.bins = bins
+        self.limits = limits
+        self.counts = [np.zeros(len(b), dtype=np.int64) for b in bins]
+        self.low = np.full(len(bins), np.inf)
+        self.high = np.full(len(bins), -np.inf)
+        self.below = np.zeros(len(bins), dtype=np.int64)
+        self.above = np.zeros(len(bins), dtype=np.int64)
+        self.sample = RowSample.empty(len(bins), capacity)
+
+    def add(self, block: Floats) -> None:
+        columns = np.ascontiguousarray(block.T) + 0.0  # -0.0 and 0.0 are the same value
+        for j, column in enumerate(columns):
+            counts = self.bins[j].count(column)
+            self.counts[j] += counts
+            present = column
+            if counts[-1]:
+                missing = np.isnan(column)
+                column[missing] = np.nan  # one kind of NaN, for the hash
+                present = column[~missing]
+            if present.size:
+                self._stretch(j, present)
+        hashes = row_hashes(columns)
+        entering = np.flatnonzero(hashes <= np.uint64(self.sample.bound))
+        if entering.size:
+            self.sample += RowSample.of(hashes[entering], columns.T[entering], self.sample.capacity)
+
+    def _stretch(self, j: int, present: Floats) -> None:
+        low, high = present.min(), present.max()
+        self.low[j] = min(self.low[j], low)
+        self.high[j] = max(self.high[j], high)
+        if low < self.limits[0][j]:
+            self.below[j] += np.count_nonzero(present < self.limits[0][j])
+        if high > self.limits[1][j]:
+            self.above[j] += np.count_nonzero(present > self.limits[1][j])
+
+
+def _profiled(
+    bins: tuple[Bins, ...],
+    score_bins: Bins,
+    X: Floats,
+    scores: Floats,
+    times: Ints | None,
+    reference: Profile | None,
+    capacity: int,
+) -> Profile:
+    adding = _Pass(bins, _limits(reference, len(bins)), capacity)
+    for start in range(0, len(X), BLOCK):
+        adding.add(X[start : start + BLOCK])
+    units = np.rint(np.asarray(scores, dtype=np.float64) / SCORE_UNIT).astype(np.int64)
+    return Profile(
+        reference=_fingerprint(bins, score_bins),
+        rows=len(X),
+        counts=tuple(adding.counts),
+        score_counts=score_bins.count(scores),
+        score_total=sum(int(part.sum()) for part in np.array_split(units, len(units) // 2**20 + 1)),
+        low=adding.low,
+        high=adding.high,
+        below=adding.below,
+        above=adding.above,
+        days=_day_counts(np.empty((0, 2), np.int64) if times is None else _stamped(times)),
+        sample=adding.sample,
+    )
+
+
+def _limits(reference: Profile | None, columns: int) -> tuple[Floats, Floats]:
+    """Where values are too far out for a population to have moved there by itself."""
+    if reference is None:
+        return np.full(columns, -np.inf), np.full(columns, np.inf)
+    ranged = np.isfinite(reference.low)  # a column that was always missing has no range
+    low, high = np.where(ranged, reference.low, -np.inf), np.where(ranged, reference.high, np.inf)
+    width = np.where(ranged, high, 0.0) - np.where(ranged, low, 0.0)
+    return low - width, high + width
+
+
+def _stamped(times: Ints) -> Ints:
+    day, rows = np.unique(times // DAY, return_counts=True)
+    return np.column_stack((day, rows)).astype(np.int64)
+
+
+def _day_counts(days: Ints) -> Ints:
+    distinct, member = np.unique(days[:, 0], return_inverse=True)
+    rows = np.zeros(distinct.size, dtype=np.int64)
+    np.add.at(rows, member, days[:, 1])
+    return np.column_stack((distinct, rows)).astype(np.int64)
+
+
+def _fingerprint(bins: tuple[Bins, ...], score_bins: Bins) -> str:
+    text = json.dumps([b.to_json() for b in (*bins, score_bins)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _packed(array: np.ndarray, kind: str) -> bytes:
+    return np.ascontiguousarray(array).astype(kind).tobytes()

@@ -1,0 +1,346 @@
+"""Is the feed sound? Checks that need no model and no outcomes; each one answers with findings and never raises.
+
+A ``FAULT`` is a mechanical change, which no population makes by itself; the window is then quarantined. So every
+check asks twice: is it more than chance (a p-value), and is it large enough to matter (a band).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+
+from riskloop.core.stats.rates import equal_pairs_p_value, rate_jump, volume_p_value
+from riskloop.core.types import EPOCH, Finding, Json, Severity
+from riskloop.monitor.faults import mechanical_findings
+from riskloop.monitor.profile import Profile, Reference
+
+WINDOW: Final = "window"
+CHANCE: Final = 1e-6  # p-value below which no chance is left; there are some hundred checks a window
+
+REFUSED_SHARE: Final = 0.05  # of the requests
+MISSING_RISE: Final = 0.05
+UNSEEN_RISE: Final = 0.01
+OUTSIDE_RISE: Final = 0.05
+COPIED_SHARE: Final = 0.02
+VOLUME_DROP: Final = 0.5
+SILENT_SHARE: Final = 0.25  # of the window's days, at one of its ends
+OUT_OF_PERIOD: Final = 0.01
+
+BINOMIAL: Final = "Beta-binomial prediction from the history's rate (Gelman et al., 2013), with a practical band"
+
+
+def quality_findings(
+    reference: Reference,
+    window: Profile,
+    *,
+    min_rows: int,
+    refusals: Mapping[tuple[str, str], int] | None = None,
+    previous: Sequence[Profile] = (),
+    period: tuple[datetime, datetime] | None = None,
+) -> list[Finding]:
+    """Everything that can be wrong with a window's data.
+
+    ``refusals`` counts the requests refused in the window by (field, problem code). ``previous`` holds the profiles
+    of earlier sound windows, oldest first: volumes are compared with theirs. ``period`` is the window's span of
+    time, end exclusive, where windows are calendar periods.
+    """
+    found = [_rows(reference, window, min_rows), _contract(window, refusals or {}), _volume(window, previous)]
+    if window.rows:
+        found += [*_missing(reference, window), *_unseen(reference, window), *_outside(reference, window)]
+        found += [*_stuck(reference, window), _duplicates(reference, window), _repeated(window, previous)]
+        found += [_dates(window, previous, period), _coverage(window, period)]
+        found += mechanical_findings(reference, window)
+    return found
+
+
+def _rows(reference: Reference, window: Profile, min_rows: int) -> Finding:
+    few = window.rows < min_rows
+    return Finding(
+        check="rows",
+        subject=WINDOW,
+        severity=Severity.UNKNOWN if few else Severity.OK,
+        statistic=float(window.rows),
+        critical=float(min_rows),
+        null="the window has enough rows to be judged",
+        source="windows.min_rows",
+        n=window.rows,
+        m=reference.own.rows,
+        sentence=f"The window has {window.rows} rows; {min_rows} are needed to judge it."
+        if few
+        else f"The window has {window.rows} rows.",
+    )
+
+
+def _contract(window: Profile, refusals: Mapping[tuple[str, str], int]) -> Finding:
+    refused = sum(refusals.values())
+    asked = window.rows + refused
+    share = refused / asked if asked else 0.0
+    fault = share > REFUSED_SHARE and refused >= 10
+    worst = sorted(refusals.items(), key=lambda item: -item[1])[:3]
+    listed = ", ".join(f"{field} {code} ({count})" for (field, code), count in worst)
+    return Finding(
+        check="contract",
+        subject=WINDOW,
+        severity=Severity.FAULT if fault else Severity.OK,
+        statistic=share,
+        critical=REFUSED_SHARE,
+        null="requests keep the schema",
+        source="Requests refused by the schema, by field and problem",
+        n=asked,
+        m=0,
+        sentence=f"{refused} of {asked} requests were refused{': ' + listed if listed else ''}.",
+        details={"refusals": [[field, code, count] for (field, code), count in refusals.items()]},
+    )
+
+
+def _volume(window: Profile, previous: Sequence[Profile]) -> Finding:
+    sizes = [profile.rows for profile in previous]
+    mean = float(np.mean(sizes)) if sizes else math.nan
+    if not sizes or mean == 0.0:
+        return _plain("volume", window, 0, "There are no earlier windows to compare the volume with.")
+    p, ratio = volume_p_value(window.rows, sizes), window.rows / mean
+    fault = ratio < VOLUME_DROP and p < CHANCE
+    return Finding(
+        check="volume",
+        subject=WINDOW,
+        severity=Severity.FAULT if fault else Severity.OK,
+        statistic=ratio,
+        critical=VOLUME_DROP,
+        null="as many rows arrive as in earlier windows",
+        source="Negative binomial around earlier windows (Hilbe, 2011), with a practical band",
+        n=window.rows,
+        m=round(mean),
+        sentence=f"{window.rows} rows arrived; earlier windows had {mean:.0f} on average"
+        + (": the feed is cut off." if fault else "."),
+        details={"p_value": p, "previous": sizes},
+    )
+
+
+# --------------------------------------------------------------------------- columns
+
+
+def _missing(reference: Reference, window: Profile) -> list[Finding]:
+    expected = reference.own.missing
+    return [
+        _rate("missing_rate", name, int(window.missing[j]), int(expected[j]), MISSING_RISE, reference, window)
+        for j, name in enumerate(reference.schema.names)
+    ]
+
+
+def _unseen(reference: Reference, window: Profile) -> list[Finding]:
+    found = []
+    for j, feature in enumerate(reference.schema.features):
+        if reference.bins[j].kind == "values":
+            # A number not among the few of the history is rarer evidence than a level outside the schema.
+            band = UNSEEN_RISE if feature.kind == "category" else OUTSIDE_RISE
+            counts = int(window.counts[j][-2]), int(reference.own.counts[j][-2])
+            found.append(_rate("unseen", feature.name, *counts, band, reference, window))
+    return found
+
+
+def _outside(reference: Reference, window: Profile) -> list[Finding]:
+    outside = window.below + window.above
+    found = []
+    for j, feature in enumerate(reference.schema.features):
+        if feature.kind == "number" and reference.bins[j].kind == "intervals":
+            details: Json = {"low": float(window.low[j]), "high": float(window.high[j])}
+            found.append(
+                _rate("out_of_range", feature.name, int(outside[j]), 0, OUTSIDE_RISE, reference, window, details)
+            )
+    return found
+
+
+_SAYS: Final = {
+    "missing_rate": "are missing",
+    "unseen": "were never seen in the history",
+    "out_of_range": "lie farther outside the history's range than it is wide",
+}
+
+
+def _rate(
+    check: str,
+    subject: str,
+    count: int,
+    reference_count: int,
+    band: float,
+    reference: Reference,
+    window: Profile,
+    details: Json | None = None,
+) -> Finding:
+    n, m = window.rows, reference.own.rows
+    rate, usual = count / n, min(1.0, reference_count / m)
+    p = rate_jump(count, n, min(reference_count, m), m)
+    fault = rate - usual > band and p < CHANCE
+    return Finding(
+        check=check,
+        subject=subject,
+        severity=Severity.FAULT if fault else Severity.OK,
+        statistic=rate,
+        critical=usual + band,
+        null="the rate is that of the history",
+        source=BINOMIAL,
+        n=n,
+        m=m,
+        sentence=f"{rate:.1%} of the values of {subject} {_SAYS[check]}; in the history {usual:.1%}.",
+        details={"p_value": p, "count": count, **(details or {})},
+    )
+
+
+def _stuck(reference: Reference, window: Profile) -> list[Finding]:
+    found = []
+    for j, name in enumerate(reference.schema.names):
+        present = window.rows - int(window.missing[j])
+        constant = present > 0 and window.low[j] == window.high[j]
+        value = float(window.low[j])
+        column = reference.own.sample.expanded[:, j] if constant else np.empty(0)
+        same = int(np.count_nonzero(column == value))
+        # The chance that as many rows as these all carry the value by themselves.
+        chance = ((same + 0.5) / (column.size + 1.0)) ** present if constant else 1.0
+        fault = constant and chance < CHANCE
+        text = reference.schema.features[j].text(value) if constant else ""
+        found.append(
+            Finding(
+                check="stuck",
+                subject=name,
+                severity=Severity.FAULT if fault else Severity.OK,
+                statistic=1.0 if constant else 0.0,
+                critical=1.0,
+                null="the column varies as in the history",
+                source="Chance of one value in every row, from its share in the history",
+                n=window.rows,
+                m=reference.own.rows,
+                sentence=f"{name} is {text} in every row; in the history in {same / max(1, column.size):.1%} of them."
+                if constant
+                else f"{name} varies.",
+                details={"p_value": chance},
+            )
+        )
+    return found
+
+
+# --------------------------------------------------------------------------- rows
+
+
+def _duplicates(reference: Reference, window: Profile) -> Finding:
+    sample, own = window.sample, reference.own.sample
+    sampled = int(sample.copies.sum())
+    pairs = int((sample.copies * (sample.copies - 1) // 2).sum())
+    own_pairs = int((own.copies * (own.copies - 1) // 2).sum())
+    # A sample of the distinct rows keeps the pairs of the rows that it keeps: in proportion, not squared.
+    rows = max(2, round(math.sqrt(sampled * window.rows)))
+    p = equal_pairs_p_value(pairs, rows, own_pairs, max(2, reference.own.rows))
+    share = sample.repeats / sampled
+    usual = own.repeats / max(1, int(own.copies.sum()))
+    fault = share - usual > COPIED_SHARE and p < CHANCE
+    return Finding(
+        check="duplicates",
+        subject=WINDOW,
+        severity=Severity.FAULT if fault else Severity.OK,
+        statistic=share,
+        critical=usual + COPIED_SHARE,
+        null="rows repeat as rarely as in the history",
+        source="Equal pairs among rows drawn from one population (birthday problem), on the profile's row sample",
+        n=sampled,
+        m=reference.own.rows,
+        sentence=f"{share:.1%} of the rows are copies of another one in the window; in the history {usual:.1%}.",
+        details={"p_value": p, "pairs": pairs},
+    )
+
+
+def _repeated(window: Profile, previous: Sequence[Profile]) -> Finding:
+    if not previous or not previous[-1].rows:
+        return _plain("repeated", window, 0, "There is no earlier window whose rows could come again.")
+    before = previous[-1].sample
+    bound = min(window.sample.bound, before.bound)
+    hashes = window.sample.hashes[window.sample.hashes <= np.uint64(bound)]
+    copies = window.sample.copies[: hashes.size]
+    again = np.isin(hashes, before.hashes)
+    share = float(copies[again].sum() / copies.sum()) if hashes.size else 0.0
+    fault = share > SILENT_SHARE and int(copies[again].sum()) >= 10
+    return Finding(
+        check="repeated",
+        subject=WINDOW,
+        severity=Severity.FAULT if fault else Severity.OK,
+        statistic=share,
+        critical=SILENT_SHARE,
+        null="the rows are not those of the window before",
+        source="Overlap of the two windows' row samples (bottom-k sketch; Cohen & Kaplan, 2007)",
+        n=int(copies.sum()),
+        m=int(before.copies.sum()),
+        sentence=f"{share:.1%} of the rows were already in the window before.",
+    )
+
+
+# --------------------------------------------------------------------------- dates
+
+
+def _dates(window: Profile, previous: Sequence[Profile], period: tuple[datetime, datetime] | None) -> Finding:
+    earlier = [int(profile.days[-1, 0]) for profile in previous if len(profile.days)]
+    if not len(window.days) or (period is None and not earlier):
+        return _plain("dates", window, 0, "There are no dates to check.")
+    day, rows = window.days.T
+    if period is not None:
+        wrong = int(rows[(day < _day(period[0])) | (day > _last_day(period))].sum())
+        against = f"outside {period[0]:%Y-%m-%d} to {period[1]:%Y-%m-%d}"
+    else:
+        wrong = int(rows[day < max(earlier)].sum())
+        against = f"before {_date(max(earlier))}, where the window before ended"
+    share = wrong / int(rows.sum())
+    fault = share > OUT_OF_PERIOD and wrong >= 10
+    return Finding(
+        check="dates",
+        subject=WINDOW,
+        severity=Severity.FAULT if fault else Severity.OK,
+        statistic=share,
+        critical=OUT_OF_PERIOD,
+        null="decisions carry dates of their own window",
+        source="Days of the decisions against the window's period",
+        n=window.rows,
+        m=0,
+        sentence=f"{share:.1%} of the dates lie {against}; they run from {_date(day[0])} to {_date(day[-1])}.",
+    )
+
+
+def _coverage(window: Profile, period: tuple[datetime, datetime] | None) -> Finding:
+    if period is None or not len(window.days):
+        return _plain("coverage", window, 0, "The window has no period whose days could lack rows.")
+    first, last = _day(period[0]), _last_day(period)
+    day, rows = window.days.T
+    inside = day[(day >= first) & (day <= last)]
+    length = last - first + 1
+    silent = max(int(inside[0]) - first, last - int(inside[-1])) if inside.size else length
+    share = silent / length
+    chance = 2.0 * (1.0 - share) ** int(rows.sum())
+    fault = inside.size > 0 and length >= 7 and share > SILENT_SHARE and chance < CHANCE
+    return Finding(
+        check="coverage",
+        subject=WINDOW,
+        severity=Severity.FAULT if fault else Severity.OK,
+        statistic=share,
+        critical=SILENT_SHARE,
+        null="rows arrive over the whole period",
+        source="Chance of so long a silence at one end of the period when rows arrive evenly",
+        n=window.rows,
+        m=length,
+        sentence=f"{silent} of {length} days at one end of the period have no rows"
+        + (": the feed is cut off." if fault else "."),
+        details={"p_value": min(1.0, chance)},
+    )
+
+
+def _day(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(days=1)
+
+
+def _last_day(period: tuple[datetime, datetime]) -> int:
+    return _day(period[1] - timedelta(microseconds=1))
+
+
+def _date(day: int) -> str:
+    return f"{EPOCH + timedelta(days=int(day)):%Y-%m-%d}"
+
+
+def _plain(check: str, window: Profile, m: int, sentence: str) -> Finding:
+    return Finding(check, WINDOW, Severity.OK, None, None, "", "", window.rows, m, sentence)

@@ -1,0 +1,104 @@
+"""A bounded sample of a window's rows that merges exactly: the rows with the smallest hashes.
+
+Which rows are kept depends on their content alone, so the sample of the parts' union is the sample of the whole,
+whatever the order (bottom-k sampling; Cohen & Kaplan, PODC 2007). It is uniform over the *distinct* rows; how often
+each of them came is counted, and a row that came twice is a duplicate.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from riskloop.core.types import Floats, Ints
+
+Hashes = npt.NDArray[np.uint64]
+
+CAPACITY: Final = 2048
+
+_GOLDEN: Final = 0x9E3779B97F4A7C15
+_MIX: Final = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+_MASK: Final = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class RowSample:
+    """Up to ``capacity`` distinct rows of a window with their numbers of copies, in the order of their hashes."""
+
+    capacity: int
+    hashes: Hashes  # (s,) ascending, all different
+    copies: Ints  # (s,) at least 1
+    rows: Floats  # (s, k); -0.0 is written 0.0
+
+    @classmethod
+    def empty(cls, columns: int, capacity: int = CAPACITY) -> "RowSample":
+        """The sample of no rows."""
+        return cls(capacity, np.empty(0, np.uint64), np.empty(0, np.int64), np.empty((0, columns)))
+
+    @classmethod
+    def of(cls, hashes: Hashes, rows: Floats, capacity: int = CAPACITY) -> "RowSample":
+        """From the hashes, shape (n,), and the rows, shape (n, k)."""
+        smallest, first, copies = np.unique(hashes, return_index=True, return_counts=True)
+        first = first[:capacity]
+        return cls(capacity, smallest[:capacity], copies[:capacity].astype(np.int64), rows[first] + 0.0)
+
+    @property
+    def bound(self) -> int:
+        """A row with a larger hash than this cannot enter any more."""
+        return int(self.hashes[-1]) if self.hashes.size == self.capacity else _MASK
+
+    def __add__(self, other: "RowSample") -> "RowSample":
+        """The sample of both windows' rows."""
+        capacity = min(self.capacity, other.capacity)
+        hashes = np.concatenate((self.hashes, other.hashes))
+        rows = np.concatenate((self.rows, other.rows))
+        copies = np.concatenate((self.copies, other.copies))
+        distinct, first, member = np.unique(hashes, return_index=True, return_inverse=True)
+        total = np.zeros(distinct.size, dtype=np.int64)
+        np.add.at(total, member, copies)
+        return RowSample(capacity, distinct[:capacity], total[:capacity], rows[first[:capacity]])
+
+    @property
+    def expanded(self) -> Floats:
+        """The sampled rows, each as often as it came."""
+        rows: Floats = np.repeat(self.rows, self.copies, axis=0)
+        return rows
+
+    @property
+    def repeats(self) -> int:
+        """Sampled rows that are a copy of another one."""
+        return int(self.copies.sum() - self.copies.size)
+
+
+def multipliers(columns: int) -> Hashes:
+    """Two odd 64-bit numbers a column, shape (2, columns), the same for ever: stored hashes depend on them."""
+    numbers = [_mixed((i + 1) * _GOLDEN & _MASK) | 1 for i in range(2 * columns)]
+    return np.asarray(numbers, dtype=np.uint64).reshape(2, columns)
+
+
+def row_hashes(columns: Floats) -> Hashes:
+    """64-bit hashes of the rows of ``columns``, shape (k, n), without -0.0 and with one kind of NaN only.
+
+    Each half of a double times its own odd number, summed over the columns, then the finisher of splitmix64
+    (Steele, Lea & Flood, OOPSLA 2014). Whole doubles alone would not do: those of whole amounts end in zeros, and
+    so would their products.
+    """
+    odd = multipliers(columns.shape[0])
+    total = np.zeros(columns.shape[1], dtype=np.uint64)
+    for j, column in enumerate(columns):
+        bits = column.view(np.uint64)
+        total += (bits >> np.uint64(32)) * odd[0, j]
+        total += (bits & np.uint64(0xFFFFFFFF)) * odd[1, j]
+    total ^= total >> np.uint64(30)
+    total *= _MIX[0]
+    total ^= total >> np.uint64(27)
+    total *= _MIX[1]
+    total ^= total >> np.uint64(31)
+    return total
+
+
+def _mixed(number: int) -> int:
+    number = (number ^ number >> 30) * int(_MIX[0]) & _MASK
+    number = (number ^ number >> 27) * int(_MIX[1]) & _MASK
+    return number ^ number >> 31
