@@ -167,6 +167,9 @@ class PolicySettings(Section):
     name: Literal["on_drift", "on_harm", "scheduled", "manual"] = Field("on_drift", description="When to retrain.")
     every: int = Field(3, ge=1, description="`scheduled`: retrain after this many windows.")
     harm_auc: Fraction = Field(0.02, description="`on_harm`: retrain when the AUC fell by this much.")
+    again: int = Field(
+        6, ge=0, description="Windows for which a change whose challenger was refused opens no further case."
+    )
 
 
 class RetrainSettings(Section):

@@ -66,6 +66,16 @@ class Outcomes:
                 connection.execute(insert(outcomes), rows)
         return Recorded(len(rows), repeated, corrected, tuple(unmatched))
 
+    def matured(self, start: int, until: int) -> int:
+        """How many decisions with time in [start, until], microseconds, have a known outcome."""
+        query = (
+            select(func.count(func.distinct(outcomes.c.decision_id)))
+            .join(decisions, decisions.c.id == outcomes.c.decision_id)
+            .where(decisions.c.time >= start, decisions.c.time <= until)
+        )
+        with self.database.read() as connection:
+            return int(connection.execute(query).scalar_one())
+
 
 def _match(connection: Connection, reported: Sequence[Outcome]) -> tuple[dict[int, Outcome], list[str]]:
     """Decision id to outcome; of several reports on one decision the one that was known last wins."""

@@ -1,0 +1,92 @@
+"""One cycle of the loop, from top to bottom; the only place where the stages meet.
+
+    close the windows that are complete  →  judge again those whose outcomes are final  →  move the cases  →
+    train and judge challengers  →  promote  →  watch the new champion
+
+Every step ends in one transaction and can be repeated: a worker that dies is replaced by one that goes on.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from riskloop.loop import follow, probation
+from riskloop.loop.champion import Served, load
+from riskloop.loop.observe import close, due, mature
+from riskloop.store.cases import Case, CaseState
+from riskloop.store.home import Home
+from riskloop.store.leases import held
+from riskloop.store.windows import Window, save
+
+Say = Callable[[str], None]
+READY: Final = frozenset({CaseState.CONFIRMED, CaseState.WAITING})  # to train a challenger
+
+
+@dataclass
+class Cycle:
+    """What one cycle did."""
+
+    closed: list[Window] = field(default_factory=list)
+    matured: list[Window] = field(default_factory=list)
+    cases: list[Case] = field(default_factory=list)  # that moved, as they stand now
+    lines: list[str] = field(default_factory=list)  # the same for people
+
+
+def cycle(home: Home, now: datetime, say: Say = lambda _sentence: None) -> Cycle:
+    """Do everything that is due at ``now``.
+
+    Raises Locked when another worker is at it, NotReady before the first promotion.
+    """
+    done = Cycle()
+    with held(home.database, "loop") as lease:
+        served = load(home, home.champion().version)
+        for sentence in _observe(home, served, now, done):
+            lease.renew()
+            say(sentence)
+        for case in reversed(home.cases.latest(only_open=True)):
+            lease.renew()
+            moved = advance(home, case, served, now, say)
+            if moved is not None:
+                done.cases.append(moved)
+                done.lines.append(f"Case {moved.id} ({moved.state}): {moved.sentence}")
+        sentence = probation.watch(home, now)
+        if sentence:
+            done.lines.append(sentence)
+    return done
+
+
+def _observe(home: Home, served: Served, now: datetime, done: Cycle) -> Iterator[str]:
+    """Close what is complete and judge again what has matured, each in a transaction with its case."""
+    for span in due(home, now):
+        window, findings = close(home, served, span, now)
+        with home.database.write() as connection:
+            window = follow.follow_up(connection, home, window, now)
+            save(connection, window, findings)
+        done.closed.append(window)
+        done.lines.append(f"{window.name}: {window.rows:,} decisions. {window.sentence}")
+        yield done.lines[-1]
+    for old in home.windows.immature():
+        if old.end_time + home.settings.portfolio.outcome_window > now:
+            break
+        # The champion that it was compared with may be history by now; then it is judged for the record only.
+        model = served if old.model_version == served.version else load(home, old.model_version)
+        window, findings = mature(home, model, old, now)
+        with home.database.write() as connection:
+            if model is served:
+                window = follow.follow_up(connection, home, window, now)
+            save(connection, window, findings)
+        done.matured.append(window)
+        if window.diagnosis is not old.diagnosis or window.confirmed != old.confirmed:
+            done.lines.append(f"{window.name}, outcomes final: {window.sentence}")
+            yield done.lines[-1]
+
+
+def advance(home: Home, case: Case, served: Served, now: datetime, say: Say) -> Case | None:
+    """Take one case as far as it goes now; None when it does not move."""
+    trained = follow.train(home, case, served, now, say) if case.state in READY else None
+    current = trained or case
+    return follow.settle(home, current, now) if current.state is CaseState.TRAINED else trained
+
+
+__all__ = ["Cycle", "advance", "cycle"]

@@ -1,0 +1,67 @@
+"""A model version with everything that the loop compares against."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+
+from riskloop.core.errors import ArtefactError
+from riskloop.core.types import Floats, Json
+from riskloop.monitor.profile import Reference
+from riskloop.serve.scorer import Scorer, load_scorer
+from riskloop.store.artefacts import Artefact
+from riskloop.store.home import Home
+
+
+@dataclass(frozen=True)
+class Served:
+    """A version's scorer, and the sample of its training rows that stands for its history."""
+
+    version: int
+    manifest: Json
+    scorer: Scorer
+    reference: Reference
+    features: Floats  # (m, k) of the sample
+    reference_scores: Floats  # (m,) the model's own scores of the sample
+    probabilities: Floats  # (m,) out of fold, calibrated: how good it is on rows that it has not seen
+    outcomes: Floats  # (m,)
+
+    @property
+    def importance(self) -> dict[str, float]:
+        """Each model input's share of the model's importance."""
+        return {str(name): float(share) for name, share in self.manifest["importance"].items()}
+
+
+def load(home: Home, version: int) -> Served:
+    """Load and verify a version. Raises ArtefactError when its files were altered."""
+    artefact = home.artefact(version)
+    scorer = load_scorer(artefact, version, threads=home.settings.train.threads)
+    features = array(artefact, "reference.npy")
+    # Windows are scored by the model itself, so its own scores are what theirs must be compared with.
+    own = scorer.probabilities(features)
+    return Served(
+        version=version,
+        manifest=artefact.manifest,
+        scorer=scorer,
+        reference=Reference.build(scorer.schema, features, own),
+        features=features,
+        reference_scores=own,
+        probabilities=array(artefact, "reference_scores.npy"),
+        outcomes=array(artefact, "reference_target.npy"),
+    )
+
+
+def array(artefact: Artefact, file: str) -> Floats:
+    """A NumPy file of an artefact; pickled content is refused."""
+    try:
+        loaded = np.load(io.BytesIO(artefact.bytes(file)), allow_pickle=False)
+    except ValueError:
+        raise ArtefactError(f"The file '{file}' of the artefact '{artefact.name}' is not a plain array.") from None
+    return np.ascontiguousarray(loaded, dtype=np.float64)
+
+
+def dump_array(values: Floats) -> bytes:
+    """The inverse of :func:`array`."""
+    out = io.BytesIO()
+    np.save(out, values, allow_pickle=False)
+    return out.getvalue()

@@ -1,0 +1,202 @@
+"""Cases: how a window's diagnosis opens, moves and ends them, and what becomes of a challenger."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from riskloop.core.errors import Conflict, DataError, GateRefused, PromotionConflict
+from riskloop.core.types import Action, Diagnosis, GateReport, PromotionKind, Verdict, to_micros
+from riskloop.gate.approval import Approval, approve, evidence_fingerprint
+from riskloop.gate.verdict import sentences
+from riskloop.loop.challenge import challenge
+from riskloop.loop.champion import Served
+from riskloop.promote import promote
+from riskloop.store import documents
+from riskloop.store.cases import Case, CaseState, open_case
+from riskloop.store.cases import advance as move_in
+from riskloop.store.home import Home
+from riskloop.store.windows import Window, set_quarantine
+
+Say = Callable[[str], None]
+
+# A case whose windows say more than they did takes over the stronger diagnosis.
+RANK: Final = (Diagnosis.STABLE, Diagnosis.COVARIATE_SHIFT, Diagnosis.PRIOR_SHIFT, Diagnosis.CONCEPT_DRIFT)
+UNDECIDED: Final = frozenset({CaseState.WATCHING, CaseState.CONFIRMED, CaseState.WAITING})
+GROWTH: Final = 1.2  # a new try needs this many times the matured decisions of the last one
+
+
+def follow_up(connection: Connection, home: Home, window: Window, now: datetime) -> Window:
+    """Open, move or end cases for a diagnosed window, in the transaction that stores it."""
+    if window.diagnosis is Diagnosis.NOT_ENOUGH_DATA:
+        return window
+    open_ones = home.cases.latest(only_open=True)
+    fault = next((case for case in open_ones if case.state is CaseState.QUARANTINED), None)
+    change = next((case for case in open_ones if case.state is not CaseState.QUARANTINED), None)
+    if window.diagnosis is Diagnosis.DATA_FAULT:
+        return _quarantine(connection, window, fault, now)
+    if fault is not None and window.matured_at is None:
+        sentence = (
+            f"The feed is sound again in {window.name}. The quarantined rows stay out until a person releases them."
+        )
+        move_in(connection, fault, CaseState.ENDED, sentence, at=now)
+    return _change(connection, home, window, change, now)
+
+
+def _quarantine(connection: Connection, window: Window, fault: Case | None, now: datetime) -> Window:
+    if fault is None:
+        fault = open_case(
+            connection,
+            at=now,
+            state=CaseState.QUARANTINED,
+            diagnosis=window.diagnosis,
+            window_id=window.id,
+            sentence=f"{window.name} is quarantined. {window.sentence}",
+        )
+    elif fault.window_id != window.id:
+        fault = move_in(connection, fault, fault.state, f"Still so in {window.name}. {window.sentence}", at=now)
+    return replace(window, case_id=fault.id)
+
+
+def _change(connection: Connection, home: Home, window: Window, case: Case | None, now: datetime) -> Window:
+    acts = window.action in {Action.RETRAIN, Action.RECALIBRATE}
+    calm = window.diagnosis is Diagnosis.STABLE and not acts
+    if case is None:
+        if calm or _known(home, window):
+            return window
+        state = CaseState.CONFIRMED if acts else CaseState.WATCHING
+        case = open_case(
+            connection, at=now, state=state, diagnosis=window.diagnosis, window_id=window.id, sentence=window.sentence
+        )
+    elif case.state is CaseState.WATCHING and calm:
+        move_in(connection, case, CaseState.ENDED, f"It went away: {window.name} is stable.", at=now)
+        return window
+    elif calm or case.state not in UNDECIDED:
+        return window
+    else:
+        state = CaseState.CONFIRMED if acts and case.state is CaseState.WATCHING else case.state
+        stronger = RANK.index(window.diagnosis) > RANK.index(case.diagnosis)
+        if state is not case.state or stronger:
+            diagnosis = window.diagnosis if stronger else case.diagnosis
+            sentence = f"{window.name}: {window.sentence}"
+            case = move_in(connection, case, state, sentence, at=now, diagnosis=diagnosis)
+    return replace(window, case_id=case.id)
+
+
+def _known(home: Home, window: Window) -> bool:
+    """Whether this change was looked into already and no better model was found for it."""
+    for case in home.cases.latest(20):
+        if case.state in {CaseState.REFUSED, CaseState.REJECTED} and case.closed_at is not None:
+            first = home.windows.get(case.window_id)
+            same_model = first is not None and first.model_version == window.model_version
+            since = sum(w.closed_at > case.closed_at for w in home.windows.latest(home.settings.policy.again + 1))
+            if same_model and since < home.settings.policy.again:
+                return RANK.index(window.diagnosis) <= RANK.index(case.diagnosis)
+    return False
+
+
+def move(home: Home, case: Case, state: CaseState, sentence: str, now: datetime, **changes: Any) -> Case:
+    """Move a case in a transaction of its own."""
+    with home.database.write() as connection:
+        return move_in(connection, case, state, sentence, at=now, **changes)
+
+
+def train(home: Home, case: Case, served: Served, now: datetime, say: Say) -> Case | None:
+    """Train and judge a challenger for a confirmed case, or wait for outcomes; None when there is nothing new."""
+    first = home.windows.get(case.window_id)
+    until = to_micros(now - home.settings.portfolio.outcome_window)
+    matured = home.outcomes.matured(0 if first is None else to_micros(first.first_time), until)
+    if case.state is CaseState.WAITING:
+        before = home.cases.events(case.id)[-1].document.get("matured", 0)
+        if matured <= before * GROWTH:
+            return None
+    try:
+        made = challenge(home, case, served, now, say)
+    except DataError as waiting:
+        return move(home, case, CaseState.WAITING, waiting.message, now, document={"matured": matured})
+    document = {
+        "report": documents.plain(made.report),
+        "sentences": sentences(made.report),
+        "record": made.record,
+        "matured": matured,
+        "champion": served.version,
+        "seq": home.champion().seq,
+    }
+    sentence = f"Version {made.version} was trained and judged. {made.report.sentence}"
+    return move(
+        home, case, CaseState.TRAINED, sentence, now, challenger=made.version, tries=case.tries + 1, document=document
+    )
+
+
+def settle(home: Home, case: Case, now: datetime) -> Case:
+    """Do what the gate said about a trained challenger; can be repeated."""
+    report, document = last_report(home, case)
+    if report.verdict is Verdict.PROMOTE:
+        return promote_challenger(home, case, "riskloop", report.sentence, now)
+    state = {
+        Verdict.KEEP: CaseState.REFUSED,
+        Verdict.INSUFFICIENT_EVIDENCE: CaseState.WAITING,
+        Verdict.NEEDS_APPROVAL: CaseState.NEEDS_APPROVAL,
+    }[report.verdict]
+    return move(home, case, state, report.sentence, now, document={"matured": document["matured"]})
+
+
+def last_report(home: Home, case: Case) -> tuple[GateReport, dict[str, Any]]:
+    """The newest gate report of a case, and the document that it is part of."""
+    for event in reversed(home.cases.events(case.id)):
+        if "report" in event.document:
+            return documents.gate_report(event.document["report"]), event.document
+    raise GateRefused(f"Case {case.id} has no gate report yet; its challenger was not judged.")
+
+
+def promote_challenger(home: Home, case: Case, by: str, reason: str, now: datetime) -> Case:
+    """Make a case's challenger the champion, against the very champion that it was judged with."""
+    report, document = last_report(home, case)
+    version = _challenger(case)
+    try:
+        promote(
+            home.ledger,
+            version,
+            expected_seq=int(document["seq"]),
+            kind=PromotionKind.GATE,
+            at=now,
+            by=by,
+            reason=reason,
+            evidence={"case": case.id, "report": documents.plain(report)},
+            fingerprint=evidence_fingerprint(report, version),
+        )
+    except PromotionConflict as conflict:
+        return move(home, case, CaseState.WAITING, conflict.message, now, by=by, document={"matured": 0})
+    return move(home, case, CaseState.PROMOTED, f"Version {version} is champion. {reason}", now, by=by)
+
+
+def decide_by_person(home: Home, case: Case, *, approved: bool, by: str, note: str, now: datetime) -> Case:
+    """A named person's word on a challenger that needs approval."""
+    if case.state is not CaseState.NEEDS_APPROVAL:
+        raise Conflict(f"Case {case.id} is '{case.state}'; only one that needs approval can be approved or rejected.")
+    if not approved:
+        return move(home, case, CaseState.REJECTED, f"Rejected: {note}", now, by=by)
+    report, _ = last_report(home, case)
+    version = _challenger(case)
+    approve(report, Approval(version, evidence_fingerprint(report, version), by, now, note))
+    return promote_challenger(home, case, by, f"Approved: {note}", now)
+
+
+def release(home: Home, case: Case, *, by: str, note: str, now: datetime) -> Case:
+    """Let the quarantined windows of a case be learned from again."""
+    windows = [w for w in home.windows.latest(1000) if w.case_id == case.id and w.quarantined]
+    if not windows:
+        raise Conflict(f"Case {case.id} holds no quarantined window.")
+    names = ", ".join(window.name for window in windows)
+    with home.database.write() as connection:
+        for window in windows:
+            set_quarantine(connection, window.id, False)
+        return move_in(connection, case, CaseState.ENDED, f"Released {names}: {note}", at=now, by=by)
+
+
+def _challenger(case: Case) -> int:
+    if case.challenger is None:
+        raise Conflict(f"Case {case.id} has no challenger.")
+    return case.challenger

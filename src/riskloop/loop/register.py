@@ -1,0 +1,45 @@
+"""From a fitted candidate to a numbered version: written, loaded again, compared, and only then in the ledger."""
+
+import shutil
+from datetime import datetime
+
+from riskloop.core.errors import ArtefactError
+from riskloop.core.types import Rows
+from riskloop.serve.scorer import check_agreement, load_scorer
+from riskloop.store.home import Home
+from riskloop.train.candidate import Candidate
+
+
+def register(
+    home: Home,
+    candidate: Candidate,
+    rows: Rows,
+    *,
+    origin: str,
+    now: datetime,
+    parent: int | None = None,
+    case_id: int | None = None,
+    by: str = "riskloop",
+) -> int:
+    """Store and number a candidate; the same one for the same case keeps its number.
+
+    What will score in production is loaded from the written files and must agree with the fitted scikit-learn
+    object on every training row. Raises ArtefactError when it does not; then nothing is registered.
+    """
+    artefact = home.artefacts.write(candidate.manifest, candidate.files)
+    try:
+        check_agreement(load_scorer(artefact, 0, threads=home.settings.train.threads), candidate, rows.features)
+    except ArtefactError:
+        shutil.rmtree(artefact.path, ignore_errors=True)
+        raise
+    return home.ledger.register(
+        created_at=now,
+        learner=candidate.learner,
+        artefact=artefact.name,
+        sha256=artefact.sha256,
+        origin=origin,
+        auc=float(candidate.manifest["metrics"]["auc"]),
+        parent=parent,
+        case_id=case_id,
+        by=by,
+    )

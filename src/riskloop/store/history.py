@@ -1,0 +1,39 @@
+"""The checked history, kept beside the models: a retraining needs the very rows, not a file that has moved."""
+
+import io
+import json
+from typing import Final
+
+import numpy as np
+
+from riskloop.core.errors import DataError
+from riskloop.core.schema import Schema
+from riskloop.core.types import Floats, Ints, Rows
+from riskloop.store.artefacts import Artefact, Artefacts
+
+_ARRAYS: Final = ("features", "times", "target")
+
+
+def save_history(artefacts: Artefacts, rows: Rows, schema: Schema) -> Artefact:
+    """Store rows as an artefact named by their content; the same rows are stored once."""
+    if rows.target is None:
+        raise DataError("A history needs its target column.")
+    files = {"ids.json": json.dumps(list(rows.ids)).encode()}
+    for name, values in zip(_ARRAYS, (rows.features, rows.times, rows.target), strict=True):
+        files[f"{name}.npy"] = _dump(values)
+    return artefacts.write({"kind": "history", "schema": schema.to_json(), "rows": len(rows)}, files)
+
+
+def load_history(artefacts: Artefacts, name: str) -> Rows:
+    """The rows of a stored history, hashes checked."""
+    artefact = artefacts.read(name)
+    features, times, target = (
+        np.load(io.BytesIO(artefact.bytes(f"{array}.npy")), allow_pickle=False) for array in _ARRAYS
+    )
+    return Rows(features, json.loads(artefact.bytes("ids.json")), times, target)
+
+
+def _dump(values: Floats | Ints) -> bytes:
+    out = io.BytesIO()
+    np.save(out, values, allow_pickle=False)
+    return out.getvalue()

@@ -1,0 +1,73 @@
+"""Long-running processes: the loop's worker, and server and worker side by side."""
+
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+from riskloop.core.errors import ConfigError, Locked, NotReady, StorageError
+from riskloop.core.settings import parse_settings
+
+if TYPE_CHECKING:
+    from riskloop.console import Console
+    from riskloop.portfolio import Portfolio
+
+
+def parse_now(text: str | None) -> datetime | None:
+    """An ISO 8601 moment, taken as UTC when it names no zone; None stays None."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--now '{text}' is not an ISO 8601 time, such as 2025-05-05T14:03:00.") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def api_url(url: str | None, config: Path) -> str:
+    """Where the API is: the option, else what riskloop.toml says."""
+    if url is not None:
+        return url.rstrip("/")
+    serve = parse_settings(config.read_text(encoding="utf-8"), str(config)).serve if config.exists() else None
+    return f"http://{serve.host}:{serve.port}" if serve else "http://127.0.0.1:8000"
+
+
+def watch_forever(portfolio: "Portfolio", *, every: float, console: "Console") -> None:
+    """Cycle until the process is told to stop; a cycle under way is finished first.
+
+    What may heal by itself (no champion yet, another worker, a database that is away) is said once and tried
+    again; everything else ends the worker.
+    """
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    said = ""
+    while not stop.is_set():
+        started = time.monotonic()
+        try:
+            report = portfolio.cycle(say=console.say)
+        except (Locked, NotReady, StorageError) as trouble:
+            if trouble.message != said:
+                console.say(f"Waiting: {trouble.message}")
+            said = trouble.message
+        else:
+            said = ""
+            if report["lines"]:
+                console.answer(report, *report["lines"])
+        stop.wait(max(0.0, every - (time.monotonic() - started)))
+
+
+def serve_and_watch(config: Path, *, host: str | None, port: int | None, workers: int, every: float) -> None:
+    """Run the server in this process and the worker in another one; when the server ends, so does the worker."""
+    from riskloop.serve.process import run_server
+
+    command = [sys.executable, "-m", "riskloop.cli", "watch", "--config", str(config), "--every", str(every)]
+    with subprocess.Popen(command) as worker:  # noqa: S603 - our own module
+        try:
+            run_server(config, host=host, port=port, workers=workers)
+        finally:
+            worker.terminate()
