@@ -33,11 +33,13 @@ def rows_from(
     *,
     target: Purpose,
     where: str,
+    first_row: int = 1,
 ) -> Rows:
     """Checked rows in the schema's feature order; the order of the source's columns is free.
 
     ``target="required"`` is for history; with ``"absent"`` a target column is dropped, and a missing time column
-    makes all times zero. ``where`` names the source in messages.
+    makes all times zero. ``where`` names the source in messages; ``first_row`` is the number of its first row
+    when it is a part of something longer.
 
     Raises NotFound, MalformedBody, or DataError naming line, column, value and problem of the first few.
     """
@@ -46,7 +48,7 @@ def rows_from(
     check_columns(table.column_names, schema, target, where)
     if table.num_rows == 0:
         raise DataError(f"{where} holds no rows.")
-    problems = Problems(where, *_numbering(csv_source))
+    problems = Problems(where, *_numbering(csv_source, first_row))
     features = np.empty((table.num_rows, len(schema)))
     for position, feature in enumerate(schema.features):
         read = read_levels if feature.kind == "category" else read_numbers
@@ -221,10 +223,10 @@ def _frame_column(series: "pd.Series[Any]") -> pa.ChunkedArray:
     return column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
 
 
-def _numbering(path: Path | str | None) -> tuple[str, Any]:
-    """What a person looks for: the line of a CSV, or the row counted from 1."""
+def _numbering(path: Path | str | None, first_row: int) -> tuple[str, Any]:
+    """What a person looks for: the line of a CSV, or the row counted from ``first_row``."""
     if path is None:
-        return "row", lambda rows: [row + 1 for row in rows]
+        return "row", lambda rows: [row + first_row for row in rows]
 
     def lines(rows: Sequence[int]) -> list[int]:
         with pa.input_stream(str(path), compression="detect") as stream:

@@ -1,0 +1,103 @@
+"""The ASGI application: the fast path in front, FastAPI behind it."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from riskloop import __version__
+from riskloop.core.errors import DataError, NotFound, RiskloopError
+from riskloop.core.types import Problem
+from riskloop.serve import routes
+from riskloop.serve.openapi import predict_operation
+from riskloop.serve.predict import Predict, Receive, Scope, Send
+from riskloop.serve.service import Service
+from riskloop.store.home import Home
+
+CONFIG_VARIABLE: Final = "RISKLOOP_CONFIG"  # how a worker process learns which portfolio it serves
+
+
+class App:
+    """`POST /predict` straight to its function, everything else to FastAPI."""
+
+    def __init__(self, predict: Predict, pages: FastAPI) -> None:
+        self._predict = predict
+        self.pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
+            await self._predict(scope, receive, send)
+        else:
+            await self.pages(scope, receive, send)
+
+
+def create_app(home: Home, portfolio: routes.Portfolio) -> App:
+    """The application of one portfolio. It loads the champion when the server starts, not before."""
+    service = Service(home)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.stop()
+
+    pages = FastAPI(
+        title=f"riskloop: {home.settings.portfolio.name}",
+        version=__version__,
+        description="Scores customers with the champion, and logs every decision before it answers.",
+        lifespan=lifespan,
+    )
+    pages.state.service = service
+    pages.state.portfolio = portfolio
+    pages.include_router(routes.router)
+    _handle_errors(pages, service)
+    _document_predict(pages, service)
+    return App(Predict(service), pages)
+
+
+def create_from_environment() -> App:
+    """The factory that uvicorn calls in each worker process; the configuration's path is in RISKLOOP_CONFIG."""
+    from riskloop.portfolio import Portfolio
+
+    portfolio = Portfolio.open(os.environ[CONFIG_VARIABLE])
+    return create_app(portfolio.home, portfolio)
+
+
+def _handle_errors(pages: FastAPI, service: Service) -> None:
+    def refused(_request: Request, error: Exception) -> Response:
+        status, body, headers = service.refuse(_translated(error))
+        response = Response(body, error.status_code if isinstance(error, HTTPException) else status)
+        response.raw_headers = headers
+        return response
+
+    for kind in (RiskloopError, RequestValidationError, HTTPException, Exception):
+        pages.add_exception_handler(kind, refused)
+
+
+def _translated(error: Exception) -> Exception:
+    """FastAPI's and Starlette's errors in riskloop's one shape."""
+    if isinstance(error, RequestValidationError):
+        problems = [Problem(".".join(map(str, e["loc"][1:])), e["msg"], e.get("input")) for e in error.errors()]
+        return DataError("; ".join(f"{p.field}: {p.problem}" for p in problems), problems)
+    if isinstance(error, HTTPException):
+        return NotFound(f"{error.detail}; /docs lists what there is.")
+    return error
+
+
+def _document_predict(pages: FastAPI, service: Service) -> None:
+    """Put /predict, which FastAPI never sees, into its OpenAPI document, with the fields of the champion."""
+    original = pages.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = original()
+        document["paths"]["/predict"] = {"post": predict_operation(service.documented_schema)}
+        return document
+
+    pages.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,1 @@
+"""Files through the API: read, sent in chunks, written with their predictions."""

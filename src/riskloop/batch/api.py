@@ -1,0 +1,102 @@
+"""The client's side of `/predict/batch`: one chunk out, its answers back, whatever happens in between."""
+
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+import requests
+
+from riskloop.core.errors import RiskloopError, StorageError, Unreachable
+from riskloop.core.types import Problem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ARROW: Final = "application/vnd.apache.arrow.stream"
+PATIENCE: Final = 60.0  # seconds of trouble with one chunk before giving up
+TIMEOUT: Final = (5.0, 120.0)  # to connect, and between two bytes
+BUSY: Final = (429, 502, 503, 504)  # come back later
+
+
+class Api:
+    """Sends chunks; safe to use from several threads, each of which keeps its own connection."""
+
+    def __init__(self, url: str, key: str | None = None, patience: float = PATIENCE) -> None:
+        self.url = url
+        self.patience = patience
+        self._key = key
+        self._local = threading.local()
+
+    def score(self, body: bytes, media_type: str, idempotency_key: str, first_row: int) -> "pa.Table":
+        """The answers to a chunk, in its order. Sent again until it is answered, it is still logged once.
+
+        Raises Unreachable or StorageError when the trouble lasts, and whatever the server refuses with.
+        """
+        import pyarrow as pa
+
+        headers = {"Content-Type": media_type, "Accept": ARROW, "Idempotency-Key": idempotency_key}
+        until, pause = time.monotonic() + self.patience, 0.1
+        while True:
+            trouble: RiskloopError
+            try:
+                answer = self._session().post(
+                    f"{self.url}/predict/batch",
+                    params={"first_row": first_row},
+                    data=body,
+                    headers=headers,
+                    timeout=TIMEOUT,
+                )
+                if answer.ok:
+                    return pa.ipc.open_stream(answer.content).read_all()
+                trouble = _refusal(answer, self.url)
+                if answer.status_code not in BUSY:
+                    raise trouble
+            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+                trouble = Unreachable(
+                    f"The API at {self.url} does not answer ({_reason(error)}). Start it with `riskloop serve`, or "
+                    "give its address with --url; the same command goes on where this one stopped."
+                )
+            except requests.RequestException as error:
+                raise Unreachable(f"'{self.url}' cannot be used as the API's address: {error}.") from None
+            if time.monotonic() + pause > until:
+                raise trouble
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, no secret
+            pause = min(2 * pause, 2.0)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.trust_env = False  # no proxy from the environment between a lender and its own server
+            if self._key is not None:
+                session.headers["X-API-Key"] = self._key
+        return session
+
+
+def _refusal(answer: requests.Response, url: str) -> RiskloopError:
+    """The server's error as the exception that it was there."""
+    try:
+        error = answer.json()["error"]
+        details = [Problem(d["field"], d["problem"], d["value"]) for d in error["details"]]
+        kind = _kinds().get(error["code"], RiskloopError)
+        return kind(str(error["message"]), details)
+    except (ValueError, KeyError, TypeError):
+        if answer.status_code in BUSY:
+            return StorageError(f"{url} answered {answer.status_code} {answer.reason}; try again later.")
+        return Unreachable(f"What answers at {url} is not riskloop (status {answer.status_code}); check the address.")
+
+
+def _kinds() -> dict[str, type[RiskloopError]]:
+    found, todo = {}, [RiskloopError]
+    while todo:
+        kind = todo.pop()
+        found[kind.code] = kind
+        todo += kind.__subclasses__()
+    return found
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, requests.Timeout):
+        return "it took too long"
+    return "the connection was refused or broke"

@@ -1,0 +1,248 @@
+"""`riskloop score`: a file through the API, in order, each row once, whatever is interrupted.
+
+Beside the output lie two files until it is complete: OUT.part, what is written so far, and OUT.resume, how far that
+is and under which run's name the chunks were sent. The same command again goes on from there; chunks that were sent
+but not written are sent again under the same idempotency keys, so that the server logs them once.
+"""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+from riskloop.batch.api import Api
+from riskloop.batch.files import Chunk, ScoredFile, open_file
+from riskloop.core.errors import DataError, NotFound, RiskloopError, StorageError
+from riskloop.core.types import Problem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SAVE_EVERY: Final = 1.0  # seconds between two points from which a run can go on
+
+Tick = Callable[[str, float], None]  # a sentence, and the share done
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did."""
+
+    rows: int
+    defaults: int
+    chunks: int
+    resumed: int  # chunks that an interrupted run had done already
+    first_version: int  # of the model; another one may have been promoted on the way
+    last_version: int
+    seconds: float
+    rows_per_second: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is; the content of OUT.resume."""
+
+    run: str  # random: another run of the same file makes new decisions
+    chunk_rows: int
+    chunks: int = 0  # written
+    rows: int = 0
+    defaults: int = 0
+    size: int = 0  # bytes of OUT.part
+    read: str = ""  # hash of what these chunks held, to notice an input that changed
+    first_version: int = 0
+    last_version: int = 0
+
+
+def score_file(
+    source: Path,
+    target: Path,
+    url: str,
+    *,
+    chunk_rows: int = 5000,
+    in_flight: int = 3,
+    key: str | None = None,
+    progress: Tick | None = None,
+    patience: float = 60.0,
+) -> Summary:
+    """Score the rows of ``source`` (CSV or Parquet) and write them, in order, with their predictions to ``target``.
+
+    ``target`` appears when it is complete. Raises DataError naming lines, Unreachable, StorageError …; what was
+    scored until then is kept, and the same call goes on from it.
+    """
+    started = time.perf_counter()
+    if not source.is_file():
+        raise NotFound(f"The file {source} does not exist; check the path.")
+    file = open_file(source, target)
+    api = Api(url, key, patience)
+    try:
+        with _Output(target, file, chunk_rows) as output:
+            resumed = output.progress.chunks
+            _run(file, output, api, in_flight, progress or (lambda _sentence, _share: None))
+            done = output.progress
+            if done.rows == 0:
+                output.discard()
+                raise DataError(f"{source} holds no rows.")
+            output.complete(file)
+    except OSError as error:
+        raise StorageError(
+            f"{target} cannot be written: {error.strerror or error}. What was scored is kept in {target}.part; "
+            "free space, then run the same command again."
+        ) from error
+    seconds = time.perf_counter() - started
+    return Summary(
+        rows=done.rows,
+        defaults=done.defaults,
+        chunks=done.chunks,
+        resumed=resumed,
+        first_version=done.first_version,
+        last_version=done.last_version,
+        seconds=seconds,
+        rows_per_second=done.rows / seconds,
+    )
+
+
+def _run(file: ScoredFile, output: "_Output", api: Api, in_flight: int, tick: Tick) -> None:
+    """Keep ``in_flight`` requests under way and write their answers in the order of the file."""
+    under_way: deque[tuple[Chunk, Future[pa.Table]]] = deque()
+
+    def finish_first() -> None:
+        chunk, answer = under_way.popleft()
+        output.write(chunk, _result(answer, file))
+        tick(f"{output.progress.rows:,} rows", chunk.share)
+
+    pool = ThreadPoolExecutor(in_flight, thread_name_prefix="riskloop-score")
+    try:
+        for chunk in output.remaining(file):
+            key = _key(output.progress.run, chunk)
+            sent = pool.submit(api.score, chunk.body, file.media_type, key, chunk.first_row)
+            under_way.append((chunk, sent))
+            if len(under_way) > in_flight:
+                finish_first()
+        while under_way:
+            finish_first()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        output.save()
+
+
+def _key(run: str, chunk: Chunk) -> str:
+    """The same rows of the same run have the same key; rows that were corrected in between have another."""
+    return f"{run}-{chunk.number}-{hashlib.blake2b(chunk.body, digest_size=8).hexdigest()}"
+
+
+def _result(answer: "Future[pa.Table]", file: ScoredFile) -> "pa.Table":
+    try:
+        return answer.result()
+    except DataError as error:
+        raise _placed(error, file) from None
+
+
+def _placed(error: DataError, file: ScoredFile) -> DataError:
+    """The server counts rows; a person looks for lines of the file."""
+
+    def places(text: str) -> str:
+        return re.sub(r"\b[Rr]ow (\d+)\b", lambda found: file.place(int(found[1])), text)
+
+    details = [Problem(p.field, places(p.problem), p.value) for p in error.details]
+    return type(error)(places(error.message).replace("The body", str(file.source)), details)
+
+
+class _Output:
+    """OUT.part and OUT.resume."""
+
+    def __init__(self, target: Path, file: ScoredFile, chunk_rows: int) -> None:
+        self.target = target
+        self.part = target.with_name(target.name + ".part")
+        self.state = target.with_name(target.name + ".resume")
+        self.progress = self._load() or Progress(secrets.token_hex(12), chunk_rows)
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._file = file
+        self._saved = time.monotonic()
+        self._out: IO[bytes]
+
+    def __enter__(self) -> "_Output":
+        self._out = self.part.open("r+b" if self.progress.size else "wb")
+        self._out.truncate(self.progress.size)
+        self._out.seek(self.progress.size)
+        if not self.progress.size:
+            head = self._file.head()
+            self._out.write(head)
+            self.progress = replace(self.progress, size=len(head))
+            self.save()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._out.close()
+
+    def remaining(self, file: ScoredFile) -> Iterator[Chunk]:
+        """The chunks that are not written yet. Raises DataError when the others are not what they were."""
+        done, read = self.progress.chunks, self.progress.read
+        for chunk in file.chunks(self.progress.chunk_rows):
+            if chunk.number >= done:
+                yield chunk
+                continue
+            self._hash.update(chunk.body)
+            if chunk.number == done - 1 and self._hash.hexdigest() != read:
+                raise DataError(
+                    f"{file.source} is not what it was when {self.target} was begun; "
+                    f"to begin anew, remove {self.state}."
+                )
+
+    def write(self, chunk: Chunk, answers: "pa.Table") -> None:
+        """Append a chunk; now and then make a point from which a run can go on."""
+        if answers.num_rows != chunk.rows:
+            raise RiskloopError(f"The API answered {answers.num_rows} rows to a chunk of {chunk.rows}; report this.")
+        content = self._file.render(chunk, answers)
+        self._out.write(content)
+        self._hash.update(chunk.body)
+        before = self.progress
+        version = int(answers["model_version"][0].as_py())
+        self.progress = replace(
+            before,
+            chunks=before.chunks + 1,
+            rows=before.rows + chunk.rows,
+            defaults=before.defaults + int(answers["default"].to_numpy().sum()),
+            size=before.size + len(content),
+            read=self._hash.hexdigest(),
+            first_version=before.first_version or version,
+            last_version=version,
+        )
+        if time.monotonic() - self._saved > SAVE_EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """First the rows to the disk, then the note that they are there."""
+        self._out.flush()
+        os.fsync(self._out.fileno())
+        written = self.state.with_name(self.state.name + ".new")
+        with written.open("w", encoding="utf-8") as out:
+            json.dump(asdict(self.progress), out)
+            out.flush()
+            os.fsync(out.fileno())
+        written.replace(self.state)
+        self._saved = time.monotonic()
+
+    def complete(self, file: ScoredFile) -> None:
+        """The output takes its name, and the notes go."""
+        self._out.close()
+        file.finish(self.part, self.progress.chunk_rows).replace(self.target)
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove what was kept for going on."""
+        for path in (self.state, self.part):
+            path.unlink(missing_ok=True)
+
+    def _load(self) -> Progress | None:
+        try:
+            found = Progress(**json.loads(self.state.read_text(encoding="utf-8")))
+            return found if self.part.stat().st_size >= found.size else None
+        except (OSError, ValueError, TypeError):
+            return None

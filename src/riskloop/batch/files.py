@@ -1,0 +1,220 @@
+"""The two kinds of file that can be scored: what of them is sent, and how the answers are put beside the rows.
+
+A CSV keeps its bytes: each record is written as it was read, with the predictions appended.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+
+from riskloop.core.errors import ConfigError, DataError, MalformedBody
+from riskloop.data.records import header_of, line_of, parts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+APPENDED: Final = (
+    "default",
+    "probability",
+    "risk_level",
+    "threshold",
+    "model_version",
+    "decision_id",
+    "scored_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive rows on their way."""
+
+    number: int  # 0, 1, 2 …
+    first_row: int  # counted from 1
+    rows: int
+    body: bytes  # as it is sent
+    share: float  # of the file that is read with it
+    records: Any = None  # what `render` needs of the source
+
+
+class ScoredFile(Protocol):
+    """One kind of file."""
+
+    media_type: ClassVar[str]
+    source: Path
+
+    def chunks(self, rows: int) -> Iterator[Chunk]:
+        """The file's rows in order, ``rows`` at a time."""
+        ...
+
+    def head(self) -> bytes:
+        """How the partial output begins."""
+        ...
+
+    def render(self, chunk: Chunk, answers: "pa.Table") -> bytes:
+        """A chunk's part of the partial output."""
+        ...
+
+    def finish(self, part: Path, rows: int) -> Path:
+        """Make the complete output out of the partial one, beside it."""
+        ...
+
+    def place(self, row: int) -> str:
+        """What a person looks for: a line of the CSV, a row of the Parquet file."""
+        ...
+
+
+def open_file(source: Path, target: Path) -> ScoredFile:
+    """The file by its name. Raises ConfigError when input and output are not the same kind."""
+    kinds: dict[str, type[CsvFile] | type[ParquetFile]]
+    kinds = {".csv": CsvFile, ".parquet": ParquetFile, ".pq": ParquetFile}
+    kind, wanted = kinds.get(source.suffix.lower()), kinds.get(target.suffix.lower())
+    if kind is None or kind is not wanted:
+        raise ConfigError(
+            f"{source.name} and {target.name} must both end in .csv or both in .parquet: "
+            "the output has the kind of the input."
+        )
+    if source.resolve() == target.resolve():
+        raise ConfigError(f"{target} is the input itself; name another output.")
+    return kind(source)
+
+
+def _check_columns(names: list[str], source: Path) -> None:
+    taken = [name for name in APPENDED if name in names]
+    if taken:
+        raise DataError(
+            f"{source} has a column '{taken[0]}' already, which is where the predictions go; rename or remove it."
+        )
+
+
+class CsvFile:
+    """CSV to CSV."""
+
+    media_type: ClassVar[str] = "text/csv"
+
+    def __init__(self, source: Path) -> None:
+        self.source = source
+        self._header = self._read_header()
+
+    def chunks(self, rows: int) -> Iterator[Chunk]:
+        """Whole records, unparsed, below the file's header."""
+        size = max(self.source.stat().st_size, 1)
+        with self.source.open("rb") as file:
+            header_of(file)
+            read = len(self._header)
+            for number, part in enumerate(parts(file, rows)):
+                body = b"\n".join([self._header, *part.records, b""])
+                read += len(body) - len(self._header)
+                yield Chunk(number, part.first_row, len(part.records), body, min(read / size, 1.0), part.records)
+
+    def head(self) -> bytes:
+        """The header with the names of the predictions."""
+        return b",".join([self._header, *(name.encode() for name in APPENDED)]) + b"\n"
+
+    def render(self, chunk: Chunk, answers: "pa.Table") -> bytes:
+        """The records with their predictions behind them, as one run of bytes."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        columns = [pa.array(chunk.records, pa.binary())]
+        for name in APPENDED:
+            column = answers[name].combine_chunks()
+            if name == "default":
+                column = column.cast(pa.int8())
+            columns.append(column.cast(pa.string()).cast(pa.binary()))
+        lines = pc.binary_join_element_wise(*columns, b",")
+        whole = pc.binary_join(pa.ListArray.from_arrays([0, len(lines)], lines), b"\n")
+        return bytes(whole[0].as_buffer()) + b"\n"
+
+    def finish(self, part: Path, rows: int) -> Path:
+        """The partial output is the complete one."""
+        return part
+
+    def place(self, row: int) -> str:
+        """The line on which the row begins."""
+        with self.source.open("rb") as file:
+            return f"line {line_of(file, row)}"
+
+    def _read_header(self) -> bytes:
+        with self.source.open("rb") as file:
+            header = header_of(file)
+        if not header:
+            raise DataError(f"{self.source} is empty; it needs a header line and rows.")
+        import csv
+
+        try:
+            names = next(csv.reader(io.StringIO(header.decode("utf-8"))))
+        except (UnicodeDecodeError, csv.Error, StopIteration):
+            raise MalformedBody(f"{self.source} is not a CSV file in UTF-8; save it as comma-separated text.") from None
+        _check_columns(names, self.source)
+        return header
+
+
+class ParquetFile:
+    """Parquet to Parquet. The partial output holds the answers only; the rows are put beside them at the end."""
+
+    media_type: ClassVar[str] = "application/vnd.apache.arrow.stream"
+
+    def __init__(self, source: Path) -> None:
+        self.source = source
+        _check_columns(list(self._open().schema_arrow.names), source)
+
+    def chunks(self, rows: int) -> Iterator[Chunk]:
+        """Record batches as Arrow streams."""
+        import pyarrow as pa
+
+        file = self._open()
+        total, first = max(file.metadata.num_rows, 1), 1
+        for number, batch in enumerate(file.iter_batches(batch_size=rows)):
+            sink = io.BytesIO()
+            with pa.ipc.new_stream(sink, batch.schema) as stream:
+                stream.write_batch(batch)
+            done = (first - 1 + batch.num_rows) / total
+            yield Chunk(number, first, batch.num_rows, sink.getvalue(), done)
+            first += batch.num_rows
+
+    def head(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def render(self, chunk: Chunk, answers: "pa.Table") -> bytes:
+        """The answers as an Arrow stream of their own."""
+        import pyarrow as pa
+
+        sink = io.BytesIO()
+        with pa.ipc.new_stream(sink, answers.select(APPENDED).schema) as stream:
+            stream.write_table(answers.select(APPENDED))
+        return sink.getvalue()
+
+    def finish(self, part: Path, rows: int) -> Path:
+        """Rows and answers side by side, as Parquet."""
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        done = part.with_name(part.name + ".parquet")
+        writer = None
+        with part.open("rb") as answers:
+            for batch in self._open().iter_batches(batch_size=rows):
+                scored = pa.ipc.open_stream(answers).read_all()
+                table = pa.Table.from_batches([batch])
+                for name in APPENDED:
+                    table = table.append_column(name, scored[name])
+                writer = writer or parquet.ParquetWriter(done, table.schema)
+                writer.write_table(table)
+        if writer is not None:
+            writer.close()
+        return done
+
+    def place(self, row: int) -> str:
+        """The row, counted from 1."""
+        return f"row {row}"
+
+    def _open(self) -> Any:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        try:
+            return parquet.ParquetFile(self.source)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise MalformedBody(f"{self.source} is not a Parquet file: {str(error).splitlines()[0]}.") from None

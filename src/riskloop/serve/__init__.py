@@ -1,0 +1,1 @@
+"""From a request to a logged answer: decoder, scorer, group commit, reload."""

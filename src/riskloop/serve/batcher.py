@@ -1,0 +1,206 @@
+"""Group commit: what waits together is scored in one call and committed in one transaction.
+
+Everything happens in the event loop's thread. A thread of its own for the commits was measured and is slower: the
+two fight over the interpreter, while the commit of a whole group takes less than the requests that it serves.
+There is no artificial delay: a group is whatever arrived while the last one was being committed.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from riskloop.core.errors import Overloaded
+from riskloop.core.types import Bools, Ints, Reason
+from riskloop.serve.champion import Answer, Champion, Explain, moment_text
+from riskloop.serve.decoder import Parsed
+from riskloop.serve.metrics import Metrics
+from riskloop.store.decisions import Appender, Scored, locked
+
+FIRST_RETRY: Final = 0.0005  # seconds until the write lock is tried again; doubles up to …
+LAST_RETRY: Final = 0.02
+PATIENCE: Final = 5.0  # seconds that a request waits for the write lock before it gets 503
+
+
+class Waiting:
+    """One request on its way into the log."""
+
+    __slots__ = ("answer", "champion", "explain", "parsed")
+
+    def __init__(self, champion: Champion, parsed: Parsed, explain: Explain, answer: "asyncio.Future[bytes]") -> None:
+        self.champion = champion
+        self.parsed = parsed
+        self.explain = explain
+        self.answer = answer
+
+
+@dataclass(slots=True)
+class Group:
+    """Requests of one champion, scored and not yet committed."""
+
+    champion: Champion
+    waiting: Sequence[Waiting]
+    scored: Scored
+    reasons: dict[int, list[Reason]]
+    since: float = field(default_factory=time.monotonic)
+
+
+class Batcher:
+    """Takes rows, gives back encoded answers after their commit. One per worker process, in its event loop."""
+
+    def __init__(self, appender: Appender, max_waiting: int, metrics: Metrics) -> None:
+        self._appender = appender  # must not block: opened with busy_seconds=0
+        self._max_waiting = max_waiting
+        self._metrics = metrics
+        self._waiting: list[Waiting] = []
+        self._scored: list[Group] = []
+        self._count = 0
+        self._scheduled = False
+        self._retry = FIRST_RETRY
+        self.failure: str | None = None  # why the last commit failed; None when it did not
+        self._encode = msgspec.json.Encoder().encode
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def depth(self) -> int:
+        """Requests that wait for their commit."""
+        return self._count
+
+    def submit(self, champion: Champion, parsed: Parsed, explain: Explain) -> "asyncio.Future[bytes]":
+        """The answer's JSON, once the decision is committed. Raises Overloaded when too many wait already."""
+        if self._count >= self._max_waiting:
+            raise Overloaded(
+                f"{self._count} requests are waiting, which is the limit ([serve] max_waiting). "
+                "Nothing was logged; send it again in a second."
+            )
+        answer = self._loop.create_future()
+        self._waiting.append(Waiting(champion, parsed, explain, answer))
+        self._count += 1
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+        return answer
+
+    async def drain(self, patience: float = PATIENCE) -> None:
+        """Wait until everything that was accepted is answered."""
+        until = time.monotonic() + patience
+        while self._count and time.monotonic() < until:
+            await asyncio.sleep(0.005)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        waiting, self._waiting = self._waiting, []
+        for champion in {id(w.champion): w.champion for w in waiting}.values():
+            self._score(champion, [w for w in waiting if w.champion is champion])
+        if self._scored:
+            self._commit()
+
+    def _score(self, champion: Champion, waiting: list[Waiting]) -> None:
+        try:
+            self._scored.append(_scored(champion, waiting))
+        except Exception as error:  # noqa: BLE001 - one bad model call must not leave its requests without an answer
+            self._fail(waiting, error)
+
+    def _commit(self) -> None:
+        groups = self._scored
+        started = time.perf_counter()
+        try:
+            logged = self._appender.append([g.scored for g in groups])
+        except Exception as error:  # noqa: BLE001 - whatever the log says, the requests are answered
+            self._scored = []
+            self._metrics.commit_failed()
+            self.failure = str(error)
+            for group in groups:
+                self._fail(group.waiting, error)
+            return
+        if logged is None:
+            self._wait_for_lock()
+            return
+        self._scored = []
+        self.failure = None
+        self._retry = FIRST_RETRY
+        self._metrics.committed(time.perf_counter() - started, [len(g.waiting) for g in groups])
+        for group, place in zip(groups, logged, strict=True):
+            self._answer(group, place.first_id)
+
+    def _wait_for_lock(self) -> None:
+        now = time.monotonic()
+        late = [g for g in self._scored if now - g.since > PATIENCE]
+        self._scored = [g for g in self._scored if now - g.since <= PATIENCE]
+        for group in late:
+            self._fail(group.waiting, locked(self._appender.path))
+        if self._scored and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_later(self._retry, self._flush)
+            self._retry = min(2 * self._retry, LAST_RETRY)
+
+    def _fail(self, waiting: Sequence[Waiting], error: Exception) -> None:
+        self._count -= len(waiting)
+        for request in waiting:
+            if not request.answer.done():
+                request.answer.set_exception(error)
+
+    def _answer(self, group: Group, first_id: int) -> None:
+        champion, scored = group.champion, group.scored
+        scorer, version, scored_at = champion.scorer, champion.version, moment_text(scored.scored_at)
+        probabilities = scored.probabilities.tolist()
+        defaults = scored.defaults.tolist()
+        self._metrics.scored(version, probabilities)
+        self._count -= len(group.waiting)
+        for i, request in enumerate(group.waiting):
+            if request.answer.done():  # the client went away; the decision is logged all the same
+                continue
+            answer = Answer(
+                str(first_id + i),
+                scored.customer_ids[i] or None,
+                defaults[i],
+                probabilities[i],
+                scorer.risk_level(probabilities[i]),
+                scorer.threshold,
+                version,
+                group.reasons.get(i, []),
+                scored_at,
+            )
+            if scored.flags is not None and (flags := scored.flags[i]) is not None:
+                answer.flags = msgspec.Raw(flags.encode())
+            request.answer.set_result(self._encode(answer))
+
+
+def _scored(champion: Champion, waiting: list[Waiting]) -> Group:
+    parsed = [w.parsed for w in waiting]
+    features = champion.matrix(b"".join([p.features for p in parsed]))
+    probabilities = champion.scorer.probabilities(features)
+    defaults = probabilities >= champion.scorer.threshold
+    chosen = explained(defaults, [w.explain for w in waiting])
+    now = time.time_ns() // 1000
+    scored = Scored(
+        customer_ids=[p.customer_id for p in parsed],
+        times=[now if p.time is None else p.time for p in parsed],
+        scored_at=now,
+        model_version=champion.version,
+        probabilities=probabilities,
+        defaults=defaults,
+        features=features,
+        flags=flag_texts([p.flags for p in parsed]),
+    )
+    return Group(champion, waiting, scored, champion.reasons(features, chosen))
+
+
+def explained(defaults: Bools, wanted: Sequence[Explain]) -> Ints:
+    """The rows whose reasons were asked for."""
+    if all(explain == "default" for explain in wanted):
+        return np.flatnonzero(defaults)
+    chosen = [w == "all" or (w == "default" and d) for w, d in zip(wanted, defaults.tolist(), strict=True)]
+    return np.flatnonzero(chosen)
+
+
+def flag_texts(flags: Sequence[dict[str, Any] | None]) -> list[str | None] | None:
+    """The flags as they are stored; None when no row has any."""
+    if not any(flags):
+        return None
+    return [json.dumps(flag) if flag else None for flag in flags]

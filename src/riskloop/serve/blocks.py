@@ -1,0 +1,167 @@
+"""Many rows out of one body: JSON array, NDJSON, CSV or Arrow stream, read a block at a time."""
+
+import io
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, BinaryIO, Final, cast
+
+import msgspec
+import numpy as np
+
+from riskloop.core.errors import DataError, MalformedBody
+from riskloop.core.types import Floats, Problem
+from riskloop.serve.champion import Champion
+from riskloop.serve.decoder import CLOCK_SKEW, Parsed
+
+BLOCK: Final = 5000  # rows that are scored and committed together: at some 40 ms a live request hardly notices
+SHOWN: Final = 20  # problems listed in one refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Checked rows that have no scores yet."""
+
+    customer_ids: Sequence[str]
+    times: Sequence[int] | None  # microseconds; None: the rows do not say
+    features: Floats
+    flags: Sequence[dict[str, Any] | None]
+
+    def __len__(self) -> int:
+        return len(self.customer_ids)
+
+
+Reader = Callable[[BinaryIO, Champion, int], Iterator[Block]]  # file, model, number of the first row
+
+
+def json_blocks(file: BinaryIO, champion: Champion, first_row: int) -> Iterator[Block]:
+    """A JSON array of rows."""
+    try:
+        rows = msgspec.json.decode(file.read(), type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedBody(f"The body must be a JSON array of rows: {error}.") from None
+    return _decoded(rows, champion, first_row)
+
+
+def ndjson_blocks(file: BinaryIO, champion: Champion, first_row: int) -> Iterator[Block]:
+    """One JSON object a line; blank lines are left out."""
+    return _decoded((line for line in file if line.strip()), champion, first_row)
+
+
+def csv_blocks(file: BinaryIO, champion: Champion, first_row: int) -> Iterator[Block]:
+    """CSV with a header."""
+    from riskloop.data.records import header_of, parts
+
+    header = header_of(file)
+    empty = True
+    for part in parts(file, BLOCK, first_row=first_row):
+        empty = False
+        yield _table_block(io.BytesIO(b"\n".join([header, *part.records, b""])), champion, part.first_row)
+    if empty:
+        _table_block(io.BytesIO(header), champion, first_row)  # says what is missing
+        raise DataError("The body holds no rows.")
+
+
+def arrow_blocks(file: BinaryIO, champion: Champion, first_row: int) -> Iterator[Block]:
+    """Arrow's streaming format."""
+    import pyarrow as pa
+
+    try:
+        stream = pa.ipc.open_stream(file)
+        for batch in stream:
+            for start in range(0, batch.num_rows, BLOCK):
+                part = batch.slice(start, BLOCK)
+                yield _table_block(part, champion, first_row)
+                first_row += part.num_rows
+    except (pa.ArrowInvalid, OSError) as error:
+        raise MalformedBody(f"The body is not an Arrow stream: {str(error).splitlines()[0]}.") from None
+
+
+def _decoded(rows: Iterable[bytes | msgspec.Raw], champion: Champion, first_row: int) -> Iterator[Block]:
+    source = iter(rows)
+    while lines := list(islice(source, BLOCK)):
+        yield _decode(lines, champion, first_row)
+        first_row += len(lines)
+
+
+def _decode(lines: Sequence[bytes | msgspec.Raw], champion: Champion, first_row: int) -> Block:
+    now = time.time_ns() // 1000
+    parsed: list[Parsed] = []
+    problems: list[Problem] = []
+    for number, line in enumerate(lines, first_row):
+        try:
+            parsed.append(champion.decoder.row(line, now))
+        except MalformedBody as error:
+            raise MalformedBody(f"Row {number}: {error.message}") from None
+        except DataError as error:
+            problems += [Problem(p.field, f"row {number}: {p.problem}", p.value) for p in error.details]
+    if problems:
+        raise rows_refused(problems)
+    return Block(
+        customer_ids=[p.customer_id for p in parsed],
+        times=[now if p.time is None else p.time for p in parsed],
+        features=champion.matrix(b"".join([p.features for p in parsed])),
+        flags=[p.flags for p in parsed],
+    )
+
+
+def rows_refused(problems: Sequence[Problem]) -> DataError:
+    """One error for the rows of a block that break the schema."""
+    named = "; ".join(f"{p.field}, {p.problem}" for p in problems[:3])
+    more = f"; and {len(problems) - 3:,} more" if len(problems) > 3 else ""
+    return DataError(f"Rows break the schema: {named}{more}. No row of this request was logged.", problems[:SHOWN])
+
+
+def _table_block(source: Any, champion: Champion, first_row: int) -> Block:
+    """CSV bytes or a record batch, read as the files of history are."""
+    import pyarrow as pa
+
+    from riskloop.data.read import read_table, rows_from
+
+    schema = champion.schema
+    where = "The body"
+    table = (
+        pa.Table.from_batches([source])
+        if isinstance(source, pa.RecordBatch)
+        else read_table(source, schema, where=where)
+    )
+    rows = rows_from(table, schema, target="absent", where=where, first_row=first_row)
+    return Block(
+        customer_ids=[""] * len(rows) if schema.id is None else rows.ids,
+        times=_times(rows.times, schema.time, first_row) if schema.time in table.column_names else None,
+        features=rows.features,
+        flags=_flags(table, rows.features, champion),
+    )
+
+
+def _times(times: Any, name: str | None, first_row: int) -> list[int]:
+    late = np.flatnonzero(times > time.time_ns() // 1000 + CLOCK_SKEW)
+    if late.size:
+        raise rows_refused(
+            [Problem(str(name), f"row {first_row + int(row)}: is in the future") for row in late[:SHOWN]]
+        )
+    return cast("list[int]", times.tolist())
+
+
+def _flags(table: Any, features: Floats, champion: Champion) -> list[dict[str, Any] | None]:
+    flags: list[dict[str, Any] | None] = [None] * len(features)
+    for position, feature in enumerate(champion.schema.features):
+        if feature.nullable:
+            for row in np.flatnonzero(np.isnan(features[:, position])).tolist():
+                flags[row] = flags[row] or {}
+                cast("dict[str, Any]", flags[row]).setdefault("missing", []).append(feature.name)
+        if feature.kind == "category" and feature.unseen == "flag":
+            for row in np.flatnonzero(features[:, position] == len(feature.categories)).tolist():
+                flags[row] = flags[row] or {}
+                text = str(table[feature.name][row].as_py())
+                cast("dict[str, Any]", flags[row]).setdefault("unseen", {})[feature.name] = text
+    return flags
+
+
+READERS: Final[dict[str, Reader]] = {
+    "application/json": json_blocks,
+    "application/x-ndjson": ndjson_blocks,
+    "text/csv": csv_blocks,
+    "application/vnd.apache.arrow.stream": arrow_blocks,
+}

@@ -1,0 +1,250 @@
+"""A request's JSON to a checked float64 row, by a decoder compiled from the schema.
+
+Valid rows take the compiled path alone. A row that it refuses is read again, slowly, to name everything that is
+wrong with it and not only the first thing.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Final, NamedTuple, NoReturn
+
+import msgspec
+
+from riskloop.core.errors import DataError, MalformedBody
+from riskloop.core.schema import Feature, Schema
+from riskloop.core.types import Problem
+from riskloop.data.columns import level_text, parse_time
+
+MAX_ID: Final = 200  # characters of a customer's id
+CLOCK_SKEW: Final = int(timedelta(minutes=5) / timedelta(microseconds=1))  # clients' clocks run a little ahead
+
+_NAN: Final = math.nan
+
+
+class Parsed(NamedTuple):
+    """One valid row."""
+
+    customer_id: str  # empty when the schema has no id column
+    time: int | None  # microseconds; None when the request does not say
+    features: bytes  # float64 little-endian in the schema's order
+    flags: dict[str, Any] | None
+
+
+class Decoder:
+    """Reads one row of the schema from JSON."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self._width = len(schema)
+        self._pack = struct.Struct(f"<{self._width}d").pack
+        self._decode = msgspec.json.Decoder(_struct(schema)).decode
+        self._values = msgspec.structs.astuple
+        self._codes = [(i, f, _codes(f)) for i, f in enumerate(schema.features) if f.kind == "category"]
+        self._nullable = [(i, f.name) for i, f in enumerate(schema.features) if f.nullable]
+        self._id = self._width if schema.id is not None else None
+        self._time = self._width + (schema.id is not None) if schema.time is not None else None
+
+    def row(self, body: bytes | msgspec.Raw, now: int) -> Parsed:
+        """Check and code one row; ``now`` in microseconds bounds its time.
+
+        Raises MalformedBody when it is not JSON, DataError naming every wrong field otherwise.
+        """
+        try:
+            values = self._values(self._decode(body))
+            row = list(values[: self._width])
+            flags = self._code(row) if self._codes or self._nullable else None
+            identity = "" if self._id is None else str(values[self._id])
+            time = None if self._time is None or values[self._time] is None else moment(values[self._time], now)
+        except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+            explain(self.schema, bytes(body), now, error)
+        return Parsed(identity, time, self._pack(*row), flags)
+
+    def _code(self, row: list[Any]) -> dict[str, Any] | None:
+        """Levels to codes and missing to NaN, in place; returns what must be flagged."""
+        flags: dict[str, Any] | None = None
+        for i, feature, codes in self._codes:
+            level = row[i]
+            code = codes.get(level) if level is not True and level is not False else None
+            if code is None:
+                code = _code_of(feature, level)
+            if code is None:
+                if feature.unseen == "refuse":
+                    raise ValueError(feature.name)
+                flags = flags or {}
+                flags.setdefault("unseen", {})[feature.name] = level_text(level)
+                code = float(len(feature.categories))
+            row[i] = code
+        for i, name in self._nullable:
+            value = row[i]
+            if value is None or value != value:
+                row[i] = _NAN
+                flags = flags or {}
+                flags.setdefault("missing", []).append(name)
+        return flags
+
+
+def _codes(feature: Feature) -> dict[Any, float]:
+    """The spellings of a level that need no thought: its text, and the number that it is."""
+    codes: dict[Any, float] = {None: _NAN}
+    for level, code in feature.codes.items():
+        codes[level] = float(code)
+        if level_text(level).removeprefix("-").isdecimal():
+            codes[float(level)] = float(code)
+    return codes
+
+
+def _code_of(feature: Feature, value: Any) -> float | None:
+    """The code of an unusual spelling, such as ``" 2.0 "`` or true; None when no level is meant."""
+    known = {level_text(level): code for level, code in feature.codes.items()}
+    return known.get(level_text(value))
+
+
+def _struct(schema: Schema) -> type[msgspec.Struct]:
+    """The schema as a msgspec type; attribute names are positions, so that any column name is possible."""
+    fields: list[Any] = []
+    for i, feature in enumerate(schema.features):
+        fields.append(_field(f"f{i}", feature.name, _type(feature), optional=feature.nullable))
+    if schema.id is not None:
+        text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]
+        number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+        fields.append(_field("id", schema.id, text | number, optional=False))
+    if schema.time is not None:
+        fields.append(_field("time", schema.time, str | int | None, optional=True))
+    for i, name in enumerate(schema.ignored):
+        fields.append(_field(f"x{i}", name, Any, optional=True))
+    return msgspec.defstruct("Row", fields, kw_only=True, forbid_unknown_fields=True, gc=False)
+
+
+def _field(attribute: str, name: str, kind: Any, *, optional: bool) -> tuple[str, Any, Any]:
+    if optional:
+        return attribute, kind, msgspec.field(name=name, default=None)
+    return attribute, kind, msgspec.field(name=name)
+
+
+def _type(feature: Feature) -> Any:
+    kind: Any
+    if feature.kind == "category":
+        kind = Annotated[str, msgspec.Meta(max_length=MAX_ID)] | float | bool
+    else:
+        low = feature.low if math.isfinite(feature.low) else None
+        high = feature.high if math.isfinite(feature.high) else None
+        kind = Annotated[float, msgspec.Meta(ge=low, le=high)]
+    return kind | None if feature.nullable else kind
+
+
+def moment(value: str | int, now: int) -> int:
+    """A date, time or period as microseconds, read as in files. ValueError says what is wrong with it."""
+    try:
+        micros = parse_time(value)
+    except (ValueError, OverflowError):
+        raise ValueError("must be an ISO 8601 date or time such as 2025-03-31T09:30:00Z") from None
+    if micros > now + CLOCK_SKEW:
+        raise ValueError("is in the future (a time without a zone is read as UTC)")
+    return micros
+
+
+# --------------------------------------------------------------------------- the slow path: what is wrong
+
+
+def explain(schema: Schema, body: bytes, now: int, error: Exception) -> NoReturn:
+    """Raise the error that names everything wrong with a body that the decoder refused with ``error``."""
+    try:
+        row = json.loads(body)
+    except (ValueError, RecursionError):
+        raise MalformedBody(f"The body is not valid JSON: {error}.") from None
+    if not isinstance(row, dict):
+        raise MalformedBody("The body must be one flat JSON object, a row of the history without its target.")
+    problems = row_problems(schema, row, now)
+    if not problems:  # the two readers disagree; believe the strict one
+        raise DataError(f"The row cannot be read: {error}.")
+    raise DataError(_sentence(problems), problems)
+
+
+def row_problems(schema: Schema, row: Mapping[str, Any], now: int) -> list[Problem]:
+    """Everything that the schema holds against a row of plain JSON values."""
+    problems = []
+    for feature in schema.features:
+        if feature.name not in row:
+            if not feature.nullable:
+                problems.append(Problem(feature.name, "is missing"))
+        elif (problem := _value_problem(feature, row[feature.name])) is not None:
+            problems.append(_shown(problem, row[feature.name], feature.name))
+    if schema.id is not None and (problem := _id_problem(schema.id in row, row.get(schema.id))) is not None:
+        problems.append(_shown(problem, row.get(schema.id), schema.id))
+    if schema.time is not None and (problem := _time_problem(row.get(schema.time), now)) is not None:
+        problems.append(_shown(problem, row[schema.time], schema.time))
+    known = {*schema.names, schema.id, schema.time, *schema.ignored}
+    problems += [_shown(_unknown(schema, name), row[name], name) for name in row if name not in known]
+    return problems
+
+
+def _value_problem(feature: Feature, value: Any) -> str | None:
+    if value is None:
+        return None if feature.nullable else "must not be null"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "must be a finite number"
+    if feature.kind == "category":
+        return _level_problem(feature, value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "must be a number"
+    if not feature.low <= value <= feature.high:
+        return f"must be between {feature.low:.10g} and {feature.high:.10g}"
+    return None
+
+
+def _level_problem(feature: Feature, value: Any) -> str | None:
+    if not isinstance(value, str | int | float):
+        return "must be the text or the number of a level"
+    if isinstance(value, str) and len(value) > MAX_ID:
+        return f"must have at most {MAX_ID} characters"
+    if feature.unseen == "refuse" and _code_of(feature, value) is None:
+        return "must be one of " + ", ".join(feature.categories[:20])
+    return None
+
+
+def _id_problem(present: bool, value: Any) -> str | None:
+    if not present:
+        return "is missing"
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return "must be a text or a whole number"
+    if isinstance(value, int):
+        return None if -(2**63) <= value < 2**63 else "must fit into 64 bits; send it as text"
+    return None if 1 <= len(value) <= MAX_ID else f"must have 1 to {MAX_ID} characters"
+
+
+def _time_problem(value: Any, now: int) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return "must be an ISO 8601 date or time as text"
+    try:
+        moment(value, now)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _unknown(schema: Schema, name: str) -> str:
+    if name == schema.target:
+        return "is the target, which a request must not carry"
+    return "is not a field of this portfolio"
+
+
+def _shown(problem: str, value: Any, field: str) -> Problem:
+    """A value as it can travel back in JSON: NaN has no number there, and nobody needs a megabyte of text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        value = str(value)
+    elif isinstance(value, dict | list):
+        value = f"a JSON {'object' if isinstance(value, dict) else 'array'}"
+    elif isinstance(value, str) and len(value) > MAX_ID:
+        value = value[:MAX_ID] + "…"
+    return Problem(field, problem, value)
+
+
+def _sentence(problems: list[Problem]) -> str:
+    named = "; ".join(f"{p.field} {p.problem}" for p in problems[:5])
+    more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+    return f"The row breaks the schema: {named}{more}. Nothing was logged."

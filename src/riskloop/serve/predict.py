@@ -1,0 +1,99 @@
+"""`POST /predict` as a bare ASGI function: frameworks cost more per request than the model does."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, cast, get_args
+from urllib.parse import parse_qsl
+
+from riskloop.core.errors import BodyTooLarge, DataError, RiskloopError, UnsupportedMedia
+from riskloop.core.types import Problem
+from riskloop.serve.champion import Explain
+from riskloop.serve.service import Service
+from riskloop.store.keys import Role
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+BODY_SECONDS: Final = 30.0  # for the whole body to arrive
+MAX_ROW: Final = 2**20  # bytes of one row
+
+_JSON: Final = (b"content-type", b"application/json")
+
+
+class Predict:
+    """One row in, one logged decision out."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        started = time.perf_counter()
+        service = self._service
+        try:
+            service.access.require(Role.SCORE, scope)
+            explain: Explain = "default" if not scope["query_string"] else wanted_reasons(scope["query_string"])
+            _require_json(scope["headers"])
+            message = await receive()
+            body = message.get("body", b"") if not message.get("more_body") else await _rest(message, receive)
+            if len(body) > MAX_ROW:
+                raise _too_large()
+            champion = service.reloader.champion
+            parsed = champion.decoder.row(body, time.time_ns() // 1000)
+            answer = await service.batcher.submit(champion, parsed, explain)
+        except Exception as error:  # noqa: BLE001 - the one place where a request's failure becomes its answer
+            status, answer, headers = service.refuse(error)
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": answer})
+            return
+        length = (b"content-length", b"%d" % len(answer))
+        await send({"type": "http.response.start", "status": 200, "headers": [_JSON, length]})
+        await send({"type": "http.response.body", "body": answer})
+        service.metrics.answered(time.perf_counter() - started)
+
+
+def wanted_reasons(query: bytes) -> Explain:
+    """The query's `reasons`; anything else in it is refused."""
+    explain: Explain = "default"
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name != "reasons":
+            raise DataError(f"'{name}' is not a parameter of /predict.", [Problem(name, "is not a parameter", value)])
+        if value not in get_args(Explain):
+            problem = Problem("reasons", "must be none, default or all", value)
+            raise DataError("The parameter reasons must be none, default or all.", [problem])
+        explain = cast("Explain", value)
+    return explain
+
+
+def _require_json(headers: list[tuple[bytes, bytes]]) -> None:
+    for name, value in headers:
+        if name == b"content-type":
+            if value == b"application/json" or value.partition(b";")[0].strip().lower() == b"application/json":
+                return
+            kind = value.decode("latin-1")
+            raise UnsupportedMedia(f"/predict reads application/json, not '{kind}'; set the Content-Type header.")
+    raise UnsupportedMedia("/predict reads application/json; set the Content-Type header.")
+
+
+async def _rest(message: Message, receive: Receive) -> bytes:
+    """The body of a request that came in several pieces."""
+    pieces = [message.get("body", b"")]
+    size = len(pieces[0])
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while message.get("more_body"):
+                message = await receive()
+                pieces.append(message.get("body", b""))
+                size += len(pieces[-1])
+                if size > MAX_ROW:
+                    raise _too_large()
+    except TimeoutError:
+        raise DataError(f"The body did not arrive within {BODY_SECONDS:.0f} seconds.") from None
+    return b"".join(pieces)
+
+
+def _too_large() -> RiskloopError:
+    return BodyTooLarge(f"One row may have {MAX_ROW} bytes; send many rows to /predict/batch.")

@@ -1,0 +1,110 @@
+"""The server process: where it binds, what it logs, how it ends."""
+
+import json
+import logging
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from riskloop.core.errors import ConfigError, Refused
+from riskloop.serve.access import is_loopback
+from riskloop.store.home import Home
+from riskloop.store.keys import Keys
+
+GRACE: Final = 30  # seconds that requests under way get at the end
+_PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: a sentence for people, fields for machines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's sentence, and everything that was passed as `extra`."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line: dict[str, Any] = {
+            "at": f"{stamp}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            "pid": record.process,
+        }
+        line.update({key: value for key, value in vars(record).items() if key not in _PLAIN})
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+LOGGING: Final[dict[str, Any]] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "riskloop.serve.process.JsonLines"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+    "loggers": {
+        "riskloop": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+    },
+}
+
+
+def run_server(config: Path, *, host: str | None = None, port: int | None = None, workers: int = 1) -> None:
+    """Serve until the process is told to stop.
+
+    Raises Refused for an address other than loopback while there are no keys, ConfigError for an address or port
+    that cannot be had.
+    """
+    import uvicorn
+
+    home = Home.open(config)
+    host = home.settings.serve.host if host is None else host
+    check_bind(host, has_keys=bool(Keys(home.database).ring()))
+    listening = bind(host, home.settings.serve.port if port is None else port)
+    home.close()
+    os.environ["RISKLOOP_CONFIG"] = str(config.absolute())
+    shown = f"[{host}]" if ":" in host else host
+    sys.stderr.write(f"riskloop serves on http://{shown}:{listening.getsockname()[1]} (docs at /docs)\n")
+    sys.stderr.flush()
+    settings = uvicorn.Config(
+        "riskloop.app:create_from_environment",
+        factory=True,
+        workers=workers,
+        access_log=False,
+        log_config=LOGGING,
+        timeout_graceful_shutdown=GRACE,
+        server_header=False,
+        date_header=False,
+    )
+    server = uvicorn.Server(settings)
+    if workers == 1:
+        server.run([listening])
+        return
+    from uvicorn.supervisors import Multiprocess
+
+    Multiprocess(settings, sockets=[listening]).run()
+
+
+def check_bind(host: str, *, has_keys: bool) -> None:
+    """Refuse to be reachable from other machines while everybody may do everything."""
+    if not has_keys and not is_loopback(host):
+        raise Refused(
+            f"There are no API keys, so anybody who reaches {host} could score, report outcomes and promote models. "
+            "Create one with `riskloop keys create NAME --role operate`, or serve on 127.0.0.1."
+        )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; the port is taken here once, so that all workers share it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"Port {port} on {host} cannot be used: {error.strerror or error}. "
+            "Stop what uses it, or choose another with --port (0 picks a free one)."
+        ) from None
+    listening.set_inheritable(True)
+    return listening

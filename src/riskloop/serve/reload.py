@@ -1,0 +1,95 @@
+"""Follows the ledger: a promoted model serves within a second, and one that is corrupt never does."""
+
+import asyncio
+import logging
+from typing import Final
+
+from riskloop.core.errors import NotReady, RiskloopError
+from riskloop.core.types import Promotion
+from riskloop.serve.access import Access
+from riskloop.serve.champion import Champion
+from riskloop.serve.decoder import Decoder
+from riskloop.serve.metrics import Metrics
+from riskloop.serve.scorer import load_scorer
+from riskloop.store.home import Home
+from riskloop.store.keys import Keys
+
+log = logging.getLogger("riskloop.serve")
+
+EVERY: Final = 0.25  # seconds between two looks at the ledger
+KEPT: Final = 8  # old versions kept loaded, for repeated chunks
+
+
+class Reloader:
+    """Holds the champion. Reading it is reading one reference; replacing it is one assignment."""
+
+    def __init__(self, home: Home, metrics: Metrics, access: Access) -> None:
+        self._home = home
+        self._metrics = metrics
+        self._access = access
+        self._keys = Keys(home.database)
+        self._champion: Champion | None = None
+        self._loaded: dict[int, Champion] = {}
+        self.problem: str | None = None  # why the ledger's champion does not serve
+
+    @property
+    def champion(self) -> Champion:
+        """The model that serves; NotReady before there is one."""
+        if self._champion is None:
+            raise NotReady(self.problem or "No model has been promoted yet. Run `riskloop train` first.")
+        return self._champion
+
+    def look(self) -> None:
+        """Read keys and ledger once, and load the champion if it changed. Blocks; never raises."""
+        try:
+            self._access.ring = self._keys.ring()
+            promotion = self._home.ledger.champion()
+            if promotion is not None and (self._champion is None or promotion.seq != self._champion.seq):
+                self._take(promotion)
+            self._recovered()
+        except RiskloopError as error:
+            self._failed(error.message)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a new model, the old one must go on serving
+            self._failed(f"{type(error).__name__}: {error}")
+
+    async def follow(self) -> None:
+        """Look again and again until cancelled."""
+        while True:
+            await asyncio.sleep(EVERY)
+            await asyncio.to_thread(self.look)
+
+    def version(self, version: int) -> Champion:
+        """Any version, loaded for old decisions; the champion itself when it is that one."""
+        if self._champion is not None and self._champion.version == version:
+            return self._champion
+        found = self._loaded.pop(version, None) or self._load(version, seq=0)
+        self._loaded[version] = found
+        while len(self._loaded) > KEPT:
+            self._loaded.pop(next(iter(self._loaded)))
+        return found
+
+    def _take(self, promotion: Promotion) -> None:
+        champion = self._load(promotion.version, promotion.seq)
+        self._champion = champion
+        self._metrics.champion_version = champion.version
+        log.info(
+            "Version %d serves (promotion %d)",
+            champion.version,
+            promotion.seq,
+            extra={"action": "champion", "version": champion.version, "seq": promotion.seq},
+        )
+
+    def _load(self, version: int, seq: int) -> Champion:
+        scorer = load_scorer(self._home.artefact(version), version)
+        return Champion(seq, scorer, Decoder(scorer.schema), self._home.settings.serve.max_reasons)
+
+    def _failed(self, problem: str) -> None:
+        if problem != self.problem:
+            self._metrics.reload_failures += 1
+            log.error("The champion was not reloaded: %s", problem, extra={"action": "reload_failed"})
+        self.problem = problem
+        self._metrics.reload_failing = True
+
+    def _recovered(self) -> None:
+        self.problem = None
+        self._metrics.reload_failing = False

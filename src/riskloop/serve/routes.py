@@ -1,0 +1,241 @@
+"""The HTTP routes other than the fast path. Thin: they check the key, call, and shape JSON."""
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Any, BinaryIO, Final, Protocol, cast
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from riskloop import views
+from riskloop.core.errors import BodyTooLarge, DataError, Overloaded, UnsupportedMedia
+from riskloop.core.types import Json
+from riskloop.serve.bulk import Batch, media_type
+from riskloop.serve.champion import Explain
+from riskloop.serve.service import Service
+from riskloop.store.decisions import Chunk
+from riskloop.store.documents import plain
+from riskloop.store.keys import Role
+
+IN_MEMORY: Final = 8 * 2**20  # a longer body goes through a temporary file
+MOST_BATCHES: Final = 16  # under way at once; the next one gets 503
+
+_CSV: Final = "text/csv"
+
+
+class Portfolio(Protocol):
+    """What the routes ask of the layer above them."""
+
+    def promote(self, version: int, *, by: str | None, reason: str, force: bool) -> Json:
+        """Make a version the champion, if the gate agrees."""
+        ...
+
+    def record_outcomes(self, labels: Any) -> Any:
+        """Store what happened; ``labels`` is a frame or a CSV file."""
+        ...
+
+
+class PromotionRequest(BaseModel):
+    """Body of `POST /models/{version}/promote`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(min_length=1, max_length=2000, description="Why; it stays in the ledger.")
+    force: bool = Field(False, description="Promote although the gate does not say so.")
+
+
+def _service(request: Request) -> Service:
+    return cast("Service", request.app.state.service)
+
+
+def _portfolio(request: Request) -> Portfolio:
+    return cast("Portfolio", request.app.state.portfolio)
+
+
+def allowed(role: Role) -> Any:
+    """A dependency that gives the name of the key, if it has the role."""
+
+    def check(request: Request) -> str:
+        return _service(request).access.require(role, request.scope)
+
+    return Depends(check)
+
+
+Worker = Annotated[Service, Depends(_service)]
+Owner = Annotated[Portfolio, Depends(_portfolio)]
+Scorer = Annotated[str, allowed(Role.SCORE)]
+Reporter = Annotated[str, allowed(Role.OUTCOMES)]
+Viewer = Annotated[str, allowed(Role.VIEW)]
+Operator = Annotated[str, allowed(Role.OPERATE)]
+
+router = APIRouter()
+
+
+@router.get("/healthz", tags=["health"])
+def healthz() -> Json:
+    """The process answers."""
+    return {"ok": True}
+
+
+@router.get("/readyz", tags=["health"])
+async def readyz(service: Worker) -> JSONResponse:
+    """A champion is loaded. `problems` names what deserves a look although requests are served."""
+    ready, document = service.readiness()
+    return JSONResponse(document, 200 if ready else 503)
+
+
+@router.get("/metrics", tags=["health"])
+def metrics(service: Worker, _key: Viewer) -> Response:
+    """Prometheus text."""
+    return Response(service.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/model", tags=["models"])
+def model(service: Worker, _key: Viewer) -> Json:
+    """The champion: version, quality, threshold, schema."""
+    champion = service.reloader.champion
+    return {**views.model(service.home, champion.version), "schema": champion.schema.to_json()}
+
+
+@router.get("/models", tags=["models"])
+def models(service: Worker, _key: Viewer) -> list[Json]:
+    """Every version and when it served."""
+    return views.models(service.home)
+
+
+@router.post("/models/{version}/promote", tags=["models"])
+def promote(version: int, body: PromotionRequest, portfolio: Owner, key: Operator) -> Json:
+    """Make a version the champion, if the gate agrees or `force` is set. Every worker has it within a second."""
+    document: Json = plain(portfolio.promote(version, by=key, reason=body.reason, force=body.force))
+    return document
+
+
+@router.get("/drift", tags=["monitoring"])
+def drift(service: Worker, _key: Viewer, windows: Annotated[int, Query(ge=1, le=1000)] = 12) -> list[Json]:
+    """The newest windows with their findings and diagnoses."""
+    return views.drift(service.home, windows)
+
+
+@router.get("/cases", tags=["monitoring"])
+def cases(service: Worker, _key: Viewer, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[Json]:
+    """The newest cases."""
+    return views.cases(service.home, limit)
+
+
+@router.get("/cases/{number}", tags=["monitoring"])
+def case(number: int, service: Worker, _key: Viewer) -> Json:
+    """One case with every step."""
+    return views.case_story(service.home, number)
+
+
+@router.get("/decisions/{decision_id}", tags=["scoring"])
+def decision(decision_id: int, service: Worker, _key: Viewer) -> Json:
+    """One logged decision with the features that it was made on."""
+    found = service.home.decisions.get(decision_id)
+    champion = service.reloader.version(found.model_version)
+    return {
+        "decision_id": str(found.decision_id),
+        "customer_id": found.customer_id or None,
+        "time": views.utc(found.time),
+        "scored_at": views.utc(found.scored_at),
+        "model_version": found.model_version,
+        "default": found.default,
+        "probability": found.probability,
+        "risk_level": champion.scorer.risk_level(found.probability),
+        "threshold": champion.scorer.threshold,
+        "features": champion.schema.decode(found.features),
+        "flags": found.flags,
+    }
+
+
+@router.post("/outcomes", tags=["outcomes"])
+async def outcomes(request: Request, portfolio: Owner, service: Worker, _key: Reporter) -> Json:
+    """What happened: a JSON array or CSV with decision_id or the customer's id, the target, optionally known_at."""
+    body, _ = await _spooled(request, service.home.settings.serve.max_body)
+    with body:
+        kind = media_type(request.headers.get("content-type"))
+        if kind not in (_CSV, "application/json"):
+            raise UnsupportedMedia(f"/outcomes reads application/json and text/csv, not '{kind}'.")
+        labels = body if kind == _CSV else await asyncio.to_thread(_frame, body)
+        document: Json = plain(await asyncio.to_thread(portfolio.record_outcomes, labels))
+    return document
+
+
+def _frame(body: BinaryIO) -> Any:
+    import msgspec
+    import pandas as pd
+
+    try:
+        return pd.DataFrame(msgspec.json.decode(body.read(), type=list[dict[str, Any]]))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"The body must be a JSON array of objects: {error}.") from None
+
+
+@router.post("/predict/batch", tags=["scoring"], response_class=StreamingResponse)
+async def predict_batch(
+    request: Request,
+    service: Worker,
+    _key: Scorer,
+    reasons: Annotated[Explain | None, Query(description="Which decisions get reasons.")] = None,
+    first_row: Annotated[int, Query(ge=0, description="Number of the first row, in messages.")] = 1,
+    idempotency_key: Annotated[str | None, Header(max_length=150)] = None,
+) -> StreamingResponse:
+    """Many rows at once: JSON array, NDJSON, CSV or Arrow stream in, the same kind out (or what `Accept` names).
+
+    All rows are checked before one is logged. With an `Idempotency-Key` the same body sent twice is logged once.
+    """
+    if service.batches >= MOST_BATCHES:
+        raise Overloaded(f"{service.batches} batches are under way, which is the limit; send it again in a second.")
+    kind = media_type(request.headers.get("content-type"))
+    answer = media_type(request.headers.get("accept"), kind)
+    service.batches += 1
+    try:
+        body, fingerprint = await _spooled(request, service.home.settings.serve.max_body)
+        chunk = None if idempotency_key is None else Chunk(idempotency_key, fingerprint)
+        explain: Explain = reasons or ("default" if answer.endswith("json") else "none")
+        blocks = service.bulk.answers(Batch(body, kind, answer, explain, first_row, chunk))
+        first = await service.in_bulk(lambda: next(blocks))
+    except BaseException:
+        service.batches -= 1
+        raise
+    return StreamingResponse(_stream(service, body, first, blocks), media_type=answer)
+
+
+async def _stream(service: Service, body: BinaryIO, first: bytes, blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    try:
+        yield first
+        while (block := await service.in_bulk(lambda: next(blocks, None))) is not None:
+            yield block
+    finally:
+        body.close()
+        service.batches -= 1
+
+
+async def _spooled(request: Request, most: int) -> tuple[BinaryIO, str]:
+    """The request's body as a file at its start, and its sha256."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > most:
+        raise _too_large(most)
+    file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed when the answer is out
+    digest, size = hashlib.sha256(), 0
+    try:
+        async for piece in request.stream():
+            size += len(piece)
+            if size > most:
+                raise _too_large(most)
+            digest.update(piece)
+            file.write(piece)
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return cast("BinaryIO", file), digest.hexdigest()
+
+
+def _too_large(most: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"The body is larger than {most} bytes ([serve] max_body); send it in parts. Nothing was logged."
+    )

@@ -1,0 +1,118 @@
+"""One worker's parts, put together: they start and stop with the server."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import msgspec
+
+from riskloop.core.errors import NotReady, RiskloopError, StorageError, Unauthorised
+from riskloop.core.schema import Schema
+from riskloop.core.types import Json
+from riskloop.serve.access import Access
+from riskloop.serve.batcher import Batcher
+from riskloop.serve.bulk import Bulk
+from riskloop.serve.metrics import Metrics
+from riskloop.serve.refusals import Refusals
+from riskloop.serve.reload import Reloader
+from riskloop.store.decisions import Appender
+from riskloop.store.home import Home
+from riskloop.store.keys import Keys
+
+log = logging.getLogger("riskloop.serve")
+
+BULK_THREADS: Final = 2
+CHECKPOINT_EVERY: Final = 1.0  # seconds
+FLUSH_EVERY: Final = 5.0  # seconds
+
+T = TypeVar("T")
+HeaderList = list[tuple[bytes, bytes]]
+
+
+class Service:
+    """Everything that a request needs. Built without I/O; `start` and `stop` do it."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.metrics = Metrics()
+        self.access = Access(Keys(home.database).ring())
+        self.reloader = Reloader(home, self.metrics, self.access)
+        self.refusals = Refusals(home.database)
+        self.bulk = Bulk(home.decisions, self.reloader, self.metrics)
+        self.bulk_threads = ThreadPoolExecutor(BULK_THREADS, thread_name_prefix="riskloop-bulk")
+        self.batches = 0  # requests of /predict/batch under way
+        self.batcher: Batcher
+        self._appender: Appender
+        self._checkpointer: Appender
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Load the champion and begin to follow the ledger."""
+        self._appender = self.home.decisions.appender(busy_seconds=0.0)
+        self._checkpointer = self.home.decisions.appender()
+        self.batcher = Batcher(self._appender, self.home.settings.serve.max_waiting, self.metrics)
+        self.metrics.depth = lambda: self.batcher.depth
+        await asyncio.to_thread(self.reloader.look)
+        self._tasks = [asyncio.create_task(self.reloader.follow()), asyncio.create_task(self._housekeeping())]
+
+    async def stop(self) -> None:
+        """Finish what was accepted, then let go of everything."""
+        await self.batcher.drain()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self.bulk_threads.shutdown)
+        await asyncio.to_thread(self.refusals.flush)
+        self._appender.close()
+        self._checkpointer.close()
+
+    async def in_bulk(self, work: Callable[[], T]) -> T:
+        """Run a batch's work in the threads meant for it."""
+        return await asyncio.get_running_loop().run_in_executor(self.bulk_threads, work)
+
+    @property
+    def documented_schema(self) -> Schema:
+        """The champion's schema; before there is a champion, what riskloop.toml says."""
+        return self.reloader.champion.schema if self.metrics.champion_version else self.home.schema
+
+    def refuse(self, error: Exception) -> tuple[int, bytes, HeaderList]:
+        """Count and word a failed request: its status, body and headers."""
+        if not isinstance(error, RiskloopError):
+            log.error("A request failed: %r", error, exc_info=error, extra={"action": "internal_error"})
+            error = RiskloopError("The server failed on this request; its log has the details. Nothing was logged.")
+        self.metrics.refused(error.code)
+        self.refusals.count(error)
+        body = msgspec.json.encode(error.as_json())
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        if isinstance(error, NotReady | StorageError):
+            headers.append((b"retry-after", b"1"))
+        if isinstance(error, Unauthorised) and error.status == 401:
+            headers.append((b"www-authenticate", b'Basic realm="riskloop", Bearer'))
+        return error.status, body, headers
+
+    def readiness(self) -> tuple[bool, Json]:
+        """Whether requests can be served, and what speaks against it or deserves a look."""
+        version = self.metrics.champion_version or None
+        ready = version is not None
+        document: Json = {
+            "ready": ready,
+            "champion": version,
+            "problems": [text for text in (self.reloader.problem, self.batcher.failure) if text],
+            "waiting": self.batcher.depth,
+        }
+        return ready, document
+
+    async def _housekeeping(self) -> None:
+        flushed = time.monotonic()
+        while True:
+            await asyncio.sleep(CHECKPOINT_EVERY)
+            try:
+                await asyncio.to_thread(self._checkpointer.checkpoint)
+            except StorageError as error:
+                log.warning("%s", error.message, extra={"action": "checkpoint_failed"})
+            if time.monotonic() - flushed >= FLUSH_EVERY:
+                await asyncio.to_thread(self.refusals.flush)
+                flushed = time.monotonic()
