@@ -45,8 +45,8 @@ def fit_logistic(design: Floats, defaults: Bools, weights: Floats | None = None,
         if np.abs(step).max() <= _TOLERANCE * (1.0 + np.abs(beta).max()):
             return Fit(beta, _covariance(design, labels, expit(design @ beta + fixed), weights))
     raise DataError(
-        "The outcomes are perfectly separated by the probabilities, so no finite calibration line exists; "
-        "wait until more outcomes have matured."
+        "No finite calibration line fits: the probabilities separate the outcomes, or are (nearly) all 0 and 1; "
+        "look at the scores, or wait until more outcomes have matured."
     )
 
 

@@ -1,0 +1,206 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from riskloop.core.errors import DataError
+from riskloop.core.stats import (
+    auc,
+    auc_interval,
+    defaults_needed,
+    delong_power,
+    delong_variance,
+    gini,
+    ks_statistic,
+    paired_delong,
+)
+from riskloop.core.types import Bools, Floats
+
+
+def brute_placements(labels: Bools, scores: Floats) -> tuple[Floats, Floats]:
+    """V₁₀ and V₀₁ straight from the definition, O(mn)."""
+    wins = np.array([[0.5 if a == b else float(a > b) for b in scores[~labels]] for a in scores[labels]], dtype=float)
+    return wins.mean(axis=1), wins.mean(axis=0)
+
+
+def sample(seed: int, n: int = 120, decimals: int = 1) -> tuple[Bools, Floats, Floats]:
+    """Outcomes and two correlated scores with many ties."""
+    rng = np.random.default_rng(seed)
+    risk = rng.normal(size=n)
+    labels = rng.random(n) < 1.0 / (1.0 + np.exp(1.0 - risk))
+    noisy = risk + rng.normal(scale=0.7, size=n)
+    return labels, noisy.round(decimals), (risk + rng.normal(scale=0.5, size=n)).round(decimals)
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 12])
+def test_auc_and_gini_agree_with_sklearn_and_the_definition(decimals: int) -> None:
+    labels, scores, _ = sample(1, decimals=decimals)
+    assert auc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    assert auc(labels, scores) == pytest.approx(brute_placements(labels, scores)[0].mean(), abs=1e-12)
+    assert gini(labels, scores) == pytest.approx(2.0 * roc_auc_score(labels, scores) - 1.0, abs=1e-12)
+
+
+def test_ties_count_exactly_half() -> None:
+    assert auc([0, 1, 0, 1], [3.0, 3.0, 3.0, 3.0]) == 0.5
+    assert auc([0, 0, 1, 1], [1.0, 2.0, 2.0, 3.0]) == 0.875
+
+
+def test_infinite_scores_are_ranked() -> None:
+    assert auc([0, 1, 1], [-math.inf, 0.0, math.inf]) == 1.0
+
+
+def test_ks_agrees_with_scipy() -> None:
+    labels, scores, _ = sample(2)
+    expected = stats.ks_2samp(scores[labels], scores[~labels]).statistic
+    assert ks_statistic(labels, scores) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_delong_agrees_with_brute_force(seed: int) -> None:
+    labels, champion, challenger = sample(seed)
+    m, n = labels.sum(), (~labels).sum()
+    first, second = brute_placements(labels, champion), brute_placements(labels, challenger)
+    s10, s01 = np.cov(first[0], second[0]), np.cov(first[1], second[1])
+    covariance = s10 / m + s01 / n
+    variance = covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1]
+    difference = second[0].mean() - first[0].mean()
+
+    assert delong_variance(labels, champion) == pytest.approx(covariance[0, 0], abs=1e-10)
+    result = paired_delong(labels, champion, challenger)
+    assert result.difference == pytest.approx(difference, abs=1e-10)
+    assert result.std_error == pytest.approx(math.sqrt(variance), abs=1e-10)
+    assert result.p_one_sided == pytest.approx(stats.norm.sf(difference / math.sqrt(variance)), abs=1e-10)
+    assert (result.defaults, result.non_defaults) == (m, n)
+    assert result.auc_challenger - result.auc_champion == result.difference
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(-3, 3)), min_size=2, max_size=40))
+def test_auc_of_reversed_scores_is_its_complement(rows: list[tuple[bool, int]]) -> None:
+    labels, scores = np.array([r[0] for r in rows]), np.array([r[1] for r in rows], dtype=float)
+    if labels.all() or not labels.any():
+        with pytest.raises(DataError):
+            auc(labels, scores)
+    else:
+        assert auc(labels, -scores) == pytest.approx(1.0 - auc(labels, scores), abs=1e-15)
+        assert auc(labels, np.exp(scores)) == auc(labels, scores)
+
+
+def test_scores_that_rank_alike_give_no_evidence() -> None:
+    labels, scores, _ = sample(3)
+    result = paired_delong(labels, scores, np.exp(scores))
+    assert (result.difference, result.std_error, result.z, result.p_one_sided) == (0.0, 0.0, 0.0, 1.0)
+    assert defaults_needed(result, 0.01) == 0
+
+
+def test_a_difference_without_variance_is_infinitely_many_errors() -> None:
+    labels = [0, 0, 0, 1, 1, 1]
+    up, flat = [1, 2, 3, 4, 5, 6], [0, 0, 0, 0, 0, 0]
+    assert paired_delong(labels, flat, up).z == math.inf
+    assert paired_delong(labels, flat, up).p_one_sided == 0.0
+    assert paired_delong(labels, up, flat).p_one_sided == 1.0
+
+
+def test_p_value_keeps_its_digits_in_the_far_tail() -> None:
+    labels, champion, _ = sample(4, n=4000)
+    result = paired_delong(labels, np.random.default_rng(0).normal(size=4000), champion)
+    assert 0.0 < result.p_one_sided == pytest.approx(stats.norm.sf(result.z), rel=1e-9)
+
+
+def two_equal_models(rng: np.random.Generator, n: int) -> tuple[Bools, Floats, Floats]:
+    risk = rng.normal(size=n)
+    labels = rng.random(n) < 1.0 / (1.0 + np.exp(1.5 - risk))
+    return labels, risk + rng.normal(scale=0.5, size=n), risk + rng.normal(scale=0.5, size=n)
+
+
+def test_the_gate_test_rejects_a_no_better_model_as_rarely_as_it_says() -> None:
+    rng = np.random.default_rng(9)
+    p = np.array([paired_delong(*two_equal_models(rng, 500)).p_one_sided for _ in range(600)])
+    assert 0.025 < (p < 0.05).mean() < 0.085
+    assert 0.40 < (p < 0.5).mean() < 0.60
+
+
+def test_interval_covers_the_true_auc() -> None:
+    rng = np.random.default_rng(10)
+    truth = stats.norm.cdf(1.0 / math.sqrt(2.0))  # N(1, 1) against N(0, 1)
+    labels = np.repeat([True, False], [40, 200])
+    covered = 0
+    for _ in range(400):
+        interval = auc_interval(labels, rng.normal(size=240) + labels)
+        assert 0.0 < interval.lower < interval.estimate < interval.upper < 1.0
+        covered += interval.lower <= truth <= interval.upper
+    assert 0.91 < covered / 400 < 0.99
+
+
+def test_interval_of_a_perfect_ranking_still_doubts() -> None:
+    interval = auc_interval([0] * 50 + [1] * 10, range(60))
+    assert (interval.estimate, interval.upper) == (1.0, 1.0)
+    assert interval.lower == pytest.approx(0.025 ** (1 / 10))
+    reverse = auc_interval([1] * 10 + [0] * 50, range(60))
+    assert (reverse.lower, reverse.upper) == pytest.approx((0.0, 1.0 - 0.025 ** (1 / 10)))
+
+
+def test_power_is_alpha_without_a_gain_and_what_was_asked_for_at_the_size_needed() -> None:
+    test = paired_delong(*sample(5, n=300))
+    assert delong_power(test, 0.0, alpha=0.05) == pytest.approx(0.05)
+    further = defaults_needed(test, 0.02, alpha=0.05, power=0.8)
+    assert further > 0
+    total = test.defaults + further
+    error = test.std_error * math.sqrt(test.defaults / total)  # at the same default rate
+    assert stats.norm.sf(1.6448536 - 0.02 / error) == pytest.approx(0.8, abs=0.01)
+
+
+def test_power_agrees_with_simulation() -> None:
+    rng = np.random.default_rng(11)
+    results = []
+    for _ in range(300):
+        risk = rng.normal(size=800)
+        labels = rng.random(800) < 1.0 / (1.0 + np.exp(1.5 - risk))
+        noise = rng.normal(size=(2, 800))
+        results.append(paired_delong(labels, risk + 0.9 * noise[0], risk + 0.6 * noise[1]))
+    gain = float(np.mean([r.difference for r in results]))
+    found = np.mean([r.p_one_sided < 0.05 for r in results])
+    promised = np.mean([delong_power(r, gain) for r in results])
+    assert 0.3 < found < 0.97
+    assert promised == pytest.approx(found, abs=0.08)
+
+
+def test_enough_defaults_need_no_more() -> None:
+    assert defaults_needed(paired_delong(*sample(5, n=3000)), 0.2) == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores"),
+    [
+        ([], []),
+        ([1], [0.5]),
+        ([1, 1], [0.1, 0.2]),
+        ([0, 1, math.nan], [0.1, 0.2, 0.3]),
+        ([0, 2], [0.1, 0.2]),
+        ([0, 1], [0.1, math.nan]),
+        ([0, 1], [0.1]),
+        ([[0, 1]], [0.1, 0.2]),
+    ],
+)
+def test_rows_without_an_answer_are_refused(labels: list[float], scores: list[float]) -> None:
+    for statistic in (auc, gini, ks_statistic, delong_variance, auc_interval):
+        with pytest.raises(DataError):
+            statistic(labels, scores)
+    with pytest.raises(DataError):
+        paired_delong(labels, scores, scores)
+
+
+def test_one_default_has_no_variance() -> None:
+    with pytest.raises(DataError, match="at least 2 default"):
+        paired_delong([0, 0, 1], [1, 2, 3], [1, 2, 3])
+
+
+def test_impossible_plans_are_refused() -> None:
+    test = paired_delong(*sample(5))
+    with pytest.raises(DataError, match="above 0"):
+        defaults_needed(test, 0.0)
+    with pytest.raises(DataError, match="power"):
+        defaults_needed(test, 0.01, power=1.0)
