@@ -16,7 +16,7 @@ from riskloop.core.types import Action, DecisionFrame, Diagnosis, Floats, GateRe
 from riskloop.gate.budget import Try, tried
 from riskloop.gate.evaluation import Context, Coverage, Evaluation
 from riskloop.gate.verdict import judge
-from riskloop.loop.champion import Served
+from riskloop.loop.champion import Served, load
 from riskloop.loop.observe import matured_frame
 from riskloop.loop.register import register
 from riskloop.retrain.challenger import ChallengerPlan, plan_challenger
@@ -28,7 +28,7 @@ from riskloop.store.cases import Case
 from riskloop.store.history import load_history
 from riskloop.store.home import Home
 from riskloop.train.candidate import Candidate
-from riskloop.train.fit import fit, recalibrate
+from riskloop.train.fit import fit, fit_once, recalibrate
 
 Say = Callable[[str], None]
 
@@ -94,7 +94,7 @@ def challenge(home: Home, case: Case, served: Served, now: datetime, say: Say) -
         kind=recipe.origin,
         coverage=_coverage(frame, served),
     )
-    report = judge(evaluation, settings.gate, _gate_context(home, served, version, final.candidate, now))
+    report = judge(evaluation, settings.gate, _gate_context(home, served, version, final.candidate.manifest, now))
     record = {
         "plan": recipe.sentence,
         "evaluation": plan.sentence,
@@ -159,19 +159,19 @@ class _Maker:
 
     def _validation_score(self, block: Split, weighting: Weighting, labels: Floats) -> float | None:
         try:
-            fitted = self._fit(block.train, self.recipe.learners[:1], weighting, quick=True)
-        except DataError:  # a weighting that leaves one class, or too few rows for the folds
+            chosen = self._chosen(block.train, weighting)
+            score = fit_once(chosen.rows, self.home.settings, self.recipe.learners[0], chosen.weights)
+        except DataError:  # a weighting that leaves one class
             return None
-        return auc(labels, fitted.candidate.predict(self.rows.rows.features[block.test]))
+        return auc(labels, score(self.rows.rows.features[block.test]))
 
-    def _fit(
-        self, index: Ints, learners: tuple[str, ...], weighting: Weighting | None = None, quick: bool = False
-    ) -> _Fitted:
-        weighting = weighting or self.weighting
+    def _chosen(self, index: Ints, weighting: Weighting) -> TrainingSet:
         ratios = self._ratios(index) if weighting.density else None
-        chosen = training_set(
-            self.rows, index, self.home.settings.retrain, weighting=weighting, since=self.since, ratios=ratios
-        )
+        settings = self.home.settings.retrain
+        return training_set(self.rows, index, settings, weighting=weighting, since=self.since, ratios=ratios)
+
+    def _fit(self, index: Ints, learners: tuple[str, ...]) -> _Fitted:
+        chosen = self._chosen(index, self.weighting)
         if self.recipe.kind == "recalibrate":
             return _Fitted(self._recalibrated(chosen), chosen)
         candidate = fit(
@@ -180,16 +180,26 @@ class _Maker:
             weights=chosen.weights,
             learners=learners,
             parent=self.served.version,
+            origin="retrain",
+            history=self.served.manifest["training"]["history"],
             present=None if self.since is None else chosen.rows.times >= self.since,
-            select=not quick,
             record=chosen.record,
         )
         return _Fitted(candidate, chosen)
 
     def _recalibrated(self, chosen: TrainingSet) -> Candidate:
         recent = chosen.rows if self.since is None else chosen.rows.take(chosen.rows.times >= self.since)
+        if recent.target is None or not len(recent):
+            raise DataError("No matured decisions since the change can be learned from yet.")
+        scorer = self.served.scorer
         return recalibrate(
-            self.home.artefact(self.served.version), recent, self.home.settings, parent=self.served.version
+            self.home.artefact(self.served.version),
+            self.served.version,
+            scorer.probabilities,
+            scorer.probabilities(recent.features),
+            recent.target,
+            self.home.settings,
+            training={**self.served.manifest["training"], "record": chosen.record},
         )
 
     def _ratios(self, index: Ints) -> Floats:
@@ -282,16 +292,34 @@ def _coverage(frame: DecisionFrame, served: Served) -> Coverage:
     )
 
 
-def _gate_context(home: Home, served: Served, version: int, candidate: Candidate, now: datetime) -> Context:
+def compare(home: Home, champion: int, challenger: int, now: datetime) -> GateReport:
+    """The gate on two registered versions, on the matured decisions that neither was trained on.
+
+    Raises DataError when there is no such decision yet.
+    """
+    one, other = load(home, champion), load(home, challenger)
+    frame = matured_frame(home, now)
+    rows = pool(None, frame)
+    unseen = unseen_by(one.manifest["training"].get("record"), rows)
+    unseen &= unseen_by(other.manifest["training"].get("record"), rows)
+    tested = np.flatnonzero(unseen)
+    if not tested.size:
+        raise DataError("No matured decision exists that neither version was trained on; wait for outcomes.")
+    scores = other.scorer.probabilities(rows.rows.features[tested])
+    evaluation = replace(_evaluation(home, one, other.scorer, rows, tested, scores), coverage=_coverage(frame, one))
+    return judge(evaluation, home.settings.gate, _gate_context(home, one, challenger, other.manifest, now))
+
+
+def _gate_context(home: Home, served: Served, version: int, manifest: Json, now: datetime) -> Context:
     settings = home.settings
     promotions = home.ledger.promotions()
     schema = served.scorer.schema
-    challenger_schema = Schema.from_json(candidate.manifest["schema"])
+    challenger_schema = Schema.from_json(manifest["schema"])
     return Context(
         now=now,
         champion=served.version,
         challenger=version,
-        learner=candidate.learner,
+        learner=manifest["learner"],
         allowed_learners=settings.gate.learners or settings.train.learners,
         champion_features=tuple(schema.names[i] for i in schema.model_columns),
         challenger_features=tuple(challenger_schema.names[i] for i in challenger_schema.model_columns),

@@ -1,0 +1,340 @@
+"""The Python API: a portfolio opened from its riskloop.toml. The commands and the server are thin layers over it."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from riskloop import views
+from riskloop.core.errors import ConfigError, Conflict, DataError, GateRefused, NotFound
+from riskloop.core.types import Json, PromotionKind, Rows, Verdict
+from riskloop.store.decisions import Scored
+from riskloop.store.home import CONFIG, Home
+from riskloop.store.ledger import current_user
+from riskloop.store.outcomes import Outcome, Recorded
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Portfolio:
+    """One lending product: its config, history, decisions, models, cases."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+
+    @classmethod
+    def open(cls, config: str | Path = CONFIG) -> "Portfolio":
+        """Open the portfolio of a riskloop.toml (or of the folder that holds one)."""
+        return cls(Home.open(config))
+
+    # ----------------------------------------------------------------------- the loop
+
+    def train(
+        self,
+        history: "Path | str | pd.DataFrame | None" = None,
+        *,
+        progress: Callable[[str, float], None] | None = None,
+        now: datetime | None = None,
+    ) -> Json:
+        """Train the learners on a labelled history and register the best.
+
+        The first version that clears ``train.floor_auc`` becomes champion; later ones wait for the gate or a
+        person. Returns version, sentence, metrics and comparison. Raises DataError for a history that breaks the
+        schema, GateRefused when a first model stays below the floor.
+        """
+        from riskloop.data.read import rows_from
+        from riskloop.loop.register import register
+        from riskloop.store.history import save_history
+        from riskloop.train.fit import fit
+
+        at = now or datetime.now(UTC)
+        source = history if history is not None else self._history()
+        rows = rows_from(source, self.home.schema, target="required")
+        stored = save_history(self.home.artefacts, rows, self.home.schema)
+        candidate = fit(rows, self.home.settings, history=stored.name, progress=progress)
+        by = current_user()
+        version = register(self.home, candidate, rows, origin="train", now=at, by=by)
+        metrics = candidate.manifest["metrics"]
+        sentence = self._first(version, metrics["auc"], at, by)
+        return {
+            "version": version,
+            "learner": candidate.learner,
+            "metrics": metrics,
+            "comparison": candidate.manifest["comparison"],
+            "threshold": candidate.manifest["threshold"],
+            "sentence": sentence,
+        }
+
+    def _first(self, version: int, auc: float, at: datetime, by: str) -> str:
+        champion = self.home.ledger.champion()
+        if champion is not None:
+            if champion.version == version:
+                return f"Version {version} is champion already; the same history and config train the same model."
+            return (
+                f"Registered version {version} with AUC {auc:.4f}. Version {champion.version} stays champion until "
+                f"`riskloop models promote {version} --reason …`."
+            )
+        floor = self.home.settings.train.floor_auc
+        if auc < floor:
+            raise GateRefused(
+                f"Version {version} is registered but not promoted: its cross-validated AUC of {auc:.4f} is below "
+                f"train.floor_auc ({floor:g})."
+            )
+        self.home.ledger.promote(
+            version, expected_seq=0, kind=PromotionKind.FIRST, at=at, by=by, reason=f"The first model; AUC {auc:.4f}."
+        )
+        return f"Version {version} is champion, with a cross-validated AUC of {auc:.4f}."
+
+    def _history(self) -> Path:
+        named = self.home.settings.portfolio.history
+        if named is None:
+            raise ConfigError(
+                "Name a history: `riskloop train HISTORY.csv`, or set portfolio.history in riskloop.toml."
+            )
+        return self.home.folder / named
+
+    def score(self, frame: "pd.DataFrame") -> "pd.DataFrame":
+        """Score and log customers; returns the frame with the decision's columns appended, same order and index."""
+        import pandas as pd
+
+        from riskloop.data.read import rows_from
+        from riskloop.serve.scorer import load_scorer
+
+        version = self.home.champion().version
+        scorer = load_scorer(self.home.artefact(version), version)
+        rows = rows_from(frame, scorer.schema, target="absent")
+        probabilities = scorer.probabilities(rows.features)
+        scored_at = datetime.now(UTC)
+        logged = self.home.decisions.append(_scored(rows, probabilities, scorer.threshold, version, scored_at))
+        return frame.assign(
+            decision_id=pd.array([str(logged.first_id + i) for i in range(len(rows))], dtype="string").to_numpy(),
+            default=probabilities >= scorer.threshold,
+            probability=probabilities,
+            risk_level=[scorer.risk_level(p) for p in probabilities.tolist()],
+            threshold=scorer.threshold,
+            model_version=version,
+            scored_at=views.utc(scored_at),
+        )
+
+    def record_outcomes(self, labels: "Path | str | pd.DataFrame", *, now: datetime | None = None) -> Recorded:
+        """Hand in what happened: decision_id or the id column, the target (or `default`), optionally known_at.
+
+        The same file twice changes nothing. Raises DataError naming the first wrong cells.
+        """
+        from riskloop.data.outcomes import read_outcomes
+
+        at = now or datetime.now(UTC)
+        reported: list[Outcome] = read_outcomes(labels, self.home.schema, default_known_at=at)
+        return self.home.outcomes.record(reported, at)
+
+    def cycle(self, now: datetime | None = None, say: Callable[[str], None] = lambda _sentence: None) -> Json:
+        """One turn of the loop: monitor what is due, diagnose, retrain, judge, promote. See `riskloop.loop`."""
+        from riskloop.loop import cycle
+
+        done = cycle(self.home, now or datetime.now(UTC), say)
+        return {
+            "closed": [views.window(window) for window in done.closed],
+            "matured": [views.window(window) for window in done.matured],
+            "cases": [views.case(case) for case in done.cases],
+            "lines": done.lines,
+        }
+
+    # ----------------------------------------------------------------------- promotions
+
+    def promote(self, version: int, *, by: str | None = None, reason: str, force: bool = False) -> Json:
+        """Make a version champion if the gate says so on matured decisions, or with ``force`` on a person's word."""
+        at, by = datetime.now(UTC), by or current_user()
+        champion = self.home.champion()
+        if champion.version == version:
+            raise Conflict(f"Version {version} is champion already.")
+        evidence: Json = {"forced": force}
+        if not force:
+            compared = self.compare(champion.version, version)
+            evidence |= compared
+            if compared["verdict"] != Verdict.PROMOTE:
+                raise GateRefused(f"{compared['sentences'][0]} Use --force with a --reason to take it upon yourself.")
+        promotion = self.home.ledger.promote(
+            version,
+            expected_seq=champion.seq,
+            kind=PromotionKind.MANUAL,
+            at=at,
+            by=by,
+            reason=reason,
+            evidence=evidence,
+        )
+        return views.promotion(promotion)
+
+    def rollback(self, *, by: str | None = None, reason: str) -> Json:
+        """Put the champion before the present one back."""
+        from riskloop.promote import rollback
+
+        promotion = rollback(
+            self.home.ledger,
+            expected_seq=self.home.champion().seq,
+            at=datetime.now(UTC),
+            by=by or current_user(),
+            reason=reason,
+        )
+        return views.promotion(promotion)
+
+    def compare(self, champion: int, challenger: int, *, now: datetime | None = None) -> Json:
+        """The gate's report on two versions, on the matured decisions that neither was trained on."""
+        from riskloop.gate.verdict import sentences
+        from riskloop.loop.challenge import compare
+
+        report = compare(self.home, champion, challenger, now or datetime.now(UTC))
+        document: Json = asdict(report)
+        return {**document, "champion": champion, "challenger": challenger, "sentences": sentences(report)}
+
+    # ----------------------------------------------------------------------- cases
+
+    def approve(self, number: int, *, by: str | None = None, note: str) -> Json:
+        """Approve the challenger of a case that needs a person."""
+        return self._decide(number, approved=True, by=by, note=note)
+
+    def reject(self, number: int, *, by: str | None = None, note: str) -> Json:
+        """Reject the challenger of a case that needs a person."""
+        return self._decide(number, approved=False, by=by, note=note)
+
+    def _decide(self, number: int, *, approved: bool, by: str | None, note: str) -> Json:
+        from riskloop.loop.follow import decide_by_person
+
+        case = self.home.cases.get(number)
+        now = datetime.now(UTC)
+        return views.case(
+            decide_by_person(self.home, case, approved=approved, by=by or current_user(), note=note, now=now)
+        )
+
+    def release(self, number: int, *, by: str | None = None, note: str) -> Json:
+        """Let the quarantined rows of a case be learned from again."""
+        from riskloop.loop.follow import release
+
+        case = self.home.cases.get(number)
+        return views.case(release(self.home, case, by=by or current_user(), note=note, now=datetime.now(UTC)))
+
+    # ----------------------------------------------------------------------- looking
+
+    def status(self) -> Json:
+        """Champion, last window, open cases."""
+        return views.status(self.home, datetime.now(UTC))
+
+    def models_document(self) -> list[Json]:
+        """Every version, oldest first."""
+        return views.models(self.home)
+
+    def model(self, version: int | None = None) -> Json:
+        """One version, by default the champion."""
+        return views.model(self.home, self.home.champion().version if version is None else version)
+
+    def cases_document(self) -> list[Json]:
+        """The newest cases, newest first."""
+        return views.cases(self.home)
+
+    def case(self, number: int) -> Json:
+        """One case with every step."""
+        return views.case_story(self.home, number)
+
+    def drift(self, windows: int = 12) -> list[Json]:
+        """The newest windows with their findings."""
+        return views.drift(self.home, windows)
+
+    @property
+    def models(self) -> "pd.DataFrame":
+        """Every version as a frame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.models_document())
+
+    @property
+    def cases(self) -> "pd.DataFrame":
+        """The newest cases as a frame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.cases_document())
+
+    def replay(self, decision_id: str | int) -> Json:
+        """Score a logged decision again with the model of that day and compare the probabilities to the last bit."""
+        from riskloop.serve.scorer import load_scorer
+
+        try:
+            number = int(decision_id)
+        except ValueError:
+            raise NotFound(f"'{decision_id}' is not a decision id; they are whole numbers.") from None
+        decision = self.home.decisions.get(number)
+        scorer = load_scorer(self.home.artefact(decision.model_version), decision.model_version)
+        row = decision.features.reshape(1, -1)
+        again = float(scorer.probabilities(row)[0])
+        identical = again == decision.probability and (again >= scorer.threshold) == decision.default
+        reasons = scorer.reasons(row[0], scorer.contributions(row)[0], self.home.settings.serve.max_reasons)
+        how = "the same probability, to the last bit" if identical else f"{again!r} instead: they differ"
+        return {
+            "decision_id": str(number),
+            "customer_id": decision.customer_id,
+            "time": views.utc(decision.time),
+            "scored_at": views.utc(decision.scored_at),
+            "model_version": decision.model_version,
+            "features": scorer.schema.decode(decision.features),
+            "flags": decision.flags,
+            "default": decision.default,
+            "threshold": scorer.threshold,
+            "risk_level": scorer.risk_level(decision.probability),
+            "probability": decision.probability,
+            "replayed_probability": again,
+            "identical": identical,
+            "reasons": [asdict(reason) for reason in reasons],
+            "sentence": f"Decision {number} was {decision.probability!r} by version {decision.model_version}; "
+            f"scored again it is {how}.",
+        }
+
+    # ----------------------------------------------------------------------- keys
+
+    def create_key(self, name: str, roles: list[str]) -> str:
+        """Create an API key; the secret is returned once and stored hashed."""
+        from riskloop.store.keys import Keys, Role
+
+        try:
+            named = [Role(role) for role in roles]
+        except ValueError:
+            raise ConfigError(f"A key's roles are {', '.join(Role)}; got {', '.join(roles)}.") from None
+        return Keys(self.home.database).create(name, named, at=datetime.now(UTC), by=current_user())
+
+    def keys_document(self) -> list[Json]:
+        """The keys without their secrets."""
+        from riskloop.store.keys import Keys
+
+        return [
+            {
+                "name": key.name,
+                "roles": list(key.roles),
+                "created_at": views.utc(key.created_at),
+                "revoked_at": views.utc(key.revoked_at),
+            }
+            for key in Keys(self.home.database).all()
+        ]
+
+    def revoke_key(self, name: str) -> None:
+        """Revoke a key at once."""
+        from riskloop.store.keys import Keys
+
+        Keys(self.home.database).revoke(name, at=datetime.now(UTC), by=current_user())
+
+
+def _scored(rows: Rows, probabilities: Any, threshold: float, version: int, at: datetime) -> Scored:
+    from riskloop.core.types import to_micros
+
+    micros = to_micros(at)
+    if rows.times.max(initial=0) > micros:
+        raise DataError("A decision's time lies in the future; check the time column.")
+    return Scored(
+        customer_ids=rows.ids,
+        times=np.where(rows.times == 0, micros, rows.times).tolist(),
+        scored_at=micros,
+        model_version=version,
+        probabilities=probabilities,
+        defaults=probabilities >= threshold,
+        features=rows.features,
+    )
