@@ -53,7 +53,7 @@ class Portfolio:
 
         at = now or datetime.now(UTC)
         source = history if history is not None else self._history()
-        rows = rows_from(source, self.home.schema, target="required")
+        rows = rows_from(source, self.home.schema, target="required", where="the history")
         stored = save_history(self.home.artefacts, rows, self.home.schema)
         candidate = fit(rows, self.home.settings, history=stored.name, progress=progress)
         by = current_user()
@@ -106,7 +106,7 @@ class Portfolio:
 
         version = self.home.champion().version
         scorer = load_scorer(self.home.artefact(version), version)
-        rows = rows_from(frame, scorer.schema, target="absent")
+        rows = rows_from(frame, scorer.schema, target="absent", where="the frame")
         probabilities = scorer.probabilities(rows.features)
         scored_at = datetime.now(UTC)
         logged = self.home.decisions.append(_scored(rows, probabilities, scorer.threshold, version, scored_at))
