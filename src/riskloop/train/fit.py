@@ -1,0 +1,315 @@
+"""History into a candidate: every learner is validated on rows it has not seen, the best is fitted to all.
+
+Each statistic of the manifest comes from out-of-fold predictions; the final model is never judged on its own rows.
+"""
+
+import io
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from riskloop.core.errors import DataError
+from riskloop.core.schema import Schema
+from riskloop.core.settings import Settings
+from riskloop.core.stats import Interval, auc, brier, delong_variance, ks_statistic, log_loss
+from riskloop.core.types import Bools, Floats, Ints, Json, Rows
+from riskloop.data.split import folds
+from riskloop.store.artefacts import Artefact
+from riskloop.train.calibrate import Calibration, choose_threshold, fit_calibration, log_odds
+from riskloop.train.candidate import FORMAT, Candidate, baseline, describe_training, library_versions
+from riskloop.train.learners import Estimator, Learner, dump, learner, require_known
+
+Progress = Callable[[str, float], None]  # what is being done, and the share that is done
+
+_NORMAL_95: Final = 1.959963984540054
+_LARGE: Final = 200_000  # rows from which one fit gains from several threads
+_IMPORTANCE_ROWS: Final = 1000
+
+
+@dataclass(frozen=True)
+class _Validated:
+    """One learner's predictions for rows that its models had not seen."""
+
+    learner: Learner
+    raw: Floats  # (n,) log-odds; NaN for rows that were only trained on
+    fold_aucs: tuple[float, ...]
+    interval: Interval
+
+
+def fit(
+    rows: Rows,
+    settings: Settings,
+    *,
+    weights: Floats | None = None,
+    learners: Sequence[str] | None = None,
+    present: Bools | None = None,
+    parent: int | None = None,
+    origin: str = "train",
+    history: str | None = None,
+    record: Json | None = None,
+    progress: Progress | None = None,
+) -> Candidate:
+    """Fit the learners of ``settings`` (or ``learners``) to labelled ``rows`` and return the best by mean AUC.
+
+    ``weights`` (n,) count rows more or less in fits, calibration and threshold; the validation's AUCs stay unweighted.
+    ``present`` (n,) marks rows of the world as it is now, when older ones only help: everything that is measured or
+    kept as the reference then comes from them, and folds mix all times, because time blocks would test the new world
+    by models of the old one. ``history`` and ``record`` say where the rows are, for the manifest.
+    Raises DataError when the rows cannot be learned from, ConfigError for an impossible learner.
+    """
+    schema, train = settings.row_schema, settings.train
+    chosen = [learner(name, settings) for name in (learners or train.learners)]
+    judged = _judged_rows(rows, present, train.folds)
+    parts = folds(rows if judged is None else replace(rows, times=np.zeros_like(rows.times)), train.folds, train.seed)
+    if judged is not None:
+        parts = [(fitted, test[judged[test]]) for fitted, test in parts]
+    target = np.asarray(rows.target, dtype=np.float64)
+    matrix = schema.model_matrix(rows.features)
+    threads = train.threads or len(os.sched_getaffinity(0))
+    report = progress or (lambda what, share: None)
+    validated = _validate(chosen, schema, matrix, target, weights, parts, train.seed, threads, report)
+    best = max(validated, key=lambda v: v.interval.estimate)  # the first of equals: [train] lists them by preference
+
+    report(f"{best.learner.name}, all rows", 0.95)
+    final = best.learner.fit(schema, matrix, target == 1.0, weights, train.seed, threads if len(rows) >= _LARGE else 1)
+    require_known(final)
+    tested = np.flatnonzero(~np.isnan(best.raw))
+    tested_weights = None if weights is None else weights[tested]
+    calibration = fit_calibration(best.raw[tested], target[tested], tested_weights)
+    p = calibration.apply(best.raw[tested])
+    sample = _sample(len(tested), settings.drift.reference_rows, tested_weights, train.seed)
+    reference = tested[sample]
+    model_file, content = dump(final)
+    files = {
+        model_file: content,
+        "reference.npy": _npy(rows.features[reference]),
+        "reference_scores.npy": _npy(p[sample]),
+        "reference_target.npy": _npy(target[reference]),
+    }
+    manifest: Json = {
+        "format": FORMAT,
+        "learner": best.learner.name,
+        "model_file": model_file,
+        "schema": schema.to_json(),
+        "calibration": {"a": calibration.a, "b": calibration.b},
+        "threshold": choose_threshold(p, settings.threshold, tested_weights),
+        "risk_levels": settings.risk_levels.model_dump(),
+        "metrics": _metrics(best, target[tested], p),
+        "comparison": {v.learner.name: _interval(v.interval) for v in validated},
+        "importance": _importance(final, schema, matrix[reference[:_IMPORTANCE_ROWS]]),
+        "training": {**describe_training(rows, schema, weights), "history": history, "record": record},
+        "baseline": baseline(rows.features, schema),
+        "seed": train.seed,
+        "settings": _settings(settings),
+        "libraries": library_versions(),
+        "parent": parent,
+        "origin": origin,
+    }
+    report("done", 1.0)
+    return Candidate(best.learner.name, files, manifest, _predictor(final, schema, calibration))
+
+
+def fit_once(rows: Rows, settings: Settings, name: str, weights: Floats | None = None) -> Callable[[Floats], Floats]:
+    """One learner fitted to all rows, as a function from features (n, k) to a score that ranks (n,).
+
+    Neither validated nor calibrated: enough to compare ways of weighting. Raises DataError for one class.
+    """
+    schema = settings.row_schema
+    target = np.asarray(rows.target, dtype=np.float64)
+    if not 0 < target.sum() < len(target):
+        raise DataError("These rows have one class only, so nothing can be learned from them.")
+    threads = settings.train.threads or len(os.sched_getaffinity(0))
+    matrix = schema.model_matrix(rows.features)
+    estimator = learner(name, settings).fit(schema, matrix, target == 1.0, weights, settings.train.seed, threads)
+    return lambda features: _raw_scores(estimator, schema.model_matrix(features))
+
+
+def recalibrate(
+    parent: Artefact,
+    version: int,
+    predict: Callable[[Floats], Floats],
+    probabilities: Floats,
+    outcomes: Floats,
+    settings: Settings,
+    training: Json | None = None,
+) -> Candidate:
+    """The parent's model with a new calibration line, fitted to its ``probabilities`` (n,) and ``outcomes`` (n,).
+
+    ``predict`` is the parent's own path from features to calibrated probabilities. The ranking, and so
+    every AUC, stays; threshold, Brier score and log loss are renewed. ``training`` replaces the parent's record of
+    its rows. Raises DataError when the outcomes have one class.
+    """
+    line = fit_calibration(log_odds(probabilities), outcomes)
+    old = Calibration(**parent.manifest["calibration"])
+    new = old.then(line)
+    p = line.apply(log_odds(probabilities))
+    reference_scores = np.load(io.BytesIO(parent.bytes("reference_scores.npy")), allow_pickle=False)
+    files = {**parent.contents, "reference_scores.npy": _npy(line.apply(log_odds(reference_scores)))}
+    manifest = {
+        **{k: v for k, v in parent.manifest.items() if k != "files"},
+        "calibration": {"a": new.a, "b": new.b},
+        "threshold": choose_threshold(p, settings.threshold),
+        "risk_levels": settings.risk_levels.model_dump(),
+        "metrics": {
+            **parent.manifest["metrics"],
+            "brier": brier(outcomes, p),
+            "log_loss": log_loss(outcomes, p),
+        },
+        "training": training or parent.manifest["training"],
+        "settings": _settings(settings),
+        "parent": version,
+        "origin": "recalibrate",
+    }
+    return Candidate(manifest["learner"], files, manifest, lambda features: line.apply(log_odds(predict(features))))
+
+
+# --------------------------------------------------------------------------- validation
+
+
+def _judged_rows(rows: Rows, present: Bools | None, folds_: int) -> Bools | None:
+    """``present`` where it holds enough of both classes to be judged by; else None, and all rows count alike."""
+    if present is None or rows.target is None:
+        return None
+    defaults = int(rows.target[present].sum())
+    rarer = min(defaults, int(present.sum()) - defaults)
+    return present if rarer >= 10 * folds_ else None
+
+
+def _validate(
+    learners: Sequence[Learner],
+    schema: Schema,
+    matrix: Floats,
+    target: Floats,
+    weights: Floats | None,
+    parts: Sequence[tuple[Ints, Ints]],
+    seed: int,
+    threads: int,
+    report: Progress,
+) -> list[_Validated]:
+    """Fit every learner on every fold, one thread each: many small fits waste no time waiting for each other."""
+    default = target == 1.0
+    raw = {entry.name: np.full(len(target), np.nan) for entry in learners}
+
+    def predict_fold(entry: Learner, train: Ints, test: Ints) -> str:
+        weight = None if weights is None else weights[train]
+        estimator = entry.fit(schema, matrix[train], default[train], weight, seed, 1)
+        raw[entry.name][test] = _raw_scores(estimator, matrix[test])
+        return entry.name
+
+    with ThreadPoolExecutor(threads) as pool:
+        tasks = [
+            pool.submit(predict_fold, entry, train, test)
+            for train, test in reversed(parts)  # the largest first, so that no thread is left with it at the end
+            for entry in learners
+        ]
+        try:
+            for done, task in enumerate(as_completed(tasks), start=1):
+                report(f"{task.result()}, fold {done} of {len(tasks)}", 0.95 * done / len(tasks))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return [_judged(entry, raw[entry.name], target, [test for _, test in parts]) for entry in learners]
+
+
+def _judged(entry: Learner, raw: Floats, target: Floats, tests: Sequence[Ints]) -> _Validated:
+    """Mean AUC of the folds; its variance is the mean of the folds' DeLong variances over their number.
+
+    Source: LeDell, Petersen & van der Laan, Electronic Journal of Statistics 9 (2015) 1583–1607.
+    """
+    aucs = tuple(auc(target[test], raw[test]) for test in tests)
+    variance = sum(delong_variance(target[test], raw[test]) for test in tests) / len(tests) ** 2
+    mean, reach = sum(aucs) / len(aucs), _NORMAL_95 * math.sqrt(variance)
+    return _Validated(entry, raw, aucs, Interval(mean, max(0.0, mean - reach), min(1.0, mean + reach)))
+
+
+def _raw_scores(estimator: Estimator, matrix: Floats) -> Floats:
+    probabilities = np.asarray(estimator.predict_proba(matrix), dtype=np.float64)
+    if probabilities.shape != (len(matrix), 2) or not np.isfinite(probabilities).all():
+        raise DataError(f"{type(estimator).__name__} gave no finite probabilities of two classes for this history.")
+    return log_odds(probabilities[:, 1])
+
+
+def _predictor(estimator: Estimator, schema: Schema, calibration: Calibration) -> Callable[[Floats], Floats]:
+    return lambda features: calibration.apply(_raw_scores(estimator, schema.model_matrix(features)))
+
+
+# --------------------------------------------------------------------------- the manifest's parts
+
+
+def _metrics(best: _Validated, target: Floats, p: Floats) -> Json:
+    return {
+        "auc": best.interval.estimate,
+        "auc_low": best.interval.lower,
+        "auc_high": best.interval.upper,
+        "gini": 2.0 * best.interval.estimate - 1.0,
+        "ks": ks_statistic(target, p),
+        "brier": brier(target, p),
+        "log_loss": log_loss(target, p),
+        "folds": list(best.fold_aucs),
+    }
+
+
+def _interval(interval: Interval) -> Json:
+    return {"auc": interval.estimate, "low": interval.lower, "high": interval.upper}
+
+
+def _settings(settings: Settings) -> Json:
+    """What shaped the model; threads do not, and the rest of the config may hold secrets."""
+    shaping = settings.model_dump(mode="json", include={"threshold", "risk_levels", "learners", "train"})
+    del shaping["train"]["threads"]
+    return shaping
+
+
+def _sample(n: int, most: int, weights: Floats | None, seed: int) -> Ints:
+    """Ascending positions of at most ``most`` rows; with weights they stand for the weighted population."""
+    rng = np.random.default_rng(seed)
+    positions = np.arange(n)
+    if weights is not None:
+        # Rejection keeps rows in proportion to their weight, without drawing one twice.
+        positions = positions[rng.random(n) < weights / np.quantile(weights, 0.99)]
+    if len(positions) > most:
+        positions = rng.choice(positions, most, replace=False)
+    return np.sort(positions)
+
+
+def _npy(array: Floats) -> bytes:
+    out = io.BytesIO()
+    np.save(out, np.ascontiguousarray(array, dtype="<f8"), allow_pickle=False)
+    return out.getvalue()
+
+
+def _importance(estimator: Estimator, schema: Schema, matrix: Floats) -> Mapping[str, float]:
+    """Share of the mean absolute contribution; 0 for features that are no model input."""
+    size = np.abs(_contributions(estimator, matrix)).mean(axis=0)
+    shares = dict.fromkeys(schema.names, 0.0)
+    for column, value in zip(schema.model_columns, size / (size.sum() or 1.0), strict=True):
+        shares[schema.names[column]] = float(value)
+    return shares
+
+
+def _contributions(estimator: Estimator, matrix: Floats) -> Floats:
+    from lightgbm import LGBMClassifier
+
+    from riskloop.train.scorecard import Scorecard
+
+    if isinstance(estimator, Scorecard):
+        return estimator.contributions(matrix)
+    if isinstance(estimator, LGBMClassifier):
+        return np.asarray(estimator.predict(matrix, pred_contrib=True), dtype=np.float64)[:, :-1]
+    return _occlusions(estimator, matrix)
+
+
+def _occlusions(estimator: Estimator, matrix: Floats) -> Floats:
+    """What each feature's value adds to the log-odds over its median, one feature at a time."""
+    whole = _raw_scores(estimator, matrix)
+    parts = []
+    for column in range(matrix.shape[1]):
+        changed = matrix.copy()
+        there = changed[~np.isnan(changed[:, column]), column]
+        changed[:, column] = np.sort(there)[len(there) // 2] if there.size else np.nan
+        parts.append(whole - _raw_scores(estimator, changed))
+    return np.column_stack(parts)
