@@ -135,6 +135,7 @@ def density_ratio_weights(
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from threadpoolctl import threadpool_limits
 
     m, n = reference.shape[0], window.shape[0]
     if min(m, n) < 10 * folds or reference.shape[1:] != window.shape[1:]:
@@ -145,13 +146,11 @@ def density_ratio_weights(
     source = np.repeat([0, 1], [m, n])
     # Many small trees, never stopped early: of the settings tried on known ratios these were the least biased.
     classifier = HistGradientBoostingClassifier(max_iter=100, max_leaf_nodes=4, early_stopping=False, random_state=seed)
-    p = cross_val_predict(
-        classifier,
-        np.vstack((reference, window)),
-        source,
-        cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
-        method="predict_proba",
-    )[:, 1]
+    rows = np.vstack((reference, window))
+    split = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    # Small trees gain nothing from threads, and on a busy machine lose tenfold waiting for one another.
+    with threadpool_limits(1, user_api="openmp"):
+        p = cross_val_predict(classifier, rows, source, cv=split, method="predict_proba")[:, 1]
     odds = p[:m] / np.maximum(1.0 - p[:m], TINY)
     weights = np.minimum(odds * (m / n), cap)
     weights /= weights.mean()
