@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, cast
 
+import numpy as np
+
 from riskloop.core.errors import ConfigError
 from riskloop.core.types import Floats, Json
 
@@ -99,6 +101,20 @@ class Schema:
     def fingerprint(self) -> str:
         """sha256 over the canonical JSON: two schemas with the same fingerprint read rows the same way."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def _model_limits(self) -> tuple[list[int], Floats]:
+        """The model's columns, and for each the first code that is not a level (infinity for numbers)."""
+        chosen = [self.features[i] for i in self.model_columns]
+        limits = [float(len(f.categories)) if f.kind == "category" else math.inf for f in chosen]
+        return list(self.model_columns), np.array(limits)
+
+    def model_matrix(self, features: Floats) -> Floats:
+        """What a model sees of rows of shape (n, len(self)): no protected column, unseen levels as missing."""
+        columns, limits = self._model_limits
+        matrix: Floats = features[:, columns]
+        matrix[matrix >= limits] = math.nan
+        return matrix
 
     def feature(self, name: str) -> Feature:
         """The feature called ``name``."""

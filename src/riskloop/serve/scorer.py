@@ -1,0 +1,108 @@
+"""An artefact that scores: probabilities, contributions, reasons, risk levels."""
+
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Final, Literal, Protocol
+
+import numpy as np
+
+from riskloop.core.errors import ArtefactError
+from riskloop.core.schema import Schema
+from riskloop.core.types import Floats, Json, Reason
+from riskloop.serve.predictors import Predictor, load_predictor
+from riskloop.store.artefacts import Artefact
+
+RiskLevel = Literal["low", "medium", "high", "very_high"]
+
+TOLERANCE: Final = 1e-9  # between what scores in production and the fitted scikit-learn object
+_LEVELS: Final[tuple[RiskLevel, ...]] = ("low", "medium", "high", "very_high")
+_MOST_LOG_ODDS: Final = 30.0  # as in training
+_ALONE: Final = 100  # rows that are compared alone and among others
+
+
+class Scorer:
+    """One model version, loaded. Immutable and thread-safe; features are (n, k) in the schema's order.
+
+    A row gets the same numbers alone and among others, bit for bit.
+    """
+
+    def __init__(self, schema: Schema, version: int, manifest: Json, predictor: Predictor) -> None:
+        self.schema = schema
+        self.version = version
+        self.manifest = manifest
+        self.threshold = float(manifest["threshold"])
+        levels = manifest["risk_levels"]
+        self._bounds = [float(levels[name]) for name in _LEVELS[:-1]]
+        self._a, self._b = float(manifest["calibration"]["a"]), float(manifest["calibration"]["b"])
+        self._predictor = predictor
+        self._inputs = np.array(schema.model_columns)
+
+    def probabilities(self, features: Floats) -> Floats:
+        """Calibrated probabilities of default in (0, 1), shape (n,)."""
+        z = self._a + self._b * self._predictor.raw(self.schema.model_matrix(features))
+        z = np.minimum(np.maximum(z, -_MOST_LOG_ODDS), _MOST_LOG_ODDS)
+        p: Floats = 1.0 / (1.0 + np.exp(-z))
+        return p
+
+    def contributions(self, features: Floats) -> Floats:
+        """Log-odds of the raw score by feature (0 for protected ones) and, last, the base value; (n, k + 1)."""
+        parts = self._predictor.contributions(self.schema.model_matrix(features))
+        if len(self._inputs) == len(self.schema):
+            return parts
+        result = np.zeros((len(parts), len(self.schema) + 1))
+        result[:, self._inputs] = parts[:, :-1]
+        result[:, -1] = parts[:, -1]
+        return result
+
+    def reasons(self, row: Floats, contributions: Floats, most: int) -> list[Reason]:
+        """The ``most`` strongest of one row's contributions (k + 1,), strongest first; none of 0."""
+        parts = contributions[:-1].tolist()
+        strongest = sorted(range(len(parts)), key=lambda i: -abs(parts[i]))[:most]
+        return [self._reason(i, float(row[i]), parts[i]) for i in strongest if parts[i] != 0.0]
+
+    def _reason(self, i: int, value: float, part: float) -> Reason:
+        feature = self.schema.features[i]
+        effect = "raises" if part > 0.0 else "lowers"
+        return Reason(feature.name, part, f"{feature.name} = {feature.text(value)} {effect} the risk")
+
+    def risk_level(self, probability: float) -> RiskLevel:
+        """The name of the range that the probability lies in."""
+        return _LEVELS[bisect_right(self._bounds, probability)]
+
+
+def load_scorer(artefact: Artefact, version: int, threads: int = 1) -> Scorer:
+    """Make a verified artefact ready to score; ``threads`` of one large call, 0 for all cores.
+
+    Raises ArtefactError when the manifest or the model file is not usable.
+    """
+    try:
+        schema = Schema.from_json(artefact.manifest["schema"])
+        return Scorer(schema, version, artefact.manifest, load_predictor(artefact, schema, threads))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtefactError(f"The manifest of {artefact.path} is not one of a model: {error!r}. Train again.") from None
+
+
+class _Fitted(Protocol):
+    """The part of a candidate that is compared with."""
+
+    @property
+    def predict(self) -> Callable[[Floats], Floats]:
+        """Features (n, k) to probabilities (n,), by scikit-learn."""
+
+
+def check_agreement(scorer: Scorer, candidate: _Fitted, features: Floats) -> None:
+    """Raise ArtefactError unless the scorer gives what the fitted scikit-learn object gives, to 1e-9 on every row."""
+    scored = scorer.probabilities(features)
+    apart = np.abs(scored - candidate.predict(features))
+    if not (apart <= TOLERANCE).all():
+        worst = int(np.argmax(np.nan_to_num(apart, nan=np.inf)))
+        raise ArtefactError(
+            f"The stored model gives row {worst + 1} a probability of {scored[worst]:.12g}, {apart[worst]:.3g} away "
+            "from the fitted estimator's. It was not registered; choose another learner and report this."
+        )
+    for i in range(0, len(features), max(1, len(features) // _ALONE)):
+        if scorer.probabilities(features[i : i + 1])[0] != scored[i]:
+            raise ArtefactError(
+                f"The stored model scores row {i + 1} differently alone and among others. It was not registered; "
+                "choose another learner and report this."
+            )

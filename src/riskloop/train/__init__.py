@@ -1,0 +1,1 @@
+"""History into a candidate: learners, validation, calibration, threshold."""

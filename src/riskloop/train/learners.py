@@ -1,0 +1,210 @@
+"""The learners: what may be fitted, how, and in which safe format it is kept.
+
+Every learner makes a scikit-learn classifier over the model's matrix (`Schema.model_matrix`): float64, NaN for missing,
+categories as codes.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from riskloop.core.errors import ArtefactError, ConfigError, DataError
+from riskloop.core.schema import Feature, Schema
+from riskloop.core.settings import Settings
+from riskloop.core.types import Bools, Floats
+from riskloop.store.estimators import dump_estimator
+
+Estimator = Any  # a scikit-learn classifier; scikit-learn ships no types
+
+LIGHTGBM: Final = "model.txt"
+SCORECARD: Final = "scorecard.json"
+SKOPS: Final = "model.skops"
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """A name, and the classifier that it stands for."""
+
+    name: str
+    make: Callable[[Schema, int, int, Mapping[str, Any]], Estimator]  # schema, seed, threads, params
+    params: Mapping[str, Any]
+    fit_options: Callable[[Schema], Mapping[str, Any]] = lambda schema: {}
+
+    def fit(self, schema: Schema, X: Floats, y: Bools, weights: Floats | None, seed: int, threads: int) -> Estimator:
+        """A classifier fitted to the matrix X (n, k) and outcomes y (n,)."""
+        estimator = self.make(schema, seed, threads, self.params)
+        _require_missing_values(self.name, estimator, schema, X)
+        options = dict(self.fit_options(schema))
+        if weights is not None:
+            if "sample_weight" not in inspect.signature(estimator.fit).parameters:
+                raise ConfigError(f"The learner '{self.name}' takes no sample_weight, which this retraining needs.")
+            options["sample_weight"] = weights
+        try:
+            with _openmp(threads):
+                estimator.fit(X, y, **options)
+        except (ValueError, TypeError) as error:
+            raise DataError(f"The learner '{self.name}' cannot be fitted to this history: {error}.") from error
+        return estimator
+
+
+def learner(name: str, settings: Settings) -> Learner:
+    """The learner called ``name``: a [learners.NAME] table, or a built-in one. Raises ConfigError."""
+    if name in settings.learners:
+        entry = settings.learners[name]
+        path = entry.estimator
+        return Learner(name, lambda *args: _custom(name, path, *args), entry.params, lambda s: _custom_options(path, s))
+    if name not in LEARNERS:
+        known = ", ".join(sorted({*LEARNERS, *settings.learners}))
+        raise ConfigError(f"There is no learner '{name}'; there are {known}.")
+    return LEARNERS[name]
+
+
+def dump(estimator: Estimator) -> tuple[str, bytes]:
+    """File name and content of a fitted estimator, in a format that cannot run code. Raises ArtefactError."""
+    from lightgbm import LGBMClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    from riskloop.train.scorecard import Scorecard
+    from riskloop.train.trees import hist_gradient_boosting_text, lightgbm_text
+
+    if isinstance(estimator, Scorecard):
+        return SCORECARD, estimator.dump()
+    if isinstance(estimator, LGBMClassifier):
+        return LIGHTGBM, lightgbm_text(estimator)
+    if isinstance(estimator, HistGradientBoostingClassifier):
+        return LIGHTGBM, hist_gradient_boosting_text(estimator)
+    return SKOPS, dump_estimator(estimator)
+
+
+# --------------------------------------------------------------------------- built in
+
+
+def _scorecard(schema: Schema, seed: int, threads: int, params: Mapping[str, Any]) -> Estimator:
+    from riskloop.train.scorecard import Scorecard
+
+    return Scorecard(**{"categorical": _categorical(schema), "monotonic_cst": _monotone(schema), **params})
+
+
+def _lightgbm(schema: Schema, seed: int, threads: int, params: Mapping[str, Any]) -> Estimator:
+    from lightgbm import LGBMClassifier
+
+    defaults: dict[str, Any] = {
+        "n_estimators": 250,
+        "num_leaves": 8,  # shallow trees keep exact reasons cheap at scoring time
+        "learning_rate": 0.05,
+        "min_child_samples": 50,
+        "deterministic": True,
+        "force_row_wise": True,
+        "random_state": seed,
+        "n_jobs": threads,
+        "verbose": -1,
+    }
+    if any(_monotone(schema)):
+        defaults["monotone_constraints"] = _monotone(schema)
+    return LGBMClassifier(**{**defaults, **params})
+
+
+def _hist_gradient_boosting(schema: Schema, seed: int, threads: int, params: Mapping[str, Any]) -> Estimator:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    defaults: dict[str, Any] = {
+        "max_iter": 150,
+        "max_leaf_nodes": 8,
+        "learning_rate": 0.08,
+        "min_samples_leaf": 50,
+        "early_stopping": False,
+        "random_state": seed,
+        "categorical_features": _categorical(schema) or None,
+        "monotonic_cst": _monotone(schema),
+    }
+    return HistGradientBoostingClassifier(**{**defaults, **params})
+
+
+def _lightgbm_options(schema: Schema) -> Mapping[str, Any]:
+    return {"categorical_feature": _categorical(schema)}
+
+
+LEARNERS: Final[Mapping[str, Learner]] = {
+    "scorecard": Learner("scorecard", _scorecard, {}),
+    "lightgbm": Learner("lightgbm", _lightgbm, {}, _lightgbm_options),
+    "hist_gradient_boosting": Learner("hist_gradient_boosting", _hist_gradient_boosting, {}),
+}
+
+
+def _model_features(schema: Schema) -> list[Feature]:
+    return [schema.features[i] for i in schema.model_columns]
+
+
+def _categorical(schema: Schema) -> list[int]:
+    return [j for j, f in enumerate(_model_features(schema)) if f.kind == "category"]
+
+
+def _monotone(schema: Schema) -> list[int]:
+    """One constraint a column; the levels of a category have no order to be monotone in."""
+    features = _model_features(schema)
+    for feature in features:
+        if feature.kind == "category" and feature.monotone:
+            raise ConfigError(
+                f"[features.{feature.name}] is a category, which cannot be monotone; make it a number, "
+                "or remove 'monotone'."
+            )
+    return [f.monotone for f in features]
+
+
+# --------------------------------------------------------------------------- from the config
+
+
+def _custom(name: str, path: str, schema: Schema, seed: int, threads: int, params: Mapping[str, Any]) -> Estimator:
+    """Import the class that the config names, and nothing else."""
+    module, _, attribute = path.rpartition(".")
+    try:
+        made = getattr(importlib.import_module(module), attribute)(**params)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"The estimator '{path}' of [learners.{name}] cannot be imported: {error}.") from None
+    except TypeError as error:
+        raise ConfigError(f"The params of [learners.{name}] do not fit {path}: {error}.") from None
+    if not (callable(getattr(made, "fit", None)) and hasattr(type(made), "predict_proba")):
+        raise ConfigError(
+            f"'{path}' of [learners.{name}] is no classifier with probabilities: it needs fit and predict_proba."
+        )
+    known = made.get_params() if hasattr(made, "get_params") else {}
+    fixed = {"random_state": seed, "n_jobs": threads}
+    return made.set_params(**{k: v for k, v in fixed.items() if k in known and k not in params}) if known else made
+
+
+def _custom_options(path: str, schema: Schema) -> Mapping[str, Any]:
+    return _lightgbm_options(schema) if path.startswith("lightgbm.") else {}
+
+
+def _require_missing_values(name: str, estimator: Estimator, schema: Schema, X: Floats) -> None:
+    """Refuse before fitting: an imputer behind the user's back would hide missing values from everybody."""
+    from sklearn.utils import get_tags
+
+    allowed = get_tags(estimator).input_tags.allow_nan
+    features = _model_features(schema)
+    open_ones = [f.name for j, f in enumerate(features) if f.nullable or f.unseen == "flag" or np.isnan(X[:, j]).any()]
+    if open_ones and not allowed:
+        raise ConfigError(
+            f"The learner '{name}' cannot take missing values, which '{open_ones[0]}' may have; choose another "
+            'learner, or set nullable = false and unseen = "refuse".'
+        )
+
+
+def _openmp(threads: int) -> AbstractContextManager[Any]:
+    """scikit-learn's own OpenMP code has no other switch; oversubscribed, its threads wait for each other."""
+    if threads <= 0:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(threads)  # type: ignore[no-any-return]
+
+
+def require_known(estimator: Estimator) -> None:
+    """Raise ArtefactError unless ``estimator`` separates exactly the classes 0 and 1."""
+    if [float(c) for c in estimator.classes_] != [0.0, 1.0]:
+        raise ArtefactError(f"The estimator separates the classes {list(estimator.classes_)}, not 0 and 1.")

@@ -1,0 +1,155 @@
+"""The scorecard: supervised bins, weight of evidence, logistic regression. Small enough to print on a page.
+
+Source: Siddiqi, Intelligent Credit Scoring (2017), chapters 10 and 12. Weight of evidence has the sign of risk:
+ln of the bin's odds of default over the portfolio's, so that a positive coefficient means what it says.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from riskloop.core.types import Bools, Floats, Ints, Json
+
+
+class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+    """A scikit-learn classifier over a matrix with NaN for missing and codes for categories.
+
+    ``categorical`` lists the columns of codes; ``monotonic_cst`` holds -1, 0 or 1 a column. Missing is a bin of its
+    own; a bin without training rows has weight of evidence 0, that is, the portfolio's odds.
+    """
+
+    def __init__(
+        self,
+        max_bins: int = 8,
+        min_bin_share: float = 0.02,
+        smoothing: float = 20.0,
+        C: float = 1.0,
+        categorical: Sequence[int] = (),
+        monotonic_cst: Sequence[int] | None = None,
+    ) -> None:
+        self.max_bins = max_bins
+        self.min_bin_share = min_bin_share  # least share of the rows in a bin of a number
+        self.smoothing = smoothing  # rows at the portfolio's default rate that are added to every bin
+        self.C = C
+        self.categorical = categorical
+        self.monotonic_cst = monotonic_cst
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Learn bins, weights of evidence and coefficients from X (n, k) and y (n,) of two classes."""
+        X, y = validate_data(self, X, y, dtype=np.float64, ensure_all_finite="allow-nan")
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if self.classes_.size != 2:
+            raise ValueError(f"Scorecard needs two classes, got {self.classes_.size} class.")
+        default = codes == 1
+        weight = np.ones(len(default)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        self.edges_ = [self._edges(X[:, j], default, weight, j) for j in range(X.shape[1])]
+        bins = self._bins(X)
+        woe = [self._woe(bins[:, j], len(e) + 2, default, weight) for j, e in enumerate(self.edges_)]
+        evidence = np.column_stack([w[bins[:, j]] for j, w in enumerate(woe)])
+        self.coef_, self.intercept_ = self._coefficients(evidence, default, weight)
+        self.points_ = [c * w for c, w in zip(self.coef_, woe, strict=True)]
+        self.means_ = np.array([np.average(p[bins[:, j]], weights=weight) for j, p in enumerate(self.points_)])
+        return self
+
+    def _edges(self, x: Floats, default: Bools, weight: Floats, column: int) -> Floats:
+        """Inner upper bounds: bin b holds edges[b-1] < x <= edges[b]. A category has one bin a level."""
+        there = ~np.isnan(x)
+        if column in self.categorical:
+            levels = int(x[there].max()) + 1 if there.any() else 1
+            return np.arange(levels, dtype=np.float64)  # the last bin is for levels that no row had
+        if not there.any():
+            return np.empty(0)
+        cst = None if self.monotonic_cst is None else [self.monotonic_cst[column]]
+        tree = DecisionTreeClassifier(
+            max_leaf_nodes=self.max_bins,
+            min_samples_leaf=max(1, int(self.min_bin_share * len(x))),
+            monotonic_cst=cst,
+            random_state=0,
+        ).fit(x[there, None], default[there], sample_weight=weight[there])
+        inner = tree.tree_.feature >= 0
+        return np.unique(np.asarray(tree.tree_.threshold[inner], dtype=np.float64))
+
+    def _bins(self, X: Floats) -> Ints:
+        """Bin of every value; the one after the last is for missing values."""
+        bins = np.empty(X.shape, dtype=np.int64)
+        for j, edges in enumerate(self.edges_):
+            bins[:, j] = np.searchsorted(edges, X[:, j], side="left")
+            bins[np.isnan(X[:, j]), j] = len(edges) + 1
+        return bins
+
+    def _woe(self, bins: Ints, n_bins: int, default: Bools, weight: Floats) -> Floats:
+        bad = np.bincount(bins[default], weights=weight[default], minlength=n_bins)
+        good = np.bincount(bins[~default], weights=weight[~default], minlength=n_bins)
+        rate = bad.sum() / weight.sum()
+        smoothed = (bad + self.smoothing * rate) / (good + self.smoothing * (1.0 - rate))
+        evidence: Floats = np.log(smoothed) - np.log(rate / (1.0 - rate))
+        return evidence
+
+    def _coefficients(self, evidence: Floats, default: Bools, weight: Floats) -> tuple[Floats, float]:
+        """Non-negative ones: a feature that would count against its own evidence is left out."""
+        kept = np.flatnonzero(evidence.std(axis=0) > 0.0)
+        while True:
+            if kept.size == 0:
+                rate = np.average(default, weights=weight)
+                return np.zeros(evidence.shape[1]), float(np.log(rate / (1.0 - rate)))
+            model = LogisticRegression(C=self.C, solver="newton-cholesky", tol=1e-8)
+            model.fit(evidence[:, kept], default, sample_weight=weight)
+            if (model.coef_[0] >= 0.0).all():
+                coefficients = np.zeros(evidence.shape[1])
+                coefficients[kept] = model.coef_[0]
+                return coefficients, float(model.intercept_[0])
+            kept = kept[model.coef_[0] > 0.0]
+
+    def contributions(self, X: Any) -> Floats:
+        """Points of each feature minus their mean over the training rows, in log-odds, shape (n, k)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        bins = self._bins(X)
+        return np.column_stack([p[bins[:, j]] - self.means_[j] for j, p in enumerate(self.points_)])
+
+    def decision_function(self, X: Any) -> Floats:
+        """Log-odds of the second class, shape (n,)."""
+        odds: Floats = self.contributions(X).sum(axis=1) + self.means_.sum() + self.intercept_
+        return odds
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Probabilities of both classes, shape (n, 2)."""
+        from scipy.special import expit
+
+        p = expit(self.decision_function(X))
+        return np.column_stack((1.0 - p, p))
+
+    def predict(self, X: Any) -> Any:
+        """The likelier class of every row."""
+        return self.classes_[(self.decision_function(X) > 0.0).astype(np.int64)]
+
+    def to_json(self) -> Json:
+        """Everything that scoring needs: per feature upper bounds, points of each bin, of missing, and their mean."""
+        check_is_fitted(self)
+        features = [
+            {
+                "bounds": edges.tolist(),
+                "points": points[:-1].tolist(),
+                "missing": float(points[-1]),
+                "mean": float(mean),
+            }
+            for edges, points, mean in zip(self.edges_, self.points_, self.means_, strict=True)
+        ]
+        return {"intercept": self.intercept_, "features": features}
+
+    def dump(self) -> bytes:
+        """`to_json` as canonical text; floats are exact."""
+        return json.dumps(self.to_json(), indent=1).encode()
+
+    def __sklearn_tags__(self) -> Any:
+        """Missing values are welcome; two classes only."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.classifier_tags.multi_class = False
+        return tags
