@@ -54,7 +54,7 @@ class Batcher:
     """Takes rows, gives back encoded answers after their commit. One per worker process, in its event loop."""
 
     def __init__(self, appender: Appender, max_waiting: int, metrics: Metrics) -> None:
-        self._appender = appender  # must not block: opened with busy_seconds=0
+        self._appender = appender  # must not block: opened with waits=False
         self._max_waiting = max_waiting
         self._metrics = metrics
         self._waiting: list[Waiting] = []
@@ -91,6 +91,11 @@ class Batcher:
         until = time.monotonic() + patience
         while self._count and time.monotonic() < until:
             await asyncio.sleep(0.005)
+
+    def finish_checkpoint(self) -> None:
+        """Move the last pages of the write-ahead log between two commits; the thread before moved all others."""
+        if not self._scored:
+            self._appender.checkpoint(restart=True)
 
     def _flush(self) -> None:
         self._scheduled = False

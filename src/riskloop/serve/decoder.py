@@ -9,6 +9,7 @@ import math
 import struct
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from typing import Annotated, Any, Final, NamedTuple, NoReturn
 
 import msgspec
@@ -138,12 +139,16 @@ def _type(feature: Feature) -> Any:
 def moment(value: str | int, now: int) -> int:
     """A date, time or period as microseconds, read as in files. ValueError says what is wrong with it."""
     try:
-        micros = parse_time(value)
+        micros = _micros(value)
     except (ValueError, OverflowError):
         raise ValueError("must be an ISO 8601 date or time such as 2025-03-31T09:30:00Z") from None
     if micros > now + CLOCK_SKEW:
         raise ValueError("is in the future (a time without a zone is read as UTC)")
     return micros
+
+
+# Most requests of a day carry the same date.
+_micros = lru_cache(4096)(parse_time)
 
 
 # --------------------------------------------------------------------------- the slow path: what is wrong

@@ -1,6 +1,7 @@
 """One worker's parts, put together: they start and stop with the server."""
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ log = logging.getLogger("riskloop.serve")
 
 BULK_THREADS: Final = 2
 CHECKPOINT_EVERY: Final = 1.0  # seconds
+FEW_PAGES: Final = 500  # that many are moved in the event loop's thread, in a millisecond or two
 FLUSH_EVERY: Final = 5.0  # seconds
 
 T = TypeVar("T")
@@ -51,11 +53,13 @@ class Service:
 
     async def start(self) -> None:
         """Load the champion and begin to follow the ledger."""
-        self._appender = self.home.decisions.appender(busy_seconds=0.0)
+        self._appender = self.home.decisions.appender(waits=False)
         self._checkpointer = self.home.decisions.appender()
         self.batcher = Batcher(self._appender, self.home.settings.serve.max_waiting, self.metrics)
         self.metrics.depth = lambda: self.batcher.depth
         await asyncio.to_thread(self.reloader.look)
+        gc.collect()
+        gc.freeze()  # what was loaded stays for good; looking through it again would stop requests for 100 ms
         self._tasks = [asyncio.create_task(self.reloader.follow()), asyncio.create_task(self._housekeeping())]
 
     async def stop(self) -> None:
@@ -110,7 +114,9 @@ class Service:
         while True:
             await asyncio.sleep(CHECKPOINT_EVERY)
             try:
-                await asyncio.to_thread(self._checkpointer.checkpoint)
+                left = await asyncio.to_thread(self._checkpointer.checkpoint)
+                if left <= FEW_PAGES:
+                    self.batcher.finish_checkpoint()
             except StorageError as error:
                 log.warning("%s", error.message, extra={"action": "checkpoint_failed"})
             if time.monotonic() - flushed >= FLUSH_EVERY:

@@ -27,6 +27,7 @@ _INSERT: Final = (
 )
 _INSERT_CHUNK: Final = "INSERT INTO chunks (key, fingerprint, first_id, rows, at) VALUES (?, ?, ?, ?, ?)"
 _FIND_CHUNK: Final = "SELECT fingerprint, first_id, rows FROM chunks WHERE key = ?"
+LOG_KEPT: Final = 64 * 2**20  # bytes to which the write-ahead log is cut when it begins anew
 _LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -68,12 +69,13 @@ class Appender:
     """One connection that appends decisions. It belongs to one thread at a time.
 
     After any failure the connection is opened anew by the next call, so that a full disk or a locked file heals
-    by itself.
+    by itself. With ``waits=False`` no call waits for another process, nor moves the write-ahead log into the
+    database on its own; somebody has to call `checkpoint`.
     """
 
-    def __init__(self, path: str, busy_seconds: float) -> None:
+    def __init__(self, path: str, *, waits: bool) -> None:
         self.path = path
-        self._busy_seconds = busy_seconds
+        self._waits = waits
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
 
@@ -81,7 +83,7 @@ class Appender:
         """Log the groups in one durable transaction, in order.
 
         With ``chunk`` there is one group, and it is logged once however often it is sent. Returns None when
-        another process holds the write lock for longer than ``busy_seconds``: nothing was written, try again.
+        another process holds the write lock: nothing was written, try again.
         Raises StorageError when the log cannot be written; then nothing is in it. Raises Conflict when the
         chunk's key was used with other rows.
         """
@@ -103,15 +105,20 @@ class Appender:
             raise
         return logged
 
-    def checkpoint(self) -> tuple[int, int]:
-        """Move committed pages from the write-ahead log into the database; returns (pages in it, pages moved)."""
+    def checkpoint(self, *, restart: bool = False) -> int:
+        """Move committed pages from the write-ahead log into the database; returns how many are left in the log.
+
+        The log begins at its start again only after a moment with none left, which under steady load never comes
+        by itself: ``restart`` keeps writers out while the last ones are moved.
+        """
         try:
             connection = self._connection or self._open()
-            _busy, total, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            mode = "RESTART" if restart else "PASSIVE"
+            _busy, total, moved = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise _refused(self.path, error) from error
-        return int(total), int(moved)
+        return int(total) - int(moved)
 
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back."""
@@ -127,11 +134,14 @@ class Appender:
         connection = sqlite3.connect(
             f"file:{quote(self.path)}?mode=rw",
             uri=True,
-            timeout=self._busy_seconds,
+            timeout=BUSY_SECONDS if self._waits else 0.0,
             isolation_level=None,
             check_same_thread=False,
         )
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA journal_size_limit={LOG_KEPT}")
+        if not self._waits:
+            connection.execute("PRAGMA wal_autocheckpoint=0")
         status = os.stat(self.path)  # noqa: PTH116 - on the path of every commit
         self._inode = (status.st_dev, status.st_ino)
         self._connection = connection
@@ -211,15 +221,15 @@ class DecisionLog:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def appender(self, busy_seconds: float = BUSY_SECONDS) -> Appender:
-        """A connection of its own for appending, which waits ``busy_seconds`` for the write lock."""
+    def appender(self, *, waits: bool = True) -> Appender:
+        """A connection of its own for appending; one with ``waits=False`` never blocks its thread for others."""
         path = self.database.engine.url.database
         if not self.database.is_sqlite or not path or path == ":memory:":
             raise ConfigError(
                 f"The decision log needs a SQLite file as [storage] url, not '{self.database.url}'; "
                 "write it as sqlite:///riskloop.db."
             )
-        return Appender(path, busy_seconds)
+        return Appender(path, waits=waits)
 
     def append(self, scored: Scored, chunk: Chunk | None = None) -> Logged:
         """Log one group of decisions durably; StorageError when that is impossible now."""

@@ -1,0 +1,34 @@
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from riskloop.data.records import header_of, line_of, parts
+
+CELLS = st.text(alphabet='ab,"\n\r é', max_size=6)
+
+
+@given(rows=st.lists(st.lists(CELLS, min_size=2, max_size=2), min_size=1, max_size=30), size=st.integers(1, 7))
+def test_parts_put_together_are_the_file(rows: list[list[str]], size: int) -> None:
+    text = io.StringIO()
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows([["h1", "h2"], *rows])
+    file = io.BytesIO(text.getvalue().encode())
+    assert header_of(file) == b'"h1","h2"'
+    found = list(parts(file, size))
+    assert [len(p.records) for p in found[:-1]] == [size] * (len(found) - 1)
+    assert [p.first_row for p in found] == [1 + size * k for k in range(len(found))]
+    records = [r.decode() for p in found for r in p.records]
+    assert [next(csv.reader(io.StringIO(r, newline=""))) for r in records] == rows
+
+
+def test_blank_lines_byte_order_mark_and_missing_last_line_end() -> None:
+    file = io.BytesIO(b"\xef\xbb\xbfa,b\r\n1,2\r\n\r\n3,4")
+    assert header_of(file) == b"a,b"
+    assert [p.records for p in parts(file, 9)] == [[b"1,2", b"3,4"]]
+
+
+@pytest.mark.parametrize(("row", "line"), [(1, 2), (2, 5), (3, 7)])
+def test_the_line_of_a_row_counts_quoted_line_ends_and_blank_lines(row: int, line: int) -> None:
+    assert line_of(io.BytesIO(b'a,b\n"x\n\ny",1\nz,2\n\nw,3\n'), row) == line

@@ -1,0 +1,155 @@
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from riskloop.core.errors import DataError, MalformedBody
+from riskloop.core.schema import Feature, Schema
+from riskloop.serve.decoder import CLOCK_SKEW, Decoder, Parsed, row_problems
+
+NOW = 1_760_000_000_000_000  # October 2025
+
+SCHEMA = Schema(
+    features=(
+        Feature("AGE", low=18, high=100),
+        Feature("income", nullable=True),
+        Feature("EDUCATION", "category", categories=("1", "2", "other"), unseen="flag"),
+        Feature("flat", "category", categories=("true", "false"), nullable=True),
+        Feature("a b-ü", "category", categories=("x", "7"), protected=True),
+    ),
+    target="default",
+    id="ID",
+    time="date",
+    ignored=("note",),
+)
+DECODER = Decoder(SCHEMA)
+ROW: dict[str, Any] = {"ID": 5, "AGE": 30, "income": 1.5, "EDUCATION": "2", "flat": True, "a b-ü": "x"}
+
+
+def decode(**changes: Any) -> Parsed:
+    return DECODER.row(json.dumps({**ROW, **changes}).encode(), NOW)
+
+
+def values(parsed: Parsed) -> list[float]:
+    return np.frombuffer(parsed.features, dtype="<f8").tolist()
+
+
+def refused(**changes: Any) -> list[tuple[str, str]]:
+    with pytest.raises(DataError) as caught:
+        decode(**changes)
+    return [(p.field, p.problem) for p in caught.value.details]
+
+
+def test_a_row_becomes_numbers_in_the_schemas_order() -> None:
+    parsed = decode()
+    assert values(parsed) == [30.0, 1.5, 1.0, 0.0, 0.0]
+    assert (parsed.customer_id, parsed.time, parsed.flags) == ("5", None, None)
+
+
+@pytest.mark.parametrize("spelling", [2, 2.0, "2", "2.0", " 2 "])
+def test_a_level_is_read_as_files_read_it(spelling: Any) -> None:
+    assert values(decode(EDUCATION=spelling))[2] == 1.0
+
+
+def test_true_is_not_the_level_1() -> None:
+    assert values(decode(EDUCATION=True))[2] == 3.0
+
+
+def test_missing_and_unseen_are_scored_as_such_and_flagged() -> None:
+    row = {k: v for k, v in ROW.items() if k != "flat"}
+    parsed = DECODER.row(json.dumps({**row, "income": None, "EDUCATION": "PhD"}).encode(), NOW)
+    assert parsed.flags == {"missing": ["income", "flat"], "unseen": {"EDUCATION": "PhD"}}
+    assert math.isnan(values(parsed)[1])
+    assert values(parsed)[2] == 3.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "problem"),
+    [
+        ({"AGE": 17}, "AGE", "must be between 18 and 100"),
+        ({"AGE": None}, "AGE", "must not be null"),
+        ({"AGE": "30"}, "AGE", "must be a number"),
+        ({"AGE": True}, "AGE", "must be a number"),
+        ({"AGE": [1]}, "AGE", "must be a number"),
+        ({"income": math.nan}, "income", "must be a finite number"),
+        ({"income": math.inf}, "income", "must be a finite number"),
+        ({"a b-ü": "y"}, "a b-ü", "must be one of x, 7"),
+        ({"a b-ü": 7.5}, "a b-ü", "must be one of x, 7"),
+        ({"ID": None}, "ID", "must be a text or a whole number"),
+        ({"ID": ""}, "ID", "must have 1 to 200 characters"),
+        ({"ID": 1.5}, "ID", "must be a text or a whole number"),
+        ({"ID": 2**64}, "ID", "must fit into 64 bits; send it as text"),
+        ({"date": "soon"}, "date", "must be an ISO 8601 date or time such as 2025-03-31T09:30:00Z"),
+        ({"date": "2999-01-01"}, "date", "is in the future (a time without a zone is read as UTC)"),
+        ({"default": 1}, "default", "is the target, which a request must not carry"),
+        ({"shoe": 42}, "shoe", "is not a field of this portfolio"),
+    ],
+)
+def test_each_wrong_value_is_named(changes: dict[str, Any], field: str, problem: str) -> None:
+    assert refused(**changes) == [(field, problem)]
+
+
+def test_everything_wrong_is_named_at_once() -> None:
+    row = json.dumps({"AGE": 7, "a b-ü": "x", "shoe": 42}).encode()
+    with pytest.raises(DataError) as caught:
+        DECODER.row(row, NOW)
+    assert [p.field for p in caught.value.details] == ["AGE", "EDUCATION", "ID", "shoe"]
+    assert caught.value.details[0].value == 7
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"3", b"null", b"\xff{}", b'{"AGE": 1}}', b"{" * 100_000])
+def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedBody):
+        DECODER.row(body, NOW)
+
+
+def test_a_number_too_large_for_a_double_is_refused() -> None:
+    body = json.dumps(ROW).replace("1.5", "1e999").encode()
+    with pytest.raises(DataError, match="income must be a finite number"):
+        DECODER.row(body, NOW)
+
+
+def test_times_are_read_as_utc_and_clocks_may_run_a_little_ahead() -> None:
+    assert decode(date="2025-05-01").time == 1_746_057_600_000_000
+    assert decode(date="2025-05-01T02:00:00+02:00").time == 1_746_057_600_000_000
+    assert decode(date=202505).time == 1_746_057_600_000_000
+    ahead = "2025-10-09T08:57:00Z"  # three minutes after NOW
+    assert NOW < (decode(date=ahead).time or 0) < NOW + CLOCK_SKEW
+
+
+def test_columns_that_nobody_reads_may_come_along() -> None:
+    assert decode(note={"any": ["thing"]}).flags is None
+
+
+def test_without_an_id_column_there_is_no_customer() -> None:
+    decoder = Decoder(Schema((Feature("x"),), target="y"))
+    assert decoder.row(b'{"x": 1}', NOW).customer_id == ""
+    with pytest.raises(DataError):
+        decoder.row(b'{"x": 1, "ID": 3}', NOW)
+
+
+ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 120),
+    st.floats(width=32),
+    st.sampled_from(["1", "2", "x", "7", "true", "other", " 2 ", "2.0", "2025-01-01", "", "z" * 201]),
+    st.lists(st.integers(), max_size=1),
+)
+
+
+@given(st.dictionaries(st.sampled_from([*ROW, "date", "note", "default", "shoe"]), ANYTHING))
+def test_the_fast_and_the_slow_reader_agree(changes: dict[str, Any]) -> None:
+    row = {**ROW, **changes}
+    problems = row_problems(SCHEMA, row, NOW)
+    body = json.dumps(row).encode()
+    if not problems:
+        DECODER.row(body, NOW)
+        return
+    with pytest.raises(DataError) as caught:
+        DECODER.row(body, NOW)
+    assert caught.value.details == tuple(problems)

@@ -1,0 +1,198 @@
+import resource
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+
+from riskloop.core.errors import Conflict, DataError, NotFound, StorageError
+from riskloop.core.types import from_micros, to_micros
+from riskloop.store.database import Database
+from riskloop.store.decisions import Appender, Chunk, DecisionLog, Logged, Scored
+from riskloop.store.outcomes import Outcome, Outcomes
+
+MAY = to_micros(datetime(2025, 5, 1, tzinfo=UTC))
+DAY = 86_400_000_000
+
+
+def scored(n: int, *, start: int = 0, width: int = 3, version: int = 1) -> Scored:
+    rng = np.random.default_rng(start)
+    probabilities = rng.uniform(size=n)
+    return Scored(
+        customer_ids=[f"c{start + i}" for i in range(n)],
+        times=[MAY + (start + i) * DAY for i in range(n)],
+        scored_at=MAY,
+        model_version=version,
+        probabilities=probabilities,
+        defaults=probabilities > 0.5,
+        features=rng.normal(size=(n, width)),
+    )
+
+
+@pytest.fixture
+def log(database: Database) -> DecisionLog:
+    return DecisionLog(database)
+
+
+@pytest.fixture
+def appender(log: DecisionLog) -> Iterator[Appender]:
+    appender = log.appender(waits=False)
+    yield appender
+    appender.close()
+
+
+def database_file(log: DecisionLog) -> Path:
+    return Path(str(log.database.engine.url.database))
+
+
+def test_what_is_read_is_what_was_logged(log: DecisionLog) -> None:
+    rows = scored(3)
+    flagged = Scored(
+        **{name: getattr(rows, name) for name in rows.__slots__} | {"flags": [None, '{"missing":["x"]}', None]}
+    )
+    assert log.append(flagged) == Logged(1, 3)
+    decision = log.get(2)
+    assert (decision.customer_id, decision.time, decision.model_version) == ("c1", from_micros(MAY + DAY), 1)
+    assert decision.probability == rows.probabilities[1]
+    assert decision.default == bool(rows.defaults[1])
+    np.testing.assert_array_equal(decision.features, rows.features[1])
+    assert decision.flags == {"missing": ["x"]}
+    again = log.scored(1, 3)
+    np.testing.assert_array_equal(again.features, rows.features)
+    np.testing.assert_array_equal(again.defaults, rows.defaults)
+    assert list(again.customer_ids) == list(rows.customer_ids)
+
+
+def test_ids_are_consecutive_over_groups_connections_and_failures(log: DecisionLog, appender: Appender) -> None:
+    assert appender.append([scored(2), scored(3, version=2)]) == [Logged(1, 2), Logged(3, 3)]
+    broken = scored(1)
+    with pytest.raises(StorageError, match="Nothing was logged"):
+        appender.append([scored(4), Scored(**{n: getattr(broken, n) for n in broken.__slots__} | {"scored_at": None})])  # type: ignore[arg-type]
+    assert log.append(scored(1)) == Logged(6, 1)
+    assert log.count() == log.last_id() == 6
+
+
+def test_many_writers_leave_no_gap(log: DecisionLog) -> None:
+    def write(start: int) -> None:
+        own = log.appender()
+        for k in range(10):
+            own.append([scored(7, start=start + k)])
+        own.close()
+
+    threads = [Thread(target=write, args=(1000 * k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    frame = log.frame()
+    assert frame.ids.tolist() == list(range(1, 281))
+
+
+def test_a_chunk_is_logged_once_and_its_key_is_its_own(log: DecisionLog) -> None:
+    chunk = Chunk("run-0", "aa")
+    assert log.find_chunk(chunk) is None
+    assert log.append(scored(5), chunk) == Logged(1, 5)
+    assert log.append(scored(5), chunk) == Logged(1, 5, repeated=True)
+    assert log.find_chunk(chunk) == Logged(1, 5, repeated=True)
+    with pytest.raises(Conflict, match="other rows"):
+        log.append(scored(5), Chunk("run-0", "bb"))
+    assert log.count() == 5
+
+
+def test_a_locked_log_is_told_apart_from_a_broken_one(log: DecisionLog, appender: Appender) -> None:
+    other = sqlite3.connect(database_file(log), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert appender.append([scored(1)]) is None
+    other.execute("ROLLBACK")
+    other.close()
+    assert appender.append([scored(1)]) == [Logged(1, 1)]
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_refuses_and_heals(log: DecisionLog, appender: Appender) -> None:
+    appender.append([scored(10)])
+    with file_size_limit(100_000), pytest.raises(StorageError, match="Nothing was logged"):
+        appender.append([scored(2000, width=23)])
+    assert log.count() == 10
+    assert appender.append([scored(1)]) == [Logged(11, 1)]
+
+
+def test_a_log_that_was_moved_away_refuses_and_is_not_born_again(log: DecisionLog, appender: Appender) -> None:
+    appender.append([scored(1)])
+    path = database_file(log)
+    path.rename(path.with_suffix(".away"))
+    for _ in range(2):
+        with pytest.raises(StorageError):
+            appender.append([scored(1)])
+    assert not path.exists()
+    path.with_suffix(".away").rename(path)
+    assert appender.append([scored(1)]) is not None
+
+
+def test_the_write_ahead_log_begins_anew(log: DecisionLog, appender: Appender) -> None:
+    wal = Path(f"{database_file(log)}-wal")
+    appender.append([scored(2000, width=23)])
+    size = wal.stat().st_size
+    for k in range(5):
+        assert appender.checkpoint() == 0
+        appender.checkpoint(restart=True)
+        appender.append([scored(2000, width=23, start=k)])
+    assert wal.stat().st_size < 2 * size
+
+
+def test_frames_are_cut_by_id_and_time(log: DecisionLog) -> None:
+    log.append(scored(10))
+    assert log.frame(first_id=3, last_id=5).ids.tolist() == [3, 4, 5]
+    frame = log.frame(start=MAY + DAY, end=MAY + 3 * DAY)
+    assert frame.ids.tolist() == [2, 3]
+    np.testing.assert_array_equal(frame.features, scored(10).features[1:3])
+    assert np.isnan(frame.outcomes).all()
+    assert len(log.frame(first_id=99)) == 0
+    assert log.span() == (10, MAY, MAY + 9 * DAY)
+    assert log.span(after_id=10) is None
+
+
+def test_outcomes_are_filled_in_where_known_and_mature(log: DecisionLog) -> None:
+    log.append(scored(4))
+    known = from_micros(MAY) + timedelta(days=90)
+    reported = [
+        Outcome(True, known, decision_id=1),
+        Outcome(False, known, decision_id=2),
+        Outcome(True, known, decision_id=4),
+    ]
+    Outcomes(log.database).record(reported, known)
+    Outcomes(log.database).record([Outcome(False, known, decision_id=1)], known)  # a correction
+    outcomes = log.frame(matured_by=MAY + 2 * DAY).outcomes
+    np.testing.assert_array_equal(outcomes, [0.0, 0.0, np.nan, np.nan])
+
+
+def test_rows_of_different_schemas_are_no_frame(log: DecisionLog) -> None:
+    log.append(scored(1, width=3))
+    log.append(scored(1, width=4))
+    with pytest.raises(DataError, match="different numbers of features"):
+        log.frame()
+
+
+def test_a_decision_that_is_not_there(log: DecisionLog) -> None:
+    with pytest.raises(NotFound, match="no decision 7"):
+        log.get(7)
+
+
+def test_the_decisions_of_a_customer_newest_first(log: DecisionLog) -> None:
+    log.append(scored(3))
+    log.append(scored(2))
+    assert [d.decision_id for d in log.of_customer("c1")] == [5, 2]
+    assert [d.decision_id for d in log.latest(2)] == [5, 4]
