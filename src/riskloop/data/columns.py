@@ -17,7 +17,7 @@ from riskloop.core.types import Bools, Floats, Ints, Problem, to_micros
 SHOWN: Final = 5  # problems named in one message; the others are counted
 
 _WHOLE = re.compile(r"([+-]?\d+)\.0*")
-_TARGETS: Final = {"0": 0.0, "1": 1.0, "no": 0.0, "yes": 1.0, "n": 0.0, "y": 1.0, "false": 0.0, "true": 1.0}
+TARGETS: Final = {"0": 0.0, "1": 1.0, "no": 0.0, "yes": 1.0, "n": 0.0, "y": 1.0, "false": 0.0, "true": 1.0}
 _MONTHS_FROM: Final = 2000 * 12 - 1  # period 1 is 2000-01
 _LAST_PERIOD: Final = 1200
 
@@ -135,7 +135,7 @@ def _parsed_numbers(column: pa.ChunkedArray, feature: Feature, problems: Problem
         return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
     except pa.ArrowInvalid:
         encoded = _encoded(column)
-    known = np.array([_number(text) for text in encoded.dictionary.to_pylist()] or [np.nan])
+    known = np.array([parse_number(text) for text in encoded.dictionary.to_pylist()] or [np.nan])
     codes = _codes(encoded)
     wrong = (codes >= 0) & np.isnan(known[codes])
     problems.add(feature.name, "is not a number", wrong, lambda row: column[row].as_py())
@@ -147,7 +147,8 @@ def _in_range(feature: Feature) -> float:
     return float(np.clip(0.0, feature.low, feature.high))
 
 
-def _number(text: str) -> float:
+def parse_number(text: str) -> float:
+    """The number that ``text`` writes; NaN when it is none."""
     try:
         return float("nan" if "_" in text else text)
     except ValueError:
@@ -195,7 +196,7 @@ def read_target(column: pa.ChunkedArray, name: str, problems: Problems) -> Float
     """0.0 and 1.0 of shape (n,), from 0/1, yes/no, y/n or true/false."""
     encoded = _encoded(column)
     table = np.array(
-        [_TARGETS.get(level_text(value).lower(), np.nan) for value in encoded.dictionary.to_pylist()] or [np.nan]
+        [TARGETS.get(level_text(value).lower(), np.nan) for value in encoded.dictionary.to_pylist()] or [np.nan]
     )
     codes = _codes(encoded)
     values = np.where(codes >= 0, table[codes], np.nan)
