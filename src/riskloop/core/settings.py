@@ -183,10 +183,10 @@ class RetrainSettings(Section):
     weighting: Literal["validated", "uniform", "recent", "density_ratio"] = Field(
         "validated", description="Weights of the rows; `validated` tries them on the latest matured block."
     )
-    recent_weights: tuple[float, ...] = Field(
-        (3.0, 10.0), description="How often more a row since the drift counts, as candidates of `validated`."
+    recent_shares: tuple[Fraction, ...] = Field(
+        (0.5, 0.8, 1.0), description="Shares of all weight that the rows since the drift may carry, as candidates."
     )
-    max_weight: float = Field(20.0, gt=1, description="Weights are cut here, so that no row decides alone.")
+    max_weight: float = Field(20.0, gt=1, description="Density ratios are cut here, so that no row decides alone.")
     seconds: float = Field(60.0, gt=0, description="Time budget of one retraining; costlier learners stay out.")
 
 

@@ -5,7 +5,6 @@ fitted and what is tested live in :mod:`riskloop.retrain.plan`.
 """
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +18,6 @@ from riskloop.core.types import Bools, DecisionFrame, Floats, Ints, Json, Rows
 
 UNIFORM: Final = "uniform"
 DENSITY_RATIO: Final = "density_ratio"
-RECENT_ONLY: Final = "recent_only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Weighting:
     """One way to weight old against recent rows."""
 
     name: str
-    recent: float = 1.0  # a recent row counts this many times an old one; infinite: old ones are left out
+    recent_share: float | None = None  # of the total weight, that recent rows carry; 1.0: old ones are left out
     density: bool = False  # old rows count as often as their kind of customer occurs now
 
 
@@ -65,7 +63,7 @@ def pool(history: Rows | None, decisions: DecisionFrame | None, quarantined: Seq
     """History and matured decisions together; ``quarantined`` are ranges of decision ids, both ends included.
 
     Decisions without a matured outcome stay out: early defaults alone would bias the labels. Rows of a history
-    without times count as made at the first decision's time.
+    without times count as made just before the first decision.
     """
     parts: list[tuple[Rows, Ints]] = []
     if decisions is not None and len(decisions):
@@ -81,8 +79,8 @@ def pool(history: Rows | None, decisions: DecisionFrame | None, quarantined: Seq
     if history is not None and len(history):
         if history.target is None:
             raise DataError("The history carries no target, so nothing can be learned from it.")
-        first = int(parts[0][0].times.min()) if parts and len(parts[0][0]) else 0
-        times = history.times if history.times.any() else np.full_like(history.times, first)
+        before = int(parts[0][0].times.min()) - 1 if parts and len(parts[0][0]) else 0
+        times = history.times if history.times.any() else np.full_like(history.times, before)
         rows = Rows(history.features, history.ids, times, history.target)
         parts.append((rows, -1 - np.arange(len(history), dtype=np.int64)))
     if not parts:
@@ -117,21 +115,10 @@ def unseen_by(records: Json | None, rows: Pool) -> Bools:
     return ~seen
 
 
-def in_window(rows: Pool, index: Ints, settings: RetrainSettings) -> Ints:
-    """``index`` without what a sliding window leaves behind; ages count from the latest row of ``index``."""
-    if settings.window != "sliding" or not index.size:
-        return index
-    length = settings.length.total_seconds() * 1e6
-    times = rows.rows.times[index]
-    kept: Ints = index[times > times.max() - length]
-    return kept
-
-
 def weightings(settings: RetrainSettings, *, drifted: bool, shifted: bool) -> tuple[Weighting, ...]:
     """The candidates, plainest first: ``drifted`` says that recent rows differ, ``shifted`` that the mix does."""
     uniform = Weighting(UNIFORM)
-    recent = tuple(Weighting(f"recent_x{w:g}", recent=w) for w in settings.recent_weights)
-    recent += (Weighting(RECENT_ONLY, recent=math.inf),)
+    recent = tuple(Weighting(f"recent_{share:.0%}", recent_share=share) for share in settings.recent_shares)
     density = (Weighting(DENSITY_RATIO, density=True),)
     match settings.weighting:
         case "uniform":
@@ -159,45 +146,77 @@ def training_set(
     weighting: Weighting | None = None,
     since: int | None = None,
     ratios: Floats | None = None,
+    stands_for: Floats | None = None,
 ) -> TrainingSet:
     """The rows at ``index`` with their weights.
 
-    ``since`` is the first microsecond of the new world; ``ratios`` are density ratios of ``index``, same length.
+    ``since`` is the first microsecond of the new world. ``ratios`` are density ratios and ``stands_for`` the rows
+    that each one represents (after :func:`thinned`, or because it was explored), both of ``index``'s length.
     Raises DataError where the weighting needs one of them and it is missing, or where a class is left empty.
     """
     chosen = weighting or Weighting(UNIFORM)
-    kept = in_window(rows, index, settings)
-    ratios = None if ratios is None else ratios[np.isin(index, kept)]
-    weights = _weights(rows.rows.times[kept], settings, chosen, since, ratios)
-    if weights is not None:
-        used = weights > 0.0
-        kept, weights = kept[used], np.minimum(weights[used], settings.max_weight)
-        weights = weights / weights.mean()
-    return _assembled(rows, kept, weights, chosen, since)
+    if ratios is not None and ratios.shape != index.shape:
+        raise DataError(f"There are {ratios.size} density ratios for {index.size} rows; give one per row.")
+    times = rows.rows.times[index]
+    base = _in_window(times, settings).astype(np.float64)
+    base *= 1.0 if stands_for is None else stands_for
+    weights = _weights(base, times, settings, chosen, since, ratios)
+    kept, weights = index[weights > 0.0], weights[weights > 0.0]
+    alike = bool(np.all(weights == weights[:1]))
+    return _assembled(rows, kept, None if alike else weights / weights.mean(), chosen, since)
 
 
 def _weights(
-    times: Ints, settings: RetrainSettings, weighting: Weighting, since: int | None, ratios: Floats | None
-) -> Floats | None:
-    if settings.window != "decayed" and weighting.recent == 1.0 and not weighting.density:
-        return None
-    weights = np.ones(times.shape)
-    if settings.window == "decayed":
+    base: Floats,
+    times: Ints,
+    settings: RetrainSettings,
+    weighting: Weighting,
+    since: int | None,
+    ratios: Floats | None,
+) -> Floats:
+    weights = base.copy()
+    if settings.window == "decayed" and times.size:
         half_life = settings.half_life.total_seconds() * 1e6
         weights *= np.exp2(-(times.max() - times) / half_life)
-    if weighting.recent != 1.0:
+    if weighting.density:
+        if ratios is None:
+            raise DataError("Density-ratio weighting needs one ratio per row.")
+        weights *= np.minimum(ratios, settings.max_weight)
+    if weighting.recent_share is not None:
         if since is None:
             raise DataError(f"The weighting '{weighting.name}' needs the time since when the world is different.")
         recent = times >= since
-        if math.isfinite(weighting.recent):
-            weights[recent] *= weighting.recent
-        elif recent.any():
-            weights[~recent] = 0.0
-    if weighting.density:
-        if ratios is None or ratios.shape != times.shape:
-            raise DataError("Density-ratio weighting needs one ratio per row.")
-        weights *= ratios
+        carried, rest = float(weights[recent].sum()), float(weights[~recent].sum())
+        if carried and rest:  # with rows of one kind only, there is nothing to prefer
+            weights[recent] *= weighting.recent_share / carried
+            weights[~recent] *= (1.0 - weighting.recent_share) / rest
     return weights
+
+
+def _in_window(times: Ints, settings: RetrainSettings) -> Bools:
+    """What a sliding window leaves in; ages count from the latest row, not from a clock."""
+    if settings.window != "sliding" or not times.size:
+        return np.ones(times.shape, dtype=np.bool_)
+    inside: Bools = times > times.max() - settings.length.total_seconds() * 1e6
+    return inside
+
+
+def thinned(rows: Pool, index: Ints, most: int, *, since: int | None, seed: int) -> tuple[Ints, Floats]:
+    """At most ``most`` rows for a quick fit, and how many rows each one stands for; the new world's rows go last.
+
+    A seeded draw among the old rows; recent ones are thinned only where they alone are more than half of ``most``.
+    """
+    if index.size <= most:
+        return index, np.ones(index.size)
+    recent = np.zeros(index.size, dtype=np.bool_) if since is None else rows.rows.times[index] >= since
+    rng = np.random.default_rng(seed)
+    new, old = np.flatnonzero(recent), np.flatnonzero(~recent)
+    room_new = min(new.size, max(most // 2, most - old.size))
+    drawn_new = rng.choice(new, room_new, replace=False)
+    drawn_old = rng.choice(old, min(old.size, most - room_new), replace=False)
+    drawn = np.sort(np.concatenate((drawn_new, drawn_old)))
+    each = np.where(recent[drawn], new.size / max(1, drawn_new.size), old.size / max(1, drawn_old.size))
+    return index[drawn], each
 
 
 def _assembled(rows: Pool, index: Ints, weights: Floats | None, weighting: Weighting, since: int | None) -> TrainingSet:
