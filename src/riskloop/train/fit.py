@@ -6,7 +6,7 @@ Each statistic of the manifest comes from out-of-fold predictions; the final mod
 import io
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Final
@@ -22,7 +22,7 @@ from riskloop.data.split import folds
 from riskloop.store.artefacts import Artefact
 from riskloop.train.calibrate import Calibration, choose_threshold, fit_calibration, log_odds
 from riskloop.train.candidate import FORMAT, Candidate, baseline, describe_training, library_versions
-from riskloop.train.learners import Estimator, Learner, dump, learner, require_known
+from riskloop.train.learners import LIGHTGBM, SCORECARD, Estimator, Learner, dump, learner, one_thread, require_known
 
 Progress = Callable[[str, float], None]  # what is being done, and the share that is done
 
@@ -70,13 +70,12 @@ def fit(
         parts = [(fitted, test[judged[test]]) for fitted, test in parts]
     target = np.asarray(rows.target, dtype=np.float64)
     matrix = schema.model_matrix(rows.features)
-    threads = train.threads or len(os.sched_getaffinity(0))
     report = progress or (lambda what, share: None)
-    validated = _validate(chosen, schema, matrix, target, weights, parts, train.seed, threads, report)
+    validated = _validate(chosen, schema, matrix, target, weights, parts, train.seed, _cores(settings), report)
     best = max(validated, key=lambda v: v.interval.estimate)  # the first of equals: [train] lists them by preference
 
     report(f"{best.learner.name}, all rows", 0.95)
-    final = best.learner.fit(schema, matrix, target == 1.0, weights, train.seed, threads if len(rows) >= _LARGE else 1)
+    final = best.learner.fit(schema, matrix, target == 1.0, weights, train.seed, _threads(settings, len(rows)))
     require_known(final)
     tested = np.flatnonzero(~np.isnan(best.raw))
     tested_weights = None if weights is None else weights[tested]
@@ -101,7 +100,7 @@ def fit(
         "risk_levels": settings.risk_levels.model_dump(),
         "metrics": _metrics(best, target[tested], p),
         "comparison": {v.learner.name: _interval(v.interval) for v in validated},
-        "importance": _importance(final, schema, matrix[reference[:_IMPORTANCE_ROWS]]),
+        "importance": _importance(final, model_file, content, schema, matrix[reference[:_IMPORTANCE_ROWS]]),
         "training": {**describe_training(rows, schema, weights), "history": history, "record": record},
         "baseline": baseline(rows.features, schema),
         "seed": train.seed,
@@ -123,8 +122,7 @@ def fit_once(rows: Rows, settings: Settings, name: str, weights: Floats | None =
     target = np.asarray(rows.target, dtype=np.float64)
     if not 0 < target.sum() < len(target):
         raise DataError("These rows have one class only, so nothing can be learned from them.")
-    threads = settings.train.threads or len(os.sched_getaffinity(0))
-    matrix = schema.model_matrix(rows.features)
+    matrix, threads = schema.model_matrix(rows.features), _threads(settings, len(rows))
     estimator = learner(name, settings).fit(schema, matrix, target == 1.0, weights, settings.train.seed, threads)
     return lambda features: _raw_scores(estimator, schema.model_matrix(features))
 
@@ -171,6 +169,15 @@ def recalibrate(
 # --------------------------------------------------------------------------- validation
 
 
+def _cores(settings: Settings) -> int:
+    return settings.train.threads or len(os.sched_getaffinity(0))
+
+
+def _threads(settings: Settings, rows: int) -> int:
+    """Threads of one fit: with few rows they would only wait for each other."""
+    return _cores(settings) if rows >= _LARGE else 1
+
+
 def _judged_rows(rows: Rows, present: Bools | None, folds_: int) -> Bools | None:
     """``present`` where it holds enough of both classes to be judged by; else None, and all rows count alike."""
     if present is None or rows.target is None:
@@ -201,7 +208,8 @@ def _validate(
         raw[entry.name][test] = _raw_scores(estimator, matrix[test])
         return entry.name
 
-    with ThreadPoolExecutor(threads) as pool:
+    # Around all of them, because BLAS has one limit for all threads: the first fit to end must not lift it.
+    with one_thread(), ThreadPoolExecutor(threads) as pool:
         tasks = [
             pool.submit(predict_fold, entry, train, test)
             for train, test in reversed(parts)  # the largest first, so that no thread is left with it at the end
@@ -227,7 +235,8 @@ def _judged(entry: Learner, raw: Floats, target: Floats, tests: Sequence[Ints]) 
 
 
 def _raw_scores(estimator: Estimator, matrix: Floats) -> Floats:
-    probabilities = np.asarray(estimator.predict_proba(matrix), dtype=np.float64)
+    with one_thread():
+        probabilities = np.asarray(estimator.predict_proba(matrix), dtype=np.float64)
     if probabilities.shape != (len(matrix), 2) or not np.isfinite(probabilities).all():
         raise DataError(f"{type(estimator).__name__} gave no finite probabilities of two classes for this history.")
     return log_odds(probabilities[:, 1])
@@ -282,24 +291,23 @@ def _npy(array: Floats) -> bytes:
     return out.getvalue()
 
 
-def _importance(estimator: Estimator, schema: Schema, matrix: Floats) -> Mapping[str, float]:
-    """Share of the mean absolute contribution; 0 for features that are no model input."""
-    size = np.abs(_contributions(estimator, matrix)).mean(axis=0)
+def _importance(estimator: Estimator, model_file: str, content: bytes, schema: Schema, matrix: Floats) -> Json:
+    """Share of the mean absolute contribution, as the scorer will give them; 0 for features that are no model input."""
+    size = np.abs(_contributions(estimator, model_file, content, matrix)).mean(axis=0)
     shares = dict.fromkeys(schema.names, 0.0)
     for column, value in zip(schema.model_columns, size / (size.sum() or 1.0), strict=True):
         shares[schema.names[column]] = float(value)
     return shares
 
 
-def _contributions(estimator: Estimator, matrix: Floats) -> Floats:
-    from lightgbm import LGBMClassifier
+def _contributions(estimator: Estimator, model_file: str, content: bytes, matrix: Floats) -> Floats:
+    if model_file == SCORECARD:
+        return np.asarray(estimator.contributions(matrix))
+    if model_file == LIGHTGBM:
+        from lightgbm import Booster
 
-    from riskloop.train.scorecard import Scorecard
-
-    if isinstance(estimator, Scorecard):
-        return estimator.contributions(matrix)
-    if isinstance(estimator, LGBMClassifier):
-        return np.asarray(estimator.predict(matrix, pred_contrib=True), dtype=np.float64)[:, :-1]
+        booster = Booster(model_str=content.decode())
+        return np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=1), dtype=np.float64)[:, :-1]
     return _occlusions(estimator, matrix)
 
 

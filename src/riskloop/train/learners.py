@@ -7,7 +7,7 @@ categories as codes.
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,7 +45,7 @@ class Learner:
                 raise ConfigError(f"The learner '{self.name}' takes no sample_weight, which this retraining needs.")
             options["sample_weight"] = weights
         try:
-            with _openmp(threads):
+            with one_thread():
                 estimator.fit(X, y, **options)
         except (ValueError, TypeError) as error:
             raise DataError(f"The learner '{self.name}' cannot be fitted to this history: {error}.") from error
@@ -195,13 +195,16 @@ def _require_missing_values(name: str, estimator: Estimator, schema: Schema, X: 
         )
 
 
-def _openmp(threads: int) -> AbstractContextManager[Any]:
-    """scikit-learn's own OpenMP code has no other switch; oversubscribed, its threads wait for each other."""
-    if threads <= 0:
-        return nullcontext()
+def one_thread() -> AbstractContextManager[Any]:
+    """A context in which BLAS, and OpenMP in this thread, use one thread; LightGBM keeps its own number.
+
+    Sums in parallel depend on the number of threads in their last bits, and on a busy machine threads wait for each
+    other, tenfold.
+    """
     from threadpoolctl import threadpool_limits
 
-    return threadpool_limits(threads)  # type: ignore[no-any-return]
+    context: AbstractContextManager[Any] = threadpool_limits(1)
+    return context
 
 
 def require_known(estimator: Estimator) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from riskloop.core.types import Bools, Floats, Ints, Json
 
@@ -26,8 +27,8 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
     def __init__(
         self,
-        max_bins: int = 8,
-        min_bin_share: float = 0.02,
+        max_bins: int = 6,
+        min_bin_share: float = 0.05,
         smoothing: float = 20.0,
         C: float = 1.0,
         categorical: Sequence[int] = (),
@@ -43,11 +44,14 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn bins, weights of evidence and coefficients from X (n, k) and y (n,) of two classes."""
         X, y = validate_data(self, X, y, dtype=np.float64, ensure_all_finite="allow-nan")
+        check_classification_targets(y)
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         self.classes_, codes = np.unique(y, return_inverse=True)
-        if self.classes_.size != 2:
-            raise ValueError(f"Scorecard needs two classes, got {self.classes_.size} class.")
+        if self.classes_.size > 2:
+            raise ValueError("Only binary classification is supported.")
         default = codes == 1
-        weight = np.ones(len(default)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        if not weight[default].sum() > 0.0 or not weight[~default].sum() > 0.0:
+            raise ValueError("A scorecard needs rows of two classes; this target has one class.")
         self.edges_ = [self._edges(X[:, j], default, weight, j) for j in range(X.shape[1])]
         bins = self._bins(X)
         woe = [self._woe(bins[:, j], len(e) + 2, default, weight) for j, e in enumerate(self.edges_)]
@@ -127,7 +131,8 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
     def predict(self, X: Any) -> Any:
         """The likelier class of every row."""
-        return self.classes_[(self.decision_function(X) > 0.0).astype(np.int64)]
+        likelier = (self.decision_function(X) > 0.0).astype(np.int64)
+        return self.classes_[likelier]
 
     def to_json(self) -> Json:
         """Everything that scoring needs: per feature upper bounds, points of each bin, of missing, and their mean."""

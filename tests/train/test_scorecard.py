@@ -1,0 +1,91 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from riskloop.core.types import Floats
+from riskloop.train.scorecard import Scorecard
+
+
+@parametrize_with_checks([Scorecard()])
+def test_it_is_a_scikit_learn_classifier(estimator: Scorecard, check: object) -> None:
+    check(estimator)  # type: ignore[operator]
+
+
+def sample(n: int = 4000) -> tuple[Floats, Floats]:
+    rng = np.random.default_rng(3)
+    x = np.column_stack((rng.normal(size=n), rng.integers(0, 4, n), rng.normal(size=n)))
+    z = np.sin(2 * x[:, 0]) + (x[:, 1] == 2) - 1
+    x[rng.random(n) < 0.1, 0] = np.nan
+    return x, (rng.random(n) < 1 / (1 + np.exp(-z))).astype(np.float64)
+
+
+def test_without_smoothing_weight_of_evidence_is_the_log_ratio_of_the_shares() -> None:
+    """Siddiqi's definition, with the sign turned: ln(share of the defaults / share of the others)."""
+    x, y = sample()
+    card = Scorecard(categorical=(1,), smoothing=1e-12, C=np.inf).fit(x[:, [1, 1]][:, :1] * 0 + x[:, 1:2], y)
+    del card
+    card = Scorecard(categorical=(0,), smoothing=1e-12, C=1e9).fit(x[:, 1:2], y)
+    for level in range(4):
+        chosen = x[:, 1] == level
+        woe = np.log((y[chosen].sum() / y.sum()) / ((1 - y[chosen]).sum() / (1 - y).sum()))
+        assert card.points_[0][level] / card.coef_[0] == pytest.approx(woe, rel=1e-9)
+    assert card.coef_[0] == pytest.approx(1.0, abs=1e-4)  # one feature's evidence is calibrated as it is
+
+
+def test_the_score_is_the_logistic_regression_on_the_evidence() -> None:
+    x, y = sample()
+    card = Scorecard(categorical=(1,)).fit(x, y)
+    assert (card.coef_ > 0).all()
+    bins = card._bins(x)
+    evidence = np.column_stack([(p / c)[bins[:, j]] for j, (p, c) in enumerate(zip(card.points_, card.coef_, strict=True))])
+    reference = LogisticRegression(C=1.0, tol=1e-10, max_iter=1000).fit(evidence, y)
+    np.testing.assert_allclose(card.predict_proba(x), reference.predict_proba(evidence), atol=1e-5)
+
+
+def test_monotone_constraints_hold_for_every_value() -> None:
+    x, y = sample()
+    grid = np.column_stack((np.linspace(-4, 4, 500), np.zeros(500), np.zeros(500)))
+    free = Scorecard().fit(x, y).predict_proba(grid)[:, 1]
+    rising = Scorecard(monotonic_cst=(1, 0, 0)).fit(x, y).predict_proba(grid)[:, 1]
+    falling = Scorecard(monotonic_cst=(-1, 0, 0)).fit(x, y).predict_proba(grid)[:, 1]
+    assert (np.diff(free) < 0).any()
+    assert (np.diff(rising) >= 0).all()
+    assert (np.diff(falling) <= 0).all()
+
+
+def test_missing_has_its_own_points_and_what_was_never_seen_has_none() -> None:
+    x, y = sample()
+    card = Scorecard(categorical=(1,)).fit(x, y)
+    missing, unseen = np.array([[np.nan, 0.0, 0.0]]), np.array([[0.0, 7.0, 0.0], [0.0, np.nan, 0.0]])
+    assert card.contributions(missing)[0, 0] == pytest.approx(card.points_[0][-1] - card.means_[0])
+    np.testing.assert_allclose(card.contributions(unseen)[:, 1], -card.means_[1], atol=1e-12)
+
+
+def test_contributions_average_to_zero_and_add_up_to_the_log_odds() -> None:
+    x, y = sample()
+    card = Scorecard().fit(x, y)
+    parts = card.contributions(x)
+    np.testing.assert_allclose(parts.mean(axis=0), 0.0, atol=1e-12)
+    p = card.predict_proba(x)[:, 1]
+    np.testing.assert_allclose(parts.sum(axis=1) + card.means_.sum() + card.intercept_, np.log(p / (1 - p)), atol=1e-9)
+
+
+def test_a_weight_counts_like_copies_of_the_row() -> None:
+    x, y = sample(600)
+    weights = np.random.default_rng(0).integers(1, 4, 600)
+    weighted = Scorecard(min_bin_share=1e-9).fit(x, y, sample_weight=weights)
+    copied = Scorecard(min_bin_share=1e-9).fit(np.repeat(x, weights, axis=0), np.repeat(y, weights))
+    np.testing.assert_allclose(weighted.predict_proba(x), copied.predict_proba(x), atol=1e-7)
+
+
+def test_the_json_says_everything() -> None:
+    x, y = sample()
+    card = Scorecard().fit(x, y)
+    data = json.loads(card.dump())
+    z = data["intercept"]
+    for value, feature in zip([0.3, 1.0, -1.0], data["features"], strict=True):
+        z += feature["points"][np.searchsorted(feature["bounds"], value)]
+    assert card.decision_function(np.array([[0.3, 1.0, -1.0]]))[0] == pytest.approx(z, abs=1e-12)
