@@ -17,6 +17,7 @@ from riskloop.serve.openapi import predict_operation
 from riskloop.serve.predict import Predict, Receive, Scope, Send
 from riskloop.serve.service import Service
 from riskloop.store.home import Home
+from riskloop.web import pages as dashboard
 
 CONFIG_VARIABLE: Final = "RISKLOOP_CONFIG"  # how a worker process learns which portfolio it serves
 
@@ -57,6 +58,7 @@ def create_app(home: Home, portfolio: routes.Portfolio) -> App:
     pages.state.service = service
     pages.state.portfolio = portfolio
     pages.include_router(routes.router)
+    pages.include_router(dashboard.router)
     _handle_errors(pages, service)
     _document_predict(pages, service)
     return App(Predict(service), pages)

@@ -56,7 +56,7 @@ def card(intercept: float) -> Json:
 
 def expected(row: Json, intercept: float) -> float:
     """The probability of a row, by hand."""
-    z = intercept + 2.0 * (row["debt"] >= 5) + (0.5 if row.get("income") is None else -1.0 * (row["income"] >= 1))
+    z = intercept + 2.0 * (row["debt"] > 5) + (0.5 if row.get("income") is None else -1.0 * (row["income"] > 1))
     return 1 / (1 + math.exp(-z))
 
 
@@ -119,7 +119,8 @@ class Running:
         self._thread.start()
         until = time.monotonic() + 20
         while not self._server.started:
-            assert self._thread.is_alive() and time.monotonic() < until, "the server did not start"
+            assert self._thread.is_alive(), "the server did not start"
+            assert time.monotonic() < until, "the server did not start in time"
             time.sleep(0.01)
         return self.client
 

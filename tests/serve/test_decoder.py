@@ -35,7 +35,7 @@ def decode(**changes: Any) -> Parsed:
 
 
 def values(parsed: Parsed) -> list[float]:
-    return np.frombuffer(parsed.features, dtype="<f8").tolist()
+    return [float(value) for value in np.frombuffer(parsed.features, dtype="<f8")]
 
 
 def refused(**changes: Any) -> list[tuple[str, str]]:

@@ -71,7 +71,7 @@ def test_ids_are_consecutive_over_groups_connections_and_failures(log: DecisionL
     assert appender.append([scored(2), scored(3, version=2)]) == [Logged(1, 2), Logged(3, 3)]
     broken = scored(1)
     with pytest.raises(StorageError, match="Nothing was logged"):
-        appender.append([scored(4), Scored(**{n: getattr(broken, n) for n in broken.__slots__} | {"scored_at": None})])  # type: ignore[arg-type]
+        appender.append([scored(4), Scored(**{n: getattr(broken, n) for n in broken.__slots__} | {"scored_at": None})])
     assert log.append(scored(1)) == Logged(6, 1)
     assert log.count() == log.last_id() == 6
 

@@ -59,7 +59,7 @@ def csv_blocks(file: BinaryIO, champion: Champion, first_row: int) -> Iterator[B
         empty = False
         yield _table_block(io.BytesIO(b"\n".join([header, *part.records, b""])), champion, part.first_row)
     if empty:
-        _table_block(io.BytesIO(header), champion, first_row)  # says what is missing
+        _table_block(io.BytesIO(header + b"\n"), champion, first_row)  # says what is missing
         raise DataError("The body holds no rows.")
 
 

@@ -3,15 +3,16 @@
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Annotated, Any, BinaryIO, Final, Protocol, cast
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from riskloop import views
-from riskloop.core.errors import BodyTooLarge, DataError, Overloaded, UnsupportedMedia
+from riskloop.core.errors import BodyTooLarge, DataError, UnsupportedMedia
 from riskloop.core.types import Json
 from riskloop.serve.bulk import Batch, media_type
 from riskloop.serve.champion import Explain
@@ -21,7 +22,6 @@ from riskloop.store.documents import plain
 from riskloop.store.keys import Role
 
 IN_MEMORY: Final = 8 * 2**20  # a longer body goes through a temporary file
-MOST_BATCHES: Final = 16  # under way at once; the next one gets 503
 
 _CSV: Final = "text/csv"
 
@@ -174,7 +174,7 @@ def _frame(body: BinaryIO) -> Any:
         raise DataError(f"The body must be a JSON array of objects: {error}.") from None
 
 
-@router.post("/predict/batch", tags=["scoring"], response_class=StreamingResponse)
+@router.post("/predict/batch", tags=["scoring"], response_class=Response)
 async def predict_batch(
     request: Request,
     service: Worker,
@@ -182,40 +182,48 @@ async def predict_batch(
     reasons: Annotated[Explain | None, Query(description="Which decisions get reasons.")] = None,
     first_row: Annotated[int, Query(ge=0, description="Number of the first row, in messages.")] = 1,
     idempotency_key: Annotated[str | None, Header(max_length=150)] = None,
-) -> StreamingResponse:
+) -> Response:
     """Many rows at once: JSON array, NDJSON, CSV or Arrow stream in, the same kind out (or what `Accept` names).
 
     All rows are checked before one is logged. With an `Idempotency-Key` the same body sent twice is logged once.
     """
-    if service.batches >= MOST_BATCHES:
-        raise Overloaded(f"{service.batches} batches are under way, which is the limit; send it again in a second.")
     kind = media_type(request.headers.get("content-type"))
     answer = media_type(request.headers.get("accept"), kind)
-    service.batches += 1
-    try:
+    explain: Explain = reasons or ("default" if answer.endswith("json") else "none")
+    service.begin_batch()
+    done = ExitStack()
+    done.callback(service.end_batch)
+    with done:
         body, fingerprint = await _spooled(request, service.home.settings.serve.max_body)
+        done.callback(body.close)
         chunk = None if idempotency_key is None else Chunk(idempotency_key, fingerprint)
-        explain: Explain = reasons or ("default" if answer.endswith("json") else "none")
         blocks = service.bulk.answers(Batch(body, kind, answer, explain, first_row, chunk))
         first = await service.in_bulk(lambda: next(blocks))
-    except BaseException:
-        service.batches -= 1
-        raise
-    return StreamingResponse(_stream(service, body, first, blocks), media_type=answer)
+        return _Answers(service, first, blocks, answer, done.pop_all())
 
 
-async def _stream(service: Service, body: BinaryIO, first: bytes, blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    try:
-        yield first
-        while (block := await service.in_bulk(lambda: next(blocks, None))) is not None:
-            yield block
-    finally:
-        body.close()
-        service.batches -= 1
+class _Answers(Response):
+    """Sends the blocks as they are made."""
+
+    def __init__(
+        self, service: Service, first: bytes, blocks: Iterator[bytes], media_type: str, done: ExitStack
+    ) -> None:
+        super().__init__(media_type=media_type)
+        del self.headers["content-length"]
+        self._service, self._first, self._blocks, self._done = service, first, blocks, done
+
+    async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:
+        with self._done:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            block: bytes | None = self._first
+            while block is not None:
+                await send({"type": "http.response.body", "body": block, "more_body": True})
+                block = await self._service.in_bulk(lambda: next(self._blocks, None))
+            await send({"type": "http.response.body", "body": b""})
 
 
 async def _spooled(request: Request, most: int) -> tuple[BinaryIO, str]:
-    """The request's body as a file at its start, and its sha256."""
+    """The request's body as a file at its start, and its sha256. The caller closes it."""
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > most:
         raise _too_large(most)

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from riskloop.core.errors import NotReady, RiskloopError, StorageError, Unauthorised
+from riskloop.core.errors import NotReady, Overloaded, RiskloopError, StorageError, Unauthorised
 from riskloop.core.schema import Schema
 from riskloop.core.types import Json
 from riskloop.serve.access import Access
@@ -26,6 +26,7 @@ from riskloop.store.keys import Keys
 log = logging.getLogger("riskloop.serve")
 
 BULK_THREADS: Final = 2
+MOST_BATCHES: Final = 16  # under way at once
 CHECKPOINT_EVERY: Final = 1.0  # seconds
 FEW_PAGES: Final = 500  # that many are moved in the event loop's thread, in a millisecond or two
 FLUSH_EVERY: Final = 5.0  # seconds
@@ -45,7 +46,7 @@ class Service:
         self.refusals = Refusals(home.database)
         self.bulk = Bulk(home.decisions, self.reloader, self.metrics)
         self.bulk_threads = ThreadPoolExecutor(BULK_THREADS, thread_name_prefix="riskloop-bulk")
-        self.batches = 0  # requests of /predict/batch under way
+        self._batches = 0  # requests of /predict/batch under way
         self.batcher: Batcher
         self._appender: Appender
         self._checkpointer: Appender
@@ -72,6 +73,19 @@ class Service:
         await asyncio.to_thread(self.refusals.flush)
         self._appender.close()
         self._checkpointer.close()
+
+    def begin_batch(self) -> None:
+        """Count a batch in; raises Overloaded when too many are under way."""
+        if self._batches >= MOST_BATCHES:
+            raise Overloaded(
+                f"{self._batches} batches are under way, which is the limit. Nothing was logged; "
+                "send it again in a second."
+            )
+        self._batches += 1
+
+    def end_batch(self) -> None:
+        """Count a batch out."""
+        self._batches -= 1
 
     async def in_bulk(self, work: Callable[[], T]) -> T:
         """Run a batch's work in the threads meant for it."""

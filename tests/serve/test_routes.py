@@ -1,0 +1,162 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from riskloop.core.errors import Refused
+from riskloop.core.schema import Schema
+from riskloop.serve.access import is_loopback
+from riskloop.serve.decoder import Decoder
+from riskloop.serve.openapi import example, row_schema
+from riskloop.serve.process import check_bind
+from riskloop.store.home import Home
+from riskloop.store.keys import Keys, Role
+
+from .conftest import ROW, Running, add_model
+
+NOW = datetime(2025, 5, 1, tzinfo=UTC)
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is refused
+
+
+def test_the_document_names_the_exact_fields_and_its_example_is_scored(client: httpx.Client, home: Home) -> None:
+    operation = client.get("/openapi.json").json()["paths"]["/predict"]["post"]
+    body = operation["requestBody"]["content"]["application/json"]
+    assert set(body["schema"]["properties"]) == {"id", "day", "debt", "income", "job", "sex"}
+    assert set(body["schema"]["required"]) == {"id", "debt", "job", "sex"}
+    assert body["schema"]["properties"]["debt"] == {"type": "number", "minimum": 0, "maximum": 10}
+    assert client.post("/predict", json=body["example"]).status_code == 200
+    assert "swagger" in client.get("/docs").text.lower()
+
+
+def test_the_example_is_a_row_of_any_schema(home: Home) -> None:
+    schema = Schema.from_json(home.schema.to_json())
+    import json
+
+    assert Decoder(schema).row(json.dumps(example(schema)).encode(), 0).flags is None
+    assert row_schema(schema)["additionalProperties"] is False
+
+
+def test_what_is_served_is_shown(client: httpx.Client, home: Home) -> None:
+    add_model(home, intercept=1.0)
+    assert client.get("/model").json()["version"] == 1
+    assert client.get("/model").json()["schema"]["target"] == "bad"
+    assert [m["version"] for m in client.get("/models").json()] == [1, 2]
+    assert client.get("/drift").json() == []
+    assert client.get("/cases").json() == []
+
+
+def test_a_logged_decision_is_shown_as_it_was_sent(client: httpx.Client) -> None:
+    answer = client.post("/predict", json=ROW).json()
+    shown = client.get("/decisions/1").json()
+    assert shown["features"] == {"debt": 4, "income": 2.5, "job": "clerk", "sex": "2"}
+    assert shown["probability"] == answer["probability"]
+    assert client.get("/decisions/2").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/nothing", 404), ("/decisions/x", 422), ("/cases/7", 404), ("/drift?windows=0", 422)]
+)
+def test_refusals_have_one_shape(client: httpx.Client, path: str, status: int) -> None:
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert set(answer.json()["error"]) == {"code", "message", "details"}
+
+
+def test_a_person_promotes_over_http_and_is_on_record(client: httpx.Client, home: Home) -> None:
+    version = add_model(home, intercept=1.0)
+    body = {"reason": "better in the pilot", "force": True}
+    assert client.post(f"/models/{version}/promote", json=body).json()["version"] == version
+    champion = home.ledger.champion()
+    assert champion is not None
+    assert (champion.version, champion.by, champion.reason) == (version, "local", "better in the pilot")
+    assert client.post(f"/models/{version}/promote", json={}).status_code == 422
+    assert client.post("/models/99/promote", json=body).status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/csv"])
+def test_outcomes_come_as_json_or_csv(client: httpx.Client, kind: str) -> None:
+    client.post("/predict", json={**ROW, "day": "2025-05-01"})
+    content = '[{"id": "anna", "bad": 1}, {"id": "otto", "bad": 0}]' if "json" in kind else "id,bad\nanna,1\notto,0\n"
+    answer = client.post("/outcomes", content=content, headers={"content-type": kind})
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["recorded"], answer.json()["unmatched"]) == (1, ["otto"])
+
+
+@pytest.mark.parametrize(("content", "status"), [("[", 422), ("[1]", 422), ('[{"id": "anna"}]', 422), ("[]", 422)])
+def test_bad_outcomes_are_refused(client: httpx.Client, content: str, status: int) -> None:
+    answer = client.post("/outcomes", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == status, answer.text
+    assert set(answer.json()) == {"error"}
+
+
+CALLS: dict[Role, list[tuple[str, str, Any]]] = {
+    Role.SCORE: [("POST", "/predict", ROW), ("POST", "/predict/batch", [ROW])],
+    Role.OUTCOMES: [("POST", "/outcomes", [{"id": "anna", "bad": 1}])],
+    Role.VIEW: [("GET", path, None) for path in ("/model", "/models", "/drift", "/cases", "/decisions/1", "/metrics")],
+    Role.OPERATE: [("POST", "/models/1/promote", {"reason": "x"})],
+}
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_key_opens_its_own_doors_only(server: Running, home: Home, role: Role) -> None:
+    key = Keys(home.database).create("k", [role], at=NOW, by="test")
+    client = server.start()
+    for needed, calls in CALLS.items():
+        for method, path, body in calls:
+            status = client.request(method, path, json=body, headers={"x-api-key": key}).status_code
+            if role in (needed, Role.OPERATE):
+                assert status not in (401, 403), path
+            else:
+                assert status == 403, path
+            assert client.request(method, path, json=body).status_code == 401, path
+
+
+def test_a_key_travels_in_any_of_three_ways(server: Running, home: Home) -> None:
+    key = Keys(home.database).create("k", [Role.VIEW], at=NOW, by="test")
+    client = server.start()
+    assert client.get("/model", headers={"authorization": f"Bearer {key}"}).status_code == 200
+    assert client.get("/model", headers={"x-api-key": key}).status_code == 200
+    assert client.get("/model", auth=("anybody", key)).status_code == 200
+    refused = client.get("/model", headers={"authorization": "Basic ???"})
+    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, 'Basic realm="riskloop", Bearer')
+    for path in ("/healthz", "/readyz"):
+        assert client.get(path).status_code == 200
+
+
+def test_a_revoked_key_stops_working_at_once(server: Running, home: Home) -> None:
+    import time
+
+    keys = Keys(home.database)
+    key, _other = (keys.create(name, [Role.SCORE], at=NOW, by="test") for name in ("a", "b"))
+    client = server.start()
+    headers = {"x-api-key": key}
+    assert client.post("/predict", json=ROW, headers=headers).status_code == 200
+    keys.revoke("a", at=NOW, by="test")
+    until = time.monotonic() + 10
+    while client.post("/predict", json=ROW, headers=headers).status_code != 401:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_without_keys_only_this_machine_may_be_served() -> None:
+    check_bind("127.0.0.1", has_keys=False)
+    check_bind(EVERYWHERE, has_keys=True)
+    with pytest.raises(Refused, match="keys create"):
+        check_bind(EVERYWHERE, has_keys=False)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        (EVERYWHERE, False),
+        ("::", False),
+        ("example.org", False),
+    ],
+)
+def test_what_loopback_is(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
