@@ -203,7 +203,7 @@ class GateSettings(Section):
     detect: float = Field(0.01, gt=0, description="… for a true gain in AUC of this size.")
     min_defaults: int = Field(50, ge=10, description="Fewer defaults than this are no evidence at all.")
     evaluation: Literal["holdout", "out_of_fold"] = Field(
-        "holdout", description="Test on the latest decisions, or on all by time blocks with a final refit."
+        "out_of_fold", description="Test on the latest decisions, or on all by time blocks with a final refit."
     )
     holdout: Fraction = Field(
         0.3, gt=0, lt=1, description="`holdout`: share of the latest matured decisions kept for the test."

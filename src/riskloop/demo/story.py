@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from riskloop.core.errors import ConfigError, DataError, NotFound
 from riskloop.core.types import Ints
-from riskloop.data.scenarios import SCENARIOS, Embedded, FrameSource, Month, Source, stream
+from riskloop.data.scenarios import SCENARIOS, Embedded, FrameSource, Source, stream
 from riskloop.data.simulate import ID, TARGET, TIME, month_starts, simulate, spread_over
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ TARGETS: Final = ("default", "default.payment.next.month", "default payment next
 # Title, scenario, months, and the share of a frame's production rows that the scenario may choose from.
 PLOT: Final = (
     ("nothing changes", "stable", 1, 0.08),
-    ("BILL_AMT1 arrives 100 times too large", "units_x100", 1, 0.08),
+    ("{amount} arrives 100 times too large", "units_x100", 1, 0.08),
     ("the feed is repaired", "stable", 1, 0.08),
     ("a new sales channel brings riskier customers", "new_channel_sudden", 2, 0.26),
     ("a recession: the same data mean another risk", "recession", 4, 0.50),
@@ -98,12 +98,8 @@ def _chapters(sources: list[Source], per_month: int, seed: int) -> Iterator[Chap
     for position, ((title, name, length, _), source) in enumerate(zip(PLOT, sources, strict=True)):
         months = month_starts(first, length)
         for month in stream(SCENARIOS[name], source, months, per_month, seed + position + 1, starts_at=0):
-            yield _chapter(title, month)
+            yield Chapter(title.format(amount=source.roles.amount), month.start, month.frame, month.target)
         first = month_starts(first, length + 1)[-1]
-
-
-def _chapter(title: str, month: Month) -> Chapter:
-    return Chapter(title, month.start, month.frame, month.target)
 
 
 def _read(path: Path) -> "pd.DataFrame":

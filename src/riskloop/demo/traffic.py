@@ -1,6 +1,5 @@
 """Customers who keep coming while models change: one request after the other, every answer counted."""
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from threading import Condition, Thread
@@ -8,12 +7,15 @@ from typing import Any, Final
 
 import requests
 
-GENTLE: Final = 0.05  # seconds between requests while the loop works
+GENTLE: Final = 8.0  # seconds, shared by the customers who still queue: fewer left, longer pauses, never nobody
 TIMEOUT: Final = 30.0
 
 
 class Traffic(Thread):
-    """Sends queued customers to /predict: gently by default, at full speed when somebody waits for the end."""
+    """Sends queued customers to /predict: gently by default, at full speed when somebody waits for the end.
+
+    Gently means that a queue of any length lasts through a long retraining, so that a promotion meets traffic.
+    """
 
     def __init__(self, url: str) -> None:
         super().__init__(name="demo-traffic", daemon=True)
@@ -57,9 +59,10 @@ class Traffic(Thread):
                 with self._changed:
                     self._busy = False
                     self._changed.notify_all()
-                    hurried = self._hurry
-                if not hurried:
-                    time.sleep(GENTLE)
+                    self._changed.wait_for(lambda: self._hurry or self._ended, timeout=self._pause())
+
+    def _pause(self) -> float:
+        return 0.0 if self._hurry else GENTLE / (len(self._queue) + 1)
 
     def _next(self) -> dict[str, Any] | None:
         with self._changed:

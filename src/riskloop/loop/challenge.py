@@ -11,7 +11,6 @@ import numpy as np
 
 from riskloop.core.errors import DataError
 from riskloop.core.schema import Schema
-from riskloop.core.stats import auc, density_ratio_weights
 from riskloop.core.types import Action, DecisionFrame, Diagnosis, Floats, GateReport, Ints, Json, to_micros
 from riskloop.gate.budget import Try, tried
 from riskloop.gate.evaluation import Context, Coverage, Evaluation
@@ -19,16 +18,15 @@ from riskloop.gate.verdict import judge
 from riskloop.loop.champion import Served, load
 from riskloop.loop.observe import matured_frame
 from riskloop.loop.register import register
-from riskloop.retrain.challenger import ChallengerPlan, plan_challenger
-from riskloop.retrain.dataset import Pool, TrainingSet, Weighting, choose, pool, training_set, unseen_by
-from riskloop.retrain.plan import Plan, Split, evaluation_plan, latest_block
+from riskloop.loop.trainer import Trainer
+from riskloop.retrain.challenger import plan_challenger
+from riskloop.retrain.dataset import Pool, pool, unseen_by
+from riskloop.retrain.plan import Plan, evaluation_plan
 from riskloop.serve.scorer import Scorer, load_scorer
 from riskloop.store import documents
 from riskloop.store.cases import Case
 from riskloop.store.history import load_history
 from riskloop.store.home import Home
-from riskloop.train.candidate import Candidate
-from riskloop.train.fit import fit, fit_once, recalibrate
 
 Say = Callable[[str], None]
 
@@ -40,14 +38,6 @@ class Challenge:
     version: int
     report: GateReport
     record: Json  # how it was made: rows, weights, plan
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """One fit's candidate and the rows behind it."""
-
-    candidate: Candidate
-    trained_on: TrainingSet
 
 
 def challenge(home: Home, case: Case, served: Served, now: datetime, say: Say) -> Challenge:
@@ -77,12 +67,11 @@ def challenge(home: Home, case: Case, served: Served, now: datetime, say: Say) -
         retrain=settings.retrain,
     )
     say(f"Case {case.id}: {recipe.sentence}")
-    maker = _Maker(home, served, rows, plan, recipe, since)
-    scores, final = maker.run()
+    made = Trainer(home, served, rows, recipe, since).make(plan)
     version = register(
         home,
-        final.candidate,
-        final.trained_on.rows,
+        made.candidate,
+        made.trained_on.rows,
         origin=recipe.origin,
         parent=served.version,
         case_id=case.id,
@@ -90,130 +79,21 @@ def challenge(home: Home, case: Case, served: Served, now: datetime, say: Say) -
     )
     scorer = load_scorer(home.artefact(version), version)
     evaluation = replace(
-        _evaluation(home, served, scorer, rows, plan.tested, scores),
+        _evaluation(home, served, scorer, rows, plan.tested, made.scores),
         kind=recipe.origin,
         coverage=_coverage(frame, served),
     )
-    report = judge(evaluation, settings.gate, _gate_context(home, served, version, final.candidate.manifest, now))
+    report = judge(evaluation, settings.gate, _gate_context(home, served, version, made.candidate.manifest, now))
     record = {
         "plan": recipe.sentence,
         "evaluation": plan.sentence,
-        "training": final.trained_on.sentence,
-        "weighting": maker.weighting.name,
-        "validation": maker.validation,
+        "training": made.trained_on.sentence,
+        "weighting": made.choice.weighting.name,
+        "learner": made.choice.learner,
+        "validation": dict(made.choice.tried),
         "since": since,
     }
     return Challenge(version, report, record)
-
-
-class _Maker:
-    """The fits of one challenge, all with the same weighting."""
-
-    def __init__(
-        self, home: Home, served: Served, rows: Pool, plan: Plan, recipe: ChallengerPlan, since: int | None
-    ) -> None:
-        self.home = home
-        self.served = served
-        self.rows = rows
-        self.plan = plan
-        self.recipe = recipe
-        self.since = since
-        self.weighting = recipe.weightings[0]
-        self.validation: dict[str, float] = {}
-
-    def run(self) -> tuple[Floats, _Fitted]:
-        """Scores of the tested rows, in the plan's order, and the fit that may be promoted."""
-        if len(self.recipe.weightings) > 1:
-            self.weighting = self._validated()
-        learners = self.recipe.learners
-        fitted: list[_Fitted] = []
-        scores: list[Floats] = []
-        for split in self.plan.splits:
-            fitted.append(self._fit(split.train, learners))
-            learners = self._same(fitted[0], learners)
-            scores.append(fitted[-1].candidate.predict(self.rows.rows.features[split.test]))
-        final = fitted[-1] if self.plan.final is None else self._fit(self.plan.final, learners)
-        return np.concatenate(scores), final
-
-    def _same(self, first: _Fitted, learners: tuple[str, ...]) -> tuple[str, ...]:
-        """Learners compete once; the other blocks and the final refit use the winner."""
-        return learners and (first.candidate.learner,)
-
-    def _validated(self) -> Weighting:
-        """Try every weighting on the latest block of what may be learned from."""
-        split = self.plan.splits[0]
-        recent = split.train if self.since is None else split.train[self.rows.rows.times[split.train] >= self.since]
-        if recent.size < 2:
-            return self.recipe.weightings[0]
-        block = latest_block(self.rows, split.train, recent, 0.3, self.home.settings.portfolio.outcome_window)
-        labels = self.rows.labels[block.test]
-        if not 0 < labels.sum() < labels.size:
-            return self.recipe.weightings[0]
-        tried_: list[tuple[Weighting, float]] = []
-        for weighting in self.recipe.weightings:
-            score = self._validation_score(block, weighting, labels)
-            if score is not None:
-                tried_.append((weighting, score))
-                self.validation[weighting.name] = score
-        return choose(tried_) if tried_ else self.recipe.weightings[0]
-
-    def _validation_score(self, block: Split, weighting: Weighting, labels: Floats) -> float | None:
-        try:
-            chosen = self._chosen(block.train, weighting)
-            score = fit_once(chosen.rows, self.home.settings, self.recipe.learners[0], chosen.weights)
-        except DataError:  # a weighting that leaves one class
-            return None
-        return auc(labels, score(self.rows.rows.features[block.test]))
-
-    def _chosen(self, index: Ints, weighting: Weighting) -> TrainingSet:
-        ratios = self._ratios(index) if weighting.density else None
-        settings = self.home.settings.retrain
-        return training_set(self.rows, index, settings, weighting=weighting, since=self.since, ratios=ratios)
-
-    def _fit(self, index: Ints, learners: tuple[str, ...]) -> _Fitted:
-        chosen = self._chosen(index, self.weighting)
-        if self.recipe.kind == "recalibrate":
-            return _Fitted(self._recalibrated(chosen), chosen)
-        candidate = fit(
-            chosen.rows,
-            self.home.settings,
-            weights=chosen.weights,
-            learners=learners,
-            parent=self.served.version,
-            origin="retrain",
-            history=self.served.manifest["training"]["history"],
-            present=None if self.since is None else chosen.rows.times >= self.since,
-            record=chosen.record,
-        )
-        return _Fitted(candidate, chosen)
-
-    def _recalibrated(self, chosen: TrainingSet) -> Candidate:
-        recent = chosen.rows if self.since is None else chosen.rows.take(chosen.rows.times >= self.since)
-        if recent.target is None or not len(recent):
-            raise DataError("No matured decisions since the change can be learned from yet.")
-        scorer = self.served.scorer
-        return recalibrate(
-            self.home.artefact(self.served.version),
-            self.served.version,
-            scorer.probabilities,
-            scorer.probabilities(recent.features),
-            recent.target,
-            self.home.settings,
-            training={**self.served.manifest["training"], "record": chosen.record},
-        )
-
-    def _ratios(self, index: Ints) -> Floats:
-        """How much more often each row's kind of customer comes now than when it was decided on."""
-        inputs = list(self.served.scorer.schema.model_columns)
-        features = self.rows.rows.features[index][:, inputs]
-        times = self.rows.rows.times[index]
-        now = times >= (self.since or 0)
-        if not now.any() or now.all():
-            return np.ones(len(index))
-        ratio = density_ratio_weights(features[~now], features[now])
-        weights = np.ones(len(index))
-        weights[~now] = ratio.weights
-        return weights
 
 
 def _since(home: Home, case: Case) -> int | None:
