@@ -3,15 +3,15 @@ import json
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import check_estimator
 
 from riskloop.core.types import Floats
 from riskloop.train.scorecard import Scorecard
 
 
-@parametrize_with_checks([Scorecard()])
-def test_it_is_a_scikit_learn_classifier(estimator: Scorecard, check: object) -> None:
-    check(estimator)  # type: ignore[operator]
+def test_it_is_a_scikit_learn_classifier() -> None:
+    results = check_estimator(Scorecard(), on_skip=None)
+    assert len(results) > 50
 
 
 def sample(n: int = 4000) -> tuple[Floats, Floats]:
@@ -19,14 +19,13 @@ def sample(n: int = 4000) -> tuple[Floats, Floats]:
     x = np.column_stack((rng.normal(size=n), rng.integers(0, 4, n), rng.normal(size=n)))
     z = np.sin(2 * x[:, 0]) + (x[:, 1] == 2) - 1
     x[rng.random(n) < 0.1, 0] = np.nan
-    return x, (rng.random(n) < 1 / (1 + np.exp(-z))).astype(np.float64)
+    y = rng.random(n) < 1 / (1 + np.exp(-z))
+    return x.astype(np.float64), y.astype(np.float64)
 
 
 def test_without_smoothing_weight_of_evidence_is_the_log_ratio_of_the_shares() -> None:
     """Siddiqi's definition, with the sign turned: ln(share of the defaults / share of the others)."""
     x, y = sample()
-    card = Scorecard(categorical=(1,), smoothing=1e-12, C=np.inf).fit(x[:, [1, 1]][:, :1] * 0 + x[:, 1:2], y)
-    del card
     card = Scorecard(categorical=(0,), smoothing=1e-12, C=1e9).fit(x[:, 1:2], y)
     for level in range(4):
         chosen = x[:, 1] == level
@@ -40,7 +39,9 @@ def test_the_score_is_the_logistic_regression_on_the_evidence() -> None:
     card = Scorecard(categorical=(1,)).fit(x, y)
     assert (card.coef_ > 0).all()
     bins = card._bins(x)
-    evidence = np.column_stack([(p / c)[bins[:, j]] for j, (p, c) in enumerate(zip(card.points_, card.coef_, strict=True))])
+    evidence = np.column_stack(
+        [(p / c)[bins[:, j]] for j, (p, c) in enumerate(zip(card.points_, card.coef_, strict=True))]
+    )
     reference = LogisticRegression(C=1.0, tol=1e-10, max_iter=1000).fit(evidence, y)
     np.testing.assert_allclose(card.predict_proba(x), reference.predict_proba(evidence), atol=1e-5)
 

@@ -25,6 +25,9 @@ LIGHTGBM: Final = "model.txt"
 SCORECARD: Final = "scorecard.json"
 SKOPS: Final = "model.skops"
 
+# The same trees on every machine, and nothing on standard output.
+_REPEATABLE: Final[Mapping[str, Any]] = {"deterministic": True, "force_row_wise": True, "verbose": -1}
+
 
 @dataclass(frozen=True, slots=True)
 class Learner:
@@ -98,11 +101,9 @@ def _lightgbm(schema: Schema, seed: int, threads: int, params: Mapping[str, Any]
         "num_leaves": 8,  # shallow trees keep exact reasons cheap at scoring time
         "learning_rate": 0.05,
         "min_child_samples": 50,
-        "deterministic": True,
-        "force_row_wise": True,
         "random_state": seed,
         "n_jobs": threads,
-        "verbose": -1,
+        **_REPEATABLE,
     }
     if any(_monotone(schema)):
         defaults["monotone_constraints"] = _monotone(schema)
@@ -163,7 +164,8 @@ def _custom(name: str, path: str, schema: Schema, seed: int, threads: int, param
     """Import the class that the config names, and nothing else."""
     module, _, attribute = path.rpartition(".")
     try:
-        made = getattr(importlib.import_module(module), attribute)(**params)
+        fixed = _REPEATABLE if path.startswith("lightgbm.") else {}
+        made = getattr(importlib.import_module(module), attribute)(**{**fixed, **params})
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"The estimator '{path}' of [learners.{name}] cannot be imported: {error}.") from None
     except TypeError as error:
@@ -173,8 +175,11 @@ def _custom(name: str, path: str, schema: Schema, seed: int, threads: int, param
             f"'{path}' of [learners.{name}] is no classifier with probabilities: it needs fit and predict_proba."
         )
     known = made.get_params() if hasattr(made, "get_params") else {}
-    fixed = {"random_state": seed, "n_jobs": threads}
-    return made.set_params(**{k: v for k, v in fixed.items() if k in known and k not in params}) if known else made
+    wanted = {"random_state": seed}
+    if not path.startswith("sklearn."):  # whose default is one thread, and which warns where n_jobs has no effect
+        wanted["n_jobs"] = threads
+    chosen = {key: value for key, value in wanted.items() if key in known and key not in params}
+    return made.set_params(**chosen) if chosen else made
 
 
 def _custom_options(path: str, schema: Schema) -> Mapping[str, Any]:

@@ -1,0 +1,216 @@
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from riskloop.core.errors import ArtefactError, ConfigError, DataError
+from riskloop.core.settings import Settings, parse_settings
+from riskloop.core.types import Floats, Rows
+from riskloop.data.read import rows_from
+from riskloop.serve.scorer import check_agreement, load_scorer
+from riskloop.store.artefacts import Artefact, Artefacts
+from riskloop.train.calibrate import log_odds
+from riskloop.train.candidate import Candidate
+from riskloop.train.fit import fit, fit_once, recalibrate
+
+BUILT_IN = ("scorecard", "lightgbm", "hist_gradient_boosting")
+
+
+@pytest.fixture(scope="module")
+def candidate(rows: Rows, settings: Settings) -> Candidate:
+    return fit(rows, settings)
+
+
+def array(candidate: Candidate, name: str) -> Floats:
+    return np.asarray(np.load(io.BytesIO(candidate.files[name]), allow_pickle=False))
+
+
+def stored(folder: Path, candidate: Candidate) -> Artefact:
+    return Artefacts(folder).write(candidate.manifest, candidate.files)
+
+
+def test_the_best_by_mean_auc_is_chosen_and_the_others_are_on_record(candidate: Candidate) -> None:
+    comparison = candidate.manifest["comparison"]
+    assert set(comparison) == set(BUILT_IN)
+    assert candidate.learner == max(comparison, key=lambda name: comparison[name]["auc"])
+    metrics = candidate.manifest["metrics"]
+    assert metrics["auc"] == pytest.approx(np.mean(metrics["folds"]))
+    assert metrics["auc_low"] < metrics["auc"] < metrics["auc_high"]
+    assert comparison[candidate.learner]["auc"] == metrics["auc"]
+
+
+def test_the_manifest_is_json_without_a_clock_or_secrets(candidate: Candidate) -> None:
+    manifest = json.loads(json.dumps(candidate.manifest, allow_nan=False))
+    assert {
+        "format", "learner", "model_file", "schema", "calibration", "threshold", "risk_levels", "metrics", "comparison",
+        "importance", "training", "baseline", "seed", "settings", "libraries", "parent", "origin",
+    } == set(manifest)  # fmt: skip
+    assert "storage" not in manifest["settings"]
+    assert sum(manifest["importance"].values()) == pytest.approx(1.0)
+    assert manifest["importance"]["sex"] == 0.0
+
+
+def test_out_of_fold_scores_are_honest(rows: Rows, settings: Settings, candidate: Candidate) -> None:
+    """The reference's scores rank as the folds do, and worse than the fitted model ranks its own rows."""
+    assert rows.target is not None
+    score, target = (array(candidate, f"reference_{name}.npy") for name in ("scores", "target"))
+    honest = roc_auc_score(target, score)
+    assert honest == pytest.approx(candidate.manifest["metrics"]["auc"], abs=0.01)
+    assert roc_auc_score(rows.target, candidate.predict(rows.features)) > honest
+    assert score.mean() == pytest.approx(rows.target.mean(), abs=1e-6)  # calibrated in the large
+
+
+@pytest.mark.parametrize("learner", BUILT_IN)
+def test_the_same_rows_config_and_seed_give_the_same_bytes(rows: Rows, settings: Settings, learner: str) -> None:
+    one = settings.model_copy(update={"train": settings.train.model_copy(update={"threads": 1})})
+    first, second = fit(rows, settings, learners=[learner]), fit(rows, one, learners=[learner])
+    assert first.files == second.files
+    assert first.manifest == second.manifest
+
+
+def test_protected_columns_change_nothing(rows: Rows, settings: Settings, candidate: Candidate) -> None:
+    other = rows.features.copy()
+    other[:, settings.row_schema.positions["sex"]] = 0.0
+    np.testing.assert_array_equal(candidate.predict(other), candidate.predict(rows.features))
+
+
+@pytest.mark.parametrize("learner", BUILT_IN)
+def test_monotone_features_are_monotone(rows: Rows, settings: Settings, learner: str) -> None:
+    fitted = fit(rows, settings, learners=[learner])
+    grid = np.repeat(rows.features[:20], 60, axis=0)
+    grid[:, 0] = np.tile(np.linspace(-3, 3, 60), 20)
+    p = fitted.predict(grid).reshape(20, 60)
+    assert (np.diff(p, axis=1) >= -1e-15).all()
+    assert (p[:, -1] > p[:, 0]).all()
+
+
+def test_with_times_only_later_rows_are_judged(make_rows: Callable[..., Rows], settings: Settings) -> None:
+    timed = make_rows(1500, timed=True)
+    fitted = fit(timed, settings, learners=["scorecard"])
+    assert fitted.manifest["training"]["first_time"] == "1970-01-01T00:00:00+00:00"
+    assert len(array(fitted, "reference_scores.npy")) == 1000  # the first third only ever trains
+
+
+def test_weights_move_the_model_and_its_reference(rows: Rows, settings: Settings) -> None:
+    weights = np.where(rows.features[:, 0] > 0, 5.0, 0.5)
+    plain = fit(rows, settings, learners=["scorecard"])
+    weighted = fit(rows, settings, learners=["scorecard"], weights=weights)
+    assert weighted.manifest["training"]["weighted"]
+    assert weighted.files["scorecard.json"] != plain.files["scorecard.json"]
+    share = (array(weighted, "reference.npy")[:, 0] > 0).mean()
+    assert share == pytest.approx(np.average(rows.features[:, 0] > 0, weights=weights), abs=0.05)
+
+
+def test_fit_once_ranks_like_the_validated_model(rows: Rows, settings: Settings, candidate: Candidate) -> None:
+    score = fit_once(rows, settings, candidate.learner)
+    order = np.argsort(candidate.predict(rows.features), kind="stable")
+    assert (np.diff(score(rows.features)[order]) >= -1e-9).all()
+
+
+def test_recalibration_keeps_the_ranking_and_moves_the_level(
+    rows: Rows, settings: Settings, candidate: Candidate, tmp_path: Path
+) -> None:
+    parent = stored(tmp_path, candidate)
+    p = candidate.predict(rows.features)
+    outcomes = (np.random.default_rng(1).random(len(p)) < p / 2).astype(np.float64)
+    again = recalibrate(parent, 1, load_scorer(parent, 1).probabilities, p, outcomes, settings)
+    q = again.predict(rows.features)
+    assert q.mean() == pytest.approx(outcomes.mean(), abs=1e-6)
+    np.testing.assert_array_equal(np.argsort(p, kind="stable"), np.argsort(q, kind="stable"))
+    assert again.manifest["parent"] == 1
+    assert again.manifest["metrics"]["auc"] == candidate.manifest["metrics"]["auc"]
+    assert again.files[again.manifest["model_file"]] == candidate.files[candidate.manifest["model_file"]]
+    check_agreement(load_scorer(stored(tmp_path, again), 2), again, rows.features)
+    reference = (array(c, "reference_scores.npy") for c in (candidate, again))
+    old, new = (log_odds(scores) for scores in reference)
+    assert np.corrcoef(old, new)[0, 1] == pytest.approx(1.0)
+
+
+# --------------------------------------------------------------------------- custom learners and refusals
+
+
+def custom(estimator: str, params: str = "", features: str = "[features.x]\n") -> Settings:
+    return parse_settings(
+        f'[portfolio]\ntarget = "y"\n[train]\nfolds = 2\nlearners = ["mine"]\n'
+        f'[learners.mine]\nestimator = "{estimator}"\n[learners.mine.params]\n{params}\n{features}'
+    )
+
+
+def numbers(n: int = 400) -> Rows:
+    x = np.random.default_rng(0).normal(size=(n, 1))
+    y = (np.random.default_rng(1).random(n) < 1 / (1 + np.exp(-2 * x[:, 0]))).astype(np.float64)
+    return Rows(x, [str(i) for i in range(n)], np.zeros(n, dtype=np.int64), y)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "params", "file"),
+    [
+        ("sklearn.linear_model.LogisticRegression", "C = 0.5", "model.skops"),
+        ("sklearn.ensemble.ExtraTreesClassifier", "n_estimators = 5", "model.skops"),
+        ("sklearn.ensemble.HistGradientBoostingClassifier", "max_iter = 5", "model.txt"),
+        ("lightgbm.LGBMClassifier", "n_estimators = 5", "model.txt"),
+    ],
+)
+def test_estimators_of_the_config_are_trained_and_stored_safely(
+    estimator: str, params: str, file: str, tmp_path: Path
+) -> None:
+    rows, settings = numbers(), custom(estimator, params)
+    first, second = fit(rows, settings), fit(rows, settings)
+    assert first.manifest["model_file"] == file
+    assert first.files == second.files
+    check_agreement(load_scorer(stored(tmp_path, first), 1), first, rows.features)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "params", "message"),
+    [
+        ("no_such_module.Model", "", "cannot be imported"),
+        ("sklearn.linear_model.Nothing", "", "cannot be imported"),
+        ("sklearn.linear_model.LogisticRegression", "trees = 3", "do not fit"),
+        ("sklearn.linear_model.LinearRegression", "", "no classifier with probabilities"),
+        ("collections.OrderedDict", "", "no classifier with probabilities"),
+    ],
+)
+def test_what_is_no_learner_is_refused(estimator: str, params: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        fit(numbers(), custom(estimator, params))
+
+
+def test_an_estimator_that_cannot_take_missing_values_says_so() -> None:
+    settings = custom("sklearn.linear_model.LogisticRegression", features="[features.x]\nnullable = true\n")
+    with pytest.raises(ConfigError, match="cannot take missing values, which 'x' may have"):
+        fit(numbers(), settings)
+
+
+def test_an_estimator_that_cannot_be_stored_safely_is_refused() -> None:
+    with pytest.raises(ArtefactError, match="does not trust"):
+        fit(numbers(), custom("sklearn.gaussian_process.GaussianProcessClassifier", features="[features.x]\n"))
+
+
+def test_a_monotone_category_is_refused(rows: Rows, settings: Settings) -> None:
+    job = settings.features["job"].model_copy(update={"monotone": 1})
+    wrong = settings.model_copy(update={"features": {**settings.features, "job": job}})
+    with pytest.raises(ConfigError, match="category, which cannot be monotone"):
+        fit(rows, wrong)
+
+
+def test_too_little_to_learn_from(rows: Rows, settings: Settings) -> None:
+    with pytest.raises(DataError, match="has 0 defaults"):
+        fit(Rows(rows.features, rows.ids, rows.times, np.zeros(len(rows))), settings)
+
+
+@pytest.mark.skipif("RISKLOOP_UCI" not in os.environ, reason="RISKLOOP_UCI names no file")
+def test_the_real_customers_are_ranked_as_well_as_known(tmp_path: Path) -> None:
+    from riskloop.data.infer import infer_config
+
+    path = Path(os.environ["RISKLOOP_UCI"])
+    settings = parse_settings(infer_config(path, target="default.payment.next.month"))
+    rows = rows_from(path, settings.row_schema, target="required", where=path.name)
+    fitted = fit(rows, settings)
+    assert fitted.manifest["metrics"]["auc"] >= 0.781
+    check_agreement(load_scorer(stored(tmp_path, fitted), 1), fitted, rows.features)
