@@ -1,0 +1,204 @@
+"""Who may see and who may act. Keys and roles are those of the API; a browser sends them as Basic authorisation.
+
+Acting needs two proofs that the form was ours: the browser names this very site as the origin, and the form repeats
+the token of a cookie that other sites can neither read nor have sent (SameSite=Strict).
+"""
+
+import hmac
+import ipaddress
+import secrets
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Protocol, cast
+from urllib.parse import parse_qs, urlsplit
+
+from fastapi import Depends, Request, Response
+
+from riskloop.core.errors import Forbidden, Refused
+from riskloop.core.types import Json
+from riskloop.store.home import Home
+from riskloop.store.keys import Role
+
+COOKIE: Final = "riskloop_form"
+FIELD: Final = "token"
+MOST: Final = 16 * 2**10  # bytes of a form
+
+
+class Access(Protocol):
+    """Checks keys."""
+
+    def require(self, role: Role, scope: Any) -> str:
+        """The name of the key that allows ``role``; raises Unauthorised or Forbidden."""
+        ...
+
+
+class Models(Protocol):
+    """Loads model versions."""
+
+    def version(self, version: int) -> Any:
+        """A version with its `scorer`, kept loaded."""
+        ...
+
+
+class Service(Protocol):
+    """What the dashboard needs of the process that serves."""
+
+    home: Home
+
+    @property
+    def access(self) -> Access:
+        """Checks keys."""
+        ...
+
+    @property
+    def reloader(self) -> Models:
+        """Loads model versions."""
+        ...
+
+    def refuse(self, error: Exception) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+        """Status, JSON body and headers of a failed request; counts and logs it."""
+        ...
+
+
+class Portfolio(Protocol):
+    """What a person may order."""
+
+    def approve(self, number: int, *, by: str | None, note: str) -> Json:
+        """Approve the challenger of a case."""
+        ...
+
+    def reject(self, number: int, *, by: str | None, note: str) -> Json:
+        """Reject the challenger of a case."""
+        ...
+
+    def release(self, number: int, *, by: str | None, note: str) -> Json:
+        """Let a case's quarantined rows be learned from again."""
+        ...
+
+    def promote(self, version: int, *, by: str | None, reason: str, force: bool) -> Json:
+        """Make a version the champion."""
+        ...
+
+    def rollback(self, *, by: str | None, reason: str) -> Json:
+        """Put the champion before the present one back."""
+        ...
+
+    def replay(self, decision_id: str | int) -> Json:
+        """Score a logged decision again."""
+        ...
+
+
+@dataclass(frozen=True)
+class Order:
+    """A form that was sent by somebody who may act."""
+
+    by: str
+    form: dict[str, str]
+
+    @property
+    def note(self) -> str:
+        """Why; it is required, because it stays on record."""
+        text = self.form.get("note", "").strip()
+        if not text:
+            raise Refused("Write a note: it stays on record with your decision. Nothing was done.")
+        return text
+
+
+def service_of(request: Request) -> Service:
+    """The serving process's parts."""
+    return cast("Service", request.app.state.service)
+
+
+def portfolio_of(request: Request) -> Portfolio:
+    """The portfolio that is served."""
+    return cast("Portfolio", request.app.state.portfolio)
+
+
+async def _viewer(request: Request) -> str:
+    return _named(request, Role.VIEW)
+
+
+async def _operator(request: Request) -> str:
+    return _named(request, Role.OPERATE)
+
+
+async def _ordered(request: Request) -> Order:
+    by = _named(request, Role.OPERATE)
+    form = await form_of(request)
+    _check_form(request, form.get(FIELD, ""))
+    return Order(by, form)
+
+
+Viewer = Annotated[str, Depends(_viewer)]
+Operator = Annotated[str, Depends(_operator)]
+Ordered = Annotated[Order, Depends(_ordered)]
+Worker = Annotated[Service, Depends(service_of)]
+Owner = Annotated[Portfolio, Depends(portfolio_of)]
+
+
+def may_operate(request: Request) -> bool:
+    """Whether the one who looks may also act."""
+    try:
+        service_of(request).access.require(Role.OPERATE, request.scope)
+    except Forbidden:
+        return False
+    return True
+
+
+def _named(request: Request, role: Role) -> str:
+    service = service_of(request)
+    by = service.access.require(role, request.scope)
+    if "authorization" not in request.headers and "x-api-key" not in request.headers:
+        _check_host(request)
+    return by
+
+
+def _check_host(request: Request) -> None:
+    """Without a key the host's name is the only proof that no other site's name was pointed at this machine."""
+    name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    try:
+        local = ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        local = name == "localhost" or name.endswith(".localhost")
+    if not local:
+        raise Forbidden(
+            f"Without keys the dashboard answers to 127.0.0.1 and localhost only, not to '{name}'; "
+            "make a key with `riskloop keys create`."
+        )
+
+
+def token_of(request: Request) -> str:
+    """The token that this browser's forms carry; a new one at the first visit."""
+    return request.cookies.get(COOKIE) or secrets.token_urlsafe(32)
+
+
+def keep_token(request: Request, response: Response, token: str) -> None:
+    """Give the browser its token."""
+    if request.cookies.get(COOKIE) != token:
+        response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+
+
+def _check_form(request: Request, sent: str) -> None:
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    elsewhere = site not in (None, "same-origin") or (
+        origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    )
+    known = request.cookies.get(COOKIE, "")
+    if elsewhere or not known or not hmac.compare_digest(sent.encode(), known.encode()):
+        raise Forbidden(
+            "This form was not sent from the dashboard, or is too old; open its page again. Nothing was done."
+        )
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """The fields of a posted form, the first value of each."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST:
+            raise Refused(f"The form is larger than {MOST:,} bytes; write a shorter note.")
+    try:
+        fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=50)
+    except ValueError:
+        raise Refused("The form cannot be read; open its page again.") from None
+    return {name: values[0] for name, values in fields.items()}

@@ -1,0 +1,216 @@
+"""What the first page shows: the loop as it is now, the champion, what waits for a person."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from riskloop.core.types import Diagnosis, Json, Promotion
+from riskloop.store import audit
+from riskloop.store.cases import Case, CaseState
+from riskloop.store.home import Home
+from riskloop.store.ledger import ModelRow
+from riskloop.store.tables import case_events
+from riskloop.web import words
+from riskloop.web.manifests import manifest
+from riskloop.web.queries import WindowRow, latest_windows, pulse, served_between, served_since
+from riskloop.web.words import Tone
+
+WINDOWS = 12
+EVENTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The answer to "is it healthy?" in one sentence."""
+
+    tone: Tone
+    icon: str
+    text: str
+    link: str | None = None
+    more: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One station of the loop and what it says now."""
+
+    key: str
+    title: str
+    state: str
+    detail: str
+    link: str
+    tone: Tone = "quiet"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The newest report of the gate."""
+
+    case: int
+    at: int
+    verdict: str
+    sentence: str
+
+
+def overview(home: Home, now: datetime) -> Json:
+    """Everything that the first page shows."""
+    database = home.database
+    promotions = home.ledger.promotions()
+    champion = promotions[-1] if promotions else None
+    versions = home.ledger.models()
+    recent = latest_windows(database, WINDOWS)
+    open_cases = sorted(
+        home.cases.latest(only_open=True), key=lambda c: (c.state is not CaseState.NEEDS_APPROVAL, -c.id)
+    )
+    today = served_since(database, now.replace(hour=0, minute=0, second=0, microsecond=0))
+    last = recent[-1] if recent else None
+    shown = today if today.decisions or last is None else served_between(database, last.first_id, last.last_id)
+    return {
+        "now": now,
+        "headline": headline(champion, last, open_cases),
+        "stages": stages(home, versions, promotions, last, open_cases, today.decisions),
+        "champion": champion,
+        "model": None if champion is None else home.ledger.model(champion.version),
+        "manifest": None if champion is None else manifest(home, champion.version),
+        "probation": _probation(home, champion),
+        "today": today,
+        "shown": shown,
+        "shown_where": "today" if shown is today or last is None else f"in {last.name}",
+        "windows": recent,
+        "open_cases": open_cases,
+        "closed_cases": [case for case in home.cases.latest(6) if not case.is_open],
+        "promotions": list(reversed(promotions))[:EVENTS],
+        "pulse": pulse(database),
+    }
+
+
+def headline(champion: Promotion | None, last: WindowRow | None, open_cases: Sequence[Case]) -> Headline:
+    """The one sentence that matters most now."""
+    if champion is None:
+        return Headline("watch", "dots", "No model serves yet.", more="Run `riskloop train` to train the first one.")
+    for case in open_cases:
+        label, link = words.STATES[case.state], f"/dashboard/cases/{case.id}"
+        if case.state is CaseState.NEEDS_APPROVAL:
+            return Headline("watch", "person", f"Case {case.id} needs an approval.", link, case.sentence)
+        if case.state is CaseState.QUARANTINED:
+            return Headline("fault", "fault", f"Case {case.id}: a data fault in the feed.", link, case.sentence)
+        return Headline(label.tone, label.icon, f"Case {case.id} is open: {label.text.lower()}.", link, case.sentence)
+    if last is None:
+        return Headline("ok", "check", f"Version {champion.version} serves.", more="No window is closed yet.")
+    if last.diagnosis in (Diagnosis.STABLE, Diagnosis.NOT_ENOUGH_DATA):
+        more = f"{last.name}: {last.sentence}"
+        return Headline("ok", "check", f"Version {champion.version} serves, and no case is open.", more=more)
+    label = words.DIAGNOSES[last.diagnosis]
+    return Headline(
+        label.tone, label.icon, f"{last.name}: {label.text.lower()}.", f"/dashboard/windows/{last.id}", last.sentence
+    )
+
+
+def stages(
+    home: Home,
+    versions: Sequence[ModelRow],
+    promotions: Sequence[Promotion],
+    last: WindowRow | None,
+    open_cases: Sequence[Case],
+    today: int,
+) -> list[Stage]:
+    """The loop in its order, each station with its present state."""
+    champion = promotions[-1] if promotions else None
+    training = {} if champion is None else manifest(home, champion.version)["training"]
+    newest = versions[-1] if versions else None
+    report = last_report(home)
+    working = next((case for case in open_cases if case.state is not CaseState.QUARANTINED), None)
+    diagnosis = None if last is None else words.DIAGNOSES[last.diagnosis]
+    action = None if last is None else words.ACTIONS[last.action]
+    verdict = None if report is None else words.VERDICTS[report.verdict]
+    return [
+        Stage(
+            "train",
+            "Train",
+            "No model yet" if newest is None else f"{training.get('rows', 0):,} rows",
+            "run `riskloop train`" if champion is None else f"behind version {champion.version}",
+            "/dashboard/models",
+        ),
+        Stage(
+            "registry",
+            "Registry",
+            f"{len(versions)} version{'' if len(versions) == 1 else 's'}",
+            "" if newest is None else f"newest: {newest.version}, {newest.learner}",
+            "/dashboard/models",
+        ),
+        Stage(
+            "promote",
+            "Promote",
+            "No champion" if champion is None else f"Version {champion.version}",
+            "" if champion is None else words.KINDS[champion.kind].text.lower(),
+            "/dashboard/models",
+        ),
+        Stage(
+            "serve",
+            "Serve",
+            "Nothing serves" if champion is None else f"Version {champion.version}",
+            f"{today:,} decisions today",
+            "/dashboard/models" if champion is None else f"/dashboard/models/{champion.version}",
+            "ok" if champion is not None else "watch",
+        ),
+        Stage("decisions", "Log", f"{home.decisions.last_id():,}", "decisions on record", "/dashboard/decisions"),
+        Stage(
+            "monitor",
+            "Monitor",
+            "No window yet" if diagnosis is None else diagnosis.text,
+            f"by {home.settings.windows.by}" if last is None else f"{last.name}, {last.rows:,} decisions",
+            "/dashboard/drift" if last is None else f"/dashboard/windows/{last.id}",
+            "quiet" if diagnosis is None else diagnosis.tone,
+        ),
+        Stage(
+            "decide",
+            "Decide",
+            "No window yet" if action is None else action.text,
+            f"policy {home.settings.policy.name}",
+            "/dashboard/cases",
+            "quiet" if action is None else action.tone,
+        ),
+        Stage(
+            "retrain",
+            "Retrain",
+            "Nothing to do" if working is None else words.STATES[working.state].text,
+            "no open case" if working is None else f"case {working.id}",
+            "/dashboard/cases" if working is None else f"/dashboard/cases/{working.id}",
+            "quiet" if working is None else words.STATES[working.state].tone,
+        ),
+        Stage(
+            "gate",
+            "Gate",
+            "No challenger yet" if verdict is None else verdict.text,
+            "" if report is None else f"last asked by case {report.case}",
+            "/dashboard/cases" if report is None else f"/dashboard/cases/{report.case}",
+            "quiet" if verdict is None else verdict.tone,
+        ),
+    ]
+
+
+def last_report(home: Home) -> Judged | None:
+    """What the gate said last, whoever asked."""
+    query = (
+        select(case_events.c.case_id, case_events.c.at, case_events.c.document)
+        .where(case_events.c.state == CaseState.TRAINED.value)
+        .order_by(case_events.c.id.desc())
+        .limit(1)
+    )
+    with home.database.read() as connection:
+        row = connection.execute(query).first()
+    if row is None:
+        return None
+    report = json.loads(row.document).get("report")
+    return None if report is None else Judged(row.case_id, row.at, report["verdict"], report["sentence"])
+
+
+def _probation(home: Home, champion: Promotion | None) -> str | None:
+    """What the last look at a champion on probation found."""
+    if champion is None:
+        return None
+    looks = audit.about(home.database, "probation", f"promotion {champion.seq}")
+    return str(looks[-1].document["sentence"]) if looks else None

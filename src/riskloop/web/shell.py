@@ -1,0 +1,114 @@
+"""The frame around every page: templates, headers, and errors as pages."""
+
+import json
+from collections.abc import Callable, Coroutine
+from functools import lru_cache
+from typing import Any, Final
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from riskloop import __version__
+from riskloop.core.errors import NotFound
+from riskloop.core.types import Json
+from riskloop.store.documents import plain
+from riskloop.web import assets, words
+from riskloop.web.guard import keep_token, may_operate, service_of, token_of
+
+# Plotly writes a style sheet and style attributes; everything else is as strict as it can be.
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'{inline}; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+def page(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    figures: dict[str, Json] | None = None,
+    **context: Any,
+) -> Response:
+    """A whole page. ``figures`` are Plotly figures by the id of the element that shows them."""
+    token = token_of(request)
+    home = service_of(request).home
+    body = (
+        _templates()
+        .get_template(template)
+        .render(
+            **context,
+            portfolio=home.settings.portfolio.name,
+            path=request.url.path,
+            figures={name: _script(figure) for name, figure in (figures or {}).items()},
+            token=token,
+            operator=status < 400 and may_operate(request),
+            version=__version__,
+        )
+    )
+    policy = POLICY.format(inline=" 'unsafe-inline'" if figures else "")
+    response = Response(body, status, headers={**HEADERS, "Content-Security-Policy": policy}, media_type="text/html")
+    keep_token(request, response, token)
+    return response
+
+
+class Page(APIRoute):
+    """A route of the dashboard: whatever it refuses is a page with the API's sentence and status."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The route's handler with errors turned into pages."""
+        answer = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except Exception as error:  # noqa: BLE001 - the last line of defence, as in the API
+                return failure(request, error)
+
+        return handle
+
+
+def failure(request: Request, error: Exception) -> Response:
+    """The page of a refusal."""
+    if isinstance(error, RequestValidationError):
+        error = NotFound(f"There is no page {request.url.path} with these parameters; choose one from the menu.")
+    status, body, headers = service_of(request).refuse(error)
+    message = json.loads(body)["error"]["message"]
+    response = page(request, "error.html", status=status, title="Not possible", message=message, code_number=status)
+    for name, value in headers:
+        if name not in (b"content-type", b"content-length"):
+            response.headers[name.decode()] = value.decode()
+    return response
+
+
+def _script(figure: Json) -> Markup:
+    """A figure as JSON that cannot end its own script element."""
+    text = json.dumps(plain(figure), allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
+
+
+@lru_cache(maxsize=1)
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("riskloop.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("number", "percent", "signed", "general", "moment", "day", "age", "feature_value"):
+        environment.filters[name] = getattr(words, name)
+    for name in ("DIAGNOSES", "ACTIONS", "STATES", "VERDICTS", "SEVERITIES", "KINDS", "RISK_LEVELS"):
+        environment.globals[name.lower()] = getattr(words, name)
+    environment.globals["asset"] = assets.address
+    return environment

@@ -1,0 +1,132 @@
+"""How things are written: one label, one tone and one icon for every state, and numbers as people read them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from markupsafe import Markup, escape
+
+from riskloop.core.types import Action, Diagnosis, PromotionKind, Severity, Verdict
+from riskloop.store.cases import CaseState
+
+Tone = Literal["ok", "quiet", "busy", "watch", "bad", "fault"]
+NOTHING: Final = "–"
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A state as people read it. The icon and the text say what the colour says."""
+
+    text: str
+    tone: Tone
+    icon: str  # a symbol of templates/icons.svg
+
+
+DIAGNOSES: Final[Mapping[str, Label]] = {
+    Diagnosis.STABLE: Label("Stable", "ok", "check"),
+    Diagnosis.NOT_ENOUGH_DATA: Label("Not enough data", "quiet", "dots"),
+    Diagnosis.DATA_FAULT: Label("Data fault", "fault", "fault"),
+    Diagnosis.COVARIATE_SHIFT: Label("Covariate shift", "watch", "shift"),
+    Diagnosis.PRIOR_SHIFT: Label("Prior shift", "watch", "level"),
+    Diagnosis.CONCEPT_DRIFT: Label("Concept drift", "bad", "drift"),
+}
+
+ACTIONS: Final[Mapping[str, Label]] = {
+    Action.NONE: Label("No action", "quiet", "dots"),
+    Action.QUARANTINE: Label("Quarantine", "fault", "fault"),
+    Action.RECALIBRATE: Label("Recalibrate", "busy", "retrain"),
+    Action.RETRAIN: Label("Retrain", "busy", "retrain"),
+}
+
+STATES: Final[Mapping[str, Label]] = {
+    CaseState.WATCHING: Label("Watching", "watch", "eye"),
+    CaseState.CONFIRMED: Label("Confirmed", "watch", "shift"),
+    CaseState.WAITING: Label("Waiting for outcomes", "busy", "clock"),
+    CaseState.TRAINED: Label("Challenger trained", "busy", "retrain"),
+    CaseState.NEEDS_APPROVAL: Label("Needs approval", "watch", "person"),
+    CaseState.QUARANTINED: Label("Quarantined", "fault", "fault"),
+    CaseState.PROMOTED: Label("Promoted", "ok", "up"),
+    CaseState.REFUSED: Label("Challenger refused", "quiet", "cross"),
+    CaseState.REJECTED: Label("Rejected", "quiet", "cross"),
+    CaseState.ENDED: Label("Ended", "quiet", "check"),
+}
+
+VERDICTS: Final[Mapping[str, Label]] = {
+    Verdict.PROMOTE: Label("Promote", "ok", "up"),
+    Verdict.KEEP: Label("Keep the champion", "quiet", "cross"),
+    Verdict.INSUFFICIENT_EVIDENCE: Label("Insufficient evidence", "busy", "clock"),
+    Verdict.NEEDS_APPROVAL: Label("Needs approval", "watch", "person"),
+}
+
+SEVERITIES: Final[Mapping[str, Label]] = {
+    Severity.OK: Label("As in the history", "ok", "check"),
+    Severity.NOISE: Label("Chance", "quiet", "noise"),
+    Severity.DRIFTED: Label("Drifted", "watch", "shift"),
+    Severity.SEVERE: Label("Severe", "bad", "drift"),
+    Severity.FAULT: Label("Fault", "fault", "fault"),
+    Severity.UNKNOWN: Label("Unknown", "quiet", "dots"),
+}
+
+KINDS: Final[Mapping[str, Label]] = {
+    PromotionKind.FIRST: Label("First model", "ok", "up"),
+    PromotionKind.GATE: Label("By the gate", "ok", "up"),
+    PromotionKind.MANUAL: Label("By a person", "busy", "person"),
+    PromotionKind.ROLLBACK: Label("Rolled back", "watch", "back"),
+    PromotionKind.PROBATION: Label("Rolled back on probation", "watch", "back"),
+}
+
+RISK_LEVELS: Final = {"low": "Low", "medium": "Medium", "high": "High", "very_high": "Very high"}
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """``12,345`` or ``0.7312``; a dash for what is not there."""
+    return NOTHING if value is None or not math.isfinite(value) else f"{value:,.{digits}f}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """``21.4%``."""
+    return NOTHING if value is None or not math.isfinite(value) else f"{value:.{digits}%}"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """``+0.084``, ``−0.012`` with a true minus."""
+    return NOTHING if value is None or not math.isfinite(value) else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def general(value: float | None) -> str:
+    """A statistic of unknown size with four significant digits."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return f"{value:,.0f}" if abs(value) >= 1000 and float(value).is_integer() else f"{value:.4g}"
+
+
+def moment(value: datetime | None) -> Markup:
+    """A `time` element: UTC in the markup, the viewer's zone once the script has run."""
+    if value is None:
+        return escape(NOTHING)
+    iso = value.isoformat(timespec="seconds").replace("+00:00", "Z")
+    shown = f"{value.day} {MONTHS[value.month - 1]} {value.year}, {value:%H:%M} UTC"
+    return Markup('<time datetime="{}">{}</time>').format(iso, shown)
+
+
+def day(value: datetime | None) -> str:
+    """``5 Sep 2025``, in UTC: a calendar day is not shifted by the viewer's zone."""
+    return NOTHING if value is None else f"{value.day} {MONTHS[value.month - 1]} {value.year}"
+
+
+def age(span: timedelta) -> str:
+    """``3 days``, ``2 hours``, ``just now``; the two largest units are enough, so one is shown."""
+    seconds = int(span.total_seconds())
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        count = seconds // size
+        if count >= 1:
+            return f"{count:,} {unit}{'' if count == 1 else 's'}"
+    return "less than a minute"
+
+
+def feature_value(value: object) -> Markup:
+    """A decoded input: ``missing`` stands out."""
+    return Markup('<em class="muted">missing</em>') if value is None else escape(value)

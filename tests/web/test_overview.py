@@ -1,0 +1,85 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from riskloop.core.types import Action, Diagnosis
+from riskloop.store.cases import CaseState, advance, open_case
+from riskloop.store.home import Home
+from riskloop.web import queries
+from riskloop.web.overview import headline
+
+from .conftest import MAY, add_model, client_of, decide, promote, save, window
+
+
+def test_before_the_first_model_it_says_what_to_do(empty: Home) -> None:
+    page = client_of(empty).get("/")
+    assert page.status_code == 200
+    assert "No model serves yet." in page.text
+    assert "<code>riskloop train</code>" in page.text
+
+
+def test_names_and_sentences_are_text_and_never_markup(home: Home) -> None:
+    page = client_of(home).get("/").text
+    assert "Cards &lt;b&gt;&amp;&lt;/b&gt; loans" in page
+    assert "because &lt;it&gt; is better" in page
+
+
+def test_it_shows_champion_windows_cases_and_promotions(home: Home) -> None:
+    with home.database.write() as connection:
+        case = open_case(
+            connection,
+            at=MAY,
+            state=CaseState.CONFIRMED,
+            diagnosis=Diagnosis.CONCEPT_DRIFT,
+            window_id=2,
+            sentence="The AUC fell.",
+        )
+    save(home, window(1))
+    save(home, window(2, Diagnosis.CONCEPT_DRIFT, action=Action.RETRAIN, case_id=case.id))
+    page = client_of(home).get("/").text
+    for shown in ("0.730 to 0.770", "2025-02", "What was found in 2.", "The AUC fell.", "Concept drift", "by anna"):
+        assert shown in page
+
+
+def test_what_waits_for_a_person_comes_first(home: Home) -> None:
+    with home.database.write() as connection:
+        waiting = open_case(
+            connection, at=MAY, state=CaseState.WATCHING, diagnosis=Diagnosis.COVARIATE_SHIFT, window_id=1, sentence="a"
+        )
+        advance(connection, waiting, CaseState.NEEDS_APPROVAL, "Look at it.", at=MAY)
+        open_case(
+            connection, at=MAY, state=CaseState.QUARANTINED, diagnosis=Diagnosis.DATA_FAULT, window_id=2, sentence="b"
+        )
+    text = client_of(home).get("/").text
+    assert f"Case {waiting.id} needs an approval." in text
+    assert text.index("Look at it.") < text.index("<span>b</span>")
+
+
+def test_a_sound_loop_says_so(home: Home) -> None:
+    save(home, window(1))
+    found = headline(home.ledger.champion(), queries.latest_windows(home.database, 1)[0], [])
+    assert (found.tone, found.text) == ("ok", "Version 1 serves, and no case is open.")
+
+
+@pytest.mark.parametrize("count", [1, 7, 2 * queries.SAMPLE + 1])
+def test_decisions_of_today_are_counted_exactly_and_averaged_over_a_sample(home: Home, count: int) -> None:
+    midnight = datetime(2025, 6, 2, tzinfo=UTC)
+    decide(home, 3, scored_at=midnight - timedelta(microseconds=1))
+    decide(home, count, scored_at=midnight)
+    served = queries.served_since(home.database, midnight)
+    assert served.decisions == count
+    assert served.sampled <= queries.SAMPLE
+    assert served.mean_pd is not None
+    assert 0.25 <= served.mean_pd <= 0.75
+    assert queries.served_since(home.database, midnight + timedelta(seconds=1)).decisions == 0
+
+
+def test_the_pulse_rises_with_everything_that_happens(home: Home) -> None:
+    client = client_of(home)
+    before = client.get("/dashboard/live").json()
+    decide(home, 2)
+    save(home, window(1))
+    promote(home, add_model(home, points=3.0))
+    after = client.get("/dashboard/live").json()
+    risen = {name for name in before if before[name] != after[name]}
+    assert risen == {"promotions", "windows", "decisions", "champion"}
