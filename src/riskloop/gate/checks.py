@@ -77,21 +77,26 @@ def log_loss(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
 
 
 def calibration(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
-    """In how many grades is the PD shown to be too low? The challenger must not have more of them."""
+    """In the grades where the PD is shown to be too low: how many defaults does it miss? Not more than the champion."""
     before = _underestimated(evaluation, evaluation.champion, settings.alpha)
     after = _underestimated(evaluation, evaluation.challenger, settings.alpha)
-    passed = len(after) <= len(before)
+    missed_before, missed = _missed(before, evaluation.defaults), _missed(after, evaluation.defaults)
+    passed = missed <= missed_before
     return Check(
         name="calibration",
         passed=passed,
-        statistic=float(len(after)),
-        threshold=float(len(before)),
+        statistic=missed,
+        threshold=missed_before,
         source="Jeffreys test by grade (ECB 2019, 2.5.3.1), Bonferroni over grades",
         sizes=sizes(evaluation),
-        sentence=f"The challenger underestimates the risk in {_count(len(after), 'grade')}, the champion in "
-        f"{len(before)}{'' if passed else ': its PDs are less prudent'}.",
+        sentence=f"The challenger's PD is shown to be too low in {_count(len(after), 'grade')}, which miss "
+        f"{missed:.1%} of the defaults; the champion's in {len(before)}, which miss {missed_before:.1%}.",
         details={"challenger": after, "champion": before},
     )
+
+
+def _missed(grades: Sequence[Json], defaults: int) -> float:
+    return float(sum(g["defaults"] - g["rows"] * g["pd"] for g in grades) / max(1, defaults))
 
 
 def _underestimated(evaluation: Evaluation, probabilities: Floats, alpha: float) -> list[Json]:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from riskloop.core.errors import GateRefused, NotFound
+from riskloop.core.errors import GateRefused, NotFound, PromotionConflict
 from riskloop.core.types import Json, Promotion, PromotionKind
 from riskloop.store.ledger import Ledger
 
@@ -25,18 +25,30 @@ def promote(
     answered with that promotion, so a step that crashed after its commit can be repeated. Raises PromotionConflict
     when somebody else was first, NotFound for an unknown version.
     """
+    made = _made_before(ledger, version, fingerprint)
+    if made is not None:
+        return made
+    try:
+        return ledger.promote(
+            version,
+            expected_seq=expected_seq,
+            kind=kind,
+            at=at,
+            by=by,
+            reason=reason,
+            evidence={**evidence, "fingerprint": fingerprint},
+        )
+    except PromotionConflict:
+        made = _made_before(ledger, version, fingerprint)  # by a twin of this call, between the look and the swap
+        if made is None:
+            raise
+        return made
+
+
+def _made_before(ledger: Ledger, version: int, fingerprint: str) -> Promotion | None:
     last = ledger.champion()
-    if last is not None and last.version == version and last.evidence.get("fingerprint") == fingerprint:
-        return last
-    return ledger.promote(
-        version,
-        expected_seq=expected_seq,
-        kind=kind,
-        at=at,
-        by=by,
-        reason=reason,
-        evidence={**evidence, "fingerprint": fingerprint},
-    )
+    same = last is not None and last.version == version and last.evidence.get("fingerprint") == fingerprint
+    return last if same else None
 
 
 def rollback(

@@ -1,0 +1,162 @@
+"""Every check of the gate, found through its registries."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from riskloop.core.errors import DataError
+from riskloop.core.settings import GateSettings
+from riskloop.gate import Context, Coverage, Evaluation, exploration_weights
+from riskloop.gate.checks import (
+    ENVELOPE,
+    GUARDRAILS,
+    NOTICES,
+    Rule,
+    approval_ratio,
+    calibration,
+    evidence,
+    log_loss,
+    outcome_coverage,
+    score_shift,
+)
+
+MakeContext = Callable[..., Context]
+MakeEvaluation = Callable[..., Evaluation]
+
+ALL = (evidence, *GUARDRAILS, *ENVELOPE, *NOTICES)
+
+
+@pytest.mark.parametrize("rule", ALL, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("bare", [False, True])
+def test_every_check_is_complete(rule: Rule, bare: bool, evaluation: MakeEvaluation, context: MakeContext) -> None:
+    one = evaluation(n=400)
+    if bare:
+        one = replace(one, latency_ms=None, reasons=None)
+    else:
+        groups = {"SEX": np.where(np.arange(400) % 3 == 0, "1", "2")}
+        one = replace(one, groups=groups, coverage=Coverage(300, 300, 100, 10, 5))
+    check = rule(one, GateSettings(), context())
+    assert check.name == rule.__name__
+    assert check.source
+    assert check.sentence.endswith(".")
+    assert check.sizes["rows"] == 400
+    assert check.sizes["defaults"] == one.defaults
+    json.dumps(asdict(check), allow_nan=False)
+
+
+def test_every_name_is_used_once() -> None:
+    assert len({rule.__name__ for rule in ALL}) == len(ALL)
+
+
+def test_log_loss_bounds_are_those_of_a_t_interval(evaluation: MakeEvaluation, context: MakeContext) -> None:
+    one = evaluation(n=5000)
+    losses = [-np.log(np.where(one.labels == 1, p, 1 - p)) for p in (one.champion, one.challenger)]
+    difference = losses[1] - losses[0]
+    reach = NormalDist().inv_cdf(0.95) * scipy_stats.sem(difference)
+    check = log_loss(one, GateSettings(), context())
+    assert check.statistic == pytest.approx(difference.mean() + reach)
+    assert check.threshold == pytest.approx(0.01 * losses[0].mean())
+    assert check.passed is True
+
+
+@pytest.mark.parametrize(("n", "factor", "passed"), [(5000, 1.0, True), (120, 1.05, None), (5000, 0.5, False)])
+def test_log_loss_passes_fails_or_stays_open(
+    n: int, factor: float, passed: bool | None, evaluation: MakeEvaluation, context: MakeContext
+) -> None:
+    one = evaluation(n=n, champion=0.8, challenger=0.8)
+    one = replace(one, challenger=one.champion if factor == 1.0 else one.challenger * factor)
+    assert log_loss(one, GateSettings(), context()).passed is passed
+
+
+def test_calibration_counts_grades_where_the_pd_is_too_low(evaluation: MakeEvaluation, context: MakeContext) -> None:
+    one = evaluation(n=20_000)
+    assert calibration(one, GateSettings(), context()).passed is True
+    low = calibration(replace(one, challenger=one.challenger * 0.7), GateSettings(), context())
+    assert low.passed is False
+    # An underestimation so small that it matters to nobody is no failure, however many rows show it.
+    many = replace(one, challenger=one.challenger * 0.98)
+    repeated = replace(
+        many,
+        labels=np.tile(one.labels, 50),
+        champion=np.tile(one.champion, 50),
+        challenger=np.tile(many.challenger, 50),
+    )
+    assert calibration(repeated, GateSettings(), context()).passed is True
+
+
+def test_a_champion_that_underestimates_as_much_excuses(evaluation: MakeEvaluation, context: MakeContext) -> None:
+    one = evaluation(n=20_000)
+    both = replace(one, champion=one.champion * 0.6, challenger=one.challenger * 0.7)
+    assert calibration(both, GateSettings(), context()).passed is True
+
+
+def _groups(rates: tuple[float, float], before: tuple[float, float], n: int) -> Evaluation:
+    """Two groups of 2n and n people with given approval rates of challenger and champion."""
+    member = np.repeat([0, 1], [2 * n, n])
+    place = np.concatenate([(np.arange(2 * n) + 0.5) / (2 * n), (np.arange(n) + 0.5) / n])
+    challenger = np.where(place < np.asarray(rates)[member], 0.1, 0.5)
+    champion = np.where(place < np.asarray(before)[member], 0.1, 0.5)
+    labels = (np.arange(3 * n) % 5 == 0).astype(np.float64)
+    return Evaluation(labels, champion, challenger, 0.2, 0.2, groups={"SEX": np.asarray(["2", "1"])[member]})
+
+
+@pytest.mark.parametrize(
+    ("rates", "before", "n", "passed"),
+    [
+        ((0.8, 0.75), (0.8, 0.8), 1000, True),
+        ((0.8, 0.5), (0.8, 0.8), 1000, False),  # 0.625, shown to be below 0.8
+        ((0.8, 0.5), (0.8, 0.5), 1000, True),  # no worse than the champion
+        ((0.8, 0.6), (0.8, 0.8), 40, True),  # 0.75 of 40 people may be luck
+        ((0.8, 0.2), (0.8, 0.8), 20, None),  # too few people to say anything
+    ],
+)
+def test_approval_ratio(
+    rates: tuple[float, float],
+    before: tuple[float, float],
+    n: int,
+    passed: bool | None,
+    context: MakeContext,
+) -> None:
+    check = approval_ratio(_groups(rates, before, n), GateSettings(), context())
+    assert check.passed is passed
+    if passed is not None:
+        assert check.statistic == pytest.approx(rates[1] / rates[0], abs=0.02)
+
+
+def test_scores_that_move_as_a_whole_leave_the_envelope(evaluation: MakeEvaluation, context: MakeContext) -> None:
+    one = evaluation()
+    assert score_shift(replace(one, challenger=one.champion), GateSettings(), context()).statistic == 0.0
+    assert score_shift(replace(one, challenger=one.champion**3), GateSettings(), context()).passed is False
+
+
+@pytest.mark.parametrize(("known", "passed"), [(100, True), (10, None)])
+def test_missing_outcomes_of_the_refused_are_said(
+    known: int, passed: bool | None, evaluation: MakeEvaluation, context: MakeContext
+) -> None:
+    one = evaluation(coverage=Coverage(300, 300, 100, known, explored=10))
+    check = outcome_coverage(one, GateSettings(), context())
+    assert check.passed is passed
+    assert ("approved customers only" in check.sentence) is (passed is None)
+
+
+def test_columns_of_other_lengths_are_refused() -> None:
+    with pytest.raises(DataError, match="3 labels and 2 values of 'challenger'"):
+        Evaluation(np.zeros(3), np.zeros(3), np.zeros(2), 0.2, 0.2)
+
+
+def test_explored_decisions_stand_for_the_refused() -> None:
+    rng = np.random.default_rng(5)
+    refused = rng.random(200_000) < 0.3
+    default = rng.random(200_000) < np.where(refused, 0.5, 0.1)
+    explored = refused & (rng.random(200_000) < 0.05)
+    seen = ~refused | explored
+    weights = exploration_weights(explored[seen], 0.05)
+    assert np.average(default[seen], weights=weights) == pytest.approx(default.mean(), abs=0.01)
+    assert abs(default[seen].mean() - default.mean()) > 0.05
+    with pytest.raises(DataError, match="exploration rate"):
+        exploration_weights(explored, 0.0)

@@ -1,0 +1,62 @@
+"""The two tests behind the verdict, against scipy and brute force."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from riskloop.core.settings import GateSettings
+from riskloop.core.types import Floats
+from riskloop.gate import Context, Evaluation
+from riskloop.gate.improvement import improvement
+
+MakeContext = Callable[..., Context]
+MakeEvaluation = Callable[..., Evaluation]
+
+
+def _placements(labels: Floats, scores: Floats) -> tuple[Floats, Floats]:
+    wins = (scores[labels == 1][:, None] > scores[labels == 0]) + 0.5 * (
+        scores[labels == 1][:, None] == scores[labels == 0]
+    )
+    return wins.mean(axis=1), wins.mean(axis=0)
+
+
+def test_auc_gain_is_delongs_test_of_the_least_gain(evaluation: MakeEvaluation, context: MakeContext) -> None:
+    one = evaluation(n=600)
+    one = replace(one, champion=one.champion.round(2), challenger=one.challenger.round(2))  # with ties
+    (a10, a01), (b10, b01) = (_placements(one.labels, s) for s in (one.champion, one.challenger))
+    error = np.sqrt((b10 - a10).var(ddof=1) / a10.size + (b01 - a01).var(ddof=1) / a01.size)
+    gain = b10.mean() - a10.mean() - 0.001
+    found = improvement(one, GateSettings(), context()).check
+    assert found.statistic == pytest.approx(scipy_stats.norm.sf(gain / error), abs=1e-12)
+    assert found.details["std_error"] == pytest.approx(error, abs=1e-12)
+
+
+def test_log_loss_gain_is_a_paired_t_test(evaluation: MakeEvaluation, context: MakeContext) -> None:
+    one = evaluation(n=3000, kind="recalibrate")
+    one = replace(one, champion=one.challenger * 0.9)
+    losses = [-np.log(np.where(one.labels == 1, p, 1 - p)) for p in (one.champion, one.challenger)]
+    expected = scipy_stats.ttest_rel(losses[0], losses[1], alternative="greater").pvalue
+    found = improvement(one, GateSettings(), context()).check
+    assert found.statistic == pytest.approx(expected, abs=1e-3)
+    assert found.name == "log_loss_gain"
+
+
+def test_defaults_needed_reach_full_information(evaluation: MakeEvaluation, context: MakeContext) -> None:
+    one = evaluation(n=500, champion=0.8, challenger=0.8)
+    needed = improvement(one, GateSettings(), context()).defaults_needed
+    times = (one.defaults + needed) / one.defaults
+    error = improvement(one, GateSettings(), context()).check.details["std_error"] / times**0.5
+    power = scipy_stats.norm.sf(scipy_stats.norm.isf(0.05) - 0.009 / error)
+    assert power == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_model_that_separates_perfectly_passes_with_power(context: MakeContext) -> None:
+    labels = np.repeat([0.0, 1.0], [300, 100])
+    rng = np.random.default_rng(2)
+    one = Evaluation(labels, rng.random(400), 0.2 + 0.5 * labels, 0.5, 0.5)
+    found = improvement(one, GateSettings(), context())
+    assert found.check.passed is True
+    assert found.challenger_auc == 1.0

@@ -1,0 +1,202 @@
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from riskloop.core.errors import DataError
+from riskloop.core.settings import RetrainSettings
+from riskloop.core.types import DecisionFrame, Ints, Rows, to_micros
+from riskloop.retrain.dataset import (
+    Pool,
+    Weighting,
+    choose,
+    fingerprint,
+    pool,
+    rebuild,
+    thinned,
+    training_set,
+    unseen_by,
+    weightings,
+)
+
+START = to_micros(datetime(2025, 1, 1, tzinfo=UTC))
+DAY = timedelta(days=1) // timedelta(microseconds=1)
+EXPANDING = RetrainSettings()
+
+
+def _all(rows: Pool) -> Ints:
+    return np.arange(len(rows), dtype=np.int64)
+
+
+def test_only_matured_and_clean_decisions_come_in(history: Rows, decisions: DecisionFrame) -> None:
+    rows = pool(history, decisions, quarantined=[(10, 19), (95, 200)])
+    logged = rows.sources[rows.sources > 0]
+    assert set(logged.tolist()) == set(range(1, 81)) - set(range(10, 20))
+    assert len(rows) == 200 + 70
+    assert not np.isnan(rows.labels).any()
+
+
+def test_history_without_times_is_older_than_every_decision(history: Rows, decisions: DecisionFrame) -> None:
+    rows = pool(history, decisions)
+    assert (rows.sources[:200] < 0).all()
+    assert (np.diff(rows.rows.times) >= 0).all()
+    assert rows.rows.times[199] < START == rows.rows.times[200]
+
+
+def test_rows_keep_their_features_and_labels_when_sorted(history: Rows, decisions: DecisionFrame) -> None:
+    later = replace(history, times=START + DAY * np.arange(200, dtype=np.int64)[::-1])
+    rows = pool(later, decisions)
+    for place in (0, 100, 279):
+        source = int(rows.sources[place])
+        if source > 0:
+            expected = (decisions.features[source - 1], decisions.outcomes[source - 1])
+        else:
+            assert history.target is not None
+            expected = (history.features[-1 - source], history.target[-1 - source])
+        np.testing.assert_array_equal(rows.rows.features[place], expected[0])
+        assert rows.labels[place] == expected[1]
+
+
+def test_nothing_to_learn_from(history: Rows) -> None:
+    with pytest.raises(DataError, match="neither history rows nor matured decisions"):
+        pool(None, None)
+    with pytest.raises(DataError, match="no target"):
+        pool(replace(history, target=None), None)
+
+
+def test_a_sliding_window_forgets(decisions: DecisionFrame) -> None:
+    rows = pool(None, decisions)
+    chosen = training_set(rows, _all(rows), RetrainSettings(window="sliding", length="30d"))
+    assert len(chosen.rows) == 30
+    assert chosen.weights is None
+    assert chosen.rows.ids[0] == "c50"
+
+
+def test_a_decayed_window_halves(decisions: DecisionFrame) -> None:
+    rows = pool(None, decisions)
+    weights = training_set(rows, _all(rows), RetrainSettings(window="decayed", half_life="10d")).weights
+    assert weights is not None
+    assert weights[-11] / weights[-1] == pytest.approx(0.5)
+    assert weights.mean() == pytest.approx(1.0)
+
+
+def test_recent_rows_carry_their_share(history: Rows, decisions: DecisionFrame) -> None:
+    rows = pool(history, decisions)
+    since = START + 40 * DAY
+    chosen = training_set(rows, _all(rows), EXPANDING, weighting=Weighting("r", recent_share=0.8), since=since)
+    assert chosen.weights is not None
+    recent = chosen.rows.times >= since
+    assert chosen.weights[recent].sum() / chosen.weights.sum() == pytest.approx(0.8)
+    # Kish: 40 rows with 0.8 and 240 with 0.2 of all weight.
+    assert chosen.effective_size == pytest.approx(1.0 / (0.8**2 / 40 + 0.2**2 / 240))
+
+
+def test_recent_only_leaves_the_old_out(history: Rows, decisions: DecisionFrame) -> None:
+    rows = pool(history, decisions)
+    since = START + 40 * DAY
+    chosen = training_set(rows, _all(rows), EXPANDING, weighting=Weighting("r", recent_share=1.0), since=since)
+    assert len(chosen.rows) == 40
+    assert chosen.weights is None
+
+
+def test_without_recent_rows_there_is_nothing_to_prefer(history: Rows, decisions: DecisionFrame) -> None:
+    rows = pool(history, decisions)
+    later = START + 1000 * DAY
+    chosen = training_set(rows, _all(rows), EXPANDING, weighting=Weighting("r", recent_share=1.0), since=later)
+    assert len(chosen.rows) == 280
+
+
+def test_density_ratios_are_capped(history: Rows, decisions: DecisionFrame) -> None:
+    rows = pool(history, decisions)
+    ratios = np.ones(280)
+    ratios[7] = 1000.0
+    weighting = Weighting("density_ratio", density=True)
+    chosen = training_set(rows, _all(rows), EXPANDING, weighting=weighting, ratios=ratios)
+    assert chosen.weights is not None
+    assert chosen.weights[7] / chosen.weights[0] == pytest.approx(20.0)
+    with pytest.raises(DataError, match="one ratio per row"):
+        training_set(rows, _all(rows), EXPANDING, weighting=weighting)
+    with pytest.raises(DataError, match="give one per row"):
+        training_set(rows, _all(rows), EXPANDING, weighting=weighting, ratios=ratios[1:])
+
+
+def test_one_class_cannot_be_learned_from(decisions: DecisionFrame) -> None:
+    rows = pool(None, decisions)
+    with pytest.raises(DataError, match="cannot be learned from"):
+        training_set(rows, np.flatnonzero(rows.labels == 0.0), EXPANDING)
+
+
+def test_the_candidates_follow_the_diagnosis() -> None:
+    names = [w.name for w in weightings(EXPANDING, drifted=True, shifted=False)]
+    assert names == ["uniform", "recent_50%", "recent_80%", "recent_100%"]
+    assert [w.name for w in weightings(EXPANDING, drifted=False, shifted=True)] == ["uniform", "density_ratio"]
+    assert [w.name for w in weightings(EXPANDING, drifted=False, shifted=False)] == ["uniform"]
+    only = RetrainSettings(weighting="density_ratio")
+    assert [w.name for w in weightings(only, drifted=True, shifted=True)] == ["density_ratio"]
+
+
+def test_the_best_weighting_is_chosen_and_the_plainest_of_equals() -> None:
+    one, other = Weighting("uniform"), Weighting("density_ratio", density=True)
+    assert choose([(one, 0.70), (other, 0.71)]) is other
+    assert choose([(one, 0.71), (other, 0.71)]) is one
+    with pytest.raises(DataError, match="No weighting"):
+        choose([])
+
+
+def test_training_rows_are_rebuilt_to_the_last_bit(history: Rows, decisions: DecisionFrame) -> None:
+    rows = pool(history, decisions, quarantined=[(10, 19)])
+    index = np.delete(_all(rows), [5, 6, 250])
+    since = START + 40 * DAY
+    made = training_set(rows, index, EXPANDING, weighting=Weighting("r", recent_share=0.8), since=since)
+    record = json.loads(json.dumps(made.record))
+    again = rebuild(record, history, decisions, made.weights)
+    assert again.fingerprint == made.fingerprint
+    np.testing.assert_array_equal(again.rows.features, made.rows.features)
+    assert list(again.rows.ids) == list(made.rows.ids)
+
+
+def test_a_corrected_outcome_is_noticed(history: Rows, decisions: DecisionFrame) -> None:
+    made = training_set(rows := pool(history, decisions), _all(rows), EXPANDING)
+    corrected = decisions.outcomes.copy()
+    corrected[3] = 1.0 - corrected[3]
+    with pytest.raises(DataError, match="cannot be rebuilt"):
+        rebuild(made.record, history, replace(decisions, outcomes=corrected), None)
+
+
+@pytest.mark.parametrize("part", ["features", "target", "ids", "weights"])
+def test_the_fingerprint_sees_every_part(part: str, history: Rows) -> None:
+    weights = np.ones(200)
+    before = fingerprint(history, weights)
+    assert history.target is not None
+    changed = {
+        "features": replace(history, features=history.features + 1e-12),
+        "target": replace(history, target=1.0 - history.target),
+        "ids": replace(history, ids=["x", *history.ids[1:]]),
+        "weights": history,
+    }[part]
+    assert fingerprint(changed, weights if part != "weights" else weights * 2) != before
+
+
+def test_what_a_model_has_not_seen(history: Rows, decisions: DecisionFrame) -> None:
+    rows = pool(history, decisions)
+    assert unseen_by(None, rows).sum() == 80
+    made = training_set(rows, _all(rows)[:230], EXPANDING)
+    np.testing.assert_array_equal(np.flatnonzero(unseen_by(made.record, rows)), np.arange(230, 280))
+
+
+def test_thinning_keeps_the_new_world_and_the_proportions(history: Rows, decisions: DecisionFrame) -> None:
+    rows = pool(history, decisions)
+    since = START + 40 * DAY
+    index, stands_for = thinned(rows, _all(rows), 100, since=since, seed=3)
+    recent = rows.rows.times[index] >= since
+    assert index.size == 100
+    assert recent.sum() == 40
+    assert stands_for[recent].sum() == pytest.approx(40)
+    assert stands_for[~recent].sum() == pytest.approx(240)
+    np.testing.assert_array_equal(index, thinned(rows, _all(rows), 100, since=since, seed=3)[0])
+    assert thinned(rows, index, 100, since=since, seed=3)[0] is index
+    chosen = training_set(rows, index, EXPANDING, stands_for=stands_for)
+    assert chosen.weights is not None
+    assert chosen.weights[recent].sum() / chosen.weights.sum() == pytest.approx(40 / 280)
