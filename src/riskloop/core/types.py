@@ -111,6 +111,18 @@ class DecisionFrame:
     def __len__(self) -> int:
         return int(self.ids.shape[0])
 
+    def take(self, index: Ints) -> "DecisionFrame":
+        """The decisions at ``index``, in that order."""
+        return DecisionFrame(
+            ids=self.ids[index],
+            customer_ids=[self.customer_ids[i] for i in index.tolist()],
+            times=self.times[index],
+            model_versions=self.model_versions[index],
+            probabilities=self.probabilities[index],
+            features=self.features[index],
+            outcomes=self.outcomes[index],
+        )
+
 
 # --------------------------------------------------------------------------- monitoring
 

@@ -87,6 +87,7 @@ def _train(folder: Path, story: Story, console: Console) -> "Portfolio":
     history = folder / "history.csv"
     story.history.to_csv(history, index=False)
     text = infer_config(history, target=story.target, id=story.id, time=story.time)
+    text = text.replace('name = "history"', 'name = "Demo portfolio"')
     (folder / "riskloop.toml").write_text(text, encoding="utf-8")
     portfolio = Portfolio.open(folder)
     with console.progress("Training") as tick:

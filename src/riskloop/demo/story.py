@@ -18,15 +18,17 @@ HISTORY_MONTHS: Final = 12
 FIRST_MONTH: Final = date(2025, 1, 1)
 PER_MONTH: Final = 2000
 LEAST_ROWS: Final = 6000
+PAST: Final = 0.3  # share of a frame's rows that is history
+MONTH: Final = 0.05  # share of the others that one month takes; scenarios need several rows to choose one from
 TARGETS: Final = ("default", "default.payment.next.month", "default payment next month", "target", "bad", "loan_status")
 
 # Title, scenario, months, and the share of a frame's production rows that the scenario may choose from.
 PLOT: Final = (
-    ("nothing changes", "stable", 1, 0.08),
-    ("{amount} arrives 100 times too large", "units_x100", 1, 0.08),
-    ("the feed is repaired", "stable", 1, 0.08),
-    ("a new sales channel brings riskier customers", "new_channel_sudden", 2, 0.26),
-    ("a recession: the same data mean another risk", "recession", 4, 0.50),
+    ("nothing changes", "stable", 1, 0.06),
+    ("{amount} arrives 100 times too large", "units_x100", 1, 0.06),
+    ("the feed is repaired", "stable", 1, 0.06),
+    ("a new sales channel brings riskier customers", "new_channel_sudden", 2, 0.27),
+    ("a recession: the same data mean another risk", "recession", 4, 0.55),
 )
 
 
@@ -60,7 +62,7 @@ def embedded_story(seed: int) -> Story:
 
 
 def frame_story(path: Path, target: str | None, seed: int) -> Story:
-    """Real labelled customers, in random order: two fifths are history, the others come in the months after it.
+    """Real labelled customers, in random order: three tenths are history, the others come in the months after it.
 
     The world is changed by choosing which rows come; no row and no label is invented.
     """
@@ -74,7 +76,7 @@ def frame_story(path: Path, target: str | None, seed: int) -> Story:
     frame = frame.iloc[order].reset_index(drop=True)
     id_column = ID if ID in frame.columns else "customer_id"
     frame[id_column] = np.arange(1, len(frame) + 1)
-    past = int(0.4 * len(frame))
+    past = int(PAST * len(frame))
     history = frame.iloc[:past].copy()
     starts = month_starts(date(FIRST_MONTH.year - 1, FIRST_MONTH.month, 1), HISTORY_MONTHS)
     history[TIME] = np.concatenate(
@@ -89,7 +91,7 @@ def frame_story(path: Path, target: str | None, seed: int) -> Story:
         end = begin + int(share * (len(frame) - past))
         sources.append(FrameSource(frame.iloc[begin:end], target, time=TIME, skip=(id_column,)))
         begin = end
-    per_month = min(PER_MONTH, int(0.08 * (len(frame) - past)))
+    per_month = min(PER_MONTH, int(MONTH * (len(frame) - past)))
     return Story(history, tuple(_chapters(sources, per_month, seed)), target, id_column, TIME)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import requests
 
-GENTLE: Final = 8.0  # seconds, shared by the customers who still queue: fewer left, longer pauses, never nobody
+GENTLE: Final = 20.0  # seconds, shared by the customers who still queue: fewer left, longer pauses, never nobody
 TIMEOUT: Final = 30.0
 
 

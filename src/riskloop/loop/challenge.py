@@ -143,7 +143,7 @@ def protected_groups(schema: Schema, features: Floats) -> Mapping[str, Any]:
         if not known.size:
             continue
         edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75]))
-        bands = [f"{feature.name} up to {edges[0]:g}"]
+        bands = [f"up to {edges[0]:g}"]
         bands += [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
         bands += [f"over {edges[-1]:g}"]
         named = np.asarray(bands)[np.searchsorted(edges, np.nan_to_num(values))]

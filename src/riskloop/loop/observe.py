@@ -163,12 +163,12 @@ def mature(home: Home, served: Served, window: Window, now: datetime) -> tuple[W
 
 
 def matured_frame(home: Home, now: datetime) -> DecisionFrame:
-    """Every decision that may be learned from: outcome window over, outcome known, not quarantined."""
+    """Every decision that is not quarantined, with its outcome where that is known and final."""
     frame = home.decisions.frame(matured_by=_mature_until(home, now))
-    quarantined = np.zeros(len(frame), dtype=np.bool_)
+    sound = np.ones(len(frame), dtype=np.bool_)
     for first, end in home.windows.quarantined():
-        quarantined |= (frame.times >= to_micros(first)) & (frame.times < to_micros(end))
-    return replace(frame, outcomes=np.where(quarantined, np.nan, frame.outcomes))
+        sound &= (frame.times < to_micros(first)) | (frame.times >= to_micros(end))
+    return frame if sound.all() else frame.take(np.flatnonzero(sound))
 
 
 def earlier_findings(home: Home, version: int, before: int) -> list[list[Finding]]:
