@@ -110,7 +110,7 @@ def init(
     console = Console(as_json)
     if config.exists() and not force:
         raise ConfigError(f"{config} exists already; use --force to replace it, or --config to write another file.")
-    text = infer_config(history, target=target, id=id_column, time=time_column)
+    text = infer_config(history, target=target, id=id_column, time=time_column, folder=config.parent)
     settings = parse_settings(text, str(config))
     config.write_text(text, encoding="utf-8")
     kept = [name for name, feature in settings.features.items() if not feature.protected]

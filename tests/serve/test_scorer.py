@@ -33,8 +33,11 @@ params = { n_estimators = 30, min_samples_leaf = 5 }
 [learners.deep]
 estimator = "lightgbm.LGBMClassifier"
 params = { n_estimators = 20, num_leaves = 31 }
+[learners.averaged]
+estimator = "lightgbm.LGBMClassifier"
+params = { n_estimators = 20, num_leaves = 4, boosting_type = "rf", subsample = 0.5, subsample_freq = 1 }
 """
-LEARNERS = ("scorecard", "lightgbm", "hist_gradient_boosting", "forest", "deep")
+LEARNERS = ("scorecard", "lightgbm", "hist_gradient_boosting", "forest", "deep", "averaged")
 
 SETTINGS = parse_settings(CONFIG)
 
@@ -165,6 +168,15 @@ def test_a_disagreeing_model_is_refused(model: Callable[[str], Model]) -> None:
         check_agreement(scorer, replace(candidate, predict=slightly_off), ROWS.features)
     with pytest.raises(ArtefactError, match="gives row 1 "):
         check_agreement(scorer, replace(candidate, predict=lambda x: np.full(len(x), np.nan)), ROWS.features)
+
+
+def test_contributions_that_do_not_sum_up_are_refused(
+    model: Callable[[str], Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate, _, scorer = model("scorecard")
+    monkeypatch.setattr(scorer, "contributions", lambda x: np.zeros((len(x), 5)))
+    with pytest.raises(ArtefactError, match="do not sum to its score"):
+        check_agreement(scorer, candidate, ROWS.features)
 
 
 @pytest.mark.parametrize(

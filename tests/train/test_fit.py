@@ -106,6 +106,14 @@ def test_weights_move_the_model_and_its_reference(rows: Rows, settings: Settings
     assert share == pytest.approx(np.average(rows.features[:, 0] > 0, weights=weights), abs=0.05)
 
 
+def test_what_is_measured_comes_from_the_present_world(rows: Rows, settings: Settings) -> None:
+    present = np.arange(len(rows)) >= 900
+    fitted = fit(rows, settings, learners=["scorecard"], present=present)
+    assert fitted.manifest["training"]["rows"] == len(rows)
+    reference = {tuple(row) for row in np.nan_to_num(array(fitted, "reference.npy"))}
+    assert reference == {tuple(row) for row in np.nan_to_num(rows.features[900:])}
+
+
 def test_fit_once_ranks_like_the_validated_model(rows: Rows, settings: Settings, candidate: Candidate) -> None:
     score = fit_once(rows, settings, candidate.learner)
     order = np.argsort(candidate.predict(rows.features), kind="stable")

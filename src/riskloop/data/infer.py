@@ -3,6 +3,7 @@
 import difflib
 import json
 import math
+import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -81,8 +82,15 @@ class _Column:
         return bool(self.levels) and all(_is_time(level) for level in self.levels)
 
 
-def infer_config(path: Path | str, *, target: str, id: str | None = None, time: str | None = None) -> str:  # noqa: A002
-    """The text of a commented riskloop.toml for the labelled history at ``path`` (CSV or Parquet).
+def infer_config(
+    path: Path | str,
+    *,
+    target: str,
+    id: str | None = None,  # noqa: A002
+    time: str | None = None,
+    folder: Path | None = None,
+) -> str:
+    """The text of a commented riskloop.toml, to be written into ``folder``, for the labelled history at ``path``.
 
     Raises NotFound or MalformedBody for the file, DataError when a named column is not there or the target is not
     0/1 (yes/no, true/false), ConfigError when no column is left that a model could use.
@@ -106,7 +114,9 @@ def infer_config(path: Path | str, *, target: str, id: str | None = None, time: 
     features = [c for c in rest if c.name not in ignored]
     if not any(not _protected(c) for c in features):
         raise ConfigError(f"{path} has no column that a model could use beside '{target}'.")
-    lines = _portfolio(Path(path), columns[target], (found_id, id), (found_time, time), ignored)
+    # Relative paths of a configuration start at its folder; with both in one place the folder can be moved.
+    stored = Path(path) if folder is None else Path(os.path.relpath(path, folder))
+    lines = _portfolio(stored, columns[target], (found_id, id), (found_time, time), ignored)
     for column in features:
         lines += _feature(column)
     return "\n".join([*lines, *_defaults()]) + "\n"

@@ -16,15 +16,15 @@ def folds(rows: Rows, n: int, seed: int) -> list[tuple[Ints, Ints]]:
     With more than ``n`` distinct times: blocks of time, each tested by a model of everything before it (rows of one
     time are never parted). Otherwise stratified and shuffled by ``seed``; then every row is tested once.
 
-    Raises DataError when the rows have no target, or a part has only one class.
+    Raises DataError when the rows have no target, or a part has fewer than two of a class.
     """
     if rows.target is None:
         raise DataError("These rows carry no target, so nothing can be learned from them; hand in a labelled history.")
     defaults = int(rows.target.sum())
     rarer = min(defaults, len(rows) - defaults)
-    if rarer < n:
+    if rarer < 2 * n:
         raise DataError(
-            f"The history has {defaults} defaults in {len(rows)} rows; {n} folds need at least {n} of each class. "
+            f"The history has {defaults} defaults in {len(rows)} rows; {n} folds need at least {2 * n} of each class. "
             "Collect more history, or lower 'folds' of [train]."
         )
     if np.unique(rows.times).size > n:
@@ -47,11 +47,13 @@ def _time_blocks(times: Ints, defaults: Bools, n: int) -> list[tuple[Ints, Ints]
     for start, end in zip(starts, [*starts[1:], distinct.size], strict=True):
         train = np.flatnonzero(times < distinct[start])
         test = np.flatnonzero((times >= distinct[start]) & (times <= distinct[end - 1]))
-        for part, name in ((train, "before"), (test, "from")):
-            if defaults[part].all() or not defaults[part].any():
+        day = from_micros(distinct[start]).date()
+        for part, name in ((train, "before"), (test, "in the block that begins on")):
+            count = int(defaults[part].sum())
+            if min(count, part.size - count) < 2:
                 raise DataError(
-                    f"The history has only one class {name} {from_micros(distinct[start]).date()}, so it cannot be "
-                    "validated by time; collect more history, or lower 'folds' of [train]."
+                    f"The history has {count} defaults in {part.size} rows {name} {day}, "
+                    "too few to validate by time; collect more history, or lower 'folds' of [train]."
                 )
         pairs.append((train, test))
     return pairs

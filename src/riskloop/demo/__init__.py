@@ -86,7 +86,7 @@ def _train(folder: Path, story: Story, console: Console) -> "Portfolio":
     console.say(f"History: {len(story.history):,} customers, {story.history[story.target].mean():.1%} defaulted.")
     history = folder / "history.csv"
     story.history.to_csv(history, index=False)
-    text = infer_config(history, target=story.target, id=story.id, time=story.time)
+    text = infer_config(history, target=story.target, id=story.id, time=story.time, folder=folder)
     text = text.replace('name = "history"', 'name = "Demo portfolio"')
     (folder / "riskloop.toml").write_text(text, encoding="utf-8")
     portfolio = Portfolio.open(folder)

@@ -79,12 +79,9 @@ def frame_story(path: Path, target: str | None, seed: int) -> Story:
     past = int(PAST * len(frame))
     history = frame.iloc[:past].copy()
     starts = month_starts(date(FIRST_MONTH.year - 1, FIRST_MONTH.month, 1), HISTORY_MONTHS)
-    history[TIME] = np.concatenate(
-        [
-            spread_over(start, len(part))
-            for start, part in zip(starts, np.array_split(history, len(starts)), strict=True)
-        ]
-    )
+    sizes = np.diff(np.linspace(0, past, len(starts) + 1).astype(int)).tolist()
+    dates = [spread_over(start, size) for start, size in zip(starts, sizes, strict=True)]
+    history[TIME] = np.concatenate(dates)
     sources: list[Source] = []
     begin = past
     for _, _, _, share in PLOT:

@@ -1,39 +1,59 @@
-"""Mechanical faults of single columns: what a simple inverse undoes.
+"""Mechanical faults of single columns: what one step back undoes.
 
 A column multiplied by a constant, with the wrong sign, exchanged with another or with its levels recoded looks like
-history again after one mechanical step back. A population that changed does not: there is no such step, and its
-correlated columns move together. Everything is computed from the profiles' row samples.
+history again after that step. A population that changed does not: there is no such step, and its correlated columns
+move together. Everything is computed from the profiles' row samples.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 
 from riskloop.core.stats import psi, psi_critical
-from riskloop.core.types import Finding, Floats, Severity
+from riskloop.core.types import Finding, Floats, Ints, Json, Severity
 from riskloop.monitor.profile import Profile, Reference
+from riskloop.monitor.structure import Structure, ranks_of
 
 BAND: Final = 0.10  # PSI above which a column does not look like the history
-CHANCE: Final = 1e-4
+CHANCE: Final = 1e-4  # … when chance gives such a PSI more rarely than this
 LEAST_ROWS: Final = 50
-LEAST_FACTOR: Final = 2.0  # incomes and limits do not double from one window to the next
-ROUND_FACTORS: Final = (10.0, 12.0, 60.0, 100.0, 365.0, 1000.0, 1e4, 1e5, 1e6)
 
-SOURCE: Final = "A mechanical change is one that a mechanical inverse undoes (after arXiv 2604.11561)"
+LEAST_FACTOR: Final = 2.0  # no population's amounts double from one window to the next
+ROUND_FACTORS: Final = (10.0, 12.0, 60.0, 100.0, 365.0, 1000.0, 1e4, 1e5, 1e6)
+NEAR_ROUND: Final = 0.4  # in logarithms
+ROUNDED_REST: Final = 0.15  # of the PSI may be left after undoing a round factor
+PARTNER: Final = 0.5  # rank correlation from which on columns move together
+
+EXCHANGE_GAIN: Final = 60.0  # squared standard errors; correlated terms make them worth a third of independent ones
+EXCHANGE_REST: Final = 0.6  # of the misfit may be left after exchanging back
+
+DETACHED: Final = 0.3  # of a column's correlations are left
+DETACHED_ERRORS: Final = 10.0  # standard errors by which they fell
+
+RECODE_EVIDENCE: Final = 5.0  # log-likelihood of the other columns, given the levels
+SELECTED_EVIDENCE: Final = 10.0  # log-likelihood of the other columns, added up as if they were independent
+STUCK_CHANCE: Final = math.log(1e-6)
+FILLED_SHARE: Final = 0.2
+RARE: Final = 0.01
+
+SOURCE: Final = "A mechanical change is one that a mechanical step undoes (after arXiv 2604.11561)"
 
 
 def mechanical_findings(reference: Reference, window: Profile) -> list[Finding]:
-    """Findings of columns that one step back makes look like history again; empty when there are none."""
+    """What one step back explains, column by column; empty when there is nothing."""
     sample = window.sample.expanded
     if len(sample) < LEAST_ROWS:
         return []
     compared = Compared(reference, window, sample)
-    found: list[Finding] = []
-    for check in (_scaled, _negated, _swapped, _recoded):
-        found += check(compared)
-    return found
+    checks: tuple[Callable[[Compared], list[Finding]], ...] = (_scaled, _negated, _swapped, _recoded, _stuck)
+    found = [finding for check in checks for finding in check(compared)]
+    # A column that another check explains is torn from its partners, too.
+    known = {finding.subject for finding in found}
+    return [*found, *(finding for finding in _detached(compared) if finding.subject not in known)]
 
 
 @dataclass(frozen=True)
@@ -44,131 +64,266 @@ class Compared:
     window: Profile
     sample: Floats  # (s, k)
 
+    @cached_property
+    def structure(self) -> Structure:
+        """The rank correlations in the window."""
+        return Structure.of(self.ranks)
+
+    @cached_property
+    def ranks(self) -> Floats:
+        """Ranks within the window."""
+        return ranks_of(self.sample)
+
+    @cached_property
+    def moved(self) -> list[int]:
+        """Columns that do not look like the history."""
+        return [j for j in range(self.sample.shape[1]) if self.psi(j, self.sample[:, j]) > self.critical(j)]
+
     def psi(self, j: int, values: Floats) -> float:
         """PSI of ``values`` as if they were column ``j``."""
         return psi(self.reference.own.counts[j], self.reference.bins[j].count(values))
 
     def critical(self, j: int) -> float:
-        """The PSI of a column that does not look like the history any more."""
+        """The PSI above which column ``j`` does not look like the history any more."""
         chance = psi_critical(len(self.sample), self.reference.own.rows, len(self.reference.bins[j]), CHANCE)
         return max(BAND, chance)
-
-    def moved(self) -> list[int]:
-        """Columns that do not look like the history."""
-        return [j for j in range(self.sample.shape[1]) if self.psi(j, self.sample[:, j]) > self.critical(j)]
 
     def undoes(self, j: int, undone: Floats) -> tuple[float, float] | None:
         """PSI before and after the step back, if with ``undone`` column ``j`` looks like the history."""
         before, after = self.psi(j, self.sample[:, j]), self.psi(j, undone)
         return (before, after) if after < min(self.critical(j), before / 4.0) else None
 
-    def finding(self, check: str, subject: str, before: float, after: float, sentence: str) -> Finding:
+    def partners(self, j: int, least: float) -> Ints:
+        """Columns that are correlated with column ``j`` in the history, and vary in the window."""
+        close = np.abs(self.reference.structure.correlations[j]) >= least
+        return np.flatnonzero(close & (self.structure.varies > 0.0))
+
+    def numbers(self) -> list[int]:
+        """The numeric columns."""
+        return [j for j, feature in enumerate(self.reference.schema.features) if feature.kind == "number"]
+
+    def moved_numbers(self) -> list[int]:
+        """Numeric columns that do not look like the history."""
+        return [j for j in self.numbers() if j in self.moved]
+
+    def finding(
+        self, check: str, j: int, statistic: float, critical: float, sentence: str, details: Json | None = None
+    ) -> Finding:
+        """A fault of column ``j``."""
         return Finding(
             check=check,
-            subject=subject,
+            subject=self.reference.schema.names[j],
             severity=Severity.FAULT,
-            statistic=before,
-            critical=after,
-            null="no mechanical inverse makes the column look like the history",
+            statistic=statistic,
+            critical=critical,
+            null="the column changed as populations do, together with those that it is correlated with",
             source=SOURCE,
             n=len(self.sample),
             m=self.reference.own.rows,
             sentence=sentence,
-            details={"psi_before": before, "psi_after": after},
+            details=details or {},
         )
+
+
+# --------------------------------------------------------------------------- scale and sign
 
 
 def _scaled(compared: Compared) -> list[Finding]:
     found = []
-    history = compared.reference.own.sample.expanded
-    for j in compared.moved():
-        if compared.reference.schema.features[j].kind == "category":
-            continue
-        factor = _factor(history[:, j], compared.sample[:, j])
-        if factor is None:
-            continue
-        undone = compared.undoes(j, compared.sample[:, j] / factor)
-        if undone is not None:
+    for j in compared.moved_numbers():
+        best = _best_factor(compared, j)
+        if best is not None:
+            factor, before, after = best
             name = compared.reference.schema.names[j]
             times = f"{factor:.4g} times larger" if factor > 1.0 else f"{1.0 / factor:.4g} times smaller"
-            found.append(compared.finding("scale", name, *undone, f"{name} is {times} than in the history."))
+            sentence = f"{name} is {times} than in the history."
+            details = {"factor": factor, "psi_after": after}
+            found.append(compared.finding("scale", j, before, compared.critical(j), sentence, details))
     return found
 
 
-def _factor(history: Floats, window: Floats) -> float | None:
-    """The constant between the two columns' sizes, round where a round one is near; None near 1."""
-    old, new = (np.abs(x[np.isfinite(x) & (x != 0.0)]) for x in (history, window))
+def _best_factor(compared: Compared, j: int) -> tuple[float, float, float] | None:
+    """The constant that undoes the change of column ``j``, with the PSI before and after; None if there is none."""
+    column = compared.sample[:, j]
+    old, new = (np.abs(x[np.isfinite(x) & (x != 0.0)]) for x in (compared.reference.rows[:, j], column))
     if min(old.size, new.size) < LEAST_ROWS:
         return None
     ratio = float(np.median(new) / np.median(old))
     if max(ratio, 1.0 / ratio) < LEAST_FACTOR:
         return None
-    for round_factor in ROUND_FACTORS:
-        for candidate in (round_factor, 1.0 / round_factor):
-            if abs(math.log(ratio / candidate)) < 0.2:
-                return candidate
-    return ratio
+    before = compared.psi(j, column)
+    near = [f for r in ROUND_FACTORS for f in (r, 1.0 / r) if abs(math.log(ratio / f)) < NEAR_ROUND]
+    tried = [(compared.psi(j, column / factor), factor) for factor in (*near, ratio)]
+    after, factor = min(tried)
+    # A round factor is proof enough of itself to allow for what rounding to the new unit has cost.
+    rounded = [(a, f) for a, f in tried if f in near and a < before * ROUNDED_REST]
+    if rounded:
+        after, factor = min(rounded)
+    elif after > min(compared.critical(j), before / 4.0):
+        return None
+    elif set(compared.partners(j, PARTNER).tolist()) & set(compared.moved):
+        return None  # amounts that grow together by some factor may be inflation
+    return factor, before, after
 
 
 def _negated(compared: Compared) -> list[Finding]:
     found = []
-    for j in compared.moved():
-        if compared.reference.schema.features[j].kind == "category":
-            continue
+    for j in compared.moved_numbers():
         undone = compared.undoes(j, -compared.sample[:, j])
         if undone is not None:
-            name = compared.reference.schema.names[j]
-            found.append(compared.finding("sign", name, *undone, f"{name} has the opposite sign."))
+            sentence = f"{compared.reference.schema.names[j]} has the opposite sign."
+            details = {"psi_after": undone[1]}
+            found.append(compared.finding("sign", j, undone[0], compared.critical(j), sentence, details))
     return found
+
+
+# --------------------------------------------------------------------------- columns in each other's place
 
 
 def _swapped(compared: Compared) -> list[Finding]:
-    found = []
-    schema = compared.reference.schema
-    moved = compared.moved()
-    for a, i in enumerate(moved):
-        for j in moved[a + 1 :]:
-            if schema.features[i].kind != schema.features[j].kind:
-                continue
-            first = compared.undoes(i, compared.sample[:, j])
-            second = compared.undoes(j, compared.sample[:, i])
-            if first and second:
-                names = schema.names[i], schema.names[j]
-                found += [
-                    compared.finding("swapped", name, *undone, f"{names[0]} and {names[1]} have changed places.")
-                    for name, undone in zip(names, (first, second), strict=True)
-                ]
+    """Pair by pair, the one that gains most first: exchanged back, their correlations are those of history."""
+    found: list[Finding] = []
+    names, kinds = compared.reference.schema.names, [f.kind for f in compared.reference.schema.features]
+    varies = compared.structure.varies > 0.0
+    allowed = np.equal.outer(kinds, kinds) & np.outer(varies, varies)
+    window = compared.structure
+    for _ in range(len(names) // 2):
+        placed, exchanged = compared.reference.structure.misfits(window)
+        gain = np.where(allowed, placed - exchanged, 0.0)
+        i, j = sorted(int(x) for x in np.unravel_index(np.argmax(gain), gain.shape))
+        if gain[i, j] < EXCHANGE_GAIN or exchanged[i, j] > EXCHANGE_REST * placed[i, j]:
+            break
+        places = ((i, compared.sample[:, j]), (j, compared.sample[:, i]))
+        if any(compared.psi(to, column) > compared.critical(to) for to, column in places):
+            break
+        sentence = f"{names[i]} and {names[j]} have changed places."
+        details = {"misfit_after": float(exchanged[i, j])}
+        gained = float(gain[i, j])
+        found += [compared.finding("swapped", c, gained, EXCHANGE_GAIN, sentence, details) for c in (i, j)]
+        window = window.exchanged(i, j)
+        allowed[[i, j], :] = allowed[:, [i, j]] = False
     return found
+
+
+def _detached(compared: Compared) -> list[Finding]:
+    """A column that has come apart from those it used to move with: rows of other customers, noise, a wrong join."""
+    found = []
+    kept, errors = compared.reference.structure.kept(compared.structure)
+    for j in np.flatnonzero((compared.structure.varies > 0.0) & (kept < DETACHED) & (errors > DETACHED_ERRORS)):
+        names = compared.reference.schema.names
+        closest = names[np.argmax(np.abs(compared.reference.structure.z[j]))]
+        sentence = f"{names[j]} has come apart from {closest} and all columns that it used to move with."
+        statistic = float(kept[j])
+        found.append(compared.finding("detached", int(j), statistic, DETACHED, sentence))
+    return found
+
+
+# --------------------------------------------------------------------------- values and levels
+
+
+def _stuck(compared: Compared) -> list[Finding]:
+    """One value in every row, or in many rows of a column that hardly had it: a cap, a default, a feed half-way."""
+    found = []
+    for j, feature in enumerate(compared.reference.schema.features):
+        column = compared.sample[:, j]
+        values, counts = np.unique(column[~np.isnan(column)], return_counts=True)
+        if not values.size:
+            continue
+        value, count = float(values[np.argmax(counts)]), int(counts.max())
+        same = int(np.count_nonzero(compared.reference.rows[:, j] == value))
+        usual, share = (same + 0.5) / (len(compared.reference.rows) + 1.0), count / column.size
+        if values.size == 1:
+            fault = count * math.log(usual) < STUCK_CHANCE and not _selected(compared, j, value)
+        else:
+            fault = compared.reference.bins[j].kind == "intervals" and share > FILLED_SHARE and usual < RARE
+        if fault:
+            where = "in every row" if values.size == 1 else f"in {share:.0%} of the rows"
+            sentence = f"{feature.name} is {feature.text(value)} {where}; in the history in {usual:.1%}."
+            found.append(compared.finding("stuck", j, share, max(FILLED_SHARE, usual), sentence))
+    return found
+
+
+def _selected(compared: Compared, j: int, value: float) -> bool:
+    """Whether customers with this value came, and no others: then the other columns look like theirs."""
+    theirs = compared.reference.rows[compared.reference.rows[:, j] == value]
+    if len(theirs) < LEAST_ROWS:
+        return False
+    evidence = 0.0
+    for c, bins in enumerate(compared.reference.bins):
+        if c != j:
+            arrived = bins.count(compared.sample[:, c])
+            among, all_rows = (counts + 0.5 for counts in (bins.count(theirs[:, c]), compared.reference.own.counts[c]))
+            evidence += float(arrived @ (np.log(among / among.sum()) - np.log(all_rows / all_rows.sum())))
+    return evidence > SELECTED_EVIDENCE
 
 
 def _recoded(compared: Compared) -> list[Finding]:
+    """Levels that exchanged their codes, while no other column moved."""
+    found = []
+    for j, bins in enumerate(compared.reference.bins):
+        if bins.kind != "values" or set(compared.moved) - {j}:
+            continue
+        recoding = _best_recoding(compared, j)
+        if recoding is None:
+            continue
+        to, evidence = recoding
+        points, column = np.asarray(bins.points), compared.sample[:, j]
+        where = np.minimum(np.searchsorted(points, column), len(points) - 1)
+        before = compared.psi(j, column)
+        after = compared.psi(j, np.where(points[where] == column, points[to[where]], column))
+        if after < min(compared.critical(j), before / 2.0):
+            sentence = f"The levels of {compared.reference.schema.names[j]} have changed their codes: "
+            sentence += f"{_pairs(compared, j, to)}."
+            details = {"psi_after": after, "evidence": evidence}
+            found.append(compared.finding("recoded", j, before, compared.critical(j), sentence, details))
+    return found
+
+
+def _pairs(compared: Compared, j: int, to: Ints) -> str:
+    feature, points = compared.reference.schema.features[j], compared.reference.bins[j].points
+    arrived = compared.reference.bins[j].count(compared.sample[:, j])
+    return ", ".join(
+        f"{feature.text(points[level])} arrives as {feature.text(points[code])}"
+        for code, level in enumerate(to)
+        if code != level and arrived[code]
+    )
+
+
+def _best_recoding(compared: Compared, j: int) -> tuple[Ints, float] | None:
+    """For every code that arrives, the level that it stands for; and how much the other columns speak for it.
+
+    The likeliest assignment, by the levels' shares in the history and by what the other columns look like, level by
+    level: more women among the customers is a change of shares, but if those who are called women have the limits of
+    men, the codes have changed. None when every code keeps its level, or the other columns speak for that.
+    """
     from scipy.optimize import linear_sum_assignment
 
-    found = []
-    moved = compared.moved()
-    for j in moved:
-        bins = compared.reference.bins[j]
-        if bins.kind != "values" or len(moved) > 1:
-            continue
-        levels = len(bins.points)
-        old = compared.reference.own.counts[j][:levels] + 0.5
-        new = compared.window.counts[j][:levels]
-        _, to = linear_sum_assignment(-np.outer(new, np.log(old / old.sum())))
-        points = np.asarray(bins.points)
+    levels = len(compared.reference.bins[j].points)
+    old = compared.reference.own.counts[j][:levels] + 0.5
+    arrived = compared.reference.bins[j].count(compared.sample[:, j])[:levels]
+    by_share = -np.outer(arrived, np.log(old / old.sum()))
+    by_others = _misfit_by_level(compared, j)
+    _, to = linear_sum_assignment(by_share + by_others)
+    changed = int(np.count_nonzero(to != np.arange(levels)))
+    evidence = float(np.trace(by_others) - by_others[np.arange(levels), to].sum())
+    needed = RECODE_EVIDENCE if j in compared.moved else 4.0 * RECODE_EVIDENCE
+    # Silent columns leave the shares alone as evidence; three levels do not take each other's shares by chance.
+    silent = abs(evidence) <= needed and changed > 2 and j in compared.moved and j not in compared.numbers()
+    return (to, evidence) if changed and (evidence > needed or silent) else None
 
-        column = compared.sample[:, j]
-        where = np.minimum(np.searchsorted(points, column), len(points) - 1)
-        back = np.where(points[where] == column, points[to[where]], column)
-        undone = compared.undoes(j, back)
-        if undone is not None:
-            name = compared.reference.schema.names[j]
-            feature = compared.reference.schema.features[j]
-            pairs = ", ".join(
-                f"{feature.text(points[b])} is now {feature.text(points[a])}"
-                for a, b in enumerate(to)
-                if a != b and new[a]
-            )
-            found.append(
-                compared.finding("recoded", name, *undone, f"The levels of {name} changed their codes: {pairs}.")
-            )
-    return found
+
+def _misfit_by_level(compared: Compared, j: int) -> Floats:
+    """Half the squared Mahalanobis distance of mean ranks: rows with code a now, rows with level b in the history."""
+    levels = np.asarray(compared.reference.bins[j].points)[:, None]
+    now, before = ((rows[:, j] == levels).astype(np.float64) for rows in (compared.sample, compared.reference.rows))
+    arrived, known = now.sum(axis=1), before.sum(axis=1)
+    others = np.delete(np.arange(compared.sample.shape[1]), j)
+    mean_now = now @ compared.ranks[:, others] / np.maximum(arrived, 1.0)[:, None]
+    mean_before = before @ compared.reference.ranks[:, others] / np.maximum(known, 1.0)[:, None]
+    apart = mean_now[:, None, :] - mean_before[None, :, :]
+    # A rank from 0 to 1 has the variance 1/12. The ridge keeps columns that are nearly one from dominating.
+    together = compared.reference.structure.correlations[np.ix_(others, others)] + 1.1 * np.eye(others.size)
+    distance = 12.0 * np.einsum("abc,cd,abd->ab", apart, np.linalg.inv(together), apart)
+    weight = arrived[:, None] * known[None, :] / np.maximum(arrived[:, None] + known[None, :], 1.0)
+    half: Floats = 0.5 * weight * distance
+    return half

@@ -21,6 +21,7 @@ from riskloop.core.schema import Schema
 from riskloop.core.stats import Bins, fit_numeric_bins, level_bins
 from riskloop.core.types import Floats, Ints, Json
 from riskloop.monitor.sample import CAPACITY, RowSample, row_hashes
+from riskloop.monitor.structure import Structure, ranks_of
 
 FORMAT: Final = 1  # of `Profile.to_bytes`; a reader of older numbers stays when it rises
 BLOCK: Final = 8192  # rows whose columns stay in the processor's cache
@@ -161,6 +162,21 @@ class Reference:
     def fingerprint(self) -> str:
         """Identifies the bins: profiles with the same one can be added and compared."""
         return _fingerprint(self.bins, self.score_bins)
+
+    @cached_property
+    def rows(self) -> Floats:
+        """The rows of the history, shape (m, k), in no particular order."""
+        return self.own.sample.expanded
+
+    @cached_property
+    def ranks(self) -> Floats:
+        """Ranks of :attr:`rows` within each column, from 0 to 1."""
+        return ranks_of(self.rows)
+
+    @cached_property
+    def structure(self) -> Structure:
+        """How the columns hang together in the history."""
+        return Structure.of(self.ranks)
 
     def to_json(self) -> Json:
         """Plain JSON; the profile is in it as base64."""

@@ -49,7 +49,7 @@ def quality_findings(
     found = [_rows(reference, window, min_rows), _contract(window, refusals or {}), _volume(window, previous)]
     if window.rows:
         found += [*_missing(reference, window), *_unseen(reference, window), *_outside(reference, window)]
-        found += [*_stuck(reference, window), _duplicates(reference, window), _repeated(window, previous)]
+        found += [_duplicates(reference, window), _repeated(window, previous)]
         found += [_dates(window, previous, period), _coverage(window, period)]
         found += mechanical_findings(reference, window)
     return found
@@ -186,38 +186,6 @@ def _rate(
         sentence=f"{rate:.1%} of the values of {subject} {_SAYS[check]}; in the history {usual:.1%}.",
         details={"p_value": p, "count": count, **(details or {})},
     )
-
-
-def _stuck(reference: Reference, window: Profile) -> list[Finding]:
-    found = []
-    for j, name in enumerate(reference.schema.names):
-        present = window.rows - int(window.missing[j])
-        constant = present > 0 and window.low[j] == window.high[j]
-        value = float(window.low[j])
-        column = reference.own.sample.expanded[:, j] if constant else np.empty(0)
-        same = int(np.count_nonzero(column == value))
-        # The chance that as many rows as these all carry the value by themselves.
-        chance = ((same + 0.5) / (column.size + 1.0)) ** present if constant else 1.0
-        fault = constant and chance < CHANCE
-        text = reference.schema.features[j].text(value) if constant else ""
-        found.append(
-            Finding(
-                check="stuck",
-                subject=name,
-                severity=Severity.FAULT if fault else Severity.OK,
-                statistic=1.0 if constant else 0.0,
-                critical=1.0,
-                null="the column varies as in the history",
-                source="Chance of one value in every row, from its share in the history",
-                n=window.rows,
-                m=reference.own.rows,
-                sentence=f"{name} is {text} in every row; in the history in {same / max(1, column.size):.1%} of them."
-                if constant
-                else f"{name} varies.",
-                details={"p_value": chance},
-            )
-        )
-    return found
 
 
 # --------------------------------------------------------------------------- rows

@@ -36,15 +36,17 @@ class TreesPredictor:
         self._booster = Booster(text, where, threads)
         trees = parse_trees(text.decode())
         self._tables = ShapTables(trees, self._booster.width) if ShapTables.possible(trees) else None
+        # A random forest's raw scores come summed, and count averaged.
+        self._share = 1.0 / len(trees) if b"\naverage_output" in text else 1.0
 
     def raw(self, matrix: Floats) -> Floats:
         """See :class:`Predictor`."""
-        return self._booster.raw(matrix)
+        return self._booster.raw(matrix) * self._share
 
     def contributions(self, matrix: Floats) -> Floats:
         """SHAP values; see :class:`Predictor`."""
         source = self._booster if self._tables is None else self._tables
-        return source.contributions(matrix)
+        return source.contributions(matrix) * self._share
 
 
 class ScorecardPredictor:

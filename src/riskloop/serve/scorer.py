@@ -39,10 +39,16 @@ class Scorer:
 
     def probabilities(self, features: Floats) -> Floats:
         """Calibrated probabilities of default in (0, 1), shape (n,)."""
-        z = self._a + self._b * self._predictor.raw(self.schema.model_matrix(features))
-        z = np.minimum(np.maximum(z, -_MOST_LOG_ODDS), _MOST_LOG_ODDS)
+        return self._calibrated(self._predictor.raw(self.schema.model_matrix(features)))
+
+    def _calibrated(self, raw: Floats) -> Floats:
+        z = np.minimum(np.maximum(self._a + self._b * raw, -_MOST_LOG_ODDS), _MOST_LOG_ODDS)
         p: Floats = 1.0 / (1.0 + np.exp(-z))
         return p
+
+    def explained(self, features: Floats) -> Floats:
+        """The probabilities again, from the sums of the contributions; (n,)."""
+        return self._calibrated(self.contributions(features).sum(axis=1))
 
     def contributions(self, features: Floats) -> Floats:
         """Log-odds of the raw score by feature (0 for protected ones) and, last, the base value; (n, k + 1)."""
@@ -91,7 +97,10 @@ class _Fitted(Protocol):
 
 
 def check_agreement(scorer: Scorer, candidate: _Fitted, features: Floats) -> None:
-    """Raise ArtefactError unless the scorer gives what the fitted scikit-learn object gives, to 1e-9 on every row."""
+    """Raise ArtefactError unless the scorer gives what the fitted scikit-learn object gives, to 1e-9 on every row.
+
+    On a sample, rows are scored alone too, and their contributions must sum to their score.
+    """
     scored = scorer.probabilities(features)
     apart = np.abs(scored - candidate.predict(features))
     if not (apart <= TOLERANCE).all():
@@ -100,7 +109,13 @@ def check_agreement(scorer: Scorer, candidate: _Fitted, features: Floats) -> Non
             f"The stored model gives row {worst + 1} a probability of {scored[worst]:.12g}, {apart[worst]:.3g} away "
             "from the fitted estimator's. It was not registered; choose another learner and report this."
         )
-    for i in range(0, len(features), max(1, len(features) // _ALONE)):
+    step = max(1, len(features) // _ALONE)
+    if not (np.abs(scorer.explained(features[::step]) - scored[::step]) <= TOLERANCE).all():
+        raise ArtefactError(
+            "The stored model's contributions do not sum to its score, so its reasons would be wrong. It was not "
+            "registered; choose another learner and report this."
+        )
+    for i in range(0, len(features), step):
         if scorer.probabilities(features[i : i + 1])[0] != scored[i]:
             raise ArtefactError(
                 f"The stored model scores row {i + 1} differently alone and among others. It was not registered; "

@@ -2,13 +2,14 @@
 
 import io
 import json
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from riskloop.core.errors import DataError
 from riskloop.core.schema import Schema
-from riskloop.core.types import Floats, Ints, Rows
+from riskloop.core.types import Rows
 from riskloop.store.artefacts import Artefact, Artefacts
 
 _ARRAYS: Final = ("features", "times", "target")
@@ -33,7 +34,7 @@ def load_history(artefacts: Artefacts, name: str) -> Rows:
     return Rows(features, json.loads(artefact.bytes("ids.json")), times, target)
 
 
-def _dump(values: Floats | Ints) -> bytes:
+def _dump(values: npt.NDArray[Any]) -> bytes:
     out = io.BytesIO()
     np.save(out, values, allow_pickle=False)
     return out.getvalue()

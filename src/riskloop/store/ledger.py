@@ -61,7 +61,9 @@ class Ledger:
         """Add a version and return its number: 1, 2, 3 …; the same artefact for the same case keeps its number."""
         with self.database.write() as connection:
             known = connection.execute(
-                select(models.c.version).where(models.c.sha256 == sha256, models.c.case_id.is_not_distinct_from(case_id))
+                select(models.c.version).where(
+                    models.c.sha256 == sha256, models.c.case_id.is_not_distinct_from(case_id)
+                )
             ).scalar()
             if known is not None:
                 return int(known)

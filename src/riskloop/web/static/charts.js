@@ -1,0 +1,51 @@
+// Draws the figures that a page carries as JSON, in the style sheet's colours.
+"use strict";
+
+(() => {
+  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  // "var(--now)" → "#1d5fae", anywhere in a figure.
+  const painted = (value) => {
+    if (typeof value === "string") {
+      const name = /^var\((--[a-z-]+)\)$/.exec(value);
+      return name ? color(name[1]) : value;
+    }
+    if (Array.isArray(value)) return value.map(painted);
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, painted(item)]));
+    }
+    return value;
+  };
+
+  const axis = {
+    gridcolor: "var(--line)", linecolor: "var(--line)", zerolinecolor: "var(--line)",
+    zeroline: false, automargin: true, ticks: "", fixedrange: true,
+  };
+  const frame = {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    margin: { l: 52, r: 12, t: 8, b: 40 },
+    hovermode: "closest",
+    legend: { orientation: "h", x: 0, y: 1.02, xanchor: "left", yanchor: "bottom" },
+    hoverlabel: { bgcolor: "var(--surface)", bordercolor: "var(--line)", font: { color: "var(--text)" } },
+  };
+
+  const draw = () => {
+    const family = getComputedStyle(document.body).fontFamily;
+    for (const script of document.querySelectorAll("script.figure")) {
+      const target = document.getElementById(script.dataset.for);
+      const figure = JSON.parse(script.textContent);
+      const layout = { ...frame, ...figure.layout, font: { family, size: 12.5, color: "var(--muted)" } };
+      layout.xaxis = { ...axis, showgrid: false, ...figure.layout.xaxis };
+      layout.yaxis = { ...axis, ...figure.layout.yaxis };
+      for (const name of ["xaxis", "yaxis"]) {
+        layout[name].title = { standoff: 10, ...layout[name].title };
+      }
+      target.replaceChildren();
+      Plotly.newPlot(target, painted(figure.data), painted(layout), { displayModeBar: false, responsive: true });
+      target.dataset.drawn = "yes";
+    }
+  };
+
+  draw();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+})();

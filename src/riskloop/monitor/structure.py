@@ -1,0 +1,84 @@
+"""How columns hang together: rank correlations, which a change of units leaves alone.
+
+A population that moves takes its correlated columns along; a fault tears one column away from the others. So the
+correlations tell the two apart, and name columns that have changed places though their distributions are alike.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from riskloop.core.types import Floats, Ints
+
+LIMIT: Final = 0.999  # of a correlation, so that its z is finite
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """Spearman correlations of all pairs of columns, as Fisher's z: shape (k, k), 0 on the diagonal."""
+
+    z: Floats
+    varies: Floats  # (k,) 1.0, or 0.0 for a column with one value, whose correlations are written 0
+    rows: int
+
+    @classmethod
+    def of(cls, ranks: Floats) -> "Structure":
+        """From :func:`ranks_of` the rows, shape (n, k)."""
+        centred = ranks - 0.5
+        spread = np.sqrt(np.square(centred).sum(axis=0))
+        unit = centred / np.where(spread > 0.0, spread, 1.0)
+        z = np.arctanh(np.clip(unit.T @ unit, -LIMIT, LIMIT))
+        np.fill_diagonal(z, 0.0)
+        return cls(z, (spread > 0.0).astype(np.float64), len(ranks))
+
+    @property
+    def correlations(self) -> Floats:
+        """Spearman's coefficients, shape (k, k), with 0 on the diagonal."""
+        return np.tanh(self.z)
+
+    def precision(self, other: "Structure") -> float:
+        """One over the variance of the difference of two z, 1.06/(n−3) each (Fieller, Hartley & Pearson, 1957)."""
+        return 1.0 / (1.06 / max(1, self.rows - 3) + 1.06 / max(1, other.rows - 3))
+
+    def exchanged(self, i: int, j: int) -> "Structure":
+        """With columns ``i`` and ``j`` in each other's place."""
+        order: Ints = np.arange(len(self.z))
+        order[[i, j]] = j, i
+        return replace(self, z=self.z[np.ix_(order, order)], varies=self.varies[order])
+
+    def kept(self, window: "Structure") -> tuple[Floats, Floats]:
+        """How much of every column's correlations is left in a window, and by how many standard errors it fell.
+
+        The slope of the window's z on the history's, through 0: 1 as before, 0 come apart, −1 reversed; shape (k,).
+        Columns without correlations to lose have 1 and 0.
+        """
+        own = np.square(self.z).sum(axis=1)
+        slope = np.where(own > 0.0, (self.z * window.z).sum(axis=1) / np.where(own > 0.0, own, 1.0), 1.0)
+        return slope, (1.0 - slope) * np.sqrt(own * self.precision(window))
+
+    def misfits(self, window: "Structure") -> tuple[Floats, Floats]:
+        """How badly a window fits this history, for every pair of columns: in place, and in each other's place.
+
+        Squared differences in standard errors, summed over the pair's correlations with all other columns: (k, k).
+        """
+        old, new = self.z, window.z
+        gap = np.square(new - old)
+        total = gap.sum(axis=1)
+        placed = total[:, None] + total[None, :] - 2.0 * gap
+        # Σ over c ≠ i, j of (new[i, c] − old[j, c])², by expanding the square.
+        across = np.square(new).sum(axis=1)[:, None] + np.square(old).sum(axis=1)[None, :] - 2.0 * new @ old.T
+        across = across - np.square(old) - np.square(new)
+        scale = self.precision(window)
+        return placed * scale, (across + across.T) * scale
+
+
+def ranks_of(rows: Floats) -> Floats:
+    """Ranks within each column of (n, k) rows, scaled to 0..1 with the mean ½; a missing value takes the middle."""
+    from scipy.stats import rankdata
+
+    ranks = np.full(rows.shape, 0.5)
+    for j, column in enumerate(rows.T):
+        present = ~np.isnan(column)
+        ranks[present, j] = (rankdata(column[present]) - 0.5) / max(1, np.count_nonzero(present))
+    return ranks

@@ -1,0 +1,294 @@
+"""Charts as plain Plotly figures. Colours are names of the style sheet, so that light and dark both work."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from riskloop.core.types import Json, Severity
+from riskloop.web.words import SEVERITIES
+
+THEN: Final = "var(--then)"
+NOW: Final = "var(--now)"
+OTHER: Final = "var(--other)"
+BAND: Final = "var(--band)"
+
+Numbers = Sequence[float | None]
+
+
+def _figure(data: Sequence[Json], **layout: Any) -> Json:
+    return {"data": list(data), "layout": layout}
+
+
+def _axis(title: str = "", **options: Any) -> Json:
+    return {"title": {"text": title}, **options}
+
+
+def distribution(labels: Sequence[str], then: Numbers, now: Numbers, names: tuple[str, str]) -> Json:
+    """Shares of the rows in each bin, in the history and in the window."""
+    shown = {"type": "bar", "x": list(labels), "hovertemplate": "%{x}: %{y:.1%}<extra>%{fullData.name}</extra>"}
+    return _figure(
+        [
+            {**shown, "y": list(then), "name": names[0], "marker": {"color": THEN}},
+            {**shown, "y": list(now), "name": names[1], "marker": {"color": NOW}},
+        ],
+        barmode="group",
+        bargap=0.25,
+        xaxis=_axis(type="category", tickangle="auto"),
+        yaxis=_axis("share of the rows", tickformat=".0%", rangemode="tozero"),
+    )
+
+
+def psi_by_window(names: Sequence[str], values: Numbers, criticals: Numbers, severities: Sequence[Severity]) -> Json:
+    """One subject's PSI through the windows; what is above chance is filled."""
+    tones = [f"var(--{SEVERITIES[severity].tone})" for severity in severities]
+    filled = [
+        tone if severity in (Severity.DRIFTED, Severity.SEVERE) else "var(--surface)"
+        for tone, severity in zip(tones, severities, strict=True)
+    ]
+    return _figure(
+        [
+            {
+                "type": "scatter",
+                "x": list(names),
+                "y": list(criticals),
+                "name": "critical value",
+                "mode": "lines",
+                "line": {"color": THEN, "dash": "dot", "shape": "hvh"},
+                "hovertemplate": "%{y:.3f}<extra>critical value</extra>",
+            },
+            {
+                "type": "scatter",
+                "x": list(names),
+                "y": list(values),
+                "name": "PSI",
+                "mode": "lines+markers",
+                "line": {"color": NOW},
+                "marker": {"size": 9, "color": filled, "line": {"color": tones, "width": 2}},
+                "hovertemplate": "%{x}: %{y:.3f}<extra>PSI</extra>",
+            },
+        ],
+        xaxis=_axis(type="category"),
+        yaxis=_axis("PSI", rangemode="tozero"),
+    )
+
+
+def impact(names: Sequence[str], changes: Numbers) -> Json:
+    """What the change of each feature did to the mean PD, the largest on top."""
+    return _figure(
+        [
+            {
+                "type": "bar",
+                "orientation": "h",
+                "y": list(reversed(names)),
+                "x": list(reversed(changes)),
+                "marker": {"color": NOW},
+                "hovertemplate": "%{y}: %{x:+.2%} mean PD<extra></extra>",
+            }
+        ],
+        showlegend=False,
+        xaxis=_axis("change of the mean PD", tickformat="+.1%", zeroline=True),
+        yaxis=_axis(type="category", automargin=True),
+    )
+
+
+def _band(names: Sequence[str], lower: Numbers, upper: Numbers, name: str) -> list[Json]:
+    """A shaded range; the second line fills down to the first."""
+    edge = {"type": "scatter", "x": list(names), "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+    return [
+        {**edge, "y": list(lower), "showlegend": False},
+        {**edge, "y": list(upper), "name": name, "fill": "tonexty", "fillcolor": BAND},
+    ]
+
+
+def _points(names: Sequence[str], values: Numbers, lower: Numbers, upper: Numbers, name: str, color: str) -> Json:
+    def reach(ends: Numbers) -> list[float | None]:
+        pairs = zip(values, ends, strict=True)
+        return [None if value is None or end is None else abs(end - value) for value, end in pairs]
+
+    return {
+        "type": "scatter",
+        "x": list(names),
+        "y": list(values),
+        "name": name,
+        "mode": "markers",
+        "marker": {"size": 9, "color": color},
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": reach(upper),
+            "arrayminus": reach(lower),
+            "color": color,
+            "thickness": 1.5,
+            "width": 4,
+        },
+        "hovertemplate": "%{x}: %{y:.3f}<extra>%{fullData.name}</extra>",
+    }
+
+
+def by_cohort(
+    names: Sequence[str],
+    realised: tuple[Numbers, Numbers, Numbers],
+    estimated: tuple[Numbers, Numbers, Numbers],
+    usual: Numbers,
+    titles: tuple[str, str, str, str],
+    tickformat: str = ".2f",
+) -> Json:
+    """Realised values with their intervals over the estimated band; each triple is value, lower, upper.
+
+    ``titles`` name the axis, the realised points, the band and the line of what is usual.
+    """
+    values, lower, upper = estimated
+    return _figure(
+        [
+            *_band(names, lower, upper, titles[2]),
+            {
+                "type": "scatter",
+                "x": list(names),
+                "y": list(values),
+                "name": titles[2],
+                "showlegend": False,
+                "mode": "lines",
+                "line": {"color": NOW, "width": 1.5, "dash": "dash"},
+                "hovertemplate": "%{x}: %{y:.3f}<extra>estimated</extra>",
+            },
+            {
+                "type": "scatter",
+                "x": list(names),
+                "y": list(usual),
+                "name": titles[3],
+                "mode": "lines",
+                "line": {"color": THEN, "dash": "dot", "shape": "hvh"},
+                "hovertemplate": "%{y:.3f}<extra>%{fullData.name}</extra>",
+            },
+            _points(names, *realised, titles[1], "var(--text)"),
+        ],
+        xaxis=_axis(type="category"),
+        yaxis=_axis(titles[0], tickformat=tickformat),
+    )
+
+
+def measure(names: Sequence[str], values: Numbers, usual: Numbers, title: str) -> Json:
+    """One measure by cohort beside what it was at training."""
+    return _figure(
+        [
+            {
+                "type": "scatter",
+                "x": list(names),
+                "y": list(usual),
+                "name": "at training",
+                "mode": "lines",
+                "line": {"color": THEN, "dash": "dot", "shape": "hvh"},
+                "hovertemplate": "%{y:.3f}<extra>at training</extra>",
+            },
+            {
+                "type": "scatter",
+                "x": list(names),
+                "y": list(values),
+                "name": "realised",
+                "mode": "lines+markers",
+                "marker": {"size": 8, "color": "var(--text)"},
+                "line": {"color": "var(--text)", "width": 1.5},
+                "hovertemplate": "%{x}: %{y:.3f}<extra>realised</extra>",
+            },
+        ],
+        xaxis=_axis(type="category"),
+        yaxis=_axis(title, tickformat=".2f"),
+    )
+
+
+def grades(labels: Sequence[str], expected: Numbers, observed: Numbers, off: Sequence[bool]) -> Json:
+    """Default rate by risk level: what was expected, and what happened."""
+    colors = ["var(--bad)" if moved else NOW for moved in off]
+    shown = {"type": "bar", "x": list(labels), "hovertemplate": "%{x}: %{y:.1%}<extra>%{fullData.name}</extra>"}
+    return _figure(
+        [
+            {**shown, "y": list(expected), "name": "mean PD", "marker": {"color": THEN}},
+            {**shown, "y": list(observed), "name": "defaulted", "marker": {"color": colors}},
+        ],
+        barmode="group",
+        bargap=0.35,
+        xaxis=_axis(type="category"),
+        yaxis=_axis("default rate", tickformat=".0%", rangemode="tozero"),
+    )
+
+
+# --------------------------------------------------------------------------- two models
+
+_STYLES: Final[tuple[Json, ...]] = ({"color": THEN, "width": 2.5}, {"color": NOW, "width": 2.5})
+
+
+def roc(curves: Mapping[str, tuple[Numbers, Numbers]]) -> Json:
+    """False against true positive rate, a curve for each version."""
+    diagonal: Json = {
+        "type": "scatter",
+        "x": [0, 1],
+        "y": [0, 1],
+        "mode": "lines",
+        "showlegend": False,
+        "hoverinfo": "skip",
+    }
+    lines = [
+        {"type": "scatter", "x": list(x), "y": list(y), "name": name, "mode": "lines", "line": style}
+        for (name, (x, y)), style in zip(curves.items(), _STYLES, strict=True)
+    ]
+    return _figure(
+        [{**diagonal, "line": {"color": "var(--line)", "width": 1}}, *lines],
+        xaxis=_axis("good customers refused", tickformat=".0%", range=[0, 1]),
+        yaxis=_axis("defaults found", tickformat=".0%", range=[0, 1.01]),
+    )
+
+
+def reliability(curves: Mapping[str, tuple[Numbers, Numbers]], most: float) -> Json:
+    """Mean probability against default rate in tenths of the customers, a curve for each version."""
+    diagonal: Json = {"type": "scatter", "x": [0, most], "y": [0, most], "mode": "lines", "showlegend": False}
+    lines = [
+        {
+            "type": "scatter",
+            "x": list(x),
+            "y": list(y),
+            "name": name,
+            "mode": "lines+markers",
+            "line": style,
+            "marker": {"size": 7},
+            "hovertemplate": "PD %{x:.1%}: %{y:.1%} defaulted<extra>%{fullData.name}</extra>",
+        }
+        for (name, (x, y)), style in zip(curves.items(), _STYLES, strict=True)
+    ]
+    return _figure(
+        [{**diagonal, "line": {"color": "var(--line)", "width": 1}, "hoverinfo": "skip"}, *lines],
+        xaxis=_axis("mean PD of a tenth", tickformat=".0%", rangemode="tozero"),
+        yaxis=_axis("defaulted", tickformat=".0%", rangemode="tozero"),
+    )
+
+
+def scores(edges: Sequence[float], shares: Mapping[str, Numbers], thresholds: Mapping[str, float]) -> Json:
+    """Distribution of the probabilities, and each version's threshold."""
+    lines = [
+        {
+            "type": "scatter",
+            "x": list(edges),
+            "y": list(values),
+            "name": name,
+            "mode": "lines",
+            "line": {**style, "shape": "hv"},
+            "hovertemplate": "from %{x:.0%}: %{y:.1%}<extra>%{fullData.name}</extra>",
+        }
+        for (name, values), style in zip(shares.items(), _STYLES, strict=True)
+    ]
+    marks = [
+        {
+            "type": "line",
+            "x0": threshold,
+            "x1": threshold,
+            "y0": 0,
+            "y1": 1,
+            "yref": "paper",
+            "line": {"color": style["color"], "dash": "dot", "width": 1.5},
+        }
+        for threshold, style in zip(thresholds.values(), _STYLES, strict=True)
+    ]
+    return _figure(
+        lines,
+        shapes=marks,
+        xaxis=_axis("probability of default", tickformat=".0%", range=[0, 1]),
+        yaxis=_axis("share of the customers", tickformat=".0%", rangemode="tozero"),
+    )
