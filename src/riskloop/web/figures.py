@@ -269,7 +269,7 @@ def scores(edges: Sequence[float], shares: Mapping[str, Numbers], thresholds: Ma
             "y": list(values),
             "name": name,
             "mode": "lines",
-            "line": {**style, "shape": "hv"},
+            "line": style | {"shape": "hv"},
             "hovertemplate": "from %{x:.0%}: %{y:.1%}<extra>%{fullData.name}</extra>",
         }
         for (name, values), style in zip(shares.items(), _STYLES, strict=True)
