@@ -104,7 +104,7 @@ def _row_model(home: Home) -> Any:
     return create_model("Row", **fields)
 
 
-def main() -> None:
+def serve() -> None:
     """Serve one of them on a port of 127.0.0.1."""
     name, port, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     if name == "riskloop":
@@ -119,4 +119,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve()

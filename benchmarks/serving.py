@@ -1,6 +1,6 @@
 """Requests a second and latencies of /predict, beside what others do with the same model on the same machine.
 
-    python -m benchmarks.serving [--rounds N] [--seconds S] [--json] [--folder DIR]
+    python -m benchmarks.serving [--quick] [--rounds N] [--seconds S] [--json] [--folder DIR]
 
 The servers take turns, a few seconds each, in every round; figures are medians over the rounds, so that a busy
 machine slows all of them alike. riskloop commits every decision to SQLite with full synchronisation before it
@@ -188,17 +188,20 @@ def goals(found: dict[str, dict[int, Measured]]) -> list[dict[str, Any]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--quick", action="store_true", help="one round of two seconds each")
+    parser.add_argument("--rounds", type=int, help="default 5, quick 1")
+    parser.add_argument("--seconds", type=float, help="of each load; default 4, quick 2")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--folder", type=Path, help="Where the portfolio is made; must be on the disk to be measured.")
     options = parser.parse_args()
     if shutil.which("wrk") is None:
-        sys.exit("wrk is not installed; `apt install wrk` has it.")
+        sys.exit("The load comes from wrk, which is not installed: `apt-get update && apt-get install -y wrk`.")
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         prepare(folder).close()
-        found = measure(folder, options.rounds, options.seconds)
+        found = measure(
+            folder, options.rounds or (1 if options.quick else 5), options.seconds or (2 if options.quick else 4)
+        )
     reached = goals(found)
     if options.json:
         print(

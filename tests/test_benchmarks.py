@@ -1,0 +1,27 @@
+"""`make bench` finds every benchmark by itself, and all of them know the short variant."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_benchmarks_are_found_and_described() -> None:
+    lines = run("--list").stdout.splitlines()
+    described = dict(line.strip().split(maxsplit=1) for line in lines)
+    assert {"gate", "retrain", "serving"} <= set(described)
+    assert "servers" not in described  # a part of one
+    for name in described:
+        assert '"--quick"' in (ROOT / "benchmarks" / f"{name}.py").read_text(encoding="utf-8"), name
+
+
+def test_an_unknown_name_is_said() -> None:
+    done = run("speed")
+    assert done.returncode == 1
+    assert "There is no benchmark 'speed'; there are gate," in done.stderr
