@@ -1,5 +1,6 @@
 """The Python API: a portfolio opened from its riskloop.toml. The commands and the server are thin layers over it."""
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ import numpy as np
 
 from riskloop import views
 from riskloop.core.errors import ConfigError, Conflict, DataError, GateRefused, NotFound
+from riskloop.core.exploration import draw, explore, rate_of
 from riskloop.core.types import Json, PromotionKind, Rows, Verdict
 from riskloop.store.decisions import Scored
 from riskloop.store.home import CONFIG, Home
@@ -109,10 +111,11 @@ class Portfolio:
         rows = rows_from(frame, scorer.schema, target="absent", where="the frame")
         probabilities = scorer.probabilities(rows.features)
         scored_at = datetime.now(UTC)
-        logged = self.home.decisions.append(_scored(rows, probabilities, scorer.threshold, version, scored_at))
+        scored = _scored(rows, probabilities, scorer.threshold, version, scored_at, self.home.settings.exploration.rate)
+        logged = self.home.decisions.append(scored)
         return frame.assign(
             decision_id=pd.array([str(logged.first_id + i) for i in range(len(rows))], dtype="string").to_numpy(),
-            default=probabilities >= scorer.threshold,
+            default=scored.defaults,
             probability=probabilities,
             risk_level=[scorer.risk_level(p) for p in probabilities.tolist()],
             threshold=scorer.threshold,
@@ -268,7 +271,10 @@ class Portfolio:
         scorer = load_scorer(self.home.artefact(decision.model_version), decision.model_version)
         row = decision.features.reshape(1, -1)
         again = float(scorer.probabilities(row)[0])
-        identical = again == decision.probability and (again >= scorer.threshold) == decision.default
+        rate = rate_of(decision.flags)
+        explored = rate > 0.0 and draw(decision.customer_id, decision.features, decision.model_version) < rate
+        as_decided = (again >= scorer.threshold and not explored) == decision.default
+        identical = again == decision.probability and as_decided and explored == (rate > 0.0)
         reasons = scorer.reasons(row[0], scorer.contributions(row)[0], self.home.settings.serve.max_reasons)
         how = "the same probability, to the last bit" if identical else f"{again!r} instead: they differ"
         return {
@@ -323,18 +329,20 @@ class Portfolio:
         Keys(self.home.database).revoke(name, at=datetime.now(UTC), by=current_user())
 
 
-def _scored(rows: Rows, probabilities: Any, threshold: float, version: int, at: datetime) -> Scored:
+def _scored(rows: Rows, probabilities: Any, threshold: float, version: int, at: datetime, rate: float) -> Scored:
     from riskloop.core.types import to_micros
 
     micros = to_micros(at)
     if rows.times.max(initial=0) > micros:
         raise DataError("A decision's time lies in the future; check the time column.")
+    defaults, flags = explore(probabilities >= threshold, rows.ids, rows.features, version, rate, [None] * len(rows))
     return Scored(
         customer_ids=rows.ids,
         times=np.where(rows.times == 0, micros, rows.times).tolist(),
         scored_at=micros,
         model_version=version,
         probabilities=probabilities,
-        defaults=probabilities >= threshold,
+        defaults=defaults,
         features=rows.features,
+        flags=[json.dumps(flag) if flag else None for flag in flags] if any(flags) else None,
     )

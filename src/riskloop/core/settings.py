@@ -135,6 +135,14 @@ class ServeSettings(Section):
     max_reasons: int = Field(4, ge=0, description="Contributions named with each decision of default.")
 
 
+class ExplorationSettings(Section):
+    """A few customers who would be refused are approved at random, because their outcomes teach what no other can."""
+
+    rate: float = Field(
+        0.0, ge=0, le=0.5, description="Share of the refused that is approved all the same, and marked; 0: nobody."
+    )
+
+
 class WindowSettings(Section):
     """Which decisions are monitored together."""
 
@@ -261,6 +269,7 @@ class Settings(Section):
     learners: dict[str, LearnerSettings] = Field(default_factory=dict, description="Further learners.")
     train: TrainSettings = TrainSettings()
     serve: ServeSettings = ServeSettings()
+    exploration: ExplorationSettings = ExplorationSettings()
     windows: WindowSettings = WindowSettings()
     drift: DriftSettings = DriftSettings()
     policy: PolicySettings = PolicySettings()

@@ -91,9 +91,9 @@ class Decision:
     scored_at: datetime  # when the server computed it
     model_version: int
     probability: float  # in (0, 1)
-    default: bool  # probability >= the model's threshold
+    default: bool  # probability >= the model's threshold, unless it was explored (core/exploration.py)
     features: Floats  # the schema's feature order of that model version
-    flags: Json = field(default_factory=dict)  # {"missing": [...], "unseen": {feature: text}, "explored": true}
+    flags: Json = field(default_factory=dict)  # {"missing": [...], "unseen": {feature: text}, "explored": true, …}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,8 @@ class DecisionFrame:
     probabilities: Floats
     features: Floats  # (n, k)
     outcomes: Floats  # 1.0 default, 0.0 not, NaN immature or unknown
+    refused: Bools | None = None  # what its model would have refused, explored ones included; None: not read
+    exploration: Floats | None = None  # the rate where it was approved at random, 0 elsewhere; None: not read
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])
@@ -121,6 +123,8 @@ class DecisionFrame:
             probabilities=self.probabilities[index],
             features=self.features[index],
             outcomes=self.outcomes[index],
+            refused=None if self.refused is None else self.refused[index],
+            exploration=None if self.exploration is None else self.exploration[index],
         )
 
 

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from riskloop.core.errors import Overloaded
+from riskloop.core.exploration import explore
 from riskloop.core.types import Bools, Ints, Reason
 from riskloop.serve.champion import Answer, Champion, Explain, moment_text
 from riskloop.serve.decoder import Parsed
@@ -181,17 +182,20 @@ def _scored(champion: Champion, waiting: list[Waiting]) -> Group:
     features = champion.matrix(b"".join([p.features for p in parsed]))
     probabilities = champion.scorer.probabilities(features)
     defaults = probabilities >= champion.scorer.threshold
+    customer_ids, flags = [p.customer_id for p in parsed], [p.flags for p in parsed]
+    if champion.exploration:
+        defaults, flags = explore(defaults, customer_ids, features, champion.version, champion.exploration, flags)
     chosen = explained(defaults, [w.explain for w in waiting])
     now = time.time_ns() // 1000
     scored = Scored(
-        customer_ids=[p.customer_id for p in parsed],
+        customer_ids=customer_ids,
         times=[now if p.time is None else p.time for p in parsed],
         scored_at=now,
         model_version=champion.version,
         probabilities=probabilities,
         defaults=defaults,
         features=features,
-        flags=flag_texts([p.flags for p in parsed]),
+        flags=flag_texts(flags),
     )
     return Group(champion, waiting, scored, champion.reasons(features, chosen))
 

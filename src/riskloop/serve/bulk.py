@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 from riskloop.core.errors import DataError, UnsupportedMedia
+from riskloop.core.exploration import explore
 from riskloop.serve.answers import Answered, ArrowWriter, CsvWriter, JsonWriter, LinesWriter, Writer
 from riskloop.serve.batcher import explained, flag_texts
 from riskloop.serve.blocks import READERS, Block
@@ -117,15 +118,20 @@ def _part(chunk: Chunk | None, number: int) -> Chunk | None:
 def _scored(champion: Champion, block: Block) -> Scored:
     now = time.time_ns() // 1000
     probabilities = champion.scorer.probabilities(block.features)
+    defaults, flags = probabilities >= champion.scorer.threshold, block.flags
+    if champion.exploration:
+        defaults, flags = explore(
+            defaults, block.customer_ids, block.features, champion.version, champion.exploration, flags
+        )
     return Scored(
         customer_ids=block.customer_ids,
         times=[now] * len(block) if block.times is None else block.times,
         scored_at=now,
         model_version=champion.version,
         probabilities=probabilities,
-        defaults=probabilities >= champion.scorer.threshold,
+        defaults=defaults,
         features=np.ascontiguousarray(block.features),
-        flags=flag_texts(block.flags),
+        flags=flag_texts(flags),
     )
 
 

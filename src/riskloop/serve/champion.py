@@ -38,6 +38,7 @@ class Champion:
     scorer: Scorer
     decoder: Decoder
     max_reasons: int
+    exploration: float = 0.0  # share of the refused that is approved at random
 
     @property
     def version(self) -> int:

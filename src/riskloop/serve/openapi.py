@@ -129,6 +129,10 @@ _ANSWER: Json = {
             },
         },
         "scored_at": {"type": "string", "format": "date-time"},
-        "flags": {"type": "object", "description": "Missing and unseen values; absent when there are none."},
+        "flags": {
+            "type": "object",
+            "description": "Missing and unseen values, and `explored` for a customer who was approved at random "
+            "although the probability reaches the threshold; absent when there are none.",
+        },
     },
 }

@@ -81,7 +81,8 @@ class Reloader:
 
     def _load(self, version: int, seq: int) -> Champion:
         scorer = load_scorer(self._home.artefact(version), version)
-        return Champion(seq, scorer, Decoder(scorer.schema), self._home.settings.serve.max_reasons)
+        settings = self._home.settings
+        return Champion(seq, scorer, Decoder(scorer.schema), settings.serve.max_reasons, settings.exploration.rate)
 
     def _failed(self, problem: str) -> None:
         if problem != self.problem:

@@ -17,6 +17,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, StorageError
+from riskloop.core.exploration import EXPLORED, rate_of
 from riskloop.core.types import Bools, Decision, DecisionFrame, Floats, from_micros
 from riskloop.store.database import BUSY_SECONDS, Database
 from riskloop.store.tables import chunks, decisions, outcomes
@@ -254,7 +255,12 @@ class DecisionLog:
         query = select(decisions).where(decisions.c.id >= first_id, decisions.c.id < first_id + rows)
         with self.database.read() as connection:
             found = connection.execute(query.order_by(decisions.c.id)).all()
-        frame = _frame([(r.id, r.customer_id, r.time, r.model_version, r.probability, r.features) for r in found])
+        frame = _frame(
+            [
+                (r.id, r.customer_id, r.time, r.model_version, r.probability, r.features, r.is_default, r.flags)
+                for r in found
+            ]
+        )
         return Scored(
             customer_ids=frame.customer_ids,
             times=frame.times.tolist(),
@@ -326,6 +332,8 @@ class DecisionLog:
             decisions.c.model_version,
             decisions.c.probability,
             decisions.c.features,
+            decisions.c.is_default,
+            decisions.c.flags,
         )
         query = select(*columns).where(*condition).order_by(decisions.c.id)
         with self.database.read() as connection:
@@ -375,13 +383,17 @@ def _between(
 
 
 def _frame(rows: Sequence[Row[Any] | tuple[Any, ...]]) -> DecisionFrame:
-    ids, customers, times, versions, probabilities, features = zip(*rows, strict=True) if rows else ((),) * 6
+    columns = zip(*rows, strict=True) if rows else ((),) * 8
+    ids, customers, times, versions, probabilities, features, defaults, flags = columns
     if len({len(vector) for vector in features}) > 1:
         raise DataError(
             "These decisions were logged under schemas with different numbers of features and cannot be one frame; "
             "choose a narrower range."
         )
     matrix = np.frombuffer(b"".join(features), dtype="<f8").astype(np.float64)
+    # Most rows have no flag, and of those that have one few are explored: only these are parsed.
+    rates = [rate_of(json.loads(text)) if text is not None and EXPLORED in text else 0.0 for text in flags]
+    exploration = np.array(rates, dtype=np.float64)
     return DecisionFrame(
         ids=np.array(ids, dtype=np.int64),
         customer_ids=customers,
@@ -390,6 +402,8 @@ def _frame(rows: Sequence[Row[Any] | tuple[Any, ...]]) -> DecisionFrame:
         probabilities=np.array(probabilities, dtype=np.float64),
         features=matrix.reshape(len(ids), -1) if ids else np.empty((0, 0)),
         outcomes=np.full(len(ids), np.nan),
+        refused=np.array(defaults, dtype=np.bool_) | (exploration > 0.0),
+        exploration=exploration,
     )
 
 
