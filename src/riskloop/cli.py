@@ -37,7 +37,8 @@ CONFIG = Path("riskloop.toml")
 
 def main() -> None:
     """Run a command; every refusal becomes a sentence and the exit code of its class."""
-    console = Console("--json" in sys.argv)
+    # A back-test's --json names a file; its answer is for people.
+    console = Console("--json" in sys.argv and sys.argv[1:2] != ["backtest"])
     try:
         app(standalone_mode=False)
     except RiskloopError as error:
@@ -428,6 +429,90 @@ def keys_revoke(name: str, config: ConfigOption = CONFIG, as_json: JsonOption = 
     """Revoke a key at once."""
     _open(config).revoke_key(name)
     Console(as_json).answer({"name": name, "revoked": True}, f"Key '{name}' does not open anything any more.")
+
+
+@app.command()
+def backtest(
+    history: Annotated[Path | None, typer.Argument(help="Labelled customers with a date, CSV or Parquet.")] = None,
+    target: Annotated[str | None, typer.Option(help="Column that is 1 for a default and 0 for none.")] = None,
+    time_column: Annotated[str | None, typer.Option("--time", help="Column with the date or period number.")] = None,
+    id_column: Annotated[str | None, typer.Option("--id", help="Column with the customer's id.")] = None,
+    policy: Annotated[
+        str, typer.Option(help="on_drift, on_harm, scheduled:N, manual; several with commas.")
+    ] = "on_drift",
+    outcome_window: Annotated[
+        str | None, typer.Option(help="How long after a decision its outcome is known, such as 90d.")
+    ] = None,
+    windows: Annotated[str | None, typer.Option(help="day, week or month.")] = None,
+    train_on: Annotated[
+        int | None,
+        typer.Option(min=1, help="Periods that the first model learns from; a third by default."),
+    ] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option(help="Play this change on the file's rows, or on the embedded portfolio."),
+    ] = None,
+    months: Annotated[int, typer.Option(min=2, max=120, help="--scenario: months of production.")] = 24,
+    per_month: Annotated[int, typer.Option(min=1, help="--scenario without a file: customers in a month.")] = 2000,
+    approve: Annotated[bool, typer.Option(help="Whether challengers that need a person's approval get it.")] = True,
+    seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same numbers.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="A riskloop.toml; inferred without.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything as JSON to this file.")] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", help="Write a page for people to this file.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the replayed portfolios, to look into them.")] = False,
+) -> None:
+    """Replay a history through the loop, against never retraining and retraining every period: would it have helped?"""
+    from riskloop.backtest.request import Request, wishes
+    from riskloop.backtest.study import backtest as run
+
+    console = Console()
+    request = Request(
+        history=history,
+        wishes=wishes(target, time_column, id_column, outcome_window, windows, train_on, seed),
+        policies=policy,
+        scenario=scenario,
+        months=months,
+        per_month=per_month,
+        approve=approve,
+        settings=None if config is None else _open(config).home.settings,
+        keep=keep,
+    )
+    with console.progress("Back-test") as tick:
+        document = run(request, tick)
+    console.answer(document, *_compared(document), *_written(document, json_file, html_file))
+
+
+def _compared(document: dict[str, Any]) -> list[str]:
+    """The policies side by side, the answer, and what was wrong with the file."""
+    rows = []
+    for name, entry in document["policies"].items():
+        gain = entry["against_never"]["auc"]
+        gained = "–" if gain is None or name == "never" else f"{gain:+.4f}"
+        counts = (entry["retrainings"], entry["promotions"], entry["wrong_promotions"])
+        rows.append(
+            (name, entry["auc"], gained, entry["ks"], entry["brier"], entry["log_loss"], *counts, entry["money"])
+        )
+    head = ("policy", "AUC", "gain", "KS", "Brier", "log loss", "retrainings", "promotions", "wrong", "money")
+    return [table(head, rows), document["answer"], *(f"Note: {note}" for note in document["notes"])]
+
+
+def _written(document: dict[str, Any], json_file: Path | None, html_file: Path | None) -> list[str]:
+    import json
+
+    lines = []
+    if json_file is not None:
+        json_file.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        lines.append(f"Wrote {json_file}.")
+    if html_file is not None:
+        from riskloop.backtest.report import page
+
+        html_file.write_text(page(document), encoding="utf-8")
+        lines.append(f"Wrote {html_file}, a page of its own that needs no network.")
+    if document["kept"]:
+        lines.append(
+            f"Kept the portfolios in {document['kept']}; `riskloop status --config {document['kept']}/on_drift`."
+        )
+    return lines
 
 
 @app.command()

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -49,47 +49,11 @@ class Portfolio:
         schema, GateRefused when a first model stays below the floor.
         """
         from riskloop.data.read import rows_from
-        from riskloop.loop.register import register
-        from riskloop.store.history import save_history
-        from riskloop.train.fit import fit
+        from riskloop.loop.first import train_first
 
-        at = now or datetime.now(UTC)
         source = history if history is not None else self._history()
         rows = rows_from(source, self.home.schema, target="required", where="the history")
-        stored = save_history(self.home.artefacts, rows, self.home.schema)
-        candidate = fit(rows, self.home.settings, history=stored.name, progress=progress)
-        by = current_user()
-        version = register(self.home, candidate, rows, origin="train", now=at, by=by)
-        metrics = candidate.manifest["metrics"]
-        sentence = self._first(version, metrics["auc"], at, by)
-        return {
-            "version": version,
-            "learner": candidate.learner,
-            "metrics": metrics,
-            "comparison": candidate.manifest["comparison"],
-            "threshold": candidate.manifest["threshold"],
-            "sentence": sentence,
-        }
-
-    def _first(self, version: int, auc: float, at: datetime, by: str) -> str:
-        champion = self.home.ledger.champion()
-        if champion is not None:
-            if champion.version == version:
-                return f"Version {version} is champion already; the same history and config train the same model."
-            return (
-                f"Registered version {version} with AUC {auc:.4f}. Version {champion.version} stays champion until "
-                f"`riskloop models promote {version} --reason …`."
-            )
-        floor = self.home.settings.train.floor_auc
-        if auc < floor:
-            raise GateRefused(
-                f"Version {version} is registered but not promoted: its cross-validated AUC of {auc:.4f} is below "
-                f"train.floor_auc ({floor:g})."
-            )
-        self.home.ledger.promote(
-            version, expected_seq=0, kind=PromotionKind.FIRST, at=at, by=by, reason=f"The first model; AUC {auc:.4f}."
-        )
-        return f"Version {version} is champion, with a cross-validated AUC of {auc:.4f}."
+        return train_first(self.home, rows, now=now or datetime.now(UTC), by=current_user(), progress=progress)
 
     def _history(self) -> Path:
         named = self.home.settings.portfolio.history
@@ -145,6 +109,38 @@ class Portfolio:
             "cases": [views.case(case) for case in done.cases],
             "lines": done.lines,
         }
+
+    def backtest(
+        self,
+        history: "Path | str | pd.DataFrame | None" = None,
+        *,
+        policies: str = "on_drift",
+        outcome_window: timedelta | None = None,
+        windows: Literal["day", "week", "month"] | None = None,
+        train_on: int | None = None,
+        scenario: str | None = None,
+        seed: int | None = None,
+        work: Path | None = None,
+        progress: Callable[[str, float], None] | None = None,
+    ) -> Json:
+        """Would the loop have helped? Replays a history under this portfolio's settings, in a folder of its own.
+
+        Returns the document that `riskloop backtest --json` writes; nothing of this portfolio is touched. See
+        docs/backtest.md for its content. Raises DataError or ConfigError for a history that cannot be replayed.
+        """
+        from riskloop.backtest.history import Wishes
+        from riskloop.backtest.request import WORK, Request
+        from riskloop.backtest.study import backtest
+
+        request = Request(
+            history=self._history() if history is None and scenario is None else history,
+            wishes=Wishes(outcome_window=outcome_window, windows=windows, trained=train_on, seed=seed),
+            policies=policies,
+            scenario=scenario,
+            settings=self.home.settings,
+            work=work or self.home.folder / WORK,
+        )
+        return backtest(request, progress)
 
     # ----------------------------------------------------------------------- promotions
 

@@ -1,5 +1,6 @@
 """Every setting of riskloop.toml, once: its name, its default, its help. `docs/settings.md` is held to it by a test."""
 
+import json
 import math
 import re
 import tomllib
@@ -161,6 +162,9 @@ class DriftSettings(Section):
     confirm: int = Field(2, ge=1, description="Windows that must agree …")
     among: int = Field(3, ge=1, description="… among this many latest ones.")
     reference_rows: int = Field(20_000, gt=0, description="Rows of the history that Evidently compares with.")
+    evidently_rows: int = Field(
+        200_000, ge=0, description="Larger windows are compared by their profiles: the same numbers, no page."
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> "DriftSettings":
@@ -258,6 +262,13 @@ class ProbationSettings(Section):
     min_defaults: int = Field(30, ge=10, description="Fewer matured defaults than this show nothing.")
 
 
+class MoneySettings(Section):
+    """What decisions cost and earn; with both, a back-test counts in money."""
+
+    default_cost: float | None = Field(None, ge=0, description="Loss from an approved customer who defaults.")
+    good_gain: float | None = Field(None, ge=0, description="Gain from an approved customer who repays.")
+
+
 class Settings(Section):
     """The whole of riskloop.toml."""
 
@@ -276,6 +287,7 @@ class Settings(Section):
     retrain: RetrainSettings = RetrainSettings()
     gate: GateSettings = GateSettings()
     probation: ProbationSettings = ProbationSettings()
+    money: MoneySettings = MoneySettings()
 
     @property
     def row_schema(self) -> Schema:
@@ -327,6 +339,36 @@ def parse_settings(text: str, where: str = "riskloop.toml") -> Settings:
             f"describe it in a [learners.{sorted(unknown)[0]}] table."
         )
     return settings
+
+
+def settings_text(settings: Settings) -> str:
+    """The inverse of :func:`parse_settings`: every setting that has a value, as the text of a riskloop.toml."""
+    lines: list[str] = []
+    _write_table(settings.model_dump(), (), lines)
+    return "\n".join(lines) + "\n"
+
+
+def _write_table(table: dict[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
+    if path:
+        lines += ["", f"[{'.'.join(_toml(part) for part in path)}]"]
+    for key, value in table.items():
+        if value is not None and not isinstance(value, dict):
+            lines.append(f"{_toml(key)} = {_toml(value)}")
+    for key, value in table.items():
+        if isinstance(value, dict):
+            _write_table(value, (*path, key), lines)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, timedelta):
+        return _toml(duration_text(value))
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml(key)} = {_toml(entry)}" for key, entry in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(entry) for entry in value) + "]"
+    if isinstance(value, float):
+        return repr(value)  # infinity is inf in both
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _problem(item: dict[str, Any]) -> Problem:

@@ -89,19 +89,21 @@ def infer_config(
     id: str | None = None,  # noqa: A002
     time: str | None = None,
     folder: Path | None = None,
+    table: pa.Table | None = None,
 ) -> str:
     """The text of a commented riskloop.toml, to be written into ``folder``, for the labelled history at ``path``.
 
+    With ``table`` the history has been read already, and ``path`` only names it.
     Raises NotFound or MalformedBody for the file, DataError when a named column is not there or the target is not
     0/1 (yes/no, true/false), ConfigError when no column is left that a model could use.
     """
-    table = read_table(path)
+    table = read_table(path) if table is None else table
     if table.num_rows == 0:
         raise DataError(f"{path} holds no rows.")
     columns = {name: _column(name, table[name]) for name in table.column_names}
     for name in (target, id, time):
         if name is not None and name not in columns:
-            raise _no_column(path, name, columns)
+            raise no_column(path, name, columns)
     _check_target(path, columns[target])
     if time is not None and not all(_is_time(level) for level in columns[time].levels):
         odd = next(level for level in columns[time].levels if not _is_time(level))
@@ -198,7 +200,8 @@ def _check_target(path: Path | str, target: _Column) -> None:
         raise DataError(f"{path}: the target column '{target.name}' has one class only; a history needs both.")
 
 
-def _no_column(path: Path | str, name: str, columns: Collection[str]) -> DataError:
+def no_column(path: Path | str, name: str, columns: Collection[str]) -> DataError:
+    """What to raise for a column that the file does not have."""
     close = difflib.get_close_matches(name, columns, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(list(columns)[:30])}."
     return DataError(f"{path} has no column '{name}'; {hint}", [Problem(name, "is not a column")])

@@ -43,7 +43,7 @@ def rows_from(
 
     Raises NotFound, MalformedBody, or DataError naming line, column, value and problem of the first few.
     """
-    table = source if isinstance(source, pa.Table) else _table(source, schema, where)
+    table = table_of(source, schema, where=where)
     csv_source = source if isinstance(source, (Path, str)) and not _is_parquet(Path(source)) else None
     check_columns(table.column_names, schema, target, where)
     if table.num_rows == 0:
@@ -202,7 +202,10 @@ def _read_parquet(path: Path, where: str) -> pa.Table:
 # --------------------------------------------------------------------------- frames
 
 
-def _table(source: Source, schema: Schema, where: str) -> pa.Table:
+def table_of(source: Source, schema: Schema | None = None, *, where: str) -> pa.Table:
+    """Any source as an Arrow table; without a schema its columns stay as they look."""
+    if isinstance(source, pa.Table):
+        return source
     if isinstance(source, pa.RecordBatch):
         return pa.Table.from_batches([source])
     if isinstance(source, (Path, str)) or hasattr(source, "read"):

@@ -29,7 +29,6 @@ from riskloop.store.home import Home
 from riskloop.store.refusals import refusal_counts
 from riskloop.store.windows import Window
 
-EVIDENTLY_ROWS = 200_000  # larger windows are compared from their profiles: the same numbers without frames
 IMPACT_ROWS = 5_000  # contributions are means; more rows change the third digit
 EARLIER = 12  # windows that volumes are compared with
 
@@ -88,7 +87,7 @@ def close(home: Home, served: Served, window: Due, now: datetime) -> tuple[Windo
         previous=_earlier_profiles(home, number),
         period=None if home.settings.windows.by == "count" else (window.first, window.end),
     )
-    if 0 < len(frame) <= EVIDENTLY_ROWS:
+    if 0 < len(frame) <= home.settings.drift.evidently_rows:
         findings += evidently_findings(
             served.reference,
             served.features,

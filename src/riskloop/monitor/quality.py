@@ -50,7 +50,7 @@ def quality_findings(
     if window.rows:
         found += [*_missing(reference, window), *_unseen(reference, window), *_outside(reference, window)]
         found += [_duplicates(reference, window), _repeated(window, previous)]
-        found += [_dates(window, previous, period), _coverage(window, period)]
+        found += [_dates(window, previous, period), _coverage(window, previous, period)]
         found += mechanical_findings(reference, window)
     return found
 
@@ -271,11 +271,13 @@ def _dates(window: Profile, previous: Sequence[Profile], period: tuple[datetime,
     )
 
 
-def _coverage(window: Profile, period: tuple[datetime, datetime] | None) -> Finding:
+def _coverage(window: Profile, previous: Sequence[Profile], period: tuple[datetime, datetime] | None) -> Finding:
     if period is None or not len(window.days):
         return _plain("coverage", window, 0, "The window has no period whose days could lack rows.")
     first, last = _day(period[0]), _last_day(period)
     day, rows = window.days.T
+    if len(day) == 1 and day[0] == first and all(len(profile.days) == 1 for profile in previous):
+        return _plain("coverage", window, 0, "Every row carries the first day: it names the period, no day.")
     inside = day[(day >= first) & (day <= last)]
     length = last - first + 1
     silent = max(int(inside[0]) - first, last - int(inside[-1])) if inside.size else length

@@ -1,0 +1,329 @@
+"""What is played back: past customers for the first model, and the periods that follow, in time order."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from riskloop.core.errors import ConfigError, DataError
+from riskloop.core.periods import Calendar, Period, period_of
+from riskloop.core.settings import Settings, parse_settings
+from riskloop.core.types import Bools, Diagnosis, Floats, Ints, Rows, from_micros, to_micros
+from riskloop.data.columns import TARGETS, level_text, parse_time
+from riskloop.data.infer import infer_config, no_column
+from riskloop.data.read import rows_from, table_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRAINED_SHARE: Final = 1 / 3  # of the periods, unless the caller says how many
+UNREADABLE: Final = 0.05  # share of rows whose time may be unreadable; with more, the column is the wrong one
+MOST_PERIODS: Final = 1200
+ORDINALS: Final = 1200  # whole numbers up to this are period numbers: months counted from 2000-01
+
+
+@dataclass(frozen=True)
+class Played:
+    """One period of production, with what became of its customers."""
+
+    name: str  # as the loop calls its window
+    label: str  # as the file writes it: "14" for plain period numbers
+    first: datetime
+    end: datetime
+    rows: Rows  # in order of arrival; the target is NaN where the outcome is not known
+    true_pd: Floats | None = None  # of a simulated world
+    truth: Diagnosis | None = None  # why it differs from the past, where somebody knows
+    share: float = 0.0  # how far a scenario's change has gone
+
+
+@dataclass(frozen=True)
+class History:
+    """Everything that a back-test is played from."""
+
+    settings: Settings  # of the portfolio; the policy is set by each run
+    past: Rows
+    periods: tuple[Played, ...]
+    notes: tuple[str, ...] = ()  # what was wrong with the file and what was done about it
+    first_label: str = ""  # of the past
+    last_label: str = ""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the caller asks for; None: as the portfolio's settings say, or a sensible choice."""
+
+    target: str | None = None
+    time: str | None = None
+    id: str | None = None
+    outcome_window: timedelta | None = None
+    windows: Calendar | None = None
+    trained: int | None = None  # periods at the start that the first model is trained on
+    seed: int | None = None
+
+
+def adapted(settings: Settings, wishes: Wishes) -> Settings:
+    """The portfolio's settings as a back-test runs with them: own storage, no pages, whole calendar windows."""
+    by = wishes.windows or settings.windows.by
+    if by == "count":
+        raise ConfigError("A back-test counts by calendar; give --windows day, week or month.")
+    plain = Settings.model_fields["storage"].default
+    portfolio = {"outcome_window": wishes.outcome_window or settings.portfolio.outcome_window, "history": None}
+    seed = settings.train.seed if wishes.seed is None else wishes.seed
+    return settings.model_copy(
+        update={
+            "portfolio": settings.portfolio.model_copy(update=portfolio),
+            "storage": plain,
+            "windows": settings.windows.model_copy(update={"by": by}),
+            # Evidently takes seconds for each window; the profiles give the same numbers.
+            "drift": settings.drift.model_copy(update={"evidently_rows": 0}),
+            "train": settings.train.model_copy(update={"seed": seed}),
+        }
+    )
+
+
+def read_history(
+    source: "Path | str | pd.DataFrame",
+    wishes: Wishes,
+    settings: Settings | None = None,
+    *,
+    now: datetime | None = None,
+) -> History:
+    """A labelled file or frame in time order; its schema is inferred where no settings are given.
+
+    Rows without a readable time, from the future, or repeated, are left out and counted in the notes. Raises
+    ConfigError or DataError, saying what to do, when nothing can be played.
+    """
+    where = str(source) if isinstance(source, (str, Path)) else "the frame"
+    target, time, customer = _columns(wishes, settings)
+    table = table_of(source, where=where)
+    for name in (target, time, customer):
+        if name is not None and name not in table.column_names:
+            raise no_column(where, name, table.column_names)
+    if not table.num_rows:
+        raise DataError(f"{where} holds no rows.")
+    notes: list[str] = []
+    table, times, labelled_by = _timed(table, time, where, notes, now or datetime.now(UTC))
+    table, times = _once(table, times, customer, where, notes)
+    table, outcomes = _outcomes(table, target, where, notes)
+    if settings is None:
+        text = infer_config(where, target=target, id=customer, time=time, table=table)
+        settings = parse_settings(text, "the inferred configuration")
+    settings = adapted(settings, wishes)
+    rows = rows_from(table, settings.row_schema, target="required", where=where)
+    rows = replace(rows, times=times, target=outcomes)
+    return cut(rows, settings, wishes.trained, notes, where, ordinals=labelled_by)
+
+
+def _columns(wishes: Wishes, settings: Settings | None) -> tuple[str, str, str | None]:
+    known = settings.portfolio if settings is not None else None
+    target = wishes.target or (known.target if known else None)
+    time = wishes.time or (known.time if known else None)
+    if target is None:
+        raise ConfigError("Which column says who defaulted? Name it with --target.")
+    if time is None:
+        raise ConfigError("A back-test replays a history in time order; name the column of the date with --time.")
+    if known is not None and (target, time) != (known.target, known.time):
+        raise ConfigError(
+            f"The configuration says target '{known.target}' and time '{known.time}'; leave out --target and --time, "
+            "or --config."
+        )
+    return target, time, wishes.id or (known.id if known else None)
+
+
+# --------------------------------------------------------------------------- cleaning
+
+
+def _timed(table: pa.Table, time: str, where: str, notes: list[str], now: datetime) -> tuple[pa.Table, Ints, bool]:
+    """The rows that have a time, oldest first, their times, and whether those are plain period numbers."""
+    encoded = table[time].combine_chunks().dictionary_encode()
+    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    levels = encoded.dictionary.to_pylist()
+    codes = np.asarray(encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
+    parsed = [_micros(level) for level in levels] or [None]
+    readable = (codes >= 0) & np.array([micros is not None for micros in parsed])[codes]
+    if (~readable).sum() > UNREADABLE * len(codes):
+        odd = next(
+            (repr(level_text(level)) for level, micros in zip(levels, parsed, strict=True) if micros is None), ""
+        )
+        what = f"holds {odd}" if odd else "is empty in some rows"
+        raise DataError(
+            f"{where}: column '{time}' {what}, which is no date, in {(~readable).sum():,} of {len(codes):,} rows. "
+            "Write 2024-05-31, 2024-05, 20240531, 202405 or plain period numbers 1, 2, 3, or name another column "
+            "with --time."
+        )
+    ordinals = all(_is_ordinal(level) for level, micros in zip(levels, parsed, strict=True) if micros is not None)
+    times = np.array([micros or 0 for micros in parsed], dtype=np.int64)[codes]
+    future = readable & (times > to_micros(now)) & (not ordinals)
+    _leave_out(notes, int((~readable).sum()), f"no readable date in '{time}'")
+    _leave_out(notes, int(future.sum()), f"a date in the future in '{time}'")
+    kept = np.flatnonzero(readable & ~future)
+    if not kept.size:
+        raise DataError(f"{where}: every date of column '{time}' lies in the future; is it the right column?")
+    order = kept[np.argsort(times[kept], kind="stable")]
+    if np.any(np.diff(times[kept]) < 0):
+        notes.append(f"The rows were not in the order of '{time}'; they are replayed in that order.")
+    return table.take(pa.array(order)), times[order], ordinals
+
+
+def _micros(level: Any) -> int | None:
+    try:
+        return None if level is None else parse_time(level)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _is_ordinal(level: Any) -> bool:
+    text = level_text(level)
+    return text.isdecimal() and int(text) <= ORDINALS
+
+
+def _once(table: pa.Table, times: Ints, customer: str | None, where: str, notes: list[str]) -> tuple[pa.Table, Ints]:
+    """Without later rows of the same customer and time. Without an id, equal rows may be different people."""
+    if customer is None:
+        return table, times
+    seen: set[tuple[Any, int]] = set()
+    first = np.zeros(table.num_rows, dtype=np.bool_)
+    for row, key in enumerate(zip(table[customer].to_pylist(), times.tolist(), strict=True)):
+        first[row] = key not in seen
+        seen.add(key)
+    _leave_out(notes, int((~first).sum()), f"the same '{customer}' and time as an earlier row")
+    return (table, times) if first.all() else (table.filter(pa.array(first)), times[first])
+
+
+def _outcomes(table: pa.Table, target: str, where: str, notes: list[str]) -> tuple[pa.Table, Floats]:
+    """The outcomes, NaN where none is written, and the table with those gaps filled for readers that refuse them."""
+    values = table[target].to_pylist()
+    texts = ["" if value is None or value != value else level_text(value).lower() for value in values]
+    odd = next((text for text in texts if text and text not in TARGETS), None)
+    if odd is not None:
+        raise DataError(
+            f"{where}: the target column '{target}' holds {odd!r}; it has to be 1 for a default and 0 for none "
+            "(yes/no and true/false are read too), and empty where the outcome is not known."
+        )
+    outcomes = np.array([TARGETS.get(text, math.nan) for text in texts])
+    known = outcomes[~np.isnan(outcomes)]
+    if not 0 < known.sum() < known.size:
+        which = "no outcome at all" if not known.size else "one class only"
+        raise DataError(f"{where}: the target column '{target}' has {which}; a back-test needs both.")
+    missing = outcomes.size - known.size
+    if missing:
+        notes.append(f"{missing:,} rows have no outcome: they are decided on and monitored, and never learned from.")
+    filled = pa.array(
+        [str(int(value)) for value in np.where(np.isnan(outcomes), np.arange(outcomes.size) % 2, outcomes)]
+    )
+    return table.set_column(table.column_names.index(target), target, filled), outcomes
+
+
+def _leave_out(notes: list[str], rows: int, why: str) -> None:
+    if rows:
+        notes.append(
+            f"{rows:,} {'rows have' if rows > 1 else 'row has'} {why} and {'are' if rows > 1 else 'is'} left out."
+        )
+
+
+# --------------------------------------------------------------------------- periods
+
+
+def cut(
+    rows: Rows,
+    settings: Settings,
+    trained: int | None,
+    notes: Sequence[str],
+    where: str,
+    *,
+    ordinals: bool = False,
+) -> History:
+    """Rows in time order as past and periods."""
+    by = settings.windows.by
+    if by == "count":
+        raise ConfigError("A back-test counts by calendar; give --windows day, week or month.")
+    spans = _spans(int(rows.times[0]), int(rows.times[-1]), by, where)
+    edges = np.searchsorted(rows.times, [to_micros(span.first) for span in spans] + [to_micros(spans[-1].end)])
+    label = _ordinal_label if ordinals and by == "month" else _name
+    first = _trained(rows, edges, settings, trained, by, where)
+    past = rows.take(np.arange(edges[first]))
+    known = ~np.isnan(_target(past))
+    periods = tuple(
+        Played(span.name, label(span), span.first, span.end, rows.take(np.arange(edges[k], edges[k + 1])))
+        for k, span in enumerate(spans)
+        if k >= first
+    )
+    found = [*notes, *_remarks(periods, settings)]
+    return History(settings, past.take(known), periods, tuple(found), label(spans[0]), label(spans[first - 1]))
+
+
+def _name(span: Period) -> str:
+    return span.name
+
+
+def _ordinal_label(span: Period) -> str:
+    return str((span.first.year - 2000) * 12 + span.first.month)
+
+
+def _target(rows: Rows) -> Floats:
+    return np.full(len(rows), math.nan) if rows.target is None else rows.target
+
+
+def _spans(first: int, last: int, by: Calendar, where: str) -> list[Period]:
+    spans = [period_of(from_micros(first), by)]
+    while to_micros(spans[-1].end) <= last:
+        if len(spans) == MOST_PERIODS:
+            raise DataError(
+                f"{where} spans more than {MOST_PERIODS:,} {by}s, from {from_micros(first):%Y-%m-%d} to "
+                f"{from_micros(last):%Y-%m-%d}; correct odd dates, or choose longer --windows."
+            )
+        spans.append(period_of(spans[-1].end, by))
+    return spans
+
+
+def _trained(rows: Rows, edges: Ints, settings: Settings, wished: int | None, by: str, where: str) -> int:
+    """How many periods at the start the first model is trained on."""
+    periods = len(edges) - 1
+    if wished is not None and not 0 < wished < periods:
+        raise ConfigError(
+            f"--train-on {wished}: {where} has {periods} {by}s; leave at least one to train on and one to replay."
+        )
+    least = settings.train.folds * 10  # of each class, so that every fold has some
+    target = _target(rows)
+    for first in range(wished or max(1, math.ceil(TRAINED_SHARE * periods)), periods):
+        known = target[: edges[first]]
+        known = known[~np.isnan(known)]
+        defaults = int(known.sum())
+        if wished is not None or min(defaults, known.size - defaults) >= least:
+            return first
+    raise DataError(
+        f"{where} has {len(rows):,} rows in {periods} {by}{'s' if periods > 1 else ''}. The first model needs at least "
+        f"{least} known defaults and as many others, and one later {by} to be tried on; give a longer history, or "
+        "shorter --windows."
+    )
+
+
+def _remarks(periods: Sequence[Played], settings: Settings) -> list[str]:
+    """Periods that cannot be judged, and why."""
+    least = settings.windows.min_rows
+    counts = {period.label: len(period.rows) for period in periods}
+    small = [f"{label} ({count:,})" for label, count in counts.items() if count < least]
+    unknown = [p.label for p in periods if len(p.rows) and np.isnan(_target(p.rows)).all()]
+    single = [p.label for p in periods if _one_class(_target(p.rows))]
+    remarks = []
+    if small:
+        remarks.append(f"Fewer rows than windows.min_rows ({least}), so no diagnosis there: {_listed(small)}.")
+    if unknown:
+        remarks.append(f"No outcome is known, so nothing is scored there: {_listed(unknown)}.")
+    if single:
+        remarks.append(f"One class only, so no AUC there: {_listed(single)}.")
+    return remarks
+
+
+def _one_class(target: Floats) -> Bools | bool:
+    known = target[~np.isnan(target)]
+    return known.size > 0 and bool(np.all(known == known[0]))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

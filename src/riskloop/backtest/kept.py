@@ -1,0 +1,101 @@
+"""A history on disk, so that workers and a later run find the very rows. Plain arrays: nothing is unpickled."""
+
+import io
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from riskloop import __version__
+from riskloop.backtest.history import History, Played
+from riskloop.core.settings import parse_settings, settings_text
+from riskloop.core.types import Diagnosis, Floats, Json, Rows
+from riskloop.store.artefacts import Artefact, Artefacts
+
+ROWS: Final = "rows"
+
+
+def keep(work: Path, history: History) -> Path:
+    """Store a history below ``work``; the folder of its back-test is named by what is in it."""
+    parts = [history.past, *(period.rows for period in history.periods)]
+    target = np.concatenate([part.target for part in parts if part.target is not None])
+    truths = [period.true_pd for period in history.periods]
+    files = {
+        "features.npy": _dump(np.concatenate([part.features for part in parts])),
+        "times.npy": _dump(np.concatenate([part.times for part in parts])),
+        "target.npy": _dump(target),
+        "ids.json": json.dumps([list(part.ids) for part in parts]).encode(),
+    }
+    if truths and all(truth is not None for truth in truths):
+        files["true_pd.npy"] = _dump(np.concatenate([truth for truth in truths if truth is not None]))
+    manifest: Json = {
+        "kind": "backtest",
+        "version": __version__,
+        "settings": settings_text(history.settings),
+        "past": len(history.past),
+        "periods": [_period(period) for period in history.periods],
+        "notes": list(history.notes),
+        "labels": [history.first_label, history.last_label],
+    }
+    # The artefact's own name is not known before it is written, and then it names the folder too.
+    artefact = Artefacts(work / ROWS).write(manifest, files)
+    folder = work / artefact.name
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def kept(folder: Path) -> History:
+    """The history of a back-test's folder, its hashes checked."""
+    artefact = Artefacts(folder.parent / ROWS).read(folder.name)
+    manifest = artefact.manifest
+    sizes = [int(manifest["past"]), *(int(entry["rows"]) for entry in manifest["periods"])]
+    edges = np.cumsum(sizes)[:-1]
+    features, times, target = (
+        np.split(_load(artefact, f"{name}.npy"), edges) for name in ("features", "times", "target")
+    )
+    ids = json.loads(artefact.bytes("ids.json"))
+    rows = [Rows(*part) for part in zip(features, ids, times, target, strict=True)]
+    true_pd: list[Floats | None] = [None] * (len(rows) - 1)
+    if "true_pd.npy" in artefact.contents:
+        true_pd = list(np.split(_load(artefact, "true_pd.npy"), np.cumsum([len(part) for part in rows[1:]])[:-1]))
+    periods = tuple(
+        Played(
+            name=entry["name"],
+            label=entry["label"],
+            first=datetime.fromisoformat(entry["first"]),
+            end=datetime.fromisoformat(entry["end"]),
+            rows=part,
+            true_pd=truth,
+            truth=None if entry["truth"] is None else Diagnosis(entry["truth"]),
+            share=float(entry["share"]),
+        )
+        for entry, part, truth in zip(manifest["periods"], rows[1:], true_pd, strict=True)
+    )
+    settings = parse_settings(manifest["settings"], "the back-test's settings")
+    return History(settings, rows[0], periods, tuple(manifest["notes"]), *manifest["labels"])
+
+
+def _period(period: Played) -> Json:
+    return {
+        "name": period.name,
+        "label": period.label,
+        "first": period.first.isoformat(),
+        "end": period.end.isoformat(),
+        "rows": len(period.rows),
+        "truth": None if period.truth is None else period.truth.value,
+        "share": period.share,
+    }
+
+
+def _dump(values: npt.NDArray[Any]) -> bytes:
+    out = io.BytesIO()
+    np.save(out, values, allow_pickle=False)
+    return out.getvalue()
+
+
+def _load(artefact: Artefact, name: str) -> npt.NDArray[Any]:
+    loaded: npt.NDArray[Any] = np.load(io.BytesIO(artefact.bytes(name)), allow_pickle=False)
+    return loaded

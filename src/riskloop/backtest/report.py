@@ -1,0 +1,232 @@
+"""The back-test as one page for people: no network, no server, light and dark, charts from the installed Plotly."""
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from riskloop.backtest.policies import NEVER, ORACLE
+from riskloop.core.errors import NotFound
+from riskloop.core.types import Diagnosis, Json
+from riskloop.web.words import DIAGNOSES, STATES
+
+TEMPLATE: Final = "report.html"
+STATIC: Final = Path(__file__).parent.parent / "web" / "static"
+COLORS: Final = ("var(--one)", "var(--two)", "var(--three)", "var(--four)", "var(--five)")
+FIXED: Final = {NEVER.name: "var(--then)", "always": "var(--watch)", ORACLE: "var(--ok)"}
+DASHED: Final = {NEVER.name: "dot", ORACLE: "dash"}
+
+
+def page(document: Json) -> str:
+    """The self-contained HTML of a back-test's document."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"number": _number, "signed": _signed, "amount": _amount, "embedded": _embedded}
+    template = environment.get_template(TEMPLATE)
+    return template.render(
+        document=document,
+        policies=document["policies"],
+        figures=figures(document),
+        rows=[_row(name, entry) for name, entry in document["policies"].items()],
+        promotions=[
+            {"policy": name, **one} for name, entry in document["policies"].items() for one in entry["promotion_list"]
+        ],
+        diagnoses=DIAGNOSES,
+        states=STATES,
+        style=(STATIC / "style.css").read_text(encoding="utf-8"),
+        charts=(STATIC / "charts.js").read_text(encoding="utf-8"),
+        plotly=_plotly(),
+        money=any(entry["money"] is not None for entry in document["policies"].values()),
+    )
+
+
+@lru_cache(maxsize=1)
+def _plotly() -> str:
+    found = find_spec("plotly")  # importing it takes seconds, and only its script is needed
+    for folder in (found.submodule_search_locations or ()) if found is not None else ():
+        return (Path(folder) / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+    raise NotFound("Plotly is not installed, so there are no charts; install riskloop's requirements again.")
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _signed(value: float | None, digits: int = 4) -> str:
+    return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _amount(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}".replace("-", "−")
+
+
+def _embedded(figure: Json) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(figure, allow_nan=False).replace("<", "\\u003c")
+
+
+def _row(name: str, entry: Json) -> Json:
+    """A policy in the table; whether its gain is more than chance decides its tone."""
+    gain = entry["against_never"]
+    tone = "quiet"
+    if gain["auc"] is not None and name != NEVER.name:
+        tone = "ok" if gain["auc_low"] > 0.0 else "bad" if gain["auc_high"] < 0.0 else "quiet"
+    return {"name": name, "tone": tone, **entry}
+
+
+# --------------------------------------------------------------------------- figures
+
+
+def figures(document: Json) -> Json:
+    """The charts by name, as plain Plotly figures in colours of the style sheet."""
+    policies = document["policies"]
+    labels = [period["period"] for period in next(iter(policies.values()))["periods"]]
+    measures = {
+        "auc": ("AUC", ".3f"),
+        "gini": ("Gini", ".3f"),
+        "ks": ("KS", ".3f"),
+        "brier": ("Brier score, lower is better", ".3f"),
+        "observed_to_expected": ("defaults observed / expected", ".2f"),
+    }
+    drawn = {name: _measure(policies, labels, name, title, digits) for name, (title, digits) in measures.items()}
+    drawn["timeline"] = _timeline(policies, labels)
+    if any(entry["money"] is not None for entry in policies.values()):
+        drawn["money"] = _money(policies, labels)
+    return drawn
+
+
+def _color(name: str, policies: Json) -> str:
+    loops = [other for other in policies if other not in FIXED]
+    return FIXED[name] if name in FIXED else COLORS[loops.index(name) % len(COLORS)]
+
+
+def _line(name: str, policies: Json, x: Sequence[str], y: Sequence[Any], digits: str) -> Json:
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": name,
+        "x": list(x),
+        "y": list(y),
+        "line": {"color": _color(name, policies), "width": 2, "dash": DASHED.get(name, "solid")},
+        "marker": {"size": 5, "color": _color(name, policies)},
+        "hovertemplate": f"%{{x}}: %{{y:{digits}}}<extra>{name}</extra>",
+    }
+
+
+def _measure(policies: Json, labels: Sequence[str], key: str, title: str, digits: str) -> Json:
+    traces: list[Json] = []
+    shaded = [*[name for name in policies if name not in FIXED][:1], NEVER.name]
+    for name in shaded:
+        periods = policies[name]["periods"]
+        ends = [[p[f"{key}_{side}"] for p in periods] for side in ("low", "high")]
+        traces += _band(labels, ends[0], ends[1], "var(--never-band)" if name == NEVER.name else "var(--first-band)")
+    traces += [_line(name, policies, labels, [p[key] for p in e["periods"]], digits) for name, e in policies.items()]
+    layout: Json = {
+        "xaxis": {"type": "category", "tickangle": "auto", "nticks": 18},
+        "yaxis": {"title": {"text": title}, "tickformat": digits},
+        "hovermode": "x unified" if key == "auc" else "closest",
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+    }
+    if key == "observed_to_expected":
+        layout["shapes"] = [_level(1.0)]
+    return {"data": traces, "layout": layout}
+
+
+def _band(labels: Sequence[str], low: Sequence[Any], high: Sequence[Any], color: str) -> list[Json]:
+    """The 95% interval; periods without one break it."""
+    edge: Json = {"type": "scatter", "mode": "lines", "x": list(labels), "hoverinfo": "skip", "showlegend": False}
+    edge |= {"line": {"width": 0}}
+    return [{**edge, "y": list(low)}, {**edge, "y": list(high), "fill": "tonexty", "fillcolor": color}]
+
+
+def _level(value: float) -> Json:
+    line = {"color": "var(--muted)", "width": 1, "dash": "dot"}
+    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": value, "y1": value, "line": line}
+
+
+def _money(policies: Json, labels: Sequence[str]) -> Json:
+    traces = []
+    never = [period["money"] or 0.0 for period in policies[NEVER.name]["periods"]]
+    for name, entry in policies.items():
+        if name == NEVER.name:
+            continue
+        more, total = [], 0.0
+        for period, base in zip(entry["periods"], never, strict=True):
+            total += (period["money"] or 0.0) - base
+            more.append(total)
+        traces.append(_line(name, policies, labels, more, ",.0f"))
+    layout = {
+        "xaxis": {"type": "category", "nticks": 18},
+        "yaxis": {"title": {"text": "more than never retraining, so far"}, "tickformat": ",.0f"},
+        "shapes": [_level(0.0)],
+    }
+    return {"data": traces, "layout": layout}
+
+
+def _timeline(policies: Json, labels: Sequence[str]) -> Json:
+    """A row for each policy: what the loop thought of every period, and when it trained and promoted."""
+    names = list(reversed([name for name in policies if name not in {NEVER.name, ORACLE}]))
+    traces: list[Json] = []
+    for diagnosis, label in DIAGNOSES.items():
+        points = [
+            (period["period"], name, period["sentence"])
+            for name in names
+            for period in policies[name]["periods"]
+            if period["diagnosis"] == diagnosis
+        ]
+        if points:
+            x, y, text = zip(*points, strict=True)
+            marker = {"symbol": "square", "size": 13, "color": f"var(--{label.tone})"}
+            marker["opacity"] = 0.35 if diagnosis in (Diagnosis.STABLE, Diagnosis.NOT_ENOUGH_DATA) else 0.9
+            traces.append(_marks(label.text, x, y, [_wrapped(t) for t in text], marker))
+    for title, symbol, tone, wanted in (
+        ("retrained", "circle-open", "text", None),
+        ("promoted", "triangle-up", "text", False),
+        ("promoted, worse on what came next", "x", "bad", True),
+    ):
+        points = [
+            (entry["period"], name, _promoted(entry))
+            for name in names
+            for entry in policies[name]["retraining_list" if wanted is None else "promotion_list"]
+            if wanted is None or bool(entry["wrong"]) is wanted
+        ]
+        if points:
+            x, y, text = zip(*points, strict=True)
+            size = 22 if wanted is None else 10
+            marker = {"symbol": symbol, "size": size, "color": f"var(--{tone})", "line": {"width": 1.5}}
+            traces.append(_marks(title, x, y, text, marker))
+    layout = {
+        "xaxis": {"type": "category", "categoryorder": "array", "categoryarray": list(labels), "nticks": 18},
+        "yaxis": {"type": "category", "categoryorder": "array", "categoryarray": names, "showgrid": False},
+        "height": 130 + 56 * len(names),
+    }
+    return {"data": traces, "layout": layout}
+
+
+def _marks(name: str, x: Sequence[str], y: Sequence[str], text: Sequence[str], marker: Json) -> Json:
+    shown = "%{y}, %{x}<br>%{text}<extra>" + name + "</extra>"
+    base: Json = {"type": "scatter", "mode": "markers", "name": name, "x": list(x), "y": list(y), "text": list(text)}
+    return base | {"marker": marker, "hovertemplate": shown}
+
+
+def _promoted(entry: Json) -> str:
+    if "version" not in entry:
+        return str(entry["verdict"] or "untested").replace("_", " ")
+    if entry["difference"] is None:
+        return f"version {entry['version']}; nothing came after it"
+    measure = "log loss" if entry["measure"] == "log_loss" else "AUC"
+    return f"version {entry['version']}: {measure} {entry['difference']:+.4f} on what came next"
+
+
+def _wrapped(text: str | None, width: int = 90) -> str:
+    words, lines = (text or "").split(), [""]
+    for word in words:
+        if len(lines[-1]) + len(word) > width:
+            lines.append("")
+        lines[-1] += f" {word}"
+    return "<br>".join(line.strip() for line in lines)

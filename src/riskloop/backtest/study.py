@@ -1,0 +1,311 @@
+"""One back-test from start to end: read or make the history, replay every policy, score, compare."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from riskloop import views
+from riskloop.backtest.history import History, read_history
+from riskloop.backtest.kept import keep
+from riskloop.backtest.oracle import oracle_scores
+from riskloop.backtest.policies import NEVER, ORACLE, Policy, policies_named
+from riskloop.backtest.replay import first_champion, scorer_of
+from riskloop.backtest.request import Request
+from riskloop.backtest.runs import FIRST, folder_of, run_all
+from riskloop.backtest.score import Scores, against, exchange, overall, period_scores
+from riskloop.backtest.worlds import Game, embedded_world, frame_world, read_frame
+from riskloop.core.errors import ConfigError
+from riskloop.core.settings import duration_text
+from riskloop.core.types import Diagnosis, Floats, Json, Promotion, PromotionKind
+from riskloop.store.home import Home
+
+if TYPE_CHECKING:
+    pass
+
+Tick = Callable[[str, float], None]
+TRAINING: Final = 0.1  # of the progress bar
+REPLAYED: Final = 0.95
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one policy did."""
+
+    policy: str
+    sentence: str
+    scores: tuple[Scores, ...]  # by period
+    champions: tuple[int | None, ...]  # that decided, by period
+    story: Json  # retrainings, promotions, diagnoses, cases
+
+
+def backtest(request: Request, progress: Tick | None = None, *, now: datetime | None = None) -> Json:
+    """Replay the history under every policy and compare; the document is what the JSON file and the page are made of.
+
+    An interrupted back-test goes on where it stopped when it is asked for again with the same file and settings.
+    """
+    tick = progress or (lambda _sentence, _share: None)
+    policies = policies_named(request.policies, approve=request.approve)
+    tick("Reading the history", 0.0)
+    history, game = _history(request, now)
+    folder = keep(request.work, history)
+    first_champion(folder / FIRST, history, lambda what, share: tick(f"Training: {what}", TRAINING * share))
+    jobs = request.jobs or min(len(policies), len(os.sched_getaffinity(0)))
+
+    def share(done: float) -> None:
+        tick("Replaying", TRAINING + (REPLAYED - TRAINING) * done)
+
+    run_all(folder, history, policies, approve=request.approve, jobs=jobs, share=share)
+    tick("Comparing", REPLAYED)
+    runs = [collected(folder_of(folder, policy), history, policy) for policy in policies]
+    if game is not None:
+        runs.append(_oracle(folder, history, game, next(run for run in runs if run.policy == NEVER.name)))
+    document = compared(history, runs, request, folder)
+    if not request.keep:
+        shutil.rmtree(folder)
+        shutil.rmtree(request.work / "rows" / folder.name)
+        _remove_if_empty(request.work / "rows")
+        _remove_if_empty(request.work)
+    tick("Done", 1.0)
+    return document
+
+
+def _history(request: Request, now: datetime | None) -> tuple[History, Game | None]:
+    wishes, settings = request.wishes, request.settings
+    if request.scenario is None:
+        if request.history is None:
+            raise ConfigError("Name a history to replay, or a --scenario to play on the embedded portfolio.")
+        return read_history(request.history, wishes, settings, now=now), None
+    seed = wishes.seed or 1
+    if request.history is None:
+        return embedded_world(
+            request.scenario, wishes, months=request.months, per_month=request.per_month, seed=seed, settings=settings
+        )
+    source = request.history
+    frame = read_frame(Path(source)) if isinstance(source, (str, Path)) else source
+    return frame_world(request.scenario, frame, wishes, months=request.months, seed=seed, settings=settings)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.exists() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+# --------------------------------------------------------------------------- what each policy did
+
+
+def collected(folder: Path, history: History, policy: Policy) -> Run:
+    """Read a replayed portfolio: decisions by period, and everything that is on record about the loop."""
+    home = Home.open(folder)
+    try:
+        frame = home.decisions.frame()
+        edges = np.cumsum([len(period.rows) for period in history.periods])[:-1]
+        probabilities = np.split(frame.probabilities, edges)
+        versions = np.split(frame.model_versions, edges)
+        thresholds = {int(v): scorer_of(home, int(v)).threshold for v in np.unique(frame.model_versions)}
+        scores, champions = [], []
+        for period, p, used in zip(history.periods, probabilities, versions, strict=True):
+            target = period.rows.target if period.rows.target is not None else np.full(len(period.rows), np.nan)
+            refused = p >= np.array([thresholds[int(v)] for v in used]) if len(p) else np.empty(0, dtype=np.bool_)
+            scores.append(Scores(target, p, refused, period.true_pd))
+            champions.append(int(used[0]) if len(used) else None)
+        return Run(policy.name, policy.sentence, tuple(scores), tuple(champions), _story(home, history, policy, scores))
+    finally:
+        home.close()
+
+
+def _story(home: Home, history: History, policy: Policy, scores: Sequence[Scores]) -> Json:
+    promotions = home.ledger.promotions()
+    exchanges = [
+        _exchange(home, history, scores, promotion, following)
+        for promotion, following in zip(promotions, [*promotions[1:], None], strict=True)
+        if promotion.kind in {PromotionKind.GATE, PromotionKind.MANUAL}
+    ]
+    cases = [views.case_story(home, case.id) for case in reversed(home.cases.latest(1000))]
+    if policy.monitored:
+        retrainings = [
+            {"at": event["at"], "verdict": event["document"]["report"]["verdict"], "case": case["id"]}
+            for case in cases
+            for event in case["events"]
+            if "report" in event["document"]
+        ]
+    else:
+        retrainings = [
+            {"at": views.utc(model.created_at), "verdict": None, "case": None}
+            for model in home.ledger.models()
+            if model.origin == "retrain"
+        ]
+    return {
+        "retrainings": [{**entry, "period": _period_before(history, str(entry["at"]))} for entry in retrainings],
+        "promotions": exchanges,
+        "rollbacks": sum(p.kind in {PromotionKind.ROLLBACK, PromotionKind.PROBATION} for p in promotions),
+        "windows": {window.name: views.window(window) for window in home.windows.latest(10_000)},
+        "cases": cases,
+    }
+
+
+def _exchange(
+    home: Home, history: History, scores: Sequence[Scores], promotion: Promotion, following: Promotion | None
+) -> Json:
+    """One promotion, and how it turned out on what came next: the periods in which the new champion served.
+
+    Periods whose data were broken say nothing about either model.
+    """
+    until = history.periods[-1].end if following is None else following.at
+    served = [
+        k
+        for k, period in enumerate(history.periods)
+        if promotion.at <= period.first < until and len(period.rows) and period.truth is not Diagnosis.DATA_FAULT
+    ]
+    before, after = promotion.previous or promotion.version, promotion.version
+    old, new = ([_scored(home, version, history, k) for k in served] for version in (before, after))
+    return {
+        "period": _period_before(history, str(views.utc(promotion.at))),
+        "at": views.utc(promotion.at),
+        "version": after,
+        "previous": before,
+        "kind": promotion.kind.value,
+        "by": promotion.by,
+        "reason": promotion.reason,
+        "periods": len(served),
+        **exchange([scores[k] for k in served], old, new),
+    }
+
+
+def _scored(home: Home, version: int, history: History, number: int) -> Floats:
+    return scorer_of(home, version).probabilities(history.periods[number].rows.features)
+
+
+def _period_before(history: History, at: str) -> str:
+    """The label of the period at whose end something happened."""
+    moment = datetime.fromisoformat(at)
+    ended = [period.label for period in history.periods if period.end <= moment]
+    return ended[-1] if ended else history.last_label
+
+
+def _oracle(folder: Path, history: History, game: Game, never: Run) -> Run:
+    home = Home.open(folder / FIRST)
+    try:
+        learner = home.ledger.model(home.champion().version).learner
+    finally:
+        home.close()
+    threshold = [s.refused for s in never.scores]
+    scores = oracle_scores(history, game, learner, [s.probabilities for s in never.scores])
+    cost = history.settings.threshold
+    at = 1.0 / (1.0 + cost.cost_ratio) if cost.policy == "cost" else cost.value
+    fitted = tuple(
+        replace(s, probabilities=p, refused=p >= at if p is not s.probabilities else refused)
+        for s, p, refused in zip(never.scores, scores, threshold, strict=True)
+    )
+    story: Json = {"retrainings": [], "promotions": [], "rollbacks": 0, "windows": {}, "cases": []}
+    return Run(ORACLE, "knows the changed world from its first day", fitted, (None,) * len(fitted), story)
+
+
+# --------------------------------------------------------------------------- the document
+
+
+def compared(history: History, runs: Sequence[Run], request: Request, folder: Path) -> Json:
+    """Everything as one JSON document."""
+    never = next(run for run in runs if run.policy == NEVER.name)
+    renamed = {period.name: period.label for period in history.periods if period.name != period.label}
+    policies = {run.policy: _policy(history, run, never) for run in runs}
+    cases = [{"policy": run.policy, **case} for run in runs for case in run.story["cases"]]
+    for case in cases:
+        windows = [w for w in _windows(runs, case["policy"]).values() if w["id"] == case["window"]]
+        case["period"] = windows[0]["name"] if windows else None
+        for event in case["events"]:
+            event.pop("document")  # the gate's whole report; the portfolio has it
+    settings = history.settings
+    document: Json = {
+        "portfolio": settings.portfolio.name,
+        "scenario": request.scenario,
+        "seed": settings.train.seed if request.scenario is None else request.wishes.seed or 1,
+        "windows": settings.windows.by,
+        "outcome_window": duration_text(settings.portfolio.outcome_window),
+        "trained_on": {"rows": len(history.past), "first": history.first_label, "last": history.last_label},
+        "decisions": sum(len(period.rows) for period in history.periods),
+        "approved": request.approve,
+        "kept": str(folder) if request.keep else None,
+        "notes": list(history.notes),
+        "policies": policies,
+        "cases": cases,
+    }
+    return {**_renamed(document, renamed), "answer": answer(document)}
+
+
+def _windows(runs: Sequence[Run], policy: str) -> Json:
+    windows: Json = next(run for run in runs if run.policy == policy).story["windows"]
+    return windows
+
+
+def _policy(history: History, run: Run, never: Run) -> Json:
+    money = history.settings.money
+    documents = [period_scores(scores, money) for scores in run.scores]
+    periods = []
+    for period, document, champion in zip(history.periods, documents, run.champions, strict=True):
+        window = run.story["windows"].get(period.name)
+        told = {key: window[key] if window else None for key in ("diagnosis", "confirmed", "action", "sentence")}
+        truth = None if period.truth is None else period.truth.value
+        periods.append({"period": period.label, **document, "champion": champion, **told, "truth": truth})
+    promotions = run.story["promotions"]
+    return {
+        "sentence": run.sentence,
+        **overall(run.scores, documents, money),
+        "retrainings": len(run.story["retrainings"]),
+        "promotions": len(promotions),
+        "wrong_promotions": sum(bool(entry["wrong"]) for entry in promotions),
+        "rollbacks": run.story["rollbacks"],
+        "against_never": against(run.scores, never.scores, money),
+        "periods": periods,
+        "promotion_list": promotions,
+        "retraining_list": run.story["retrainings"],
+    }
+
+
+def _renamed(document: Json, names: dict[str, str]) -> Json:
+    """Sentences of the loop name its windows; a file with plain period numbers knows them by its own."""
+    if not names:
+        return document
+    pattern = re.compile("|".join(rf"\b{re.escape(name)}\b(?![-:T\d])" for name in names))
+
+    def text(value: object) -> object:
+        if isinstance(value, str):
+            return pattern.sub(lambda match: names[match[0]], value)
+        if isinstance(value, dict):
+            return {key: text(entry) for key, entry in value.items()}
+        return [text(entry) for entry in value] if isinstance(value, list) else value
+
+    renamed = text(document)
+    return renamed if isinstance(renamed, dict) else document
+
+
+def answer(document: Json) -> str:
+    """The question's answer in a few sentences."""
+    policies = document["policies"]
+    said = []
+    for name, entry in policies.items():
+        gain = entry["against_never"]
+        if name in {NEVER.name, ORACLE} or gain["auc"] is None:
+            continue
+        sure = gain["auc_low"] > 0.0 or gain["auc_high"] < 0.0
+        how = "" if sure else ", which may be chance"
+        gained = f"{gain['auc']:+.4f} ({gain['auc_low']:+.4f} to {gain['auc_high']:+.4f}{how})"
+        counts = (_count(entry["retrainings"], "retraining"), _count(entry["promotions"], "promotion"))
+        if not entry["promotions"]:
+            said.append(f"'{name}' never exchanged the model, after {counts[0]}.")
+            continue
+        said.append(
+            f"'{name}' changes the mean AUC by {gained} against never retraining, with {counts[0]} and {counts[1]}, "
+            f"{entry['wrong_promotions']} of them wrong."
+        )
+    return " ".join(said) or "No period has outcomes of both kinds, so nothing can be compared."
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -1,0 +1,53 @@
+"""The first turn of the loop: a labelled history becomes a registered version, and the first one champion."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from riskloop.core.errors import GateRefused
+from riskloop.core.types import Json, PromotionKind, Rows
+from riskloop.loop.register import register
+from riskloop.store.history import save_history
+from riskloop.store.home import Home
+from riskloop.train.fit import fit
+
+
+def train_first(
+    home: Home, rows: Rows, *, now: datetime, by: str, progress: Callable[[str, float], None] | None = None
+) -> Json:
+    """Train the learners on checked history rows and register the best.
+
+    The first version that clears ``train.floor_auc`` becomes champion; later ones wait for the gate or a person.
+    Raises DataError for rows that cannot be learned from, GateRefused when a first model stays below the floor.
+    """
+    stored = save_history(home.artefacts, rows, home.schema)
+    candidate = fit(rows, home.settings, history=stored.name, progress=progress)
+    version = register(home, candidate, rows, origin="train", now=now, by=by)
+    metrics = candidate.manifest["metrics"]
+    return {
+        "version": version,
+        "learner": candidate.learner,
+        "metrics": metrics,
+        "comparison": candidate.manifest["comparison"],
+        "threshold": candidate.manifest["threshold"],
+        "sentence": _promoted(home, version, metrics["auc"], now, by),
+    }
+
+
+def _promoted(home: Home, version: int, auc: float, now: datetime, by: str) -> str:
+    champion = home.ledger.champion()
+    if champion is not None:
+        if champion.version == version:
+            return f"Version {version} is champion already; the same history and config train the same model."
+        return (
+            f"Registered version {version} with AUC {auc:.4f}. Version {champion.version} stays champion until "
+            f"`riskloop models promote {version} --reason …`."
+        )
+    floor = home.settings.train.floor_auc
+    if auc < floor:
+        raise GateRefused(
+            f"Version {version} is registered but not promoted: its cross-validated AUC of {auc:.4f} is below "
+            f"train.floor_auc ({floor:g})."
+        )
+    reason = f"The first model; AUC {auc:.4f}."
+    home.ledger.promote(version, expected_seq=0, kind=PromotionKind.FIRST, at=now, by=by, reason=reason)
+    return f"Version {version} is champion, with a cross-validated AUC of {auc:.4f}."
