@@ -15,7 +15,7 @@ from riskloop.store.ledger import ModelRow
 from riskloop.store.tables import case_events
 from riskloop.web import words
 from riskloop.web.manifests import manifest
-from riskloop.web.queries import WindowRow, latest_windows, pulse, served_between, served_since
+from riskloop.web.queries import WindowRow, latest_windows, served_between, served_since
 from riskloop.web.words import Tone
 
 WINDOWS = 12
@@ -83,7 +83,6 @@ def overview(home: Home, now: datetime) -> Json:
         "open_cases": open_cases,
         "closed_cases": [case for case in home.cases.latest(6) if not case.is_open],
         "promotions": list(reversed(promotions))[:EVENTS],
-        "pulse": pulse(database),
     }
 
 
