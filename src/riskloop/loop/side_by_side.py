@@ -4,6 +4,7 @@ The rows are a bounded, evenly spread sample of the latest matured decisions tha
 that the comparison takes as long after a million decisions as after ten thousand.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,7 +15,7 @@ from riskloop.core import stats
 from riskloop.core.types import Bools, DecisionFrame, Floats, Json, to_micros
 from riskloop.loop.challenge import protected_groups
 from riskloop.loop.observe import without_quarantine
-from riskloop.retrain.dataset import pool, unseen_by
+from riskloop.retrain.dataset import unseen_sources
 from riskloop.serve.scorer import Scorer, load_scorer
 from riskloop.store.home import Home
 
@@ -37,17 +38,12 @@ class _Version:
 def side_by_side(home: Home, first: int, second: int, now: datetime) -> Json:
     """ROC, calibration, score distribution, approval rate and segments of two versions; plain JSON.
 
-    ``rows`` is 0, and nothing else is there, while no decision has matured that neither was trained on.
+    Only ``rows`` and ``defaults`` are there while too few decisions are final that neither was trained on.
     """
     artefacts = [home.artefact(version) for version in (first, second)]
-    frame = _recent(home, now)
-    rows = pool(None, frame) if len(frame) else None
-    if rows is None or not len(rows):
-        return {"rows": 0, "defaults": 0}
-    unseen = np.ones(len(rows), dtype=np.bool_)
-    for artefact in artefacts:
-        unseen &= unseen_by(artefact.manifest["training"].get("record"), rows)
-    labels, features = rows.labels[unseen], rows.rows.features[unseen]
+    frame = _unseen(home, [artefact.manifest["training"].get("record") for artefact in artefacts], now)
+    known = np.flatnonzero(~np.isnan(frame.outcomes))
+    labels, features, times = frame.outcomes[known], frame.features[known], frame.times[known]
     defaults = int(labels.sum())
     if min(defaults, labels.size - defaults) < LEAST:
         return {"rows": int(labels.size), "defaults": defaults}
@@ -55,7 +51,6 @@ def side_by_side(home: Home, first: int, second: int, now: datetime) -> Json:
         _Version(scorer, scorer.probabilities(features))
         for scorer in (load_scorer(a, v) for a, v in zip(artefacts, (first, second), strict=True))
     ]
-    times = rows.rows.times[unseen]
     return {
         "rows": int(labels.size),
         "defaults": defaults,
@@ -66,14 +61,18 @@ def side_by_side(home: Home, first: int, second: int, now: datetime) -> Json:
     }
 
 
-def _recent(home: Home, now: datetime) -> DecisionFrame:
-    """A spread sample of the latest windows whose outcomes are final, without what is quarantined."""
-    spans = home.windows.matured_spans(WINDOWS)
-    total = sum(last - first + 1 for first, last in spans)
-    step = max(1, -(-total // MOST))
-    ids = [number for first, last in spans for number in range(first, last + 1, step)]
+def _unseen(home: Home, records: Sequence[Json | None], now: datetime) -> DecisionFrame:
+    """A spread sample of the latest decisions that are final, sound, and new to both models."""
+    parts = []
+    for first, last in home.windows.matured_spans(WINDOWS):
+        ids = np.arange(first, last + 1, dtype=np.int64)
+        for record in records:
+            ids = ids[unseen_sources(record, ids)]
+        parts.append(ids)
+    ids = np.concatenate([np.empty(0, np.int64), *parts])
     until = to_micros(now - home.settings.portfolio.outcome_window)
-    return without_quarantine(home, home.decisions.chosen(ids, matured_by=until))
+    sample = ids[:: max(1, -(-ids.size // MOST))].tolist()
+    return without_quarantine(home, home.decisions.chosen(sample, matured_by=until))
 
 
 def _measures(labels: Floats, one: _Version) -> Json:

@@ -19,14 +19,15 @@ from riskloop.web import assets, words
 from riskloop.web.guard import keep_token, keyless, may_operate, service_of, token_of
 from riskloop.web.queries import pulse
 
-# No inline script and no inline style sheet. Plotly alone needs two exceptions, on pages with charts: an empty style
-# element, which it fills rule by rule (the hash is that of the empty text), and style attributes.
+# No inline script and no inline style sheet. Plotly alone needs exceptions, on pages with charts: style attributes,
+# and two style elements, named by their hashes: an empty one that it fills rule by rule, and the style of its maps.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; {plotly}img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 PLOTLY: Final = (
-    "style-src-elem 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='; style-src-attr 'unsafe-inline'; "
+    "style-src-elem 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' "
+    "'sha256-gG0b4ixT/IQUp7JJLbyKcpYcYDjq2Wp8NGv3f+aasqo='; style-src-attr 'unsafe-inline'; "
 )
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -117,7 +118,19 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("number", "percent", "signed", "points", "chance", "general", "moment", "day", "age", "feature_value"):
+    for name in (
+        "number",
+        "percent",
+        "signed",
+        "points",
+        "chance",
+        "sentence",
+        "general",
+        "moment",
+        "day",
+        "age",
+        "feature_value",
+    ):
         environment.filters[name] = getattr(words, name)
     for name in ("DIAGNOSES", "ACTIONS", "STATES", "VERDICTS", "SEVERITIES", "KINDS", "RISK_LEVELS"):
         environment.globals[name.lower()] = getattr(words, name)

@@ -62,7 +62,7 @@ VERDICTS: Final[Mapping[str, Label]] = {
 }
 
 SEVERITIES: Final[Mapping[str, Label]] = {
-    Severity.OK: Label("As in the history", "ok", "check"),
+    Severity.OK: Label("OK", "ok", "check"),
     Severity.NOISE: Label("Chance", "quiet", "noise"),
     Severity.DRIFTED: Label("Drifted", "watch", "shift"),
     Severity.SEVERE: Label("Severe", "bad", "drift"),
@@ -113,6 +113,11 @@ def chance(p: float | None) -> str:
     if p is None or not math.isfinite(p):
         return NOTHING
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def sentence(text: str) -> str:
+    """With a capital at its start, and everything else as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def moment(value: datetime | None) -> Markup:

@@ -38,7 +38,10 @@
       layout.xaxis = { ...axis, showgrid: false, ...figure.layout.xaxis };
       layout.yaxis = { ...axis, ...figure.layout.yaxis };
       for (const name of ["xaxis", "yaxis"]) {
-        layout[name].title = { standoff: 10, ...layout[name].title };
+        layout[name].title = { standoff: 10, font: { size: 12.5 }, ...layout[name].title };
+      }
+      if (layout.xaxis.type === "category" && layout.xaxis.tickangle === undefined) {
+        layout.xaxis = { tickangle: 0, nticks: Math.max(2, Math.floor(target.clientWidth / 85)), ...layout.xaxis };
       }
       target.replaceChildren();
       Plotly.newPlot(target, painted(figure.data), painted(layout), { displayModeBar: false, responsive: true });
