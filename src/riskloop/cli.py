@@ -166,7 +166,7 @@ def watch(
     portfolio = _open(config)
     if once:
         report = portfolio.cycle(now=parse_now(now), say=console.say)
-        console.answer(report, *report["lines"])
+        console.answer(report, *(report["lines"] or ["Nothing was due."]))
         return
     watch_forever(portfolio, every=every, console=console)
 

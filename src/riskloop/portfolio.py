@@ -52,7 +52,8 @@ class Portfolio:
         from riskloop.loop.first import train_first
 
         source = history if history is not None else self._history()
-        rows = rows_from(source, self.home.schema, target="required", where="the history")
+        where = str(source) if isinstance(source, (str, Path)) else "the history"
+        rows = rows_from(source, self.home.schema, target="required", where=where)
         return train_first(self.home, rows, now=now or datetime.now(UTC), by=current_user(), progress=progress)
 
     def _history(self) -> Path:
@@ -167,16 +168,13 @@ class Portfolio:
         )
         return views.promotion(promotion)
 
-    def rollback(self, *, by: str | None = None, reason: str, seq: int | None = None) -> Json:
-        """Put the champion before the present one back.
-
-        ``seq`` is the promotion that the caller has seen; PromotionConflict when it is not the last one any more.
-        """
+    def rollback(self, *, by: str | None = None, reason: str) -> Json:
+        """Put the champion before the present one back."""
         from riskloop.promote import rollback
 
         promotion = rollback(
             self.home.ledger,
-            expected_seq=self.home.champion().seq if seq is None else seq,
+            expected_seq=self.home.champion().seq,
             at=datetime.now(UTC),
             by=by or current_user(),
             reason=reason,
@@ -191,12 +189,6 @@ class Portfolio:
         report = compare(self.home, champion, challenger, now or datetime.now(UTC))
         document: Json = asdict(report)
         return {**document, "champion": champion, "challenger": challenger, "sentences": sentences(report)}
-
-    def side_by_side(self, first: int, second: int, *, now: datetime | None = None) -> Json:
-        """Curves, measures and segments of two versions on recent matured decisions that neither was trained on."""
-        from riskloop.loop.side_by_side import side_by_side
-
-        return side_by_side(self.home, first, second, now or datetime.now(UTC))
 
     # ----------------------------------------------------------------------- cases
 

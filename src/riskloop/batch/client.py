@@ -79,6 +79,8 @@ def score_file(
     started = time.perf_counter()
     if not source.is_file():
         raise NotFound(f"The file {source} does not exist; check the path.")
+    if not target.parent.is_dir():
+        raise NotFound(f"The folder {target.parent} for {target.name} does not exist; make it, or check the path.")
     file = open_file(source, target)
     api = Api(url, key, patience)
     try:

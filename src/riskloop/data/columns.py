@@ -53,10 +53,12 @@ class Problems:
         for row, p in first:
             place = f"{self.unit} {next(numbers)}: " if row >= 0 else ""
             details.append(Problem(p.field, place + p.problem, p.value))
-        listed = "; ".join(_sentence(p) for p in details)
-        more = f"; and {self.total - len(first):,} more" if self.total > len(first) else ""
+        # One in the sentence, which has to stay one; the others are its details.
+        others = self.total - 1
+        more = f" ({others:,} more {'problem' if others == 1 else 'problems'})" if others else ""
         raise DataError(
-            f"{self.where} does not fit the schema: {listed}{more}. Correct the data, or the schema in riskloop.toml.",
+            f"{self.where} does not fit the schema: {_sentence(details[0])}{more}. "
+            "Correct the data, or the schema in riskloop.toml.",
             details,
         )
 

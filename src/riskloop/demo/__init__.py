@@ -161,13 +161,34 @@ def _play(
             traffic.feed(_customers(story.chapters[position + 1]))  # they keep coming while the loop works
         if position:
             _hand_in(portfolio, story, story.chapters[position - 1])
+        before = portfolio.home.champion().version
         cycle = portfolio.cycle(now=_at(chapter) + timedelta(days=35), say=lambda line: console.say(f"  {line}"))
         for case in cycle["cases"]:
             console.say(f"  Case {case['id']} ({case['state']}): {case['sentence']}")
             verdict = _verdict(portfolio, case["id"])
             if verdict is not None and case["state"] not in {CaseState.WATCHING, CaseState.CONFIRMED}:
                 verdicts[f"{chapter.month:%Y-%m}"] = verdict
+        champion = portfolio.home.champion().version
+        if champion != before:
+            seconds = _live(url, champion)
+            console.say(
+                f"  The API answers with version {champion}, {seconds:.1f} s after the cycle, without a restart"
+            )
     return verdicts
+
+
+def _live(url: str, version: int) -> float:
+    """Wait until the running API serves a version, while customers keep coming; the seconds that it took."""
+    import requests
+
+    started = time.monotonic()
+    with requests.Session() as session:
+        session.trust_env = False
+        while session.get(f"{url}/model", timeout=5).json()["version"] != version:
+            if time.monotonic() > started + START_SECONDS:
+                raise Unreachable(f"The API at {url} did not pick up version {version}; its log says why.")
+            time.sleep(0.02)
+    return time.monotonic() - started
 
 
 def _at(chapter: Chapter) -> datetime:

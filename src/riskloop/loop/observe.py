@@ -163,11 +163,7 @@ def mature(home: Home, served: Served, window: Window, now: datetime) -> tuple[W
 
 def matured_frame(home: Home, now: datetime) -> DecisionFrame:
     """Every decision that is not quarantined, with its outcome where that is known and final."""
-    return without_quarantine(home, home.decisions.frame(matured_by=_mature_until(home, now)))
-
-
-def without_quarantine(home: Home, frame: DecisionFrame) -> DecisionFrame:
-    """The decisions that were not made in a quarantined span of time."""
+    frame = home.decisions.frame(matured_by=_mature_until(home, now))
     sound = np.ones(len(frame), dtype=np.bool_)
     for first, end in home.windows.quarantined():
         sound &= (frame.times < to_micros(first)) | (frame.times >= to_micros(end))

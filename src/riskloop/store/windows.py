@@ -105,17 +105,6 @@ class Windows:
             query = select(windows.c.first_time, windows.c.end_time).where(windows.c.quarantined).order_by(windows.c.id)
             return [(from_micros(first), from_micros(end)) for first, end in connection.execute(query)]
 
-    def matured_spans(self, limit: int) -> list[tuple[int, int]]:
-        """First and last decision id of the latest windows whose outcomes are final, without the quarantined ones."""
-        query = (
-            select(windows.c.first_id, windows.c.last_id)
-            .where(windows.c.matured_at.is_not(None), windows.c.rows > 0, ~windows.c.quarantined)
-            .order_by(windows.c.id.desc())
-            .limit(limit)
-        )
-        with self.database.read() as connection:
-            return sorted((int(first), int(last)) for first, last in connection.execute(query))
-
     def count(self) -> int:
         """How many windows were closed."""
         with self.database.read() as connection:

@@ -53,7 +53,6 @@ def psi_by_window(names: Sequence[str], values: Numbers, criticals: Numbers, sev
                 "name": "critical value",
                 "mode": "lines",
                 "line": {"color": THEN, "dash": "dot", "shape": "hvh"},
-                "connectgaps": True,
                 "hovertemplate": "%{y:.3f}<extra>critical value</extra>",
             },
             {
@@ -158,7 +157,6 @@ def by_cohort(
                 "name": titles[3],
                 "mode": "lines",
                 "line": {"color": THEN, "dash": "dot", "shape": "hvh"},
-                "connectgaps": True,
                 "hovertemplate": "%{y:.3f}<extra>%{fullData.name}</extra>",
             },
             _points(names, *realised, titles[1], "var(--text)"),
@@ -179,7 +177,6 @@ def measure(names: Sequence[str], values: Numbers, usual: Numbers, title: str) -
                 "name": "at training",
                 "mode": "lines",
                 "line": {"color": THEN, "dash": "dot", "shape": "hvh"},
-                "connectgaps": True,
                 "hovertemplate": "%{y:.3f}<extra>at training</extra>",
             },
             {

@@ -1,0 +1,151 @@
+"""The whole loop through its own commands: processes, HTTP and files, nothing in between.
+
+A year of history; then a month as before, a month whose limits arrive a hundred times too large, and a recession. The
+server runs all the while, the worker comes once a month as a scheduler would start it.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import requests
+
+from riskloop.data.scenarios import SCENARIOS, Embedded, stream
+from riskloop.data.simulate import ID, TARGET, TIME, month_starts, simulate
+
+PATIENCE = 180  # seconds for anything that a process does; machines are slow at times
+FIRST = date(2025, 1, 1)
+PLOT = [("stable", 1), ("units_x100", 1), ("recession", 3)]
+
+
+def riskloop(folder: Path, *words: str) -> Any:
+    """One command in a process of its own; its JSON document."""
+    done = subprocess.run(
+        [sys.executable, "-m", "riskloop.cli", *words, "--json"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[str]:
+    """`riskloop serve` on a free port, ended by its id."""
+    command = [sys.executable, "-m", "riskloop.cli", "serve", "--port", "0"]
+    said = folder / "server.log"
+    with (
+        said.open("w", encoding="utf-8") as log,
+        subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=log) as process,
+    ):
+        try:
+            wait_for(lambda: "serves on" in said.read_text(encoding="utf-8"))
+            url = next(
+                word for word in said.read_text(encoding="utf-8").split() if word.startswith("http://127.0.0.1:")
+            )
+            wait_for(lambda: requests.get(f"{url}/readyz", timeout=PATIENCE).status_code == 200)
+            yield url
+        finally:
+            process.terminate()
+
+
+def wait_for(true: Any) -> None:
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            if true():
+                return
+        except requests.ConnectionError:
+            pass
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def months(per_month: int) -> list[tuple[str, date, pd.DataFrame, Sequence[int]]]:
+    """Scenario, first day, what the feed delivers, what happened."""
+    found = []
+    first = FIRST
+    for seed, (name, length) in enumerate(PLOT, start=1):
+        starts = month_starts(first, length)
+        for month in stream(SCENARIOS[name], Embedded(), starts, per_month, seed, starts_at=0):
+            found.append((name, month.start, month.frame, month.target.tolist()))
+        first = month_starts(first, length + 1)[-1]
+    return found
+
+
+def hand_in(folder: Path, frame: pd.DataFrame, target: Sequence[int], known: datetime) -> None:
+    labels = frame[[ID]].copy()
+    labels[TARGET], labels["known_at"] = list(target), known.isoformat()
+    labels.to_csv(folder / "labels.csv", index=False)
+    recorded = riskloop(folder, "outcomes", "labels.csv")
+    assert recorded["recorded"] == len(frame)
+
+
+def test_the_loop_closes(tmp_path: Path) -> None:
+    simulate(month_starts(date(2024, 1, 1), 12), 1000, 11).to_csv(tmp_path / "history.csv", index=False)
+    riskloop(tmp_path, "init", "history.csv", "--target", TARGET, "--id", ID, "--time", TIME)
+    config = tmp_path / "riskloop.toml"  # one learner: the story is the loop's, not the selection's
+    text = re.sub(r"# learners = \[.*(?=  # Learners)", 'learners = ["lightgbm"]', config.read_text(encoding="utf-8"))
+    config.write_text(text, encoding="utf-8")
+    trained = riskloop(tmp_path, "train")
+    assert list(trained["comparison"]) == ["lightgbm"]
+    assert trained["version"] == 1
+
+    seen: list[dict[str, Any]] = []
+    with server(tmp_path) as url:
+        played = months(2000)
+        for position, (name, start, frame, _) in enumerate(played):
+            clean, scored = tmp_path / "production_clean.csv", tmp_path / "production_with_predictions.csv"
+            frame.to_csv(clean, index=False)
+            summary = riskloop(tmp_path, "score", clean.name, scored.name, "--url", url)
+            assert summary["rows"] == len(frame)
+            written = pd.read_csv(scored)
+            assert written[ID].tolist() == frame[ID].tolist()
+            assert written["probability"].between(0, 1).all()
+            if position:
+                _, earlier, before, target = played[position - 1]
+                known = datetime(earlier.year, earlier.month, 1) + timedelta(days=62)
+                hand_in(tmp_path, before, target, known)
+            cycle = riskloop(tmp_path, "watch", "--once", "--now", str(start + timedelta(days=35)))
+            seen.append({"scenario": name, **cycle["closed"][-1]})
+
+        # A stable month is left alone; a broken feed is quarantined and never learned from.
+        assert [month["diagnosis"] for month in seen[:2]] == ["stable", "data_fault"]
+        cases = riskloop(tmp_path, "cases", "list")
+        fault = next(case for case in cases if case["diagnosis"] == "data_fault")
+        assert fault["challenger"] is None
+        # The recession is found, retrained for and answered with a better model, proven on matured outcomes …
+        drift = next(case for case in cases if case["diagnosis"] == "concept_drift")
+        assert drift["state"] == "promoted", drift["sentence"]
+        report = next(
+            event["document"]["report"]
+            for event in reversed(riskloop(tmp_path, "cases", "show", str(drift["id"]))["events"])
+            if "report" in event["document"]
+        )
+        assert report["verdict"] == "promote"
+        assert report["challenger_auc"] > report["champion_auc"]
+        # … and the server, which nobody restarted, answers with it.
+        champion = riskloop(tmp_path, "status")["champion"]["version"]
+        assert champion == drift["challenger"]
+        wait_for(lambda: requests.get(f"{url}/model", timeout=PATIENCE).json()["version"] == champion)
+        row = json.loads(played[-1][2].iloc[0].dropna().to_json())
+        answer = requests.post(f"{url}/predict", json=row, timeout=PATIENCE)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["model_version"] == champion
+
+    # The first decision and the last replay to the last bit, each with the model of its day.
+    for decision in ("1", answer.json()["decision_id"]):
+        assert riskloop(tmp_path, "replay", decision)["identical"]
+    rolled_back = riskloop(tmp_path, "models", "rollback", "--reason", "to see that one can")
+    assert rolled_back["version"] == trained["version"]
