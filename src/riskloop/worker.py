@@ -1,5 +1,6 @@
 """Long-running processes: the loop's worker, and server and worker side by side."""
 
+import logging.config
 import signal
 import subprocess
 import sys
@@ -42,6 +43,9 @@ def watch_forever(portfolio: "Portfolio", *, every: float, console: "Console") -
     What may heal by itself (no champion yet, another worker, a database that is away) is said once and tried
     again; everything else ends the worker.
     """
+    from riskloop.serve.process import LOGGING
+
+    logging.config.dictConfig(LOGGING)
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -65,7 +65,7 @@ def test_a_statistic_that_is_not_a_number_is_stored_as_none(database: Database) 
 def test_a_released_quarantine_is_gone(database: Database) -> None:
     with database.write() as connection:
         save(connection, WINDOW, [])
-    assert Windows(database).quarantined() == [(WINDOW.first_time, WINDOW.end_time)]
+    assert [window.id for window in Windows(database).quarantined()] == [WINDOW.id]
     with database.write() as connection:
         set_quarantine(connection, 1, False)
     assert Windows(database).quarantined() == []

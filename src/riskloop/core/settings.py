@@ -165,6 +165,11 @@ class DriftSettings(Section):
     evidently_rows: int = Field(
         200_000, ge=0, description="Larger windows are compared by their profiles: the same numbers, no page."
     )
+    segments: tuple[str, ...] = Field(
+        (),
+        description="Columns whose segments are judged one by one when outcomes are final; empty: the protected and "
+        "the categorical ones.",
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> "DriftSettings":
@@ -269,6 +274,17 @@ class MoneySettings(Section):
     good_gain: float | None = Field(None, ge=0, description="Gain from an approved customer who repays.")
 
 
+class AlertSettings(Section):
+    """Who is told of a case, once, when it needs attention. The log is told in any case."""
+
+    webhook: str | None = Field(None, pattern=r"^https?://", description="URL that gets a signed POST for every case.")
+    secret_env: str = Field(
+        "RISKLOOP_ALERT_SECRET", description="Environment variable with the secret that signs the POST."
+    )
+    timeout: float = Field(5.0, gt=0, description="Seconds that one try may take.")
+    tries: int = Field(3, ge=1, description="Tries in a row; the next cycle begins anew.")
+
+
 class Settings(Section):
     """The whole of riskloop.toml."""
 
@@ -288,6 +304,14 @@ class Settings(Section):
     gate: GateSettings = GateSettings()
     probation: ProbationSettings = ProbationSettings()
     money: MoneySettings = MoneySettings()
+    alerts: AlertSettings = AlertSettings()
+
+    @model_validator(mode="after")
+    def _segments_are_features(self) -> "Settings":
+        unknown = [name for name in self.drift.segments if name not in self.features]
+        if unknown:
+            raise ValueError(f"drift.segments names {', '.join(unknown)}, which has no [features] table")
+        return self
 
     @property
     def row_schema(self) -> Schema:

@@ -5,6 +5,7 @@ findings alone; the diagnosis is the first fault, else what the outcomes say bey
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Final
 
 from riskloop.core.settings import DriftSettings
@@ -32,7 +33,10 @@ def diagnose(findings: Sequence[Finding], history: Sequence[Sequence[Finding]], 
     held = [rung for rung in rungs if rung.holds]
     rung = _answer(held)
     confirmed = _confirmed(rung.explanation, findings, history, drift)
-    sentence = _fault_sentence(findings) if rung.explanation is Diagnosis.DATA_FAULT else _sentence(rung, confirmed)
+    if rung.explanation is Diagnosis.DATA_FAULT:
+        sentence = _fault_sentence(findings, history)
+    else:
+        sentence = _sentence(rung, confirmed, _since(_deciding(rung.explanation, findings), history))
     return Diagnosed(rung.explanation, confirmed, sentence, rungs)
 
 
@@ -125,19 +129,36 @@ def _unsound(findings: Iterable[Finding]) -> bool:
 # --------------------------------------------------------------------------- words
 
 
-def _fault_sentence(findings: Sequence[Finding]) -> str:
+def _fault_sentence(findings: Sequence[Finding], history: Sequence[Sequence[Finding]]) -> str:
     faults = sorted((f for f in findings if f.severity is Severity.FAULT), key=_specificity)
     broken = {f.subject for f in faults}
     others = [f.subject for f in _moved(findings, ("psi",)) if f.subject not in {*broken, "score"}]
     rest = f"beside it {', '.join(others)} moved" if others else "nothing else moved"
-    return f"{faults[0].sentence.rstrip('.')}; {rest}: a data fault."
+    since = _since(faults[:1], history)
+    return f"{faults[0].sentence.rstrip('.')}{f' since {since}' if since else ''}; {rest}: a data fault."
+
+
+def _since(deciding: Sequence[Finding], history: Sequence[Sequence[Finding]]) -> str:
+    """The first day of a change, "3 May 2025": in the earliest of the windows in a row that show it; else empty."""
+    days = [str(f.details["since"]) for f in deciding if "since" in f.details]
+    if not days:
+        return ""
+    earliest = min(days)
+    wanted = {(f.check, f.subject) for f in deciding}
+    for window in reversed(history):
+        same = [f for f in window if (f.check, f.subject) in wanted and f.severity in (*MOVED, Severity.FAULT)]
+        if not same:
+            break
+        earliest = min([earliest, *(str(f.details["since"]) for f in same if "since" in f.details)])
+    day = date.fromisoformat(earliest)
+    return f"{day.day} {day:%B %Y}"
 
 
 def _specificity(finding: Finding) -> int:
     return SPECIFIC.index(finding.check) if finding.check in SPECIFIC else len(SPECIFIC)
 
 
-def _sentence(rung: Rung, confirmed: bool) -> str:
+def _sentence(rung: Rung, confirmed: bool, since: str) -> str:
     first = rung.evidence_for[0] if rung.evidence_for else ""
     says = {
         Diagnosis.NOT_ENOUGH_DATA: "Not enough data to judge.",
@@ -149,6 +170,8 @@ def _sentence(rung: Rung, confirmed: bool) -> str:
     if rung.explanation is Diagnosis.STABLE:
         return says
     waiting = rung.explanation is not Diagnosis.NOT_ENOUGH_DATA and not confirmed
+    if since:
+        says = f"{says.rstrip('.')}, since {since}."
     parts = (first, says, "Not confirmed yet: wait for the next window." if waiting else "")
     return " ".join(part for part in parts if part)
 

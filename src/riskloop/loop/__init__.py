@@ -1,7 +1,7 @@
 """One cycle of the loop, from top to bottom; the only place where the stages meet.
 
     close the windows that are complete  →  judge again those whose outcomes are final  →  move the cases  →
-    train and judge challengers  →  promote  →  watch the new champion
+    train and judge challengers  →  promote  →  watch the new champion  →  tell of the cases
 
 Every step ends in one transaction and can be repeated: a worker that dies is replaced by one that goes on.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from riskloop.loop import follow, probation
+from riskloop.loop import alerts, follow, probation
 from riskloop.loop.champion import Served, load
 from riskloop.loop.observe import close, due, mature
 from riskloop.store.cases import Case, CaseState
@@ -53,6 +53,7 @@ def cycle(home: Home, now: datetime, say: Say = lambda _sentence: None) -> Cycle
         sentence = probation.watch(home, now)
         if sentence:
             done.lines.append(sentence)
+    alerts.notify(home)
     return done
 
 

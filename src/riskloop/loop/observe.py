@@ -3,44 +3,45 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 
 from riskloop.core.periods import periods_between
-from riskloop.core.types import (
-    DecisionFrame,
-    Diagnosis,
-    Finding,
-    Floats,
-    Severity,
-    from_micros,
-    to_micros,
-)
+from riskloop.core.types import DecisionFrame, Diagnosis, Finding, Severity, from_micros, to_micros
 from riskloop.decide.diagnosis import diagnose
 from riskloop.decide.policy import Context, decide
 from riskloop.loop.champion import Served
-from riskloop.monitor.drift import evidently_findings, profile_findings
-from riskloop.monitor.estimate import estimate_findings, expected_performance
-from riskloop.monitor.impact import impact_findings
-from riskloop.monitor.performance import performance_findings
+from riskloop.loop.examine import Arrived, at_closing, when_matured
+from riskloop.monitor.onset import CHANGED
 from riskloop.monitor.profile import Profile
-from riskloop.monitor.quality import quality_findings
 from riskloop.store.home import Home
 from riskloop.store.refusals import refusal_counts
 from riskloop.store.windows import Window
 
-IMPACT_ROWS = 5_000  # contributions are means; more rows change the third digit
-EARLIER = 12  # windows that volumes are compared with
+FRAME_ROWS: Final = 200_000  # decisions in memory at once
+EARLIER: Final = 12  # windows that volumes are compared with
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Due:
     """A span of decisions that is complete and not yet monitored."""
 
     name: str
     first: datetime
     end: datetime
-    frame: DecisionFrame
+    rows: int
+    ids: tuple[int, int]  # first and last; 0 and 0 where nothing was logged
+    late: int = 0  # rows that arrived in it with dates before it
+
+    def frames(self, home: Home) -> Iterator[DecisionFrame]:
+        """The decisions, in parts that fit into the memory."""
+        span: dict[str, int] = {}
+        if home.settings.windows.by != "count":
+            span = {"start": to_micros(self.first), "end": to_micros(self.end)}
+        first, last = self.ids
+        for start in range(first, last + 1, FRAME_ROWS) if self.rows else ():
+            yield home.decisions.frame(first_id=start, last_id=min(start + FRAME_ROWS - 1, last), **span)
 
 
 def due(home: Home, now: datetime) -> Iterator[Due]:
@@ -56,55 +57,51 @@ def due(home: Home, now: datetime) -> Iterator[Due]:
         return
     start = last.end_time if last is not None else from_micros(span[1]) if span is not None else now
     for period in periods_between(start, now, windows.by):
-        frame = home.decisions.frame(start=to_micros(period.first), end=to_micros(period.end))
-        yield Due(period.name, period.first, period.end, frame)
+        yield _period(home, period.name, period.first, period.end)
+
+
+def _period(home: Home, name: str, first: datetime, end: datetime) -> Due:
+    latest = home.windows.latest(EARLIER)
+    inside = home.decisions.ids(start=to_micros(first), end=to_micros(end))
+    # What was logged after all that the windows before hold, and yet is dated before this one.
+    seen = max((window.last_id for window in latest), default=None)
+    late = home.decisions.ids(first_id=seen + 1, end=to_micros(first)) if seen is not None else None
+    spans = [span for span in (inside, late) if span is not None]
+    if not spans:
+        return Due(name, first, end, 0, (0, 0))
+    ids = min(span.first for span in spans), max(span.last for span in spans)
+    return Due(name, first, end, inside.rows if inside else 0, ids, late.rows if late else 0)
 
 
 def _full_counts(home: Home, last_id: int, closed: int) -> Iterator[Due]:
     size = home.settings.windows.size
     newest = home.decisions.last_id()
     while last_id + size <= newest:
-        frame = home.decisions.frame(first_id=last_id + 1, last_id=last_id + size)
+        ids = last_id + 1, last_id + size
+        span = home.decisions.ids(first_id=ids[0], last_id=ids[1])
         closed += 1
-        first, end = from_micros(int(frame.times.min())), from_micros(int(frame.times.max()) + 1)
-        yield Due(f"#{closed}", first, end, frame)
+        if span is not None:
+            yield Due(f"#{closed}", from_micros(span.earliest), from_micros(span.latest + 1), size, ids)
         last_id += size
 
 
 def close(home: Home, served: Served, window: Due, now: datetime) -> tuple[Window, list[Finding]]:
     """Profile, check, compare, diagnose: what can be said before any outcome is known."""
     number = home.windows.count() + 1
-    frame = window.frame
-    features = frame.features if len(frame) else np.empty((0, len(served.scorer.schema)))
-    scores = served.scorer.probabilities(features) if len(frame) else np.empty(0)
-    profile = served.reference.profile(features, scores, frame.times)
+    arrived = _arrived(home, served, window)
     page = home.reports / f"window-{number}.html"
-    findings = quality_findings(
-        served.reference,
-        profile,
-        min_rows=home.settings.windows.min_rows,
-        refusals=_refusals(home, window),
+    findings = at_closing(
+        served,
+        home.settings,
+        arrived,
         previous=_earlier_profiles(home, number),
         period=None if home.settings.windows.by == "count" else (window.first, window.end),
+        refusals=_refusals(home, window),
+        late=window.late,
+        page=page if window.rows <= home.settings.drift.evidently_rows else None,
     )
-    if 0 < len(frame) <= home.settings.drift.evidently_rows:
-        findings += evidently_findings(
-            served.reference,
-            served.features,
-            served.reference_scores,
-            features,
-            scores,
-            home.settings.drift,
-            importance=served.importance,
-            report_path=page,
-        )
-    else:
-        findings += profile_findings(served.reference, profile, home.settings.drift, importance=served.importance)
-    if len(frame) >= home.settings.windows.min_rows:
-        findings += _consequences(home, served, features, scores)
     answer = diagnose(findings, earlier_findings(home, served.version, number), home.settings.drift)
-    drifted = any(f.severity in {Severity.DRIFTED, Severity.SEVERE, Severity.FAULT} for f in findings)
-    if not drifted:
+    if not any(f.severity in CHANGED for f in findings):
         page.unlink(missing_ok=True)  # a page is evidence of a change, not of every month
     action = decide(answer, home.settings.policy, _context(home, served, findings))
     return (
@@ -113,9 +110,9 @@ def close(home: Home, served: Served, window: Due, now: datetime) -> tuple[Windo
             name=window.name,
             first_time=window.first,
             end_time=window.end,
-            first_id=int(frame.ids[0]) if len(frame) else 0,
-            last_id=int(frame.ids[-1]) if len(frame) else 0,
-            rows=len(frame),
+            first_id=window.ids[0],
+            last_id=window.ids[1],
+            rows=window.rows,
             model_version=served.version,
             closed_at=now,
             matured_at=None,
@@ -124,7 +121,7 @@ def close(home: Home, served: Served, window: Due, now: datetime) -> tuple[Windo
             action=action,
             sentence=answer.sentence,
             rungs=answer.rungs,
-            profile=profile.to_bytes(),
+            profile=arrived.profile.to_bytes(),
             report=page.name if page.exists() else None,
             quarantined=answer.diagnosis is Diagnosis.DATA_FAULT,
             case_id=None,
@@ -133,28 +130,30 @@ def close(home: Home, served: Served, window: Due, now: datetime) -> tuple[Windo
     )
 
 
+def _arrived(home: Home, served: Served, window: Due) -> Arrived:
+    """Every row of the window is read once; of more than fit into a frame, the profile and its sample are kept."""
+    profile = served.reference.empty
+    for frame in window.frames(home):
+        scores = served.scorer.probabilities(frame.features)
+        profile += served.reference.profile(frame.features, scores, frame.times)
+        if window.rows <= FRAME_ROWS:
+            return Arrived(profile, frame.features, scores, frame.times)
+    sample = profile.sample.expanded
+    scores = served.scorer.probabilities(sample) if len(sample) else np.empty(0)
+    return Arrived(profile, sample, scores, np.empty(0, dtype=np.int64))
+
+
 def mature(home: Home, served: Served, window: Window, now: datetime) -> tuple[Window, list[Finding]]:
     """Judge a closed window again with its final outcomes; a quarantined one stays what it was."""
     matured = replace(window, matured_at=now)
     known = home.windows.findings(window.id)
     if window.diagnosis is Diagnosis.DATA_FAULT:
         return matured, known
-    frame = home.decisions.frame(
-        start=to_micros(window.first_time), end=to_micros(window.end_time), matured_by=_mature_until(home, now)
-    )
-    inputs = list(served.scorer.schema.model_columns)
+    frame = home.decisions.frame(**_span(home, window), matured_by=_mature_until(home, now))
     scores = served.scorer.probabilities(frame.features)
-    realised = performance_findings(
-        scores,
-        frame.outcomes,
-        served.probabilities,
-        served.outcomes,
-        alpha=home.settings.drift.alpha,
-        levels=home.settings.risk_levels,
-        expected=lambda: expected_performance(
-            served.features[:, inputs], served.probabilities, served.outcomes, frame.features[:, inputs], scores
-        ),
-    )
+    realised = when_matured(served, home.settings, frame.features, scores, frame.outcomes)
+    since = f"{window.first_time:%Y-%m-%d}"
+    realised = [replace(f, details={**f.details, "since": since}) if f.severity in CHANGED else f for f in realised]
     findings = [*known, *realised]
     answer = diagnose(findings, earlier_findings(home, served.version, window.id), home.settings.drift)
     action = decide(answer, home.settings.policy, _context(home, served, findings))
@@ -165,8 +164,16 @@ def matured_frame(home: Home, now: datetime) -> DecisionFrame:
     """Every decision that is not quarantined, with its outcome where that is known and final."""
     frame = home.decisions.frame(matured_by=_mature_until(home, now))
     sound = np.ones(len(frame), dtype=np.bool_)
-    for first, end in home.windows.quarantined():
-        sound &= (frame.times < to_micros(first)) | (frame.times >= to_micros(end))
+    for window in home.windows.quarantined():
+        logged = (frame.ids >= window.first_id) & (frame.ids <= window.last_id)
+        first, end = to_micros(window.first_time), to_micros(window.end_time)
+        if home.settings.windows.by == "count":
+            sound &= ~logged
+        else:
+            # Its ids go beyond its time only where rows came with dates before it.
+            sound &= (frame.times < first) | (frame.times >= end)
+            if any(f.check == "dates" and f.severity is Severity.FAULT for f in home.windows.findings(window.id)):
+                sound &= ~(logged & (frame.times < first))
     return frame if sound.all() else frame.take(np.flatnonzero(sound))
 
 
@@ -191,30 +198,10 @@ def _earlier_profiles(home: Home, before: int) -> list[Profile]:
     return [Profile.from_bytes(window.profile) for window in sound]
 
 
-def _consequences(home: Home, served: Served, features: Floats, scores: Floats) -> list[Finding]:
-    """What the change does to the PD, and how good the champion probably still is."""
-    inputs = list(served.scorer.schema.model_columns)
-    then, today = _some(served.features), _some(features)
-    found = impact_findings(
-        served.scorer.schema.names,
-        served.scorer.contributions(served.features[then]),
-        served.scorer.contributions(features[today]),
-        served.reference_scores[then],
-        scores[today],
-        served.scorer.threshold,
-    )
-    return found + estimate_findings(
-        served.features[:, inputs],
-        served.probabilities,
-        served.outcomes,
-        features[:, inputs],
-        scores,
-        harm_auc=home.settings.policy.harm_auc,
-    )
-
-
-def _some(rows: Floats) -> slice:
-    return slice(None, None, max(1, len(rows) // IMPACT_ROWS))
+def _span(home: Home, window: Window) -> dict[str, int]:
+    if home.settings.windows.by == "count":
+        return {"first_id": window.first_id, "last_id": window.last_id}
+    return {"start": to_micros(window.first_time), "end": to_micros(window.end_time)}
 
 
 def _context(home: Home, served: Served, findings: Sequence[Finding]) -> Context:

@@ -136,7 +136,7 @@ def _scaled(compared: Compared) -> list[Finding]:
             factor, before, after = best
             name = compared.reference.schema.names[j]
             times = f"{factor:.4g} times larger" if factor > 1.0 else f"{1.0 / factor:.4g} times smaller"
-            sentence = f"{name} is {times} than in the history."
+            sentence = f"{name} is {times} in all rows."
             details = {"factor": factor, "psi_after": after}
             found.append(compared.finding("scale", j, before, compared.critical(j), sentence, details))
     return found
@@ -171,7 +171,7 @@ def _negated(compared: Compared) -> list[Finding]:
     for j in compared.moved_numbers():
         undone = compared.undoes(j, -compared.sample[:, j])
         if undone is not None:
-            sentence = f"{compared.reference.schema.names[j]} has the opposite sign."
+            sentence = f"{compared.reference.schema.names[j]} has the opposite sign in all rows."
             details = {"psi_after": undone[1]}
             found.append(compared.finding("sign", j, undone[0], compared.critical(j), sentence, details))
     return found

@@ -158,6 +158,11 @@ class Reference:
             )
         return _profiled(self.bins, self.score_bins, X, scores, times, self.own, CAPACITY)
 
+    @property
+    def empty(self) -> Profile:
+        """The profile of no rows: adding it changes nothing."""
+        return self.profile(np.empty((0, len(self.bins))), np.empty(0), np.empty(0, dtype=np.int64))
+
     @cached_property
     def fingerprint(self) -> str:
         """Identifies the bins: profiles with the same one can be added and compared."""

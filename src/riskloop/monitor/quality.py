@@ -39,18 +39,22 @@ def quality_findings(
     refusals: Mapping[tuple[str, str], int] | None = None,
     previous: Sequence[Profile] = (),
     period: tuple[datetime, datetime] | None = None,
+    late: int = 0,
 ) -> list[Finding]:
     """Everything that can be wrong with a window's data.
 
     ``refusals`` counts the requests refused in the window by (field, problem code). ``previous`` holds the profiles
     of earlier sound windows, oldest first: volumes are compared with theirs. ``period`` is the window's span of
-    time, end exclusive, where windows are calendar periods.
+    time, end exclusive, where windows are calendar periods; ``late`` counts the rows that arrived in it with dates
+    before it.
     """
     found = [_rows(reference, window, min_rows), _contract(window, refusals or {}), _volume(window, previous)]
+    if window.rows or late:
+        found.append(_dates(window, previous, period, late))
     if window.rows:
         found += [*_missing(reference, window), *_unseen(reference, window), *_outside(reference, window)]
         found += [_duplicates(reference, window), _repeated(window, previous)]
-        found += [_dates(window, previous, period), _coverage(window, previous, period)]
+        found.append(_coverage(window, previous, period))
         found += mechanical_findings(reference, window)
     return found
 
@@ -244,19 +248,23 @@ def _repeated(window: Profile, previous: Sequence[Profile]) -> Finding:
 # --------------------------------------------------------------------------- dates
 
 
-def _dates(window: Profile, previous: Sequence[Profile], period: tuple[datetime, datetime] | None) -> Finding:
+def _dates(
+    window: Profile, previous: Sequence[Profile], period: tuple[datetime, datetime] | None, late: int
+) -> Finding:
     earlier = [int(profile.days[-1, 0]) for profile in previous if len(profile.days)]
-    if not len(window.days) or (period is None and not earlier):
+    if not late and (not len(window.days) or (period is None and not earlier)):
         return _plain("dates", window, 0, "There are no dates to check.")
     day, rows = window.days.T
     if period is not None:
-        wrong = int(rows[(day < _day(period[0])) | (day > _last_day(period))].sum())
-        against = f"outside {period[0]:%Y-%m-%d} to {period[1]:%Y-%m-%d}"
+        wrong = int(rows[(day < _day(period[0])) | (day > _last_day(period))].sum()) + late
+        against = f"outside {period[0]:%Y-%m-%d} to {_date(_last_day(period))}"
     else:
         wrong = int(rows[day < max(earlier)].sum())
         against = f"before {_date(max(earlier))}, where the window before ended"
-    share = wrong / int(rows.sum())
+    arrived = int(rows.sum()) + late
+    share = wrong / arrived
     fault = share > OUT_OF_PERIOD and wrong >= 10
+    spread = f"; the others run from {_date(day[0])} to {_date(day[-1])}" if len(day) and wrong < arrived else ""
     return Finding(
         check="dates",
         subject=WINDOW,
@@ -265,9 +273,10 @@ def _dates(window: Profile, previous: Sequence[Profile], period: tuple[datetime,
         critical=OUT_OF_PERIOD,
         null="decisions carry dates of their own window",
         source="Days of the decisions against the window's period",
-        n=window.rows,
+        n=arrived,
         m=0,
-        sentence=f"{share:.1%} of the dates lie {against}; they run from {_date(day[0])} to {_date(day[-1])}.",
+        sentence=f"{share:.1%} of the dates lie {against}{spread}.",
+        details={"wrong": wrong, "late": late},
     )
 
 

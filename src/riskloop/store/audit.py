@@ -42,6 +42,11 @@ def about(database: Database, action: str, subject: str) -> list[AuditEvent]:
     )
 
 
+def of(database: Database, action: str) -> list[AuditEvent]:
+    """Every event of one kind, oldest first."""
+    return _events(database, select(audit).where(audit.c.action == action).order_by(audit.c.id))
+
+
 def _events(database: Database, query: Select[Any]) -> list[AuditEvent]:
     with database.read() as connection:
         rows = connection.execute(query).all()

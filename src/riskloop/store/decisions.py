@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -64,6 +64,16 @@ class Logged:
     first_id: int
     rows: int
     repeated: bool = False  # they were there before: the chunk had been sent already
+
+
+class Span(NamedTuple):
+    """How many decisions lie in a range, and from where to where."""
+
+    rows: int
+    first: int  # ids
+    last: int
+    earliest: int  # times in microseconds
+    latest: int
 
 
 class Appender:
@@ -309,6 +319,21 @@ class DecisionLog:
         with self.database.read() as connection:
             rows, first, last = connection.execute(query.where(decisions.c.id > after_id)).one()
         return (int(rows), int(first), int(last)) if rows else None
+
+    def ids(
+        self,
+        *,
+        first_id: int | None = None,
+        last_id: int | None = None,
+        start: int | None = None,
+        end: int | None = None,
+    ) -> "Span | None":
+        """What lies between the limits, which are those of `frame`; None when nothing does."""
+        number, time = decisions.c.id, decisions.c.time
+        query = select(func.count(), func.min(number), func.max(number), func.min(time), func.max(time))
+        with self.database.read() as connection:
+            row = connection.execute(query.where(*_between(first_id, last_id, start, end))).one()
+        return Span(*(int(value) for value in row)) if row[0] else None
 
     def frame(
         self,

@@ -99,11 +99,11 @@ class Windows:
             query = select(findings.c.document).where(findings.c.window_id == number).order_by(findings.c.id)
             return [documents.finding(json.loads(text)) for text in connection.execute(query).scalars()]
 
-    def quarantined(self) -> list[tuple[datetime, datetime]]:
-        """Spans of decision time whose rows must not be learned from."""
+    def quarantined(self) -> list[Window]:
+        """Windows whose rows must not be learned from."""
         with self.database.read() as connection:
-            query = select(windows.c.first_time, windows.c.end_time).where(windows.c.quarantined).order_by(windows.c.id)
-            return [(from_micros(first), from_micros(end)) for first, end in connection.execute(query)]
+            rows = connection.execute(select(windows).where(windows.c.quarantined).order_by(windows.c.id)).all()
+        return [_window(dict(row._mapping)) for row in rows]
 
     def count(self) -> int:
         """How many windows were closed."""

@@ -1,0 +1,151 @@
+"""Champions and the streams of windows that a monitor has to judge, from scenarios whose truth is known."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from riskloop.core.stats import psi
+from riskloop.core.types import Floats, Ints, Rows
+from riskloop.data.infer import infer_config
+from riskloop.data.read import rows_from
+from riskloop.data.scenarios import SCENARIOS, Embedded, FrameSource, Month, Scenario, Source, stream
+from riskloop.data.simulate import ID, TARGET, TIME, month_starts, simulate, spread_over
+from riskloop.loop.champion import Served, load
+from riskloop.portfolio import Portfolio
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HISTORY_MONTHS: Final = month_starts(date(2023, 1, 1), 12)
+HISTORY_ROWS: Final = 15_000
+PRODUCTION: Final = date(2024, 1, 1)
+SOURCES: Final = ("embedded", "uci")
+LATER: Final = 5_000  # added to a seed: production's customers are not history's
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a scenario is played: unchanged windows, then changed ones, the first of them ``since`` months into it."""
+
+    before: int
+    changed: int
+    since: int = 0
+
+    @property
+    def months(self) -> list[date]:
+        """The calendar of the stream."""
+        return month_starts(PRODUCTION, self.before + self.changed)
+
+
+def course_of(name: str, source: str, size: int) -> Course | None:
+    """How ``name`` is played; None where a frame's rows do not suffice."""
+    scenario = SCENARIOS[name]
+    stable = scenario.diagnosis == "stable"
+    if source == "embedded":
+        if stable:
+            return Course(0, 12)
+        return Course(2, {"new_channel_gradual": 6, "ageing": 12}.get(name, 3))
+    if size > 2_000:
+        # 15,000 real rows make one such window, and none for scenarios that choose among rows.
+        return None if scenario.keep is not None else Course(0, 1)
+    if stable:
+        return Course(0, 6 if name == "stable" else 3)
+    # Slow changes are played at their end, where they are complete: that many disjoint real rows do not exist.
+    return Course(1, 2, {"new_channel_gradual": 5, "ageing": 11}.get(name, 0))
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window as the monitor gets it, and the truth beside it."""
+
+    truth: Month
+    period: tuple[datetime, datetime]
+    rows: Rows
+    scores: Floats
+
+
+class World:
+    """One seed's history, champion and production."""
+
+    def __init__(self, source: str, seed: int, frame: "pd.DataFrame | None", folder: Path) -> None:
+        self.name, self.seed = source, seed
+        self._production: Source = Embedded()
+        if frame is None:
+            history = simulate(HISTORY_MONTHS, HISTORY_ROWS // 12, seed)
+        else:
+            shuffled = frame.sample(frac=1.0, random_state=seed)
+            dates = [spread_over(month, HISTORY_ROWS // 12) for month in HISTORY_MONTHS]
+            history = shuffled[:HISTORY_ROWS].assign(**{TIME: np.concatenate(dates)})
+            self._production = FrameSource(shuffled[HISTORY_ROWS:], skip=[ID])
+        self.served, self.portfolio = _trained(history, folder)
+        self.settings = self.portfolio.home.settings
+
+    def windows(self, name: str, size: int, course: Course) -> Iterator[Window]:
+        """The scenario's windows of ``size`` rows a month."""
+        scenario = SCENARIOS[name]
+        shifted = replace(scenario, course=_later(scenario, course.since))
+        months = course.months
+        ends = [*months[1:], month_starts(months[-1], 2)[1]]
+        played = stream(shifted, self._production, months, size, self.seed + LATER, starts_at=course.before)
+        for month, end in zip(played, ends, strict=True):
+            # A file with the same customer twice is refused at the door; single requests are not.
+            delivered = month.frame.assign(**{ID: np.arange(len(month.frame))})
+            rows = rows_from(delivered, self.served.scorer.schema, target="absent", where="the stream")
+            yield Window(month, (_midnight(month.start), _midnight(end)), rows, self._scores(rows))
+
+    def true_psi(self, windows: list[Window]) -> tuple[float, float]:
+        """PSI of the champion's score, and the largest of a feature with at least a fifth of its importance."""
+        reference, own = self.served.reference, self.served.reference.own
+        features = np.concatenate([w.rows.features for w in windows])
+        scores = np.concatenate([w.scores for w in windows])
+        important = [n for n, share in self.served.importance.items() if share >= self.settings.drift.share]
+        columns = [reference.schema.names.index(name) for name in important]
+        by_feature = [psi(own.counts[j], reference.bins[j].count(features[:, j])) for j in columns]
+        return psi(own.score_counts, reference.score_bins.count(scores)), max(by_feature, default=0.0)
+
+    def _scores(self, rows: Rows) -> Floats:
+        return self.served.scorer.probabilities(rows.features) if len(rows) else np.empty(0)
+
+
+def _later(scenario: Scenario, months: int) -> Any:
+    return lambda since, month: scenario.course(since + months, month)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _trained(history: "pd.DataFrame", folder: Path) -> tuple[Served, Portfolio]:
+    """A champion by the project's own training, from its own artefact."""
+    path = folder / "history.csv"
+    history.to_csv(path, index=False)
+    config = infer_config(path, target=TARGET, id=ID, time=TIME)
+    # No value is refused at the door: every fault has to be told by the monitor.
+    config = config.replace("\nkind = ", "\nnullable = true\nkind = ")
+    config = config.replace("\n[train]", '\n[train]\nlearners = ["lightgbm"]\nthreads = 1')
+    (folder / "riskloop.toml").write_text(config, encoding="utf-8")
+    portfolio = Portfolio.open(folder)
+    version = portfolio.train(history)["version"]
+    return load(portfolio.home, version), portfolio
+
+
+def worlds(source: str, seeds: list[int], frame: "pd.DataFrame | None" = None) -> Iterator[World]:
+    """One world after the other; its files live as long as it is in use."""
+    for seed in seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(source, seed, frame, Path(folder))
+            try:
+                yield world
+            finally:
+                world.portfolio.home.close()
+
+
+def labels(month: Month) -> Floats:
+    """The outcomes as the monitor reads them."""
+    target: Ints = month.target
+    return target.astype(np.float64)

@@ -1,0 +1,151 @@
+"""What is found in one window: at once without outcomes, and again when they are final. No store, no clock."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from riskloop.core.settings import Settings
+from riskloop.core.types import Finding, Floats, Ints, Severity
+from riskloop.loop.champion import Served
+from riskloop.monitor.drift import evidently_findings, profile_findings
+from riskloop.monitor.estimate import estimate_findings, expected_performance
+from riskloop.monitor.faults import mechanical_findings
+from riskloop.monitor.impact import impact_findings
+from riskloop.monitor.onset import CHANGED, dated, day_of
+from riskloop.monitor.performance import performance_findings
+from riskloop.monitor.profile import DAY, Profile
+from riskloop.monitor.quality import quality_findings
+from riskloop.monitor.segments import segments_of
+
+IMPACT_ROWS: Final = 5_000  # contributions are means; more rows change the third digit
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A window's decisions: all of them, or the sample of its profile where they are too many for the memory."""
+
+    profile: Profile  # of all rows
+    features: Floats  # (n, k)
+    scores: Floats  # (n,) the champion's probabilities
+    times: Ints  # (n,) microseconds; empty where the rows are a sample
+
+    @property
+    def whole(self) -> bool:
+        """Whether the rows are all there."""
+        return len(self.scores) == self.profile.rows
+
+
+def at_closing(
+    served: Served,
+    settings: Settings,
+    window: Arrived,
+    *,
+    previous: Sequence[Profile] = (),
+    period: tuple[datetime, datetime] | None = None,
+    refusals: Mapping[tuple[str, str], int] | None = None,
+    late: int = 0,
+    page: Path | None = None,
+    estimated: bool = True,
+) -> list[Finding]:
+    """Quality, drift, impact and estimated performance of a window, each change with its first day.
+
+    ``previous``, ``period``, ``refusals`` and ``late`` as for `quality_findings`. With a ``page`` the drift is
+    computed in Evidently's report, which is saved there; ``estimated`` can be left out where nobody asks for it.
+    """
+    findings = quality_findings(
+        served.reference,
+        window.profile,
+        min_rows=settings.windows.min_rows,
+        refusals=refusals,
+        previous=previous,
+        period=period,
+        late=late,
+    )
+    if page is not None and window.whole and len(window.scores):
+        findings += evidently_findings(
+            served.reference,
+            served.features,
+            served.reference_scores,
+            window.features,
+            window.scores,
+            settings.drift,
+            importance=served.importance,
+            report_path=page,
+        )
+    else:
+        findings += profile_findings(served.reference, window.profile, settings.drift, importance=served.importance)
+    if window.whole and len(window.times):
+        findings = dated(findings, served.reference, window.features, window.scores, window.times)
+        findings += _begun_within(served, window, findings)
+    if window.profile.rows >= settings.windows.min_rows and estimated:
+        findings += _consequences(served, settings, window)
+    return findings
+
+
+def when_matured(
+    served: Served, settings: Settings, features: Floats, scores: Floats, outcomes: Floats
+) -> list[Finding]:
+    """Realised performance of a window's decisions, whole and by segment; ``outcomes`` are NaN where not final."""
+    inputs = list(served.scorer.schema.model_columns)
+    columns = settings.drift.segments or None
+    return performance_findings(
+        scores,
+        outcomes,
+        served.probabilities,
+        served.outcomes,
+        alpha=settings.drift.alpha,
+        levels=settings.risk_levels,
+        expected=lambda: expected_performance(
+            served.features[:, inputs], served.probabilities, served.outcomes, features[:, inputs], scores
+        ),
+        segments=segments_of(served.scorer.schema, served.features, features, columns),
+    )
+
+
+def _begun_within(served: Served, window: Arrived, findings: Sequence[Finding]) -> list[Finding]:
+    """Mechanical faults that only the rows since a day within the window show: half a window hides them."""
+    first = int(window.times.min()) // DAY
+    known = {f.subject for f in findings if f.severity is Severity.FAULT}
+    days = {
+        day_of(f.details["since"])
+        for f in findings
+        if f.severity in CHANGED and f.subject in served.reference.schema.names
+    }
+    found: dict[tuple[str, str], Finding] = {}
+    for day in sorted(days - {first}):
+        since = window.times >= day * DAY
+        part = window.features[since], window.scores[since], window.times[since]
+        for finding in dated(
+            mechanical_findings(served.reference, served.reference.profile(*part)), served.reference, *part
+        ):
+            if finding.subject not in known:
+                found.setdefault((finding.check, finding.subject), finding)
+    return list(found.values())
+
+
+def _consequences(served: Served, settings: Settings, window: Arrived) -> list[Finding]:
+    """What the change does to the PD, and how good the champion probably still is."""
+    inputs = list(served.scorer.schema.model_columns)
+    then, today = _some(served.features), _some(window.features)
+    found = impact_findings(
+        served.scorer.schema.names,
+        served.scorer.contributions(served.features[then]),
+        served.scorer.contributions(window.features[today]),
+        served.reference_scores[then],
+        window.scores[today],
+        served.scorer.threshold,
+    )
+    return found + estimate_findings(
+        served.features[:, inputs],
+        served.probabilities,
+        served.outcomes,
+        window.features[:, inputs],
+        window.scores,
+        harm_auc=settings.policy.harm_auc,
+    )
+
+
+def _some(rows: Floats) -> slice:
+    return slice(None, None, max(1, len(rows) // IMPACT_ROWS))
