@@ -19,14 +19,14 @@ from riskloop.core.stats import (
     auc,
     auc_interval,
     benjamini_hochberg,
-    brier,
+    brier_interval,
     calibration_in_the_large,
     calibration_slope,
     delong_variance,
-    gini,
+    gini_interval,
     jeffreys_by_grade,
-    ks_statistic,
-    log_loss,
+    ks_interval,
+    log_loss_interval,
     wilson_interval,
 )
 from riskloop.core.types import Finding, Floats, Severity
@@ -38,6 +38,13 @@ LEAST_DEFAULTS: Final = 10  # of either class
 AUC_DROP: Final = 0.02
 RATE_GAP: Final = 0.10  # of the expected defaults
 SEVERE: Final = 0.1  # of alpha
+
+MEASURES: Final = (
+    ("gini", "Gini", gini_interval),
+    ("ks", "KS", ks_interval),
+    ("brier", "The Brier score", brier_interval),
+    ("log_loss", "The log loss", log_loss_interval),
+)
 
 EXPLAINED_SOURCE: Final = "PAPE (arXiv 2401.08348) on the same decisions, with the error of their outcomes alone"
 
@@ -94,8 +101,7 @@ def performance_findings(
         found += _explained(window, history, expected, level)
     found += _measures(window, history)
     found += _grades(window, history, levels or RiskLevelSettings(), alpha)
-    for name, members in (segments or {}).items():
-        found += _segment_findings(name, members, probabilities, outcomes, history, alpha)
+    found += _segment_findings(segments or {}, probabilities, outcomes, history, alpha)
     return found
 
 
@@ -205,20 +211,20 @@ def _explained(
 
 def _measures(window: Matured, history: Matured) -> list[Finding]:
     found = []
-    for check, measure in (("gini", gini), ("ks", ks_statistic), ("brier", brier), ("log_loss", log_loss)):
-        now, before = (measure(part.outcomes, part.probabilities) for part in (window, history))
+    for check, words, interval in MEASURES:
+        now, before = (interval(part.outcomes, part.probabilities) for part in (window, history))
         found.append(
             _finding(
                 check,
                 Severity.OK,
-                now,
+                now.estimate,
                 None,
                 "",
-                "Definition in core.stats",
+                "Definition and interval in core.stats",
                 window,
                 history,
-                f"{check} is {now:.4f}; at training it was {before:.4f}.",
-                {"reference": before},
+                f"{words} is {_shown(now)}; at training it was {before.estimate:.3f}.",
+                {"reference": before.estimate, "lower": now.lower, "upper": now.upper},
             )
         )
     return found
@@ -249,35 +255,46 @@ def _grades(window: Matured, history: Matured, levels: RiskLevelSettings, alpha:
 
 
 def _segment_findings(
-    name: str,
-    members: npt.NDArray[np.object_],
+    segments: Mapping[str, npt.NDArray[np.object_]],
     probabilities: Floats,
     outcomes: Floats,
     history: Matured,
     alpha: float,
 ) -> list[Finding]:
+    """A segment that is off is said to be; the diagnosis is the whole window's."""
+    parts = {
+        f"{name} = {member}": Matured.of(probabilities[members == member], outcomes[members == member])
+        for name, members in segments.items()
+        for member in sorted(set(members.tolist()))
+    }
+    judged = {subject: part for subject, part in parts.items() if part.enough}
+    levels = [calibration_in_the_large(part.outcomes, part.probabilities) for part in judged.values()]
+    rejected = benjamini_hochberg([level.p_value for level in levels], alpha)
     found = []
-    for member in sorted({str(m) for m in members}):
-        inside = np.asarray([str(m) == member for m in members], dtype=np.bool_)
-        part = Matured.of(probabilities[inside], outcomes[inside])
-        if not part.enough:
-            continue
-        now = auc_interval(part.outcomes, part.probabilities)
-        level = calibration_in_the_large(part.outcomes, part.probabilities)
+    for (subject, part), level, off in zip(judged.items(), levels, rejected, strict=True):
+        now, expected = auc_interval(part.outcomes, part.probabilities), float(part.probabilities.sum())
+        matters = abs(part.defaults / expected - 1.0) > RATE_GAP
         found.append(
             Finding(
                 check="segment",
-                subject=f"{name} = {member}",
-                severity=Severity.NOISE if level.p_value < alpha else Severity.OK,
+                subject=subject,
+                severity=Severity.DRIFTED if off and matters else Severity.OK,
                 statistic=now.estimate,
                 critical=None,
                 null="as many of the segment default as the probabilities say",
-                source="AUC with its DeLong interval; calibration in the large (Cox, 1958)",
+                source="AUC with its DeLong interval; calibration in the large (Cox, 1958), Benjamini & Hochberg "
+                "over the segments",
                 n=part.outcomes.size,
                 m=history.outcomes.size,
-                sentence=f"{name} = {member}: AUC {_shown(now)}, {part.defaults} defaults, "
-                f"expected {part.probabilities.sum():.1f}.",
-                details={"p_value": level.p_value, "lower": now.lower, "upper": now.upper},
+                sentence=f"{subject}: AUC {_shown(now)}; {part.defaults} of {part.outcomes.size} defaulted, "
+                f"expected were {expected:.1f}.",
+                details={
+                    "p_value": level.p_value,
+                    "lower": now.lower,
+                    "upper": now.upper,
+                    "defaults": part.defaults,
+                    "expected": expected,
+                },
             )
         )
     return found

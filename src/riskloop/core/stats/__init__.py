@@ -43,6 +43,7 @@ from riskloop.core.stats.estimation import (
     recalibrate,
 )
 from riskloop.core.stats.intervals import Interval, approval_ratio, wilson_interval
+from riskloop.core.stats.measures import brier_interval, gini_interval, ks_interval, log_loss_interval
 from riskloop.core.stats.stability import (
     KsTest,
     PsiTest,
@@ -79,6 +80,7 @@ __all__ = [
     "auc_interval",
     "benjamini_hochberg",
     "brier",
+    "brier_interval",
     "calibration_in_the_large",
     "calibration_slope",
     "cbpe",
@@ -88,14 +90,17 @@ __all__ = [
     "density_ratio_weights",
     "fit_numeric_bins",
     "gini",
+    "gini_interval",
     "hosmer_lemeshow",
     "jeffreys",
     "jeffreys_by_grade",
     "ks_binned",
+    "ks_interval",
     "ks_statistic",
     "ks_two_sample",
     "level_bins",
     "log_loss",
+    "log_loss_interval",
     "paired_delong",
     "paired_log_loss_test",
     "pape",

@@ -1,0 +1,175 @@
+"""The ladder as a table: findings in, diagnosis, confirmation and sentence out."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from riskloop.core.settings import DriftSettings
+from riskloop.core.types import Diagnosis, Finding, Severity
+from riskloop.decide.diagnosis import diagnose
+
+DRIFT = DriftSettings()
+OK, NOISE, DRIFTED, SEVERE, FAULT, UNKNOWN = (
+    Severity.OK,
+    Severity.NOISE,
+    Severity.DRIFTED,
+    Severity.SEVERE,
+    Severity.FAULT,
+    Severity.UNKNOWN,
+)
+
+
+def finding(check: str, severity: Severity, subject: str = "window", sentence: str = "", since: str = "") -> Finding:
+    words = sentence or f"{check} of {subject} is {severity}."
+    details = {"since": since} if since else {}
+    return Finding(check, subject, severity, 1.0, 0.5, "", "", 1000, 5000, words, details)
+
+
+def verdict(severity: Severity, since: str = "") -> Finding:
+    return finding("drift", severity, since=since)
+
+
+def outcomes(
+    auc: Severity = OK, level: Severity = OK, explained: Severity | None = None, level_explained: Severity | None = None
+) -> list[Finding]:
+    found = [finding("auc", auc), finding("calibration", level), finding("calibration_slope", OK)]
+    if explained is not None:
+        found.append(finding("auc_explained", explained))
+    if level_explained is not None:
+        found.append(finding("calibration_explained", level_explained))
+    return found
+
+
+FEW = finding("rows", UNKNOWN)
+SCALE = finding("scale", FAULT, "BILL_AMT1", "BILL_AMT1 is 100 times larger in all rows.", since="2025-05-03")
+
+TABLE = [
+    ("nothing", [verdict(OK)], Diagnosis.STABLE),
+    ("chance", [verdict(NOISE)], Diagnosis.STABLE),
+    ("the mix", [verdict(DRIFTED)], Diagnosis.COVARIATE_SHIFT),
+    ("too few rows", [FEW, verdict(SEVERE)], Diagnosis.NOT_ENOUGH_DATA),
+    ("no rows", [FEW, verdict(UNKNOWN)], Diagnosis.NOT_ENOUGH_DATA),
+    ("a fault explains all the rest", [SCALE, verdict(SEVERE), *outcomes(SEVERE, SEVERE)], Diagnosis.DATA_FAULT),
+    ("a fault in few rows", [FEW, SCALE], Diagnosis.DATA_FAULT),
+    ("sound outcomes", [verdict(OK), *outcomes()], Diagnosis.STABLE),
+    ("the mix, and sound outcomes", [verdict(DRIFTED), *outcomes()], Diagnosis.COVARIATE_SHIFT),
+    ("the level", [verdict(OK), *outcomes(level=DRIFTED)], Diagnosis.PRIOR_SHIFT),
+    ("the ranking", [verdict(OK), *outcomes(auc=DRIFTED)], Diagnosis.CONCEPT_DRIFT),
+    ("both", [verdict(OK), *outcomes(DRIFTED, SEVERE)], Diagnosis.CONCEPT_DRIFT),
+    ("noise in the outcomes", [verdict(OK), *outcomes(NOISE, NOISE)], Diagnosis.STABLE),
+    ("the ranking, as the mix explains", [verdict(DRIFTED), *outcomes(SEVERE, OK, OK)], Diagnosis.COVARIATE_SHIFT),
+    ("the ranking, beyond the mix", [verdict(DRIFTED), *outcomes(SEVERE, OK, SEVERE)], Diagnosis.CONCEPT_DRIFT),
+    ("the level, as the mix explains", [verdict(OK), *outcomes(OK, SEVERE, OK, OK)], Diagnosis.STABLE),
+    ("the level, beyond the mix", [verdict(DRIFTED), *outcomes(OK, SEVERE, OK, SEVERE)], Diagnosis.PRIOR_SHIFT),
+    ("unknown outcomes", [verdict(OK), finding("auc", UNKNOWN)], Diagnosis.STABLE),
+    ("features that do not matter", [finding("psi", SEVERE, "AGE"), verdict(NOISE)], Diagnosis.STABLE),
+    ("a segment alone", [verdict(OK), finding("segment", DRIFTED, "SEX = 2"), *outcomes()], Diagnosis.STABLE),
+    ("an estimate alone", [verdict(OK), finding("estimated_auc", DRIFTED, "pape")], Diagnosis.STABLE),
+]
+
+
+@pytest.mark.parametrize(("findings", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_the_ladder(findings: Sequence[Finding], expected: Diagnosis) -> None:
+    answer = diagnose(findings, [], DRIFT)
+    assert answer.diagnosis is expected
+    assert [rung.explanation for rung in answer.rungs] == [
+        Diagnosis.DATA_FAULT,
+        Diagnosis.NOT_ENOUGH_DATA,
+        Diagnosis.STABLE,
+        Diagnosis.COVARIATE_SHIFT,
+        Diagnosis.PRIOR_SHIFT,
+        Diagnosis.CONCEPT_DRIFT,
+    ]
+    assert next(rung for rung in answer.rungs if rung.explanation is expected).holds
+    assert all(rung.evidence_for for rung in answer.rungs if rung.holds)
+    assert answer.sentence.endswith(".")
+    assert diagnose(findings, [], DRIFT) == answer
+
+
+def test_every_rung_says_what_speaks_against_it() -> None:
+    answer = diagnose([verdict(DRIFTED), *outcomes()], [], DRIFT)
+    against = {rung.explanation: rung.evidence_against for rung in answer.rungs}
+    assert against[Diagnosis.DATA_FAULT] == ("No column changed mechanically.",)
+    assert against[Diagnosis.STABLE] == ("drift of window is drifted.",)
+    assert against[Diagnosis.CONCEPT_DRIFT] == ("auc of window is ok.",)
+    early = diagnose([verdict(DRIFTED)], [], DRIFT)
+    assert early.rungs[-1].evidence_against == ("No outcomes have matured yet.",)
+
+
+# --------------------------------------------------------------------------- confirmation
+
+
+@pytest.mark.parametrize(
+    ("history", "now", "confirmed"),
+    [
+        ([], DRIFTED, False),
+        ([DRIFTED], DRIFTED, True),
+        ([DRIFTED, OK], DRIFTED, True),  # two of the latest three
+        ([DRIFTED, OK, OK], DRIFTED, False),
+        ([OK, OK], SEVERE, True),
+        ([SEVERE], DRIFTED, True),
+        ([DRIFTED, DRIFTED], OK, False),
+    ],
+)
+def test_two_of_three_windows_or_a_severe_one(history: list[Severity], now: Severity, confirmed: bool) -> None:
+    answer = diagnose([verdict(now)], [[verdict(s)] for s in history], DRIFT)
+    assert answer.confirmed is confirmed
+    waits = answer.diagnosis is Diagnosis.COVARIATE_SHIFT and not confirmed
+    assert ("Not confirmed yet" in answer.sentence) is waits
+
+
+def test_faulty_and_small_windows_confirm_nothing_and_break_nothing() -> None:
+    between = [[verdict(DRIFTED)], [SCALE, verdict(SEVERE)], [FEW, verdict(SEVERE)]]
+    assert diagnose([verdict(DRIFTED)], between, DRIFT).confirmed
+    assert not diagnose([verdict(DRIFTED)], between[1:], DRIFT).confirmed
+
+
+def test_a_fault_needs_no_confirmation() -> None:
+    assert diagnose([SCALE], [], DRIFT).confirmed
+
+
+def test_falling_ranks_confirm_a_change_of_level_but_not_the_other_way() -> None:
+    ranked = [verdict(OK), *outcomes(auc=DRIFTED)]
+    level = [verdict(OK), *outcomes(level=DRIFTED)]
+    assert diagnose(level, [ranked], DRIFT).confirmed
+    assert not diagnose(ranked, [level], DRIFT).confirmed
+
+
+# --------------------------------------------------------------------------- words
+
+
+def test_the_sentence_names_the_fault_its_beginning_and_what_else_moved() -> None:
+    answer = diagnose([finding("rows", OK), SCALE, finding("psi", SEVERE, "BILL_AMT1"), verdict(SEVERE)], [], DRIFT)
+    assert answer.sentence == (
+        "BILL_AMT1 is 100 times larger in all rows since 3 May 2025; nothing else moved: a data fault."
+    )
+    beside = diagnose([SCALE, finding("psi", DRIFTED, "AGE"), finding("psi", DRIFTED, "score")], [], DRIFT)
+    assert beside.sentence.endswith("; beside it AGE moved: a data fault.")
+
+
+def test_the_most_specific_sign_of_a_fault_is_named() -> None:
+    vague = finding("out_of_range", FAULT, "BILL_AMT1", "60% lie outside.")
+    assert diagnose([vague, SCALE], [], DRIFT).sentence.startswith("BILL_AMT1 is 100 times larger")
+
+
+def test_a_fault_dates_from_the_first_of_the_windows_in_a_row() -> None:
+    june = finding("scale", FAULT, "BILL_AMT1", "BILL_AMT1 is 100 times larger in all rows.", since="2025-06-01")
+    march = finding("scale", FAULT, "BILL_AMT1", since="2025-03-01")
+    assert "since 3 May 2025" in diagnose([june], [[march], [verdict(OK)], [SCALE]], DRIFT).sentence
+    assert "since 1 June 2025" in diagnose([june], [[SCALE], [verdict(OK)]], DRIFT).sentence
+
+
+def test_drift_dates_from_its_first_window() -> None:
+    history = [[verdict(OK)], [verdict(DRIFTED, "2025-02-09")], [verdict(SEVERE, "2025-03-01")]]
+    answer = diagnose([verdict(SEVERE, "2025-04-01")], history, DRIFT)
+    assert "(covariate shift), since 9 February 2025." in answer.sentence
+    concept = [verdict(OK), finding("auc", SEVERE, sentence="The AUC is 0.60.", since="2025-04-01")]
+    assert diagnose(concept, [], DRIFT).sentence == (
+        "The AUC is 0.60. The same customers default differently than in the history (concept drift), "
+        "since 1 April 2025."
+    )
+
+
+def test_stable_and_small_windows_say_so() -> None:
+    assert diagnose([verdict(OK)], [], DRIFT).sentence == "Stable: nothing moved beyond chance."
+    assert "Not enough data" in diagnose([FEW], [], DRIFT).sentence

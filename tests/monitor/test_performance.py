@@ -1,0 +1,142 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score, roc_curve
+
+from riskloop.core.stats import density_ratio_weights, pape
+from riskloop.core.types import Finding, Floats, Severity
+from riskloop.data.simulate import FEATURES, World, _log_odds
+from riskloop.monitor.performance import performance_findings
+from riskloop.monitor.segments import segments_of
+
+from .conftest import SCHEMA, Month, history, month
+
+MOVED = (Severity.DRIFTED, Severity.SEVERE)
+
+
+def judged(
+    window: Month, outcomes: Floats | None = None, scores: Floats | None = None, **options: object
+) -> dict[str, Finding]:
+    found = findings(window, outcomes, scores, **options)
+    return {f.check: f for f in found if f.subject == "window"}
+
+
+def findings(
+    window: Month, outcomes: Floats | None = None, scores: Floats | None = None, **options: object
+) -> list[Finding]:
+    settings: Any = {"alpha": 0.01, **options}
+    return performance_findings(
+        window.scores if scores is None else scores,
+        window.outcomes if outcomes is None else outcomes,
+        history().scores,
+        history().outcomes,
+        **settings,
+    )
+
+
+def test_measures_are_scikit_learns() -> None:
+    window = month(3_000, 90)
+    found = judged(window)
+    y, p = window.outcomes, window.scores
+    assert found["auc"].statistic == pytest.approx(roc_auc_score(y, p), abs=1e-12)
+    assert found["gini"].statistic == pytest.approx(2.0 * roc_auc_score(y, p) - 1.0, abs=1e-12)
+    assert found["brier"].statistic == pytest.approx(brier_score_loss(y, p), abs=1e-12)
+    assert found["log_loss"].statistic == pytest.approx(log_loss(y, p), abs=1e-12)
+    false, true, _ = roc_curve(y, p)
+    assert found["ks"].statistic == pytest.approx((true - false).max(), abs=1e-12)
+    for check in ("auc", "gini", "ks", "brier", "log_loss"):
+        details = found[check].details
+        assert details["lower"] < found[check].statistic < details["upper"]
+
+
+@pytest.mark.parametrize("check", ["gini", "ks", "brier", "log_loss"])
+def test_intervals_hold_what_they_promise(check: str) -> None:
+    """95% intervals of 200 windows against the value on very many customers."""
+    large = month(60_000, 91)
+    truth = judged(large)[check].statistic
+    assert truth is not None
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(200):
+        part = large.take(rng.integers(0, 60_000, 800))
+        details = judged(part)[check].details
+        held += details["lower"] <= truth <= details["upper"]
+    assert held >= 180  # KS is biased upwards in small samples, and its interval knows it
+
+
+def test_immature_outcomes_never_count() -> None:
+    window = month(2_000, 92)
+    rng = np.random.default_rng(1)
+    immature = rng.random(2_000) < 0.5
+    outcomes = np.where(immature, np.nan, window.outcomes)
+    part = window.take(np.flatnonzero(~immature))
+    for mine, alone in zip(findings(window, outcomes), findings(part), strict=True):
+        assert mine == alone
+    few = np.where(np.arange(2_000) < 30, window.outcomes, np.nan)
+    (unknown,) = findings(window, few)
+    assert unknown.severity is Severity.UNKNOWN
+    assert "have matured" in unknown.sentence
+    (none,) = findings(window, np.full(2_000, np.nan))
+    assert none.severity is Severity.UNKNOWN
+
+
+def test_sound_windows_pass_and_broken_ones_do_not() -> None:
+    alarms = sum(any(f.severity in MOVED for f in judged(month(2_000, 300 + seed)).values()) for seed in range(40))
+    assert alarms <= 2
+    recession = month(2_000, 93, World(delay=0.45, capacity=0.3, leverage=2.2, base=0.35))
+    # The champion goes on as if nothing had happened.
+    stale = stale_scores(recession)
+    assert judged(recession, scores=stale)["auc"].severity in MOVED
+    more = judged(month(2_000, 94), outcomes=more_defaults(month(2_000, 94)))
+    assert more["calibration"].severity in MOVED
+    assert more["auc"].severity not in MOVED
+
+
+def stale_scores(window: Month) -> Floats:
+    columns = dict(zip(FEATURES, window.features.T, strict=True))
+    columns["SEX"] = columns["SEX"] + 1.0
+    return np.asarray(1.0 / (1.0 + np.exp(-_log_odds(columns, World()))))
+
+
+def more_defaults(window: Month) -> Floats:
+    odds = window.scores / (1.0 - window.scores) * 1.7
+    return (np.random.default_rng(2).random(len(odds)) < odds / (1.0 + odds)).astype(np.float64)
+
+
+def test_what_the_population_explains_is_not_held_against_the_champion() -> None:
+    only_better = month(4_000, 95, World(approved=0.3, limits=0.3))
+    weights = density_ratio_weights(history().features, only_better.features).weights
+    found = judged(
+        only_better, expected=lambda: pape(history().outcomes, history().scores, weights, only_better.scores)
+    )
+    assert found["auc"].severity in MOVED  # fewer risky customers are harder to rank
+    assert found["auc_explained"].severity not in MOVED
+
+
+def test_grades_by_jeffreys() -> None:
+    window = month(3_000, 96)
+    grades = [f for f in findings(window) if f.check == "jeffreys"]
+    assert [f.subject for f in grades] == ["low", "medium", "high", "very_high"]
+    assert sum(f.n for f in grades) == 3_000
+    assert sum(f.details["defaults"] for f in grades) == window.outcomes.sum()
+    assert all(f.severity is Severity.OK for f in grades)
+    off = [f for f in findings(window, more_defaults(window)) if f.check == "jeffreys" and f.severity in MOVED]
+    assert off
+
+
+def test_segments_have_their_own_numbers() -> None:
+    window = month(4_000, 97)
+    segments = segments_of(SCHEMA, history().features, window.features)
+    found = [f for f in findings(window, segments=segments) if f.check == "segment"]
+    women = next(f for f in found if f.subject == "SEX = 2")
+    inside = window.features[:, SCHEMA.names.index("SEX")] == 1.0
+    assert women.statistic == pytest.approx(roc_auc_score(window.outcomes[inside], window.scores[inside]), abs=1e-12)
+    assert women.details["lower"] < women.statistic < women.details["upper"]
+    assert women.n == inside.sum()
+    assert all(f.severity is Severity.OK for f in found)
+    # One segment defaults twice as often as expected, and the others do not.
+    odd = window.outcomes.copy()
+    group = np.flatnonzero(segments["EDUCATION"] == "3")
+    odd[group] = np.random.default_rng(3).random(group.size) < 2.0 * window.scores[group]
+    off = {f.subject for f in findings(window, odd, segments=segments) if f.check == "segment" and f.severity in MOVED}
+    assert {subject for subject in off if subject.startswith("EDUCATION")} == {"EDUCATION = 3"}

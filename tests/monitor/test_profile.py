@@ -1,0 +1,143 @@
+import json
+from itertools import pairwise
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from riskloop.core.errors import DataError
+from riskloop.core.schema import Feature, Schema
+from riskloop.core.types import Floats, Ints
+from riskloop.monitor.profile import DAY, Profile, Reference
+from riskloop.monitor.sample import RowSample, row_hashes
+
+from .conftest import built, history, month
+
+TINY = Schema(
+    features=(Feature("x", nullable=True), Feature("y"), Feature("c", "category", categories=("a", "b"))), target="t"
+)
+RNG = np.random.default_rng(0)
+SMALL = Reference.build(
+    TINY, np.column_stack([RNG.normal(size=500), RNG.integers(0, 4, 500), RNG.integers(0, 2, 500)]), RNG.random(500)
+)
+
+values = st.sampled_from([np.nan, 0.0, -0.0, 1.0, -3.5, 2.0**60, 1e12, -1e308, np.inf, -np.inf, 0.1])
+rows = st.tuples(values, values, values, st.floats(0.0, 1.0), st.integers(-DAY, 3 * DAY))
+
+
+def profile_of(part: list[tuple[float, ...]]) -> Profile:
+    table = np.asarray(part, dtype=np.float64).reshape(-1, 5)
+    times: Ints = np.asarray([row[4] for row in part], dtype=np.int64)
+    return SMALL.profile(table[:, :3], table[:, 3], times)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(rows, max_size=60), st.lists(st.integers(0, 3), max_size=60), st.randoms())
+def test_the_profile_of_the_parts_is_the_profile_of_the_whole(
+    window: list[tuple[float, ...]], parts: list[int], random: Random
+) -> None:
+    places = (parts + [0] * len(window))[: len(window)]
+    whole = profile_of(window)
+    total = SMALL.empty
+    for number in (2, 0, 3, 1):
+        total += profile_of([row for row, place in zip(window, places, strict=True) if place == number])
+    assert total.to_bytes() == whole.to_bytes()
+    shuffled = list(window)
+    random.shuffle(shuffled)
+    assert profile_of(shuffled).to_bytes() == whole.to_bytes()
+    assert Profile.from_bytes(whole.to_bytes()).to_bytes() == whole.to_bytes()
+
+
+def test_large_windows_merge_exactly_too() -> None:
+    """More rows than a block and than the sample holds."""
+    window = month(20_000, 3)
+    reference = built()
+    whole = reference.profile(window.features, window.scores, window.times)
+    cuts = [0, 1, 700, 8_192, 8_193, 19_999, 20_000]
+    parts = [reference.profile(window.features[a:b], window.scores[a:b], window.times[a:b]) for a, b in pairwise(cuts)]
+    assert sum(parts[::-1], reference.empty).to_bytes() == whole.to_bytes()
+    assert whole.rows == 20_000
+    assert sum(rows for _, rows in whole.days) == 20_000
+
+
+def test_counts_are_those_of_the_bins_and_numpy() -> None:
+    window = month(3_000, 4).changed(PAY_AMT1=np.where(np.arange(3_000) % 10 == 0, np.nan, 5.0))
+    reference = built()
+    profile = reference.profile(window.features, window.scores, window.times)
+    for j, bins in enumerate(reference.bins):
+        np.testing.assert_array_equal(
+            profile.counts[j], np.bincount(bins.assign(window.features[:, j]), minlength=len(bins))
+        )
+    assert profile.missing[list(reference.schema.names).index("PAY_AMT1")] == 300
+    assert profile.mean_score == pytest.approx(window.scores.mean(), abs=1e-12)
+    np.testing.assert_array_equal(profile.low, np.nanmin(window.features, axis=0))
+    np.testing.assert_array_equal(profile.high, np.nanmax(window.features, axis=0))
+    day, rows = np.unique(window.times // DAY, return_counts=True)
+    np.testing.assert_array_equal(profile.days, np.column_stack((day, rows)))
+
+
+def test_a_row_far_outside_is_counted_and_hides_nothing() -> None:
+    window = month(2_000, 5)
+    limit = window.column("LIMIT_BAL")
+    limit[0] = 1e12
+    changed = window.changed(LIMIT_BAL=limit)
+    before, after = (built().profile(w.features, w.scores) for w in (window, changed))
+    assert int(after.above.sum()) == int(before.above.sum()) + 1
+    assert np.abs(after.counts[0] - before.counts[0]).sum() <= 2
+
+
+def test_profiles_over_other_bins_are_not_added() -> None:
+    window = month(100, 6)
+    other = Reference.build(built().schema, history().features[:500], history().scores[:500])
+    with pytest.raises(DataError, match="different bins"):
+        built().profile(window.features, window.scores) + other.profile(window.features, window.scores)
+
+
+def test_bytes_that_are_no_profile_are_refused() -> None:
+    with pytest.raises(DataError, match="not a stored profile"):
+        Profile.from_bytes(b"nonsense")
+    with pytest.raises(DataError, match="columns and one score a row"):
+        built().profile(np.zeros((3, 2)), np.zeros(3))
+    with pytest.raises(DataError, match="no rows"):
+        Reference.build(TINY, np.empty((0, 3)), np.empty(0))
+
+
+def test_a_reference_survives_storage() -> None:
+    again = Reference.from_json(json.loads(json.dumps(built().to_json())))
+    window = month(500, 7)
+    assert (
+        again.profile(window.features, window.scores).to_bytes()
+        == built().profile(window.features, window.scores).to_bytes()
+    )
+    assert again.fingerprint == built().fingerprint
+
+
+# --------------------------------------------------------------------------- the row sample
+
+
+def sampled(rows: Floats, capacity: int = 100) -> RowSample:
+    return RowSample.of(row_hashes(np.ascontiguousarray(rows.T)), rows, capacity)
+
+
+def test_the_sample_is_uniform_over_the_rows() -> None:
+    values = np.arange(100_000, dtype=np.float64)
+    rows = np.column_stack((values, values % 7))
+    kept = sampled(rows, 2_048).rows[:, 0]
+    # Of uniform numbers, tenths hold equal shares: χ² with 9 degrees of freedom, 27.9 at 0.001.
+    counts = np.bincount((kept // 10_000).astype(np.int64), minlength=10)
+    assert float((np.square(counts - 204.8) / 204.8).sum()) < 27.9
+
+
+def test_copies_are_counted() -> None:
+    rows = np.column_stack((np.arange(50.0), np.arange(50.0)))
+    twice = sampled(np.concatenate((rows, rows, rows[:1])))
+    assert twice.repeats == 51
+    assert sorted(twice.copies.tolist()) == [2] * 49 + [3]
+    assert len(twice.expanded) == 101
+
+
+def test_whole_amounts_have_different_hashes() -> None:
+    grid = np.stack(np.meshgrid(np.arange(300.0) * 1e4, np.arange(300.0)), axis=-1).reshape(-1, 2)
+    assert np.unique(row_hashes(np.ascontiguousarray(grid.T))).size == len(grid)
