@@ -13,7 +13,7 @@ from riskloop import views
 from riskloop.core.errors import ConfigError, Conflict, DataError, GateRefused, NotFound
 from riskloop.core.exploration import draw, explore, rate_of
 from riskloop.core.types import Json, PromotionKind, Rows, Verdict
-from riskloop.store.decisions import Scored
+from riskloop.store.appender import Scored
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.ledger import current_user
 from riskloop.store.outcomes import Outcome, Recorded

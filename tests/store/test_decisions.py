@@ -11,8 +11,9 @@ import pytest
 
 from riskloop.core.errors import Conflict, DataError, NotFound, StorageError
 from riskloop.core.types import from_micros, to_micros
+from riskloop.store.appender import Appender, Chunk, Logged, Scored
 from riskloop.store.database import Database
-from riskloop.store.decisions import Appender, Chunk, DecisionLog, Logged, Scored
+from riskloop.store.decisions import DecisionLog
 from riskloop.store.outcomes import Outcome, Outcomes
 
 MAY = to_micros(datetime(2025, 5, 1, tzinfo=UTC))
@@ -40,7 +41,7 @@ def log(database: Database) -> DecisionLog:
 
 @pytest.fixture
 def appender(log: DecisionLog) -> Iterator[Appender]:
-    appender = log.appender(waits=False)
+    appender = log.appender(waits=False, checkpoints=False)
     yield appender
     appender.close()
 
@@ -147,7 +148,7 @@ def test_the_write_ahead_log_begins_anew(log: DecisionLog, appender: Appender) -
     appender.append([scored(2000, width=23)])
     size = wal.stat().st_size
     for k in range(5):
-        assert appender.checkpoint() == 0
+        assert appender.checkpoint() > 0
         appender.checkpoint(restart=True)
         appender.append([scored(2000, width=23, start=k)])
     assert wal.stat().st_size < 2 * size

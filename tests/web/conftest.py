@@ -15,7 +15,7 @@ from riskloop.app import create_app
 from riskloop.core.types import Action, Diagnosis, Finding, PromotionKind, Rung, Severity, to_micros
 from riskloop.portfolio import Portfolio
 from riskloop.store import windows
-from riskloop.store.decisions import Scored
+from riskloop.store.appender import Scored
 from riskloop.store.home import Home
 from riskloop.store.windows import Window
 

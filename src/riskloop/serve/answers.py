@@ -9,7 +9,7 @@ import msgspec
 
 from riskloop.core.types import Reason
 from riskloop.serve.champion import Answer, Champion, Explain, moment_text
-from riskloop.store.decisions import Scored
+from riskloop.store.appender import Scored
 
 if TYPE_CHECKING:
     import pyarrow as pa

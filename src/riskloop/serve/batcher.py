@@ -21,7 +21,7 @@ from riskloop.core.types import Bools, Ints, Reason
 from riskloop.serve.champion import Answer, Champion, Explain, moment_text
 from riskloop.serve.decoder import Parsed
 from riskloop.serve.metrics import Metrics
-from riskloop.store.decisions import Appender, Scored, locked
+from riskloop.store.appender import Appender, Scored, locked
 
 FIRST_RETRY: Final = 0.0005  # seconds until the write lock is tried again; doubles up to …
 LAST_RETRY: Final = 0.02
@@ -92,11 +92,6 @@ class Batcher:
         until = time.monotonic() + patience
         while self._count and time.monotonic() < until:
             await asyncio.sleep(0.005)
-
-    def finish_checkpoint(self) -> None:
-        """Move the last pages of the write-ahead log between two commits; the thread before moved all others."""
-        if not self._scored:
-            self._appender.checkpoint(restart=True)
 
     def _flush(self) -> None:
         self._scheduled = False

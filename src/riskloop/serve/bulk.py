@@ -20,7 +20,8 @@ from riskloop.serve.blocks import READERS, Block
 from riskloop.serve.champion import Champion, Explain
 from riskloop.serve.metrics import Metrics
 from riskloop.serve.reload import Reloader
-from riskloop.store.decisions import Appender, Chunk, DecisionLog, Logged, Scored, locked
+from riskloop.store.appender import Appender, Chunk, Logged, Scored, locked
+from riskloop.store.decisions import DecisionLog
 
 WRITERS: Final[dict[str, Any]] = {
     "application/json": JsonWriter,
@@ -104,7 +105,7 @@ class Bulk:
     def _append(self, scored: Scored, chunk: Chunk | None) -> Logged:
         appender: Appender | None = getattr(self._local, "appender", None)
         if appender is None:
-            appender = self._local.appender = self._log.appender()
+            appender = self._local.appender = self._log.appender(checkpoints=False)
         logged = appender.append([scored], chunk)
         if logged is None:
             raise locked(appender.path)

@@ -17,7 +17,7 @@ from riskloop.core.types import Json
 from riskloop.serve.bulk import Batch, media_type
 from riskloop.serve.champion import Explain
 from riskloop.serve.service import Service
-from riskloop.store.decisions import Chunk
+from riskloop.store.appender import Chunk
 from riskloop.store.documents import plain
 from riskloop.store.keys import Role
 

@@ -19,7 +19,7 @@ from riskloop.serve.bulk import Bulk
 from riskloop.serve.metrics import Metrics
 from riskloop.serve.refusals import Refusals
 from riskloop.serve.reload import Reloader
-from riskloop.store.decisions import Appender
+from riskloop.store.appender import Appender
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys
 
@@ -28,7 +28,8 @@ log = logging.getLogger("riskloop.serve")
 BULK_THREADS: Final = 2
 MOST_BATCHES: Final = 16  # under way at once
 CHECKPOINT_EVERY: Final = 1.0  # seconds
-FEW_PAGES: Final = 500  # that many are moved in the event loop's thread, in a millisecond or two
+FEW_PAGES: Final = 500  # that many are moved in a few milliseconds, for which commits can wait
+PASSES: Final = 5
 FLUSH_EVERY: Final = 5.0  # seconds
 
 T = TypeVar("T")
@@ -54,7 +55,7 @@ class Service:
 
     async def start(self) -> None:
         """Load the champion and begin to follow the ledger."""
-        self._appender = self.home.decisions.appender(waits=False)
+        self._appender = self.home.decisions.appender(waits=False, checkpoints=False)
         self._checkpointer = self.home.decisions.appender()
         self.batcher = Batcher(self._appender, self.home.settings.serve.max_waiting, self.metrics)
         self.metrics.depth = lambda: self.batcher.depth
@@ -128,11 +129,19 @@ class Service:
         while True:
             await asyncio.sleep(CHECKPOINT_EVERY)
             try:
-                left = await asyncio.to_thread(self._checkpointer.checkpoint)
-                if left <= FEW_PAGES:
-                    self.batcher.finish_checkpoint()
+                await asyncio.to_thread(self._checkpoint)
             except StorageError as error:
                 log.warning("%s", error.message, extra={"action": "checkpoint_failed"})
             if time.monotonic() - flushed >= FLUSH_EVERY:
                 await asyncio.to_thread(self.refusals.flush)
                 flushed = time.monotonic()
+
+    def _checkpoint(self) -> None:
+        """Keep the write-ahead log short. Each pass leaves only what was written meanwhile; few pages end it."""
+        moved = 0
+        for _ in range(PASSES):
+            held = self._checkpointer.checkpoint()
+            if held - moved <= FEW_PAGES:
+                self._checkpointer.checkpoint(restart=True)
+                return
+            moved = held
