@@ -3,17 +3,19 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 
 from riskloop import __version__
-from riskloop.core.errors import DataError, NotFound, RiskloopError
+from riskloop.core.errors import DataError, NotFound, RiskloopError, WrongMethod
 from riskloop.core.types import Problem
 from riskloop.serve import routes
-from riskloop.serve.openapi import predict_operation
+from riskloop.serve.docs import add_docs
 from riskloop.serve.predict import Predict, Receive, Scope, Send
 from riskloop.serve.service import Service
 from riskloop.store.home import Home
@@ -42,10 +44,10 @@ def create_app(home: Home, portfolio: routes.Portfolio) -> App:
     service = Service(home)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Service]]:
         await service.start()
         try:
-            yield
+            yield {"service": service}  # for connections that are refused before there is a request
         finally:
             await service.stop()
 
@@ -54,14 +56,19 @@ def create_app(home: Home, portfolio: routes.Portfolio) -> App:
         version=__version__,
         description="Scores customers with the champion, and logs every decision before it answers.",
         lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
     )
+    predict = Predict(service)
     pages.state.service = service
     pages.state.portfolio = portfolio
     pages.include_router(routes.router)
     pages.include_router(dashboard.router)
     _handle_errors(pages, service)
-    _document_predict(pages, service)
-    return App(Predict(service), pages)
+    pages.router.routes.append(Route("/predict", predict, methods=["POST"]))  # refuses other methods
+    add_docs(pages, service)
+    return App(predict, pages)
 
 
 def create_from_environment() -> App:
@@ -77,8 +84,14 @@ def _handle_errors(pages: FastAPI, service: Service) -> None:
         status, body, headers = service.refuse(_translated(error))
         response = Response(body, error.status_code if isinstance(error, HTTPException) else status)
         response.raw_headers = headers
+        if isinstance(error, HTTPException):
+            response.headers.update(error.headers or {})
         return response
 
+    def gone(_request: Request, _error: Exception) -> Response:
+        return Response(status_code=499)  # nobody reads it
+
+    pages.add_exception_handler(ClientDisconnect, gone)
     for kind in (RiskloopError, RequestValidationError, HTTPException, Exception):
         pages.add_exception_handler(kind, refused)
 
@@ -89,17 +102,6 @@ def _translated(error: Exception) -> Exception:
         problems = [Problem(".".join(map(str, e["loc"][1:])), e["msg"], e.get("input")) for e in error.errors()]
         return DataError("; ".join(f"{p.field}: {p.problem}" for p in problems), problems)
     if isinstance(error, HTTPException):
-        return NotFound(f"{error.detail}; /docs lists what there is.")
+        kind = WrongMethod if error.status_code == WrongMethod.status else NotFound
+        return kind(f"{error.detail}; /docs lists what there is.")
     return error
-
-
-def _document_predict(pages: FastAPI, service: Service) -> None:
-    """Put /predict, which FastAPI never sees, into its OpenAPI document, with the fields of the champion."""
-    original = pages.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = original()
-        document["paths"]["/predict"] = {"post": predict_operation(service.documented_schema)}
-        return document
-
-    pages.openapi = openapi  # type: ignore[method-assign]

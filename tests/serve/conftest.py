@@ -15,7 +15,7 @@ import uvicorn
 from riskloop.app import create_app
 from riskloop.core.types import Json, PromotionKind
 from riskloop.portfolio import Portfolio
-from riskloop.serve.process import bind
+from riskloop.serve.process import bind, configured
 from riskloop.store.home import Home
 
 CONFIG = """
@@ -109,10 +109,10 @@ class Running:
 
     def __init__(self, home: Home) -> None:
         self._socket = bind("127.0.0.1", 0)
-        config = uvicorn.Config(create_app(home, Portfolio(home)), log_config=None, lifespan="on")
-        self._server = uvicorn.Server(config)
+        self._server = uvicorn.Server(configured(create_app(home, Portfolio(home)), log_config=None))
         self._thread = Thread(target=self._server.run, args=([self._socket],))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.port = int(self._socket.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.url, timeout=30)
 
     def start(self) -> httpx.Client:

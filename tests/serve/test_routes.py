@@ -1,3 +1,5 @@
+import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,7 +28,52 @@ def test_the_document_names_the_exact_fields_and_its_example_is_scored(client: h
     assert set(body["schema"]["required"]) == {"id", "debt", "job", "sex"}
     assert body["schema"]["properties"]["debt"] == {"type": "number", "minimum": 0, "maximum": 10}
     assert client.post("/predict", json=body["example"]).status_code == 200
-    assert "swagger" in client.get("/docs").text.lower()
+
+
+def test_the_documentation_needs_no_other_machine(client: httpx.Client) -> None:
+    page = client.get("/docs")
+    addresses = re.findall(r'(?:src|href|url)[=:]\s*["\']([^"\']+)', page.text)
+    assert sorted(addresses) == [
+        "/docs/files/swagger-ui-bundle.js",
+        "/docs/files/swagger-ui.css",
+        "/openapi.json",
+        "data:,",
+    ]
+    assert "http" not in page.headers["content-security-policy"]
+    for address in addresses:
+        if address.startswith("/"):
+            assert client.get(address).status_code == 200
+    assert client.get("/redoc").status_code == 404
+
+
+def test_batches_and_outcomes_are_documented_with_bodies_that_work(client: httpx.Client) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    for path in ("/predict/batch", "/outcomes"):
+        for kind, body in paths[path]["post"]["requestBody"]["content"].items():
+            if "example" in body:
+                content = body["example"] if isinstance(body["example"], str) else json.dumps(body["example"])
+                answer = client.post(path, content=content, headers={"content-type": kind})
+                assert answer.status_code == 200, answer.text
+    assert all(
+        "security" in how for path, item in paths.items() if path.startswith("/predict") for how in item.values()
+    )
+
+
+def test_the_documentation_asks_for_any_key(server: Running, home: Home) -> None:
+    key = Keys(home.database).create("k", [Role.SCORE], at=NOW, by="test")
+    client = server.start()
+    for path in ("/docs", "/openapi.json"):
+        assert client.get(path).status_code == 401
+        assert client.get(path, headers={"x-api-key": key}).status_code == 200
+
+
+def test_without_keys_another_sites_name_opens_nothing(client: httpx.Client) -> None:
+    for path in ("/model", "/docs", "/"):
+        assert client.get(path, headers={"host": "evil.example"}).status_code == 403
+    refused = client.post("/predict", json=ROW, headers={"host": "evil.example:8000"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden")
+    for host in ("localhost:8000", "127.0.0.1", "[::1]:8000"):
+        assert client.post("/predict", json=ROW, headers={"host": host}).status_code == 200
 
 
 def test_the_example_is_a_row_of_any_schema(home: Home) -> None:

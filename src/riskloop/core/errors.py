@@ -6,7 +6,9 @@
     │   ├── MalformedBody               400  exit 3    not JSON / CSV / Parquet at all
     │   ├── BodyTooLarge                413  exit 3    more than the server takes in one request
     │   └── UnsupportedMedia            415  exit 3    a content type that is not served
+    ├── TooSlow                         408  exit 3    the client did not send its request in time
     ├── NotFound                        404  exit 4    no such decision, model, case, file
+    │   └── WrongMethod                 405  exit 4    the address is right, GET or POST is not
     ├── Conflict                        409  exit 5    somebody else was first
     │   ├── PromotionConflict           409  exit 5    the champion changed meanwhile
     │   └── Locked                      409  exit 5    another worker runs the cycle
@@ -84,10 +86,22 @@ class UnsupportedMedia(DataError):
     code, status = "unsupported_media", 415
 
 
+class TooSlow(RiskloopError):
+    """The request did not arrive in time."""
+
+    code, status, exit_code = "too_slow", 408, 3
+
+
 class NotFound(RiskloopError):
     """The named decision, model, case or file does not exist."""
 
     code, status, exit_code = "not_found", 404, 4
+
+
+class WrongMethod(NotFound):
+    """The address exists, for another HTTP method."""
+
+    code, status = "wrong_method", 405
 
 
 class Conflict(RiskloopError):

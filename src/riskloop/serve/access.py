@@ -5,8 +5,9 @@ import binascii
 import ipaddress
 from collections.abc import Iterable
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from riskloop.core.errors import Forbidden, Unauthorised
+from riskloop.core.errors import Forbidden, RiskloopError, Unauthorised
 from riskloop.store.keys import KeyRing, Role
 
 LOCAL: Final = "local"  # who acts while there are no keys
@@ -15,11 +16,11 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
+    """Whether an address, or a name of it, can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host == "localhost" or host.endswith(".localhost")
 
 
 class Access:
@@ -27,10 +28,10 @@ class Access:
 
     def __init__(self, ring: KeyRing) -> None:
         self.ring = ring
-        self._local: dict[Any, bool] = {}  # a server listens on very few addresses
+        self._local: dict[Any, RiskloopError | None] = {}  # by address and name; very few of both are in use
 
-    def require(self, role: Role, scope: Any) -> str:
-        """The name of the key that allows ``role``; raises Unauthorised or Forbidden."""
+    def require(self, role: Role | None, scope: Any) -> str:
+        """The name of the key that allows ``role``, any key for None; raises Unauthorised or Forbidden."""
         if not self.ring:
             return self._without_keys(scope)
         text = _key(scope["headers"])
@@ -42,22 +43,34 @@ class Access:
         if found is None:
             raise Unauthorised("The key is not valid (unknown or revoked); `riskloop keys create` makes one.")
         name, roles = found
-        if role not in roles:
+        if role is not None and role not in roles:
             raise Forbidden(f"The key '{name}' has no role '{role.value}', which this needs.")
         return name
 
     def _without_keys(self, scope: Any) -> str:
-        host = (scope.get("server") or ("",))[0]
-        local = self._local.get(host)
-        if local is None:
-            if len(self._local) > 1000:
+        host = next((value for name, value in scope["headers"] if name == b"host"), None)
+        where = (scope.get("server") or ("",))[0], host
+        if where not in self._local:
+            if len(self._local) > 1000:  # clients can invent any number of names
                 self._local.clear()
-            local = self._local[host] = is_loopback(host) or host.startswith("/")
-        if not local:
-            raise Unauthorised(
-                "Without keys this server answers only on its loopback address; make one with `riskloop keys create`."
-            )
+            self._local[where] = _stranger(*where)
+        refusal = self._local[where]
+        if refusal is not None:
+            raise refusal
         return LOCAL
+
+
+def _stranger(address: str, host: bytes | None) -> RiskloopError | None:
+    """Why a request without a key is not from this machine; None when it is."""
+    make = "make a key with `riskloop keys create`"
+    if address.startswith("/"):  # a Unix socket
+        return None
+    if not is_loopback(address):
+        return Unauthorised(f"Without keys this server answers only on its loopback address; {make}.")
+    name = "localhost" if host is None else urlsplit(f"//{host.decode('latin-1')}").hostname or ""
+    if not is_loopback(name):  # a browser was led here by another site's name, which then may read the answers
+        return Forbidden(f"Without keys this server answers to 127.0.0.1 and localhost only, not to '{name}'; {make}.")
+    return None
 
 
 def _key(headers: Headers) -> str | None:

@@ -1,6 +1,11 @@
-"""What `/docs` says about /predict: the exact fields, with an example."""
+"""What `/docs` says about rows: the exact fields, with an example."""
 
+import io
 import math
+from csv import DictWriter
+from typing import Final
+
+import msgspec
 
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import Json
@@ -18,6 +23,13 @@ _REFUSAL: Json = {
             }
         }
     },
+}
+
+
+KEY_SCHEMES: Final[Json] = {
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "browser": {"type": "http", "scheme": "basic", "description": "Any user name; the key as password."},
 }
 
 
@@ -45,9 +57,58 @@ def predict_operation(schema: Schema) -> Json:
                 "description": "The logged decision.",
                 "content": {"application/json": {"schema": _ANSWER}},
             },
-            **dict.fromkeys(("400", "401", "413", "415", "422", "503"), _REFUSAL),
+            **dict.fromkeys(("400", "401", "403", "408", "413", "415", "422", "503"), _REFUSAL),
         },
     }
+
+
+def batch_operation(found: Json, schema: Schema) -> Json:
+    """FastAPI's operation of `POST /predict/batch` with its bodies: JSON array, NDJSON, CSV or Arrow stream."""
+    row, answer = {"type": "array", "items": row_schema(schema)}, {"type": "array", "items": _ANSWER}
+    first = example(schema)
+    text, binary = {"type": "string"}, {"type": "string", "format": "binary"}
+    bodies: Json = {
+        "application/json": {"schema": row, "example": [first]},
+        "application/x-ndjson": {"schema": text, "example": msgspec.json.encode(first).decode() + "\n"},
+        "text/csv": {"schema": text, "example": _csv(first)},
+        "application/vnd.apache.arrow.stream": {"schema": binary},
+    }
+    answers = {kind: {"schema": body["schema"]} for kind, body in bodies.items()}
+    answers["application/json"] = {"schema": answer}
+    return {
+        **found,
+        "requestBody": {"required": True, "content": bodies},
+        "responses": {
+            "200": {"description": "The logged decisions, in the order of the rows.", "content": answers},
+            **dict.fromkeys(("400", "401", "403", "408", "409", "413", "415", "422", "503"), _REFUSAL),
+        },
+    }
+
+
+def outcomes_operation(found: Json, schema: Schema) -> Json:
+    """FastAPI's operation of `POST /outcomes` with its bodies: JSON array or CSV."""
+    by = schema.id or "decision_id"
+    known: Json = {by: "1", schema.target: 0, "known_at": "2025-03-31T00:00:00Z"}
+    properties: Json = {
+        "decision_id": {"type": "string"},
+        **({} if schema.id is None else {schema.id: {"type": ["string", "integer"]}}),
+        schema.target: {"enum": [0, 1, True, False], "description": "1 for a default."},
+        "known_at": {"type": "string", "format": "date-time", "description": "Now by default."},
+    }
+    rows: Json = {"type": "array", "items": {"type": "object", "properties": properties, "required": [schema.target]}}
+    bodies = {
+        "application/json": {"schema": rows, "example": [known]},
+        "text/csv": {"schema": {"type": "string"}, "example": _csv(known)},
+    }
+    return {**found, "requestBody": {"required": True, "content": bodies}}
+
+
+def _csv(row: Json) -> str:
+    out = io.StringIO()
+    writer = DictWriter(out, list(row), lineterminator="\n")
+    writer.writeheader()
+    writer.writerow(row)
+    return out.getvalue()
 
 
 def row_schema(schema: Schema) -> Json:

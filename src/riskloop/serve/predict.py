@@ -1,12 +1,13 @@
 """`POST /predict` as a bare ASGI function: frameworks cost more per request than the model does."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final, cast, get_args
 from urllib.parse import parse_qsl
 
-from riskloop.core.errors import BodyTooLarge, DataError, RiskloopError, UnsupportedMedia
+from starlette.requests import ClientDisconnect
+
+from riskloop.core.errors import BodyTooLarge, DataError, MalformedBody, UnsupportedMedia
 from riskloop.core.types import Problem
 from riskloop.serve.champion import Explain
 from riskloop.serve.service import Service
@@ -17,7 +18,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-BODY_SECONDS: Final = 30.0  # for the whole body to arrive
 MAX_ROW: Final = 2**20  # bytes of one row
 
 _JSON: Final = (b"content-type", b"application/json")
@@ -37,15 +37,15 @@ class Predict:
             service.access.require(Role.SCORE, scope)
             explain: Explain = "default" if not scope["query_string"] else wanted_reasons(scope["query_string"])
             _require_json(scope["headers"])
-            message = await receive()
-            body = message.get("body", b"") if not message.get("more_body") else await _rest(message, receive)
-            if len(body) > MAX_ROW:
-                raise _too_large()
+            body = await _body(receive)
             champion = service.reloader.champion
             parsed = champion.decoder.row(body, time.time_ns() // 1000)
             answer = await service.batcher.submit(champion, parsed, explain)
+        except ClientDisconnect:
+            return
         except Exception as error:  # noqa: BLE001 - the one place where a request's failure becomes its answer
-            status, answer, headers = service.refuse(error)
+            refused = (isinstance(error, MalformedBody) and compressed(scope["headers"])) or error
+            status, answer, headers = service.refuse(refused)
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": answer})
             return
@@ -78,22 +78,25 @@ def _require_json(headers: list[tuple[bytes, bytes]]) -> None:
     raise UnsupportedMedia("/predict reads application/json; set the Content-Type header.")
 
 
-async def _rest(message: Message, receive: Receive) -> bytes:
-    """The body of a request that came in several pieces."""
-    pieces = [message.get("body", b"")]
-    size = len(pieces[0])
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while message.get("more_body"):
-                message = await receive()
-                pieces.append(message.get("body", b""))
-                size += len(pieces[-1])
-                if size > MAX_ROW:
-                    raise _too_large()
-    except TimeoutError:
-        raise DataError(f"The body did not arrive within {BODY_SECONDS:.0f} seconds.") from None
+def compressed(headers: Iterable[tuple[bytes, bytes]]) -> UnsupportedMedia | None:
+    """The refusal of a body that was compressed on its way; None when it was not."""
+    for name, value in headers:
+        if name == b"content-encoding" and value.lower() != b"identity":
+            kind = value.decode("latin-1")
+            return UnsupportedMedia(f"The body is compressed ('{kind}'); send it as it is. Nothing was logged.")
+    return None
+
+
+async def _body(receive: Receive) -> bytes:
+    """The whole body, which mostly comes in one piece. ClientDisconnect when the client goes before its end."""
+    pieces, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > MAX_ROW:
+            raise BodyTooLarge(f"One row may have {MAX_ROW} bytes; send many rows to /predict/batch.")
+        more = message.get("more_body", False)
     return b"".join(pieces)
-
-
-def _too_large() -> RiskloopError:
-    return BodyTooLarge(f"One row may have {MAX_ROW} bytes; send many rows to /predict/batch.")

@@ -3,18 +3,24 @@
 import json
 import logging
 import os
+import resource
 import socket
 import sys
 import time
 from pathlib import Path
 from typing import Any, Final
 
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
 from riskloop.core.errors import ConfigError, Refused
 from riskloop.serve.access import is_loopback
+from riskloop.serve.connections import Connection
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys
 
 GRACE: Final = 30  # seconds that requests under way get at the end
+KEEP_ALIVE: Final = 75  # seconds; a load balancer that keeps its connections longer would send into closed ones
 _PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
 
@@ -54,8 +60,6 @@ def run_server(config: Path, *, host: str | None = None, port: int | None = None
     Raises Refused for an address other than loopback while there are no keys, ConfigError for an address or port
     that cannot be had.
     """
-    import uvicorn
-
     home = Home.open(config)
     host = home.settings.serve.host if host is None else host
     check_bind(host, has_keys=bool(Keys(home.database).ring()))
@@ -65,23 +69,35 @@ def run_server(config: Path, *, host: str | None = None, port: int | None = None
     shown = f"[{host}]" if ":" in host else host
     sys.stderr.write(f"riskloop serves on http://{shown}:{listening.getsockname()[1]} (docs at /docs)\n")
     sys.stderr.flush()
-    settings = uvicorn.Config(
-        "riskloop.app:create_from_environment",
-        factory=True,
-        workers=workers,
+    allow_many_connections()
+    settings = configured("riskloop.app:create_from_environment", factory=True, workers=workers, log_config=LOGGING)
+    if workers == 1:
+        uvicorn.Server(settings).run([listening])
+    else:
+        Multiprocess(settings, sockets=[listening]).run()
+
+
+def configured(app: Any, **options: Any) -> uvicorn.Config:
+    """uvicorn's settings for an application of riskloop."""
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        lifespan="on",
         access_log=False,
-        log_config=LOGGING,
-        timeout_graceful_shutdown=GRACE,
+        proxy_headers=False,  # nothing depends on the client's address
         server_header=False,
         date_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+        **options,
     )
-    server = uvicorn.Server(settings)
-    if workers == 1:
-        server.run([listening])
-        return
-    from uvicorn.supervisors import Multiprocess
 
-    Multiprocess(settings, sockets=[listening]).run()
+
+def allow_many_connections() -> None:
+    """Take as many open files as the system lets this process have; the usual soft limit is 1024."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def check_bind(host: str, *, has_keys: bool) -> None:

@@ -16,6 +16,7 @@ from riskloop.core.errors import BodyTooLarge, DataError, UnsupportedMedia
 from riskloop.core.types import Json
 from riskloop.serve.bulk import Batch, media_type
 from riskloop.serve.champion import Explain
+from riskloop.serve.predict import compressed
 from riskloop.serve.service import Service
 from riskloop.store.appender import Chunk
 from riskloop.store.documents import plain
@@ -187,6 +188,8 @@ async def predict_batch(
 
     All rows are checked before one is logged. With an `Idempotency-Key` the same body sent twice is logged once.
     """
+    if (refusal := compressed(request.headers.raw)) is not None:
+        raise refusal
     kind = media_type(request.headers.get("content-type"))
     answer = media_type(request.headers.get("accept"), kind)
     explain: Explain = reasons or ("default" if answer.endswith("json") else "none")
