@@ -136,10 +136,13 @@ def test_workers_share_one_log(home: Home) -> None:
         wait_until_ready(url)
         with Load(url) as load:
             time.sleep(1.5)
-        metrics = {httpx.get(f"{url}/metrics").text.partition('worker="')[2].partition('"')[0] for _ in range(30)}
+        time.sleep(1.5)
+        metrics = httpx.get(f"{url}/metrics").text
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
-    assert len(metrics) == 2
+    logged = re.findall(r'^riskloop_decisions_total{.*worker="(\d+)"} ([\d.]+)$', metrics, re.MULTILINE)
+    assert len({worker for worker, _count in logged}) == 2
+    assert sum(float(count) for _worker, count in logged) == len(load.answers)
     assert load.refused == []
     assert load.broken == 0
     check_log(home, load.answers)

@@ -3,6 +3,10 @@
 from collections.abc import Iterator
 from typing import BinaryIO, Final, NamedTuple
 
+from riskloop.core.errors import MalformedBody
+
+MOST_LINES: Final = 1000  # of one record; more are a quote that was never closed
+_READ: Final = 2**20  # bytes at a time
 _QUOTE: Final = b'"'
 
 
@@ -10,56 +14,82 @@ class Part(NamedTuple):
     """Consecutive records of a CSV, byte for byte."""
 
     first_row: int  # 1 is the first record after the header
-    first_line: int  # the line of the file on which that record begins, counted from 1
     records: list[bytes]  # without their line ends
 
 
 def header_of(file: BinaryIO) -> bytes:
     """The header record without its line end and byte order mark; the file stands at the first row then."""
-    return next(_records(file), b"").removeprefix(b"\xef\xbb\xbf")
+    header = file.readline()
+    while header.count(_QUOTE) % 2 and (line := file.readline(_READ)):
+        header += line
+        if len(header) > _READ:
+            raise MalformedBody("The header of the CSV opens a quote that is never closed; double or remove it.")
+    return header.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
 
 
-def parts(file: BinaryIO, rows: int, *, first_row: int = 1, first_line: int = 2) -> Iterator[Part]:
+def parts(file: BinaryIO, rows: int, *, first_row: int = 1) -> Iterator[Part]:
     """The records from where the file stands, ``rows`` at a time; blank lines are left out.
+
+    Raises MalformedBody for a quote that is not closed.
+    """
+    row, waiting = first_row, []
+    for records in _records(file):
+        waiting += [record for record in records if record]
+        while len(waiting) >= rows:
+            yield Part(row, waiting[:rows])
+            row, waiting = row + rows, waiting[rows:]
+    if waiting:
+        yield Part(row, waiting)
+
+
+def _records(file: BinaryIO) -> Iterator[list[bytes]]:
+    """Records, blank ones too, as many as come with one read.
 
     A record goes on over line ends that are inside quotes: it is whole once its number of quotes is even, because
     a quote inside a quoted field is written as two.
     """
-    line, row = first_line, first_row
-    part = Part(row, line, [])
-    for record in _records(file):
-        if record:
-            part.records.append(record)
-        line += 1 + (record.count(b"\n") if _QUOTE in record else 0)
-        if len(part.records) == rows:
-            yield part
-            row += rows
-            part = Part(row, line, [])
-    if part.records:
-        yield part
+    open_lines: list[bytes] = []
+    while lines := file.readlines(_READ):
+        if open_lines or _QUOTE in b"".join(lines):
+            lines = _joined(lines, open_lines)
+        yield [line.rstrip(b"\r\n") for line in lines]
+    if open_lines:  # the parser will say so
+        yield [b"".join(open_lines).rstrip(b"\r\n")]
 
 
-def _records(file: BinaryIO) -> Iterator[bytes]:
-    pending: list[bytes] = []
-    for line in file:
-        if pending or (_QUOTE in line and line.count(_QUOTE) % 2):
-            pending.append(line)
-            if sum(piece.count(_QUOTE) for piece in pending) % 2:
-                continue
-            line = b"".join(pending)
-            pending = []
-        yield line.rstrip(b"\r\n")
-    if pending:  # a quote that is never closed: the parser will say so
-        yield b"".join(pending).rstrip(b"\r\n")
+def _joined(lines: list[bytes], open_lines: list[bytes]) -> list[bytes]:
+    """The records that end in these lines; ``open_lines`` are those of a record that does not, before and after."""
+    records = []
+    for line in lines:
+        odd = line.count(_QUOTE) % 2
+        if open_lines or odd:
+            open_lines.append(line)
+            if len(open_lines) > MOST_LINES:
+                raise _unclosed(open_lines[0])
+            if odd and len(open_lines) > 1:
+                records.append(b"".join(open_lines))
+                open_lines.clear()
+        else:
+            records.append(line)
+    return records
+
+
+def _unclosed(line: bytes) -> MalformedBody:
+    shown = line[:60].decode(errors="replace").strip()
+    return MalformedBody(
+        f"A quote of the CSV is not closed within {MOST_LINES} lines. It stands in the line that begins with "
+        f"'{shown}'; double or remove it."
+    )
 
 
 def line_of(file: BinaryIO, row: int) -> int:
     """The line on which a row begins, both counted from 1; the file is read from its start."""
-    line, rows = 1, 0
-    for number, record in enumerate(_records(file)):
-        if number and record:
-            rows += 1
-            if rows == row:
-                break
-        line += 1 + record.count(b"\n")
+    line, rows = 1, -1  # the header is no row
+    for records in _records(file):
+        for record in records:
+            if record or rows < 0:
+                rows += 1
+                if rows == row:
+                    return line
+            line += 1 + record.count(b"\n")
     return line

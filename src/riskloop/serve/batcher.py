@@ -7,6 +7,7 @@ There is no artificial delay: a group is whatever arrived while the last one was
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from riskloop.serve.champion import Answer, Champion, Explain, moment_text
 from riskloop.serve.decoder import Parsed
 from riskloop.serve.metrics import Metrics
 from riskloop.store.appender import Appender, Scored, locked
+
+log = logging.getLogger("riskloop.serve")
 
 FIRST_RETRY: Final = 0.0005  # seconds until the write lock is tried again; doubles up to …
 LAST_RETRY: Final = 0.02
@@ -114,16 +117,15 @@ class Batcher:
             logged = self._appender.append([g.scored for g in groups])
         except Exception as error:  # noqa: BLE001 - whatever the log says, the requests are answered
             self._scored = []
-            self._metrics.commit_failed()
-            self.failure = str(error)
-            for group in groups:
-                self._fail(group.waiting, error)
+            self._refuse(groups, error)
             return
         if logged is None:
             self._wait_for_lock()
             return
         self._scored = []
-        self.failure = None
+        if self.failure is not None:
+            log.info("Decisions are logged again", extra={"action": "log_recovered"})
+            self.failure = None
         self._retry = FIRST_RETRY
         self._metrics.committed(time.perf_counter() - started, [len(g.waiting) for g in groups])
         for group, place in zip(groups, logged, strict=True):
@@ -133,12 +135,20 @@ class Batcher:
         now = time.monotonic()
         late = [g for g in self._scored if now - g.since > PATIENCE]
         self._scored = [g for g in self._scored if now - g.since <= PATIENCE]
-        for group in late:
-            self._fail(group.waiting, locked(self._appender.path))
+        if late:
+            self._refuse(late, locked(self._appender.path))
         if self._scored and not self._scheduled:
             self._scheduled = True
             self._loop.call_later(self._retry, self._flush)
             self._retry = min(2 * self._retry, LAST_RETRY)
+
+    def _refuse(self, groups: Sequence[Group], error: Exception) -> None:
+        self._metrics.commit_failed()
+        if str(error) != self.failure:
+            log.error("Decisions cannot be logged: %s", error, extra={"action": "log_failed"})
+        self.failure = str(error)
+        for group in groups:
+            self._fail(group.waiting, error)
 
     def _fail(self, waiting: Sequence[Waiting], error: Exception) -> None:
         self._count -= len(waiting)

@@ -3,6 +3,7 @@
 import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, BinaryIO, Final, cast
@@ -13,10 +14,12 @@ import numpy as np
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.types import Floats, Problem
 from riskloop.serve.champion import Champion
-from riskloop.serve.decoder import CLOCK_SKEW, Parsed
+from riskloop.serve.decoder import CLOCK_SKEW, MAX_ROW, Parsed
 
 BLOCK: Final = 5000  # rows that are scored and committed together: at some 40 ms a live request hardly notices
 SHOWN: Final = 20  # problems listed in one refusal
+PIECE: Final = 2**20  # bytes of a JSON array at a time
+TRIES: Final = 10  # to find the last complete element of a piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +40,12 @@ Reader = Callable[[BinaryIO, Champion, int], Iterator[Block]]  # file, model, nu
 
 def json_blocks(file: BinaryIO, champion: Champion, first_row: int) -> Iterator[Block]:
     """A JSON array of rows."""
-    try:
-        rows = msgspec.json.decode(file.read(), type=list[msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedBody(f"The body must be a JSON array of rows: {error}.") from None
-    return _decoded(rows, champion, first_row)
+    return _decoded(_elements(file), champion, first_row)
 
 
 def ndjson_blocks(file: BinaryIO, champion: Champion, first_row: int) -> Iterator[Block]:
     """One JSON object a line; blank lines are left out."""
-    return _decoded((line for line in file if line.strip()), champion, first_row)
+    return _decoded((line for line in iter(lambda: file.readline(MAX_ROW), b"") if line.strip()), champion, first_row)
 
 
 def csv_blocks(file: BinaryIO, champion: Champion, first_row: int) -> Iterator[Block]:
@@ -72,10 +71,52 @@ def arrow_blocks(file: BinaryIO, champion: Champion, first_row: int) -> Iterator
         for batch in stream:
             for start in range(0, batch.num_rows, BLOCK):
                 part = batch.slice(start, BLOCK)
+                part.validate(full=True)  # these bytes are used as they are, and anybody may have written them
                 yield _table_block(part, champion, first_row)
                 first_row += part.num_rows
     except (pa.ArrowInvalid, OSError) as error:
         raise MalformedBody(f"The body is not an Arrow stream: {str(error).splitlines()[0]}.") from None
+
+
+def _elements(file: BinaryIO) -> Iterator[msgspec.Raw]:
+    """The elements of a JSON array, read piece by piece.
+
+    A piece is cut behind its last element, which is a brace and a comma outside of any element: what stands before
+    such a place is valid JSON, what stands before one inside of an element is not.
+    """
+    rest = file.read(PIECE).lstrip()
+    if not rest.startswith(b"["):
+        raise MalformedBody("The body must be a JSON array of rows: it does not begin with '['.")
+    rest, count = rest[1:], 0
+    while piece := file.read(PIECE):
+        elements, rest = _cut(rest + piece)
+        if len(rest) > MAX_ROW + PIECE:
+            raise MalformedBody(f"The body is not a JSON array of rows of at most {MAX_ROW} bytes, after row {count}.")
+        yield from elements
+        count += len(elements)
+    try:
+        elements = _array(b"[" + rest)
+    except msgspec.DecodeError as error:
+        where = f" after row {count}" if count else ""
+        raise MalformedBody(f"The body must be a JSON array of rows: {error}{where}.") from None
+    if count and not elements:
+        raise MalformedBody(f"The body must be a JSON array of rows: it has a comma behind row {count}, the last one.")
+    yield from elements
+
+
+def _cut(content: bytes) -> tuple[list[msgspec.Raw], bytes]:
+    """The elements that are complete, and what stands behind them."""
+    end = len(content)
+    for _ in range(TRIES):
+        end = content.rfind(b"}", 0, end)
+        behind = content[end + 1 : end + 1 + PIECE].lstrip() if end >= 0 else b""
+        if behind.startswith(b","):
+            with suppress(msgspec.DecodeError):
+                return _array(b"[%b]" % content[: end + 1]), content[content.index(b",", end) + 1 :]
+    return [], content
+
+
+_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def _decoded(rows: Iterable[bytes | msgspec.Raw], champion: Champion, first_row: int) -> Iterator[Block]:

@@ -19,6 +19,7 @@ from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import Problem
 from riskloop.data.columns import level_text, parse_time
 
+MAX_ROW: Final = 2**20  # bytes of one row
 MAX_ID: Final = 200  # characters of a customer's id
 CLOCK_SKEW: Final = int(timedelta(minutes=5) / timedelta(microseconds=1))  # clients' clocks run a little ahead
 

@@ -54,6 +54,7 @@ class Metrics:
         self.reload_failures = 0
         self.reload_failing = False
         self.depth: Callable[[], int] = int
+        self.batches: Callable[[], int] = int
 
     def answered(self, seconds: float) -> None:
         """One request of /predict got its decision."""
@@ -82,7 +83,7 @@ class Metrics:
         self.decisions[version, path] += len(probabilities)
 
     def exposition(self) -> bytes:
-        """The text that `GET /metrics` answers."""
+        """Everything as Prometheus text."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
         return generate_latest(registry)
@@ -126,6 +127,7 @@ class Metrics:
             ("riskloop_champion_version", "The model version that serves, 0 for none.", self.champion_version),
             ("riskloop_reload_failing", "1 while the ledger's champion cannot be loaded.", self.reload_failing),
             ("riskloop_waiting_requests", "Requests that wait for their commit.", self.depth()),
+            ("riskloop_batches", "Requests of /predict/batch under way.", self.batches()),
         ):
             family = GaugeMetricFamily(name, text, labels=("worker",))
             family.add_metric((worker,), float(value))

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from riskloop.core.errors import BodyTooLarge, DataError, MalformedBody, UnsupportedMedia
 from riskloop.core.types import Problem
 from riskloop.serve.champion import Explain
+from riskloop.serve.decoder import MAX_ROW
 from riskloop.serve.service import Service
 from riskloop.store.keys import Role
 
@@ -17,8 +18,6 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-
-MAX_ROW: Final = 2**20  # bytes of one row
 
 _JSON: Final = (b"content-type", b"application/json")
 

@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from uvicorn.supervisors import Multiprocess
 from riskloop.core.errors import ConfigError, Refused
 from riskloop.serve.access import is_loopback
 from riskloop.serve.connections import Connection
+from riskloop.serve.workers import FOLDER_VARIABLE
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys
 
@@ -73,7 +75,9 @@ def run_server(config: Path, *, host: str | None = None, port: int | None = None
     settings = configured("riskloop.app:create_from_environment", factory=True, workers=workers, log_config=LOGGING)
     if workers == 1:
         uvicorn.Server(settings).run([listening])
-    else:
+        return
+    with tempfile.TemporaryDirectory(prefix="riskloop-") as folder:
+        os.environ[FOLDER_VARIABLE] = folder
         Multiprocess(settings, sockets=[listening]).run()
 
 

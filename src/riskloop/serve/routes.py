@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from riskloop import views
-from riskloop.core.errors import BodyTooLarge, DataError, UnsupportedMedia
+from riskloop.core.errors import BodyTooLarge, DataError, RiskloopError, StorageError, UnsupportedMedia
 from riskloop.core.types import Json
 from riskloop.serve.bulk import Batch, media_type
 from riskloop.serve.champion import Explain
@@ -91,7 +91,7 @@ async def readyz(service: Worker) -> JSONResponse:
 @router.get("/metrics", tags=["health"])
 def metrics(service: Worker, _key: Viewer) -> Response:
     """Prometheus text."""
-    return Response(service.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(service.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @router.get("/model", tags=["models"])
@@ -221,7 +221,11 @@ class _Answers(Response):
             block: bytes | None = self._first
             while block is not None:
                 await send({"type": "http.response.body", "body": block, "more_body": True})
-                block = await self._service.in_bulk(lambda: next(self._blocks, None))
+                try:
+                    block = await self._service.in_bulk(lambda: next(self._blocks, None))
+                except RiskloopError as error:  # too late for another status: the answer breaks off
+                    self._service.broke_off(error)
+                    return
             await send({"type": "http.response.body", "body": b""})
 
 
@@ -239,6 +243,12 @@ async def _spooled(request: Request, most: int) -> tuple[BinaryIO, str]:
                 raise _too_large(most)
             digest.update(piece)
             file.write(piece)
+    except OSError as error:
+        file.close()
+        raise StorageError(
+            f"The server has no room for the body: {error.strerror or error} in {tempfile.gettempdir()}. "
+            "Nothing was logged; it can be tried again."
+        ) from error
     except BaseException:
         file.close()
         raise

@@ -19,6 +19,7 @@ from riskloop.serve.bulk import Bulk
 from riskloop.serve.metrics import Metrics
 from riskloop.serve.refusals import Refusals
 from riskloop.serve.reload import Reloader
+from riskloop.serve.workers import Workers
 from riskloop.store.appender import Appender
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys
@@ -45,6 +46,7 @@ class Service:
         self.access = Access(Keys(home.database).ring())
         self.reloader = Reloader(home, self.metrics, self.access)
         self.refusals = Refusals(home.database)
+        self.workers = Workers()
         self.bulk = Bulk(home.decisions, self.reloader, self.metrics)
         self.bulk_threads = ThreadPoolExecutor(BULK_THREADS, thread_name_prefix="riskloop-bulk")
         self._batches = 0  # requests of /predict/batch under way
@@ -59,6 +61,7 @@ class Service:
         self._checkpointer = self.home.decisions.appender()
         self.batcher = Batcher(self._appender, self.home.settings.serve.max_waiting, self.metrics)
         self.metrics.depth = lambda: self.batcher.depth
+        self.metrics.batches = lambda: self._batches
         await asyncio.to_thread(self.reloader.look)
         gc.collect()
         gc.freeze()  # what was loaded stays for good; looking through it again would stop requests for 100 ms
@@ -112,6 +115,15 @@ class Service:
             headers.append((b"www-authenticate", b'Basic realm="riskloop", Bearer'))
         return error.status, body, headers
 
+    def broke_off(self, error: RiskloopError) -> None:
+        """Count and log what ended a batch whose answer had begun."""
+        self.metrics.refused(error.code)
+        log.error("The answer to a batch broke off: %s", error.message, extra={"action": "batch_broke_off"})
+
+    def exposition(self) -> bytes:
+        """What `GET /metrics` answers: the measurements of every worker."""
+        return self.workers.together(self.metrics.exposition())
+
     def readiness(self) -> tuple[bool, Json]:
         """Whether requests can be served, and what speaks against it or deserves a look."""
         version = self.metrics.champion_version or None
@@ -130,8 +142,13 @@ class Service:
             await asyncio.sleep(CHECKPOINT_EVERY)
             try:
                 await asyncio.to_thread(self._checkpoint)
+                await asyncio.to_thread(self.workers.leave, self.metrics.exposition())
             except StorageError as error:
                 log.warning("%s", error.message, extra={"action": "checkpoint_failed"})
+            except OSError as error:
+                log.warning(
+                    "The other workers do not see this one's metrics: %s", error, extra={"action": "metrics_wait"}
+                )
             if time.monotonic() - flushed >= FLUSH_EVERY:
                 await asyncio.to_thread(self.refusals.flush)
                 flushed = time.monotonic()

@@ -1,0 +1,61 @@
+"""Metrics of all workers, whichever of them is asked: each leaves its own in a folder that they share."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+FOLDER_VARIABLE: Final = "RISKLOOP_WORKERS"  # unset when there is one worker
+STALE: Final = 15.0  # seconds after which a worker that left nothing new is gone
+
+
+class Workers:
+    """This worker's place among the others."""
+
+    def __init__(self) -> None:
+        folder = os.environ.get(FOLDER_VARIABLE)
+        self._own = Path(folder) / f"{os.getpid()}.prom" if folder else None
+
+    def leave(self, exposition: bytes) -> None:
+        """Put this worker's metrics where the others find them."""
+        if self._own is not None:
+            written = self._own.with_suffix(".new")
+            written.write_bytes(exposition)
+            written.replace(self._own)
+
+    def together(self, exposition: bytes) -> bytes:
+        """This worker's metrics now, and what the others left last."""
+        others = list(self._others())
+        if not others:
+            return exposition
+        families: dict[str, Metric] = {}
+        for text in (exposition.decode(), *others):
+            for family in text_string_to_metric_families(text):
+                known = families.setdefault(family.name, family)
+                if known is not family:
+                    known.samples += family.samples
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Collected(families))
+        return generate_latest(registry)
+
+    def _others(self) -> Iterator[str]:
+        if self._own is None:
+            return
+        for path in sorted(self._own.parent.glob("*.prom")):
+            if path != self._own and time.time() - path.stat().st_mtime < STALE:
+                yield path.read_text(encoding="utf-8")
+
+
+class _Collected:
+    def __init__(self, families: dict[str, Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        """What was parsed."""
+        yield from self._families.values()
