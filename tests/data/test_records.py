@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from riskloop.core.errors import MalformedBody
 from riskloop.data.records import header_of, line_of, parts
 
 CELLS = st.text(alphabet='ab,"\n\r é', max_size=6)
@@ -27,6 +28,17 @@ def test_blank_lines_byte_order_mark_and_missing_last_line_end() -> None:
     file = io.BytesIO(b"\xef\xbb\xbfa,b\r\n1,2\r\n\r\n3,4")
     assert header_of(file) == b"a,b"
     assert [p.records for p in parts(file, 9)] == [[b"1,2", b"3,4"]]
+
+
+@pytest.mark.parametrize("content", [b'a,b\n1,2\n3,"4\n' + b"5,6\n" * 2000, b'a,"b\n' + b"5,6\n" * 400_000])
+def test_a_quote_that_is_never_closed_is_named_at_once(content: bytes) -> None:
+    with pytest.raises(MalformedBody, match="quote"):
+        read_all(io.BytesIO(content))
+
+
+def read_all(file: io.BytesIO) -> None:
+    header_of(file)
+    list(parts(file, 10))
 
 
 @pytest.mark.parametrize(("row", "line"), [(1, 2), (2, 5), (3, 7)])

@@ -7,8 +7,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
+from riskloop.core.errors import StorageError
 from riskloop.core.types import Json
 from riskloop.serve import blocks
+from riskloop.store.appender import Appender
 from riskloop.store.home import Home
 
 from .conftest import ROW, add_model, expected, promote
@@ -106,6 +108,52 @@ def test_one_bad_row_and_nothing_is_logged(client: httpx.Client, home: Home, kin
     assert detail["problem"].startswith("row 31:")
     assert detail["value"] == 11
     assert home.decisions.count() == 0
+
+
+def test_arrow_bytes_that_lie_about_their_lengths_are_refused(client: httpx.Client, home: Home) -> None:
+    body, offsets = encoded([{**ROW, "id": "x" * 173}], ARROW), bytes(4) + (173).to_bytes(4, "little")
+    assert body.count(offsets) == 1
+    assert send(client, body.replace(offsets, bytes(4) + b"\xff\xff\xff\x7f"), ARROW).status_code == 400
+    assert home.decisions.count() == 0
+
+
+def test_no_room_for_a_long_body_is_said_and_heals(
+    client: httpx.Client, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> Any:
+        class Full(io.BytesIO):
+            def write(self, _content: Any) -> int:
+                raise OSError(28, "No space left on device")
+
+        return Full()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("riskloop.serve.routes.tempfile.SpooledTemporaryFile", full)
+        refused = send(client, encoded(ROWS, CSV), CSV)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "storage")
+    assert refused.headers["retry-after"] == "1"
+    assert send(client, encoded(ROWS, CSV), CSV).status_code == 200
+    assert home.decisions.count() == 40
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_log_that_fails_in_the_middle_breaks_the_answer_off_and_a_repetition_completes_it(
+    client: httpx.Client, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body, append, calls = encoded(ROWS, LINES), Appender.append, iter(range(100))
+
+    def failing(self: Appender, *arguments: Any) -> Any:
+        if next(calls) == 2:
+            raise StorageError("the disk is full")
+        return append(self, *arguments)
+
+    monkeypatch.setattr(Appender, "append", failing)
+    with pytest.raises(httpx.RemoteProtocolError):
+        send(client, body, LINES, idempotency_key="run")
+    assert home.decisions.count() == 14
+    again = send(client, body, LINES, idempotency_key="run")
+    assert [a["customer_id"] for a in decoded(again)] == [row["id"] for row in ROWS]
+    assert home.decisions.count() == 40
 
 
 def test_rows_are_counted_from_where_the_caller_says(client: httpx.Client) -> None:

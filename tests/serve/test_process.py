@@ -199,3 +199,17 @@ def test_log_lines_are_json(home: Home, tmp_path: Path) -> None:
         lines = [json.loads(line) for line in process.stderr.read().splitlines()]
     assert {line["action"] for line in lines} >= {"champion"}
     assert all({"at", "level", "message", "pid"} <= set(line) for line in lines)
+
+
+def test_the_loops_worker_ends_with_its_server(home: Home) -> None:
+    command = [sys.executable, "-m", "riskloop.cli", "up", "--config", str(home.config), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stderr is not None
+        found = re.search(r"http://\S+:\d+", process.stderr.readline())
+        assert found is not None
+        wait_until_ready(found[0])
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()  # ends when the last process of both does
+        assert process.wait(timeout=60) == 0
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
 import tempfile
@@ -72,6 +73,7 @@ def run_server(config: Path, *, host: str | None = None, port: int | None = None
     sys.stderr.write(f"riskloop serves on http://{shown}:{listening.getsockname()[1]} (docs at /docs)\n")
     sys.stderr.flush()
     allow_many_connections()
+    signal.signal(signal.SIGTERM, _end)
     settings = configured("riskloop.app:create_from_environment", factory=True, workers=workers, log_config=LOGGING)
     if workers == 1:
         uvicorn.Server(settings).run([listening])
@@ -96,6 +98,11 @@ def configured(app: Any, **options: Any) -> uvicorn.Config:
         timeout_graceful_shutdown=GRACE,
         **options,
     )
+
+
+def _end(*_: object) -> None:
+    """After its last answer uvicorn repeats the signal that stopped it; by default that would skip all tidying up."""
+    sys.exit(0)
 
 
 def allow_many_connections() -> None:
