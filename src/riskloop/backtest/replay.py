@@ -20,7 +20,7 @@ from riskloop.core.settings import Settings, settings_text
 from riskloop.core.types import Bools, Floats, Ints, from_micros, to_micros
 from riskloop.loop.first import train_first
 from riskloop.serve.scorer import Scorer, load_scorer
-from riskloop.store.decisions import Chunk, Scored
+from riskloop.store.appender import Chunk, Scored
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.outcomes import Outcome
 

@@ -14,8 +14,6 @@ from riskloop.store.appender import Appender, Chunk, Logged, Scored, locked, rep
 from riskloop.store.database import Database
 from riskloop.store.tables import chunks, decisions, outcomes
 
-__all__ = ["Appender", "Chunk", "DecisionLog", "Logged", "Scored", "locked"]
-
 
 class Span(NamedTuple):
     """How many decisions lie in a range, and from where to where."""
@@ -128,7 +126,7 @@ class DecisionLog:
         last_id: int | None = None,
         start: int | None = None,
         end: int | None = None,
-    ) -> "Span | None":
+    ) -> Span | None:
         """What lies between the limits, which are those of `frame`; None when nothing does."""
         number, time = decisions.c.id, decisions.c.time
         query = select(func.count(), func.min(number), func.max(number), func.min(time), func.max(time))
