@@ -73,6 +73,15 @@ def test_outcomes_come_as_late_as_they_would(document: Json) -> None:
     assert champions[:4] == [1, 1, 1, 1]
 
 
+def test_the_first_champion_of_a_new_world_is_made_again_when_more_is_known(document: Json) -> None:
+    """It learned from one period's outcomes, and no drift will ever be found against it."""
+    cases = [case for case in document["cases"] if case["policy"] == "on_drift"]
+    renewals = [case for case in cases if "a better model is likely" in case["events"][0]["sentence"]]
+    assert renewals
+    assert renewals[0]["period"] == cases[0]["period"], "what is learned from begins where the change began"
+    assert len({case["id"] for case in cases if case["open"]}) <= 1
+
+
 def test_sentences_use_the_files_own_period_numbers(document: Json) -> None:
     text = json.dumps(document["policies"]["on_drift"]["periods"]) + json.dumps(document["cases"])
     assert not re.search(r'"2000-\d\d:', text)

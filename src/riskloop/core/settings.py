@@ -187,6 +187,9 @@ class PolicySettings(Section):
     again: int = Field(
         6, ge=0, description="Windows for which a change whose challenger was refused opens no further case."
     )
+    renew: float = Field(
+        2.0, ge=1, description="Retrain again when a new world's outcomes have grown by this factor; 1: never."
+    )
 
 
 class RetrainSettings(Section):

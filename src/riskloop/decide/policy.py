@@ -40,5 +40,15 @@ def decide(diagnosed: Diagnosed, policy: PolicySettings, context: Context = Cont
     return action
 
 
+def renews(diagnosis: Diagnosis, policy: PolicySettings, *, learned: int, known: int) -> bool:
+    """Whether a champion made for a new world is worth making again: it learned from ``learned`` of its outcomes.
+
+    The first challenger after a change comes early and learns from little. Nothing drifts after it, so no diagnosis
+    would ever order the better model that more outcomes allow.
+    """
+    follows = policy.name in ("on_drift", "on_harm") and ON_DRIFT.get(diagnosis) is Action.RETRAIN
+    return follows and policy.renew > 1.0 and learned > 0 and known >= policy.renew * learned
+
+
 def _harmed(policy: PolicySettings, context: Context) -> bool:
     return context.auc_loss is not None and context.auc_loss >= policy.harm_auc

@@ -44,6 +44,10 @@ def cycle(home: Home, now: datetime, say: Say = lambda _sentence: None) -> Cycle
         for sentence in _observe(home, served, now, done):
             lease.renew()
             say(sentence)
+        renewed = follow.renew(home, served, now)
+        if renewed is not None:
+            done.lines.append(renewed.sentence)
+            say(renewed.sentence)
         for case in reversed(home.cases.latest(only_open=True)):
             lease.renew()
             moved = advance(home, case, served, now, say)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from riskloop.core.errors import Conflict, DataError, GateRefused, PromotionConflict
 from riskloop.core.types import Action, Diagnosis, GateReport, PromotionKind, Verdict, to_micros
+from riskloop.decide.policy import renews
 from riskloop.gate.approval import Approval, approve, evidence_fingerprint
 from riskloop.gate.verdict import sentences
 from riskloop.loop.challenge import challenge
@@ -95,6 +96,38 @@ def _known(home: Home, window: Window) -> bool:
             if same_model and since < home.settings.policy.again:
                 return RANK.index(window.diagnosis) <= RANK.index(case.diagnosis)
     return False
+
+
+def renew(home: Home, served: Served, now: datetime) -> Case | None:
+    """Open a case when the champion learned a new world from few outcomes and many more are known by now."""
+    cases = home.cases.latest(1000)
+    made = next(
+        (case for case in cases if case.challenger == served.version and case.state is CaseState.PROMOTED), None
+    )
+    first = None if made is None else home.windows.get(made.window_id)
+    undecided = any(case.is_open and case.state is not CaseState.QUARANTINED for case in cases)
+    if made is None or first is None or undecided:
+        return None
+    # The latest try counts, whether it was promoted or not: a refused one is not repeated on nearly the same rows.
+    tries = [case for case in cases if case.window_id == made.window_id and case.id >= made.id]
+    learned = max((event.document.get("matured", 0) for t in tries for event in home.cases.events(t.id)), default=0)
+    until = to_micros(now - home.settings.portfolio.outcome_window)
+    known = home.outcomes.matured(to_micros(first.first_time), until)
+    if not renews(made.diagnosis, home.settings.policy, learned=learned, known=known):
+        return None
+    sentence = (
+        f"Since {first.name} customers differ from the history. Version {served.version} learned from {learned:,} of "
+        f"their outcomes, {known:,} are known now: a better model is likely."
+    )
+    with home.database.write() as connection:
+        return open_case(
+            connection,
+            at=now,
+            state=CaseState.CONFIRMED,
+            diagnosis=made.diagnosis,
+            window_id=made.window_id,
+            sentence=sentence,
+        )
 
 
 def move(home: Home, case: Case, state: CaseState, sentence: str, now: datetime, **changes: Any) -> Case:

@@ -1,0 +1,347 @@
+"""LoopBench: does a loop recover what a changed world costs, and keep still when nothing, or only the feed, changed?
+
+    python -m benchmarks.loop [--quick] [--json] [--data UCI.csv] [--seeds 11,12] [--scenarios a,b] [--policies a,b]
+
+Every scenario is played for every seed; every policy decides on the same customers, and learns outcomes equally late.
+docs/loopbench.md explains the measures. Streams are kept in --kept FILE, so an interrupted run goes on.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks._triggers import TRIGGERS, Refits, run_trigger
+from riskloop.backtest.history import History, Wishes
+from riskloop.backtest.oracle import oracle_scores
+from riskloop.backtest.policies import NEVER, policy_named
+from riskloop.backtest.replay import first_champion, replay, scorer_of
+from riskloop.backtest.score import Scores
+from riskloop.backtest.study import Run, collected
+from riskloop.backtest.worlds import Game, embedded_world, frame_world
+from riskloop.core import stats
+from riskloop.core.settings import Settings
+from riskloop.core.types import Floats, Json
+from riskloop.data.scenarios import SCENARIOS, true_auc
+from riskloop.data.uci import load_uci
+from riskloop.store.home import Home
+
+MONTHS: Final = 12
+PER_MONTH: Final = 1000
+LAST: Final = 3  # months at the end over which recovery is measured
+LEAST_LOSS: Final = 0.005  # of AUC; of less there is nothing to recover
+LOOPS: Final = ("on_drift", "on_harm", "scheduled:3")
+REAL: Final = ("covariate_shift", "prior_shift", "concept_drift")
+HOPELESS: Final = "label_noise"  # concept drift by its labels, and nothing can be learned from it
+QUICK: Final = ("stable", "recession", "units_x100")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One stream and the policies that it is played for."""
+
+    scenario: str
+    seed: int
+    policies: tuple[str, ...]
+    months: int
+    per_month: int
+    data: str | None
+    changes: tuple[str, ...]  # settings, as "drift.confirm = 1"
+
+
+# --------------------------------------------------------------------------- one stream
+
+
+def play(task: Task, cache: Path) -> list[Json]:
+    """Every policy on one stream, one row of measures each."""
+    history, game = _world(task)
+    folder = Path(tempfile.mkdtemp(prefix="stream-", dir=cache))
+    try:
+        first = cache / f"first-{_past_key(history)}"
+        first_champion(first, history)
+        learner, scores = _first(first, history)
+        never = _still(history, NEVER.name, scores)
+        best = oracle_scores(history, game, learner, scores)
+        refits = Refits(history, learner)
+        rows = []
+        for name in ("never", *task.policies, "oracle"):
+            if name == "never":
+                run = never
+            elif name == "oracle":
+                run = _still(history, name, best)
+            elif name in TRIGGERS:
+                run = run_trigger(history, name, refits, scores)
+            else:
+                policy = policy_named(name)
+                replay(folder / "policy", first, history, policy)
+                run = collected(folder / "policy", history, policy)
+                shutil.rmtree(folder / "policy")
+            rows.append({"scenario": task.scenario, "seed": task.seed, **measures(task.scenario, history, run, best)})
+        return rows
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _world(task: Task) -> tuple[History, Game]:
+    wishes = Wishes(target="default", seed=task.seed)
+    if task.data is None:
+        made = partial(embedded_world, task.scenario, months=task.months, per_month=task.per_month, seed=task.seed)
+    else:
+        frame = load_uci(task.data).drop(columns="ID")
+        made = partial(frame_world, task.scenario, frame, months=task.months, seed=task.seed)
+    history, game = made(wishes=wishes)
+    settings = changed(history.settings, (*task.changes, "train.threads = 1"))
+    return replace(history, settings=settings), game
+
+
+def changed(settings: Settings, changes: Sequence[str]) -> Settings:
+    """The settings with some of them set, each as TOML: ``gate.alpha = 0.1``."""
+    content: dict[str, Any] = settings.model_dump()
+    for change in changes:
+        for section, entries in tomllib.loads(change).items():
+            content[section] |= entries
+    return Settings(**content)
+
+
+def _past_key(history: History) -> str:
+    """Streams of one seed share their past, and so the first training."""
+    from hashlib import sha256
+
+    digest = sha256(history.past.features.tobytes())
+    digest.update(json.dumps(history.settings.model_dump(mode="json", include={"train", "threshold"})).encode())
+    return digest.hexdigest()[:16]
+
+
+def _first(folder: Path, history: History) -> tuple[str, list[Floats]]:
+    home = Home.open(folder)
+    try:
+        version = home.champion().version
+        scorer = scorer_of(home, version)
+        return home.ledger.model(version).learner, [scorer.probabilities(p.rows.features) for p in history.periods]
+    finally:
+        home.close()
+
+
+def _still(history: History, name: str, scores: Sequence[Floats]) -> Run:
+    """A run in which nothing is ever exchanged."""
+    parts = [
+        Scores(np.asarray(period.rows.target), p, p >= 1.0, period.true_pd)
+        for period, p in zip(history.periods, scores, strict=True)
+    ]
+    story: Json = {"retrainings": [], "promotions": [], "rollbacks": 0, "windows": {}, "cases": []}
+    return Run(name, "", tuple(parts), (None,) * len(parts), story)
+
+
+# --------------------------------------------------------------------------- measures of one stream
+
+
+def measures(scenario: str, history: History, run: Run, best: Sequence[Floats]) -> Json:
+    """What one policy did on one stream, as plain numbers that can be added up."""
+    labels = [period.label for period in history.periods]
+    changed_at = next((k for k, period in enumerate(history.periods) if period.share > 0), None)
+    at = [labels.index(entry["period"]) for entry in run.story["retrainings"]]
+    promotions = run.story["promotions"]
+    judged = [entry for entry in promotions if entry["wrong"] is not None]
+    after = [k for k in at if changed_at is not None and k >= changed_at]
+    truth = SCENARIOS[scenario].diagnosis.value
+    return {
+        "truth": truth,
+        "policy": run.policy,
+        "auc": [_auc(part) for part in run.scores],
+        "log_loss": _mean_loss(run),
+        "regret": _mean_loss(run) - _mean_loss(_still(history, "oracle", best)),
+        "retrainings": len(at),
+        "false": len(at) if truth == "stable" else len(at) - len(after),
+        "on_faults": len(after) if truth == "data_fault" else 0,
+        "delay": after[0] - changed_at if after and changed_at is not None and truth in REAL else None,
+        "promotions": len(promotions),
+        "judged": len(judged),
+        "wrong": sum(entry["wrong"] for entry in judged),
+        "wrong_by": [entry["difference"] for entry in judged if entry["wrong"]],
+        "diagnoses": [window["diagnosis"] for window in run.story["windows"].values()],
+        "cases": [[case["state"], case["diagnosis"], case["sentence"]] for case in run.story["cases"]],
+    }
+
+
+def _auc(part: Scores) -> float | None:
+    """The true one where it is known, which no luck of the labels disturbs."""
+    if part.true_pd is not None:
+        return true_auc(part.probabilities, part.true_pd)
+    y = part.outcomes[part.known]
+    return stats.auc(y, part.probabilities[part.known]) if 0 < y.sum() < len(y) else None
+
+
+def _mean_loss(run: Run) -> float:
+    y = np.concatenate([part.outcomes[part.known] for part in run.scores])
+    return stats.log_loss(y, np.concatenate([part.probabilities[part.known] for part in run.scores]))
+
+
+# --------------------------------------------------------------------------- the table
+
+
+def _end(row: Mapping[str, Any]) -> float:
+    return float(np.mean([value for value in row["auc"][-LAST:] if value is not None]))
+
+
+def _whole(row: Mapping[str, Any]) -> float:
+    return float(np.mean([value for value in row["auc"] if value is not None]))
+
+
+def summary(rows: Sequence[Json]) -> Json:
+    """One entry a policy, over all its streams."""
+    by = {(row["scenario"], row["seed"], row["policy"]): row for row in rows}
+    policies = list(dict.fromkeys(row["policy"] for row in rows))
+    return {policy: _entry(policy, [row for row in rows if row["policy"] == policy], by) for policy in policies}
+
+
+def _entry(policy: str, rows: Sequence[Json], by: Mapping[tuple[str, int, str], Json]) -> Json:
+    gains: dict[str, list[float]] = {}
+    recovered: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        never, oracle = (by[row["scenario"], row["seed"], name] for name in ("never", "oracle"))
+        gains.setdefault(row["scenario"], []).append(_whole(row) - _whole(never))
+        if row["truth"] in REAL and row["scenario"] != HOPELESS:
+            recovered.setdefault(row["scenario"], []).append((_end(row) - _end(never), _end(oracle) - _end(never)))
+    shares = {
+        name: sum(won for won, _ in pairs) / sum(lost for _, lost in pairs)
+        for name, pairs in recovered.items()
+        if np.mean([lost for _, lost in pairs]) >= LEAST_LOSS
+    }
+    won, lost = (sum(pair[side] for pairs in recovered.values() for pair in pairs) for side in (0, 1))
+    real = [row for row in rows if row["truth"] in REAL and row["scenario"] != HOPELESS]
+    delays = [row["delay"] for row in real if row["delay"] is not None]
+    stable = [row for row in rows if row["truth"] == "stable"]
+    means = {name: float(np.mean(values)) for name, values in gains.items()}
+    worst = min(means, key=lambda name: means[name])
+    return {
+        "streams": len(rows),
+        "recovered": float(np.mean(list(shares.values()))) if shares else None,
+        "recovered_of_all": won / lost if lost > 0 else None,
+        "recovered_by_scenario": shares,
+        "regret": float(np.mean([row["regret"] for row in real])) if real else None,
+        "delay": float(np.mean(delays)) if delays else None,
+        "missed": sum(row["delay"] is None for row in real),
+        "retrainings": float(np.mean([row["retrainings"] for row in rows])),
+        "stable_retrainings": float(np.mean([row["retrainings"] for row in stable])) if stable else None,
+        "false": sum(row["false"] for row in rows),
+        "on_faults": sum(row["on_faults"] for row in rows),
+        "promotions": sum(row["promotions"] for row in rows),
+        "judged": sum(row["judged"] for row in rows),
+        "wrong": sum(row["wrong"] for row in rows),
+        "stable_losses": sum(_whole(row) < _whole(by[row["scenario"], row["seed"], "never"]) - 1e-9 for row in stable),
+        "worst_scenario": worst,
+        "worst_gain": means[worst],
+        "gain_by_scenario": means,
+    }
+
+
+HEAD: Final = (
+    "policy            recovered   regret  delay missed  retrain/yr  false  faults  promoted  wrong  worst scenario"
+)
+
+
+def lines(table: Json) -> Iterator[str]:
+    """The table for people."""
+    yield HEAD
+    for policy, e in table.items():
+        wrong = _share(e["wrong"] / e["judged"] if e["judged"] else None)
+        quality = f"{_share(e['recovered']):>10} {_float(e['regret'], '8.4f'):>8} {_float(e['delay'], '6.1f'):>6}"
+        counts = f"{e['missed']:>6} {e['retrainings']:>11.2f} {e['false']:>6} {e['on_faults']:>7} {e['promotions']:>9}"
+        yield f"{policy:<16} {quality} {counts} {wrong:>6}  {e['worst_scenario']} {e['worst_gain']:+.4f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0%}"
+
+
+def _float(value: float | None, form: str) -> str:
+    return "–" if value is None else f"{value:{form}}"
+
+
+# --------------------------------------------------------------------------- all streams
+
+
+def run_all(tasks: Sequence[Task], kept: Path | None, jobs: int) -> list[Json]:
+    """The rows of all streams; those in ``kept`` are not played again."""
+    rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept and kept.exists() else []
+    done = {(row["scenario"], row["seed"]) for row in rows}
+    waiting = [task for task in tasks if (task.scenario, task.seed) not in done]
+    with tempfile.TemporaryDirectory(prefix="loopbench-") as cache:
+        # One stream of every seed goes first, so that the others find its first training.
+        for number, (task, found) in enumerate(_played(waiting, Path(cache), jobs), start=1):
+            rows += found
+            if kept:
+                with kept.open("a") as out:
+                    out.writelines(json.dumps(row) + "\n" for row in found)
+            print(f"{number}/{len(waiting)} {task.scenario} {task.seed}: {_told(found)}", file=sys.stderr, flush=True)
+    wanted = {(task.scenario, task.seed) for task in tasks}
+    return [row for row in rows if (row["scenario"], row["seed"]) in wanted]
+
+
+def _played(tasks: Sequence[Task], cache: Path, jobs: int) -> Iterator[tuple[Task, list[Json]]]:
+    if jobs == 1:
+        for task in tasks:
+            yield task, play(task, cache)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(play, task, cache): task for task in tasks}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def _told(rows: Sequence[Json]) -> str:
+    return ", ".join(f"{row['policy']} {_end(row):.3f} ({row['retrainings']}/{row['promotions']})" for row in rows)
+
+
+def main() -> None:
+    """Print the table, or JSON."""
+    parser = argparse.ArgumentParser(description="LoopBench: whole loops on worlds whose truth is known.")
+    parser.add_argument("--quick", action="store_true", help="three scenarios, one seed, small months")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--data", help="play on the rows of the UCI credit-card csv instead of the embedded portfolio")
+    parser.add_argument("--seeds", default="101,102", help="with commas (1 to 99 chose the defaults)")
+    parser.add_argument("--scenarios", help="with commas; all by default")
+    parser.add_argument("--policies", default=",".join((*LOOPS, *TRIGGERS)), help="with commas")
+    parser.add_argument("--months", type=int, default=MONTHS)
+    parser.add_argument("--per-month", type=int, default=PER_MONTH)
+    parser.add_argument("--set", action="append", default=[], help='a setting as TOML, such as "drift.confirm = 1"')
+    parser.add_argument("--kept", type=Path, help="streams that are done, as JSON lines")
+    parser.add_argument("--jobs", type=int, default=1)
+    given = parser.parse_args()
+    scenarios = QUICK if given.quick else tuple(SCENARIOS)
+    if given.scenarios:
+        scenarios = tuple(given.scenarios.split(","))
+    seeds = [int(seed) for seed in given.seeds.split(",")][: 1 if given.quick else None]
+    tasks = [
+        Task(
+            scenario=scenario,
+            seed=seed,
+            policies=tuple(given.policies.split(",")) if given.policies else (),
+            months=8 if given.quick else given.months,
+            per_month=600 if given.quick else given.per_month,
+            data=given.data,
+            changes=tuple(given.set),
+        )
+        for seed in seeds
+        for scenario in scenarios
+    ]
+    table = summary(run_all(tasks, given.kept, given.jobs))
+    if given.json:
+        print(json.dumps({"seeds": seeds, "scenarios": scenarios, "data": given.data, "policies": table}))
+        return
+    print(*lines(table), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
