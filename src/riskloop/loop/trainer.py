@@ -22,7 +22,7 @@ from riskloop.train.candidate import Candidate
 from riskloop.train.fit import fit, fit_once, recalibrate
 
 VALIDATED: Final = 0.3  # share of the new world's rows, the latest, that choices are validated on
-MOST: Final = 100_000  # rows of one validation fit
+MOST: Final = 20_000  # rows of one validation fit: ways to weight differ by more than such fits err
 
 
 @dataclass(frozen=True)
