@@ -168,13 +168,16 @@ class Portfolio:
         )
         return views.promotion(promotion)
 
-    def rollback(self, *, by: str | None = None, reason: str) -> Json:
-        """Put the champion before the present one back."""
+    def rollback(self, *, by: str | None = None, reason: str, seq: int | None = None) -> Json:
+        """Put the champion before the present one back.
+
+        ``seq`` is the promotion that the caller has seen; PromotionConflict when it is not the last one any more.
+        """
         from riskloop.promote import rollback
 
         promotion = rollback(
             self.home.ledger,
-            expected_seq=self.home.champion().seq,
+            expected_seq=self.home.champion().seq if seq is None else seq,
             at=datetime.now(UTC),
             by=by or current_user(),
             reason=reason,
@@ -189,6 +192,12 @@ class Portfolio:
         report = compare(self.home, champion, challenger, now or datetime.now(UTC))
         document: Json = asdict(report)
         return {**document, "champion": champion, "challenger": challenger, "sentences": sentences(report)}
+
+    def side_by_side(self, first: int, second: int, *, now: datetime | None = None) -> Json:
+        """Curves, measures and segments of two versions on recent matured decisions that neither was trained on."""
+        from riskloop.loop.side_by_side import side_by_side
+
+        return side_by_side(self.home, first, second, now or datetime.now(UTC))
 
     # ----------------------------------------------------------------------- cases
 

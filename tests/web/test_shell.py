@@ -5,15 +5,29 @@ import pytest
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys, Role
 
-from .conftest import MAY, client_of
+from .conftest import MAY, client_of, decide, psi, save, window
 
-PAGES = ("/",)
+PAGES = (
+    "/",
+    "/dashboard/drift",
+    "/dashboard/drift/debt",
+    "/dashboard/windows/1",
+    "/dashboard/performance",
+    "/dashboard/cases",
+    "/dashboard/models",
+    "/dashboard/models/1",
+    "/dashboard/decisions",
+    "/dashboard/decisions/1",
+)
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_pages_ask_nothing_of_other_hosts(home: Home, path: str) -> None:
+    decide(home, 1)
+    save(home, window(1), psi("debt", 0.2))
     page = client_of(home).get(path)
     addresses = re.findall(r'(?:src|href|action)="([^"#]*)"', page.text)
+    assert page.status_code == 200
     assert addresses
     assert all(address.startswith("/") and not address.startswith("//") for address in addresses)
     policy = page.headers["content-security-policy"]

@@ -162,7 +162,11 @@ def mature(home: Home, served: Served, window: Window, now: datetime) -> tuple[W
 
 def matured_frame(home: Home, now: datetime) -> DecisionFrame:
     """Every decision that is not quarantined, with its outcome where that is known and final."""
-    frame = home.decisions.frame(matured_by=_mature_until(home, now))
+    return without_quarantine(home, home.decisions.frame(matured_by=_mature_until(home, now)))
+
+
+def without_quarantine(home: Home, frame: DecisionFrame) -> DecisionFrame:
+    """The decisions that were not made in a quarantined span of time."""
     sound = np.ones(len(frame), dtype=np.bool_)
     for window in home.windows.quarantined():
         logged = (frame.ids >= window.first_id) & (frame.ids <= window.last_id)

@@ -108,10 +108,15 @@ def _within(ids: Ints, ranges: Sequence[tuple[int, int]]) -> Bools:
 
 def unseen_by(records: Json | None, rows: Pool) -> Bools:
     """Which rows a model was not trained on, shape (n,), by its training record; None: trained on the history."""
+    return unseen_sources(records, rows.sources)
+
+
+def unseen_sources(records: Json | None, sources: Ints) -> Bools:
+    """The same for rows that are only known by their sources, as in `Pool`."""
     if records is None:
-        return rows.sources > 0
-    seen = _within(rows.sources, [tuple(pair) for pair in records["decisions"]])
-    seen |= _within(-1 - rows.sources, [tuple(pair) for pair in records["history"]])
+        return sources > 0
+    seen = _within(sources, [tuple(pair) for pair in records["decisions"]])
+    seen |= _within(-1 - sources, [tuple(pair) for pair in records["history"]])
     return ~seen
 
 

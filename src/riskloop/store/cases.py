@@ -85,7 +85,7 @@ class Cases:
         if only_open:
             query = query.where(cases.c.closed_at.is_(None))
         with self.database.read() as connection:
-            return [_case(row) for row in connection.execute(query)]
+            return [read_case(row) for row in connection.execute(query)]
 
     def get(self, number: int) -> Case:
         """One case, or NotFound."""
@@ -93,7 +93,7 @@ class Cases:
             row = connection.execute(select(cases).where(cases.c.id == number)).first()
         if row is None:
             raise NotFound(f"There is no case {number}; see `riskloop cases list`.")
-        return _case(row)
+        return read_case(row)
 
     def events(self, number: int) -> list[CaseEvent]:
         """Every step of a case, oldest first."""
@@ -172,7 +172,8 @@ def _event(connection: Connection, case: Case, at: datetime, by: str, document: 
     )
 
 
-def _case(row: Row[Any]) -> Case:
+def read_case(row: Row[Any]) -> Case:
+    """A row of `cases` as a case."""
     values = dict(row._mapping)
     closed = values["closed_at"]
     return Case(

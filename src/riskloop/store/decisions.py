@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Row, func, select
@@ -13,6 +13,18 @@ from riskloop.core.types import Decision, DecisionFrame, from_micros
 from riskloop.store.appender import Appender, Chunk, Logged, Scored, locked, repeated
 from riskloop.store.database import Database
 from riskloop.store.tables import chunks, decisions, outcomes
+
+_FRAME: Final = (
+    decisions.c.id,
+    decisions.c.customer_id,
+    decisions.c.time,
+    decisions.c.model_version,
+    decisions.c.probability,
+    decisions.c.features,
+    decisions.c.is_default,
+    decisions.c.flags,
+)
+_PART: Final = 500  # below SQLite's oldest limit of 999 bound variables
 
 
 class Span(NamedTuple):
@@ -149,21 +161,24 @@ class DecisionLog:
         where known. Raises DataError when the rows were logged under schemas of different length.
         """
         condition = _between(first_id, last_id, start, end)
-        columns = (
-            decisions.c.id,
-            decisions.c.customer_id,
-            decisions.c.time,
-            decisions.c.model_version,
-            decisions.c.probability,
-            decisions.c.features,
-            decisions.c.is_default,
-            decisions.c.flags,
-        )
-        query = select(*columns).where(*condition).order_by(decisions.c.id)
+        query = select(*_FRAME).where(*condition).order_by(decisions.c.id)
         with self.database.read() as connection:
             frame = _frame(connection.execute(query).all())
             if matured_by is not None:
                 _fill_outcomes(connection, frame, [*condition, decisions.c.time <= matured_by])
+        return frame
+
+    def chosen(self, ids: Sequence[int], *, matured_by: int) -> DecisionFrame:
+        """The decisions with these ids as far as they exist, and their outcomes as in `frame`."""
+        rows: list[Any] = []
+        known: dict[int, float] = {}
+        with self.database.read() as connection:
+            for start in range(0, len(ids), _PART):
+                condition = decisions.c.id.in_(ids[start : start + _PART])
+                rows += connection.execute(select(*_FRAME).where(condition).order_by(decisions.c.id)).all()
+                known |= _outcomes(connection, [condition, decisions.c.time <= matured_by])
+        frame = _frame(rows)
+        frame.outcomes[:] = [known.get(number, np.nan) for number in frame.ids.tolist()]
         return frame
 
 
@@ -220,12 +235,17 @@ def _frame(rows: Sequence[Row[Any] | tuple[Any, ...]]) -> DecisionFrame:
 
 def _fill_outcomes(connection: Connection, frame: DecisionFrame, condition: Sequence[ColumnElement[bool]]) -> None:
     """The latest outcome of each decision; the frame is not handed out yet, so its array may be written."""
+    known = _outcomes(connection, condition)
+    for position, number in enumerate(frame.ids.tolist()):
+        frame.outcomes[position] = known.get(number, np.nan)
+
+
+def _outcomes(connection: Connection, condition: Sequence[ColumnElement[bool]]) -> dict[int, float]:
+    """The latest outcome by decision."""
     query = (
         select(outcomes.c.decision_id, outcomes.c.defaulted)
         .join(decisions, decisions.c.id == outcomes.c.decision_id)
         .where(*condition)
         .order_by(outcomes.c.id)
     )
-    known = {number: float(value) for number, value in connection.execute(query)}
-    for position, number in enumerate(frame.ids.tolist()):
-        frame.outcomes[position] = known.get(number, np.nan)
+    return {number: float(value) for number, value in connection.execute(query)}

@@ -105,6 +105,17 @@ class Windows:
             rows = connection.execute(select(windows).where(windows.c.quarantined).order_by(windows.c.id)).all()
         return [_window(dict(row._mapping)) for row in rows]
 
+    def matured_spans(self, limit: int) -> list[tuple[int, int]]:
+        """First and last decision id of the latest windows whose outcomes are final, without the quarantined ones."""
+        query = (
+            select(windows.c.first_id, windows.c.last_id)
+            .where(windows.c.matured_at.is_not(None), windows.c.rows > 0, ~windows.c.quarantined)
+            .order_by(windows.c.id.desc())
+            .limit(limit)
+        )
+        with self.database.read() as connection:
+            return sorted((int(first), int(last)) for first, last in connection.execute(query))
+
     def count(self) -> int:
         """How many windows were closed."""
         with self.database.read() as connection:

@@ -53,6 +53,7 @@ def psi_by_window(names: Sequence[str], values: Numbers, criticals: Numbers, sev
                 "name": "critical value",
                 "mode": "lines",
                 "line": {"color": THEN, "dash": "dot", "shape": "hvh"},
+                "connectgaps": True,
                 "hovertemplate": "%{y:.3f}<extra>critical value</extra>",
             },
             {
@@ -157,6 +158,7 @@ def by_cohort(
                 "name": titles[3],
                 "mode": "lines",
                 "line": {"color": THEN, "dash": "dot", "shape": "hvh"},
+                "connectgaps": True,
                 "hovertemplate": "%{y:.3f}<extra>%{fullData.name}</extra>",
             },
             _points(names, *realised, titles[1], "var(--text)"),
@@ -177,6 +179,7 @@ def measure(names: Sequence[str], values: Numbers, usual: Numbers, title: str) -
                 "name": "at training",
                 "mode": "lines",
                 "line": {"color": THEN, "dash": "dot", "shape": "hvh"},
+                "connectgaps": True,
                 "hovertemplate": "%{y:.3f}<extra>at training</extra>",
             },
             {

@@ -39,12 +39,20 @@ def cells(database: Database, check: str, first: int, last: int) -> list[Cell]:
 
 
 def whole(
-    database: Database, first: int, last: int, checks: Collection[str] | None = None, subject: str | None = None
+    database: Database,
+    first: int,
+    last: int,
+    *,
+    checks: Collection[str] | None = None,
+    severities: Collection[Severity] | None = None,
+    subject: str | None = None,
 ) -> dict[int, list[Finding]]:
     """The findings of the windows ``first`` to ``last`` by window, in the order in which they were made."""
     query = select(findings.c.window_id, findings.c.document).where(findings.c.window_id.between(first, last))
     if checks is not None:
         query = query.where(findings.c.check.in_(checks))
+    if severities is not None:
+        query = query.where(findings.c.severity.in_(severities))
     if subject is not None:
         query = query.where(findings.c.subject == subject)
     found: dict[int, list[Finding]] = {}

@@ -21,6 +21,7 @@ from riskloop.store.keys import Role
 COOKIE: Final = "riskloop_form"
 FIELD: Final = "token"
 MOST: Final = 16 * 2**10  # bytes of a form
+NAME: Final = 100  # characters of a person's name
 
 
 class Access(Protocol):
@@ -74,12 +75,12 @@ class Portfolio(Protocol):
         """Let a case's quarantined rows be learned from again."""
         ...
 
-    def promote(self, version: int, *, by: str | None, reason: str, force: bool) -> Json:
-        """Make a version the champion."""
+    def rollback(self, *, by: str | None, reason: str, seq: int | None) -> Json:
+        """Put the champion before that of promotion ``seq`` back."""
         ...
 
-    def rollback(self, *, by: str | None, reason: str) -> Json:
-        """Put the champion before the present one back."""
+    def side_by_side(self, first: int, second: int) -> Json:
+        """Two versions on the same customers."""
         ...
 
     def replay(self, decision_id: str | int) -> Json:
@@ -125,7 +126,7 @@ async def _ordered(request: Request) -> Order:
     by = _named(request, Role.OPERATE)
     form = await form_of(request)
     _check_form(request, form.get(FIELD, ""))
-    return Order(by, form)
+    return Order(form.get("by", "").strip()[:NAME] or by if keyless(request) else by, form)
 
 
 Viewer = Annotated[str, Depends(_viewer)]
@@ -133,6 +134,11 @@ Operator = Annotated[str, Depends(_operator)]
 Ordered = Annotated[Order, Depends(_ordered)]
 Worker = Annotated[Service, Depends(service_of)]
 Owner = Annotated[Portfolio, Depends(portfolio_of)]
+
+
+def keyless(request: Request) -> bool:
+    """Whether nobody has shown a key; then a person's name is what the form says it is."""
+    return "authorization" not in request.headers and "x-api-key" not in request.headers
 
 
 def may_operate(request: Request) -> bool:
@@ -147,7 +153,7 @@ def may_operate(request: Request) -> bool:
 def _named(request: Request, role: Role) -> str:
     service = service_of(request)
     by = service.access.require(role, request.scope)
-    if "authorization" not in request.headers and "x-api-key" not in request.headers:
+    if keyless(request):
         _check_host(request)
     return by
 

@@ -15,11 +15,13 @@ from riskloop.store.ledger import ModelRow
 from riskloop.store.tables import case_events
 from riskloop.web import words
 from riskloop.web.manifests import manifest
-from riskloop.web.queries import WindowRow, latest_windows, pulse, served_between, served_since
+from riskloop.web.queries import WindowRow, latest_windows, served_between, served_since
+from riskloop.web.timeline import timeline
 from riskloop.web.words import Tone
 
 WINDOWS = 12
 EVENTS = 8
+CASES = 50  # that the time line looks at
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,10 @@ def overview(home: Home, now: datetime) -> Json:
         "shown": shown,
         "shown_where": "today" if shown is today or last is None else f"in {last.name}",
         "windows": recent,
+        "timeline": timeline(recent, home.cases.latest(CASES), versions, promotions),
         "open_cases": open_cases,
         "closed_cases": [case for case in home.cases.latest(6) if not case.is_open],
         "promotions": list(reversed(promotions))[:EVENTS],
-        "pulse": pulse(database),
     }
 
 

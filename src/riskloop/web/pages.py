@@ -1,18 +1,23 @@
 """The dashboard's pages. Thin: they check the key, ask, and hand over to a template."""
 
 from datetime import UTC, datetime
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
 
-from riskloop.core.errors import NotFound
+from riskloop.core.errors import DataError, NotFound
 from riskloop.store.documents import plain
-from riskloop.web import assets, queries
-from riskloop.web.guard import Viewer, Worker
+from riskloop.web import actions, assets, cases, decisions, drift, models, performance, queries, reports
+from riskloop.web.guard import Owner, Viewer, Worker
 from riskloop.web.overview import overview
 from riskloop.web.shell import Page, page
 
+SIZES: Final = (12, 24, 52)  # windows at once
+
 router = APIRouter(route_class=Page, include_in_schema=False)
+
+Number = Annotated[int | None, Query(ge=1)]
 
 
 @router.get("/")
@@ -35,14 +40,131 @@ def live(service: Worker, _key: Viewer) -> Response:
     return JSONResponse(document, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/dashboard/{rest:path}")
-def unknown(rest: str, _key: Viewer) -> Response:
-    """What the menu does not lead to."""
-    raise NotFound(f"There is no page /dashboard/{rest}; choose one from the menu.")
+# --------------------------------------------------------------------------- drift
+
+
+@router.get("/dashboard/drift")
+def show_drift(request: Request, service: Worker, _key: Viewer, size: int = 12, until: Number = None) -> Response:
+    """Features by windows."""
+    found = drift.drift(service.home, _size(size), until)
+    return page(request, "drift.html", title="Drift", here="drift", sizes=SIZES, **found)
+
+
+@router.get("/dashboard/drift/{subject:path}")
+def show_feature(request: Request, subject: str, service: Worker, _key: Viewer, window: Number = None) -> Response:
+    """One feature, then and now."""
+    found = drift.feature(service.home, subject, window, SIZES[0])
+    return page(request, "feature.html", title=f"{subject}, {found['chosen'].name}", here="drift", **found)
+
+
+@router.get("/dashboard/windows/{number}")
+def show_window(request: Request, number: int, service: Worker, _key: Viewer) -> Response:
+    """One window and its diagnosis."""
+    found = drift.window(service.home, number)
+    return page(request, "window.html", title=f"Window {found['window'].name}", here="drift", **found)
+
+
+@router.get("/dashboard/windows/{number}/report")
+def show_report(number: int, service: Worker, _key: Viewer) -> Response:
+    """Evidently's page of a window."""
+    return reports.report(service.home, number)
+
+
+# --------------------------------------------------------------------------- performance, cases
+
+
+@router.get("/dashboard/performance")
+def show_performance(
+    request: Request, service: Worker, _key: Viewer, size: int = 12, until: Number = None, cohort: Number = None
+) -> Response:
+    """Realised and estimated, by cohort."""
+    found = performance.performance(service.home, _size(size), until, cohort)
+    return page(request, "performance.html", title="Performance", here="performance", sizes=SIZES, **found)
+
+
+@router.get("/dashboard/cases")
+def show_cases(
+    request: Request, service: Worker, _key: Viewer, show: cases.Show = "all", before: Number = None
+) -> Response:
+    """Every case, newest first."""
+    return page(request, "cases.html", title="Cases", here="cases", **cases.case_list(service.home, show, before))
+
+
+@router.get("/dashboard/cases/{number}")
+def show_case(request: Request, number: int, service: Worker, _key: Viewer) -> Response:
+    """One case as a story."""
+    return page(request, "case.html", title=f"Case {number}", here="cases", **cases.story(service.home, number))
+
+
+# --------------------------------------------------------------------------- models
+
+
+@router.get("/dashboard/models")
+def show_models(
+    request: Request, service: Worker, _key: Viewer, before: Number = None, ledger_before: Number = None
+) -> Response:
+    """Versions, the ledger, and which served when."""
+    found = models.models(service.home, _now(), before, ledger_before)
+    return page(request, "models.html", title="Models", here="models", **found)
+
+
+@router.get("/dashboard/models/compare")
+def show_comparison(
+    request: Request, service: Worker, portfolio: Owner, _key: Viewer, a: Number = None, b: Number = None
+) -> Response:
+    """Two versions side by side."""
+    first, second = models.pair_of(service.home, a, b)
+    found = models.comparison(service.home, first, second, portfolio.side_by_side(first, second))
+    return page(request, "compare.html", title=f"Versions {first} and {second}", here="models", **found)
+
+
+# --------------------------------------------------------------------------- decisions
+
+
+@router.get("/dashboard/decisions")
+def show_decisions(request: Request, service: Worker, _key: Viewer) -> Response:
+    """The search."""
+    asked = dict(request.query_params)
+    wanted = asked.get("id", "").strip()
+    if wanted:
+        if not wanted.isdecimal():
+            raise DataError(f"'{wanted}' is not a decision's number; they are whole numbers.")
+        return RedirectResponse(f"/dashboard/decisions/{int(wanted)}", 303)
+    found = decisions.search(service.home, asked)
+    return page(request, "decisions.html", title="Decisions", here="decisions", live=False, **found)
+
+
+@router.get("/dashboard/decisions/{number}")
+def show_decision(
+    request: Request, number: int, service: Worker, portfolio: Owner, _key: Viewer, replay: bool = False
+) -> Response:
+    """One decision with its inputs and reasons."""
+    replayed = portfolio.replay(number) if replay else None
+    found = decisions.decision(service.home, service, number, replayed)
+    return page(request, "decision.html", title=f"Decision {number}", here="decisions", live=False, **found)
+
+
+def _size(asked: int) -> int:
+    return asked if asked in SIZES else SIZES[0]
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+router.include_router(actions.router)
+
+
+@router.get("/dashboard/models/{version}")
+def show_model(request: Request, version: int, service: Worker, _key: Viewer) -> Response:
+    """One version."""
+    return page(request, "model.html", title=f"Version {version}", here="models", **models.model(service.home, version))
+
+
+@router.get("/dashboard/{rest:path}")
+def unknown(rest: str, _key: Viewer) -> Response:
+    """What the menu does not lead to."""
+    raise NotFound(f"There is no page /dashboard/{rest}; choose one from the menu.")
 
 
 router.include_router(assets.router)

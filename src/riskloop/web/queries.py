@@ -4,13 +4,16 @@ Windows come without their profiles and findings without their documents unless 
 decisions come from ids, which are consecutive, and from a systematic sample of at most `SAMPLE` rows.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, select
 
-from riskloop.core.types import Action, Diagnosis, from_micros, to_micros
+from riskloop.core.errors import NotFound
+from riskloop.core.types import Action, Diagnosis, Rung, from_micros, to_micros
+from riskloop.store import documents
 from riskloop.store.database import Database
 from riskloop.store.tables import case_events, decisions, promotions, windows
 
@@ -51,6 +54,42 @@ def latest_windows(database: Database, limit: int, until: int | None = None) -> 
         query = query.where(windows.c.id <= until)
     with database.read() as connection:
         return [_window(row) for row in reversed(connection.execute(query).all())]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPage:
+    """Some windows, oldest first, and the numbers at which the pages beside it end."""
+
+    rows: list[WindowRow]
+    older: int | None
+    newer: int | None
+
+
+def window_page(database: Database, size: int, until: int | None = None) -> WindowPage:
+    """The newest ``size`` windows up to number ``until``."""
+    rows = latest_windows(database, size, until)
+    with database.read() as connection:
+        last = int(connection.execute(select(func.coalesce(func.max(windows.c.id), 0))).scalar_one())
+    if not rows:
+        return WindowPage([], None, None)
+    older = rows[0].id - 1 if rows[0].id > 1 else None
+    newer = min(last, rows[-1].id + size) if rows[-1].id < last else None
+    return WindowPage(rows, older, newer)
+
+
+def window_row(database: Database, number: int) -> WindowRow:
+    """One window, or NotFound."""
+    found = latest_windows(database, 1, number)
+    if not found or found[0].id != number:
+        raise NotFound(f"There is no window {number}; the drift page lists them.")
+    return found[0]
+
+
+def rungs_of(database: Database, number: int) -> list[Rung]:
+    """The ladder of one window's diagnosis."""
+    with database.read() as connection:
+        text = connection.execute(select(windows.c.rungs).where(windows.c.id == number)).scalar_one()
+    return [documents.rung(rung) for rung in json.loads(text)]
 
 
 def windows_of_case(database: Database, number: int) -> list[WindowRow]:

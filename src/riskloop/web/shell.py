@@ -16,12 +16,18 @@ from riskloop.core.errors import NotFound
 from riskloop.core.types import Json
 from riskloop.store.documents import plain
 from riskloop.web import assets, words
-from riskloop.web.guard import keep_token, may_operate, service_of, token_of
+from riskloop.web.guard import keep_token, keyless, may_operate, service_of, token_of
+from riskloop.web.queries import pulse
 
-# Plotly writes a style sheet and style attributes; everything else is as strict as it can be.
+# No inline script and no inline style sheet. Plotly alone needs exceptions, on pages with charts: style attributes,
+# and two style elements, named by their hashes: an empty one that it fills rule by rule, and the style of its maps.
 POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'{inline}; img-src 'self' data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; {plotly}img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+PLOTLY: Final = (
+    "style-src-elem 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' "
+    "'sha256-gG0b4ixT/IQUp7JJLbyKcpYcYDjq2Wp8NGv3f+aasqo='; style-src-attr 'unsafe-inline'; "
 )
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -38,9 +44,13 @@ def page(
     *,
     status: int = 200,
     figures: dict[str, Json] | None = None,
+    live: bool = True,
     **context: Any,
 ) -> Response:
-    """A whole page. ``figures`` are Plotly figures by the id of the element that shows them."""
+    """A whole page. ``figures`` are Plotly figures by the id of the element that shows them.
+
+    A ``live`` page is shown anew by its script when something has happened in the loop.
+    """
     token = token_of(request)
     home = service_of(request).home
     body = (
@@ -51,12 +61,14 @@ def page(
             portfolio=home.settings.portfolio.name,
             path=request.url.path,
             figures={name: _script(figure) for name, figure in (figures or {}).items()},
+            pulse=pulse(home.database) if live and status < 400 else None,
             token=token,
             operator=status < 400 and may_operate(request),
+            nameless=keyless(request),
             version=__version__,
         )
     )
-    policy = POLICY.format(inline=" 'unsafe-inline'" if figures else "")
+    policy = POLICY.format(plotly=PLOTLY if figures else "")
     response = Response(body, status, headers={**HEADERS, "Content-Security-Policy": policy}, media_type="text/html")
     keep_token(request, response, token)
     return response
@@ -106,7 +118,19 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("number", "percent", "signed", "general", "moment", "day", "age", "feature_value"):
+    for name in (
+        "number",
+        "percent",
+        "signed",
+        "points",
+        "chance",
+        "sentence",
+        "general",
+        "moment",
+        "day",
+        "age",
+        "feature_value",
+    ):
         environment.filters[name] = getattr(words, name)
     for name in ("DIAGNOSES", "ACTIONS", "STATES", "VERDICTS", "SEVERITIES", "KINDS", "RISK_LEVELS"):
         environment.globals[name.lower()] = getattr(words, name)

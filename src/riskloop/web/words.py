@@ -62,7 +62,7 @@ VERDICTS: Final[Mapping[str, Label]] = {
 }
 
 SEVERITIES: Final[Mapping[str, Label]] = {
-    Severity.OK: Label("As in the history", "ok", "check"),
+    Severity.OK: Label("OK", "ok", "check"),
     Severity.NOISE: Label("Chance", "quiet", "noise"),
     Severity.DRIFTED: Label("Drifted", "watch", "shift"),
     Severity.SEVERE: Label("Severe", "bad", "drift"),
@@ -96,11 +96,28 @@ def signed(value: float | None, digits: int = 3) -> str:
     return NOTHING if value is None or not math.isfinite(value) else f"{value:+.{digits}f}".replace("-", "−")
 
 
+def points(value: float | None) -> str:
+    """A change of a rate in percentage points: ``+1.25``."""
+    return signed(None if value is None else 100.0 * value, 2)
+
+
 def general(value: float | None) -> str:
     """A statistic of unknown size with four significant digits."""
     if value is None or not math.isfinite(value):
         return NOTHING
     return f"{value:,.0f}" if abs(value) >= 1000 and float(value).is_integer() else f"{value:.4g}"
+
+
+def chance(p: float | None) -> str:
+    """A p-value: ``0.032``, ``< 0.001``."""
+    if p is None or not math.isfinite(p):
+        return NOTHING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def sentence(text: str) -> str:
+    """With a capital at its start, and everything else as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def moment(value: datetime | None) -> Markup:

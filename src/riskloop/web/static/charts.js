@@ -18,14 +18,14 @@
   };
 
   const axis = {
-    gridcolor: "var(--line)", linecolor: "var(--line)", zerolinecolor: "var(--line)",
+    gridcolor: "var(--line)", linecolor: "var(--line)", zerolinecolor: "var(--muted)",
     zeroline: false, automargin: true, ticks: "", fixedrange: true,
   };
   const frame = {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     margin: { l: 52, r: 12, t: 8, b: 40 },
     hovermode: "closest",
-    legend: { orientation: "h", x: 0, y: 1.02, xanchor: "left", yanchor: "bottom" },
+    legend: { orientation: "h", x: 0, y: 1.03, xanchor: "left", yanchor: "bottom" },
     hoverlabel: { bgcolor: "var(--surface)", bordercolor: "var(--line)", font: { color: "var(--text)" } },
   };
 
@@ -38,7 +38,10 @@
       layout.xaxis = { ...axis, showgrid: false, ...figure.layout.xaxis };
       layout.yaxis = { ...axis, ...figure.layout.yaxis };
       for (const name of ["xaxis", "yaxis"]) {
-        layout[name].title = { standoff: 10, ...layout[name].title };
+        layout[name].title = { standoff: 10, font: { size: 12.5 }, ...layout[name].title };
+      }
+      if (layout.xaxis.type === "category" && layout.xaxis.tickangle === undefined) {
+        layout.xaxis = { tickangle: 0, nticks: Math.max(2, Math.floor(target.clientWidth / 85)), ...layout.xaxis };
       }
       target.replaceChildren();
       Plotly.newPlot(target, painted(figure.data), painted(layout), { displayModeBar: false, responsive: true });
@@ -47,5 +50,6 @@
   };
 
   draw();
+  document.addEventListener("riskloop:fresh", draw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 })();

@@ -1,4 +1,4 @@
-// Times in the viewer's zone, and news from the loop. Pages read well without it.
+// Times in the viewer's zone, dialogs, arrow keys in the heat map, and news from the loop. Pages read well without it.
 "use strict";
 
 (() => {
@@ -15,6 +15,51 @@
     }
   };
 
+  // ---------------------------------------------------------------- orders: ask in a dialog, send once
+
+  document.addEventListener("click", (event) => {
+    const opener = event.target.closest("[data-dialog]");
+    const dialog = opener && document.getElementById(opener.dataset.dialog);
+    if (dialog) {
+      event.preventDefault();
+      dialog.showModal();
+      dialog.querySelector("textarea").focus();
+    }
+    if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
+  });
+
+  document.addEventListener("submit", (event) => {
+    if (event.target.method !== "post") return;
+    if (event.target.dataset.sent) event.preventDefault();
+    event.target.dataset.sent = "yes";
+  });
+
+  // ---------------------------------------------------------------- grids: one tab stop, arrows inside
+
+  const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+  const enter = (root) => {
+    for (const grid of root.querySelectorAll("[data-grid] tbody")) {
+      const links = [...grid.querySelectorAll(".cell a")];
+      links.forEach((link, position) => { link.tabIndex = position ? -1 : 0; });
+    }
+  };
+
+  document.addEventListener("keydown", (event) => {
+    const step = STEPS[event.key];
+    const cell = step && event.target.closest("[data-grid] .cell");
+    if (!cell) return;
+    const row = [...cell.parentNode.parentNode.rows][cell.parentNode.sectionRowIndex + step[0]];
+    const next = row && row.cells[cell.cellIndex + step[1]]?.querySelector("a");
+    if (!next || !next.closest(".cell")) return;
+    event.preventDefault();
+    event.target.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  });
+
+  // ---------------------------------------------------------------- news
+
   const live = () => document.getElementById("live");
   const news = document.getElementById("news");
   const EVERY = 2000;
@@ -28,18 +73,31 @@
     setTimeout(() => { news.textContent = ""; }, 15000);
   };
 
+  // A page is not changed under somebody who writes in it.
+  const busy = () => document.querySelector("dialog[open]")
+    || live().contains(document.activeElement) && document.activeElement.matches("input, textarea, select");
+
   const refresh = async () => {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-    if (!answer.ok) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
-    if (!fresh) return;
+    if (!answer.ok || busy()) return false;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.getElementById("live");
+    if (!fresh || busy()) return false;
+    const focused = live().contains(document.activeElement) && document.activeElement.getAttribute("href");
+    for (const open of live().querySelectorAll("details[open][id]")) {
+      fresh.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
+    }
     localTimes(fresh);
+    enter(fresh);
     live().replaceWith(fresh);
+    if (focused) live().querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+    document.dispatchEvent(new Event("riskloop:fresh"));
+    return true;
   };
 
   const look = async () => {
     const here = live();
-    if (!here || document.hidden) return;
+    if (document.hidden || busy()) return;
     const answer = await fetch(here.dataset.live);
     if (!answer.ok) return;
     const now = await answer.json();
@@ -48,8 +106,7 @@
     const pulse = `${now.promotions}.${now.case_events}.${now.windows}`;
     if (pulse === here.dataset.pulse) return;
     const before = here.dataset.pulse;
-    await refresh();
-    announce(before, now);
+    if (await refresh()) announce(before, now);
   };
 
   const poll = async () => {
@@ -62,5 +119,6 @@
   };
 
   localTimes(document);
+  enter(document);
   if (live()) setTimeout(poll, EVERY);
 })();

@@ -1,0 +1,73 @@
+"""Orders of a person. A page (or a dialog of it) asks for a note and confirms; only its form can order."""
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from riskloop.core.errors import Conflict, NotFound
+from riskloop.core.types import Json
+from riskloop.store.home import Home
+from riskloop.web.guard import Operator, Ordered, Owner, Worker
+from riskloop.web.orders import CASE_ORDERS, Order, orders_of, rollback_order
+from riskloop.web.queries import windows_of_case
+from riskloop.web.shell import Page, page
+
+router = APIRouter(route_class=Page, include_in_schema=False)
+
+
+@router.get("/dashboard/models/rollback")
+def ask_rollback(request: Request, service: Worker, _key: Operator) -> Response:
+    """The form of a rollback."""
+    order = rollback_order(service.home.ledger.champion())
+    if order is None:
+        raise NotFound("There is no earlier champion to roll back to.")
+    return _form(request, order, back="/dashboard/models")
+
+
+@router.post("/dashboard/models/rollback")
+def do_rollback(portfolio: Owner, ordered: Ordered) -> Response:
+    """Put the earlier champion back, if the present one is still the one that the person has seen."""
+    seen = ordered.form.get("seq", "")
+    if not seen.isdecimal():
+        raise Conflict("The form does not say which promotion it is about; open the models page again.")
+    portfolio.rollback(by=ordered.by, reason=ordered.note, seq=int(seen))
+    return _done("/dashboard/models")
+
+
+@router.get("/dashboard/cases/{number}/{name}")
+def ask_case(number: int, name: str, request: Request, service: Worker, _key: Operator) -> Response:
+    """The form of an order about a case."""
+    return _form(request, _order(service.home, number, name), back=f"/dashboard/cases/{number}")
+
+
+@router.post("/dashboard/cases/{number}/{name}")
+def do_case(number: int, name: str, portfolio: Owner, ordered: Ordered) -> Response:
+    """Approve, reject or release."""
+    deeds: dict[str, Callable[..., Json]] = {
+        "approve": portfolio.approve,
+        "reject": portfolio.reject,
+        "release": portfolio.release,
+    }
+    if name not in deeds:
+        raise NotFound(f"There is no order '{name}' about a case; there are {', '.join(CASE_ORDERS)}.")
+    deeds[name](number, by=ordered.by, note=ordered.note)
+    return _done(f"/dashboard/cases/{number}")
+
+
+def _order(home: Home, number: int, name: str) -> Order:
+    case = home.cases.get(number)
+    for order in orders_of(case, windows_of_case(home.database, number)):
+        if order.name == name:
+            return order
+    if name in CASE_ORDERS:
+        raise Conflict(f"Case {number} is '{case.state}' now; there is nothing to {name}.")
+    raise NotFound(f"There is no order '{name}' about a case; there are {', '.join(CASE_ORDERS)}.")
+
+
+def _form(request: Request, order: Order, *, back: str) -> Response:
+    return page(request, "order.html", title=order.title, live=False, order=order, back=back)
+
+
+def _done(address: str) -> Response:
+    return RedirectResponse(address, 303, {"Cache-Control": "no-store"})

@@ -1,0 +1,100 @@
+"""Cases: the list, and each one as a story from its first finding to its end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from sqlalchemy import func, select
+
+from riskloop.core.errors import NotFound
+from riskloop.core.types import Json, Rung
+from riskloop.store.cases import Case, CaseEvent, CaseState, read_case
+from riskloop.store.home import Home
+from riskloop.store.tables import cases, windows
+from riskloop.web.orders import orders_of
+from riskloop.web.queries import WindowRow, rungs_of, window_row, windows_of_case
+
+SIZE: Final = 25
+Show = Literal["all", "open", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event of a case, with the parts of its document that a page shows."""
+
+    event: CaseEvent
+    checks: list[Json]  # of the gate
+    verdict: str | None
+    record: Json | None  # how the challenger was made
+
+
+def case_list(home: Home, show: Show, before: int | None) -> Json:
+    """A page of cases, newest first; open ones can be seen alone."""
+    query = select(cases).order_by(cases.c.id.desc()).limit(SIZE + 1)
+    if show == "open":
+        query = query.where(cases.c.closed_at.is_(None))
+    elif show == "closed":
+        query = query.where(cases.c.closed_at.is_not(None))
+    if before is not None:
+        query = query.where(cases.c.id < before)
+    counted = select(func.count(), func.count(cases.c.closed_at)).select_from(cases)
+    with home.database.read() as connection:
+        rows = [read_case(row) for row in connection.execute(query)]
+        total, closed = connection.execute(counted).one()
+    first = {case.window_id for case in rows[:SIZE]}
+    return {
+        "cases": rows[:SIZE],
+        "names": _window_names(home, first),
+        "show": show,
+        "counts": {"all": total, "open": total - closed, "closed": closed},
+        "older": rows[SIZE - 1].id if len(rows) > SIZE else None,
+        "first_page": before is None,
+    }
+
+
+def _window_names(home: Home, numbers: set[int]) -> dict[int, str]:
+    query = select(windows.c.id, windows.c.name).where(windows.c.id.in_(numbers))
+    with home.database.read() as connection:
+        return {row.id: row.name for row in connection.execute(query)}
+
+
+def story(home: Home, number: int) -> Json:
+    """One case from its first finding to its end, and what a person may do about it now."""
+    case = home.cases.get(number)
+    found = _windows(home, case)
+    champion = home.ledger.champion()
+    return {
+        "case": case,
+        "windows": found,
+        "rungs": _rungs(home, found),
+        "steps": [_step(event) for event in home.cases.events(number)],
+        "orders": orders_of(case, found),
+        "serves": champion is not None and champion.version == case.challenger,
+        "ended_well": case.state is CaseState.PROMOTED,
+    }
+
+
+def _windows(home: Home, case: Case) -> list[WindowRow]:
+    """The case's windows; its first one may have gone over to a later case."""
+    found = windows_of_case(home.database, case.id)
+    if all(window.id != case.window_id for window in found):
+        try:
+            found.insert(0, window_row(home.database, case.window_id))
+        except NotFound:  # the transaction that stores it is still under way
+            return found
+    return found
+
+
+def _rungs(home: Home, found: Sequence[WindowRow]) -> list[Rung]:
+    """The ladder of the latest window."""
+    return rungs_of(home.database, found[-1].id) if found else []
+
+
+def _step(event: CaseEvent) -> Step:
+    report = event.document.get("report")
+    return Step(
+        event=event,
+        checks=[] if report is None else report["checks"],
+        verdict=None if report is None else report["verdict"],
+        record=event.document.get("record"),
+    )

@@ -1,0 +1,78 @@
+"""What a person may order, in words: the button, what will happen, and who is asked for a note."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from riskloop.core.types import Promotion
+from riskloop.store.cases import Case, CaseState
+from riskloop.web.queries import WindowRow
+
+Name = Literal["approve", "reject", "release", "rollback"]
+CASE_ORDERS: Final = ("approve", "reject", "release")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One thing that can be ordered now."""
+
+    name: Name
+    action: str  # the address that the form is sent to
+    button: str
+    title: str
+    consequence: str  # one sentence
+    primary: bool = False
+    seq: int | None = None  # the promotion that the person has seen
+
+
+def orders_of(case: Case, windows: Sequence[WindowRow]) -> list[Order]:
+    """What may be done about a case in its present state."""
+    at = f"/dashboard/cases/{case.id}"
+    found = []
+    if case.state is CaseState.NEEDS_APPROVAL:
+        found += [
+            Order(
+                "approve",
+                f"{at}/approve",
+                "Approve",
+                f"Approve version {case.challenger}",
+                f"Version {case.challenger} becomes the champion at once. Every server scores with it within a second, "
+                "and it is on probation from then on.",
+                primary=True,
+            ),
+            Order(
+                "reject",
+                f"{at}/reject",
+                "Reject",
+                f"Reject version {case.challenger}",
+                "The champion stays, and the case is closed. The version stays on record.",
+            ),
+        ]
+    held = [window.name for window in windows if window.quarantined and window.case_id == case.id]
+    if held:
+        found.append(
+            Order(
+                "release",
+                f"{at}/release",
+                "Release the quarantine",
+                f"Release {', '.join(held)}",
+                f"The decisions of {', '.join(held)} may be learned from again, as they were logged. "
+                "Do this only when the values are known to be right.",
+            )
+        )
+    return found
+
+
+def rollback_order(promotion: Promotion | None) -> Order | None:
+    """Putting the champion before the present one back; None where there is none."""
+    if promotion is None or promotion.previous is None:
+        return None
+    return Order(
+        "rollback",
+        "/dashboard/models/rollback",
+        f"Roll back to version {promotion.previous}",
+        f"Roll back to version {promotion.previous}",
+        f"Version {promotion.previous} becomes the champion again in place of version {promotion.version}, at once "
+        "and without a test. Requests in flight finish on the version that they began with.",
+        seq=promotion.seq,
+    )

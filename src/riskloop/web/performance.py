@@ -1,0 +1,179 @@
+"""Performance by cohort: what was expected before outcomes, what was realised, and whether the grades hold.
+
+Every number is a finding that the monitor stored with the window; nothing is computed again here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from riskloop.core.errors import NotFound
+from riskloop.core.types import Diagnosis, Finding, Json
+from riskloop.store.home import Home
+from riskloop.web import figures, words
+from riskloop.web.findings import whole
+from riskloop.web.queries import WindowRow, window_page
+
+METHODS: Final = ("pape", "cbpe")  # the first one that could be computed is shown
+MEASURES: Final = ("auc", "ks", "brier")
+CHECKS: Final = (
+    *MEASURES,
+    "gini",
+    "log_loss",
+    "calibration",
+    "calibration_slope",
+    "auc_explained",
+    "calibration_explained",
+    "jeffreys",
+    *(f"estimated_{name}" for name in (*MEASURES, "default_rate", "log_loss")),
+)
+TITLES: Final = {"auc": "AUC", "ks": "KS", "brier": "Brier score"}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A number with its 95% band where one was computed."""
+
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """The decisions of one window, and how good the champion was on them."""
+
+    window: WindowRow
+    matures: datetime
+    found: Mapping[str, Finding]  # by check; estimates by the best method
+    grades: Sequence[Finding]
+
+    @property
+    def state(self) -> str:
+        """Whether its outcomes count."""
+        if self.window.diagnosis is Diagnosis.DATA_FAULT:
+            return "quarantined" if self.window.quarantined else "data fault"
+        if self.window.matured_at is None:
+            return "immature"
+        return "final" if self.realised("auc").value is not None else "too few outcomes"
+
+    def realised(self, measure: str) -> Value:
+        """By outcomes."""
+        return _value(self.found.get(measure))
+
+    def estimated(self, measure: str) -> Value:
+        """Before outcomes were known."""
+        return _value(self.found.get(f"estimated_{measure}"))
+
+    def usual(self, measure: str) -> float | None:
+        """At training."""
+        for name in (measure, f"estimated_{measure}"):
+            found = self.found.get(name)
+            if found is not None and found.details.get("reference") is not None:
+                return float(found.details["reference"])
+        return None
+
+    @property
+    def observed(self) -> float | None:
+        """The realised default rate."""
+        found = self.found.get("calibration")
+        return None if found is None else found.details.get("observed")
+
+    @property
+    def expected(self) -> float | None:
+        """The champion's mean PD of the decisions with an outcome."""
+        found = self.found.get("calibration")
+        return None if found is None else found.details.get("expected")
+
+
+def performance(home: Home, size: int, until: int | None, chosen: int | None) -> Json:
+    """Cohorts with their measures, and one cohort's grades: the chosen one, else the latest final one."""
+    shown = window_page(home.database, size, until)
+    cohorts = _cohorts(home, shown.rows)
+    graded = [cohort for cohort in cohorts if cohort.grades]
+    if chosen is None:
+        cohort = graded[-1] if graded else None
+    else:
+        cohort = next((c for c in cohorts if c.window.id == chosen), None)
+        if cohort is None:
+            raise NotFound(f"Window {chosen} is not among the cohorts shown; choose one from the table.")
+    drawn = {} if not cohorts else {f"by-{name}": _measure(cohorts, name) for name in MEASURES}
+    if cohort is not None and cohort.grades:
+        drawn["grades"] = _grade_figure(cohort)
+    return {
+        "cohorts": cohorts,
+        "pages": shown,
+        "size": size,
+        "cohort": cohort,
+        "verdict": _verdict(cohorts),
+        "assumption": _assumption(cohorts),
+        "outcome_window": home.settings.portfolio.outcome_window,
+        "figures": drawn,
+    }
+
+
+def _cohorts(home: Home, windows: Sequence[WindowRow]) -> list[Cohort]:
+    if not windows:
+        return []
+    found = whole(home.database, windows[0].id, windows[-1].id, checks=CHECKS)
+    wait = home.settings.portfolio.outcome_window
+    return [
+        Cohort(
+            window,
+            window.end_time + wait,
+            _by_check(found.get(window.id, [])),
+            [f for f in found.get(window.id, []) if f.check == "jeffreys"],
+        )
+        for window in windows
+        if window.rows
+    ]
+
+
+def _by_check(found: Sequence[Finding]) -> dict[str, Finding]:
+    """One finding a check; of an estimate that of the best method that gave a number."""
+    order = {method: position for position, method in enumerate(reversed(METHODS))}
+    ranked = sorted(found, key=lambda f: (f.statistic is not None, order.get(f.subject, 0)))
+    return {f.check: f for f in ranked if f.check != "jeffreys"}
+
+
+def _value(found: Finding | None) -> Value:
+    if found is None:
+        return Value()
+    return Value(found.statistic, found.details.get("lower"), found.details.get("upper"))
+
+
+def _measure(cohorts: Sequence[Cohort], measure: str) -> Json:
+    names = [cohort.window.name for cohort in cohorts]
+    realised = [cohort.realised(measure) for cohort in cohorts]
+    estimated = [cohort.estimated(measure) for cohort in cohorts]
+    return figures.by_cohort(
+        names,
+        ([v.value for v in realised], [v.lower for v in realised], [v.upper for v in realised]),
+        ([v.value for v in estimated], [v.lower for v in estimated], [v.upper for v in estimated]),
+        [cohort.usual(measure) for cohort in cohorts],
+        (TITLES[measure], "realised, 95%", "estimated, 95%", "at training"),
+    )
+
+
+def _grade_figure(cohort: Cohort) -> Json:
+    return figures.grades(
+        [words.RISK_LEVELS[found.subject] for found in cohort.grades],
+        [found.details["pd"] for found in cohort.grades],
+        [found.details["defaults"] / max(1, found.n) for found in cohort.grades],
+        [found.severity is not found.severity.OK for found in cohort.grades],
+    )
+
+
+def _verdict(cohorts: Sequence[Cohort]) -> Finding | None:
+    """What the ranking test says about the latest cohort whose outcomes are final."""
+    tested = [c.found["auc"] for c in cohorts if c.state == "final" and c.found["auc"].statistic is not None]
+    return tested[-1] if tested else None
+
+
+def _assumption(cohorts: Sequence[Cohort]) -> str | None:
+    for cohort in reversed(cohorts):
+        found = cohort.found.get("estimated_auc")
+        if found is not None and found.details.get("assumption"):
+            return str(found.details["assumption"])
+    return None

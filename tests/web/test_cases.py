@@ -1,0 +1,167 @@
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from riskloop.core.types import Diagnosis, GateReport, Verdict
+from riskloop.store import documents
+from riskloop.store.cases import Case, CaseState, advance, open_case
+from riskloop.store.home import Home
+from riskloop.store.keys import Keys, Role
+
+from .conftest import MAY, Browser, add_model, client_of, save, window
+
+
+def waiting_case(home: Home) -> Case:
+    """A case whose challenger, version 2, waits for a person."""
+    version = add_model(home, points=3.0)
+    report = GateReport(Verdict.NEEDS_APPROVAL, "A person must <approve>.", (), 0.7, 0.75)
+    document = {"report": documents.plain(report), "matured": 10, "champion": 1, "seq": 1, "record": {"plan": "Refit."}}
+    with home.database.write() as connection:
+        case = open_case(
+            connection,
+            at=MAY,
+            state=CaseState.CONFIRMED,
+            diagnosis=Diagnosis.CONCEPT_DRIFT,
+            window_id=1,
+            sentence="It fell.",
+        )
+        case = advance(
+            connection, case, CaseState.TRAINED, "Judged.", at=MAY, challenger=version, tries=1, document=document
+        )
+        return advance(connection, case, CaseState.NEEDS_APPROVAL, report.sentence, at=MAY)
+
+
+def quarantine(home: Home) -> Case:
+    with home.database.write() as connection:
+        case = open_case(
+            connection,
+            at=MAY,
+            state=CaseState.QUARANTINED,
+            diagnosis=Diagnosis.DATA_FAULT,
+            window_id=1,
+            sentence="Units changed.",
+        )
+    save(home, window(1, Diagnosis.DATA_FAULT, case_id=case.id))
+    return case
+
+
+def order(client: Browser, path: str, **fields: str) -> tuple[int, str]:
+    """Open the form and send it as a browser does."""
+    page = client.get(path)
+    assert page.status_code == 200
+    token = re.findall(r'name="token" value="([^"]+)"', page.text)[0]
+    hidden = dict(re.findall(r'type="hidden" name="(seq)" value="([^"]+)"', page.text))
+    sent = client.post(path, data={"token": token, "by": "Ann", **hidden, **fields})
+    return sent.status_code, sent.text
+
+
+def test_without_cases_it_says_when_one_opens(home: Home) -> None:
+    assert "No case yet." in client_of(home).get("/dashboard/cases").text
+    assert "No case is open." in client_of(home).get("/dashboard/cases?show=open").text
+
+
+def test_cases_are_paged_by_their_numbers(home: Home) -> None:
+    with home.database.write() as connection:
+        for number in range(30):
+            open_case(
+                connection,
+                at=MAY,
+                state=CaseState.WATCHING,
+                diagnosis=Diagnosis.COVARIATE_SHIFT,
+                window_id=1,
+                sentence=f"Case number {number}.",
+            )
+    first = client_of(home).get("/dashboard/cases").text
+    assert "Case number 29." in first
+    assert "Case number 4." not in first
+    older = re.findall(r'href="([^"]+before[^"]+)"', first)[0].replace("&amp;", "&")
+    assert "Case number 4." in client_of(home).get(older).text
+
+
+def test_a_case_is_told_from_its_finding_to_its_verdict(home: Home) -> None:
+    case = waiting_case(home)
+    save(home, window(1, Diagnosis.CONCEPT_DRIFT, case_id=case.id))
+    page = client_of(home).get(f"/dashboard/cases/{case.id}").text
+    told = ("What was found in 1.", "It fell.", "Refit.", "Verdict of the gate", "A person must &lt;approve&gt;.")
+    assert [page.index(part) for part in told[:3]] == sorted(page.index(part) for part in told[:3])
+    assert all(part in page for part in told)
+    assert "for it" in page
+
+
+def test_an_approval_promotes_and_is_on_record_with_name_and_note(home: Home) -> None:
+    case = waiting_case(home)
+    status, _ = order(client_of(home), f"/dashboard/cases/{case.id}/approve", note="The shift was expected.")
+    assert status == 303
+    assert home.champion().version == 2
+    last = home.cases.events(case.id)[-1]
+    assert (last.by, last.state) == ("Ann", CaseState.PROMOTED)
+    assert "The shift was expected." in last.sentence
+
+
+def test_a_rejection_closes_the_case(home: Home) -> None:
+    case = waiting_case(home)
+    assert order(client_of(home), f"/dashboard/cases/{case.id}/reject", note="Not now.")[0] == 303
+    assert home.cases.get(case.id).state is CaseState.REJECTED
+    assert home.champion().version == 1
+    again = client_of(home).get(f"/dashboard/cases/{case.id}/approve")
+    assert again.status_code == 409
+    assert "there is nothing to approve" in again.text
+
+
+def test_a_release_lets_the_rows_be_learned_from(home: Home) -> None:
+    case = quarantine(home)
+    assert order(client_of(home), f"/dashboard/cases/{case.id}/release", note="The unit is right.")[0] == 303
+    assert home.windows.quarantined() == []
+
+
+def test_a_rollback_is_about_the_champion_that_was_seen(home: Home) -> None:
+    client = client_of(home)
+    assert client.get("/dashboard/models/rollback").status_code == 404
+    case = waiting_case(home)
+    order(client, f"/dashboard/cases/{case.id}/approve", note="Yes.")
+    status, text = order(client, "/dashboard/models/rollback", note="Worse.", seq="1")
+    assert (status, home.champion().version) == (409, 2), text
+    assert order(client, "/dashboard/models/rollback", note="Worse.")[0] == 303
+    assert home.champion().version == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "headers", "status"),
+    [
+        ({"note": "Yes."}, {}, 403),  # no token
+        ({"note": "Yes.", "token": "wrong"}, {}, 403),
+        ({"note": "Yes.", "token": "right"}, {"origin": "http://elsewhere.example"}, 403),
+        ({"note": "Yes.", "token": "right"}, {"sec-fetch-site": "cross-site"}, 403),
+        ({"note": "   ", "token": "right"}, {}, 422),
+    ],
+)
+def test_an_order_needs_our_own_form_and_a_note(
+    home: Home, fields: dict[str, str], headers: dict[str, str], status: int
+) -> None:
+    case = waiting_case(home)
+    client = client_of(home)
+    page = client.get(f"/dashboard/cases/{case.id}/approve").text
+    token = re.findall(r'name="token" value="([^"]+)"', page)[0]
+    data = {**fields, **({"token": token} if fields.get("token") == "right" else {})}
+    answer = client.post(f"/dashboard/cases/{case.id}/approve", data=data, headers=headers)
+    assert answer.status_code == status
+    assert home.champion().version == 1
+
+
+def test_a_key_that_may_look_sees_no_form_and_cannot_order(home: Home) -> None:
+    case = waiting_case(home)
+    keys = Keys(home.database)
+    now = datetime(2025, 6, 1, tzinfo=UTC)
+    viewer, boss = (keys.create(n, [r], at=now, by="t") for n, r in (("eve", Role.VIEW), ("bo", Role.OPERATE)))
+    client = client_of(home)
+    page = client.get(f"/dashboard/cases/{case.id}", auth=("x", viewer)).text
+    assert "Your key may look, not act." in page
+    assert "<form" not in page
+    assert client.post(f"/dashboard/cases/{case.id}/approve", auth=("x", viewer)).status_code == 403
+    form = client.get(f"/dashboard/cases/{case.id}/approve", auth=("x", boss)).text
+    assert 'name="by"' not in form  # the key says who it is
+    token = re.findall(r'name="token" value="([^"]+)"', form)[0]
+    data = {"token": token, "note": "Yes.", "by": "somebody else"}
+    assert client.post(f"/dashboard/cases/{case.id}/approve", auth=("x", boss), data=data).status_code == 303
+    assert home.champion().by == "bo"
