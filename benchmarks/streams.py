@@ -126,7 +126,7 @@ def _trained(history: "pd.DataFrame", folder: Path) -> tuple[Served, Portfolio]:
     history.to_csv(path, index=False)
     config = infer_config(path, target=TARGET, id=ID, time=TIME)
     # No value is refused at the door: every fault has to be told by the monitor.
-    config = config.replace("\nkind = ", "\nnullable = true\nkind = ")
+    config = config.replace("\nkind = ", "\nnullable = true\nkind = ").replace('\n# unseen = ', '\nunseen = ')
     config = config.replace("\n[train]", '\n[train]\nlearners = ["lightgbm"]\nthreads = 1')
     (folder / "riskloop.toml").write_text(config, encoding="utf-8")
     portfolio = Portfolio.open(folder)

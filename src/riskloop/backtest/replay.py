@@ -16,7 +16,7 @@ import numpy as np
 
 from riskloop.backtest.history import History, Played
 from riskloop.backtest.policies import Policy
-from riskloop.core.settings import Settings, settings_text
+from riskloop.core.settings import AlertSettings, Settings, settings_text
 from riskloop.core.types import Bools, Floats, Ints, from_micros, to_micros
 from riskloop.loop.first import train_first
 from riskloop.serve.scorer import Scorer, load_scorer
@@ -79,7 +79,8 @@ def _mark(folder: Path, periods: int) -> None:
 
 
 def _configure(folder: Path, settings: Settings) -> None:
-    (folder / CONFIG).write_text(settings_text(settings), encoding="utf-8")
+    quiet = settings.model_copy(update={"alerts": AlertSettings()})  # nobody is told of what happens in a back-test
+    (folder / CONFIG).write_text(settings_text(quiet), encoding="utf-8")
 
 
 # --------------------------------------------------------------------------- one period

@@ -107,7 +107,8 @@ def when_matured(
 def _begun_within(served: Served, window: Arrived, findings: Sequence[Finding]) -> list[Finding]:
     """Mechanical faults that only the rows since a day within the window show: half a window hides them."""
     first = int(window.times.min()) // DAY
-    known = {f.subject for f in findings if f.severity is Severity.FAULT}
+    # That a column has come apart from the others says less than what undoes the change.
+    known = {f.subject for f in findings if f.severity is Severity.FAULT and f.check != "detached"}
     days = {
         day_of(f.details["since"])
         for f in findings
@@ -120,7 +121,7 @@ def _begun_within(served: Served, window: Arrived, findings: Sequence[Finding]) 
         for finding in dated(
             mechanical_findings(served.reference, served.reference.profile(*part)), served.reference, *part
         ):
-            if finding.subject not in known:
+            if finding.subject not in known and finding.check != "detached":
                 found.setdefault((finding.check, finding.subject), finding)
     return list(found.values())
 

@@ -95,7 +95,7 @@ def performance_findings(
     history = Matured.of(reference_probabilities, reference_outcomes)
     if not (window.enough and history.enough):
         return [_too_few(window, history)]
-    level = alpha / 3.0  # ranking, level and slope
+    level = alpha / 6.0  # two looks at a window, and at the second one ranking, level and slope
     found = [_ranking(window, history, level), _level(window, history, level), _slope(window, history, level)]
     if expected is not None and any(f.severity in (Severity.DRIFTED, Severity.SEVERE) for f in found[:2]):
         found += _explained(window, history, expected, level)

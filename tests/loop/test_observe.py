@@ -1,0 +1,269 @@
+"""Windows of a real portfolio: closed, dated, quarantined, judged again; large ones in parts."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from riskloop.core.types import Diagnosis, Finding, Floats, Ints, Severity, to_micros
+from riskloop.data.infer import infer_config
+from riskloop.data.read import rows_from
+from riskloop.data.simulate import ID, TARGET, TIME, month_starts, simulate
+from riskloop.loop import observe
+from riskloop.loop.champion import Served, load
+from riskloop.loop.observe import close, due, mature, matured_frame
+from riskloop.monitor.profile import Profile
+from riskloop.portfolio import Portfolio
+from riskloop.store.decisions import Scored
+from riskloop.store.outcomes import Outcome
+from riskloop.store.windows import Window, save
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRAINED = datetime(2024, 12, 31, tzinfo=UTC)
+MONTHS = month_starts(date(2025, 1, 1), 4)
+PER_MONTH = 600
+ALLOWED = """
+[train]
+learners = ["scorecard"]
+folds = 3
+[drift]
+evidently_rows = 0
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("portfolio")
+    history = common(simulate(month_starts(date(2024, 1, 1), 6), 500, 1))
+    history.to_csv(folder / "history.csv", index=False)
+    text = infer_config(folder / "history.csv", target=TARGET, id=ID, time=TIME).split("\n[storage]")[0]
+    (folder / "riskloop.toml").write_text(text + ALLOWED, encoding="utf-8")
+    portfolio = Portfolio.open(folder)
+    portfolio.train(now=TRAINED)
+    portfolio.home.close()
+    return folder
+
+
+@dataclass
+class Loop:
+    """A portfolio in production."""
+
+    portfolio: Portfolio
+    served: Served
+
+    def decide(self, frame: "pd.DataFrame", outcomes: Ints | None = None, days_behind: int = 0) -> None:
+        """Log a month's customers, and what became of them a month later."""
+        home = self.portfolio.home
+        rows = rows_from(frame.drop(columns=TARGET), home.schema, target="absent", where="the month")
+        times = rows.times - days_behind * 86_400_000_000
+        p = self.served.scorer.probabilities(rows.features)
+        logged = home.decisions.append(
+            Scored(rows.ids, times.tolist(), to_micros(TRAINED), 1, p, p >= 0.5, rows.features)
+        )
+        target = frame[TARGET].to_numpy() if outcomes is None else outcomes
+        known_at = datetime(2025, 9, 1, tzinfo=UTC)
+        home.outcomes.record(
+            [Outcome(bool(y), known_at, decision_id=logged.first_id + i) for i, y in enumerate(target)], known_at
+        )
+
+    def close(self, now: datetime) -> list[Window]:
+        """Close what is due, as the loop does."""
+        home, closed = self.portfolio.home, []
+        for span in due(home, now):
+            window, findings = close(home, self.served, span, now)
+            with home.database.write() as connection:
+                save(connection, window, findings)
+            closed.append(window)
+        return closed
+
+    def findings(self, window: Window) -> list[Finding]:
+        return self.portfolio.home.windows.findings(window.id)
+
+    def faults(self, window: Window) -> set[tuple[str, str]]:
+        return {(f.check, f.subject) for f in self.findings(window) if f.severity is Severity.FAULT}
+
+
+def opened(folder: Path, extra: str = "") -> Loop:
+    config = folder / "riskloop.toml"
+    config.write_text(config.read_text(encoding="utf-8") + extra, encoding="utf-8")
+    portfolio = Portfolio.open(folder)
+    return Loop(portfolio, load(portfolio.home, 1))
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+@pytest.fixture
+def loop(folder: Path) -> Iterator[Loop]:
+    running = opened(folder)
+    yield running
+    running.portfolio.home.close()
+
+
+def customers(month: date, seed: int = 5, rows: int = PER_MONTH) -> "pd.DataFrame":
+    return common(simulate([month], rows, seed))
+
+
+def common(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Without levels that a small history may not have."""
+    return frame.assign(EDUCATION=frame["EDUCATION"].clip(1, 3), MARRIAGE=frame["MARRIAGE"].clip(1, 2))
+
+
+def noon(year: int, month: int, day: int) -> datetime:
+    return datetime(year, month, day, 12, tzinfo=UTC)
+
+
+def test_a_quiet_month_is_stable_and_its_profile_is_kept(loop: Loop) -> None:
+    loop.decide(customers(MONTHS[0]))
+    loop.decide(customers(MONTHS[1]))
+    january, february = loop.close(noon(2025, 3, 1))
+    assert [w.diagnosis for w in (january, february)] == [Diagnosis.STABLE] * 2
+    assert [w.rows for w in (january, february)] == [PER_MONTH] * 2
+    assert january.report is None
+    both = Profile.from_bytes(january.profile) + Profile.from_bytes(february.profile)
+    frame = loop.portfolio.home.decisions.frame()
+    scores = loop.served.scorer.probabilities(frame.features)
+    assert both.to_bytes() == loop.served.reference.profile(frame.features, scores, frame.times).to_bytes()
+    assert loop.close(noon(2025, 3, 2)) == []
+
+
+def test_a_fault_is_named_with_its_first_day_and_quarantined(loop: Loop) -> None:
+    loop.decide(customers(MONTHS[0]))
+    broken = customers(MONTHS[1])
+    since = broken[TIME] >= "2025-02-03"
+    broken.loc[since, "LIMIT_BAL"] *= 100.0
+    loop.decide(broken)
+    later = customers(MONTHS[2])
+    later["LIMIT_BAL"] *= 100.0
+    loop.decide(later)
+    _, february, march = loop.close(noon(2025, 4, 1))
+    said = "LIMIT_BAL is 100 times larger in all rows since 3 February 2025; nothing else moved: a data fault."
+    assert february.sentence == said
+    assert march.sentence == said  # the fault is the same one
+    assert february.quarantined
+    learned = matured_frame(loop.portfolio.home, noon(2025, 12, 1))
+    assert len(learned) == PER_MONTH
+    assert learned.times.max() < to_micros(february.first_time)
+
+
+def test_half_a_month_hides_no_fault(loop: Loop) -> None:
+    loop.decide(customers(MONTHS[0]))
+    broken = customers(MONTHS[1])
+    broken.loc[broken[TIME] >= "2025-02-20", "BILL_AMT1"] *= -1.0
+    loop.decide(broken)
+    _, february = loop.close(noon(2025, 3, 1))
+    assert ("sign", "BILL_AMT1") in loop.faults(february)
+    assert "since 20 February 2025" in february.sentence
+
+
+def test_rows_that_are_dated_back_are_a_fault_and_are_not_learned_from(loop: Loop) -> None:
+    loop.decide(customers(MONTHS[0]))
+    loop.close(noon(2025, 2, 1))
+    loop.decide(customers(MONTHS[1]), days_behind=365)
+    loop.decide(customers(MONTHS[2]))
+    february, march = loop.close(noon(2025, 4, 1))
+    assert february.rows == 0
+    assert february.diagnosis is Diagnosis.DATA_FAULT
+    assert ("dates", "window") in loop.faults(february)
+    assert march.diagnosis is Diagnosis.STABLE
+    learned = matured_frame(loop.portfolio.home, noon(2025, 12, 1))
+    assert len(learned) == 2 * PER_MONTH
+    assert learned.times.min() >= to_micros(datetime(2025, 1, 1, tzinfo=UTC))
+
+
+def test_outcomes_count_when_they_are_final_and_not_before(loop: Loop) -> None:
+    home = loop.portfolio.home
+    month = customers(MONTHS[0], rows=1_500)
+    upside_down = 1 - month[TARGET].to_numpy()
+    loop.decide(month, upside_down)
+    (window,) = loop.close(noon(2025, 2, 1))
+    assert window.diagnosis is Diagnosis.STABLE
+    final = window.end_time + home.settings.portfolio.outcome_window
+    early, found = mature(home, loop.served, window, final - timedelta(days=33))
+    assert next(f for f in found if f.check == "auc").severity is Severity.UNKNOWN  # nobody's outcome is final
+    assert early.diagnosis is Diagnosis.STABLE
+    judged, found = mature(home, loop.served, window, final)
+    assert judged.diagnosis is Diagnosis.CONCEPT_DRIFT
+    assert judged.matured_at == final
+    assert "since 1 January 2025" in judged.sentence
+    by_check = {f.check: f for f in found}
+    assert by_check["auc"].n == 1_500
+    assert {f.subject.split(" = ")[0] for f in found if f.check == "segment"} >= {"SEX", "EDUCATION", "AGE"}
+
+
+def test_evidently_draws_a_page_for_a_window_that_changed(folder: Path) -> None:
+    text = (folder / "riskloop.toml").read_text(encoding="utf-8")
+    (folder / "riskloop.toml").write_text(text.replace("evidently_rows = 0", "evidently_rows = 1000"), encoding="utf-8")
+    loop = opened(folder)
+    loop.decide(customers(MONTHS[0]))
+    other = customers(MONTHS[1])
+    other["PAY_0"] += 1
+    loop.decide(other)
+    january, february = loop.close(noon(2025, 3, 1))
+    assert january.report is None
+    assert february.report == "window-2.html"
+    page = (loop.portfolio.home.reports / february.report).read_text(encoding="utf-8")
+    assert "PAY_0" in page
+    assert not (loop.portfolio.home.reports / "window-1.html").exists()
+    assert {f.details["computed_by"] for f in loop.findings(february) if f.check == "psi"} == {"Evidently"}
+    loop.portfolio.home.close()
+
+
+def test_large_windows_are_read_once_and_in_parts(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for month in MONTHS[:2]:
+        loop.decide(customers(month))
+    whole = [
+        close(loop.portfolio.home, loop.served, span, noon(2025, 3, 1))
+        for span in due(loop.portfolio.home, noon(2025, 3, 1))
+    ]
+    read: list[int] = []
+    frame = loop.portfolio.home.decisions.frame
+
+    def spy(**limits: int) -> object:
+        part = frame(**limits)
+        read.extend(part.ids.tolist())
+        assert len(part) <= 250
+        return part
+
+    monkeypatch.setattr(observe, "FRAME_ROWS", 250)
+    monkeypatch.setattr(loop.portfolio.home.decisions, "frame", spy)
+    parts = [
+        close(loop.portfolio.home, loop.served, span, noon(2025, 3, 1))
+        for span in due(loop.portfolio.home, noon(2025, 3, 1))
+    ]
+    assert sorted(read) == list(range(1, 2 * PER_MONTH + 1))
+    for (one, found), (other, again) in zip(whole, parts, strict=True):
+        assert one.profile == other.profile
+        assert one.diagnosis is other.diagnosis
+        for check in ("psi", "missing_rate", "drift"):
+            assert [f.statistic for f in found if f.check == check] == [f.statistic for f in again if f.check == check]
+        assert {f.check for f in again} >= {"impact", "estimated_auc"}
+
+
+def test_windows_by_count_are_told_apart_by_their_numbers(folder: Path) -> None:
+    loop = opened(folder, '[windows]\nby = "count"\nsize = 600\n')
+    loop.decide(customers(MONTHS[0]))
+    broken = customers(MONTHS[0], seed=6)
+    broken["BILL_AMT2"] *= 100.0
+    loop.decide(broken)  # on the same days
+    loop.decide(customers(MONTHS[1], rows=500))
+    first, second = loop.close(noon(2025, 3, 1))
+    assert (first.name, second.name) == ("#1", "#2")
+    assert first.diagnosis is Diagnosis.STABLE
+    assert ("scale", "BILL_AMT2") in loop.faults(second)
+    learned = matured_frame(loop.portfolio.home, noon(2025, 12, 1))
+    assert len(learned) == 600 + 500
+    outcomes: Floats = learned.outcomes
+    assert not np.isnan(outcomes).any()
+    _, found = mature(loop.portfolio.home, loop.served, first, noon(2025, 12, 1))
+    assert next(f for f in found if f.check == "auc").n == 600
+    loop.portfolio.home.close()
