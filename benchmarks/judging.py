@@ -5,9 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-import numpy as np
-
-from benchmarks.streams import World, course_of, labels
+from benchmarks.streams import Course, Window, World, course_of, labels
 from riskloop.core.stats import auc
 from riskloop.core.types import Diagnosed, Diagnosis, Finding, Severity
 from riskloop.data.scenarios import SCENARIOS, true_auc
@@ -20,65 +18,77 @@ Record = dict[str, Any]
 COVARIATE: Final = ("new_channel_sudden", "new_channel_gradual", "ageing", "policy_change")
 
 
-def records(world: World, sizes: tuple[int, ...], names: tuple[str, ...] = ()) -> Iterator[Record]:
-    """Every scenario's windows of every size, judged at closing and again with their outcomes."""
-    for name in names or tuple(SCENARIOS):
-        for size in sizes if name != "small_windows" else sizes[:1]:
-            course = course_of(name, world.name, size)
-            if course is not None:
-                yield from _stream(world, name, size, course)
+Look = tuple[Profile, list[Finding], Diagnosed, list[Finding], Diagnosed]  # at closing, and with the outcomes
 
 
-def _stream(world: World, name: str, size: int, course: Any) -> Iterator[Record]:
-    windows = list(world.windows(name, size, course))
-    changed = [w for w in windows if w.truth.share == 1.0] or windows[-1:]
-    score_psi, feature_psi = world.true_psi(changed)
-    previous: list[Profile] = []
-    early: list[list[Finding]] = []
-    final: list[list[Finding]] = []
-    settings = world.settings
-    for k, window in enumerate(windows):
-        started = time.perf_counter()
-        rows = window.rows
+class Judge:
+    """The loop's monitor on one world's streams."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._before: dict[tuple[int, int], Look] = {}  # windows before any change, the same in every scenario
+
+    def records(self, sizes: tuple[int, ...], names: tuple[str, ...] = ()) -> Iterator[Record]:
+        """Every scenario's windows of every size, judged at closing and again with their outcomes."""
+        for name in names or tuple(SCENARIOS):
+            for size in sizes if name != "small_windows" else sizes[:1]:
+                course = course_of(name, self.world.name, size)
+                if course is not None:
+                    yield from self._stream(name, size, course)
+
+    def _stream(self, name: str, size: int, course: Course) -> Iterator[Record]:
+        world = self.world
+        windows = list(world.windows(name, size, course))
+        score_psi, feature_psi = world.true_psi([w for w in windows if w.truth.share == 1.0] or windows[-1:])
+        looks: list[Look] = []
+        for k, window in enumerate(windows):
+            started = time.perf_counter()
+            if k < course.before:
+                if (size, k) not in self._before:
+                    self._before[size, k] = self._look(window, looks)
+                looks.append(self._before[size, k])
+                continue
+            look = self._look(window, looks)
+            looks.append(look)
+            _, found, closing, _, final = look
+            yield {
+                "source": world.name,
+                "seed": world.seed,
+                "scenario": name,
+                "size": len(window.rows) if name == "small_windows" else size,
+                "window": k - course.before,
+                "truth": window.truth.diagnosis.value,
+                "score_psi": score_psi,
+                "feature_psi": feature_psi,
+                "closing": _answer(closing),
+                "final": _answer(final),
+                "faults": [[f.check, f.subject] for f in found if f.severity is Severity.FAULT],
+                "any_psi": any((f.statistic or 0.0) > 0.1 for f in found if f.check == "psi"),
+                "seconds": time.perf_counter() - started,
+                **_estimated(world, window, name, k == len(windows) - 1),
+            }
+
+    def _look(self, window: Window, looks: list[Look]) -> Look:
+        world, settings, rows = self.world, self.world.settings, window.rows
+        among = settings.drift.among
         profile = world.served.reference.profile(rows.features, window.scores, rows.times)
         arrived = Arrived(profile, rows.features, window.scores, rows.times)
-        found = at_closing(
-            world.served, settings, arrived, previous=previous[-12:], period=window.period, estimated=False
-        )
-        first = diagnose(found, early[-settings.drift.among :], settings.drift)
-        fault = first.diagnosis is Diagnosis.DATA_FAULT
-        last, both = first, found
-        if not fault:
-            both = [*found, *when_matured(world.served, settings, rows.features, window.scores, labels(window.truth))]
-            last = diagnose(both, final[-settings.drift.among :], settings.drift)
-            previous.append(profile)
-        early.append(found)
-        final.append(both)
-        yield {
-            "source": world.name,
-            "seed": world.seed,
-            "scenario": name,
-            "size": size,
-            "window": k,
-            "before": course.before,
-            "share": window.truth.share,
-            "truth": window.truth.diagnosis.value,
-            "score_psi": score_psi,
-            "feature_psi": feature_psi,
-            "closing": _answer(first),
-            "final": _answer(last),
-            "faults": [[f.check, f.subject] for f in found if f.severity is Severity.FAULT],
-            "any_psi": any((f.statistic or 0.0) > 0.1 for f in found if f.check == "psi"),
-            "seconds": time.perf_counter() - started,
-            **_estimated(world, window, name, k == len(windows) - 1),
-        }
+        sound = [p for p, _, answer, _, _ in looks if answer.diagnosis is not Diagnosis.DATA_FAULT]
+        found = at_closing(world.served, settings, arrived, previous=sound[-12:], period=window.period, estimated=False)
+        closing = diagnose(found, [early for _, early, _, _, _ in looks][-among:], settings.drift)
+        if closing.diagnosis is Diagnosis.DATA_FAULT:
+            return profile, found, closing, found, closing
+        realised = when_matured(world.served, settings, rows.features, window.scores, labels(window.truth))
+        both = [*found, *realised]
+        final = diagnose(both, [late for _, _, _, late, _ in looks][-among:], settings.drift)
+        return profile, found, closing, both, final
 
 
 def _answer(diagnosed: Diagnosed) -> list[Any]:
     return [diagnosed.diagnosis.value, diagnosed.confirmed]
 
 
-def _estimated(world: World, window: Any, name: str, last: bool) -> Record:
+def _estimated(world: World, window: Window, name: str, last: bool) -> Record:
     """Does the band of the estimated AUC hold the realised one? Asked of the last window of covariate shifts."""
     if not (last and name in COVARIATE):
         return {}
@@ -105,8 +115,3 @@ def _estimated(world: World, window: Any, name: str, last: bool) -> Record:
 def progress(world: World, started: float) -> None:
     """One line on standard error for every world."""
     print(f"{world.name}, seed {world.seed}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-
-
-def quantile(values: list[float], q: float) -> float:
-    """A quantile, NaN of nothing."""
-    return float(np.quantile(values, q)) if values else float("nan")

@@ -62,6 +62,13 @@ def test_large_windows_merge_exactly_too() -> None:
     assert sum(rows for _, rows in whole.days) == 20_000
 
 
+def test_threads_change_nothing() -> None:
+    rows = np.tile(np.arange(20_000), 10)
+    window = month(20_000, 3).take(rows)
+    alone, together = (built().profile(window.features, window.scores, window.times, threads) for threads in (1, 3))
+    assert alone.to_bytes() == together.to_bytes()
+
+
 def test_counts_are_those_of_the_bins_and_numpy() -> None:
     window = month(3_000, 4).changed(PAY_AMT1=np.where(np.arange(3_000) % 10 == 0, np.nan, 5.0))
     reference = built()

@@ -1,5 +1,6 @@
 """From logged decisions to a diagnosed window: once when it closes, once more when its outcomes are final."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -133,9 +134,10 @@ def close(home: Home, served: Served, window: Due, now: datetime) -> tuple[Windo
 def _arrived(home: Home, served: Served, window: Due) -> Arrived:
     """Every row of the window is read once; of more than fit into a frame, the profile and its sample are kept."""
     profile = served.reference.empty
+    threads = home.settings.train.threads or os.cpu_count() or 1
     for frame in window.frames(home):
         scores = served.scorer.probabilities(frame.features)
-        profile += served.reference.profile(frame.features, scores, frame.times)
+        profile += served.reference.profile(frame.features, scores, frame.times, threads)
         if window.rows <= FRAME_ROWS:
             return Arrived(profile, frame.features, scores, frame.times)
     sample = profile.sample.expanded

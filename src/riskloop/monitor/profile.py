@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -149,14 +150,28 @@ class Reference:
         score_bins = fit_numeric_bins(scores)
         return cls(schema, bins, score_bins, _profiled(bins, score_bins, X, scores, None, None, len(X)))
 
-    def profile(self, X: Floats, scores: Floats, times: Ints | None = None) -> Profile:
-        """The profile of a window: features (n, k) coded by the schema, probabilities (n,), microseconds (n,)."""
+    def profile(self, X: Floats, scores: Floats, times: Ints | None = None, threads: int = 1) -> Profile:
+        """The profile of a window: features (n, k) coded by the schema, probabilities (n,), microseconds (n,).
+
+        With ``threads`` the parts of a large window are profiled side by side; their sum is the same, bit for bit.
+        """
         if X.shape != (len(scores), len(self.bins)) or (times is not None and len(times) != len(scores)):
             raise DataError(
                 f"A window needs {len(self.bins)} feature columns and one score a row; got features of shape "
                 f"{X.shape} and {len(scores)} scores."
             )
-        return _profiled(self.bins, self.score_bins, X, scores, times, self.own, CAPACITY)
+
+        def part(rows: slice) -> Profile:
+            chosen = None if times is None else times[rows]
+            return _profiled(self.bins, self.score_bins, X[rows], scores[rows], chosen, self.own, CAPACITY)
+
+        parts = max(1, min(threads, len(X) // (8 * BLOCK)))
+        if parts == 1:
+            return part(slice(None))
+        size = -(-len(X) // parts)
+        with ThreadPoolExecutor(parts) as pool:
+            first, *others = pool.map(part, [slice(start, start + size) for start in range(0, len(X), size)])
+        return sum(others, first)
 
     @property
     def empty(self) -> Profile:
@@ -215,32 +230,35 @@ class _Pass:
         self.below = np.zeros(len(bins), dtype=np.int64)
         self.above = np.zeros(len(bins), dtype=np.int64)
         self.sample = RowSample.empty(len(bins), capacity)
+        # Fresh memory for every block would cost more than the counting.
+        size = len(bins) * BLOCK
+        self.columns, self.missing = np.empty(size), np.empty(size, dtype=np.bool_)
+        self.space = np.empty(size, dtype=np.uint64)
 
     def add(self, block: Floats) -> None:
-        columns = np.ascontiguousarray(block.T) + 0.0  # -0.0 and 0.0 are the same value
+        k, n = len(self.bins), len(block)
+        columns = self.columns[: k * n].reshape(k, n)
+        missing = self.missing[: k * n].reshape(k, n)
+        np.add(block.T, 0.0, out=columns)  # -0.0 and 0.0 are the same value
+        if np.isnan(columns, out=missing).any():
+            columns[missing] = np.nan  # one kind of NaN, for the hash
         for j, column in enumerate(columns):
-            counts = self.bins[j].count(column)
-            self.counts[j] += counts
-            present = column
-            if counts[-1]:
-                missing = np.isnan(column)
-                column[missing] = np.nan  # one kind of NaN, for the hash
-                present = column[~missing]
-            if present.size:
-                self._stretch(j, present)
-        hashes = row_hashes(columns)
+            self.counts[j] += self.bins[j].count(column)
+        self._stretch(columns)
+        hashes = row_hashes(columns, self.space[: k * n].reshape(k, n))
         entering = np.flatnonzero(hashes <= np.uint64(self.sample.bound))
         if entering.size:
             self.sample += RowSample.of(hashes[entering], columns.T[entering], self.sample.capacity)
 
-    def _stretch(self, j: int, present: Floats) -> None:
-        low, high = present.min(), present.max()
-        self.low[j] = min(self.low[j], low)
-        self.high[j] = max(self.high[j], high)
-        if low < self.limits[0][j]:
-            self.below[j] += np.count_nonzero(present < self.limits[0][j])
-        if high > self.limits[1][j]:
-            self.above[j] += np.count_nonzero(present > self.limits[1][j])
+    def _stretch(self, columns: Floats) -> None:
+        low = np.fmin.reduce(columns, axis=1, initial=np.inf)
+        high = np.fmax.reduce(columns, axis=1, initial=-np.inf)
+        np.fmin(self.low, low, out=self.low)
+        np.fmax(self.high, high, out=self.high)
+        for j in np.flatnonzero(low < self.limits[0]):
+            self.below[j] += np.count_nonzero(columns[j] < self.limits[0][j])
+        for j in np.flatnonzero(high > self.limits[1]):
+            self.above[j] += np.count_nonzero(columns[j] > self.limits[1][j])
 
 
 def _profiled(

@@ -72,24 +72,22 @@ class RowSample:
 
 
 def multipliers(columns: int) -> Hashes:
-    """Two odd 64-bit numbers a column, shape (2, columns), the same for ever: stored hashes depend on them."""
-    numbers = [_mixed((i + 1) * _GOLDEN & _MASK) | 1 for i in range(2 * columns)]
-    return np.asarray(numbers, dtype=np.uint64).reshape(2, columns)
+    """An odd 64-bit number a column, shape (columns,), the same for ever: stored hashes depend on them."""
+    return np.asarray([_mixed((i + 1) * _GOLDEN & _MASK) | 1 for i in range(columns)], dtype=np.uint64)
 
 
-def row_hashes(columns: Floats) -> Hashes:
+def row_hashes(columns: Floats, space: Hashes | None = None) -> Hashes:
     """64-bit hashes of the rows of ``columns``, shape (k, n), without -0.0 and with one kind of NaN only.
 
-    Each half of a double times its own odd number, summed over the columns, then the finisher of splitmix64
-    (Steele, Lea & Flood, OOPSLA 2014). Whole doubles alone would not do: those of whole amounts end in zeros, and
-    so would their products.
+    The upper half of a double is folded into the lower one, times the column's odd number, summed over the columns,
+    then the finisher of splitmix64 (Steele, Lea & Flood, OOPSLA 2014). Without the fold, doubles of whole amounts
+    would end in zeros, and so would their products. ``space`` of the same shape is written to, where one is given.
     """
-    odd = multipliers(columns.shape[0])
-    total = np.zeros(columns.shape[1], dtype=np.uint64)
-    for j, column in enumerate(columns):
-        bits = column.view(np.uint64)
-        total += (bits >> np.uint64(32)) * odd[0, j]
-        total += (bits & np.uint64(0xFFFFFFFF)) * odd[1, j]
+    bits = columns.view(np.uint64)
+    folded: Hashes = np.right_shift(bits, np.uint64(32), out=space)
+    folded ^= bits
+    folded *= multipliers(len(columns))[:, None]
+    total: Hashes = np.add.reduce(folded, axis=0)
     total ^= total >> np.uint64(30)
     total *= _MIX[0]
     total ^= total >> np.uint64(27)
