@@ -20,6 +20,7 @@ from riskloop.store.outcomes import Outcome, Recorded
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 class Portfolio:
@@ -110,6 +111,17 @@ class Portfolio:
             "cases": [views.case(case) for case in done.cases],
             "lines": done.lines,
         }
+
+    def check(self, source: "Path | str | pd.DataFrame | pa.Table | pa.RecordBatch") -> Json:
+        """Look at rows without scoring them for anybody: nothing is logged, and no case is opened.
+
+        Compares a file, a frame, an Arrow table or batch with the champion's history and returns the diagnosis with
+        every finding. What does not fit the schema (columns that lack or are new, values that cannot be read) is a
+        finding, too. Raises NotReady before the first promotion, NotFound or MalformedBody for what is no table.
+        """
+        from riskloop.loop.check import check
+
+        return check(self.home, source)
 
     def backtest(
         self,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from riskloop.core.types import Diagnosis, Finding, Floats, Ints, Severity, to_micros
@@ -19,7 +20,7 @@ from riskloop.loop.champion import Served, load
 from riskloop.loop.observe import close, due, mature, matured_frame
 from riskloop.monitor.profile import Profile
 from riskloop.portfolio import Portfolio
-from riskloop.store.decisions import Scored
+from riskloop.store.appender import Scored
 from riskloop.store.outcomes import Outcome
 from riskloop.store.windows import Window, save
 
@@ -267,3 +268,19 @@ def test_windows_by_count_are_told_apart_by_their_numbers(folder: Path) -> None:
     _, found = mature(loop.portfolio.home, loop.served, first, noon(2025, 12, 1))
     assert next(f for f in found if f.check == "auc").n == 600
     loop.portfolio.home.close()
+
+
+def test_rows_can_be_looked_at_without_being_scored(loop: Loop) -> None:
+    home = loop.portfolio.home
+    sound = customers(MONTHS[0]).drop(columns=TARGET)
+    assert loop.portfolio.check(sound)["diagnosis"] == "stable"
+    odd = sound.drop(columns="AGE").assign(LIMIT_BAL=sound["LIMIT_BAL"] * 100.0, colour="red")
+    seen = loop.portfolio.check(pa.Table.from_pandas(odd, preserve_index=False))
+    assert seen["diagnosis"] == "data_fault"
+    assert {("scale", "LIMIT_BAL"), ("column", "AGE"), ("new_column", "colour")} <= {
+        (f["check"], f["subject"]) for f in seen["findings"]
+    }
+    for rows in (0, 1):
+        assert loop.portfolio.check(sound[:rows])["diagnosis"] == "not_enough_data"
+    assert home.decisions.count() == 0
+    assert home.windows.count() == 0

@@ -1,0 +1,70 @@
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from riskloop.core.errors import NotFound
+from riskloop.core.types import Severity
+from riskloop.data.simulate import TARGET, simulate
+from riskloop.monitor.frames import coded
+
+from .conftest import MAY, SCHEMA, J, built, month
+
+
+def frame() -> pd.DataFrame:
+    return simulate([MAY], 300, 61).drop(columns=["ID"])
+
+
+def test_frames_arrow_tables_and_batches_give_the_same_profile() -> None:
+    sound = frame()
+    table = pa.Table.from_pandas(sound, preserve_index=False)
+    batches = table.to_batches(max_chunksize=120)
+    window = month(300, 61)
+    expected = built().profile(window.features, window.scores, window.times).to_bytes()
+    for source in (sound, table, table.combine_chunks().to_batches()[0]):
+        features, times, found = coded(source, SCHEMA)
+        assert found == []
+        assert built().profile(features, window.scores, times).to_bytes() == expected
+    total, start = built().empty, 0
+    for batch in batches:
+        features, times, _ = coded(batch, SCHEMA)
+        total += built().profile(features, window.scores[start : start + len(features)], times)
+        start += len(features)
+    assert total.to_bytes() == expected
+
+
+def test_what_does_not_fit_is_a_finding_and_stops_no_other_column() -> None:
+    odd = frame().drop(columns="AGE").assign(colour="red", PAY_AMT1=np.nan)
+    odd["LIMIT_BAL"] = odd["LIMIT_BAL"].astype(object)
+    odd.loc[:9, "LIMIT_BAL"] = "a lot"
+    odd["EDUCATION"] = odd["EDUCATION"].astype(object)
+    odd.loc[:4, "EDUCATION"] = "astronaut"
+    odd.loc[5, "EDUCATION"] = None
+    features, times, found = coded(odd, SCHEMA)
+    said = {(f.check, f.subject): f for f in found}
+    assert set(said) == {("column", "AGE"), ("unreadable", "LIMIT_BAL"), ("new_column", "colour")}
+    assert said["column", "AGE"].severity is Severity.FAULT
+    assert said["unreadable", "LIMIT_BAL"].statistic == pytest.approx(10 / 300)
+    assert said["new_column", "colour"].severity is Severity.OK
+    assert np.isnan(features[:, [J["AGE"], J["PAY_AMT1"]]]).all()
+    assert np.isnan(features[:10, J["LIMIT_BAL"]]).all()
+    assert not np.isnan(features[10:, J["LIMIT_BAL"]]).any()
+    assert features[:5, J["EDUCATION"]].tolist() == [7.0] * 5
+    assert np.isnan(features[5, J["EDUCATION"]])
+    assert len(times) == 300
+
+
+def test_dates_that_are_none_and_empty_frames() -> None:
+    broken = frame().assign(application_date="soon")
+    _, times, found = coded(broken, SCHEMA)
+    assert len(times) == 0
+    assert [f.sentence for f in found] == ["300 dates are none."]
+    features, _, found = coded(frame()[:0], SCHEMA)
+    assert features.shape == (0, 23)
+    assert found == []
+    assert TARGET in frame().columns
+
+
+def test_no_file() -> None:
+    with pytest.raises(NotFound):
+        coded("nowhere.csv", SCHEMA)
