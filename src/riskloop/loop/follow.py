@@ -37,6 +37,8 @@ def follow_up(connection: Connection, home: Home, window: Window, now: datetime)
     fault = next((case for case in open_ones if case.state is CaseState.QUARANTINED), None)
     change = next((case for case in open_ones if case.state is not CaseState.QUARANTINED), None)
     if window.diagnosis is Diagnosis.DATA_FAULT:
+        if window.case_id is not None and window.matured_at is not None:
+            return window  # its case was opened when it closed; final outcomes say nothing new about a fault
         return _quarantine(connection, window, fault, now)
     if fault is not None and window.matured_at is None:
         sentence = (
