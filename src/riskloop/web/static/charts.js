@@ -19,7 +19,7 @@
 
   const axis = {
     gridcolor: "var(--line)", linecolor: "var(--line)", zerolinecolor: "var(--muted)",
-    zeroline: false, automargin: true, ticks: "", fixedrange: true,
+    zeroline: false, automargin: true, fixedrange: true, ticks: "outside", ticklen: 6, tickcolor: "rgba(0,0,0,0)",
   };
   const frame = {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
