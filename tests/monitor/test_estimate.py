@@ -30,6 +30,7 @@ def test_bands_hold_the_true_auc_of_other_populations(world: World) -> None:
         assert rate.details["lower"] <= window.scores.mean() <= rate.details["upper"]
         assert {check for name, check in found if name == method} == {
             "estimated_auc",
+            "estimated_ks",
             "estimated_default_rate",
             "estimated_log_loss",
             "estimated_brier",

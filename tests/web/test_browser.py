@@ -29,6 +29,7 @@ PAGES: Final = {
     "/dashboard/performance": ("AUC by cohort", "Calibration by grade: 2025-08", "quarantined", "Jeffreys test"),
     "/dashboard/cases": ("Challenger refused", "Data fault", "Quarantined", "Covariate shift"),
     "/dashboard/cases/2": ("Challenger refused", "How the challenger was made", "What the gate checked", "Failed"),
+    "/dashboard/cases/3": ("needs approval", "Approve", "Reject", "What the gate checked: 14 tests"),
     "/dashboard/models": ("The ledger of promotions", "First model", "Which version served when"),
     "/dashboard/models/1": ("How it was made", "protected, so not read", "What competed"),
     "/dashboard/models/compare?a=1&b=5": ("Measures on the same customers", "By protected group", "weighting"),

@@ -51,6 +51,7 @@ def test_cohorts_show_what_was_expected_and_what_happened(judged: Home) -> None:
     for shown in ("0.688", "0.660–0.710", "0.752", "21.3%", "22.7%", "Severe", "No concept drift."):
         assert shown in page
     assert "0.761" not in page  # PAPE goes before CBPE
+    assert "0.800" not in page  # nothing is estimated of broken data
 
 
 def test_immature_and_quarantined_cohorts_are_called_so(judged: Home) -> None:

@@ -65,6 +65,7 @@ def _findings(
 ) -> Sequence[Finding]:
     measures = {
         "auc": estimated.auc,
+        "ks": estimated.ks,
         "default_rate": estimated.default_rate,
         "log_loss": estimated.log_loss,
         "brier": estimated.brier,

@@ -137,14 +137,16 @@ def by_cohort(
 
     ``titles`` name the axis, the realised points, the band and the line of what is usual.
     """
-    values, lower, upper = estimated
+    there = [position for position, value in enumerate(estimated[0]) if value is not None]
+    expected = [names[position] for position in there]
+    values, lower, upper = ([side[position] for position in there] for side in estimated)
     return _figure(
         [
-            *_band(names, lower, upper, titles[2]),
+            *_band(expected, lower, upper, titles[2]),
             {
                 "type": "scatter",
-                "x": list(names),
-                "y": list(values),
+                "x": expected,
+                "y": values,
                 "name": titles[2],
                 "showlegend": False,
                 "mode": "lines",
@@ -163,38 +165,8 @@ def by_cohort(
             },
             _points(names, *realised, titles[1], "var(--text)"),
         ],
-        xaxis=_axis(type="category"),
+        xaxis=_axis(type="category", categoryorder="array", categoryarray=list(names)),
         yaxis=_axis(titles[0], tickformat=tickformat),
-    )
-
-
-def measure(names: Sequence[str], values: Numbers, usual: Numbers, title: str) -> Json:
-    """One measure by cohort beside what it was at training."""
-    return _figure(
-        [
-            {
-                "type": "scatter",
-                "x": list(names),
-                "y": list(usual),
-                "name": "at training",
-                "mode": "lines",
-                "line": {"color": THEN, "dash": "dot", "shape": "hvh"},
-                "connectgaps": True,
-                "hovertemplate": "%{y:.3f}<extra>at training</extra>",
-            },
-            {
-                "type": "scatter",
-                "x": list(names),
-                "y": list(values),
-                "name": "realised",
-                "mode": "lines+markers",
-                "marker": {"size": 8, "color": "var(--text)"},
-                "line": {"color": "var(--text)", "width": 1.5},
-                "hovertemplate": "%{x}: %{y:.3f}<extra>realised</extra>",
-            },
-        ],
-        xaxis=_axis(type="category"),
-        yaxis=_axis(title, tickformat=".2f"),
     )
 
 

@@ -63,7 +63,9 @@ class Cohort:
         return _value(self.found.get(measure))
 
     def estimated(self, measure: str) -> Value:
-        """Before outcomes were known."""
+        """Before outcomes were known; of broken data nothing can be estimated."""
+        if self.window.diagnosis is Diagnosis.DATA_FAULT:
+            return Value()
         return _value(self.found.get(f"estimated_{measure}"))
 
     def usual(self, measure: str) -> float | None:

@@ -17,11 +17,13 @@ from riskloop.core.stats import (
     cbpe,
     delong_variance,
     density_ratio_weights,
+    ks_interval,
+    ks_statistic,
     log_loss,
     pape,
     recalibrate,
 )
-from riskloop.core.stats.estimation import _auc
+from riskloop.core.stats.estimation import _auc, _ks
 from riskloop.core.types import Bools, Floats
 
 MEASURES = ("auc", "brier", "log_loss", "default_rate")
@@ -71,6 +73,26 @@ def test_on_known_outcomes_it_is_auc_with_delongs_error() -> None:
     assert estimate.value == pytest.approx(auc(labels, p), abs=1e-12)
     assert estimate.std_error == pytest.approx(math.sqrt(delong_variance(labels, p)), rel=0.01)
     assert estimate.outcome_error == 0.0
+
+
+def test_the_estimated_ks_is_that_of_the_expected_distributions_with_raghavacharis_error() -> None:
+    labels, p = calibrated(np.random.default_rng(8), 600)
+    known = _ks(labels.astype(float), p, None)
+    assert known.value == pytest.approx(ks_statistic(labels, p), abs=1e-12)
+    interval = ks_interval(labels, p)
+    assert known.std_error == pytest.approx((interval.upper - interval.lower) / 2 / 1.959964, rel=0.01)
+    assert known.outcome_error == 0.0
+
+    rng = np.random.default_rng(9)
+    gaps, errors = [], []
+    for _ in range(300):
+        labels, p = calibrated(rng, 1500)
+        estimated = cbpe(p).ks
+        gaps.append(ks_statistic(labels, p) - estimated.value)
+        errors.append((estimated.std_error, estimated.outcome_error))
+    std_error, outcome_error = np.mean(errors, axis=0)
+    assert 0.0 < np.mean(gaps) < std_error  # the largest of many distances
+    assert np.std(gaps) == pytest.approx(outcome_error, rel=0.15)
 
 
 def test_cbpe_of_calibrated_scores_is_unbiased_and_knows_its_errors() -> None:
