@@ -17,6 +17,7 @@ from riskloop.data.infer import infer_config
 from riskloop.data.scenarios import SCENARIOS, Embedded, stream
 from riskloop.data.simulate import ID, TARGET, TIME, month_starts, simulate
 from riskloop.portfolio import Portfolio
+from riskloop.store.cases import Case
 
 SEED: Final = 7
 PER_MONTH: Final = 1000
@@ -41,6 +42,7 @@ class Loop:
 
     url: str
     portfolio: Portfolio
+    challenged: Case  # as it was when it waited for an approval
 
 
 def play(folder: Path) -> Portfolio:
