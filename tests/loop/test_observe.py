@@ -1,6 +1,7 @@
 """Windows of a real portfolio: closed, dated, quarantined, judged again; large ones in parts."""
 
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -23,6 +24,8 @@ from riskloop.portfolio import Portfolio
 from riskloop.store.appender import Scored
 from riskloop.store.outcomes import Outcome
 from riskloop.store.windows import Window, save
+
+from .test_alerts import receiving
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -284,3 +287,41 @@ def test_rows_can_be_looked_at_without_being_scored(loop: Loop) -> None:
         assert loop.portfolio.check(sound[:rows])["diagnosis"] == "not_enough_data"
     assert home.decisions.count() == 0
     assert home.windows.count() == 0
+
+
+def test_a_cycle_tells_of_a_case_once_however_many_windows_it_has(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RISKLOOP_ALERT_SECRET", "secret")
+    with receiving() as receiver:
+        loop = opened(folder, f'[alerts]\nwebhook = "{receiver.url}"\ntimeout = 30.0\n')
+        loop.decide(customers(MONTHS[0]))
+        for month in MONTHS[1:3]:
+            broken = customers(month)
+            broken["LIMIT_BAL"] *= 100.0
+            loop.decide(broken)
+        for now in (noon(2025, 2, 1), noon(2025, 3, 1), noon(2025, 4, 1)):
+            done = loop.portfolio.cycle(now)
+            assert [window["diagnosis"] for window in done["closed"]]
+            for thread in threading.enumerate():
+                if thread.name == "riskloop-alerts":
+                    thread.join(60)
+        (document,) = receiver.documents()
+        assert document["diagnosis"] == "data_fault"
+        assert "LIMIT_BAL is 100 times larger in all rows since 1 February 2025" in str(document["sentence"])
+        loop.portfolio.home.close()
+
+
+def test_a_receiver_that_is_not_there_breaks_no_cycle(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RISKLOOP_ALERT_SECRET", "secret")
+    with receiving() as gone:
+        url = gone.url
+    loop = opened(folder, f'[alerts]\nwebhook = "{url}"\ntries = 1\n')
+    loop.decide(customers(MONTHS[0], rows=300))
+    loop.decide(customers(MONTHS[1], rows=300).assign(PAY_0=0))
+    assert [w["diagnosis"] for w in loop.portfolio.cycle(noon(2025, 3, 1))["closed"]] == ["stable", "data_fault"]
+    for thread in threading.enumerate():
+        if thread.name == "riskloop-alerts":
+            thread.join(60)
+    assert loop.portfolio.cases_document()[0]["state"] == "quarantined"
+    loop.portfolio.home.close()
