@@ -460,12 +460,16 @@ def backtest(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything as JSON to this file.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Write a page for people to this file.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the replayed portfolios, to look into them.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Policies replayed at once; one a core by default.")] = None,
 ) -> None:
     """Replay a history through the loop, against never retraining and retraining every period: would it have helped?"""
     from riskloop.backtest.request import Request, wishes
     from riskloop.backtest.study import backtest as run
 
     console = Console()
+    for file in (json_file, html_file):
+        if file is not None and not file.parent.is_dir():  # said now, not after minutes of work
+            raise StorageError(f"The folder {file.parent} does not exist, so {file.name} cannot be written into it.")
     request = Request(
         history=history,
         wishes=wishes(target, time_column, id_column, outcome_window, windows, train_on, seed),
@@ -474,12 +478,22 @@ def backtest(
         months=months,
         per_month=per_month,
         approve=approve,
-        settings=None if config is None else _open(config).home.settings,
+        settings=None if config is None else _settings(config),
         keep=keep,
+        jobs=jobs,
     )
     with console.progress("Back-test") as tick:
         document = run(request, tick)
     console.answer(document, *_compared(document), *_written(document, json_file, html_file))
+
+
+def _settings(config: Path) -> Any:
+    """Only the settings: opening the portfolio would make its database."""
+    from riskloop.core.settings import parse_settings
+
+    if not config.is_file():
+        raise ConfigError(f"The configuration {config} does not exist; leave out --config to infer one.")
+    return parse_settings(config.read_text(encoding="utf-8"), str(config))
 
 
 def _compared(document: dict[str, Any]) -> list[str]:

@@ -91,8 +91,14 @@ def main() -> None:
     """One policy of one back-test: FOLDER POLICY [approve]."""
     folder, name, approve = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "approve"
     policy = policy_named(name, approve=approve)
+    parent = os.getppid()
+
+    def go_on(_done: int) -> None:
+        if os.getppid() != parent:
+            sys.exit("its parent is gone")  # the period is finished; the next back-test goes on after it
+
     try:
-        replay(folder_of(folder, policy), folder / FIRST, kept(folder), policy)
+        replay(folder_of(folder, policy), folder / FIRST, kept(folder), policy, go_on)
     except RiskloopError as error:
         sys.exit(error.message)
     except KeyboardInterrupt:
