@@ -60,11 +60,11 @@ def expected(row: Json, intercept: float) -> float:
     return 1 / (1 + math.exp(-z))
 
 
-def add_model(home: Home, intercept: float = 0.0, threshold: float = 0.5) -> int:
+def add_model(home: Home, intercept: float = 0.0, threshold: float = 0.5, schema: Json | None = None) -> int:
     manifest = {
         "learner": "scorecard",
         "model_file": "scorecard.json",
-        "schema": home.schema.to_json(),
+        "schema": home.schema.to_json() if schema is None else schema,
         "calibration": {"a": 0.0, "b": 1.0},
         "threshold": threshold,
         "risk_levels": {"low": 0.1, "medium": 0.25, "high": 0.5},

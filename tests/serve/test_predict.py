@@ -204,6 +204,28 @@ def test_a_promoted_model_serves_without_a_restart(client: httpx.Client, home: H
     assert client.post("/predict", json=ROW).json()["probability"] == pytest.approx(expected(ROW, 1.0), abs=1e-12)
 
 
+def test_once_a_promotion_returned_no_answer_comes_from_the_old_model(client: httpx.Client, home: Home) -> None:
+    versions = [1, add_model(home, intercept=1.0)]
+    for k in range(1, 9):
+        promote(home, versions[k % 2])
+        if k % 3:
+            answer = client.post("/predict", json=ROW).json()
+        else:
+            (answer,) = client.post("/predict/batch", json=[ROW]).json()
+        assert answer["model_version"] == versions[k % 2]
+        assert answer["probability"] == pytest.approx(expected(ROW, float(k % 2)), abs=1e-12)
+
+
+def test_what_waits_is_read_again_by_the_schema_of_a_new_model(client: httpx.Client, home: Home) -> None:
+    document = home.schema.to_json()
+    document["features"][0]["high"] = 3.0
+    promote(home, add_model(home, schema=document))
+    refused = client.post("/predict", json=ROW)  # the old model took a debt of 4
+    assert (refused.status_code, error(refused)["details"][0]["field"]) == (422, "debt")
+    assert client.post("/predict", json={**ROW, "debt": 2}).json()["model_version"] == 2
+    assert home.decisions.count() == 1
+
+
 def test_a_corrupt_model_never_serves_and_everybody_is_told(client: httpx.Client, home: Home) -> None:
     version = add_model(home, intercept=1.0)
     file = home.artefacts.root / home.ledger.model(version).artefact / "scorecard.json"

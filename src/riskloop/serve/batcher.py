@@ -3,6 +3,9 @@
 Everything happens in the event loop's thread. A thread of its own for the commits was measured and is slower: the
 two fight over the interpreter, while the commit of a whole group takes less than the requests that it serves.
 There is no artificial delay: a group is whatever arrived while the last one was being committed.
+
+Before a group is scored, the ledger is asked whether the champion is still the one that is loaded. If not, the group
+waits for the new one: once a promotion has returned, no request that comes after it is answered by the old model.
 """
 
 import asyncio
@@ -16,12 +19,12 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from riskloop.core.errors import Overloaded
+from riskloop.core.errors import Overloaded, RiskloopError, StorageError
 from riskloop.core.exploration import explore
 from riskloop.core.types import Bools, Ints, Reason
 from riskloop.serve.champion import Answer, Champion, Explain, moment_text
-from riskloop.serve.decoder import Parsed
 from riskloop.serve.metrics import Metrics
+from riskloop.serve.reload import Reloader
 from riskloop.store.appender import Appender, Scored, locked
 
 log = logging.getLogger("riskloop.serve")
@@ -34,13 +37,18 @@ PATIENCE: Final = 5.0  # seconds that a request waits for the write lock before 
 class Waiting:
     """One request on its way into the log."""
 
-    __slots__ = ("answer", "champion", "explain", "parsed")
+    __slots__ = ("answer", "body", "champion", "explain", "parsed")
 
-    def __init__(self, champion: Champion, parsed: Parsed, explain: Explain, answer: "asyncio.Future[bytes]") -> None:
-        self.champion = champion
-        self.parsed = parsed
+    def __init__(self, champion: Champion, body: bytes, explain: Explain, answer: "asyncio.Future[bytes]") -> None:
+        self.body = body
         self.explain = explain
         self.answer = answer
+        self.read_by(champion)
+
+    def read_by(self, champion: Champion) -> None:
+        """Check the row by a model's schema; raises DataError."""
+        self.parsed = champion.decoder.row(self.body, time.time_ns() // 1000)
+        self.champion = champion
 
 
 @dataclass(slots=True)
@@ -57,8 +65,9 @@ class Group:
 class Batcher:
     """Takes rows, gives back encoded answers after their commit. One per worker process, in its event loop."""
 
-    def __init__(self, appender: Appender, max_waiting: int, metrics: Metrics) -> None:
+    def __init__(self, appender: Appender, reloader: Reloader, max_waiting: int, metrics: Metrics) -> None:
         self._appender = appender  # must not block: opened with waits=False
+        self._reloader = reloader
         self._max_waiting = max_waiting
         self._metrics = metrics
         self._waiting: list[Waiting] = []
@@ -75,15 +84,18 @@ class Batcher:
         """Requests that wait for their commit."""
         return self._count
 
-    def submit(self, champion: Champion, parsed: Parsed, explain: Explain) -> "asyncio.Future[bytes]":
-        """The answer's JSON, once the decision is committed. Raises Overloaded when too many wait already."""
+    def submit(self, body: bytes, explain: Explain) -> "asyncio.Future[bytes]":
+        """The answer's JSON to a row's, once the decision is committed.
+
+        Raises Overloaded when too many wait already, DataError, NotReady.
+        """
         if self._count >= self._max_waiting:
             raise Overloaded(
                 f"{self._count} requests are waiting, which is the limit ([serve] max_waiting). "
                 "Nothing was logged; send it again in a second."
             )
         answer = self._loop.create_future()
-        self._waiting.append(Waiting(champion, parsed, explain, answer))
+        self._waiting.append(Waiting(self._reloader.champion, body, explain, answer))
         self._count += 1
         if not self._scheduled:
             self._scheduled = True
@@ -98,11 +110,36 @@ class Batcher:
 
     def _flush(self) -> None:
         self._scheduled = False
+        if self._waiting and not self._is_current():
+            self._scheduled = True
+            self._catching_up = self._loop.create_task(self._catch_up())
+            return
         waiting, self._waiting = self._waiting, []
         for champion in {id(w.champion): w.champion for w in waiting}.values():
             self._score(champion, [w for w in waiting if w.champion is champion])
         if self._scored:
             self._commit()
+
+    def _is_current(self) -> bool:
+        try:
+            return self._reloader.is_current(self._appender.promoted())
+        except StorageError:  # the commit fails in a moment, and says so
+            return True
+
+    async def _catch_up(self) -> None:
+        """Load the promoted model, and read by its schema what waits."""
+        await asyncio.to_thread(self._reloader.look)
+        champion = self._reloader.champion
+        waiting, self._waiting = self._waiting, []
+        for request in waiting:
+            try:
+                if request.champion is not champion:
+                    request.read_by(champion)
+            except RiskloopError as error:
+                self._fail([request], error)
+            else:
+                self._waiting.append(request)
+        self._flush()
 
     def _score(self, champion: Champion, waiting: list[Waiting]) -> None:
         try:

@@ -67,6 +67,7 @@ class Bulk:
 
         Raises DataError (nothing was logged), Conflict (the key belongs to another body), StorageError.
         """
+        self._reloader.look()  # a promotion may be newer than the last look
         champion = self._reloader.champion
         read = READERS[batch.kind]
         blocks = read(batch.body, champion, batch.first_row)

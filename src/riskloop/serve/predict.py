@@ -36,10 +36,7 @@ class Predict:
             service.access.require(Role.SCORE, scope)
             explain: Explain = "default" if not scope["query_string"] else wanted_reasons(scope["query_string"])
             _require_json(scope["headers"])
-            body = await _body(receive)
-            champion = service.reloader.champion
-            parsed = champion.decoder.row(body, time.time_ns() // 1000)
-            answer = await service.batcher.submit(champion, parsed, explain)
+            answer = await service.batcher.submit(await _body(receive), explain)
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - the one place where a request's failure becomes its answer

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from threading import Lock
 from typing import Final
 
 from riskloop.core.errors import NotReady, RiskloopError
@@ -30,6 +31,8 @@ class Reloader:
         self._keys = Keys(home.database)
         self._champion: Champion | None = None
         self._loaded: dict[int, Champion] = {}
+        self._looking = Lock()
+        self._newest = 0  # the last promotion that was looked at, whether its model could be loaded or not
         self.problem: str | None = None  # why the ledger's champion does not serve
 
     @property
@@ -39,18 +42,23 @@ class Reloader:
             raise NotReady(self.problem or "No model has been promoted yet. Run `riskloop train` first.")
         return self._champion
 
+    def is_current(self, seq: int) -> bool:
+        """Whether the promotion ``seq`` has been followed, or was found to be impossible to follow."""
+        return seq == self._newest
+
     def look(self) -> None:
         """Read keys and ledger once, and load the champion if it changed. Blocks; never raises."""
-        try:
-            self._access.ring = self._keys.ring()
-            promotion = self._home.ledger.champion()
-            if promotion is not None and (self._champion is None or promotion.seq != self._champion.seq):
-                self._take(promotion)
-            self._recovered()
-        except RiskloopError as error:
-            self._failed(error.message)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with a new model, the old one must go on serving
-            self._failed(f"{type(error).__name__}: {error}")
+        with self._looking:
+            try:
+                self._access.ring = self._keys.ring()
+                promotion = self._home.ledger.champion()
+                if promotion is not None:
+                    self._take(promotion)
+                self._recovered()
+            except RiskloopError as error:
+                self._failed(error.message)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with a new model, the old one must go on serving
+                self._failed(f"{type(error).__name__}: {error}")
 
     async def follow(self) -> None:
         """Look again and again until cancelled."""
@@ -69,8 +77,13 @@ class Reloader:
         return found
 
     def _take(self, promotion: Promotion) -> None:
-        champion = self._load(promotion.version, promotion.seq)
-        self._champion = champion
+        if self._champion is not None and promotion.seq == self._champion.seq:
+            return
+        try:
+            champion = self._load(promotion.version, promotion.seq)
+            self._champion = champion
+        finally:
+            self._newest = promotion.seq
         self._metrics.champion_version = champion.version
         log.info(
             "Version %d serves (promotion %d)",

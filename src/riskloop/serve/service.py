@@ -59,7 +59,7 @@ class Service:
         """Load the champion and begin to follow the ledger."""
         self._appender = self.home.decisions.appender(waits=False, checkpoints=False)
         self._checkpointer = self.home.decisions.appender()
-        self.batcher = Batcher(self._appender, self.home.settings.serve.max_waiting, self.metrics)
+        self.batcher = Batcher(self._appender, self.reloader, self.home.settings.serve.max_waiting, self.metrics)
         self.metrics.depth = lambda: self.batcher.depth
         self.metrics.batches = lambda: self._batches
         await asyncio.to_thread(self.reloader.look)

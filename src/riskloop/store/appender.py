@@ -22,6 +22,7 @@ _INSERT: Final = (
 )
 _INSERT_CHUNK: Final = "INSERT INTO chunks (key, fingerprint, first_id, rows, at) VALUES (?, ?, ?, ?, ?)"
 _FIND_CHUNK: Final = "SELECT fingerprint, first_id, rows FROM chunks WHERE key = ?"
+_PROMOTED: Final = "SELECT coalesce(max(seq), 0) FROM promotions"
 LOG_KEPT: Final = 64 * 2**20  # bytes to which the write-ahead log is cut when it begins anew
 _CACHE: Final = 32 * 2**10  # KiB of index pages: customers' ids come in no order
 _LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -101,6 +102,15 @@ class Appender:
             self.close()
             raise
         return logged
+
+    def promoted(self) -> int:
+        """The number of the last promotion at this moment, 0 before the first; StorageError when it cannot be read."""
+        try:
+            connection = self._connection or self._open()
+            return int(connection.execute(_PROMOTED).fetchone()[0])
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            raise _refused(self.path, error) from error
 
     def checkpoint(self, *, restart: bool = False) -> int:
         """Move committed pages from the write-ahead log into the database; returns how many the log holds.
