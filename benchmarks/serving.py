@@ -95,16 +95,23 @@ def _write_pipeline(folder: Path, home: Home, history: Any) -> None:
     skops_io.dump(pipeline, folder / PIPELINE)
 
 
+class Running(NamedTuple):
+    """A server in a process of its own."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+
+
 @contextmanager
-def running(name: str, folder: Path) -> Iterator[str]:
-    """One of the servers; gives its URL."""
+def running(name: str, folder: Path) -> Iterator[Running]:
+    """One of the servers, ready to answer; it is stopped at the end."""
     port = _free_port()
     command = [sys.executable, "-m", "benchmarks.servers", name, str(port), str(folder)]
     with (folder / f"{name}.log").open("w") as log, subprocess.Popen(command, stderr=log) as process:
         url = f"http://127.0.0.1:{port}"
         try:
             _wait(url, json.loads((folder / "requests.ndjson").read_text().split("\n", 1)[0]))
-            yield url
+            yield Running(url, process)
         finally:
             process.terminate()
 
@@ -153,7 +160,7 @@ def measure(folder: Path, rounds: int, seconds: float) -> dict[str, dict[int, Me
     """Medians over interleaved rounds, by server and number of connections."""
     found: dict[tuple[str, int], list[Measured]] = {}
     with ExitStack() as stack:
-        urls = {name: stack.enter_context(running(name, folder)) for name in SERVERS}
+        urls = {name: stack.enter_context(running(name, folder)).url for name in SERVERS}
         for number in range(rounds):
             for connections in CONNECTIONS:
                 for name, url in urls.items():
