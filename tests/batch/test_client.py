@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from riskloop.batch.client import score_file
 from riskloop.batch.files import APPENDED
-from riskloop.core.errors import ConfigError, DataError, NotFound, StorageError, Unreachable
+from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, StorageError, Unreachable
 
 
 class Api:
@@ -259,3 +259,15 @@ def test_progress_goes_from_nothing_to_everything(api: Api, source: Path) -> Non
     score(api, source, progress=lambda _sentence, share: shares.append(share))
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0, abs=0.01)
+
+
+def test_two_runs_never_write_one_file(api: Api, source: Path) -> None:
+    def meanwhile(number: int) -> None:
+        if number == 2:
+            with pytest.raises(Conflict, match="Another run is writing"):
+                score(api, source)
+
+    api.misbehave = meanwhile
+    score(api, source)
+    check(source)
+    assert api.rows == 95

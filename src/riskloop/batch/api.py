@@ -27,6 +27,7 @@ class Api:
         self.patience = patience
         self._key = key
         self._local = threading.local()
+        self._stopped = threading.Event()
 
     def score(self, body: bytes, media_type: str, idempotency_key: str, first_row: int) -> "pa.Table":
         """The answers to a chunk, in its order. Sent again until it is answered, it is still logged once.
@@ -59,10 +60,14 @@ class Api:
                 )
             except requests.RequestException as error:
                 raise Unreachable(f"'{self.url}' cannot be used as the API's address: {error}.") from None
-            if time.monotonic() + pause > until:
+            pause_now = pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, no secret
+            if time.monotonic() + pause > until or self._stopped.wait(pause_now):
                 raise trouble
-            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, no secret
             pause = min(2 * pause, 2.0)
+
+    def stop(self) -> None:
+        """No more retries."""
+        self._stopped.set()
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)

@@ -5,6 +5,7 @@ is and under which run's name the chunks were sent. The same command again goes 
 but not written are sent again under the same idempotency keys, so that the server logs them once.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from riskloop.batch.api import Api
 from riskloop.batch.files import Chunk, ScoredFile, open_file
-from riskloop.core.errors import DataError, NotFound, RiskloopError, StorageError
+from riskloop.core.errors import Conflict, DataError, NotFound, RiskloopError, StorageError
 from riskloop.core.types import Problem
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ def _run(file: ScoredFile, output: "_Output", api: Api, in_flight: int, tick: Ti
         while under_way:
             finish_first()
     finally:
+        api.stop()
         pool.shutdown(wait=True, cancel_futures=True)
         output.save()
 
@@ -163,14 +165,15 @@ class _Output:
         self.target = target
         self.part = target.with_name(target.name + ".part")
         self.state = target.with_name(target.name + ".resume")
-        self.progress = self._load() or Progress(secrets.token_hex(12), chunk_rows)
+        self.progress = Progress(secrets.token_hex(12), chunk_rows)
         self._hash = hashlib.blake2b(digest_size=16)
         self._file = file
         self._saved = time.monotonic()
         self._out: IO[bytes]
 
     def __enter__(self) -> "_Output":
-        self._out = self.part.open("r+b" if self.progress.size else "wb")
+        self._out = self._alone()
+        self.progress = self._load() or self.progress
         self._out.truncate(self.progress.size)
         self._out.seek(self.progress.size)
         if not self.progress.size:
@@ -182,6 +185,20 @@ class _Output:
 
     def __exit__(self, *_: object) -> None:
         self._out.close()
+
+    def _alone(self) -> IO[bytes]:
+        """The partial output, opened by this run and no other."""
+        file = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(file.fileno()), self.part.stat()):  # that run has just ended
+                raise BlockingIOError
+        except (BlockingIOError, FileNotFoundError):
+            file.close()
+            raise Conflict(
+                f"Another run is writing {self.target} at this moment; wait for it, or name another."
+            ) from None
+        return file
 
     def remaining(self, file: ScoredFile) -> Iterator[Chunk]:
         """The chunks that are not written yet. Raises DataError when the others are not what they were."""
