@@ -138,7 +138,7 @@ def _run(file: ScoredFile, output: "_Output", api: Api, in_flight: int, tick: Ti
 
 def _key(run: str, chunk: Chunk) -> str:
     """The same rows of the same run have the same key; rows that were corrected in between have another."""
-    return f"{run}-{chunk.number}-{hashlib.blake2b(chunk.body, digest_size=8).hexdigest()}"
+    return f"{run}-{chunk.number}-{chunk.digest.hex()}"
 
 
 def _result(answer: "Future[pa.Table]", file: ScoredFile) -> "pa.Table":
@@ -207,7 +207,7 @@ class _Output:
             if chunk.number >= done:
                 yield chunk
                 continue
-            self._hash.update(chunk.body)
+            self._hash.update(chunk.digest)
             if chunk.number == done - 1 and self._hash.hexdigest() != read:
                 raise DataError(
                     f"{file.source} is not what it was when {self.target} was begun; "
@@ -220,7 +220,7 @@ class _Output:
             raise RiskloopError(f"The API answered {answers.num_rows} rows to a chunk of {chunk.rows}; report this.")
         content = self._file.render(chunk, answers)
         self._out.write(content)
-        self._hash.update(chunk.body)
+        self._hash.update(chunk.digest)
         before = self.progress
         version = int(answers["model_version"][0].as_py())
         self.progress = replace(

@@ -3,6 +3,7 @@
 A CSV keeps its bytes: each record is written as it was read, with the predictions appended.
 """
 
+import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Chunk:
     first_row: int  # counted from 1
     rows: int
     body: bytes  # as it is sent
+    digest: bytes  # of the body
     share: float  # of the file that is read with it
     records: Any = None  # what `render` needs of the source
 
@@ -80,6 +82,10 @@ def open_file(source: Path, target: Path) -> ScoredFile:
     return kind(source)
 
 
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=16).digest()
+
+
 def _check_columns(names: list[str], source: Path) -> None:
     taken = [name for name in APPENDED if name in names]
     if taken:
@@ -106,7 +112,8 @@ class CsvFile:
             for number, part in enumerate(parts(file, rows)):
                 body = b"\n".join([self._header, *part.records, b""])
                 read += len(body) - len(self._header)
-                yield Chunk(number, part.first_row, len(part.records), body, min(read / size, 1.0), part.records)
+                share = min(read / size, 1.0)
+                yield Chunk(number, part.first_row, len(part.records), body, _digest(body), share, part.records)
 
     def head(self) -> bytes:
         """The header with the names of the predictions."""
@@ -171,7 +178,8 @@ class ParquetFile:
             with pa.ipc.new_stream(sink, batch.schema) as stream:
                 stream.write_batch(batch)
             done = (first - 1 + batch.num_rows) / total
-            yield Chunk(number, first, batch.num_rows, sink.getvalue(), done)
+            body = sink.getvalue()
+            yield Chunk(number, first, batch.num_rows, body, _digest(body), done)
             first += batch.num_rows
 
     def head(self) -> bytes:

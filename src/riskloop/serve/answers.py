@@ -51,13 +51,12 @@ class Answered:
         import pyarrow as pa
 
         scored, n = self.scored, len(self.scored)
-        levels = [self.champion.scorer.risk_level(p) for p in scored.probabilities.tolist()]
         columns: dict[str, Any] = {
             "decision_id": pa.array(range(self.first_id, self.first_id + n), pa.int64()).cast(pa.string()),
             "customer_id": pa.array([c or None for c in scored.customer_ids], pa.string()),
             "default": pa.array(scored.defaults),
             "probability": pa.array(scored.probabilities),
-            "risk_level": pa.array(levels, pa.string()),
+            "risk_level": pa.array(self.champion.scorer.risk_levels(scored.probabilities), pa.string()),
             "threshold": pa.repeat(pa.scalar(self.champion.scorer.threshold, pa.float64()), n),
             "model_version": pa.repeat(pa.scalar(scored.model_version, pa.int64()), n),
             "scored_at": pa.repeat(moment_text(scored.scored_at), n),

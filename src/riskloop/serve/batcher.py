@@ -198,7 +198,7 @@ class Batcher:
         scorer, version, scored_at = champion.scorer, champion.version, moment_text(scored.scored_at)
         probabilities = scored.probabilities.tolist()
         defaults = scored.defaults.tolist()
-        self._metrics.scored(version, probabilities)
+        self._metrics.scored(version, scored.probabilities)
         self._count -= len(group.waiting)
         for i, request in enumerate(group.waiting):
             if request.answer.done():  # the client went away; the decision is logged all the same

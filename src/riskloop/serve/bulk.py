@@ -95,7 +95,7 @@ class Bulk:
         logged = self._append(scored, chunk)
         if logged.repeated:
             return self._again(logged, batch.explain)
-        self._metrics.scored(champion.version, scored.probabilities.tolist(), "batch")
+        self._metrics.scored(champion.version, scored.probabilities, "batch")
         return _explained(champion, logged.first_id, scored, batch.explain)
 
     def _again(self, known: Logged, explain: Explain) -> Answered:

@@ -4,11 +4,15 @@ import os
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from threading import Lock
 from typing import Final
 
+import numpy as np
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
+
+from riskloop.core.types import Floats
 
 SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 SIZES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 10_000.0, 100_000.0)
@@ -30,6 +34,13 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def add_all(self, values: Floats) -> None:
+        """Many observations, of shape (n,)."""
+        places = np.searchsorted(self.bounds, values)  # as bisect_left
+        found = np.bincount(places, minlength=len(self.counts)).tolist()
+        self.counts = [count + more for count, more in zip(self.counts, found, strict=True)]
+        self.total += float(values.sum())
+
     def buckets(self) -> list[tuple[str, float]]:
         """Cumulative counts as Prometheus wants them."""
         running, buckets = 0, []
@@ -49,6 +60,7 @@ class Metrics:
         self.decisions: Counter[tuple[int, str]] = Counter()  # by model version and path
         self.errors: Counter[str] = Counter()  # by code
         self.scores: dict[int, Histogram] = {}
+        self._lock = Lock()
         self.commit_failures = 0
         self.champion_version = 0
         self.reload_failures = 0
@@ -73,14 +85,12 @@ class Metrics:
         """The log refused a commit."""
         self.commit_failures += 1
 
-    def scored(self, version: int, probabilities: Sequence[float], path: str = "predict") -> None:
+    def scored(self, version: int, probabilities: Floats, path: str = "predict") -> None:
         """Decisions were logged."""
-        histogram = self.scores.get(version)
-        if histogram is None:
-            histogram = self.scores[version] = Histogram(SCORES)
-        for probability in probabilities:
-            histogram.add(probability)
-        self.decisions[version, path] += len(probabilities)
+        with self._lock:  # batches are scored in threads
+            histogram = self.scores.setdefault(version, Histogram(SCORES))
+            histogram.add_all(probabilities)
+            self.decisions[version, path] += len(probabilities)
 
     def exposition(self) -> bytes:
         """Everything as Prometheus text."""

@@ -75,6 +75,10 @@ class Scorer:
         """The name of the range that the probability lies in."""
         return _LEVELS[bisect_right(self._bounds, probability)]
 
+    def risk_levels(self, probabilities: Floats) -> list[RiskLevel]:
+        """The names for many probabilities, of shape (n,)."""
+        return [_LEVELS[place] for place in np.searchsorted(self._bounds, probabilities, side="right").tolist()]
+
 
 def load_scorer(artefact: Artefact, version: int, threads: int = 1) -> Scorer:
     """Make a verified artefact ready to score; ``threads`` of one large call, 0 for all cores.

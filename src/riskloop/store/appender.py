@@ -93,6 +93,7 @@ class Appender:
             logged = _known(cursor, chunk) if chunk is not None else []
             if not logged:
                 logged = _insert(cursor, groups, chunk)
+            self._still_there()
             cursor.execute("COMMIT")
             self._still_there()
         except (sqlite3.Error, OSError) as error:
