@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -44,16 +44,21 @@ def serving(home: Home, *, workers: int = 1) -> Iterator[tuple[subprocess.Popen[
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_until_ready(url: str) -> None:
+def wait_for(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + 60
-    while True:
-        try:
-            if httpx.get(f"{url}/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        assert time.monotonic() < until, "the server did not start"
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.05)
+
+
+def wait_until_ready(url: str) -> None:
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{url}/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    wait_for(ready)
 
 
 class Load:
@@ -131,18 +136,21 @@ def test_a_stopped_server_answers_what_it_accepted(home: Home) -> None:
         assert home.decisions.count() == len(load.answers)
 
 
+def measured(url: str, metric: str) -> dict[str, float]:
+    """A metric's value by worker."""
+    found = re.findall(rf'^{metric}{{.*worker="(\d+)"}} ([\d.]+)$', httpx.get(f"{url}/metrics").text, re.MULTILINE)
+    return {worker: float(value) for worker, value in found}
+
+
 def test_workers_share_one_log(home: Home) -> None:
     with serving(home, workers=2) as (process, url):
         wait_until_ready(url)
+        wait_for(lambda: len(measured(url, "riskloop_champion_version")) == 2)
         with Load(url) as load:
             time.sleep(1.5)
-        time.sleep(1.5)
-        metrics = httpx.get(f"{url}/metrics").text
+        wait_for(lambda: sum(measured(url, "riskloop_decisions_total").values()) == len(load.answers))
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
-    logged = re.findall(r'^riskloop_decisions_total{.*worker="(\d+)"} ([\d.]+)$', metrics, re.MULTILINE)
-    assert len({worker for worker, _count in logged}) == 2
-    assert sum(float(count) for _worker, count in logged) == len(load.answers)
     assert load.refused == []
     assert load.broken == 0
     check_log(home, load.answers)
