@@ -165,7 +165,8 @@ def watch(
     console = Console(as_json)
     portfolio = _open(config)
     if once:
-        report = portfolio.cycle(now=parse_now(now), say=console.say)
+        with console.progress("One cycle") as tick:
+            report = portfolio.cycle(now=parse_now(now), say=console.say, progress=tick)
         console.answer(report, *(report["lines"] or ["Nothing was due."]))
         return
     watch_forever(portfolio, every=every, console=console)
@@ -244,6 +245,8 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     )
     if window:
         lines.append(f"Last window: {window['name']}, {window['decisions']:,} decisions: {window['sentence']}")
+    if document["exploration"]:
+        lines.append(document["exploration"]["sentence"])
     lines += [f"Case {c['id']} ({c['state']}): {c['sentence']}" for c in document["open_cases"]] or ["No open case."]
     Console(as_json).answer(document, *lines)
 
@@ -312,6 +315,31 @@ def models_show(version: int, config: ConfigOption = CONFIG, as_json: JsonOption
     )
 
 
+@models_app.command("at")
+def models_at(
+    moment: Annotated[str, typer.Argument(metavar="TIME", help="ISO 8601; UTC unless it names a zone.")],
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell which version served at a moment."""
+    from riskloop.worker import parse_moment
+
+    document = _open(config).champion_at(parse_moment(moment, "TIME"))
+    Console(as_json).answer(document, document["sentence"])
+
+
+@models_app.command("rebuild")
+def models_rebuild(version: int, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """Make a version again from its record and compare every byte; exit code 1 when they differ."""
+    console = Console(as_json)
+    portfolio = _open(config)
+    with console.progress(f"Version {version}") as tick:
+        document = portfolio.rebuild(version, progress=tick)
+    console.answer(document, document["sentence"])
+    if not document["identical"]:
+        raise typer.Exit(1)
+
+
 @models_app.command("compare")
 def models_compare(first: int, second: int, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """Compare two versions on the matured decisions that neither was trained on."""
@@ -362,6 +390,8 @@ def cases_show(number: int, config: ConfigOption = CONFIG, as_json: JsonOption =
     for event in document["events"]:
         lines.append(f"{event['at']}  {event['state']:<15} {event['by']}: {event['sentence']}")
         lines += [f"{'':24}· {sentence}" for sentence in event["document"].get("sentences", ())]
+        if event["state"] == "needs_approval":
+            lines.append(f"{'':24}  riskloop cases approve {number} --evidence {event['document']['fingerprint'][:12]}")
     Console(as_json).answer(document, *lines)
 
 
@@ -369,12 +399,15 @@ def cases_show(number: int, config: ConfigOption = CONFIG, as_json: JsonOption =
 def cases_approve(
     number: int,
     note: Annotated[str, typer.Option(help="Why; it stays on record.")],
+    evidence: Annotated[
+        str | None, typer.Option(help="Fingerprint of the report that you read; refused when there is another by now.")
+    ] = None,
     by: ByOption = None,
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Approve a challenger that waits for a person."""
-    document = _open(config).approve(number, by=by, note=note)
+    document = _open(config).approve(number, by=by, note=note, evidence=evidence)
     Console(as_json).answer(document, document["sentence"])
 
 

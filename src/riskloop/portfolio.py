@@ -13,7 +13,9 @@ from riskloop import views
 from riskloop.core.errors import ConfigError, Conflict, DataError, GateRefused, NotFound
 from riskloop.core.exploration import draw, explore, rate_of
 from riskloop.core.types import Json, PromotionKind, Rows, Verdict
+from riskloop.store import audit
 from riskloop.store.appender import Scored
+from riskloop.store.documents import plain
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.ledger import current_user
 from riskloop.store.outcomes import Outcome, Recorded
@@ -100,11 +102,19 @@ class Portfolio:
         reported: list[Outcome] = read_outcomes(labels, self.home.schema, default_known_at=at)
         return self.home.outcomes.record(reported, at)
 
-    def cycle(self, now: datetime | None = None, say: Callable[[str], None] = lambda _sentence: None) -> Json:
-        """One turn of the loop: monitor what is due, diagnose, retrain, judge, promote. See `riskloop.loop`."""
+    def cycle(
+        self,
+        now: datetime | None = None,
+        say: Callable[[str], None] = lambda _sentence: None,
+        progress: Callable[[str, float], None] = lambda _what, _share: None,
+    ) -> Json:
+        """One turn of the loop: monitor what is due, diagnose, retrain, judge, promote. See `riskloop.loop`.
+
+        ``progress`` hears of every fit of a retraining, and the share that is done.
+        """
         from riskloop.loop import cycle
 
-        done = cycle(self.home, now or datetime.now(UTC), say)
+        done = cycle(self.home, now or datetime.now(UTC), say, progress)
         return {
             "closed": [views.window(window) for window in done.closed],
             "matured": [views.window(window) for window in done.matured],
@@ -167,6 +177,7 @@ class Portfolio:
         if not force:
             compared = self.compare(champion.version, version)
             evidence |= compared
+            self._record_try(compared, version, at, by)
             if compared["verdict"] != Verdict.PROMOTE:
                 raise GateRefused(f"{compared['sentences'][0]} Use --force with a --reason to take it upon yourself.")
         promotion = self.home.ledger.promote(
@@ -179,6 +190,25 @@ class Portfolio:
             evidence=evidence,
         )
         return views.promotion(promotion)
+
+    def _record_try(self, compared: Json, version: int, at: datetime, by: str) -> None:
+        """Asking for a promotion spends alpha as the loop's own tries do; else one would ask until luck says yes."""
+        from riskloop.loop.evidence import GATE
+
+        report = {key: value for key, value in compared.items() if key not in {"champion", "challenger", "sentences"}}
+        document = {"champion": compared["champion"], "report": plain(report)}
+        with self.home.database.write() as connection:
+            audit.record(connection, at=at, by=by, action=GATE, subject=f"model {version}", document=document)
+
+    def rebuild(self, version: int, *, progress: Callable[[str, float], None] = lambda _what, _share: None) -> Json:
+        """Make a version again from its record and compare every byte: what it was trained on is on record."""
+        from riskloop.loop.rebuild import rebuild
+
+        return asdict(rebuild(self.home, version, progress))
+
+    def champion_at(self, moment: datetime) -> Json:
+        """Which model served at a moment? NotFound before the first promotion."""
+        return views.champion_at(self.home, moment, datetime.now(UTC))
 
     def rollback(self, *, by: str | None = None, reason: str, seq: int | None = None) -> Json:
         """Put the champion before the present one back.
@@ -213,21 +243,27 @@ class Portfolio:
 
     # ----------------------------------------------------------------------- cases
 
-    def approve(self, number: int, *, by: str | None = None, note: str) -> Json:
-        """Approve the challenger of a case that needs a person."""
-        return self._decide(number, approved=True, by=by, note=note)
+    def approve(self, number: int, *, by: str | None = None, note: str, evidence: str | None = None) -> Json:
+        """Approve the challenger of a case that needs a person, by name.
+
+        ``evidence`` is the fingerprint of the report that was read, as `cases show` prints it, or its first eight
+        characters or more: GateRefused when the case has another report by now.
+        """
+        return self._decide(number, approved=True, by=by, note=note, evidence=evidence)
 
     def reject(self, number: int, *, by: str | None = None, note: str) -> Json:
         """Reject the challenger of a case that needs a person."""
         return self._decide(number, approved=False, by=by, note=note)
 
-    def _decide(self, number: int, *, approved: bool, by: str | None, note: str) -> Json:
+    def _decide(self, number: int, *, approved: bool, by: str | None, note: str, evidence: str | None = None) -> Json:
         from riskloop.loop.follow import decide_by_person
 
         case = self.home.cases.get(number)
         now = datetime.now(UTC)
         return views.case(
-            decide_by_person(self.home, case, approved=approved, by=by or current_user(), note=note, now=now)
+            decide_by_person(
+                self.home, case, approved=approved, by=by or current_user(), note=note, now=now, evidence=evidence
+            )
         )
 
     def release(self, number: int, *, by: str | None = None, note: str) -> Json:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from riskloop.core.errors import NotFound
 from riskloop.core.types import Finding, Json, Promotion
 from riskloop.store.cases import Case, CaseEvent
 from riskloop.store.documents import plain
@@ -26,8 +27,25 @@ def status(home: Home, now: datetime) -> Json:
         "champion": None if champion is None else {**model(home, champion.version), "since": utc(champion.at)},
         "decisions": home.decisions.count(),
         "policy": home.settings.policy.name,
+        "exploration": exploration(home),
         "last_window": window(latest[-1]) if latest else None,
         "open_cases": [case(entry) for entry in home.cases.latest(only_open=True)],
+    }
+
+
+def exploration(home: Home) -> Json | None:
+    """What is learned about refused customers; None where nobody is approved at random."""
+    rate = home.settings.exploration.rate
+    if not rate:
+        return None
+    refused, explored, known = home.decisions.exploration()
+    return {
+        "rate": rate,
+        "refused": refused,
+        "explored": explored,
+        "known": known,
+        "sentence": f"{rate:.1%} of the refused are approved at random: {explored:,} of {refused:,} so far, "
+        f"{known:,} of them with a known outcome.",
     }
 
 
@@ -57,6 +75,28 @@ def _model(row: ModelRow, history: list[Promotion]) -> Json:
         "case_id": row.case_id,
         "sha256": row.sha256,
         "served": [{"from": utc(first), "until": utc(end)} for first, end in served(history, row.version)],
+    }
+
+
+def champion_at(home: Home, moment: datetime, now: datetime) -> Json:
+    """Which model served at ``moment``, and by which promotion; NotFound before the first one and after ``now``.
+
+    Every API process has a new champion within a second, so a decision's own `model_version` is what counts for it.
+    """
+    if moment > now:
+        raise NotFound(f"{utc(moment)} lies in the future; which model will serve then is not decided yet.")
+    found = home.ledger.champion_at(moment)
+    if found is None:
+        raise NotFound(f"No model served at {utc(moment)}; the first promotion came later.")
+    row = home.ledger.model(found.version)
+    return {
+        "at": utc(moment),
+        "version": found.version,
+        "learner": row.learner,
+        "sha256": row.sha256,
+        "promotion": {key: value for key, value in promotion(found).items() if key != "evidence"},
+        "sentence": f"Version {found.version} ({row.learner}) served at {utc(moment)}: promotion {found.seq} of "
+        f"{utc(found.at)} by {found.by}. {found.reason}",
     }
 
 

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 
 
 def parse_now(text: str | None) -> datetime | None:
-    """An ISO 8601 moment, taken as UTC when it names no zone; None stays None."""
-    if text is None:
-        return None
+    """The moment of --now; None stays None."""
+    return None if text is None else parse_moment(text, "--now")
+
+
+def parse_moment(text: str, name: str) -> datetime:
+    """An ISO 8601 moment, taken as UTC when it names no zone; ``name`` is what the message calls it."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ConfigError(f"--now '{text}' is not an ISO 8601 time, such as 2025-05-05T14:03:00.") from None
+        raise ConfigError(f"{name} '{text}' is not an ISO 8601 time, such as 2025-05-05T14:03:00.") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

@@ -39,9 +39,10 @@ def test_another_version_or_other_evidence_does_not(report: GateReport, approval
         approve(changed, approval)
 
 
-def test_nobody_is_not_a_person(report: GateReport, approval: Approval) -> None:
-    with pytest.raises(GateRefused, match="names nobody"):
-        approve(report, replace(approval, by=" "))
+@pytest.mark.parametrize("by", [" ", "riskloop", "root", "Unknown"])
+def test_nobody_is_not_a_person(by: str, report: GateReport, approval: Approval) -> None:
+    with pytest.raises(GateRefused, match="names no person"):
+        approve(report, replace(approval, by=by))
 
 
 def test_only_needs_approval_can_be_approved(

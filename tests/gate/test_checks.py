@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
+from riskloop.core import stats
 from riskloop.core.errors import DataError
 from riskloop.core.settings import GateSettings
-from riskloop.gate import Context, Coverage, Evaluation, exploration_weights
+from riskloop.gate import Context, Coverage, Evaluation
 from riskloop.gate.checks import (
     ENVELOPE,
     GUARDRAILS,
@@ -149,14 +150,11 @@ def test_columns_of_other_lengths_are_refused() -> None:
         Evaluation(np.zeros(3), np.zeros(3), np.zeros(2), 0.2, 0.2)
 
 
-def test_explored_decisions_stand_for_the_refused() -> None:
-    rng = np.random.default_rng(5)
-    refused = rng.random(200_000) < 0.3
-    default = rng.random(200_000) < np.where(refused, 0.5, 0.1)
-    explored = refused & (rng.random(200_000) < 0.05)
-    seen = ~refused | explored
-    weights = exploration_weights(explored[seen], 0.05)
-    assert np.average(default[seen], weights=weights) == pytest.approx(default.mean(), abs=0.01)
-    assert abs(default[seen].mean() - default.mean()) > 0.05
-    with pytest.raises(DataError, match="exploration rate"):
-        exploration_weights(explored, 0.0)
+def test_explored_decisions_speak_for_the_refused(evaluation: MakeEvaluation, context: MakeContext) -> None:
+    weights = np.where(np.arange(7000) % 50 == 0, 40.0, 1.0)
+    one = evaluation(coverage=Coverage(6860, 6860, 5740, 140, explored=140), weights=weights)
+    check = outcome_coverage(one, GateSettings(), context())
+    assert "140 of them approved at random" in check.sentence
+    assert "Weighted for all applicants" in check.sentence
+    gain = stats.weighted_auc_gain(one.labels, one.champion, one.challenger, weights)
+    assert check.details == {"gain": gain.difference, "std_error": gain.std_error, "applicants": weights.sum()}

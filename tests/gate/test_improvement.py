@@ -1,5 +1,6 @@
 """The two tests behind the verdict, against scipy and brute force."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -44,13 +45,30 @@ def test_log_loss_gain_is_a_paired_t_test(evaluation: MakeEvaluation, context: M
     assert found.name == "log_loss_gain"
 
 
-def test_defaults_needed_reach_full_information(evaluation: MakeEvaluation, context: MakeContext) -> None:
+def test_defaults_needed_give_the_power_at_the_level_that_is_left(
+    evaluation: MakeEvaluation, context: MakeContext
+) -> None:
     one = evaluation(n=500, champion=0.8, challenger=0.8)
-    needed = improvement(one, GateSettings(), context()).defaults_needed
-    times = (one.defaults + needed) / one.defaults
-    error = improvement(one, GateSettings(), context()).check.details["std_error"] / times**0.5
-    power = scipy_stats.norm.sf(scipy_stats.norm.isf(0.05) - 0.009 / error)
+    found = improvement(one, GateSettings(), context())
+    details = found.check.details
+    error = details["std_error"] / ((one.defaults + found.defaults_needed) / one.defaults) ** 0.5
+    assert details["next_level"] < 0.05
+    power = scipy_stats.norm.sf(scipy_stats.norm.isf(details["next_level"]) - 0.009 / error)
     assert power == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_gain_as_large_as_the_one_seen_needs_fewer(evaluation: MakeEvaluation, context: MakeContext) -> None:
+    found = improvement(evaluation(n=400, champion=0.9, challenger=0.7, seed=2), GateSettings(), context())
+    assert found.check.passed is None
+    assert found.check.details["gain"] > 0.009
+    assert found.defaults_if_real is not None
+    assert 0 <= found.defaults_if_real < found.defaults_needed
+
+
+def test_the_next_try_is_announced(evaluation: MakeEvaluation, context: MakeContext) -> None:
+    one = evaluation(n=600, champion=0.8, challenger=0.78, seed=5)
+    found = improvement(one, GateSettings(), context())
+    assert found.retry_defaults == math.ceil(0.3 * one.defaults)
 
 
 def test_a_model_that_separates_perfectly_passes_with_power(context: MakeContext) -> None:

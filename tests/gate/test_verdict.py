@@ -60,6 +60,18 @@ def test_too_little_power_asks_for_more_defaults(evaluation: MakeEvaluation, con
     assert f"{report.defaults_needed:,} more" in report.sentence
 
 
+def test_the_page_says_for_which_gain_and_when_it_is_tried_again(
+    evaluation: MakeEvaluation, context: MakeContext
+) -> None:
+    report = judge(evaluation(n=400, champion=0.9, challenger=0.7, seed=2), GateSettings(), context())
+    details = report.checks[1].details
+    assert report.verdict is Verdict.INSUFFICIENT_EVIDENCE
+    assert "a true gain of 0.0100 AUC, the least that the gate is set to find" in report.sentence
+    assert f"about {report.defaults_needed:,} more matured defaults" in report.sentence
+    assert f"the one seen ({details['gain'] + 0.001:+.4f}), about {details['defaults_if_real']:,}" in report.sentence
+    assert f"when about {report.retry_defaults:,} more have matured" in report.sentence
+
+
 def test_the_defaults_it_asks_for_give_the_power(evaluation: MakeEvaluation, context: MakeContext) -> None:
     small = evaluation(n=600, champion=0.8, challenger=0.78, seed=5)
     report = judge(small, GateSettings(), context())
@@ -68,7 +80,7 @@ def test_the_defaults_it_asks_for_give_the_power(evaluation: MakeEvaluation, con
     enough = int((small.defaults + report.defaults_needed) * 1.1 / rate)
     later = judge(evaluation(n=enough, champion=0.8, challenger=0.8, seed=4), GateSettings(), context())
     assert later.verdict is Verdict.KEEP
-    assert later.checks[1].details["defaults_needed"] == 0
+    assert later.defaults_needed is None
 
 
 def test_a_gain_below_the_least_one_is_no_gain(evaluation: MakeEvaluation, context: MakeContext) -> None:
@@ -149,7 +161,9 @@ def test_a_spent_budget_stops_what_the_first_try_would_have_passed(
     assert first.verdict is Verdict.PROMOTE
     made = context()
     tries = tuple(Try(1, made.now - timedelta(weeks=k), 0.0085, f"try {k}") for k in range(1, 12))
-    assert judge(one, GateSettings(), context(tries=tries)).verdict is Verdict.KEEP
+    later = judge(one, GateSettings(), context(tries=tries))
+    assert later.verdict is Verdict.INSUFFICIENT_EVIDENCE
+    assert (later.defaults_needed or 0) > 1000
 
 
 def test_the_page_is_plain_sentences(evaluation: MakeEvaluation, context: MakeContext) -> None:

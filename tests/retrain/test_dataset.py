@@ -14,7 +14,6 @@ from riskloop.retrain.dataset import (
     choose,
     fingerprint,
     pool,
-    rebuild,
     thinned,
     training_set,
     unseen_by,
@@ -145,24 +144,35 @@ def test_the_best_weighting_is_chosen_and_the_plainest_of_equals() -> None:
         choose([])
 
 
-def test_training_rows_are_rebuilt_to_the_last_bit(history: Rows, decisions: DecisionFrame) -> None:
+def test_the_record_names_the_very_rows(history: Rows, decisions: DecisionFrame) -> None:
     rows = pool(history, decisions, quarantined=[(10, 19)])
     index = np.delete(_all(rows), [5, 6, 250])
-    since = START + 40 * DAY
-    made = training_set(rows, index, EXPANDING, weighting=Weighting("r", recent_share=0.8), since=since)
+    made = training_set(rows, index, EXPANDING)
     record = json.loads(json.dumps(made.record))
-    again = rebuild(record, history, decisions, made.weights)
-    assert again.fingerprint == made.fingerprint
-    np.testing.assert_array_equal(again.rows.features, made.rows.features)
-    assert list(again.rows.ids) == list(made.rows.ids)
+    np.testing.assert_array_equal(np.flatnonzero(~unseen_by(record, rows)), index)
+    assert record["fingerprint"] == made.fingerprint == fingerprint(made.rows, None)
+    assert (record["rows"], record["explored"]) == (index.size, 0)
 
 
-def test_a_corrected_outcome_is_noticed(history: Rows, decisions: DecisionFrame) -> None:
-    made = training_set(rows := pool(history, decisions), _all(rows), EXPANDING)
-    corrected = decisions.outcomes.copy()
-    corrected[3] = 1.0 - corrected[3]
-    with pytest.raises(DataError, match="cannot be rebuilt"):
-        rebuild(made.record, history, replace(decisions, outcomes=corrected), None)
+def test_explored_decisions_weigh_for_the_refused_ones(history: Rows, decisions: DecisionFrame) -> None:
+    """Half of the first 80 decisions were refused, of which 4 are explored; the others have no outcome."""
+    refused = np.arange(100) % 2 == 0
+    explored = refused & (np.arange(100) % 20 == 0)
+    known = ~np.isnan(decisions.outcomes) & (~refused | explored)
+    frame = replace(
+        decisions,
+        outcomes=np.where(known, decisions.outcomes, np.nan),
+        refused=refused,
+        exploration=np.where(explored, 0.1, 0.0),
+    )
+    rows = pool(history, frame)
+    chosen = training_set(rows, _all(rows), EXPANDING)
+    assert chosen.weights is not None
+    heavy = chosen.weights > chosen.weights.min()
+    assert [name for name, big in zip(chosen.rows.ids, heavy, strict=True) if big] == ["c0", "c20", "c40", "c60"]
+    assert chosen.weights.max() / chosen.weights.min() == pytest.approx(40 / 4)
+    assert chosen.record["explored"] == 4
+    assert chosen.effective_size < 200 + 40 + 4
 
 
 @pytest.mark.parametrize("part", ["features", "target", "ids", "weights"])

@@ -42,7 +42,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class Section(BaseModel):
     """A table of riskloop.toml; an unknown key in it is an error, because a typo must not become a default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_timedelta="float")
 
 
 class PortfolioSettings(Section):
@@ -222,6 +222,9 @@ class GateSettings(Section):
     power: Fraction = Field(0.8, gt=0, lt=1, description="Power that the test should have …")
     detect: float = Field(0.01, gt=0, description="… for a true gain in AUC of this size.")
     min_defaults: int = Field(50, ge=10, description="Fewer defaults than this are no evidence at all.")
+    retry_growth: float = Field(
+        1.3, gt=1, description="A case that waits is tried again when its matured decisions have grown so many times."
+    )
     evaluation: Literal["holdout", "out_of_fold"] = Field(
         "out_of_fold", description="Test on the latest decisions, or on all by time blocks with a final refit."
     )
@@ -340,6 +343,36 @@ def _feature(name: str, entry: FeatureSettings) -> Feature:
         nullable=entry.nullable,
         monotone=entry.monotone,
         protected=entry.protected,
+    )
+
+
+def restored(settings: Settings, schema: Schema, recorded: dict[str, Any]) -> Settings:
+    """``settings`` with the ``schema`` of an older model and the sections that its manifest ``recorded``."""
+    changes: dict[str, Any] = {
+        "portfolio": settings.portfolio.model_copy(
+            update={"target": schema.target, "id": schema.id, "time": schema.time, "ignore": schema.ignored}
+        ),
+        "features": {feature.name: _entry(feature) for feature in schema.features},
+    }
+    for name, values in recorded.items():
+        if name == "learners":
+            changes[name] = {learner: LearnerSettings(**entry) for learner, entry in values.items()}
+            continue
+        section = changes.get(name, getattr(settings, name))
+        changes[name] = type(section)(**{**section.model_dump(), **values})
+    return settings.model_copy(update=changes)
+
+
+def _entry(feature: Feature) -> FeatureSettings:
+    """The inverse of `_feature`."""
+    return FeatureSettings(
+        kind=feature.kind,
+        range=(feature.low, feature.high),
+        categories=feature.categories,
+        unseen=feature.unseen,
+        nullable=feature.nullable,
+        monotone=feature.monotone,
+        protected=feature.protected,
     )
 
 

@@ -22,6 +22,15 @@ Json = dict[str, Any]
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class Span(NamedTuple):
+    """Logged decisions by id, both ends included, and by time in microseconds, end excluded; None: no limit."""
+
+    first_id: int | None = None
+    last_id: int | None = None
+    start: int | None = None
+    end: int | None = None
+
+
 class Problem(NamedTuple):
     """One thing wrong with one field of a request, a row or a setting."""
 
@@ -235,6 +244,7 @@ class GateReport:
     champion_auc: float | None
     challenger_auc: float | None
     defaults_needed: int | None = None  # further matured defaults until the test has power
+    retry_defaults: int | None = None  # further ones that the next try will probably have
 
 
 class PromotionKind(StrEnum):

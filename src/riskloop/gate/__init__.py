@@ -2,7 +2,7 @@
 
 from riskloop.gate.approval import Approval, approve, evidence_fingerprint
 from riskloop.gate.budget import Level, Try, level, tried
-from riskloop.gate.evaluation import Context, Coverage, Evaluation, exploration_weights
+from riskloop.gate.evaluation import Context, Coverage, Evaluation
 from riskloop.gate.verdict import judge, sentences
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "Try",
     "approve",
     "evidence_fingerprint",
-    "exploration_weights",
     "judge",
     "level",
     "sentences",

@@ -4,9 +4,12 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Final
 
 from riskloop.core.errors import GateRefused
 from riskloop.core.types import GateReport, Verdict, require_utc
+
+NOBODY: Final = frozenset({"", "riskloop", "unknown", "root", "nobody"})  # names that no person answers to
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,10 @@ def approve(report: GateReport, approval: Approval) -> None:
             f"Version {approval.version} cannot be approved: its verdict is '{report.verdict.value}', "
             "and only 'needs_approval' waits for a person."
         )
-    if not approval.by.strip():
-        raise GateRefused(f"The approval of version {approval.version} names nobody; say who approves.")
+    if approval.by.strip().lower() in NOBODY:
+        raise GateRefused(
+            f"The approval of version {approval.version} names no person ('{approval.by}'); say who approves."
+        )
     if approval.evidence != evidence_fingerprint(report, approval.version):
         raise GateRefused(
             f"The approval of version {approval.version} was given for other evidence; "

@@ -19,6 +19,7 @@ from riskloop.core.settings import GateSettings
 from riskloop.core.types import GateReport, require_utc
 
 SOURCE: Final = "Bonferroni over tries; spending after Lan & DeMets, Biometrika 70 (1983) 659–663"
+_LEAST: Final = 1e-6  # a spent budget: no number of defaults helps, and none must be divided by
 IMPROVEMENT: Final = ("auc_gain", "log_loss_gain")  # the checks that spend the budget
 
 
@@ -57,6 +58,12 @@ def level(
         return Level(same.alpha, len(others), left)
     share = left / settings.run_alpha
     return Level(settings.alpha * min(1.0, information) * share**2, len(others), left)
+
+
+def following(granted: Level, settings: GateSettings) -> float:
+    """The level that a further try with full information will have."""
+    share = max(0.0, granted.left - granted.alpha) / settings.run_alpha
+    return max(_LEAST, settings.alpha * share**2)
 
 
 def information(std_error: float, difference: float, settings: GateSettings) -> float:

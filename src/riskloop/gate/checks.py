@@ -77,36 +77,47 @@ def log_loss(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
 
 
 def calibration(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
-    """In the grades where the PD is shown to be too low: how many defaults does it miss? Not more than the champion."""
+    """In the grades where the PD is shown to be too low: how many defaults does it miss?
+
+    Refused when it is shown, on the same rows, to miss more of them than the champion.
+    """
     before = _underestimated(evaluation, evaluation.champion, settings.alpha)
     after = _underestimated(evaluation, evaluation.challenger, settings.alpha)
-    missed_before, missed = _missed(before, evaluation.defaults), _missed(after, evaluation.defaults)
-    passed = missed <= missed_before
+    # Row by row, defaults beyond the PD in the grades found: the two models meet on the same customers.
+    difference = after.missed - before.missed
+    reach = _quantile(settings.alpha) * float(difference.std(ddof=1)) * difference.size**0.5
+    defaults = max(1, evaluation.defaults)
+    least = (float(difference.sum()) - reach) / defaults
+    passed = not (after.grades and least > 0.0)
+    shares = [float(model.missed.sum()) / defaults for model in (after, before)]
+    more = f"at least {least:.1%} of them more" if least > 0.0 else "not shown to be more"
     return Check(
         name="calibration",
         passed=passed,
-        statistic=missed,
-        threshold=missed_before,
-        source="Jeffreys test by grade (ECB 2019, 2.5.3.1), Bonferroni over grades",
+        statistic=least,
+        threshold=0.0,
+        source="Jeffreys test by grade (ECB 2019, 2.5.3.1), Bonferroni over grades; paired lower bound",
         sizes=sizes(evaluation),
-        sentence=f"The challenger's PD is shown to be too low in {_count(len(after), 'grade')}, which miss "
-        f"{missed:.1%} of the defaults; the champion's in {len(before)}, which miss {missed_before:.1%}.",
-        details={"challenger": after, "champion": before},
+        sentence=f"The challenger's PD is shown to be too low in {_count(len(after.grades), 'grade')}, which miss "
+        f"{shares[0]:.1%} of the defaults; the champion's in {len(before.grades)}, which miss {shares[1]:.1%}: {more}.",
+        details={"challenger": after.grades, "champion": before.grades, "missed": shares},
     )
 
 
-def _missed(grades: Sequence[Json], defaults: int) -> float:
-    return float(sum(g["defaults"] - g["rows"] * g["pd"] for g in grades) / max(1, defaults))
+class _Underestimated(NamedTuple):
+    grades: list[Json]
+    missed: Floats  # (n,): outcome − PD of the rows in those grades, 0 elsewhere
 
 
-def _underestimated(evaluation: Evaluation, probabilities: Floats, alpha: float) -> list[Json]:
+def _underestimated(evaluation: Evaluation, probabilities: Floats, alpha: float) -> _Underestimated:
     grades = np.searchsorted(np.asarray(evaluation.grade_bounds), probabilities, side="right")
     tests = stats.jeffreys_by_grade(evaluation.labels, probabilities, grades)
-    return [
-        {"grade": t.grade, "pd": t.pd, "defaults": t.defaults, "rows": t.n, "p": t.p_value}
-        for t in tests
-        if t.p_value < alpha / len(tests) and t.defaults > t.n * t.pd * (1.0 + _MATERIAL)
-    ]
+    found = [t for t in tests if t.p_value < alpha / len(tests) and t.defaults > t.n * t.pd * (1.0 + _MATERIAL)]
+    within = np.isin(grades, [t.grade for t in found])
+    return _Underestimated(
+        [{"grade": t.grade, "pd": t.pd, "defaults": t.defaults, "rows": t.n, "p": t.p_value} for t in found],
+        np.where(within, evaluation.labels - probabilities, 0.0),
+    )
 
 
 class _Ratio(NamedTuple):
@@ -131,9 +142,9 @@ def approval_ratio(evaluation: Evaluation, settings: GateSettings, _: Context) -
     worst = min(harmed or ratios, key=lambda r: r.ratio.estimate)
     passed = not harmed
     below = passed and worst.ratio.upper < least
-    end = "allowed" if passed else "worse than the champion, and than what is allowed"
+    end = "not shown to be less" if passed else "worse than the champion, and than what is allowed"
     if below:
-        end = "below what is allowed, though no worse than the champion: people should look at both"
+        end = "less than that, though no worse than the champion: people should look at both"
     return Check(
         name="approval_ratio",
         passed=passed,
@@ -143,7 +154,7 @@ def approval_ratio(evaluation: Evaluation, settings: GateSettings, _: Context) -
         sizes=sizes(evaluation) | {"groups": len(ratios)},
         sentence=f"The {'lowest' if passed else 'harmed'} group {worst.feature} {worst.group} ({worst.rows:,} people) "
         f"is approved at {worst.ratio.estimate:.2f} ({worst.ratio.lower:.2f} to {worst.ratio.upper:.2f}) of the "
-        f"largest group's rate; the champion's ratio is {worst.champion:.2f} and {least:.2f} is allowed: {end}.",
+        f"largest group's rate; the champion's ratio is {worst.champion:.2f} and {least:.2f} is asked for: {end}.",
         details={
             "groups": [
                 {
@@ -287,8 +298,11 @@ def outcome_coverage(evaluation: Evaluation, _settings: GateSettings, _: Context
     approved, refused = found.approved_known / found.approved, found.refused_known / found.refused
     ratio = refused / approved if approved else 0.0
     seen = ratio >= _COVERAGE
-    explored = f", {found.explored:,} of them explored on purpose" if found.explored else ""
+    weighted, details = _for_all(evaluation)
+    explored = f", {found.explored:,} of them approved at random" if found.explored else ""
     end = "the tests speak for all customers" if seen else "the tests speak for approved customers only"
+    if weighted and not seen:
+        end = "the tests speak for approved customers"
     return Check(
         name="outcome_coverage",
         passed=True if seen else None,
@@ -297,8 +311,23 @@ def outcome_coverage(evaluation: Evaluation, _settings: GateSettings, _: Context
         source=source,
         sizes={**sizes(evaluation), "refused": found.refused, "refused_known": found.refused_known},
         sentence=f"Outcomes are known for {approved:.0%} of the customers that the champion approved and for "
-        f"{refused:.0%} of those it refused ({found.refused_known:,}{explored}): {end}.",
+        f"{refused:.0%} of those it refused ({found.refused_known:,}{explored}): {end}.{weighted}",
+        details=details,
     )
+
+
+def _for_all(evaluation: Evaluation) -> tuple[str, Json]:
+    """The gain among all applicants, where explored decisions stand for the refused."""
+    labels, weights = evaluation.labels, evaluation.weights
+    if weights is None or min(np.count_nonzero(labels == 1.0), np.count_nonzero(labels == 0.0)) < 2:
+        return "", {}
+    gain = stats.weighted_auc_gain(labels, evaluation.champion, evaluation.challenger, weights)
+    sentence = (
+        f" Weighted for all applicants, refused ones included, the AUC goes from {gain.auc_champion:.4f} to "
+        f"{gain.auc_challenger:.4f} ({gain.difference:+.4f}, standard error {gain.std_error:.4f})."
+    )
+    details = {"gain": gain.difference, "std_error": gain.std_error, "applicants": float(weights.sum())}
+    return sentence, details
 
 
 GUARDRAILS: Final[tuple[Rule, ...]] = (log_loss, calibration, approval_ratio, latency, reasons)

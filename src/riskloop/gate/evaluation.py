@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from riskloop.core.errors import DataError
-from riskloop.core.types import Bools, Floats, require_utc
+from riskloop.core.types import Floats, require_utc
 from riskloop.gate.budget import Try
 
 GROUP_MISSING: Final = "missing"  # the level of a row whose protected attribute is not known
@@ -42,10 +42,15 @@ class Evaluation:
     latency_ms: float | None = None  # scoring one row with the challenger; None: not measured
     reasons: bool | None = None  # the challenger can name its reasons; None: not tried
     coverage: Coverage | None = None
+    weights: Floats | None = (
+        None  # applicants that each row stands for, where explored decisions stand for refused ones
+    )
 
     def __post_init__(self) -> None:
         n = self.labels.shape[0]
         columns = {"champion": self.champion, "challenger": self.challenger, **self.groups}
+        if self.weights is not None:
+            columns["weights"] = self.weights
         for name, column in columns.items():
             if len(column) != n:
                 raise DataError(f"The gate got {n} labels and {len(column)} values of '{name}'; give one per row.")
@@ -80,14 +85,3 @@ class Context:
 
     def __post_init__(self) -> None:
         require_utc(self.now, "Context.now")
-
-
-def exploration_weights(explored: Bools, rate: float) -> Floats:
-    """Weights, shape (n,), that let explored decisions stand for all the refused ones they were drawn from: 1/rate.
-
-    Source: Horvitz & Thompson, Journal of the American Statistical Association 47 (1952) 663–685.
-    """
-    if not 0.0 < rate <= 1.0:
-        raise DataError(f"The exploration rate must be above 0 and at most 1, not {rate!r}.")
-    weights: Floats = np.where(explored, 1.0 / rate, 1.0)
-    return weights

@@ -1,5 +1,7 @@
 """Is the challenger better? One one-sided test at the level that the alpha budget leaves."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -18,7 +20,11 @@ class Improvement:
     check: Check  # passed None: a gain that matters may still be there, unseen
     champion_auc: float
     challenger_auc: float
-    defaults_needed: int  # further ones until the test has its power; 0 when it has
+    defaults_needed: int  # further ones until the test has its power at the level that is left; 0 when it has
+    defaults_if_real: int | None  # the same for a true gain as large as the one seen; None when none was seen
+    retry_defaults: int  # further ones that the next try will probably have
+    difference: str  # the true gain that the test is set to find, in words
+    seen: str  # the gain on these rows, in words
 
 
 def improvement(evaluation: Evaluation, settings: GateSettings, context: Context) -> Improvement:
@@ -37,7 +43,12 @@ def improvement(evaluation: Evaluation, settings: GateSettings, context: Context
     power = _power(test, granted.alpha)
     # A gain that matters is ruled out by the interval, or would probably have been found.
     unlikely = test.gain + NormalDist().inv_cdf(1.0 - settings.alpha) * test.std_error < test.detect
-    passed = True if p <= granted.alpha else (False if not test.needed or unlikely else None)
+    passed = True if p <= granted.alpha else (False if power >= settings.power or unlikely else None)
+    following = budget.following(granted, settings)
+    needed = 0 if passed is not None else max(1, test.needed(test.detect, following))
+    if_real = test.needed(test.gain, following) if test.gain > 0.0 else None
+    growth = min(settings.retry_growth, 1.0 + needed / evaluation.defaults) if needed else settings.retry_growth
+    retry = max(1, math.ceil(evaluation.defaults * (growth - 1.0) - 1e-9))
     details: Json = {
         "gain": test.gain,
         "least_gain": test.least,
@@ -48,7 +59,9 @@ def improvement(evaluation: Evaluation, settings: GateSettings, context: Context
         "budget_left": granted.left,
         "detect": test.detect + test.least,
         "power": power,
-        "defaults_needed": test.needed,
+        "defaults_needed": needed,
+        "defaults_if_real": if_real,
+        "next_level": following,
         "evidence": evaluation.fingerprint,
     }
     check = Check(
@@ -58,10 +71,19 @@ def improvement(evaluation: Evaluation, settings: GateSettings, context: Context
         threshold=granted.alpha,
         source=test.source,
         sizes=sizes(evaluation),
-        sentence=f"{test.sentence} {_outcome(passed, p, granted, power, test)}",
+        sentence=f"{test.sentence} {_outcome(passed, p, granted, power, test, settings)}",
         details=details,
     )
-    return Improvement(check, ranking.auc_champion, ranking.auc_challenger, test.needed)
+    return Improvement(
+        check=check,
+        champion_auc=ranking.auc_champion,
+        challenger_auc=ranking.auc_challenger,
+        defaults_needed=needed,
+        defaults_if_real=if_real,
+        retry_defaults=retry,
+        difference=_gain(test),
+        seen=f"{test.gain + test.least:+.4f}",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +96,7 @@ class _Test:
     least: float
     std_error: float
     detect: float  # the true gain, above the least one, that should be found
-    needed: int
+    needed: Callable[[float, float], int]  # further defaults for a true gain (above the least one) at a level
 
 
 def _on_auc(test: stats.PairedDeLong, settings: GateSettings) -> _Test:
@@ -90,14 +112,13 @@ def _on_auc(test: stats.PairedDeLong, settings: GateSettings) -> _Test:
         least=settings.least_gain,
         std_error=test.std_error,
         detect=detect,
-        needed=stats.defaults_needed(test, detect, settings.alpha, settings.power),
+        needed=lambda gain, alpha: stats.defaults_needed(test, gain, alpha, settings.power),
     )
 
 
 def _on_log_loss(evaluation: Evaluation, settings: GateSettings, ranking: stats.PairedDeLong) -> _Test:
     test = stats.paired_log_loss_test(evaluation.labels, evaluation.champion, evaluation.challenger)
     detect = max(settings.max_log_loss_increase, _SMALLEST_LOSS) * test.champion
-    share = budget.information(test.std_error, detect, settings)
     return _Test(
         name="log_loss_gain",
         source="paired t-test on log loss (Diebold & Mariano 1995)",
@@ -109,9 +130,14 @@ def _on_log_loss(evaluation: Evaluation, settings: GateSettings, ranking: stats.
         least=0.0,
         std_error=test.std_error,
         detect=detect,
-        # The squared error falls with the number of rows, and so does the information with the defaults.
-        needed=0 if share >= 1.0 else int(evaluation.defaults * (1.0 / share - 1.0)) + 1,
+        needed=lambda gain, alpha: _more(evaluation.defaults, test.std_error, gain, alpha, settings.power),
     )
+
+
+def _more(defaults: int, std_error: float, gain: float, alpha: float, power: float) -> int:
+    """Further defaults until a test has its power: the squared error falls as they grow."""
+    wanted = gain / (NormalDist().inv_cdf(1.0 - alpha) + NormalDist().inv_cdf(power))
+    return max(0, math.ceil(defaults * ((std_error / wanted) ** 2 - 1.0)))
 
 
 _SMALLEST_LOSS = 0.005  # share of the champion's log loss that matters, when no increase at all is allowed
@@ -137,18 +163,26 @@ def _power(test: _Test, alpha: float) -> float:
     return NormalDist().cdf(test.detect / test.std_error - NormalDist().inv_cdf(1.0 - alpha))
 
 
-def _outcome(passed: bool | None, p: float, granted: budget.Level, power: float, test: _Test) -> str:
+def _gain(test: _Test) -> str:
+    return f"{test.detect + test.least:.4f} {test.unit}"
+
+
+def _outcome(
+    passed: bool | None, p: float, granted: budget.Level, power: float, test: _Test, settings: GateSettings
+) -> str:
     before = "the first try" if not granted.tries else f"try {granted.tries + 1} against this champion"
     level = f"p = {_short(p)} against the {_short(granted.alpha)} that {before} may use"
-    true = f"a true gain of {test.detect + test.least:.4f} {test.unit}"
+    true = f"a true gain of {_gain(test)}"
     if passed:
         return f"It is better: {level}."
     if passed is None:
         return (
-            f"That may be luck: {level}. With {power:.0%} power for {true}, too few outcomes have matured; "
-            f"about {test.needed:,} more defaults are needed."
+            f"That may be luck: {level}. These outcomes would show {true} with {power:.0%} probability only; "
+            f"{settings.power:.0%} is asked for before a challenger is refused."
         )
-    return f"It is not shown to be better: {level}, and {true} would have been found with {power:.0%} probability."
+    if power >= settings.power:
+        return f"It is not shown to be better: {level}, and {true} would have been found with {power:.0%} probability."
+    return f"It is not shown to be better: {level}, and {true} is ruled out with {1 - settings.alpha:.0%} confidence."
 
 
 def _short(value: float) -> str:

@@ -23,24 +23,27 @@ def judge(evaluation: Evaluation, settings: GateSettings, context: Context) -> G
         missing = int((enough.threshold or 0.0) - evaluation.defaults)
         more = f"; at least {missing:,} more defaults are needed" if missing > 0 else "; more non-defaults are needed"
         sentence = f"There is no evidence yet to exchange {versions}{more}."
-        return GateReport(Verdict.INSUFFICIENT_EVIDENCE, sentence, (enough,), None, None, max(0, missing))
+        needed = max(0, missing)
+        return GateReport(Verdict.INSUFFICIENT_EVIDENCE, sentence, (enough,), None, None, needed, max(1, needed))
     gain = improvement(evaluation, settings, context)
     guardrails = [rule(evaluation, settings, context) for rule in GUARDRAILS]
     envelope = [rule(evaluation, settings, context) for rule in ENVELOPE]
     notices = [rule(evaluation, settings, context) for rule in NOTICES]
-    verdict, sentence = _verdict(gain, guardrails, envelope, versions)
+    verdict, sentence = _verdict(gain, guardrails, envelope, versions, settings)
+    waits = verdict is Verdict.INSUFFICIENT_EVIDENCE
     return GateReport(
         verdict=verdict,
         sentence=sentence,
         checks=(enough, gain.check, *guardrails, *envelope, *notices),
         champion_auc=gain.champion_auc,
         challenger_auc=gain.challenger_auc,
-        defaults_needed=max(1, gain.defaults_needed) if verdict is Verdict.INSUFFICIENT_EVIDENCE else None,
+        defaults_needed=max(1, gain.defaults_needed) if waits else None,
+        retry_defaults=gain.retry_defaults if waits else None,
     )
 
 
 def _verdict(
-    gain: Improvement, guardrails: Sequence[Check], envelope: Sequence[Check], versions: str
+    gain: Improvement, guardrails: Sequence[Check], envelope: Sequence[Check], versions: str, settings: GateSettings
 ) -> tuple[Verdict, str]:
     failed = [check.name for check in guardrails if check.passed is False]
     outside = [check.name for check in envelope if check.passed is False]
@@ -50,14 +53,12 @@ def _verdict(
     if failed:
         return Verdict.KEEP, f"Keep the champion, do not exchange {versions}: {_named(failed)} would get worse."
     if gain.check.passed is None:
-        return (
-            Verdict.INSUFFICIENT_EVIDENCE,
-            f"It is too early to exchange {versions}: about {gain.defaults_needed:,} more matured defaults are needed.",
-        )
+        return Verdict.INSUFFICIENT_EVIDENCE, f"It is too early to exchange {versions}. {_wait(gain, settings)}"
     if undecided:
         return (
             Verdict.INSUFFICIENT_EVIDENCE,
-            f"It is too early to exchange {versions}: it ranks better, but worse probabilities are not ruled out yet.",
+            f"It is too early to exchange {versions}: it is better, but a loss in log loss is not ruled out yet. "
+            f"It is tried again with about {gain.retry_defaults:,} more matured defaults.",
         )
     if outside:
         return (
@@ -65,6 +66,20 @@ def _verdict(
             f"Exchanging {versions} would be better, but outside the plan ({_named(outside)}): a person must approve.",
         )
     return Verdict.PROMOTE, f"Promote {versions}: it is better, and no guardrail falls."
+
+
+def _wait(gain: Improvement, settings: GateSettings) -> str:
+    """How long, for which gain, and when it is looked at again: no one number says all three."""
+    sentence = (
+        f"To show a true gain of {gain.difference}, the least that the gate is set to find, takes about "
+        f"{gain.defaults_needed:,} more matured defaults"
+    )
+    if gain.defaults_if_real is not None and gain.defaults_if_real < gain.defaults_needed:
+        sentence += f"; if the true gain is as large as the one seen ({gain.seen}), about {gain.defaults_if_real:,}"
+    return (
+        f"{sentence} (with {settings.power:.0%} probability). The case is tried again with a new challenger when about "
+        f"{gain.retry_defaults:,} more have matured, and may pass then."
+    )
 
 
 def _named(names: Sequence[str]) -> str:

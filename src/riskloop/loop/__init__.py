@@ -14,6 +14,7 @@ from typing import Final
 from riskloop.loop import alerts, follow, probation
 from riskloop.loop.champion import Served, load
 from riskloop.loop.observe import close, due, mature
+from riskloop.loop.trainer import Tick
 from riskloop.store.cases import Case, CaseState
 from riskloop.store.home import Home
 from riskloop.store.leases import held
@@ -33,8 +34,13 @@ class Cycle:
     lines: list[str] = field(default_factory=list)  # the same for people
 
 
-def cycle(home: Home, now: datetime, say: Say = lambda _sentence: None) -> Cycle:
-    """Do everything that is due at ``now``.
+def cycle(
+    home: Home,
+    now: datetime,
+    say: Say = lambda _sentence: None,
+    tick: Tick = lambda _sentence, _share: None,
+) -> Cycle:
+    """Do everything that is due at ``now``; ``tick`` hears of every fit of a retraining, and the share that is done.
 
     Raises Locked when another worker is at it, NotReady before the first promotion.
     """
@@ -50,10 +56,11 @@ def cycle(home: Home, now: datetime, say: Say = lambda _sentence: None) -> Cycle
             say(renewed.sentence)
         for case in reversed(home.cases.latest(only_open=True)):
             lease.renew()
-            moved = advance(home, case, served, now, say)
+            moved = advance(home, case, served, now, say, tick)
             if moved is not None:
                 done.cases.append(moved)
                 done.lines.append(f"Case {moved.id} ({moved.state}): {moved.sentence}")
+        lease.renew()
         sentence = probation.watch(home, now)
         if sentence:
             done.lines.append(sentence)
@@ -87,9 +94,9 @@ def _observe(home: Home, served: Served, now: datetime, done: Cycle) -> Iterator
             yield done.lines[-1]
 
 
-def advance(home: Home, case: Case, served: Served, now: datetime, say: Say) -> Case | None:
+def advance(home: Home, case: Case, served: Served, now: datetime, say: Say, tick: Tick) -> Case | None:
     """Take one case as far as it goes now; None when it does not move."""
-    trained = follow.train(home, case, served, now, say) if case.state in READY else None
+    trained = follow.train(home, case, served, now, say, tick) if case.state in READY else None
     current = trained or case
     return follow.settle(home, current, now) if current.state is CaseState.TRAINED else trained
 

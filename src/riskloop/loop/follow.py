@@ -1,7 +1,8 @@
 """Cases: how a window's diagnosis opens, moves and ends them, and what becomes of a challenger."""
 
+import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,8 +13,10 @@ from riskloop.core.types import Action, Diagnosis, GateReport, PromotionKind, Ve
 from riskloop.decide.policy import renews
 from riskloop.gate.approval import Approval, approve, evidence_fingerprint
 from riskloop.gate.verdict import sentences
-from riskloop.loop.challenge import challenge
+from riskloop.loop.challenge import challenge, since
 from riskloop.loop.champion import Served
+from riskloop.loop.snapshot import Snapshot
+from riskloop.loop.trainer import Tick
 from riskloop.promote import promote
 from riskloop.store import documents
 from riskloop.store.cases import Case, CaseState, open_case
@@ -25,8 +28,8 @@ Say = Callable[[str], None]
 
 # A case whose windows say more than they did takes over the stronger diagnosis.
 RANK: Final = (Diagnosis.STABLE, Diagnosis.COVARIATE_SHIFT, Diagnosis.PRIOR_SHIFT, Diagnosis.CONCEPT_DRIFT)
+SHORT: Final = 8  # characters of a fingerprint that are enough to name it
 UNDECIDED: Final = frozenset({CaseState.WATCHING, CaseState.CONFIRMED, CaseState.WAITING})
-GROWTH: Final = 1.2  # a new try needs this many times the matured decisions of the last one
 
 
 def follow_up(connection: Connection, home: Home, window: Window, now: datetime) -> Window:
@@ -113,8 +116,7 @@ def renew(home: Home, served: Served, now: datetime) -> Case | None:
     # The latest try counts, whether it was promoted or not: a refused one is not repeated on nearly the same rows.
     tries = [case for case in cases if case.window_id == made.window_id and case.id >= made.id]
     learned = max((event.document.get("matured", 0) for t in tries for event in home.cases.events(t.id)), default=0)
-    until = to_micros(now - home.settings.portfolio.outcome_window)
-    known = home.outcomes.matured(to_micros(first.first_time), until)
+    known = Snapshot.take(home, now).matured(home, to_micros(first.first_time))
     if not renews(made.diagnosis, home.settings.policy, learned=learned, known=known):
         return None
     sentence = (
@@ -138,31 +140,46 @@ def move(home: Home, case: Case, state: CaseState, sentence: str, now: datetime,
         return move_in(connection, case, state, sentence, at=now, **changes)
 
 
-def train(home: Home, case: Case, served: Served, now: datetime, say: Say) -> Case | None:
-    """Train and judge a challenger for a confirmed case, or wait for outcomes; None when there is nothing new."""
-    first = home.windows.get(case.window_id)
-    until = to_micros(now - home.settings.portfolio.outcome_window)
-    matured = home.outcomes.matured(0 if first is None else to_micros(first.first_time), until)
-    if case.state is CaseState.WAITING:
-        before = home.cases.events(case.id)[-1].document.get("matured", 0)
-        if matured <= before * GROWTH:
-            return None
+def train(home: Home, case: Case, served: Served, now: datetime, say: Say, tick: Tick) -> Case | None:
+    """Train and judge a challenger for a confirmed case, or wait for outcomes; None when there is nothing new.
+
+    A case that waits costs one count until enough has matured for another try. That depends on no outcome: to look
+    again when the scores look good would spend more of the alpha budget than is on record.
+    """
+    matured = Snapshot.take(home, now).matured(home, since(home, case) or 0)
+    if case.state is CaseState.WAITING and matured < home.cases.events(case.id)[-1].document.get("next", 0):
+        return None
+    seq = home.champion().seq
     try:
-        made = challenge(home, case, served, now, say)
+        made = challenge(home, case, served, now, say, tick)
     except DataError as waiting:
-        return move(home, case, CaseState.WAITING, waiting.message, now, document={"matured": matured})
+        gate = home.settings.gate
+        following = max(math.ceil(matured * gate.retry_growth), matured + gate.min_defaults)
+        waits = {"matured": matured, "next": following}
+        return move(home, case, CaseState.WAITING, waiting.message, now, document=waits)
     document = {
         "report": documents.plain(made.report),
         "sentences": sentences(made.report),
+        "fingerprint": evidence_fingerprint(made.report, made.version),
+        "evaluation": made.evaluation,
         "record": made.record,
         "matured": matured,
+        "next": _next(made.report, matured),
         "champion": served.version,
-        "seq": home.champion().seq,
+        "seq": seq,
     }
     sentence = f"Version {made.version} was trained and judged. {made.report.sentence}"
     return move(
         home, case, CaseState.TRAINED, sentence, now, challenger=made.version, tries=case.tries + 1, document=document
     )
+
+
+def _next(report: GateReport, matured: int) -> int | None:
+    """How many decisions have to have matured for the next try; None when there is none."""
+    if report.retry_defaults is None:
+        return None
+    defaults = max(1, int(report.checks[0].sizes["defaults"]))
+    return matured + max(1, math.ceil(matured * report.retry_defaults / defaults))
 
 
 def settle(home: Home, case: Case, now: datetime) -> Case:
@@ -175,7 +192,8 @@ def settle(home: Home, case: Case, now: datetime) -> Case:
         Verdict.INSUFFICIENT_EVIDENCE: CaseState.WAITING,
         Verdict.NEEDS_APPROVAL: CaseState.NEEDS_APPROVAL,
     }[report.verdict]
-    return move(home, case, state, report.sentence, now, document={"matured": document["matured"]})
+    kept = {name: document[name] for name in ("matured", "next", "fingerprint")}
+    return move(home, case, state, report.sentence, now, document=kept)
 
 
 def last_report(home: Home, case: Case) -> tuple[GateReport, dict[str, Any]]:
@@ -186,10 +204,15 @@ def last_report(home: Home, case: Case) -> tuple[GateReport, dict[str, Any]]:
     raise GateRefused(f"Case {case.id} has no gate report yet; its challenger was not judged.")
 
 
-def promote_challenger(home: Home, case: Case, by: str, reason: str, now: datetime) -> Case:
+def promote_challenger(
+    home: Home, case: Case, by: str, reason: str, now: datetime, approval: Approval | None = None
+) -> Case:
     """Make a case's challenger the champion, against the very champion that it was judged with."""
     report, document = last_report(home, case)
     version = _challenger(case)
+    evidence = {"case": case.id, "report": documents.plain(report), "evaluation": document["evaluation"]}
+    if approval is not None:
+        evidence["approval"] = {**asdict(approval), "at": approval.at.isoformat()}
     try:
         promote(
             home.ledger,
@@ -199,24 +222,37 @@ def promote_challenger(home: Home, case: Case, by: str, reason: str, now: dateti
             at=now,
             by=by,
             reason=reason,
-            evidence={"case": case.id, "report": documents.plain(report)},
+            evidence=evidence,
             fingerprint=evidence_fingerprint(report, version),
         )
     except PromotionConflict as conflict:
-        return move(home, case, CaseState.WAITING, conflict.message, now, by=by, document={"matured": 0})
+        return move(home, case, CaseState.WAITING, conflict.message, now, by=by, document={"matured": 0, "next": 0})
     return move(home, case, CaseState.PROMOTED, f"Version {version} is champion. {reason}", now, by=by)
 
 
-def decide_by_person(home: Home, case: Case, *, approved: bool, by: str, note: str, now: datetime) -> Case:
-    """A named person's word on a challenger that needs approval."""
+def decide_by_person(
+    home: Home, case: Case, *, approved: bool, by: str, note: str, now: datetime, evidence: str | None = None
+) -> Case:
+    """A named person's word on a challenger that needs approval.
+
+    ``evidence`` is the fingerprint of the report that the person read (or its beginning); None: the case's report as
+    it is now. Raises GateRefused when it is that of another report.
+    """
     if case.state is not CaseState.NEEDS_APPROVAL:
         raise Conflict(f"Case {case.id} is '{case.state}'; only one that needs approval can be approved or rejected.")
     if not approved:
         return move(home, case, CaseState.REJECTED, f"Rejected: {note}", now, by=by)
     report, _ = last_report(home, case)
     version = _challenger(case)
-    approve(report, Approval(version, evidence_fingerprint(report, version), by, now, note))
-    return promote_challenger(home, case, by, f"Approved: {note}", now)
+    fingerprint = evidence_fingerprint(report, version)
+    read = fingerprint if evidence is None or _begins(fingerprint, evidence) else evidence
+    approval = Approval(version, read, by, now, note)
+    approve(report, approval)
+    return promote_challenger(home, case, by, f"Approved: {note}", now, approval)
+
+
+def _begins(fingerprint: str, given: str) -> bool:
+    return len(given) >= SHORT and fingerprint.startswith(given)
 
 
 def release(home: Home, case: Case, *, by: str, note: str, now: datetime) -> Case:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from riskloop.core.periods import periods_between
-from riskloop.core.types import DecisionFrame, Diagnosis, Finding, Severity, from_micros, to_micros
+from riskloop.core.types import DecisionFrame, Diagnosis, Finding, from_micros, to_micros
 from riskloop.decide.diagnosis import diagnose
 from riskloop.decide.policy import Context, decide
 from riskloop.loop.champion import Served
@@ -160,27 +160,6 @@ def mature(home: Home, served: Served, window: Window, now: datetime) -> tuple[W
     answer = diagnose(findings, earlier_findings(home, served.version, window.id), home.settings.drift)
     action = decide(answer, home.settings.policy, _context(home, served, findings))
     return matured.judged(answer, action), findings
-
-
-def matured_frame(home: Home, now: datetime) -> DecisionFrame:
-    """Every decision that is not quarantined, with its outcome where that is known and final."""
-    return without_quarantine(home, home.decisions.frame(matured_by=_mature_until(home, now)))
-
-
-def without_quarantine(home: Home, frame: DecisionFrame) -> DecisionFrame:
-    """The decisions that were not made in a quarantined span of time."""
-    sound = np.ones(len(frame), dtype=np.bool_)
-    for window in home.windows.quarantined():
-        logged = (frame.ids >= window.first_id) & (frame.ids <= window.last_id)
-        first, end = to_micros(window.first_time), to_micros(window.end_time)
-        if home.settings.windows.by == "count":
-            sound &= ~logged
-        else:
-            # Its ids go beyond its time only where rows came with dates before it.
-            sound &= (frame.times < first) | (frame.times >= end)
-            if any(f.check == "dates" and f.severity is Severity.FAULT for f in home.windows.findings(window.id)):
-                sound &= ~(logged & (frame.times < first))
-    return frame if sound.all() else frame.take(np.flatnonzero(sound))
 
 
 def earlier_findings(home: Home, version: int, before: int) -> list[list[Finding]]:

@@ -1,42 +1,67 @@
-"""The watch over a new champion: if it does worse than the old one on what matures next, the old one comes back."""
+"""The watch over a new champion: if it does worse than the old one on what comes next, the old one comes back."""
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 import numpy as np
 
-from riskloop.core.types import Floats, Json, Promotion, to_micros
+from riskloop.core.stats import density_ratio_weights, weighted_auc_gain
+from riskloop.core.types import DecisionFrame, Floats, Json, Promotion, to_micros
 from riskloop.loop.champion import Served, load
-from riskloop.loop.observe import matured_frame
+from riskloop.loop.evidence import kept
+from riskloop.loop.snapshot import Snapshot
 from riskloop.promote import ProbationState, judge_probation, settle
-from riskloop.promote.probation import on_probation
+from riskloop.promote.probation import Estimated, on_probation
 from riskloop.retrain.dataset import pool, unseen_by
 from riskloop.store import audit
 from riskloop.store.home import Home
 
 ACTION: Final = "probation"
-GROWTH: Final = 1.2  # a further look needs this many times the matured decisions of the last one
+GROWTH: Final = 1.2  # a further look needs this many times the decisions, or the matured ones, of the last one
+LEAST: Final = 500  # decisions, and effective tested rows, from which an estimate means something
+MOST: Final = 20_000  # of the newest decisions, that an estimate compares with
+SOURCE: Final = "paired AUC of the gate's rows, density-weighted to the present (after PAPE, arXiv 2401.08348)"
+
+Scores = tuple[Floats, Floats, Floats]
+NONE: Final[Scores] = (np.empty(0), np.empty(0), np.empty(0))
 
 
 def watch(home: Home, now: datetime) -> str:
-    """Take one look at a champion on probation; the sentence says what was seen, empty when there is nothing new."""
+    """Take one look at a champion on probation; the sentence says what was seen, empty when there is nothing new.
+
+    Before outcomes mature, the gate's own rows are weighted to look like the decisions since: customers have changed
+    again, if the new champion is worse for them. Matured outcomes need no such assumption, and decide.
+    """
     promotion = on_probation(home.ledger.promotions())
     if promotion is None or promotion.previous is None:
         return ""
     subject = f"promotion {promotion.seq}"
     looks = audit.about(home.database, ACTION, subject)
-    if looks and looks[-1].document["state"] != ProbationState.WATCHING:
+    last: Json = looks[-1].document if looks else {"state": ProbationState.WATCHING, "spent": 0.0}
+    if last["state"] != ProbationState.WATCHING:
         return ""
-    until = to_micros(now - home.settings.portfolio.outcome_window)
-    matured = home.outcomes.matured(to_micros(promotion.at), until)
-    if matured <= (looks[-1].document["matured"] * GROWTH if looks else 0):
+    frame = _since(home, promotion, now)
+    matured = int(np.count_nonzero(~np.isnan(frame.outcomes)))
+    outcomes_grew = matured > GROWTH * last.get("matured", 0)
+    decisions_grew = len(frame) > GROWTH * last.get("decisions", 0)
+    if not (outcomes_grew or decisions_grew):
         return ""
-    labels, new, old = _scores(home, promotion, now)
-    spent = float(looks[-1].document["spent"]) if looks else 0.0
-    look = judge_probation(labels, new, old, home.settings.probation, spent=spent)
+    new, old = load(home, promotion.version), load(home, promotion.previous)
+    # Without new outcomes no look is taken at the old ones: it would spend alpha on what was seen.
+    labels, ours, theirs = _scores(frame, new, old) if outcomes_grew else NONE
+    estimated = _estimate(home, promotion, frame, new) if decisions_grew else None
+    look = judge_probation(
+        labels, ours, theirs, home.settings.probation, spent=float(last["spent"]), estimated=estimated
+    )
     back = settle(home.ledger, look, promotion, at=now)
-    document = {"state": look.state.value, "spent": look.spent, "matured": matured, "sentence": look.sentence}
+    document = {
+        "state": look.state.value,
+        "spent": look.spent,
+        "matured": matured if outcomes_grew else last.get("matured", 0),
+        "decisions": len(frame) if decisions_grew else last.get("decisions", 0),
+        "sentence": look.sentence,
+        "checks": [check.sentence for check in look.checks],
+    }
     with home.database.write() as connection:
         audit.record(connection, at=now, by="riskloop", action=ACTION, subject=subject, document=document)
     if back is not None:
@@ -44,15 +69,37 @@ def watch(home: Home, now: datetime) -> str:
     return f"Version {promotion.version} on probation: {look.sentence}"
 
 
-def _scores(home: Home, promotion: Promotion, now: datetime) -> tuple[Floats, Floats, Floats]:
-    """Outcomes since the promotion that neither model was trained on, and both models' probabilities."""
-    frame = matured_frame(home, now)
-    recent = replace(frame, outcomes=np.where(frame.times >= to_micros(promotion.at), frame.outcomes, np.nan))
-    rows = pool(None, recent)
-    new, old = load(home, promotion.version), load(home, promotion.previous or promotion.version)
+def _since(home: Home, promotion: Promotion, now: datetime) -> DecisionFrame:
+    """The decisions since the promotion that are not quarantined, with the outcomes that have matured."""
+    return Snapshot.take(home, now).frame(home, start=to_micros(promotion.at))
+
+
+def _scores(frame: DecisionFrame, new: Served, old: Served) -> Scores:
+    """Matured outcomes that neither model was trained on, and both models' probabilities."""
+    if np.isnan(frame.outcomes).all():
+        return NONE
+    rows = pool(None, frame)
     unseen = unseen_by(_record(new), rows) & unseen_by(_record(old), rows)
     features = rows.rows.features[unseen]
     return rows.labels[unseen], new.scorer.probabilities(features), old.scorer.probabilities(features)
+
+
+def _estimate(home: Home, promotion: Promotion, frame: DecisionFrame, new: Served) -> Estimated | None:
+    """How the two models compare on customers like those of now; None where the gate's rows cannot tell."""
+    name = promotion.evidence.get("evaluation")
+    if name is None or len(frame) < LEAST:
+        return None
+    tested = kept(home, name)
+    log = home.decisions.frame(first_id=int(tested.decisions.min()), last_id=int(tested.decisions.max()))
+    inputs = list(new.scorer.schema.model_columns)
+    then = log.features[np.searchsorted(log.ids, tested.decisions)][:, inputs]
+    if len(then) < LEAST:
+        return None
+    ratio = density_ratio_weights(then, frame.features[-MOST:, inputs])
+    if ratio.effective_m < LEAST:
+        return None
+    gain = weighted_auc_gain(tested.labels, tested.champion, tested.challenger, ratio.weights)
+    return Estimated(gain.difference, gain.std_error, SOURCE)
 
 
 def _record(model: Served) -> Json | None:

@@ -13,8 +13,8 @@ import numpy as np
 
 from riskloop.core import stats
 from riskloop.core.types import Bools, DecisionFrame, Floats, Json, to_micros
-from riskloop.loop.challenge import protected_groups
-from riskloop.loop.observe import without_quarantine
+from riskloop.loop.evidence import protected_groups
+from riskloop.loop.snapshot import without_quarantine
 from riskloop.retrain.dataset import unseen_sources
 from riskloop.serve.scorer import Scorer, load_scorer
 from riskloop.store.home import Home

@@ -1,17 +1,18 @@
 """The fits behind one challenger: weighting and learner are chosen by validation, never on rows that the gate tests."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Final
 
 import numpy as np
 
 from riskloop.core.errors import DataError
 from riskloop.core.stats import auc, density_ratio_weights
-from riskloop.core.types import Floats, Ints
+from riskloop.core.types import Floats, Ints, Json
 from riskloop.loop.champion import Served
 from riskloop.retrain.challenger import ChallengerPlan
 from riskloop.retrain.dataset import Pool, TrainingSet, Weighting, choose, thinned, training_set
@@ -19,10 +20,13 @@ from riskloop.retrain.plan import Plan, Split, latest_block
 from riskloop.store.home import Home
 from riskloop.train.calibrate import Calibration, fit_calibration
 from riskloop.train.candidate import Candidate
-from riskloop.train.fit import fit, fit_once, recalibrate
+from riskloop.train.fit import Judged, enough, fit, fit_once, recalibrate
+
+Tick = Callable[[str, float], None]
 
 VALIDATED: Final = 0.3  # share of the new world's rows, the latest, that choices are validated on
 MOST: Final = 20_000  # rows of one validation fit: ways to weight differ by more than such fits err
+MOST_TESTED: Final = 250_000  # rows of a fit that is only tested: fewer than the final fit's make it no better
 
 
 @dataclass(frozen=True)
@@ -45,15 +49,38 @@ class Made:
     scores: Floats  # (tested rows,) calibrated, in the plan's order
 
 
-class Trainer:
-    """Fits for one case on one pool of matured rows."""
+@dataclass(frozen=True)
+class Block:
+    """One block of time, scored by a fit without it."""
 
-    def __init__(self, home: Home, served: Served, rows: Pool, recipe: ChallengerPlan, since: int | None) -> None:
+    test: Ints
+    learner: str
+    raw: Floats  # log-odds
+    scores: Floats  # calibrated
+
+
+class Trainer:
+    """Fits for one order on one pool of matured rows. ``order`` goes into the manifest, for the rebuilding."""
+
+    def __init__(
+        self,
+        home: Home,
+        served: Served,
+        rows: Pool,
+        recipe: ChallengerPlan,
+        since: int | None,
+        order: Json,
+        tick: Tick = lambda _sentence, _share: None,
+    ) -> None:
         self.home = home
         self.served = served
         self.rows = rows
         self.recipe = recipe
         self.since = since
+        self.order = order
+        self._tick = tick
+        self._steps = count(1)
+        self._total = 1
 
     def make(self, plan: Plan) -> Made:
         """Follow the plan: one held-out block, or every block by fits without it and a final fit on everything.
@@ -61,14 +88,19 @@ class Trainer:
         Out of fold, each block's weighting and learner are chosen without it too: choosing on all rows and testing
         on the same would favour the challenger.
         """
+        one = len(self.recipe.weightings) + max(0, len(self.recipe.learners) - 1) + 1
+        self._total = one * (len(plan.splits) + (plan.final is not None))
         if plan.final is None:
             choice = self.choose(plan.splits[0].train)
-            candidate, used = self._candidate(plan.splits[0].train, choice)
+            candidate, used = self._candidate(plan.splits[0].train, choice, ())
             return Made(candidate, used, choice, candidate.predict(self.rows.rows.features[plan.tested]))
-        scores = np.concatenate([self._scores(split, self.choose(split.train)) for split in plan.splits])
+        blocks = [self._block(split) for split in plan.splits]
         choice = self.choose(plan.final)
-        candidate, used = self._candidate(plan.final, choice)
-        return Made(candidate, used, choice, scores)
+        candidate, used = self._candidate(plan.final, choice, blocks)
+        return Made(candidate, used, choice, np.concatenate([block.scores for block in blocks]))
+
+    def _done(self, what: str) -> None:
+        self._tick(what, min(1.0, next(self._steps) / self._total))
 
     # ------------------------------------------------------------------- choosing
 
@@ -112,6 +144,7 @@ class Trainer:
                 raw = fit_once(used.rows, settings, way[0], used.weights)(features)
             except DataError:  # a weighting that leaves one class
                 return None
+            self._done(f"{way[0]}, {way[1].name}")
             return auc(labels, raw), raw
 
         if any(weighting.density for _, weighting in ways):
@@ -122,30 +155,52 @@ class Trainer:
 
     # ------------------------------------------------------------------- fitting
 
-    def _scores(self, split: Split, choice: Choice) -> Floats:
-        """Calibrated scores of a block by a fit without it."""
+    def _block(self, split: Split) -> Block:
+        """A block's scores by a fit without it, whose way was chosen without it."""
+        choice, settings = self.choose(split.train), self.home.settings
         features = self.rows.rows.features[split.test]
         if self.recipe.kind == "recalibrate":
-            return self._candidate(split.train, choice)[0].predict(features)
-        used = self._training_set(split.train, choice.weighting)
-        return choice.calibration.apply(fit_once(used.rows, self.home.settings, choice.learner, used.weights)(features))
+            scores = self._recalibrated(self._training_set(split.train, choice.weighting)).predict(features)
+            self._done("recalibration without a block")
+            return Block(split.test, choice.learner, np.full(scores.size, np.nan), scores)
+        index, each = thinned(self.rows, split.train, MOST_TESTED, since=self.since, seed=settings.train.seed)
+        used = self._training_set(index, choice.weighting, each)
+        raw = fit_once(used.rows, settings, choice.learner, used.weights)(features)
+        self._done(f"{choice.learner} without a block")
+        return Block(split.test, choice.learner, raw, choice.calibration.apply(raw))
 
-    def _candidate(self, index: Ints, choice: Choice) -> tuple[Candidate, TrainingSet]:
+    def _candidate(self, index: Ints, choice: Choice, blocks: Sequence[Block]) -> tuple[Candidate, TrainingSet]:
         used = self._training_set(index, choice.weighting)
         if self.recipe.kind == "recalibrate":
-            return self._recalibrated(used), used
-        candidate = fit(
-            used.rows,
-            self.home.settings,
-            weights=used.weights,
-            learners=(choice.learner,),
-            present=None if self.since is None else used.rows.times >= self.since,
-            parent=self.served.version,
-            origin="retrain",
-            history=self.served.manifest["training"]["history"],
-            record=used.record,
-        )
+            candidate = self._recalibrated(used)
+        else:
+            candidate = fit(
+                used.rows,
+                self.home.settings,
+                weights=used.weights,
+                learners=(choice.learner,),
+                present=None if self.since is None else used.rows.times >= self.since,
+                judged=self._judged(used, choice, blocks),
+                parent=self.served.version,
+                origin="retrain",
+                history=self.served.manifest["training"]["history"],
+                record=self._record(used),
+            )
+        self._done("all rows")
         return candidate, used
+
+    def _judged(self, used: TrainingSet, choice: Choice, blocks: Sequence[Block]) -> Judged | None:
+        """The blocks' scores, where they are of the chosen learner and enough: five more fits are spared."""
+        place = np.full(len(self.rows), -1, dtype=np.int64)
+        place[used.index] = np.arange(used.index.size)
+        raw, parts = np.full(used.index.size, np.nan), []
+        for block in blocks:
+            there = place[block.test] >= 0
+            if block.learner == choice.learner and enough(self.rows.labels[block.test[there]], 1):
+                parts.append(place[block.test[there]])
+                raw[parts[-1]] = block.raw[there]
+        tested = self.rows.labels[used.index[~np.isnan(raw)]]
+        return Judged(raw, tuple(parts)) if parts and enough(tested, self.home.settings.train.folds) else None
 
     def _recalibrated(self, used: TrainingSet) -> Candidate:
         recent = used.rows if self.since is None else used.rows.take(used.rows.times >= self.since)
@@ -159,8 +214,11 @@ class Trainer:
             scorer.probabilities(recent.features),
             recent.target,
             self.home.settings,
-            training={**self.served.manifest["training"], "record": used.record},
+            training={**self.served.manifest["training"], "record": self._record(used)},
         )
+
+    def _record(self, used: TrainingSet) -> Json:
+        return {**used.record, "order": self.order}
 
     def _training_set(self, index: Ints, weighting: Weighting, stands_for: Floats | None = None) -> TrainingSet:
         return training_set(

@@ -63,21 +63,22 @@ def judge_probation(
     earned and earlier looks (``spent``) have not used: a model that is no worse is rolled back with probability α at
     most, however often it is looked at. With power for a loss of ``settings.detect`` in AUC the probation ends.
     """
-    if estimated is not None and _harmful(estimated, settings):
-        check = _estimated_check(estimated, settings, labels)
-        return Probation(ProbationState.HARMFUL, check.sentence, (check,), spent)
+    guess = () if estimated is None else (_estimated_check(estimated, settings, labels),)
+    if guess and not guess[0].passed:
+        return Probation(ProbationState.HARMFUL, guess[0].sentence, guess, spent)
     defaults = int(np.count_nonzero(labels == 1.0))
     if min(defaults, labels.size - defaults) < settings.min_defaults:
         sentence = (
             f"{defaults} defaults have matured since the promotion; {settings.min_defaults} are needed to see anything."
         )
-        return Probation(ProbationState.WATCHING, sentence, (), spent)
+        return Probation(ProbationState.WATCHING, sentence, guess, spent)
     ranking = stats.paired_delong(labels, new, old)  # H₀: the old one does not rank better
     loss = stats.paired_log_loss_test(labels, old, new)
     information = _information(ranking.std_error, settings)
     level = max(0.0, settings.alpha * information - spent) / 2.0
     sizes = {"rows": int(labels.size), "defaults": defaults}
     checks = (
+        *guess,
         Check(
             "auc",
             ranking.p_one_sided > level,
@@ -131,15 +132,19 @@ def _harmful(estimated: Estimated, settings: ProbationSettings) -> bool:
 
 
 def _estimated_check(estimated: Estimated, settings: ProbationSettings, labels: Floats) -> Check:
+    harmful = _harmful(estimated, settings)
+    end = (
+        f"more than the {settings.detect:g} that may be lost" if harmful else f"no loss of {settings.detect:g} is seen"
+    )
     return Check(
         "estimated_auc",
-        False,
+        not harmful,
         estimated.difference,
         -settings.detect,
         estimated.source,
         {"rows": int(labels.size), "defaults": int(np.count_nonzero(labels == 1.0))},
         f"Before the outcomes, the new champion's AUC is estimated {estimated.difference:+.4f} against the old one's "
-        f"(standard error {estimated.std_error:.4f}): more than the {settings.detect:g} that may be lost.",
+        f"(standard error {estimated.std_error:.4f}): {end}.",
     )
 
 

@@ -21,11 +21,12 @@ def promote(
 ) -> Promotion:
     """Make ``version`` the champion if nobody changed it since ``expected_seq`` (0: there was none).
 
-    Idempotent: the same evidence (``fingerprint``, of version and report) that already is the last promotion is
-    answered with that promotion, so a step that crashed after its commit can be repeated. Raises PromotionConflict
+    Idempotent: where the promotion after ``expected_seq`` is this one, of the same evidence (``fingerprint``, of
+    version and report), it is the answer, so a step that crashed after its commit can be repeated, also when
+    something else was promoted since. Raises PromotionConflict
     when somebody else was first, NotFound for an unknown version.
     """
-    made = _made_before(ledger, version, fingerprint)
+    made = _made_before(ledger, version, expected_seq, fingerprint)
     if made is not None:
         return made
     try:
@@ -39,16 +40,17 @@ def promote(
             evidence={**evidence, "fingerprint": fingerprint},
         )
     except PromotionConflict:
-        made = _made_before(ledger, version, fingerprint)  # by a twin of this call, between the look and the swap
+        made = _made_before(
+            ledger, version, expected_seq, fingerprint
+        )  # by a twin of this call, between the look and the swap
         if made is None:
             raise
         return made
 
 
-def _made_before(ledger: Ledger, version: int, fingerprint: str) -> Promotion | None:
-    last = ledger.champion()
-    same = last is not None and last.version == version and last.evidence.get("fingerprint") == fingerprint
-    return last if same else None
+def _made_before(ledger: Ledger, version: int, expected_seq: int, fingerprint: str) -> Promotion | None:
+    following = (p for p in ledger.promotions() if p.seq == expected_seq + 1)
+    return next((p for p in following if p.version == version and p.evidence.get("fingerprint") == fingerprint), None)
 
 
 def rollback(

@@ -1,4 +1,4 @@
-"""Which rows a challenger learns from, with which weights; every training set can be rebuilt to the last bit.
+"""Which rows a challenger learns from, with which weights.
 
 A :class:`Pool` holds all matured rows in time order. Everything else is index arrays into it: plans of what is
 fitted and what is tested live in :mod:`riskloop.retrain.plan`.
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from riskloop.core.errors import DataError
+from riskloop.core.exploration import inclusion_weights
 from riskloop.core.settings import RetrainSettings
 from riskloop.core.types import Bools, DecisionFrame, Floats, Ints, Json, Rows
 
@@ -26,6 +27,7 @@ class Pool:
 
     rows: Rows  # ids are customers; the target is set
     sources: Ints  # (n,): a decision's id (from 1), or −1 − position for a row of the history
+    stands_for: Floats  # (n,): applicants behind each row; above 1 only for explored decisions
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -51,11 +53,12 @@ class Weighting:
 class TrainingSet:
     """The exact rows of one fit."""
 
+    index: Ints  # of the rows in the pool
     rows: Rows
     weights: Floats | None  # mean 1; None: all alike
     effective_size: float  # Kish's (Σw)²/Σw² rows
     fingerprint: str  # sha256 over ids, features, labels and weights
-    record: Json  # what `rebuild` needs, for the manifest
+    record: Json  # for the manifest
     sentence: str
 
 
@@ -63,9 +66,9 @@ def pool(history: Rows | None, decisions: DecisionFrame | None, quarantined: Seq
     """History and matured decisions together; ``quarantined`` are ranges of decision ids, both ends included.
 
     Decisions without a matured outcome stay out: early defaults alone would bias the labels. Rows of a history
-    without times count as made just before the first decision.
+    without times count as made just before the first decision. Explored decisions stand for refused ones.
     """
-    parts: list[tuple[Rows, Ints]] = []
+    parts: list[tuple[Rows, Ints, Floats]] = []
     if decisions is not None and len(decisions):
         usable = ~np.isnan(decisions.outcomes) & ~_within(decisions.ids, quarantined)
         chosen = np.flatnonzero(usable)
@@ -75,28 +78,41 @@ def pool(history: Rows | None, decisions: DecisionFrame | None, quarantined: Seq
             decisions.times[chosen],
             decisions.outcomes[chosen],
         )
-        parts.append((rows, decisions.ids[chosen]))
+        parts.append((rows, decisions.ids[chosen], applicants(decisions)[chosen]))
     if history is not None and len(history):
         if history.target is None:
             raise DataError("The history carries no target, so nothing can be learned from it.")
         before = int(parts[0][0].times.min()) - 1 if parts and len(parts[0][0]) else 0
         times = history.times if history.times.any() else np.full_like(history.times, before)
         rows = Rows(history.features, history.ids, times, history.target)
-        parts.append((rows, -1 - np.arange(len(history), dtype=np.int64)))
+        parts.append((rows, -1 - np.arange(len(history), dtype=np.int64), np.ones(len(history))))
     if not parts:
         raise DataError("There are neither history rows nor matured decisions to learn from.")
     return _sorted(parts)
 
 
-def _sorted(parts: Sequence[tuple[Rows, Ints]]) -> Pool:
-    sources = np.concatenate([source for _, source in parts])
-    times = np.concatenate([rows.times for rows, _ in parts])
+def applicants(decisions: DecisionFrame) -> Floats:
+    """How many applicants each decision stands for, shape (n,); 1 where nothing is known of refusals."""
+    known = ~np.isnan(decisions.outcomes)
+    weights = np.ones(len(decisions))
+    if decisions.refused is None or decisions.exploration is None or not known.any():
+        return weights
+    over = decisions.times <= decisions.times[known].max()  # later ones lack outcomes because they are young
+    weights[over] = inclusion_weights(decisions.exploration[over], decisions.refused[over], known[over])
+    return weights
+
+
+def _sorted(parts: Sequence[tuple[Rows, Ints, Floats]]) -> Pool:
+    sources = np.concatenate([source for _, source, _ in parts])
+    stands_for = np.concatenate([each for _, _, each in parts])
+    times = np.concatenate([rows.times for rows, _, _ in parts])
     # History before decisions of the same time, each in its own order.
     order = np.lexsort((np.abs(sources), sources > 0, times))
-    ids = [name for rows, _ in parts for name in rows.ids]
-    target = np.concatenate([rows.target for rows, _ in parts if rows.target is not None])
-    features = np.concatenate([rows.features for rows, _ in parts])
-    return Pool(Rows(features[order], [ids[i] for i in order], times[order], target[order]), sources[order])
+    ids = [name for rows, _, _ in parts for name in rows.ids]
+    target = np.concatenate([rows.target for rows, _, _ in parts if rows.target is not None])
+    features = np.concatenate([rows.features for rows, _, _ in parts])
+    rows = Rows(features[order], [ids[i] for i in order.tolist()], times[order], target[order])
+    return Pool(rows, sources[order], stands_for[order])
 
 
 def _within(ids: Ints, ranges: Sequence[tuple[int, int]]) -> Bools:
@@ -156,14 +172,14 @@ def training_set(
     """The rows at ``index`` with their weights.
 
     ``since`` is the first microsecond of the new world. ``ratios`` are density ratios and ``stands_for`` the rows
-    that each one represents (after :func:`thinned`, or because it was explored), both of ``index``'s length.
+    that each one represents after :func:`thinned`, both of ``index``'s length.
     Raises DataError where the weighting needs one of them and it is missing, or where a class is left empty.
     """
     chosen = weighting or Weighting(UNIFORM)
     if ratios is not None and ratios.shape != index.shape:
         raise DataError(f"There are {ratios.size} density ratios for {index.size} rows; give one per row.")
     times = rows.rows.times[index]
-    base = _in_window(times, settings).astype(np.float64)
+    base = _in_window(times, settings) * rows.stands_for[index]
     base *= 1.0 if stands_for is None else stands_for
     weights = _weights(base, times, settings, chosen, since, ratios)
     kept, weights = index[weights > 0.0], weights[weights > 0.0]
@@ -240,6 +256,7 @@ def _assembled(rows: Pool, index: Ints, weights: Floats | None, weighting: Weigh
         "defaults": defaults,
         "decisions": _ranges(sources[sources > 0]),
         "history": _ranges(-1 - sources[sources < 0]),
+        "explored": int(np.count_nonzero(rows.stands_for[index] > 1.0)),
         "weighting": weighting.name,
         "since": since,
         "effective_size": effective,
@@ -249,34 +266,16 @@ def _assembled(rows: Pool, index: Ints, weights: Floats | None, weighting: Weigh
         f"Trained on {labels.size:,} matured rows with {defaults:,} defaults, {labels.size - logged:,} of the history "
         f"and {logged:,} logged decisions{weighted}."
     )
-    return TrainingSet(taken, weights, effective, print_, record, sentence)
+    return TrainingSet(index, taken, weights, effective, print_, record, sentence)
 
 
 def fingerprint(rows: Rows, weights: Floats | None) -> str:
     """sha256 over ids, features, labels and weights, in order."""
-    digest = hashlib.sha256()
-    for name in rows.ids:
-        digest.update(name.encode() + b"\0")
+    digest = hashlib.sha256("".join(f"{name}\0" for name in rows.ids).encode())
     columns: list[npt.NDArray[np.float64] | None] = [rows.features, rows.target, weights]
     for column in columns:
         digest.update(b"none" if column is None else np.ascontiguousarray(column, dtype="<f8").tobytes())
     return digest.hexdigest()
-
-
-def rebuild(record: Json, history: Rows | None, decisions: DecisionFrame | None, weights: Floats | None) -> TrainingSet:
-    """The training set of a record, with the ``weights`` that were kept beside the model.
-
-    Raises DataError when the rows are no longer what they were, e.g. because an outcome was corrected since.
-    """
-    everything = pool(history, decisions)
-    index = np.flatnonzero(~unseen_by(record, everything))
-    rebuilt = _assembled(everything, index, weights, Weighting(record["weighting"]), record["since"])
-    if rebuilt.fingerprint != record["fingerprint"]:
-        raise DataError(
-            f"The {record['rows']} rows of this training cannot be rebuilt: they differ from the record. Hand in the "
-            "history file and the outcomes as they were known then."
-        )
-    return rebuilt
 
 
 def _ranges(values: Ints) -> list[list[int]]:

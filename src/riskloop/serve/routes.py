@@ -5,6 +5,7 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO, Final, Protocol, cast
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -105,6 +106,13 @@ def model(service: Worker, _key: Viewer) -> Json:
 def models(service: Worker, _key: Viewer) -> list[Json]:
     """Every version and when it served."""
     return views.models(service.home)
+
+
+@router.get("/models/at/{moment}", tags=["models"])
+def model_at(moment: datetime, service: Worker, _key: Viewer) -> Json:
+    """Which version served at a moment: ISO 8601, UTC unless it names a zone."""
+    utc = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    return views.champion_at(service.home, utc, datetime.now(UTC))
 
 
 @router.post("/models/{version}/promote", tags=["models"])

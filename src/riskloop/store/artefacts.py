@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from riskloop.core.types import Json
 # To change the layout: raise FORMAT, and teach `read` to accept the older numbers still.
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
+STAGING: Final = ".writing-"
+_OLD: Final = 86_400  # seconds
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,26 @@ class Artefact:
             raise ArtefactError(f"The artefact '{self.name}' has no file '{file}'; train again.") from None
 
 
+@dataclass(frozen=True)
+class Sealed:
+    """What would be written: the manifest with the hash of every file, and its own."""
+
+    manifest: Json
+    text: bytes
+    sha256: str
+
+
+def seal(manifest: Json, files: Mapping[str, bytes]) -> Sealed:
+    """The final manifest of these files; the same content gives the same bytes."""
+    full = {
+        **manifest,
+        "format": FORMAT,
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
+    }
+    text = json.dumps(full, indent=1, sort_keys=True, allow_nan=False).encode()
+    return Sealed(json.loads(text), text, hashlib.sha256(text).hexdigest())
+
+
 class Artefacts:
     """The folder below which all artefacts of a portfolio live."""
 
@@ -52,24 +75,18 @@ class Artefacts:
 
         Raises StorageError when the disk refuses; then nothing is left behind.
         """
-        full = {
-            **manifest,
-            "format": FORMAT,
-            "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
-        }
-        text = json.dumps(full, indent=1, sort_keys=True, allow_nan=False).encode()
-        sha256 = hashlib.sha256(text).hexdigest()
-        name = sha256[:16]
+        sealed = seal(manifest, files)
+        name = sealed.sha256[:16]
         final = self.root / name
         if not final.exists():
             try:
-                self._place(final, {**files, MANIFEST: text})
+                self._place(final, {**files, MANIFEST: sealed.text})
             except OSError as error:
                 raise StorageError(
                     f"The model cannot be written to {self.root}: {error.strerror or error}. "
                     "Nothing was registered; free space or rights, then run it again."
                 ) from error
-        return self.read(name, sha256)
+        return self.read(name, sealed.sha256)
 
     def read(self, name: str, sha256: str | None = None) -> Artefact:
         """Load an artefact and check every hash, the manifest's included when ``sha256`` is given.
@@ -98,7 +115,8 @@ class Artefacts:
 
     def _place(self, final: Path, files: Mapping[str, bytes]) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.root))
+        _sweep(self.root)
+        staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=self.root))
         try:
             for name, content in files.items():
                 with (staging / name).open("wb") as out:
@@ -114,6 +132,13 @@ class Artefacts:
             _sync_folder(self.root)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _sweep(root: Path) -> None:
+    """Remove what killed processes left half-written; a day is longer than any writing takes."""
+    for left in root.glob(f"{STAGING}*"):
+        if time.time() - left.stat().st_mtime > _OLD:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _checked(path: Path, sha256: str) -> bytes:

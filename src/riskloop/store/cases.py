@@ -15,9 +15,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, Select, insert, select, update
 
-from riskloop.core.errors import NotFound
+from riskloop.core.errors import Conflict, NotFound
 from riskloop.core.types import Diagnosis, Json, from_micros, to_micros
 from riskloop.store import documents
 from riskloop.store.database import Database
@@ -97,11 +97,18 @@ class Cases:
 
     def events(self, number: int) -> list[CaseEvent]:
         """Every step of a case, oldest first."""
-        query = select(case_events).where(case_events.c.case_id == number).order_by(case_events.c.id)
+        return self._events(select(case_events).where(case_events.c.case_id == number))
+
+    def reports(self) -> list[CaseEvent]:
+        """The steps of all cases in which a challenger was judged, oldest first."""
+        judged = self._events(select(case_events).where(case_events.c.state == CaseState.TRAINED.value))
+        return [event for event in judged if "report" in event.document]
+
+    def _events(self, query: Select[Any]) -> list[CaseEvent]:
         with self.database.read() as connection:
             return [
                 CaseEvent(from_micros(r.at), CaseState(r.state), r.by, r.sentence, json.loads(r.document))
-                for r in connection.execute(query)
+                for r in connection.execute(query.order_by(case_events.c.id))
             ]
 
 
@@ -139,13 +146,14 @@ def advance(
 ) -> Case:
     """Move a case to ``state`` with an event, in the caller's transaction.
 
-    ``changes`` may set diagnosis, challenger, tries, and `document` for the event.
+    ``changes`` may set diagnosis, challenger, tries, and `document` for the event. Raises Conflict when somebody else
+    moved the case since ``case`` was read: a worker that lost its lease, or two persons at once.
     """
     document = changes.pop("document", {})
     moved = replace(case, state=state, sentence=sentence, closed_at=at if state in CLOSED else None, **changes)
-    connection.execute(
+    done = connection.execute(
         update(cases)
-        .where(cases.c.id == case.id)
+        .where(cases.c.id == case.id, cases.c.state == case.state.value, cases.c.tries == case.tries)
         .values(
             state=moved.state.value,
             closed_at=None if moved.closed_at is None else to_micros(moved.closed_at),
@@ -155,6 +163,8 @@ def advance(
             sentence=sentence,
         )
     )
+    if done.rowcount == 0:
+        raise Conflict(f"Case {case.id} is not '{case.state.value}' any more: somebody else moved it. Look again.")
     _event(connection, moved, at, by, document)
     return moved
 

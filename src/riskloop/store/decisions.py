@@ -119,6 +119,19 @@ class DecisionLog:
         with self.database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(decisions)).scalar_one())
 
+    def exploration(self) -> tuple[int, int, int]:
+        """(decisions refused or explored, those explored, explored ones with a known outcome); reads the whole log."""
+        marked = decisions.c.flags.contains(f'"{EXPLORED}"')
+        known = select(outcomes.c.decision_id)
+        query = select(
+            func.count().filter(marked | (decisions.c.is_default == 1)),
+            func.count().filter(marked),
+            func.count().filter(marked & decisions.c.id.in_(known)),
+        )
+        with self.database.read() as connection:
+            refused, explored, learned = connection.execute(query).one()
+        return int(refused), int(explored), int(learned)
+
     def last_id(self) -> int:
         """The id of the newest decision, 0 when there is none. Without gaps it equals `count`."""
         with self.database.read() as connection:
@@ -154,18 +167,23 @@ class DecisionLog:
         start: int | None = None,
         end: int | None = None,
         matured_by: int | None = None,
+        outcomes_until: int | None = None,
     ) -> DecisionFrame:
         """Decisions by id (both ends included) and by time in microseconds (``end`` excluded), ordered by id.
 
         Outcomes are NaN unless ``matured_by`` is given: then those of decisions up to that time are filled in,
-        where known. Raises DataError when the rows were logged under schemas of different length.
+        where known; with ``outcomes_until`` as they were when that was the highest outcome id.
+        Raises DataError when the rows were logged under schemas of different length.
         """
         condition = _between(first_id, last_id, start, end)
         query = select(*_FRAME).where(*condition).order_by(decisions.c.id)
         with self.database.read() as connection:
             frame = _frame(connection.execute(query).all())
             if matured_by is not None:
-                _fill_outcomes(connection, frame, [*condition, decisions.c.time <= matured_by])
+                condition.append(decisions.c.time <= matured_by)
+                if outcomes_until is not None:
+                    condition.append(outcomes.c.id <= outcomes_until)
+                _fill_outcomes(connection, frame, condition)
         return frame
 
     def chosen(self, ids: Sequence[int], *, matured_by: int) -> DecisionFrame:

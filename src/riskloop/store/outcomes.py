@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, true
 
-from riskloop.core.types import to_micros
+from riskloop.core.types import Span, to_micros
 from riskloop.store.database import Database
 from riskloop.store.tables import decisions, outcomes
 
@@ -66,15 +66,31 @@ class Outcomes:
                 connection.execute(insert(outcomes), rows)
         return Recorded(len(rows), repeated, corrected, tuple(unmatched))
 
-    def matured(self, start: int, until: int) -> int:
-        """How many decisions with time in [start, until], microseconds, have a known outcome."""
+    def last_id(self) -> int:
+        """The id of the newest outcome, 0 when there is none: what was known at a moment, in one number."""
+        with self.database.read() as connection:
+            return int(connection.execute(select(func.coalesce(func.max(outcomes.c.id), 0))).scalar_one())
+
+    def matured(self, start: int, until: int, without: Sequence[Span] = ()) -> int:
+        """How many decisions with time in [start, until], microseconds, have a known outcome; none of ``without``."""
         query = (
             select(func.count(func.distinct(outcomes.c.decision_id)))
             .join(decisions, decisions.c.id == outcomes.c.decision_id)
             .where(decisions.c.time >= start, decisions.c.time <= until)
+            .where(*(~_inside(span) for span in without))
         )
         with self.database.read() as connection:
             return int(connection.execute(query).scalar_one())
+
+
+def _inside(span: Span) -> ColumnElement[bool]:
+    limits = (
+        (span.first_id, decisions.c.id.__ge__),
+        (span.last_id, decisions.c.id.__le__),
+        (span.start, decisions.c.time.__ge__),
+        (span.end, decisions.c.time.__lt__),
+    )
+    return and_(true(), *(compare(limit) for limit, compare in limits if limit is not None))
 
 
 def _match(connection: Connection, reported: Sequence[Outcome]) -> tuple[dict[int, Outcome], list[str]]:

@@ -32,6 +32,14 @@ _IMPORTANCE_ROWS: Final = 1000
 
 
 @dataclass(frozen=True)
+class Judged:
+    """Scores that fits without these rows gave them before: they need not be made again."""
+
+    raw: Floats  # (n,) log-odds; NaN for rows that were not scored
+    parts: tuple[Ints, ...]  # positions of the rows that each fit scored
+
+
+@dataclass(frozen=True)
 class _Validated:
     """One learner's predictions for rows that its models had not seen."""
 
@@ -48,6 +56,7 @@ def fit(
     weights: Floats | None = None,
     learners: Sequence[str] | None = None,
     present: Bools | None = None,
+    judged: Judged | None = None,
     parent: int | None = None,
     origin: str = "train",
     history: str | None = None,
@@ -59,19 +68,20 @@ def fit(
     ``weights`` (n,) count rows more or less in fits, calibration and threshold; the validation's AUCs stay unweighted.
     ``present`` (n,) marks rows of the world as it is now, when older ones only help: everything that is measured or
     kept as the reference then comes from them, and folds mix all times, because time blocks would test the new world
-    by models of the old one. ``history`` and ``record`` say where the rows are, for the manifest.
+    by models of the old one. ``judged`` takes the place of the validation of a single learner. ``history`` and
+    ``record`` say where the rows are, for the manifest.
     Raises DataError when the rows cannot be learned from, ConfigError for an impossible learner.
     """
     schema, train = settings.row_schema, settings.train
     chosen = [learner(name, settings) for name in (learners or train.learners)]
-    judged = _judged_rows(rows, present, train.folds)
-    parts = folds(rows if judged is None else replace(rows, times=np.zeros_like(rows.times)), train.folds, train.seed)
-    if judged is not None:
-        parts = [(fitted, test[judged[test]]) for fitted, test in parts]
     target = np.asarray(rows.target, dtype=np.float64)
     matrix = schema.model_matrix(rows.features)
     report = progress or (lambda what, share: None)
-    validated = _validate(chosen, schema, matrix, target, weights, parts, train.seed, _cores(settings), report)
+    if judged is None:
+        parts = _parts(rows, present, settings)
+        validated = _validate(chosen, schema, matrix, target, weights, parts, train.seed, _cores(settings), report)
+    else:
+        validated = [_judged(chosen[0], judged.raw, target, judged.parts)]
     best = max(validated, key=lambda v: v.interval.estimate)  # the first of equals: [train] lists them by preference
 
     report(f"{best.learner.name}, all rows", 0.95)
@@ -178,13 +188,19 @@ def _threads(settings: Settings, rows: int) -> int:
     return _cores(settings) if rows >= _LARGE else 1
 
 
-def _judged_rows(rows: Rows, present: Bools | None, folds_: int) -> Bools | None:
-    """``present`` where it holds enough of both classes to be judged by; else None, and all rows count alike."""
-    if present is None or rows.target is None:
-        return None
-    defaults = int(rows.target[present].sum())
-    rarer = min(defaults, int(present.sum()) - defaults)
-    return present if rarer >= 10 * folds_ else None
+def _parts(rows: Rows, present: Bools | None, settings: Settings) -> list[tuple[Ints, Ints]]:
+    """Training and test positions; only ``present`` rows are tested where they hold enough of both classes."""
+    train = settings.train
+    if present is None or rows.target is None or not enough(rows.target[present], train.folds):
+        return folds(rows, train.folds, train.seed)
+    mixed = folds(replace(rows, times=np.zeros_like(rows.times)), train.folds, train.seed)
+    return [(fitted, test[present[test]]) for fitted, test in mixed]
+
+
+def enough(target: Floats, parts: int) -> bool:
+    """Whether these outcomes can be judged by in so many parts."""
+    defaults = int(target.sum())
+    return min(defaults, target.size - defaults) >= 10 * parts
 
 
 def _validate(
@@ -270,6 +286,7 @@ def _settings(settings: Settings) -> Json:
     """What shaped the model; threads do not, and the rest of the config may hold secrets."""
     shaping = settings.model_dump(mode="json", include={"threshold", "risk_levels", "learners", "train"})
     del shaping["train"]["threads"]
+    shaping["drift"] = {"reference_rows": settings.drift.reference_rows}
     return shaping
 
 

@@ -17,6 +17,7 @@ from riskloop.core.stats import (
     gini,
     ks_statistic,
     paired_delong,
+    weighted_auc_gain,
 )
 from riskloop.core.types import Bools, Floats
 
@@ -204,3 +205,42 @@ def test_impossible_plans_are_refused() -> None:
         defaults_needed(test, 0.0)
     with pytest.raises(DataError, match="power"):
         defaults_needed(test, 0.01, power=1.0)
+
+
+def test_equal_weights_give_delongs_test() -> None:
+    rng = np.random.default_rng(8)
+    labels = (rng.random(400) < 0.3).astype(float)
+    first, second = (labels + rng.normal(size=400) for _ in range(2))
+    plain = paired_delong(labels, first.round(1), second.round(1))
+    weighted = weighted_auc_gain(labels, first.round(1), second.round(1), np.full(400, 7.0))
+    assert weighted.auc_challenger == pytest.approx(plain.auc_challenger, abs=1e-12)
+    assert weighted.difference == pytest.approx(plain.difference, abs=1e-12)
+    assert weighted.std_error == pytest.approx(plain.std_error, abs=1e-12)
+
+
+def test_a_weight_is_so_many_equal_rows() -> None:
+    rng = np.random.default_rng(9)
+    labels = (rng.random(60) < 0.4).astype(float)
+    first, second = (labels + rng.normal(size=60) for _ in range(2))
+    weights = rng.integers(0, 5, 60)
+    repeated = np.repeat(np.arange(60), weights)
+    weighted = weighted_auc_gain(labels, first, second, weights)
+    assert weighted.auc_champion == pytest.approx(auc(labels[repeated], first[repeated]), abs=1e-12)
+    assert weighted.auc_challenger == pytest.approx(auc(labels[repeated], second[repeated]), abs=1e-12)
+
+
+def test_the_weighted_error_covers_what_sampling_does() -> None:
+    """A fifth of the rows is drawn at 1/5 from a part of the population in which the difference is another."""
+    rng = np.random.default_rng(10)
+    differences, errors = [], []
+    for _ in range(300):
+        refused = rng.random(1500) < 0.3
+        labels = (rng.random(1500) < np.where(refused, 0.5, 0.15)).astype(float)
+        first = labels + rng.normal(size=1500)
+        second = first + np.where(refused, 1.0, 0.3) * rng.normal(size=1500)
+        seen = ~refused | (rng.random(1500) < 0.2)
+        weights = np.where(refused, 5.0, 1.0)[seen]
+        found = weighted_auc_gain(labels[seen], first[seen], second[seen], weights)
+        differences.append(found.difference)
+        errors.append(found.std_error)
+    assert np.mean(errors) == pytest.approx(np.std(differences), rel=0.12)

@@ -244,3 +244,12 @@ def test_density_ratios_need_rows_and_the_same_columns() -> None:
         density_ratio_weights(np.zeros((100, 2)), np.zeros((5, 2)))
     with pytest.raises(DataError, match="same columns"):
         density_ratio_weights(np.zeros((100, 2)), np.zeros((100, 3)))
+
+
+def test_many_rows_are_judged_by_a_classifier_of_few() -> None:
+    rng = np.random.default_rng(31)
+    x, window = rng.normal(size=(6000, 2)), rng.normal(0.5, size=(2000, 2))
+    whole, few = density_ratio_weights(x, window), density_ratio_weights(x, window, most=2000)
+    assert few.weights.shape == (6000,)
+    assert np.corrcoef(np.log(whole.weights), np.log(few.weights))[0, 1] > 0.85
+    assert few.weights.tolist() == density_ratio_weights(x, window, most=2000).weights.tolist()

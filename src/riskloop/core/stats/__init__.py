@@ -21,6 +21,7 @@ from riskloop.core.stats.calibration import (
 )
 from riskloop.core.stats.discrimination import (
     PairedDeLong,
+    WeightedGain,
     auc,
     auc_interval,
     defaults_needed,
@@ -29,6 +30,7 @@ from riskloop.core.stats.discrimination import (
     gini,
     ks_statistic,
     paired_delong,
+    weighted_auc_gain,
 )
 from riskloop.core.stats.estimation import (
     CBPE_ASSUMPTION,
@@ -75,6 +77,7 @@ __all__ = [
     "PairedLoss",
     "PsiTest",
     "Recalibration",
+    "WeightedGain",
     "approval_ratio",
     "auc",
     "auc_interval",
@@ -110,5 +113,6 @@ __all__ = [
     "psi_terms",
     "psi_test",
     "recalibrate",
+    "weighted_auc_gain",
     "wilson_interval",
 ]

@@ -14,8 +14,10 @@ class Masses(NamedTuple):
     above: Floats  # default mass with a higher score
 
 
-def rank_masses(scores: Floats, default: Floats) -> Masses:
+def rank_masses(scores: Floats, default: Floats, weight: Floats | None = None) -> Masses:
     """``default`` holds the share of each row, shape (n,), that is a default: 0 or 1 for outcomes, a PD before them.
+
+    With ``weight`` (n,) each row counts as so many.
 
     For outcomes these are the placements of DeLong et al. (1988), n₀·V₁₀ and n₁·V₀₁, by midranks in O(n log n) as in
     Sun & Xu, IEEE Signal Processing Letters 21 (2014) 1389–1393; whole and half numbers, so exact.
@@ -24,8 +26,9 @@ def rank_masses(scores: Floats, default: Floats) -> Masses:
     ranked = scores[order]
     start = np.flatnonzero(np.concatenate(([True], ranked[1:] != ranked[:-1])))
     end = np.append(start[1:], scores.size)
-    defaults = np.concatenate(([0.0], np.cumsum(default[order])))
-    others = np.concatenate(([0.0], np.cumsum(1.0 - default[order])))
+    mass, other = (default, 1.0 - default) if weight is None else (default * weight, (1.0 - default) * weight)
+    defaults = np.concatenate(([0.0], np.cumsum(mass[order])))
+    others = np.concatenate(([0.0], np.cumsum(other[order])))
     ties = end - start
     below, above = np.empty(scores.size), np.empty(scores.size)
     below[order] = np.repeat((others[start] + others[end]) / 2.0, ties)

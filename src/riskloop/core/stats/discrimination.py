@@ -41,6 +41,16 @@ class PairedDeLong:
     variance_non_defaults: float  # the same over the non-defaults (S₀₁)
 
 
+@dataclass(frozen=True, slots=True)
+class WeightedGain:
+    """Champion and challenger on the same rows, some of which stand for others."""
+
+    auc_champion: float
+    auc_challenger: float
+    difference: float  # challenger − champion
+    std_error: float  # of the difference
+
+
 def auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     """Area under the ROC curve: P(score of a default > score of a non-default) + ½ P(equal), ties exact.
 
@@ -124,6 +134,36 @@ def paired_delong(labels: npt.ArrayLike, champion: npt.ArrayLike, challenger: np
         variance_defaults=variance_defaults,
         variance_non_defaults=variance_others,
     )
+
+
+def weighted_auc_gain(
+    labels: npt.ArrayLike, champion: npt.ArrayLike, challenger: npt.ArrayLike, weights: npt.ArrayLike
+) -> WeightedGain:
+    """Difference of two AUCs in the population that ``weights`` (n,) ≥ 0 stand for; with equal weights DeLong's.
+
+    The error is that of the linearised ratio of weighted sums, the weights taken as given.
+    Source: Horvitz & Thompson (1952) for the weights; Lumley, Complex Surveys (2010), section 2.4, for the error.
+    """
+    defaults, first = _pair(labels, champion)
+    second = numbers(challenger, "challenger scores", length=defaults.size)
+    weight = numbers(weights, "weights", length=defaults.size)
+    if weight.min() < 0.0 or not math.isfinite(weight.sum()):
+        raise DataError("Weights must be finite and not negative.")
+    require_both_classes(defaults[weight > 0.0], least=2)
+    share = defaults.astype(np.float64)
+    before, after = rank_masses(first, share, weight), rank_masses(second, share, weight)
+    mass, other = float(weight[defaults].sum()), float(weight[~defaults].sum())
+    aucs = [float(weight[defaults] @ m.below[defaults]) / (mass * other) for m in (before, after)]
+    difference = aucs[1] - aucs[0]
+    won = (after.below - before.below)[defaults] / other
+    lost = (after.above - before.above)[~defaults] / mass
+    variance = _linearised(won, weight[defaults], difference) + _linearised(lost, weight[~defaults], difference)
+    return WeightedGain(aucs[0], aucs[1], difference, math.sqrt(variance))
+
+
+def _linearised(values: Floats, weight: Floats, mean: float) -> float:
+    n = int(np.count_nonzero(weight))
+    return float(np.square(weight * (values - mean)).sum() / weight.sum() ** 2) * n / (n - 1)
 
 
 def delong_power(test: PairedDeLong, difference: float, alpha: float = 0.05) -> float:

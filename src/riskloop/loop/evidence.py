@@ -1,0 +1,158 @@
+"""What the gate is shown: two models on the same rows, the groups in them, whose outcomes are known, earlier tries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from time import perf_counter
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from riskloop.core.schema import Schema
+from riskloop.core.types import DecisionFrame, Floats, Ints, Json
+from riskloop.gate.budget import Try, tried
+from riskloop.gate.evaluation import Context, Coverage, Evaluation
+from riskloop.loop.champion import Served, array, dump_array
+from riskloop.retrain.dataset import Pool
+from riskloop.serve.scorer import Scorer
+from riskloop.store import audit, documents
+from riskloop.store.home import Home
+
+GATE: Final = "gate"  # audit events of tests that a person asked for
+
+
+def evaluate(
+    home: Home,
+    served: Served,
+    challenger: Scorer,
+    rows: Pool,
+    tested: Ints,
+    scores: Floats,
+    frame: DecisionFrame,
+    kind: Literal["retrain", "recalibrate"],
+) -> Evaluation:
+    """Champion and challenger on the ``tested`` rows of the pool; ``scores`` are the challenger's."""
+    features = rows.rows.features[tested]
+    levels = home.settings.risk_levels
+    weights = rows.stands_for[tested]
+    return Evaluation(
+        labels=rows.labels[tested],
+        champion=served.scorer.probabilities(features),
+        challenger=scores,
+        champion_threshold=served.scorer.threshold,
+        challenger_threshold=challenger.threshold,
+        kind=kind,
+        groups=protected_groups(served.scorer.schema, features),
+        grade_bounds=(levels.low, levels.medium, levels.high),
+        latency_ms=_latency(challenger, features[:1]),
+        reasons=bool(challenger.reasons(features[0], challenger.contributions(features[:1])[0], 1)),
+        coverage=_coverage(frame),
+        weights=weights if (weights != 1.0).any() else None,
+    )
+
+
+def protected_groups(schema: Schema, features: Floats) -> Mapping[str, Any]:
+    """The group of every row by each protected attribute: levels as they are, numbers in quarters of the sample."""
+    groups: dict[str, Any] = {}
+    for column in schema.protected_columns:
+        feature, values = schema.features[column], features[:, column]
+        if feature.kind == "category":
+            groups[feature.name] = np.asarray([feature.text(value) for value in values])
+            continue
+        known = values[~np.isnan(values)]
+        if not known.size:
+            continue
+        edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75]))
+        bands = [f"up to {edges[0]:g}"]
+        bands += [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
+        bands += [f"over {edges[-1]:g}"]
+        named = np.asarray(bands)[np.searchsorted(edges, np.nan_to_num(values))]
+        groups[feature.name] = np.where(np.isnan(values), "missing", named)
+    return groups
+
+
+def _latency(challenger: Scorer, row: Floats) -> float:
+    """Milliseconds for one row: the median, because a busy machine must not refuse a model."""
+    challenger.probabilities(row)  # the first call builds what later ones reuse
+    taken = []
+    for _ in range(21):
+        started = perf_counter()
+        challenger.probabilities(row)
+        taken.append(perf_counter() - started)
+    return float(np.median(taken)) * 1e3
+
+
+def _coverage(frame: DecisionFrame) -> Coverage | None:
+    """Among the decisions up to the latest matured one: whose outcome is known?"""
+    known = ~np.isnan(frame.outcomes)
+    if frame.refused is None or frame.exploration is None or not known.any():
+        return None
+    over = frame.times <= frame.times[known].max()
+    refused, explored = frame.refused & over, (frame.exploration > 0.0) & over
+    return Coverage(
+        approved=int((~frame.refused & over).sum()),
+        approved_known=int((~frame.refused & known).sum()),
+        refused=int(refused.sum()),
+        refused_known=int((refused & known).sum()),
+        explored=int((explored & known).sum()),
+    )
+
+
+def context(home: Home, served: Served, version: int, manifest: Json, now: datetime) -> Context:
+    """What the gate has to know beside the rows."""
+    settings = home.settings
+    schema, challenger = served.scorer.schema, Schema.from_json(manifest["schema"])
+    return Context(
+        now=now,
+        champion=served.version,
+        challenger=version,
+        learner=manifest["learner"],
+        allowed_learners=settings.gate.learners or settings.train.learners,
+        champion_features=tuple(schema.names[i] for i in schema.model_columns),
+        challenger_features=tuple(challenger.names[i] for i in challenger.model_columns),
+        tries=_tries(home),
+        promotions=tuple(promotion.at for promotion in home.ledger.promotions()),
+    )
+
+
+def _tries(home: Home) -> tuple[Try, ...]:
+    """Every earlier test of a challenger: from the events of the cases, and those that a person asked for."""
+    found = [(event.document, event.at) for event in home.cases.reports()]
+    found += [(event.document, event.at) for event in audit.of(home.database, GATE)]
+    tries = [tried(documents.gate_report(document["report"]), int(document["champion"]), at) for document, at in found]
+    return tuple(one for one in tries if one is not None)
+
+
+# --------------------------------------------------------------------------- kept for later
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a gate report was computed from."""
+
+    decisions: Ints  # ids
+    labels: Floats
+    champion: Floats
+    challenger: Floats
+
+
+_ARRAYS: Final = ("decisions", "labels", "champion", "challenger")
+
+
+def keep(home: Home, evaluation: Evaluation, rows: Pool, tested: Ints, champion: int, challenger: int) -> str:
+    """Store the tested decisions and both scores as an artefact, so that every figure can be computed again; its name.
+
+    Out of fold, the challenger's scores are those of fits that are not kept themselves.
+    """
+    values = (rows.sources[tested], evaluation.labels, evaluation.champion, evaluation.challenger)
+    files = {f"{name}.npy": dump_array(column.astype(np.float64)) for name, column in zip(_ARRAYS, values, strict=True)}
+    manifest = {"kind": "evaluation", "champion": champion, "challenger": challenger}
+    return home.artefacts.write(manifest, files).name
+
+
+def kept(home: Home, name: str) -> Tested:
+    """The inverse of :func:`keep`; ArtefactError when a file was altered."""
+    artefact = home.artefacts.read(name)
+    decisions, labels, champion, challenger = (array(artefact, f"{column}.npy") for column in _ARRAYS)
+    return Tested(decisions.astype(np.int64), labels, champion, challenger)

@@ -1,0 +1,114 @@
+"""From an order to a challenger. What the order holds decides every byte, so the same order makes the same artefact."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from riskloop.core.errors import DataError
+from riskloop.core.types import Action, DecisionFrame, Diagnosis, Json
+from riskloop.loop.champion import Served
+from riskloop.loop.snapshot import Snapshot
+from riskloop.loop.trainer import Made, Tick, Trainer
+from riskloop.retrain.challenger import ChallengerPlan, plan_challenger
+from riskloop.retrain.dataset import Pool, pool, unseen_by
+from riskloop.retrain.plan import Plan, evaluation_plan
+from riskloop.store.history import load_history
+from riskloop.store.home import Home
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be made, from what."""
+
+    champion: int  # version that the challenger wants to follow
+    action: Action
+    diagnosis: Diagnosis
+    since: int | None  # first microsecond of the new world
+    snapshot: Snapshot
+
+    def to_json(self, home: Home) -> Json:
+        """For the manifest, with the settings that matter and are not in it already."""
+        settings = home.settings
+        return {
+            "champion": self.champion,
+            "action": self.action.value,
+            "diagnosis": self.diagnosis.value,
+            "since": self.since,
+            "snapshot": self.snapshot.to_json(),
+            "settings": {
+                "retrain": settings.retrain.model_dump(mode="json"),
+                "gate": settings.gate.model_dump(mode="json", include={"evaluation", "holdout", "blocks"}),
+                "portfolio": settings.portfolio.model_dump(mode="json", include={"outcome_window"}),
+            },
+        }
+
+    @classmethod
+    def from_json(cls, document: Json) -> "Order":
+        """The inverse of :meth:`to_json`, without the settings."""
+        return cls(
+            champion=document["champion"],
+            action=Action(document["action"]),
+            diagnosis=Diagnosis(document["diagnosis"]),
+            since=document["since"],
+            snapshot=Snapshot.from_json(document["snapshot"]),
+        )
+
+
+@dataclass(frozen=True)
+class Work:
+    """A challenger with everything that it was made of."""
+
+    made: Made
+    frame: DecisionFrame
+    rows: Pool
+    plan: Plan
+    recipe: ChallengerPlan
+
+
+def make(
+    home: Home,
+    order: Order,
+    served: Served,
+    *,
+    least: int = 0,
+    say: Say = lambda _sentence: None,
+    tick: Tick = lambda _sentence, _share: None,
+) -> Work:
+    """Fit what was ordered, as ``home.settings`` says; ``served`` is the order's champion.
+
+    Raises DataError while fewer than ``least`` outcomes of each class can be tested on.
+    """
+    settings, training = home.settings, served.manifest["training"]
+    frame = order.snapshot.frame(home)
+    rows = pool(load_history(home.artefacts, training["history"]), frame)
+    plan = evaluation_plan(
+        rows,
+        settings.gate,
+        unseen=unseen_by(training.get("record"), rows),
+        outcome_window=settings.portfolio.outcome_window,
+        since=order.since,
+    )
+    _require(rows, plan, least)
+    recipe = plan_challenger(
+        order.action,
+        order.diagnosis,
+        champion_learner=served.manifest["learner"],
+        rows=len(rows),
+        train=settings.train,
+        retrain=settings.retrain,
+    )
+    say(recipe.sentence)
+    trainer = Trainer(home, served, rows, recipe, order.since, order.to_json(home), tick)
+    return Work(trainer.make(plan), frame, rows, plan, recipe)
+
+
+def _require(rows: Pool, plan: Plan, least: int) -> None:
+    defaults = int(np.count_nonzero(rows.labels[plan.tested]))
+    if min(defaults, plan.tested.size - defaults) < least:
+        raise DataError(
+            f"{plan.tested.size:,} matured decisions with {defaults:,} defaults can be tested on; "
+            f"{least} of each class are needed. More outcomes have to mature."
+        )

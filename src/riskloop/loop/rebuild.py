@@ -1,0 +1,80 @@
+"""Any version made again from its record, to show that the record is all that it took."""
+
+from dataclasses import dataclass, replace
+
+from riskloop.core.errors import RiskloopError
+from riskloop.core.schema import Schema
+from riskloop.core.settings import restored
+from riskloop.core.types import Json
+from riskloop.loop.champion import load
+from riskloop.loop.making import Order, make
+from riskloop.loop.trainer import Tick
+from riskloop.store.artefacts import seal
+from riskloop.store.history import load_history
+from riskloop.store.home import Home
+from riskloop.train.candidate import Candidate, library_versions
+from riskloop.train.fit import fit
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A version beside its second making."""
+
+    version: int
+    identical: bool  # every byte
+    sha256: str  # of the registered manifest, which holds the hash of every file
+    rebuilt_sha256: str
+    differing: tuple[str, ...]  # files, and parts of the manifest, that are not the same
+    libraries: Json  # {name: [then, now]} of those that changed since
+    sentence: str
+
+
+def rebuild(home: Home, version: int, tick: Tick = lambda _sentence, _share: None) -> Rebuilt:
+    """Make a version again from its manifest, the stored history and the logs, and compare it byte for byte.
+
+    Decisions and outcomes are read as they were known then, and the settings are those of the manifest. Raises
+    NotFound for an unknown version, ArtefactError when its files were altered.
+    """
+    artefact = home.artefact(version)
+    manifest = artefact.manifest
+    then = restored(home.settings, Schema.from_json(manifest["schema"]), manifest["settings"])
+    candidate = _made_again(replace(home, settings=then), manifest, tick)
+    sealed = seal(candidate.manifest, candidate.files)
+    names = [n for n in {**candidate.files, **artefact.contents} if candidate.files.get(n) != artefact.contents.get(n)]
+    parts = {**manifest, **sealed.manifest}
+    names += [f"manifest: {key}" for key in parts if key != "files" and manifest.get(key) != sealed.manifest.get(key)]
+    now = library_versions()
+    changed = {name: [old, now.get(name)] for name, old in manifest["libraries"].items() if now.get(name) != old}
+    identical = sealed.sha256 == artefact.sha256
+    return Rebuilt(
+        version=version,
+        identical=identical,
+        sha256=artefact.sha256,
+        rebuilt_sha256=sealed.sha256,
+        differing=tuple(sorted(names)),
+        libraries=changed,
+        sentence=_sentence(version, manifest, identical, names, changed),
+    )
+
+
+def _made_again(home: Home, manifest: Json, tick: Tick) -> Candidate:
+    training = manifest["training"]
+    record = training.get("record")
+    if record is None:
+        rows = load_history(home.artefacts, training["history"])
+        return fit(rows, home.settings, history=training["history"], progress=tick)
+    if "order" not in record:
+        raise RiskloopError("This version's manifest holds no order; it was made by an older riskloop.")
+    order = Order.from_json(record["order"])
+    then = restored(home.settings, home.settings.row_schema, record["order"]["settings"])
+    return make(replace(home, settings=then), order, load(home, order.champion), tick=tick).made.candidate
+
+
+def _sentence(version: int, manifest: Json, identical: bool, names: list[str], changed: Json) -> str:
+    record = manifest["training"].get("record") or manifest["training"]
+    rows = f"{record['rows']:,} rows (fingerprint {record['fingerprint'][:12]})"
+    if identical:
+        return f"Version {version} was made again from its record and {rows}: every byte is the same."
+    libraries = ", ".join(f"{name} {old} then, {new} now" for name, (old, new) in changed.items())
+    why = f" The libraries changed: {libraries}." if changed else ""
+    return f"Version {version} was made again from {rows} and differs in {', '.join(sorted(names))}.{why}"

@@ -1,0 +1,96 @@
+"""What was known at one moment, in a few numbers, so that the same rows can be read again at any later one.
+
+Decisions and outcomes are append-only, so a highest id each says what was there; a correction of an outcome, or a
+late file with old dates, comes after it and changes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+import numpy as np
+
+from riskloop.core.types import Bools, DecisionFrame, Json, Severity, Span, to_micros
+from riskloop.store.home import Home
+from riskloop.store.windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A state of the decision log, as far as it may be learned from."""
+
+    decisions: int  # highest decision id
+    outcomes: int  # highest outcome id
+    matured_by: int  # microseconds: the latest decision time whose outcome window was over
+    quarantined: tuple[Span, ...]  # what stays out
+
+    @classmethod
+    def take(cls, home: Home, now: datetime) -> "Snapshot":
+        """The state at ``now``."""
+        return cls(
+            decisions=home.decisions.last_id(),
+            outcomes=home.outcomes.last_id(),
+            matured_by=to_micros(now - home.settings.portfolio.outcome_window),
+            quarantined=_quarantined(home),
+        )
+
+    @classmethod
+    def from_json(cls, document: Json) -> "Snapshot":
+        """The inverse of :meth:`to_json`."""
+        return cls(**{**document, "quarantined": tuple(Span(*limits) for limits in document["quarantined"])})
+
+    def to_json(self) -> Json:
+        """For the manifest of what was trained on it."""
+        return {**asdict(self), "quarantined": [list(span) for span in self.quarantined]}
+
+    def matured(self, home: Home, start: int) -> int:
+        """How many decisions from the time ``start`` on can be learned from."""
+        return home.outcomes.matured(start, self.matured_by, self.quarantined)
+
+    def frame(self, home: Home, *, start: int | None = None) -> DecisionFrame:
+        """Every decision (from the time ``start`` on) that is not quarantined, with its outcome where that is final."""
+        frame = home.decisions.frame(
+            last_id=self.decisions, start=start, matured_by=self.matured_by, outcomes_until=self.outcomes
+        )
+        return _outside(frame, self.quarantined)
+
+
+def without_quarantine(home: Home, frame: DecisionFrame) -> DecisionFrame:
+    """The decisions that are not quarantined now."""
+    return _outside(frame, _quarantined(home))
+
+
+def _quarantined(home: Home) -> tuple[Span, ...]:
+    return tuple(span for window in home.windows.quarantined() for span in _spans(home, window))
+
+
+def _outside(frame: DecisionFrame, spans: Sequence[Span]) -> DecisionFrame:
+    sound = np.ones(len(frame), dtype=np.bool_)
+    for span in spans:
+        sound &= ~_inside(frame, span)
+    return frame if sound.all() else frame.take(np.flatnonzero(sound))
+
+
+def _spans(home: Home, window: Window) -> list[Span]:
+    """The decisions of a quarantined window."""
+    if home.settings.windows.by == "count":
+        return [Span(window.first_id, window.last_id)]
+    first, end = to_micros(window.first_time), to_micros(window.end_time)
+    found = [Span(start=first, end=end)]
+    # Its ids go beyond its time only where rows came with dates before it.
+    if any(f.check == "dates" and f.severity is Severity.FAULT for f in home.windows.findings(window.id)):
+        found.append(Span(window.first_id, window.last_id, end=first))
+    return found
+
+
+def _inside(frame: DecisionFrame, span: Span) -> Bools:
+    inside = np.ones(len(frame), dtype=np.bool_)
+    if span.first_id is not None:
+        inside &= frame.ids >= span.first_id
+    if span.last_id is not None:
+        inside &= frame.ids <= span.last_id
+    if span.start is not None:
+        inside &= frame.times >= span.start
+    if span.end is not None:
+        inside &= frame.times < span.end
+    return inside

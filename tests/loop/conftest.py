@@ -1,0 +1,105 @@
+"""A small portfolio after a recession: everything that a cycle needs to retrain, judge and promote."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from riskloop.core.types import to_micros
+from riskloop.data.infer import infer_config
+from riskloop.data.read import rows_from
+from riskloop.data.scenarios import SCENARIOS
+from riskloop.data.simulate import ID, TARGET, TIME, World, month_starts, simulate
+from riskloop.portfolio import Portfolio
+from riskloop.serve.scorer import load_scorer
+from riskloop.store.appender import Scored
+from riskloop.store.outcomes import Outcome
+
+START = datetime(2024, 12, 31, tzinfo=UTC)
+MONTHS = month_starts(date(2025, 1, 1), 3)
+PER_MONTH = 1000
+EXTRA = """
+[train]
+learners = ["scorecard"]
+folds = 3
+[gate]
+max_approval_shift = 0.5
+"""
+
+
+def recession() -> World:
+    """The world in which the same data mean another risk."""
+    world = SCENARIOS["recession"].world
+    assert world is not None
+    return world
+
+
+def built(folder: Path, extra: str = EXTRA) -> Portfolio:
+    """A trained portfolio; its first model is the champion."""
+    history = simulate(month_starts(date(2024, 1, 1), 12), 300, 1)
+    path = folder / "history.csv"
+    history.to_csv(path, index=False)
+    text = infer_config(path, target=TARGET, id=ID, time=TIME)
+    kept = text.split("[train]", 1)[0] if "[train]" in text else text
+    (folder / "riskloop.toml").write_text(kept + extra, encoding="utf-8")
+    portfolio = Portfolio.open(folder)
+    portfolio.train(path, now=START)
+    return portfolio
+
+
+def live(portfolio: Portfolio, month: date, seed: int, world: World, n: int = PER_MONTH, known: bool = True) -> None:
+    """A month of decisions by the champion, and their outcomes."""
+    home = portfolio.home
+    frame = simulate([month], n, seed, world)
+    frame = frame[frame["EDUCATION"] != 0]  # a rare level that the small history may not hold
+    rows = rows_from(frame, home.schema, target="required", where="the simulation")
+    assert rows.target is not None
+    version = home.champion().version
+    scorer = load_scorer(home.artefact(version), version)
+    p = scorer.probabilities(rows.features)
+    at = to_micros(datetime(month.year, month.month, 1, tzinfo=UTC))
+    logged = home.decisions.append(
+        Scored(rows.ids, rows.times.tolist(), at, version, p, p >= scorer.threshold, rows.features)
+    )
+    if known:
+        when = datetime(month.year, month.month, 28, tzinfo=UTC)
+        reported = [Outcome(bool(y), when, logged.first_id + i) for i, y in enumerate(rows.target)]
+        home.outcomes.record(reported, when)
+
+
+@pytest.fixture(scope="session")
+def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained portfolio without decisions."""
+    folder = tmp_path_factory.mktemp("trained")
+    built(folder).home.close()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drifted_folder(trained_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three months of a recession, with all outcomes, and no cycle yet."""
+    folder = tmp_path_factory.mktemp("drifted") / "portfolio"
+    shutil.copytree(trained_folder, folder)
+    portfolio = Portfolio.open(folder)
+    for number, month in enumerate(MONTHS):
+        live(portfolio, month, 100 + number, recession())
+    portfolio.home.close()
+    return folder
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Iterator[Callable[[Path], Portfolio]]:
+    """Opens a copy of a folder; closed at the end."""
+    opened: list[Portfolio] = []
+
+    def copy(folder: Path) -> Portfolio:
+        place = tmp_path / f"copy{len(opened)}"
+        shutil.copytree(folder, place)
+        opened.append(Portfolio.open(place))
+        return opened[-1]
+
+    yield copy
+    for portfolio in opened:
+        portfolio.home.close()

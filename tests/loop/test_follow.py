@@ -1,0 +1,124 @@
+"""Cases that wait, ask a person, or are asked for by one."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from riskloop.core.errors import Conflict, GateRefused
+from riskloop.core.types import Json, PromotionKind
+from riskloop.data.simulate import month_starts
+from riskloop.portfolio import Portfolio
+from riskloop.store import audit
+from riskloop.store.cases import CaseState
+
+from .conftest import MONTHS, live, recession
+
+Copy = Callable[[Path], Portfolio]
+
+
+def _reopened(portfolio: Portfolio, old: str, new: str) -> Portfolio:
+    config = portfolio.home.config
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new))
+    return Portfolio.open(config)
+
+
+def _cycle(portfolio: Portfolio, month: int, day: int = 2) -> Json:
+    return portfolio.cycle(now=datetime(2025, month, day, tzinfo=UTC))
+
+
+# --------------------------------------------------------------------------- waiting
+
+
+def test_a_waiting_case_is_tried_again_when_enough_has_matured(trained_folder: Path, copied: Copy) -> None:
+    portfolio = _reopened(copied(trained_folder), "[gate]", "[gate]\nalpha = 1e-9\nretry_growth = 2.0")
+    home = portfolio.home
+    months = month_starts(date(2025, 1, 1), 4)
+    live(portfolio, months[0], 100, recession())
+    live(portfolio, months[1], 101, recession(), n=700)
+    _cycle(portfolio, 3, day=4)  # January is final
+    case = home.cases.latest()[0]
+    assert case.state is CaseState.WAITING
+    assert (case.tries, len(home.ledger.models())) == (1, 2)
+    waits = home.cases.events(case.id)[-1].document
+    assert waits["next"] == pytest.approx(2.0 * waits["matured"], rel=0.01)
+    live(portfolio, months[2], 102, recession(), n=700)
+    _cycle(portfolio, 4, day=2)  # February is final: not twice as many
+    assert home.cases.get(case.id).tries == 1
+    live(portfolio, months[3], 103, recession(), n=700)
+    _cycle(portfolio, 5, day=2)
+    assert home.cases.get(case.id).tries == 2
+    assert home.cases.get(case.id).state is CaseState.WAITING
+    first, second = (event.document["report"]["checks"][1] for event in home.cases.reports())
+    assert second["sizes"]["defaults"] > first["sizes"]["defaults"]
+    assert second["details"]["tries_before"] == 1
+    home.close()
+
+
+def test_progress_is_told_fit_by_fit(drifted_folder: Path, copied: Copy) -> None:
+    portfolio, told = copied(drifted_folder), []
+    portfolio.cycle(now=datetime(2025, 4, 30, tzinfo=UTC), progress=lambda what, share: told.append((what, share)))
+    shares = [share for _, share in told]
+    assert len(told) == 5 * 4 + 5  # four weightings and a fit, for each of four blocks and for the whole
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert {what for what, _ in told} >= {"scorecard, uniform", "scorecard without a block", "all rows"}
+
+
+# --------------------------------------------------------------------------- a person
+
+
+@pytest.fixture
+def asking(drifted_folder: Path, copied: Copy) -> Portfolio:
+    """A case that needs approval, because the approval rate moves by more than was planned."""
+    portfolio = _reopened(copied(drifted_folder), "max_approval_shift = 0.5", "max_approval_shift = 0.001")
+    _cycle(portfolio, 4, day=30)
+    assert [case.state for case in portfolio.home.cases.latest()] == [CaseState.NEEDS_APPROVAL]
+    return portfolio
+
+
+def test_an_approval_is_bound_to_the_report_that_was_read(asking: Portfolio) -> None:
+    fingerprint = asking.case(1)["events"][-1]["document"]["fingerprint"]
+    for evidence in ("0" * 12, fingerprint[:4]):
+        with pytest.raises(GateRefused, match="other evidence"):
+            asking.approve(1, by="a.validator", note="read", evidence=evidence)
+    with pytest.raises(GateRefused, match="names no person"):
+        asking.approve(1, by="root", note="read", evidence=fingerprint)
+    assert asking.home.champion().version == 1
+    asking.approve(1, by="a.validator", note="read", evidence=fingerprint[:12])
+    promotion = asking.home.champion()
+    assert (promotion.version, promotion.by, promotion.kind) == (2, "a.validator", PromotionKind.GATE)
+    assert promotion.evidence["approval"]["evidence"] == promotion.evidence["fingerprint"] == fingerprint
+    with pytest.raises(Conflict):
+        asking.reject(1, by="b.validator", note="too late")
+    asking.home.close()
+
+
+def test_of_two_persons_at_once_one_decides(asking: Portfolio) -> None:
+    """Both read the case before either decided."""
+    from riskloop.loop.follow import decide_by_person
+
+    case, now = asking.home.cases.get(1), datetime(2025, 5, 1, tzinfo=UTC)
+    decide_by_person(asking.home, case, approved=False, by="a.validator", note="no", now=now)
+    with pytest.raises(Conflict, match="somebody else moved it"):
+        decide_by_person(asking.home, case, approved=False, by="b.validator", note="no", now=now)
+    assert [e.by for e in asking.home.cases.events(1) if e.state is CaseState.REJECTED] == ["a.validator"]
+    asking.home.close()
+
+
+def test_asking_again_and_again_spends_the_budget(drifted_folder: Path, copied: Copy) -> None:
+    portfolio = _reopened(copied(drifted_folder), 'learners = ["scorecard"]', 'learners = ["scorecard"]\nseed = 5')
+    portfolio.train(portfolio.home.folder / "history.csv")
+    spent = []
+    for month in range(2):
+        with pytest.raises(GateRefused, match="--force"):
+            portfolio.promote(2, by="a.validator", reason="luck")
+        live(portfolio, MONTHS[month], 300 + month, recession(), n=200)
+        spent.append(audit.of(portfolio.home.database, "gate")[-1].document["report"]["checks"][1]["details"])
+    assert [details["tries_before"] for details in spent] == [0, 1]
+    assert spent[1]["budget_left"] < spent[0]["budget_left"]
+    assert portfolio.home.champion().version == 1
+    portfolio.home.close()

@@ -1,0 +1,107 @@
+"""Every version can be made again from its record, whatever happened since."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from riskloop.cli import main
+from riskloop.core.types import Action, Diagnosis
+from riskloop.loop.champion import load
+from riskloop.loop.making import Order, make
+from riskloop.loop.register import register
+from riskloop.loop.snapshot import Snapshot
+from riskloop.portfolio import Portfolio
+from riskloop.store.outcomes import Outcome
+
+from .conftest import live, recession
+
+NOW = datetime(2025, 5, 5, tzinfo=UTC)
+
+
+def _made(portfolio: Portfolio, action: Action, diagnosis: Diagnosis, since: datetime) -> int:
+    home = portfolio.home
+    micros = int(since.timestamp()) * 1_000_000
+    served = load(home, 1)
+    order = Order(1, action, diagnosis, micros, Snapshot.take(home, NOW))
+    work = make(home, order, served)
+    made = work.made
+    return register(home, made.candidate, made.trained_on.rows, origin=work.recipe.origin, parent=1, case_id=7, now=NOW)
+
+
+ORDERS = [
+    (Action.RECALIBRATE, Diagnosis.PRIOR_SHIFT),
+    (Action.RETRAIN, Diagnosis.CONCEPT_DRIFT),
+    (Action.RETRAIN, Diagnosis.COVARIATE_SHIFT),
+]
+
+
+@pytest.mark.parametrize("how", ["out_of_fold", "holdout"])
+@pytest.mark.parametrize(("action", "diagnosis"), ORDERS)
+def test_a_challenger_is_made_again_byte_for_byte(
+    action: Action, diagnosis: Diagnosis, how: str, drifted_folder: Path, copied: Callable[[Path], Portfolio]
+) -> None:
+    portfolio = copied(drifted_folder)
+    config = portfolio.home.config
+    config.write_text(config.read_text().replace("[gate]", f'[gate]\nevaluation = "{how}"\nblocks = 2'))
+    portfolio = Portfolio.open(config)
+    version = _made(portfolio, action, diagnosis, datetime(2025, 2, 1, tzinfo=UTC))
+    found = portfolio.rebuild(version)
+    assert found["identical"] is True, found
+    assert found["sha256"] == found["rebuilt_sha256"] == portfolio.home.ledger.model(version).sha256
+    portfolio.home.close()
+
+
+def test_later_decisions_corrections_and_settings_change_nothing(
+    drifted_folder: Path, copied: Callable[[Path], Portfolio]
+) -> None:
+    portfolio = copied(drifted_folder)
+    version = _made(portfolio, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, datetime(2025, 1, 1, tzinfo=UTC))
+    home = portfolio.home
+    live(portfolio, date(2025, 1, 1), 900, recession())  # a file that comes late
+    wrong = [Outcome(True, NOW, number) for number in range(1, 40)]
+    assert home.outcomes.record(wrong, NOW).corrected > 5
+    config = home.config
+    text = config.read_text().replace("folds = 3", "folds = 4\nseed = 9\nfloor_auc = 0.5")
+    config.write_text(text + '[retrain]\nweighting = "uniform"\nwindow = "decayed"\n[threshold]\ncost_ratio = 9.0\n')
+    changed = Portfolio.open(config)
+    assert changed.rebuild(version)["identical"] is True
+    assert changed.rebuild(1)["identical"] is True
+    changed.home.close()
+
+
+def test_a_record_that_is_not_the_models_is_told(drifted_folder: Path, copied: Callable[[Path], Portfolio]) -> None:
+    """Outcomes that were overwritten, which the API never does, are found."""
+    portfolio = copied(drifted_folder)
+    version = _made(portfolio, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, datetime(2025, 1, 1, tzinfo=UTC))
+    with portfolio.home.database.write() as connection:
+        connection.exec_driver_sql("UPDATE outcomes SET defaulted = 1 - defaulted WHERE decision_id < 100")
+    found = portfolio.rebuild(version)
+    assert found["identical"] is False
+    assert any(name.startswith("scorecard") for name in found["differing"])
+    assert "manifest: training" in found["differing"]
+    assert "differs in" in found["sentence"]
+
+
+def test_the_command_shows_it(
+    drifted_folder: Path,
+    copied: Callable[[Path], Portfolio],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    portfolio = copied(drifted_folder)
+    config = str(portfolio.home.config)
+    monkeypatch.setattr("sys.argv", ["riskloop", "models", "rebuild", "1", "--config", config, "--json"])
+    main()
+    assert json.loads(capsys.readouterr().out)["identical"] is True
+    monkeypatch.setattr("sys.argv", ["riskloop", "models", "at", "2025-05-05T14:03Z", "--config", config, "--json"])
+    main()
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["version"], answer["promotion"]["seq"]) == (1, 1)
+    for moment, problem in (("2024-01-01", "came later"), ("2999-01-01", "in the future"), ("soon", "ISO 8601")):
+        monkeypatch.setattr("sys.argv", ["riskloop", "models", "at", moment, "--config", config])
+        with pytest.raises(SystemExit):
+            main()
+        assert problem in capsys.readouterr().err
