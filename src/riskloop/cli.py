@@ -390,7 +390,7 @@ def cases_show(number: int, config: ConfigOption = CONFIG, as_json: JsonOption =
     for event in document["events"]:
         lines.append(f"{event['at']}  {event['state']:<15} {event['by']}: {event['sentence']}")
         lines += [f"{'':24}· {sentence}" for sentence in event["document"].get("sentences", ())]
-        if event["state"] == "needs_approval":
+        if event["state"] == "needs_approval" and event["document"].get("fingerprint"):
             lines.append(f"{'':24}  riskloop cases approve {number} --evidence {event['document']['fingerprint'][:12]}")
     Console(as_json).answer(document, *lines)
 

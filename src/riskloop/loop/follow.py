@@ -147,7 +147,7 @@ def train(home: Home, case: Case, served: Served, now: datetime, say: Say, tick:
     again when the scores look good would spend more of the alpha budget than is on record.
     """
     matured = Snapshot.take(home, now).matured(home, since(home, case) or 0)
-    if case.state is CaseState.WAITING and matured < home.cases.events(case.id)[-1].document.get("next", 0):
+    if case.state is CaseState.WAITING and matured < (home.cases.events(case.id)[-1].document.get("next") or 0):
         return None
     seq = home.champion().seq
     try:
@@ -192,7 +192,7 @@ def settle(home: Home, case: Case, now: datetime) -> Case:
         Verdict.INSUFFICIENT_EVIDENCE: CaseState.WAITING,
         Verdict.NEEDS_APPROVAL: CaseState.NEEDS_APPROVAL,
     }[report.verdict]
-    kept = {name: document[name] for name in ("matured", "next", "fingerprint")}
+    kept = {name: document.get(name) for name in ("matured", "next", "fingerprint")}
     return move(home, case, state, report.sentence, now, document=kept)
 
 
@@ -210,7 +210,7 @@ def promote_challenger(
     """Make a case's challenger the champion, against the very champion that it was judged with."""
     report, document = last_report(home, case)
     version = _challenger(case)
-    evidence = {"case": case.id, "report": documents.plain(report), "evaluation": document["evaluation"]}
+    evidence = {"case": case.id, "report": documents.plain(report), "evaluation": document.get("evaluation")}
     if approval is not None:
         evidence["approval"] = {**asdict(approval), "at": approval.at.isoformat()}
     try:
