@@ -127,7 +127,7 @@ OVERLAPPING: Final = """() => {
       });
     });
   }
-  const cut = ".badge, .figures dd, .figures dt, .button, h1, h2, .stage strong, .stage small";
+  const cut = ".badge, .figures dd, .figures dt, .button, h1, h2, .stage strong, .stage small, .time th, .side a";
   for (const e of document.querySelectorAll(cut)) {
     if (e.scrollWidth > e.clientWidth + 1) found.push(`cut off: ${e.textContent.trim()}`);
   }

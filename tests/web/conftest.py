@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from riskloop.app import create_app
-from riskloop.core.types import Action, Diagnosis, Finding, PromotionKind, Rung, Severity, to_micros
+from riskloop.core.types import Action, Diagnosis, Finding, Json, PromotionKind, Rung, Severity, to_micros
 from riskloop.portfolio import Portfolio
 from riskloop.store import windows
 from riskloop.store.appender import Scored
@@ -39,7 +39,7 @@ MAY = datetime(2025, 5, 1, tzinfo=UTC)
 BINS = ["up to 5", "over 5", "missing"]
 
 
-def add_model(home: Home, points: float = 2.0, learner: str = "scorecard") -> int:
+def add_model(home: Home, points: float = 2.0, learner: str = "scorecard", record: Json | None = None) -> int:
     """A hand-made scorecard: −1, and ``points`` more above a debt of 5."""
     debt = {"bounds": [5.0], "points": [0.0, points], "missing": 0.0, "mean": 0.0}
     job = {"bounds": [], "points": [0.0], "missing": 0.0, "mean": 0.0}
@@ -53,7 +53,7 @@ def add_model(home: Home, points: float = 2.0, learner: str = "scorecard") -> in
         "metrics": {"auc": 0.75, "auc_low": 0.73, "auc_high": 0.77},
         "comparison": {learner: {"auc": 0.75, "low": 0.73, "high": 0.77}},
         "importance": {"debt": 0.9, "job": 0.1, "sex": 0.0},
-        "training": {"rows": 1000, "defaults": 200},
+        "training": {"rows": 1000, "defaults": 200, "record": record},
         "settings": {"train": {"folds": 5}, "points": points},
         "libraries": {"numpy": "2"},
         "seed": 1,

@@ -1,11 +1,12 @@
 """The dashboard in a real Chromium, against a real server of a loop that has been through the demo's months.
 
-With RISKLOOP_SCREENSHOTS=1 the pictures of docs/images are taken anew.
+RISKLOOP_SCREENSHOTS=1 and `-k pictures` take those of docs/images anew.
 """
 
 import os
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from riskloop.core.types import PromotionKind
+from riskloop.loop.follow import decide_by_person
 from riskloop.store.cases import CaseState
 
 from .browser import FAINT, OVERLAPPING, UNNAMED, chromium, settled, watched
@@ -221,35 +223,6 @@ def promoted(loop: Loop) -> None:
         loop.portfolio.approve(loop.challenged.id, by="test", note="As discussed.")
 
 
-@pytest.mark.skipif("RISKLOOP_SCREENSHOTS" not in os.environ, reason="pictures are taken with RISKLOOP_SCREENSHOTS=1")
-def test_pictures_for_the_documents(browser: Browser, loop: Loop) -> None:
-    promoted(loop)
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    pictures: list[tuple[str, str, dict[str, Any]]] = [
-        ("overview", "/", {}),
-        ("drift", "/dashboard/drift", {}),
-        ("feature", "/dashboard/drift/PAY_0?window=5", {}),
-        ("performance", "/dashboard/performance", {}),
-        ("case", "/dashboard/cases/{waiting}", {}),
-        ("models", "/dashboard/models", {}),
-        ("compare", "/dashboard/models/compare?a=1&b={challenger}", {}),
-        ("decision", "/dashboard/decisions/4500?replay=1", {}),
-        ("decisions", "/dashboard/decisions?since=2025-04-01&until=2025-04-30&low=60", {}),
-        ("overview-dark", "/", {"color_scheme": "dark"}),
-        ("drift-narrow", "/dashboard/drift", {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}),
-    ]
-    for name, path, options in pictures:
-        with watched(browser, loop.url, **options) as page:
-            page.goto(loop.url + filled(loop, path))
-            settled(page)
-            page.wait_for_timeout(300)  # for fonts and the last frame
-            tall = page.evaluate("document.documentElement.scrollHeight")
-            if "viewport" not in options:
-                page.set_viewport_size({"width": 1320, "height": min(tall, 1500)})
-            page.wait_for_timeout(200)
-            page.screenshot(path=IMAGES / f"{name}.png")
-
-
 def test_a_rollback_puts_the_earlier_champion_back(page: Page, loop: Loop) -> None:
     promoted(loop)
     page.goto(f"{loop.url}/dashboard/models")
@@ -273,3 +246,36 @@ def test_a_quarantine_is_released_with_a_note(page: Page, loop: Loop) -> None:
     page.get_by_role("button", name="Release 2025-09").click()
     expect(page.locator("main .headline")).to_contain_text("Released 2025-09: The unit changed on purpose.")
     expect(page.get_by_role("link", name="Release the quarantine")).to_have_count(0)
+
+
+# --------------------------------------------------------------------------- pictures
+
+
+@pytest.mark.skipif("RISKLOOP_SCREENSHOTS" not in os.environ, reason="pictures are taken with RISKLOOP_SCREENSHOTS=1")
+def test_pictures_for_the_documents(browser: Browser, loop: Loop) -> None:
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    narrow = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}
+    picture(browser, loop, "overview", "/")
+    picture(browser, loop, "overview-dark", "/", color_scheme="dark")
+    picture(browser, loop, "drift", "/dashboard/drift")
+    picture(browser, loop, "drift-narrow", "/dashboard/drift", **narrow)
+    picture(browser, loop, "feature", "/dashboard/drift/PAY_0?window=5")
+    picture(browser, loop, "performance", "/dashboard/performance")
+    picture(browser, loop, "case", "/dashboard/cases/{waiting}")
+    picture(browser, loop, "compare", "/dashboard/models/compare?a=1&b={challenger}")
+    picture(browser, loop, "decisions", "/dashboard/decisions?since=2025-04-01&until=2025-04-30&low=60")
+    picture(browser, loop, "decision", "/dashboard/decisions/4500?replay=1")
+    home, note, now = loop.portfolio.home, "The approval rate was discussed.", datetime(2025, 10, 7, tzinfo=UTC)
+    decide_by_person(home, home.cases.get(loop.challenged.id), approved=True, by="A. Approver", note=note, now=now)
+    picture(browser, loop, "models", "/dashboard/models")
+
+
+def picture(browser: Browser, loop: Loop, name: str, path: str, **options: Any) -> None:
+    with watched(browser, loop.url, **options) as page:
+        page.goto(loop.url + filled(loop, path))
+        settled(page)
+        if "viewport" not in options:
+            tall = page.evaluate("document.documentElement.scrollHeight")
+            page.set_viewport_size({"width": 1320, "height": min(tall, 1500)})
+        page.wait_for_timeout(500)  # for the last frame
+        page.screenshot(path=IMAGES / f"{name}.png")

@@ -1,7 +1,15 @@
-from riskloop.core.types import PromotionKind
-from riskloop.store.home import Home
+from datetime import UTC, datetime, timedelta
 
-from .conftest import add_model, client_of, promote
+import numpy as np
+import pytest
+from sklearn.metrics import brier_score_loss, roc_auc_score
+
+from riskloop.core.types import Diagnosis, PromotionKind
+from riskloop.portfolio import Portfolio
+from riskloop.store.home import Home
+from riskloop.store.outcomes import Outcome
+
+from .conftest import MAY, add_model, client_of, decide, promote, save, window
 
 
 def test_without_models_it_says_what_to_do(empty: Home) -> None:
@@ -42,6 +50,48 @@ def test_two_versions_differ_in_what_is_listed(home: Home) -> None:
     assert "settings.points" in page
     assert "forest" in page
     assert "cannot be compared on the same customers yet" in page
+
+
+def test_two_versions_are_compared_on_final_sound_decisions_that_neither_has_seen(home: Home) -> None:
+    decide(home, 400)  # every second one has a debt of 9 and a PD of 0.73, the others one of 1 and a PD of 0.27
+    add_model(home, points=3.0, record={"decisions": [[1, 100]], "history": [[0, 999]]})
+    final = datetime(2025, 9, 1, tzinfo=UTC)
+    for number, first in enumerate((1, 101, 201, 301), start=1):
+        state = Diagnosis.DATA_FAULT if number == 2 else Diagnosis.STABLE
+        matured = None if number == 4 else final
+        # the windows' times are 100 minutes each, as `decide` spreads its decisions
+        begin = MAY + timedelta(minutes=first - 1)
+        save(
+            home,
+            window(
+                number,
+                state,
+                first_id=first,
+                last_id=first + 99,
+                rows=100,
+                matured_at=matured,
+                first_time=begin,
+                end_time=begin + timedelta(minutes=100),
+            ),
+        )
+    happened = [Outcome(i % 10 < 2 or i % 20 == 5, final, decision_id=i) for i in range(1, 401)]
+    home.outcomes.record(happened, final)
+    found = Portfolio(home).side_by_side(1, 2, now=final)
+    tested = happened[200:300]  # the first window was learned from, the second is quarantined, the last not final
+    assert (found["rows"], found["defaults"]) == (100, sum(outcome.defaulted for outcome in tested))
+    labels = np.array([outcome.defaulted for outcome in tested])
+    for one, points in zip(found["versions"], (2.0, 3.0), strict=True):
+        p = 1 / (1 + np.exp(1 - points * np.array([(i - 1) % 2 for i in range(201, 301)])))
+        assert one["auc"] == pytest.approx(roc_auc_score(labels, p))
+        assert one["brier"] == pytest.approx(brier_score_loss(labels, p))
+        assert one["approval_rate"] == pytest.approx((p < 0.5).mean())
+        assert sum(one["scores"]["shares"]) == pytest.approx(1.0)
+        x, y = one["roc"]["x"], one["roc"]["y"]
+        assert (x[0], y[0], x[-1], y[-1]) == (0.0, 0.0, 1.0, 1.0)
+        assert np.trapezoid(y, x) == pytest.approx(one["auc"])
+    assert [segment["rows"] for segment in found["segments"]] == [100]  # all are of one sex
+    page = client_of(home).get("/dashboard/models/compare?a=1&b=2").text
+    assert "On 100 decisions from 1 May 2025 to 1 May 2025" in page
 
 
 def test_one_version_cannot_be_compared(home: Home) -> None:

@@ -18,6 +18,7 @@ from riskloop.web.orders import rollback_order
 
 SIZE: Final = 25
 SPANS: Final = 12  # of the picture of who served when
+LEAST: Final = 0.8  # percent of the picture's width, so that the shortest service is seen
 TOP: Final = 12  # features by importance
 CURVES: Final = ("roc", "calibration", "scores")
 
@@ -88,9 +89,9 @@ def _bars(history: Sequence[Promotion], now: datetime) -> list[Bar]:
     bars = []
     for promotion, following in zip(history, [*history[1:], None], strict=True):
         end = None if following is None else following.at
-        start = 100.0 * (promotion.at - first).total_seconds() / whole
+        start = min(100.0 - LEAST, 100.0 * (promotion.at - first).total_seconds() / whole)
         length = 100.0 * ((end or now) - promotion.at).total_seconds() / whole
-        bars.append(Bar(promotion.version, start, max(0.4, length), promotion.at, end))
+        bars.append(Bar(promotion.version, start, max(LEAST, length), promotion.at, end))
     return bars
 
 

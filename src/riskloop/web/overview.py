@@ -128,6 +128,7 @@ def stages(
     diagnosis = None if last is None else words.DIAGNOSES[last.diagnosis]
     action = None if last is None else words.ACTIONS[last.action]
     verdict = None if report is None else words.VERDICTS[report.verdict]
+    waits = any(case.state is CaseState.NEEDS_APPROVAL for case in open_cases)
     return [
         Stage(
             "train",
@@ -189,7 +190,7 @@ def stages(
             "No challenger yet" if verdict is None else verdict.text,
             "" if report is None else f"last asked by case {report.case}",
             "/dashboard/cases" if report is None else f"/dashboard/cases/{report.case}",
-            "quiet" if verdict is None else verdict.tone,
+            "quiet" if verdict is None or (verdict.tone == "watch" and not waits) else verdict.tone,
         ),
     ]
 

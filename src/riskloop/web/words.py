@@ -135,13 +135,13 @@ def day(value: datetime | None) -> str:
 
 
 def age(span: timedelta) -> str:
-    """``3 days``, ``2 hours``, ``just now``; the two largest units are enough, so one is shown."""
+    """``3 days``, ``2 hours``, ``< 1 minute``: the largest unit is enough."""
     seconds = int(span.total_seconds())
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         count = seconds // size
         if count >= 1:
             return f"{count:,} {unit}{'' if count == 1 else 's'}"
-    return "less than a minute"
+    return "< 1 minute"
 
 
 def feature_value(value: object) -> Markup:
