@@ -6,6 +6,7 @@ repeated, so an interrupted replay goes on from the last finished period with th
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
@@ -32,16 +33,22 @@ def first_champion(folder: Path, history: History, tick: Tick | None = None) -> 
     """Train the first model in a portfolio at ``folder``; every policy starts from a copy of it."""
     if folder.exists():
         return
-    building = folder.with_name(f"{folder.name}.building")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    _configure(building, history.settings)
-    home = Home.open(building)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=f"{folder.name}.building-", dir=folder.parent))
     try:
-        train_first(home, history.past, now=history.periods[0].first, by="back-test", progress=tick)
+        _configure(building, history.settings)
+        home = Home.open(building)
+        try:
+            train_first(home, history.past, now=history.periods[0].first, by="back-test", progress=tick)
+        finally:
+            home.close()
+        try:
+            building.rename(folder)
+        except OSError:
+            if not folder.exists():  # else another process trained the very same first
+                raise
     finally:
-        home.close()
-    building.rename(folder)
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def replay(
