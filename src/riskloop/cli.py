@@ -33,6 +33,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 ByOption = Annotated[str | None, typer.Option("--by", help="Who decides; your user name by default.")]
 UrlOption = Annotated[str | None, typer.Option("--url", help="The API; by default the one of riskloop.toml.")]
 CONFIG = Path("riskloop.toml")
+STOPPED = 130  # by Ctrl-C, as shells count it
 
 
 def main() -> None:
@@ -40,7 +41,10 @@ def main() -> None:
     # A back-test's --json names a file; its answer is for people.
     console = Console("--json" in sys.argv and sys.argv[1:2] != ["backtest"])
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
+        if isinstance(code, int) and code:  # Typer hands its exits back: a stop by Ctrl-C, a command's own code
+            sys.stderr.write("riskloop: stopped.\n" if code == STOPPED else "")
+            sys.exit(code)
     except RiskloopError as error:
         console.refuse(error)
         sys.exit(error.exit_code)
@@ -48,7 +52,7 @@ def main() -> None:
         sys.exit(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("riskloop: stopped.\n")
-        sys.exit(130)
+        sys.exit(STOPPED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -76,6 +76,17 @@ def test_refusals_are_one_sentence(
     assert not (folder / ".riskloop-backtest").exists()
 
 
+def test_ctrl_c_is_exit_code_130_and_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("riskloop.backtest.study.backtest", interrupted)
+    assert _riskloop(monkeypatch, "history.csv", "--target", "default", "--time", "period") == 130
+    assert capsys.readouterr().err.strip() == "riskloop: stopped."
+
+
 def test_a_portfolio_replays_a_frame_with_its_own_settings(folder: Path, customers: Customers) -> None:
     portfolio = Portfolio.open(folder)
     document = portfolio.backtest(customers(6, 300), policies="never", train_on=4)
