@@ -214,7 +214,7 @@ REFUSALS: list[tuple[tuple[str, ...], int, str]] = [
     (("replay", "999999"), 4, "999999"),
     (("replay", "abc"), 4, "whole numbers"),
     (("outcomes", "nothere.csv"), 4, "nothere.csv"),
-    (("score", "clean.csv", "out.csv", "--url", "http://127.0.0.1:9"), 9, "riskloop serve"),
+    (("score", "clean.csv", "out.csv", "--url", "http://127.0.0.1:9", "--patience", "0"), 9, "riskloop serve"),
     (("score", "clean.csv", "nodir/out.csv", "--url", "http://127.0.0.1:9"), 4, "nodir"),
     (("serve", "--host", "0.0.0.0"), 10, "keys create"),  # noqa: S104 - what is refused
     (("watch", "--once", "--now", "yesterday"), 2, "ISO 8601"),

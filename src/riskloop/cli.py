@@ -198,6 +198,7 @@ def score(
     config: ConfigOption = CONFIG,
     chunk: Annotated[int, typer.Option(min=1, help="Rows in one request.")] = 5000,
     in_flight: Annotated[int, typer.Option(min=1, help="Requests under way at once.")] = 3,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds to try again while the API does not answer.")] = 60,
     key: Annotated[str | None, typer.Option(envvar="RISKLOOP_KEY", help="API key.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -208,7 +209,14 @@ def score(
     console = Console(as_json)
     with console.progress(f"Scoring {source.name}") as tick:
         summary = score_file(
-            source, target, api_url(url, config), chunk_rows=chunk, in_flight=in_flight, key=key, progress=tick
+            source,
+            target,
+            api_url(url, config),
+            chunk_rows=chunk,
+            in_flight=in_flight,
+            key=key,
+            progress=tick,
+            patience=patience,
         )
     console.answer(
         summary,

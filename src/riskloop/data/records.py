@@ -19,12 +19,15 @@ class Part(NamedTuple):
 
 def header_of(file: BinaryIO) -> bytes:
     """The header record without its line end and byte order mark; the file stands at the first row then."""
-    header = file.readline()
-    while header.count(_QUOTE) % 2 and (line := file.readline(_READ)):
-        header += line
-        if len(header) > _READ:
+    lines = [file.readline()]
+    is_open, size = lines[0].count(_QUOTE) % 2 == 1, 0
+    while is_open and (line := file.readline(_READ)):
+        lines.append(line)
+        is_open ^= line.count(_QUOTE) % 2 == 1
+        size += len(line)
+        if size > _READ or len(lines) > MOST_LINES:
             raise MalformedBody("The header of the CSV opens a quote that is never closed; double or remove it.")
-    return header.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
+    return b"".join(lines).removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
 
 
 def parts(file: BinaryIO, rows: int, *, first_row: int = 1) -> Iterator[Part]:
