@@ -1,0 +1,74 @@
+"""`riskloop cases`: investigations, and what a person can decide in them."""
+
+from typing import Annotated
+
+import typer
+
+from riskloop.cli.options import CONFIG, ByOption, ConfigOption, JsonOption, open_portfolio
+from riskloop.console import Console, table
+
+app = typer.Typer(help="Investigations, and what a person can decide in them.", no_args_is_help=True)
+
+
+@app.command("list")
+def cases_list(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """List the newest cases."""
+    document = open_portfolio(config).cases_document()
+    rows = [(c["id"], c["opened_at"], c["diagnosis"], c["state"], c["sentence"]) for c in document]
+    head = ("case", "opened", "diagnosis", "state", "latest step")
+    Console(as_json).answer(document, table(head, rows) if rows else "No case yet.")
+
+
+@app.command("show")
+def cases_show(number: int, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """Tell the story of one case."""
+    document = open_portfolio(config).case(number)
+    lines = [f"Case {number}: {document['diagnosis']}, {document['state']}"]
+    for event in document["events"]:
+        lines.append(f"{event['at']}  {event['state']:<15} {event['by']}: {event['sentence']}")
+        lines += [f"{'':24}· {sentence}" for sentence in event["document"].get("sentences", ())]
+        if event["state"] == "needs_approval" and event["document"].get("fingerprint"):
+            lines.append(f"{'':24}  riskloop cases approve {number} --evidence {event['document']['fingerprint'][:12]}")
+    Console(as_json).answer(document, *lines)
+
+
+@app.command("approve")
+def cases_approve(
+    number: int,
+    note: Annotated[str, typer.Option(help="Why; it stays on record.")],
+    evidence: Annotated[
+        str | None, typer.Option(help="Fingerprint of the report that you read; refused when there is another by now.")
+    ] = None,
+    by: ByOption = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Approve a challenger that waits for a person."""
+    document = open_portfolio(config).approve(number, by=by, note=note, evidence=evidence)
+    Console(as_json).answer(document, document["sentence"])
+
+
+@app.command("reject")
+def cases_reject(
+    number: int,
+    note: Annotated[str, typer.Option(help="Why; it stays on record.")],
+    by: ByOption = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Reject a challenger that waits for a person."""
+    document = open_portfolio(config).reject(number, by=by, note=note)
+    Console(as_json).answer(document, document["sentence"])
+
+
+@app.command("release")
+def cases_release(
+    number: int,
+    note: Annotated[str, typer.Option(help="Why; it stays on record.")],
+    by: ByOption = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Release the quarantined rows of a case: they may be learned from again."""
+    document = open_portfolio(config).release(number, by=by, note=note)
+    Console(as_json).answer(document, document["sentence"])

@@ -1,0 +1,37 @@
+"""`riskloop keys`: who may use the API, and for what."""
+
+from typing import Annotated
+
+import typer
+
+from riskloop.cli.options import CONFIG, ConfigOption, JsonOption, open_portfolio
+from riskloop.console import Console, table
+
+app = typer.Typer(help="API keys and their roles.", no_args_is_help=True)
+
+
+@app.command("create")
+def keys_create(
+    name: str,
+    role: Annotated[list[str], typer.Option(help="score, outcomes, view or operate; may be repeated.")],
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Create a key; it is shown once and stored hashed."""
+    secret = open_portfolio(config).create_key(name, role)
+    Console(as_json).answer({"name": name, "roles": role, "key": secret}, secret)
+
+
+@app.command("list")
+def keys_list(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """List the keys without their secrets."""
+    document = open_portfolio(config).keys_document()
+    rows = [(k["name"], ", ".join(k["roles"]), k["created_at"], k["revoked_at"]) for k in document]
+    Console(as_json).answer(document, table(("name", "roles", "created", "revoked"), rows) if rows else "No key.")
+
+
+@app.command("revoke")
+def keys_revoke(name: str, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """Revoke a key at once."""
+    open_portfolio(config).revoke_key(name)
+    Console(as_json).answer({"name": name, "revoked": True}, f"Key '{name}' does not open anything any more.")

@@ -1,0 +1,108 @@
+"""`riskloop models`: the ledger of versions, and who is champion."""
+
+from typing import Annotated, Any
+
+import typer
+
+from riskloop.cli.options import CONFIG, ByOption, ConfigOption, JsonOption, open_portfolio
+from riskloop.console import Console, table
+
+app = typer.Typer(help="The registered versions and who is champion.", no_args_is_help=True)
+
+
+@app.command("list")
+def models_list(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """List every version and when it served."""
+    document = open_portfolio(config).models_document()
+    rows = [
+        ("*" if m["champion"] else "", m["version"], m["learner"], m["origin"], m["auc"], m["created_at"], _spans(m))
+        for m in document
+    ]
+    head = ("", "version", "learner", "origin", "AUC", "created", "served")
+    Console(as_json).answer(document, table(head, rows) if rows else "No model yet; run `riskloop train`.")
+
+
+def _spans(model: dict[str, Any]) -> str:
+    return "; ".join(f"{span['from']} – {span['until'] or 'now'}" for span in model["served"]) or "–"
+
+
+@app.command("show")
+def models_show(version: int, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """Show one version: quality, training, threshold, importance."""
+    document = open_portfolio(config).model(version)
+    metrics = [(name, value) for name, value in document["metrics"].items() if isinstance(value, float)]
+    importance = sorted(document["importance"].items(), key=lambda item: -item[1])[:12]
+    Console(as_json).answer(
+        document,
+        f"Version {version}: {document['learner']}, trained on {document['training']['rows']:,} rows, "
+        f"threshold {document['threshold']:.4f}",
+        table(("metric", "value"), metrics),
+        table(("feature", "share of importance"), importance),
+    )
+
+
+@app.command("at")
+def models_at(
+    moment: Annotated[str, typer.Argument(metavar="TIME", help="ISO 8601; UTC unless it names a zone.")],
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell which version served at a moment."""
+    from riskloop.worker import parse_moment
+
+    document = open_portfolio(config).champion_at(parse_moment(moment, "TIME"))
+    Console(as_json).answer(document, document["sentence"])
+
+
+@app.command("rebuild")
+def models_rebuild(version: int, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """Make a version again from its record and compare every byte.
+
+    Exit code 1 when they differ.
+    """
+    console = Console(as_json)
+    portfolio = open_portfolio(config)
+    with console.progress(f"Version {version}") as tick:
+        document = portfolio.rebuild(version, progress=tick)
+    console.answer(document, document["sentence"])
+    if not document["identical"]:
+        raise typer.Exit(1)
+
+
+@app.command("compare")
+def models_compare(first: int, second: int, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """Compare two versions on the same matured decisions.
+
+    Only decisions that neither was trained on count.
+    """
+    document = open_portfolio(config).compare(first, second)
+    Console(as_json).answer(document, *document["sentences"])
+
+
+@app.command("promote")
+def models_promote(
+    version: int,
+    reason: Annotated[str, typer.Option(help="Why; it stays in the ledger.")],
+    by: ByOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Promote although the gate does not say so.")] = False,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a version the champion, if the gate agrees.
+
+    With --force you take it upon yourself; the ledger says so.
+    """
+    document = open_portfolio(config).promote(version, by=by, reason=reason, force=force)
+    Console(as_json).answer(document, f"Version {version} is champion (promotion {document['seq']}).")
+
+
+@app.command("rollback")
+def models_rollback(
+    reason: Annotated[str, typer.Option(help="Why; it stays in the ledger.")],
+    by: ByOption = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the previous champion back."""
+    document = open_portfolio(config).rollback(by=by, reason=reason)
+    Console(as_json).answer(document, f"Version {document['version']} is champion again.")

@@ -1,0 +1,176 @@
+"""Commands that run the loop: from a history to a served model, decisions, outcomes and cycles."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from riskloop.cli.options import CONFIG, ConfigOption, JsonOption, UrlOption, open_portfolio
+from riskloop.console import Console, table
+from riskloop.core.errors import ConfigError
+
+
+def init(
+    history: Annotated[Path, typer.Argument(help="Labelled past customers, CSV or Parquet.")],
+    target: Annotated[str, typer.Option(help="Column that is 1 for a default and 0 for none.")],
+    id_column: Annotated[str | None, typer.Option("--id", help="Column with the customer's id.")] = None,
+    time_column: Annotated[str | None, typer.Option("--time", help="Column with the date of the decision.")] = None,
+    config: ConfigOption = CONFIG,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing configuration.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Infer the schema of a history and write a riskloop.toml."""
+    from riskloop.core.settings import parse_settings
+    from riskloop.data.infer import infer_config
+
+    console = Console(as_json)
+    if config.exists() and not force:
+        raise ConfigError(f"{config} exists already; use --force to replace it, or --config to write another file.")
+    text = infer_config(history, target=target, id=id_column, time=time_column, folder=config.parent)
+    settings = parse_settings(text, str(config))
+    config.write_text(text, encoding="utf-8")
+    kept = [name for name, feature in settings.features.items() if not feature.protected]
+    protected = [name for name, feature in settings.features.items() if feature.protected]
+    console.answer(
+        {"config": str(config), "features": kept, "protected": protected, "ignored": settings.portfolio.ignore},
+        f"Wrote {config}: {len(kept)} model inputs, {len(protected)} protected ({', '.join(protected) or 'none'}).",
+        "Read it once, above all the kinds and the protected columns, then run: riskloop train",
+    )
+
+
+def train(
+    history: Annotated[Path | None, typer.Argument(help="By default portfolio.history of riskloop.toml.")] = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the learners and register the best model.
+
+    The first version whose AUC clears train.floor_auc becomes champion; later ones wait for the gate or a person.
+    """
+    console = Console(as_json)
+    portfolio = open_portfolio(config)
+    with console.progress("Training") as tick:
+        trained = portfolio.train(history, progress=tick)
+    rows = [(name, entry["auc"], entry["low"], entry["high"]) for name, entry in trained["comparison"].items()]
+    console.answer(trained, table(("learner", "AUC", "low", "high"), rows), trained["sentence"])
+
+
+def serve(
+    config: ConfigOption = CONFIG,
+    host: Annotated[str | None, typer.Option(help="Address; 127.0.0.1 by default.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 picks a free one.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer requests.")] = 1,
+) -> None:
+    """Serve the API and the dashboard."""
+    from riskloop.serve.process import run_server
+
+    run_server(config, host=host, port=port, workers=workers)
+
+
+def watch(
+    config: ConfigOption = CONFIG,
+    once: Annotated[bool, typer.Option("--once", help="One cycle, for cron, Airflow or Dagster.")] = False,
+    every: Annotated[float, typer.Option(min=1, help="Seconds between cycles.")] = 60,
+    now: Annotated[str | None, typer.Option(help="Act as if it were this UTC time (ISO 8601), with --once.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the loop's worker: monitor, diagnose, retrain, promote.
+
+    With --once: one cycle, for cron, Airflow or Dagster.
+    """
+    from riskloop.worker import parse_now, watch_forever
+
+    console = Console(as_json)
+    portfolio = open_portfolio(config)
+    if once:
+        with console.progress("One cycle") as tick:
+            report = portfolio.cycle(now=parse_now(now), say=console.say, progress=tick)
+        console.answer(report, *(report["lines"] or ["Nothing was due."]))
+        return
+    watch_forever(portfolio, every=every, console=console)
+
+
+def up(
+    config: ConfigOption = CONFIG,
+    host: Annotated[str | None, typer.Option(help="Address; 127.0.0.1 by default.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 picks a free one.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer requests.")] = 1,
+    every: Annotated[float, typer.Option(min=1, help="Seconds between cycles of the worker.")] = 60,
+) -> None:
+    """Serve and watch together."""
+    from riskloop.worker import serve_and_watch
+
+    serve_and_watch(config, host=host, port=port, workers=workers, every=every)
+
+
+def score(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Customers to score, CSV or Parquet.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The same rows with their predictions.")],
+    url: UrlOption = None,
+    config: ConfigOption = CONFIG,
+    chunk: Annotated[int, typer.Option(min=1, help="Rows in one request.")] = 5000,
+    in_flight: Annotated[int, typer.Option(min=1, help="Requests under way at once.")] = 3,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds to try again while the API does not answer.")] = 60,
+    key: Annotated[str | None, typer.Option(envvar="RISKLOOP_KEY", help="API key.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a whole file through the API, rows in their order.
+
+    The input's columns are kept and the predictions appended. Interrupted, the same command goes on where it stopped.
+    """
+    from riskloop.batch.client import score_file
+    from riskloop.worker import api_url
+
+    console = Console(as_json)
+    with console.progress(f"Scoring {source.name}") as tick:
+        summary = score_file(
+            source,
+            target,
+            api_url(url, config),
+            chunk_rows=chunk,
+            in_flight=in_flight,
+            key=key,
+            progress=tick,
+            patience=patience,
+        )
+    console.answer(
+        summary,
+        f"Scored {summary.rows:,} rows in {summary.seconds:.1f} s ({summary.rows_per_second:,.0f} a second), "
+        f"{summary.defaults:,} of them as default. Wrote {target}.",
+    )
+
+
+def outcomes(
+    labels: Annotated[Path, typer.Argument(help="decision_id or customer id, default (0/1), optionally known_at.")],
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Hand in what happened to customers who were decided on."""
+    recorded = open_portfolio(config).record_outcomes(labels)
+    lines = [
+        f"Recorded {recorded.recorded:,} outcomes ({recorded.repeated:,} were known, {recorded.corrected:,} correct "
+        "an earlier one)."
+    ]
+    if recorded.unmatched:
+        named = ", ".join(recorded.unmatched[:5])
+        lines.append(f"{len(recorded.unmatched):,} belong to no decision and were left out: {named} …")
+    Console(as_json).answer(recorded, *lines)
+
+
+def demo(
+    data: Annotated[Path | None, typer.Option(help="Labelled customers as CSV; else the embedded portfolio.")] = None,
+    target: Annotated[str | None, typer.Option(help="Target column of --data; guessed when there is one.")] = None,
+    leave: Annotated[bool, typer.Option("--exit", help="Stop at the end instead of serving on.")] = False,
+    folder: Annotated[Path, typer.Option(help="Where the demo's portfolio is written.")] = Path("demo"),
+    port: Annotated[int, typer.Option(help="Port of the demo's API; 0 picks a free one.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed tells the same story.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the whole loop on an example portfolio, or on your CSV.
+
+    A stable month, a data fault that is not learned from, a real change that retrains, a promotion while requests keep
+    coming, and a challenger that is refused.
+    """
+    from riskloop.demo import run_demo
+
+    run_demo(data, target=target, folder=folder, port=port, seed=seed, leave=leave, console=Console(as_json))
