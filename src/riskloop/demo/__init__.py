@@ -259,6 +259,7 @@ def _lines(document: Json, folder: Path, url: str, leave: bool) -> list[str]:
     head = ("month", "what really happened", "decisions", "diagnosis", "action", "gate", "champion")
     answered = ", ".join(f"{n:,} by version {v}" for v, n in document["answered_by_version"].items())
     config = f"--config {folder}/riskloop.toml"
+    run = "riskloop" if shutil.which("riskloop") else sys.argv[0]  # `make demo` runs it from an environment not entered
     lines = [
         "",
         table(head, [tuple(month.values()) for month in document["months"]]),
@@ -268,13 +269,13 @@ def _lines(document: Json, folder: Path, url: str, leave: bool) -> list[str]:
         f"Champion: version {document['champion']['version']}. {document['seconds']:.0f} seconds.",
         "",
         "Where to look:",
-        f"  riskloop status {config}",
-        f"  riskloop cases list {config}        riskloop cases show 1 {config}",
-        f"  riskloop models list {config}       riskloop replay 1 {config}",
+        f"  {run} status {config}",
+        f"  {run} cases list {config}        {run} cases show 1 {config}",
+        f"  {run} models list {config}       {run} replay 1 {config}",
         f"  {folder}/reports/   Evidently's pages of the months that drifted",
     ]
     if leave:
-        lines.append(f"  riskloop up {config}   serves the dashboard on http://127.0.0.1:8000")
+        lines.append(f"  {run} up {config}   serves the dashboard on http://127.0.0.1:8000")
     else:
         lines.append(f"  {url}/   the dashboard        {url}/docs   the API        (Ctrl-C ends both)")
     return lines
