@@ -160,7 +160,7 @@ def _play(
         if position + 1 < len(story.chapters):
             traffic.feed(_customers(story.chapters[position + 1]))  # they keep coming while the loop works
         if position:
-            _hand_in(portfolio, story, story.chapters[position - 1])
+            _hand_in(portfolio, story, story.chapters[position - 1], folder)
         before = portfolio.home.champion().version
         cycle = portfolio.cycle(now=_at(chapter) + timedelta(days=35), say=lambda line: console.say(f"  {line}"))
         for case in cycle["cases"]:
@@ -201,12 +201,14 @@ def _customers(chapter: Chapter) -> list[dict[str, Any]]:
     return [{str(k): value for k, value in row.items() if value is not None} for row in rows.to_dict("records")]
 
 
-def _hand_in(portfolio: "Portfolio", story: Story, chapter: Chapter) -> None:
-    """The outcomes of a month, known when its outcome window is over."""
+def _hand_in(portfolio: "Portfolio", story: Story, chapter: Chapter, folder: Path) -> None:
+    """The outcomes of a month as a file, known when their outcome window is over."""
     labels = chapter.frame[[story.id]].copy()
     labels[story.target] = chapter.target
     labels["known_at"] = (_at(chapter) + timedelta(days=62)).isoformat()
-    portfolio.record_outcomes(labels)
+    path = folder / f"{chapter.month:%Y-%m}_outcomes.csv"
+    labels.to_csv(path, index=False)
+    portfolio.record_outcomes(path)
 
 
 def _verdict(portfolio: "Portfolio", number: int) -> str | None:
