@@ -12,13 +12,14 @@ from scipy import stats as scipy_stats
 from riskloop.core import stats
 from riskloop.core.errors import DataError
 from riskloop.core.settings import GateSettings
-from riskloop.gate import Context, Coverage, Evaluation
+from riskloop.gate import Applicants, Context, Coverage, Evaluation
 from riskloop.gate.checks import (
     ENVELOPE,
     GUARDRAILS,
     NOTICES,
     Rule,
     approval_ratio,
+    approval_shift,
     calibration,
     evidence,
     log_loss,
@@ -40,7 +41,8 @@ def test_every_check_is_complete(rule: Rule, bare: bool, evaluation: MakeEvaluat
         one = replace(one, latency_ms=None, reasons=None)
     else:
         groups = {"SEX": np.where(np.arange(400) % 3 == 0, "1", "2")}
-        one = replace(one, groups=groups, coverage=Coverage(300, 300, 100, 10, 5))
+        applicants = Applicants(one.champion, one.challenger, groups)
+        one = replace(one, applicants=applicants, coverage=Coverage(300, 300, 100, 10, 5))
     check = rule(one, GateSettings(), context())
     assert check.name == rule.__name__
     assert check.source
@@ -103,7 +105,8 @@ def _groups(rates: tuple[float, float], before: tuple[float, float], n: int) -> 
     challenger = np.where(place < np.asarray(rates)[member], 0.1, 0.5)
     champion = np.where(place < np.asarray(before)[member], 0.1, 0.5)
     labels = (np.arange(3 * n) % 5 == 0).astype(np.float64)
-    return Evaluation(labels, champion, challenger, 0.2, 0.2, groups={"SEX": np.asarray(["2", "1"])[member]})
+    applicants = Applicants(champion, challenger, {"SEX": np.asarray(["2", "1"])[member]})
+    return Evaluation(labels, champion, challenger, 0.2, 0.2, applicants=applicants)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +132,22 @@ def test_approval_ratio(
         assert check.statistic == pytest.approx(rates[1] / rates[0], abs=0.02)
 
 
+def test_approval_rates_are_those_of_all_applicants(context: MakeContext) -> None:
+    """Only the approved have outcomes: among these both models approve nearly everybody, and see no group harmed."""
+    whole = _groups((0.8, 0.5), (0.8, 0.8), 1000)
+    known = whole.champion < whole.champion_threshold
+    seen = replace(
+        whole, labels=whole.labels[known], champion=whole.champion[known], challenger=whole.challenger[known]
+    )
+    for rule in (approval_ratio, approval_shift, score_shift):
+        check, everybody = (rule(one, GateSettings(), context()) for one in (seen, whole))
+        assert (check.passed, check.statistic) == (everybody.passed, everybody.statistic)
+        assert (check.sizes["rows"], check.sizes["applicants"]) == (2400, 3000)
+    blind = replace(seen, applicants=None)
+    assert approval_shift(blind, GateSettings(), context()).statistic != pytest.approx(0.1)
+    assert approval_shift(seen, GateSettings(), context()).statistic == pytest.approx(0.1)
+
+
 def test_scores_that_move_as_a_whole_leave_the_envelope(evaluation: MakeEvaluation, context: MakeContext) -> None:
     one = evaluation()
     assert score_shift(replace(one, challenger=one.champion), GateSettings(), context()).statistic == 0.0
@@ -148,6 +167,8 @@ def test_missing_outcomes_of_the_refused_are_said(
 def test_columns_of_other_lengths_are_refused() -> None:
     with pytest.raises(DataError, match="3 labels and 2 values of 'challenger'"):
         Evaluation(np.zeros(3), np.zeros(3), np.zeros(2), 0.2, 0.2)
+    with pytest.raises(DataError, match="3 applicants and 1 values of 'SEX'"):
+        Applicants(np.zeros(3), np.zeros(3), {"SEX": ["2"]})
 
 
 def test_explored_decisions_speak_for_the_refused(evaluation: MakeEvaluation, context: MakeContext) -> None:

@@ -2,10 +2,11 @@
 
 from riskloop.gate.approval import Approval, approve, evidence_fingerprint
 from riskloop.gate.budget import Level, Try, level, tried
-from riskloop.gate.evaluation import Context, Coverage, Evaluation
+from riskloop.gate.evaluation import Applicants, Context, Coverage, Evaluation
 from riskloop.gate.verdict import judge, sentences
 
 __all__ = [
+    "Applicants",
     "Approval",
     "Context",
     "Coverage",

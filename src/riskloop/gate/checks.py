@@ -6,6 +6,7 @@ a NOTICE informs.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from statistics import NormalDist
 from typing import Final, NamedTuple
@@ -133,7 +134,8 @@ def approval_ratio(evaluation: Evaluation, settings: GateSettings, _: Context) -
 
     Refused when a group's ratio is shown to be below the allowed one and the champion treats that group better.
     """
-    ratios = [r for feature, groups in evaluation.groups.items() for r in _ratios(evaluation, feature, groups)]
+    groups = evaluation.everybody.groups
+    ratios = [r for feature, levels in groups.items() for r in _ratios(evaluation, feature, levels)]
     if not ratios:
         sentence = "No protected group of 30 people or more besides the largest one: approval rates are not compared."
         return _unjudged("approval_ratio", evaluation, settings.min_approval_ratio, _FOUR_FIFTHS, sentence)
@@ -151,7 +153,7 @@ def approval_ratio(evaluation: Evaluation, settings: GateSettings, _: Context) -
         statistic=worst.ratio.estimate,
         threshold=least,
         source=_FOUR_FIFTHS,
-        sizes=sizes(evaluation) | {"groups": len(ratios)},
+        sizes=_applied(evaluation) | {"groups": len(ratios)},
         sentence=f"The {'lowest' if passed else 'harmed'} group {worst.feature} {worst.group} ({worst.rows:,} people) "
         f"is approved at {worst.ratio.estimate:.2f} ({worst.ratio.lower:.2f} to {worst.ratio.upper:.2f}) of the "
         f"largest group's rate; the champion's ratio is {worst.champion:.2f} and {least:.2f} is asked for: {end}.",
@@ -176,8 +178,7 @@ _FOUR_FIFTHS: Final = "four-fifths rule, 29 CFR 1607.4(D); interval of Katz et a
 
 
 def _ratios(evaluation: Evaluation, feature: str, groups: Sequence[str] | np.ndarray) -> list[_Ratio]:
-    approved = evaluation.challenger < evaluation.challenger_threshold
-    before = evaluation.champion < evaluation.champion_threshold
+    before, approved = _decided(evaluation)
     names, member, counts = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True, return_counts=True)
     largest = int(np.argmax(counts))
     reference = member == largest
@@ -192,6 +193,17 @@ def _ratios(evaluation: Evaluation, feature: str, groups: Sequence[str] | np.nda
         champion = stats.approval_ratio(*_approved(before, part), *_approved(before, reference))
         found.append(_Ratio(feature, str(name), int(count), ratio, champion.estimate))
     return found
+
+
+def _decided(evaluation: Evaluation) -> tuple[Bools, Bools]:
+    """Whom the champion approves of all who applied, and whom the challenger would."""
+    everybody = evaluation.everybody
+    return everybody.champion < evaluation.champion_threshold, everybody.challenger < evaluation.challenger_threshold
+
+
+def _applied(evaluation: Evaluation) -> dict[str, int]:
+    """The sizes of a check that needs no outcomes."""
+    return sizes(evaluation) | {"applicants": len(evaluation.everybody.champion)}
 
 
 def _approved(approved: Bools, part: Bools) -> tuple[int, int]:
@@ -232,23 +244,25 @@ def auc_range(evaluation: Evaluation, settings: GateSettings, _: Context) -> Che
 
 def approval_shift(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
     """How far the approval rate moves for the same customers."""
-    before = float(np.mean(evaluation.champion < evaluation.champion_threshold))
-    after = float(np.mean(evaluation.challenger < evaluation.challenger_threshold))
+    before, after = (float(np.mean(approved)) for approved in _decided(evaluation))
     sentence = (
-        f"Of the same customers {before:.1%} were approved by the champion and {after:.1%} would be by the challenger; "
+        f"Of the same {len(evaluation.everybody.champion):,} applicants {before:.1%} are approved by the champion and "
+        f"{after:.1%} would be by the challenger; "
         f"{settings.max_approval_shift:.0%} either way may change without a person."
     )
-    return _envelope("approval_shift", evaluation, abs(after - before), settings.max_approval_shift, sentence)
+    check = _envelope("approval_shift", evaluation, abs(after - before), settings.max_approval_shift, sentence)
+    return replace(check, sizes=_applied(evaluation))
 
 
 def score_shift(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
     """PSI of the challenger's probabilities over the deciles of the champion's."""
-    bins = stats.fit_numeric_bins(evaluation.champion)
-    value = stats.psi(bins.count(evaluation.champion), bins.count(evaluation.challenger))
-    sentence = (
-        f"The scores of the same customers move by a PSI of {value:.3f}; {settings.max_score_psi:g} is planned for."
-    )
-    return _envelope("score_shift", evaluation, value, settings.max_score_psi, sentence)
+    everybody = evaluation.everybody
+    bins = stats.fit_numeric_bins(everybody.champion)
+    value = stats.psi(bins.count(everybody.champion), bins.count(everybody.challenger))
+    planned = f"{settings.max_score_psi:g} is planned for"
+    sentence = f"The scores of the same applicants move by a PSI of {value:.3f}; {planned}."
+    check = _envelope("score_shift", evaluation, value, settings.max_score_psi, sentence)
+    return replace(check, sizes=_applied(evaluation))
 
 
 def learner(evaluation: Evaluation, _: GateSettings, context: Context) -> Check:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,21 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Applicants:
+    """Both models on everybody who applied in the tested time, with an outcome or without, shape (n,).
+
+    An approval rate needs no outcome; among those who have one it would be that of the approved.
+    """
+
+    champion: Floats  # PDs
+    challenger: Floats
+    groups: Mapping[str, Sequence[str] | npt.NDArray[np.str_]] = field(default_factory=dict)  # feature → level per row
+
+    def __post_init__(self) -> None:
+        _require_length(len(self.champion), "applicants", {"challenger": self.challenger, **self.groups})
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Champion and challenger on identical matured rows, shape (n,), that neither was trained on."""
 
@@ -37,23 +52,23 @@ class Evaluation:
     champion_threshold: float  # a PD from here on is `default`
     challenger_threshold: float
     kind: Literal["retrain", "recalibrate"] = "retrain"  # recalibrated scores rank alike: log loss decides
-    groups: Mapping[str, Sequence[str] | npt.NDArray[np.str_]] = field(default_factory=dict)  # feature → level per row
+    applicants: Applicants | None = None  # None: nobody but the rows above is known
     grade_bounds: tuple[float, ...] = (0.10, 0.25, 0.50)  # PDs between two risk grades, ascending
     latency_ms: float | None = None  # scoring one row with the challenger; None: not measured
     reasons: bool | None = None  # the challenger can name its reasons; None: not tried
     coverage: Coverage | None = None
-    weights: Floats | None = (
-        None  # applicants that each row stands for, where explored decisions stand for refused ones
-    )
+    weights: Floats | None = None  # applicants behind each row, where explored decisions stand for refused ones
 
     def __post_init__(self) -> None:
-        n = self.labels.shape[0]
-        columns = {"champion": self.champion, "challenger": self.challenger, **self.groups}
+        columns = {"champion": self.champion, "challenger": self.challenger}
         if self.weights is not None:
             columns["weights"] = self.weights
-        for name, column in columns.items():
-            if len(column) != n:
-                raise DataError(f"The gate got {n} labels and {len(column)} values of '{name}'; give one per row.")
+        _require_length(self.labels.shape[0], "labels", columns)
+
+    @property
+    def everybody(self) -> Applicants:
+        """Whose approval rates are compared."""
+        return self.applicants or Applicants(self.champion, self.challenger)
 
     @property
     def defaults(self) -> int:
@@ -67,6 +82,12 @@ class Evaluation:
         for column in (self.labels, self.champion, self.challenger):
             digest.update(np.ascontiguousarray(column, dtype="<f8").tobytes())
         return digest.hexdigest()
+
+
+def _require_length(n: int, what: str, columns: Mapping[str, Sequence[str] | npt.NDArray[Any]]) -> None:
+    for name, column in columns.items():
+        if len(column) != n:
+            raise DataError(f"The gate got {n} {what} and {len(column)} values of '{name}'; give one per row.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import numpy as np
 from riskloop.core.schema import Schema
 from riskloop.core.types import DecisionFrame, Floats, Ints, Json
 from riskloop.gate.budget import Try, tried
-from riskloop.gate.evaluation import Context, Coverage, Evaluation
+from riskloop.gate.evaluation import Applicants, Context, Coverage, Evaluation
 from riskloop.loop.champion import Served, array, dump_array
 from riskloop.retrain.dataset import Pool
 from riskloop.serve.scorer import Scorer
@@ -34,22 +34,36 @@ def evaluate(
 ) -> Evaluation:
     """Champion and challenger on the ``tested`` rows of the pool; ``scores`` are the challenger's."""
     features = rows.rows.features[tested]
+    others = _without_outcome(frame, rows.rows.times[tested])
+    applied = np.concatenate((features, others))
+    champion = served.scorer.probabilities(applied)
     levels = home.settings.risk_levels
     weights = rows.stands_for[tested]
     return Evaluation(
         labels=rows.labels[tested],
-        champion=served.scorer.probabilities(features),
+        champion=champion[: tested.size],
         challenger=scores,
         champion_threshold=served.scorer.threshold,
         challenger_threshold=challenger.threshold,
         kind=kind,
-        groups=protected_groups(served.scorer.schema, features),
+        applicants=Applicants(
+            champion,
+            np.concatenate((scores, challenger.probabilities(others))) if len(others) else scores,
+            protected_groups(served.scorer.schema, applied),
+        ),
         grade_bounds=(levels.low, levels.medium, levels.high),
         latency_ms=_latency(challenger, features[:1]),
         reasons=bool(challenger.reasons(features[0], challenger.contributions(features[:1])[0], 1)),
         coverage=_coverage(frame),
         weights=weights if (weights != 1.0).any() else None,
     )
+
+
+def _without_outcome(frame: DecisionFrame, times: Ints) -> Floats:
+    """Features (n, k) of who applied between the tested decisions and has no outcome: mostly the refused."""
+    others = np.isnan(frame.outcomes) & (frame.times >= times.min()) & (frame.times <= times.max())
+    features: Floats = frame.features[others]
+    return features
 
 
 def protected_groups(schema: Schema, features: Floats) -> Mapping[str, Any]:
