@@ -114,7 +114,7 @@ class Portfolio:
         """
         from riskloop.loop import cycle
 
-        done = cycle(self.home, now or datetime.now(UTC), say, progress)
+        done = cycle(self.home, now or datetime.now(UTC), say, progress, None if now else lambda: datetime.now(UTC))
         return {
             "closed": [views.window(window) for window in done.closed],
             "matured": [views.window(window) for window in done.matured],

@@ -21,6 +21,7 @@ from riskloop.store.leases import held
 from riskloop.store.windows import Window, save
 
 Say = Callable[[str], None]
+Clock = Callable[[], datetime]
 READY: Final = frozenset({CaseState.CONFIRMED, CaseState.WAITING})  # to train a challenger
 
 
@@ -39,12 +40,15 @@ def cycle(
     now: datetime,
     say: Say = lambda _sentence: None,
     tick: Tick = lambda _sentence, _share: None,
+    clock: Clock | None = None,
 ) -> Cycle:
     """Do everything that is due at ``now``; ``tick`` hears of every fit of a retraining, and the share that is done.
 
+    A retraining takes minutes, and the ledger has to say when the champion changed, not when the cycle began:
+    ``clock`` is asked then. Without one it stays ``now``, as a replay needs it.
     Raises Locked when another worker is at it, NotReady before the first promotion.
     """
-    done = Cycle()
+    done, clock = Cycle(), clock or (lambda: now)
     with held(home.database, "loop") as lease:
         served = load(home, home.champion().version)
         for sentence in _observe(home, served, now, done):
@@ -56,12 +60,12 @@ def cycle(
             say(renewed.sentence)
         for case in reversed(home.cases.latest(only_open=True)):
             lease.renew()
-            moved = advance(home, case, served, now, say, tick)
+            moved = advance(home, case, served, now, say, tick, clock)
             if moved is not None:
                 done.cases.append(moved)
                 done.lines.append(f"Case {moved.id} ({moved.state}): {moved.sentence}")
         lease.renew()
-        sentence = probation.watch(home, now)
+        sentence = probation.watch(home, now, clock)
         if sentence:
             done.lines.append(sentence)
     alerts.notify(home)
@@ -94,11 +98,11 @@ def _observe(home: Home, served: Served, now: datetime, done: Cycle) -> Iterator
             yield done.lines[-1]
 
 
-def advance(home: Home, case: Case, served: Served, now: datetime, say: Say, tick: Tick) -> Case | None:
+def advance(home: Home, case: Case, served: Served, now: datetime, say: Say, tick: Tick, clock: Clock) -> Case | None:
     """Take one case as far as it goes now; None when it does not move."""
     trained = follow.train(home, case, served, now, say, tick) if case.state in READY else None
     current = trained or case
-    return follow.settle(home, current, now) if current.state is CaseState.TRAINED else trained
+    return follow.settle(home, current, clock()) if current.state is CaseState.TRAINED else trained
 
 
 __all__ = ["Cycle", "advance", "cycle"]

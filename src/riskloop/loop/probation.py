@@ -1,5 +1,6 @@
 """The watch over a new champion: if it does worse than the old one on what comes next, the old one comes back."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -26,11 +27,12 @@ Scores = tuple[Floats, Floats, Floats]
 NONE: Final[Scores] = (np.empty(0), np.empty(0), np.empty(0))
 
 
-def watch(home: Home, now: datetime) -> str:
+def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
     """Take one look at a champion on probation; the sentence says what was seen, empty when there is nothing new.
 
     Before outcomes mature, the gate's own rows are weighted to look like the decisions since: customers have changed
-    again, if the new champion is worse for them. Matured outcomes need no such assumption, and decide.
+    again, if the new champion is worse for them. Matured outcomes need no such assumption, and decide. A rollback is
+    dated by the ``clock``.
     """
     promotion = on_probation(home.ledger.promotions())
     if promotion is None or promotion.previous is None:
@@ -53,7 +55,7 @@ def watch(home: Home, now: datetime) -> str:
     look = judge_probation(
         labels, ours, theirs, home.settings.probation, spent=float(last["spent"]), estimated=estimated
     )
-    back = settle(home.ledger, look, promotion, at=now)
+    back = settle(home.ledger, look, promotion, at=clock())
     document = {
         "state": look.state.value,
         "spent": look.spent,

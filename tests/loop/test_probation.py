@@ -1,0 +1,67 @@
+"""The watch over a new champion: when it changed is on record to the minute, and harm brings the old one back, once."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from riskloop.core.types import PromotionKind
+from riskloop.data.simulate import World
+from riskloop.loop import cycle, probation
+from riskloop.portfolio import Portfolio
+from riskloop.store import audit
+
+from .conftest import live, recession
+
+BEGUN = datetime(2025, 4, 30, 14, 0, tzinfo=UTC)
+TRAINED = BEGUN + timedelta(minutes=3)
+LATER = datetime(2025, 7, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def promoted(drifted_folder: Path, copied: Callable[[Path], Portfolio]) -> Portfolio:
+    """A portfolio whose second version became champion three minutes after its cycle began."""
+    portfolio = copied(drifted_folder)
+    cycle(portfolio.home, BEGUN, clock=lambda: TRAINED)
+    assert portfolio.home.champion().version == 2
+    return portfolio
+
+
+def _watch(portfolio: Portfolio, now: datetime = LATER) -> str:
+    return probation.watch(portfolio.home, now, lambda: now)
+
+
+def test_the_ledger_says_when_the_champion_changed(promoted: Portfolio) -> None:
+    """The old model served while the new one was trained."""
+    assert promoted.home.champion().at == TRAINED
+    served = [promoted.champion_at(TRAINED + timedelta(seconds=s))["version"] for s in (-1, 0)]
+    assert served == [1, 2]
+
+
+def test_matured_harm_brings_the_old_champion_back_once(promoted: Portfolio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the worker dies between the rollback and the record of its look."""
+    live(promoted, date(2025, 5, 1), 400, World(), n=3000)  # the recession is over
+    with monkeypatch.context() as dying:
+        dying.setattr(audit, "record", _die)
+        with pytest.raises(KeyboardInterrupt):
+            probation.watch(promoted.home, LATER, lambda: LATER + timedelta(minutes=1))
+    back = promoted.home.champion()
+    assert (back.version, back.kind, back.at) == (1, PromotionKind.PROBATION, LATER + timedelta(minutes=1))
+    assert "worse than the old one" in back.reason
+    assert back.evidence["rolls_back"] == 2
+    assert _watch(promoted) == ""
+    assert promoted.home.champion() == back
+
+
+def _die(*_args: object, **_named: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_before_outcomes_the_gates_own_rows_are_asked(promoted: Portfolio) -> None:
+    live(promoted, date(2025, 5, 1), 500, recession(), known=False)
+    assert "on probation" in _watch(promoted)
+    look = audit.of(promoted.home.database, probation.ACTION)[-1].document
+    assert (look["state"], look["matured"], look["spent"]) == ("watching", 0, 0.0)
+    assert "estimated" in look["checks"][0]
+    assert _watch(promoted) == ""  # nothing new: no further look
