@@ -28,6 +28,11 @@ class Console:
             sys.stderr.write(sentence + "\n")
             sys.stderr.flush()
 
+    def line(self, sentence: str) -> None:
+        """A line of the answer that is known before the others; under ``--json`` it is part of the document."""
+        if not self.as_json:
+            self.answer(None, sentence)
+
     def answer(self, document: Any, *lines: str) -> None:
         """The command's result: the document under ``--json``, else the lines."""
         if self.as_json:

@@ -56,7 +56,7 @@ def watch_forever(portfolio: "Portfolio", *, every: float, console: "Console") -
     while not stop.is_set():
         started = time.monotonic()
         try:
-            report = portfolio.cycle(say=console.say)
+            report = portfolio.cycle(say=console.line)
         except (Locked, NotReady, StorageError) as trouble:
             if trouble.message != said:
                 console.say(f"Waiting: {trouble.message}")
@@ -64,7 +64,7 @@ def watch_forever(portfolio: "Portfolio", *, every: float, console: "Console") -
         else:
             said = ""
             if report["lines"]:
-                console.answer(report, *report["lines"])
+                console.answer(report)
         stop.wait(max(0.0, every - (time.monotonic() - started)))
 
 

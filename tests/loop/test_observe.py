@@ -185,6 +185,19 @@ def test_rows_that_are_dated_back_are_a_fault_and_are_not_learned_from(loop: Loo
     assert learned.times.min() >= to_micros(datetime(2025, 1, 1, tzinfo=UTC))
 
 
+def test_a_silence_is_one_window_however_long_it_lasts(loop: Loop) -> None:
+    loop.decide(customers(MONTHS[0]))
+    january, silent = loop.close(noon(2027, 6, 1))
+    assert (january.diagnosis, january.rows) == (Diagnosis.STABLE, PER_MONTH)
+    assert (silent.diagnosis, silent.name) == (Diagnosis.DATA_FAULT, "2025-02")
+    assert loop.faults(silent) == {("volume", "window")}
+    assert loop.close(noon(2027, 7, 1)) == []
+    loop.decide(customers(MONTHS[3]))  # what is handed in later makes its own month a window
+    april, silent = loop.close(noon(2027, 7, 2))
+    assert (april.name, april.rows, april.diagnosis) == ("2025-04", PER_MONTH, Diagnosis.STABLE)
+    assert (silent.name, silent.rows) == ("2025-05", 0)
+
+
 def test_outcomes_count_when_they_are_final_and_not_before(loop: Loop) -> None:
     home = loop.portfolio.home
     month = customers(MONTHS[0], rows=1_500)

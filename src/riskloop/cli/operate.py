@@ -84,8 +84,8 @@ def watch(
     portfolio = open_portfolio(config)
     if once:
         with console.progress("One cycle") as tick:
-            report = portfolio.cycle(now=parse_now(now), say=console.say, progress=tick)
-        console.answer(report, *(report["lines"] or ["Nothing was due."]))
+            report = portfolio.cycle(now=parse_now(now), say=console.line, progress=tick)
+        console.answer(report, *([] if report["lines"] else ["Nothing was due."]))
         return
     watch_forever(portfolio, every=every, console=console)
 

@@ -164,7 +164,6 @@ def _play(
         before = portfolio.home.champion().version
         cycle = portfolio.cycle(now=_at(chapter) + timedelta(days=35), say=lambda line: console.say(f"  {line}"))
         for case in cycle["cases"]:
-            console.say(f"  Case {case['id']} ({case['state']}): {case['sentence']}")
             verdict = _verdict(portfolio, case["id"])
             if verdict is not None and case["state"] not in {CaseState.WATCHING, CaseState.CONFIRMED}:
                 verdicts[f"{chapter.month:%Y-%m}"] = verdict

@@ -42,32 +42,37 @@ def cycle(
     tick: Tick = lambda _sentence, _share: None,
     clock: Clock | None = None,
 ) -> Cycle:
-    """Do everything that is due at ``now``; ``tick`` hears of every fit of a retraining, and the share that is done.
+    """Do everything that is due at ``now``.
 
+    ``say`` hears every sentence at once; ``tick`` hears of every fit of a retraining, and the share that is done.
     A retraining takes minutes, and the ledger has to say when the champion changed, not when the cycle began:
     ``clock`` is asked then. Without one it stays ``now``, as a replay needs it.
     Raises Locked when another worker is at it, NotReady before the first promotion.
     """
     done, clock = Cycle(), clock or (lambda: now)
+
+    def tell(sentence: str) -> None:
+        done.lines.append(sentence)
+        say(sentence)
+
     with held(home.database, "loop") as lease:
         served = load(home, home.champion().version)
         for sentence in _observe(home, served, now, done):
             lease.renew()
-            say(sentence)
+            tell(sentence)
         renewed = follow.renew(home, served, now)
         if renewed is not None:
-            done.lines.append(renewed.sentence)
-            say(renewed.sentence)
+            tell(renewed.sentence)
         for case in reversed(home.cases.latest(only_open=True)):
             lease.renew()
             moved = advance(home, case, served, now, say, tick, clock)
             if moved is not None:
                 done.cases.append(moved)
-                done.lines.append(f"Case {moved.id} ({moved.state}): {moved.sentence}")
+                tell(f"Case {moved.id} ({moved.state}): {moved.sentence}")
         lease.renew()
         sentence = probation.watch(home, now, clock)
         if sentence:
-            done.lines.append(sentence)
+            tell(sentence)
     alerts.notify(home)
     return done
 
@@ -80,8 +85,7 @@ def _observe(home: Home, served: Served, now: datetime, done: Cycle) -> Iterator
             window = follow.follow_up(connection, home, window, now)
             save(connection, window, findings)
         done.closed.append(window)
-        done.lines.append(f"{window.name}: {window.rows:,} decisions. {window.sentence}")
-        yield done.lines[-1]
+        yield f"{window.name}: {window.rows:,} decisions. {window.sentence}"
     for old in home.windows.immature():
         if old.end_time + home.settings.portfolio.outcome_window > now:
             break
@@ -94,8 +98,7 @@ def _observe(home: Home, served: Served, now: datetime, done: Cycle) -> Iterator
             save(connection, window, findings)
         done.matured.append(window)
         if window.diagnosis is not old.diagnosis or window.confirmed != old.confirmed:
-            done.lines.append(f"{window.name}, outcomes final: {window.sentence}")
-            yield done.lines[-1]
+            yield f"{window.name}, outcomes final: {window.sentence}"
 
 
 def advance(home: Home, case: Case, served: Served, now: datetime, say: Say, tick: Tick, clock: Clock) -> Case | None:

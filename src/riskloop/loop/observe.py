@@ -22,6 +22,7 @@ from riskloop.store.windows import Window
 
 FRAME_ROWS: Final = 200_000  # decisions in memory at once
 EARLIER: Final = 12  # windows that volumes are compared with
+NOTHING: Final = (0, 0)  # ids of a span in which nothing was logged
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Due:
     first: datetime
     end: datetime
     rows: int
-    ids: tuple[int, int]  # first and last; 0 and 0 where nothing was logged
+    ids: tuple[int, int]  # first and last, or NOTHING
     late: int = 0  # rows that arrived in it with dates before it
 
     def frames(self, home: Home) -> Iterator[DecisionFrame]:
@@ -57,8 +58,13 @@ def due(home: Home, now: datetime) -> Iterator[Due]:
     if last is None and span is None:
         return
     start = last.end_time if last is not None else from_micros(span[1]) if span is not None else now
+    silent = last is not None and last.rows == 0
     for period in periods_between(start, now, windows.by):
-        yield _period(home, period.name, period.first, period.end)
+        window = _period(home, period.name, period.first, period.end)
+        if window.ids == NOTHING and silent:
+            continue  # a silence is one finding, not one a period; what still comes for this one makes it a window
+        silent = window.rows == 0
+        yield window
 
 
 def _period(home: Home, name: str, first: datetime, end: datetime) -> Due:
@@ -69,7 +75,7 @@ def _period(home: Home, name: str, first: datetime, end: datetime) -> Due:
     late = home.decisions.ids(first_id=seen + 1, end=to_micros(first)) if seen is not None else None
     spans = [span for span in (inside, late) if span is not None]
     if not spans:
-        return Due(name, first, end, 0, (0, 0))
+        return Due(name, first, end, 0, NOTHING)
     ids = min(span.first for span in spans), max(span.last for span in spans)
     return Due(name, first, end, inside.rows if inside else 0, ids, late.rows if late else 0)
 
