@@ -49,8 +49,16 @@ def built(folder: Path, extra: str = EXTRA) -> Portfolio:
     return portfolio
 
 
-def live(portfolio: Portfolio, month: date, seed: int, world: World, n: int = PER_MONTH, known: bool = True) -> None:
-    """A month of decisions by the champion, and their outcomes."""
+def live(
+    portfolio: Portfolio,
+    month: date,
+    seed: int,
+    world: World,
+    n: int = PER_MONTH,
+    known: bool = True,
+    refused_too: bool = True,
+) -> None:
+    """A month of decisions by the champion, and their outcomes; without ``refused_too`` those of the approved."""
     home = portfolio.home
     frame = simulate([month], n, seed, world)
     frame = frame[frame["EDUCATION"] != 0]  # a rare level that the small history may not hold
@@ -65,7 +73,8 @@ def live(portfolio: Portfolio, month: date, seed: int, world: World, n: int = PE
     )
     if known:
         when = datetime(month.year, month.month, 28, tzinfo=UTC)
-        reported = [Outcome(bool(y), when, logged.first_id + i) for i, y in enumerate(rows.target)]
+        seen = (p < scorer.threshold) | refused_too
+        reported = [Outcome(bool(y), when, logged.first_id + i) for i, y in enumerate(rows.target) if seen[i]]
         home.outcomes.record(reported, when)
 
 

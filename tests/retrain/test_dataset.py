@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from riskloop.core import stats
 from riskloop.core.errors import DataError
 from riskloop.core.settings import RetrainSettings
 from riskloop.core.types import DecisionFrame, Ints, Rows, to_micros
@@ -137,11 +138,26 @@ def test_the_candidates_follow_the_diagnosis() -> None:
 
 
 def test_the_best_weighting_is_chosen_and_the_plainest_of_equals() -> None:
-    one, other = Weighting("uniform"), Weighting("density_ratio", density=True)
-    assert choose([(one, 0.70), (other, 0.71)]) is other
-    assert choose([(one, 0.71), (other, 0.71)]) is one
+    plain, recent = Weighting("uniform"), Weighting("recent_80%", recent_share=0.8)
+    labels = np.array([0.0, 0.0, 1.0, 1.0])
+    good, bad = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 3.0, 2.0, 4.0])
+    assert choose(labels, [(plain, bad), (recent, good)]) is recent
+    assert choose(labels, [(plain, good), (recent, 2.0 * good)]) is plain
     with pytest.raises(DataError, match="No weighting"):
-        choose([])
+        choose(labels, [])
+
+
+@pytest.mark.parametrize(("gain", "chosen"), [(0.0, "uniform"), (0.5, "density_ratio")])
+def test_density_ratios_have_to_be_shown_to_be_better(gain: float, chosen: str) -> None:
+    """Scores of 600 customers; a gain that may be luck is not enough."""
+    rng = np.random.default_rng(11)
+    labels = (rng.random(600) < 0.25).astype(np.float64)
+    plain, own = labels + rng.normal(size=600), rng.normal(size=600)
+    density = plain + gain * labels + 0.2 * own
+    validation = [(Weighting("uniform"), plain), (Weighting("density_ratio", density=True), density)]
+    assert stats.auc(labels, density) > stats.auc(labels, plain)
+    assert choose(labels, validation).name == chosen
+    assert choose(labels, validation[1:]).name == "density_ratio"
 
 
 def test_the_record_names_the_very_rows(history: Rows, decisions: DecisionFrame) -> None:

@@ -114,10 +114,11 @@ class Trainer:
         weighted = self._tried(block, [(learners[0], weighting) for weighting in self.recipe.weightings])
         if not weighted:
             return plain
-        weighting = choose([(pair[1], score) for pair, (score, _) in weighted.items()])
+        labels = self.rows.labels[block.test]
+        weighting = choose(labels, [(pair[1], raw) for pair, (_, raw) in weighted.items()])
         competing = weighted | self._tried(block, [(name, weighting) for name in learners[1:]])
         best = max((pair for pair in competing if pair[1] == weighting), key=lambda pair: competing[pair][0])
-        calibration = fit_calibration(competing[best][1], self.rows.labels[block.test])
+        calibration = fit_calibration(competing[best][1], labels)
         tried = {f"{name}, {way.name}": score for (name, way), (score, _) in competing.items()}
         return Choice(best[0], weighting, calibration, tried)
 

@@ -15,10 +15,12 @@ import numpy.typing as npt
 from riskloop.core.errors import DataError
 from riskloop.core.exploration import inclusion_weights
 from riskloop.core.settings import RetrainSettings
+from riskloop.core.stats import auc, paired_delong
 from riskloop.core.types import Bools, DecisionFrame, Floats, Ints, Json, Rows
 
 UNIFORM: Final = "uniform"
 DENSITY_RATIO: Final = "density_ratio"
+_LUCK: Final = 0.05  # a gain on the validation block that is seen so often without any
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +154,19 @@ def weightings(settings: RetrainSettings, *, drifted: bool, shifted: bool) -> tu
             return (uniform, *(recent if drifted else ()), *(density if shifted else ()))
 
 
-def choose(validation: Sequence[tuple[Weighting, float]]) -> Weighting:
-    """The weighting with the highest AUC on the validation block; the plainer one where they are equal."""
+def choose(labels: Floats, validation: Sequence[tuple[Weighting, Floats]]) -> Weighting:
+    """The weighting whose scores (n,) of the validation block have the highest AUC; the first where they are equal.
+
+    Density ratios have to be shown to be better than the first, plainest one: they cost effective rows, and a model
+    that sees what matters gains nothing by them. ``labels`` (n,) are the block's outcomes.
+    Source: Shimodaira, Journal of Statistical Planning and Inference 90 (2000) 227–244, section 3; DeLong's test.
+    """
     if not validation:
         raise DataError("No weighting was validated; fit at least one.")
-    return max(validation, key=lambda pair: pair[1])[0]
+    plain, best = validation[0], max(validation, key=lambda pair: auc(labels, pair[1]))
+    if best[0].density and paired_delong(labels, plain[1], best[1]).p_one_sided > _LUCK:
+        return plain[0]
+    return best[0]
 
 
 def training_set(
