@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-WAIT: Final = 30_000  # milliseconds
+WAIT: Final = 120_000  # milliseconds: the machine may be slow and busy, and a page that comes late is still right
 
 
 @contextmanager
@@ -19,9 +19,10 @@ def chromium() -> Iterator[Browser]:
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip("There is no Chromium here (apt-get install chromium), so the dashboard is not tested in one.")
+    expect.set_options(timeout=WAIT)
     with sync_playwright() as playwright:
         sandbox = [] if os.geteuid() else ["--no-sandbox"]  # which Chromium does not allow root
-        browser = playwright.chromium.launch(executable_path=path, args=sandbox)
+        browser = playwright.chromium.launch(executable_path=path, args=sandbox, timeout=WAIT)
         yield browser
         browser.close()
 

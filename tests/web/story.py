@@ -19,6 +19,8 @@ from riskloop.data.simulate import ID, TARGET, TIME, month_starts, simulate
 from riskloop.portfolio import Portfolio
 from riskloop.store.cases import Case
 
+from .browser import WAIT
+
 SEED: Final = 7
 PER_MONTH: Final = 1000
 # The demo's months, and at the end a fault that is still there. A challenger waits for a person by then.
@@ -76,26 +78,24 @@ def play(folder: Path) -> Portfolio:
 def served(folder: Path) -> Iterator[str]:
     """`riskloop serve` in a process of its own on a free port of 127.0.0.1; its address."""
     command = [sys.executable, "-m", "riskloop.cli", "serve", "--config", str(folder), "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
+    log = folder / "server.log"  # a pipe that nobody reads would fill, and the server would wait
+    with log.open("w") as said, subprocess.Popen(command, stderr=said) as server:
         try:
-            found = next(filter(None, (re.search(r"http://[\d.:]+", line) for line in server.stderr)))
-            _wait(f"{found[0]}/readyz", server)
-            yield found[0]
+            yield _ready(log, server)
         finally:
             server.terminate()
-            server.stderr.read()  # or a full pipe would keep it from ending
 
 
-def _wait(address: str, server: "subprocess.Popen[str]") -> None:
-    """Until the server is ready; it is given a minute."""
-    until = time.monotonic() + 60
+def _ready(log: Path, server: "subprocess.Popen[bytes]") -> str:
+    """The server's address, once it answers there; it is given as long as a page."""
+    until = time.monotonic() + WAIT / 1000
     with httpx.Client(trust_env=False) as client:
         while time.monotonic() < until and server.poll() is None:
+            found = re.search(r"http://[\d.]+:\d+", log.read_text())
             try:
-                if client.get(address).status_code == 200:
-                    return
+                if found is not None and client.get(f"{found[0]}/readyz", timeout=WAIT / 1000).status_code == 200:
+                    return found[0]
             except httpx.TransportError:
                 pass
             time.sleep(0.05)
-    raise AssertionError(f"{address} did not answer; the server's exit code is {server.poll()}.")
+    raise AssertionError(f"The server did not answer (exit code {server.poll()}): {log.read_text()}")

@@ -162,7 +162,7 @@ def test_the_keyboard_reaches_everything(page: Page, loop: Loop) -> None:
     page.keyboard.press("Tab")
     assert focused(page) == "Skip to the content"
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "content"
+    expect(page.locator("#content")).to_be_focused()
     page.locator(".heat .cell a").first.focus()  # the grid is one stop; arrows move inside it
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
@@ -202,10 +202,10 @@ def test_an_approval_promotes_and_every_open_page_tells_it(browser: Browser, pag
         dialog.get_by_label("Note").fill("The approval rate was discussed.")
         dialog.get_by_label("Your name").fill("A. Approver")
         dialog.get_by_role("button", name="Approve version").click()
+        expect(other.get_by_role("status")).to_contain_text(f"Version {version} is champion now.")  # shown for a while
+        expect(other.locator(".stage-serve")).to_contain_text(f"Version {version}")
         expect(page.locator("main .headline")).to_contain_text("Approved: The approval rate was discussed.")
         expect(page.locator(".story > li").last).to_contain_text("by A. Approver")
-        expect(other.get_by_role("status")).to_contain_text(f"Version {version} is champion now.")
-        expect(other.locator(".stage-serve")).to_contain_text(f"Version {version}")
     assert loop.portfolio.home.champion().version == version
     until_served(page, version)
 

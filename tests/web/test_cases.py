@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from riskloop.core.types import Diagnosis, GateReport, Verdict
+from riskloop.gate.approval import evidence_fingerprint
 from riskloop.store import documents
 from riskloop.store.cases import Case, CaseState, advance, open_case
 from riskloop.store.home import Home
@@ -14,9 +15,6 @@ from .conftest import MAY, Browser, add_model, client_of, save, window
 
 def waiting_case(home: Home) -> Case:
     """A case whose challenger, version 2, waits for a person."""
-    version = add_model(home, points=3.0)
-    report = GateReport(Verdict.NEEDS_APPROVAL, "A person must <approve>.", (), 0.7, 0.75)
-    document = {"report": documents.plain(report), "matured": 10, "champion": 1, "seq": 1, "record": {"plan": "Refit."}}
     with home.database.write() as connection:
         case = open_case(
             connection,
@@ -26,6 +24,16 @@ def waiting_case(home: Home) -> Case:
             window_id=1,
             sentence="It fell.",
         )
+    return judged(home, case)
+
+
+def judged(home: Home, case: Case, points: float = 3.0) -> Case:
+    """The case with one more challenger and the gate's report on it."""
+    version = add_model(home, points)
+    report = GateReport(Verdict.NEEDS_APPROVAL, "A person must <approve>.", (), 0.7, 0.75)
+    document = {"report": documents.plain(report), "fingerprint": evidence_fingerprint(report, version)}
+    document |= {"matured": 10, "champion": 1, "seq": 1, "record": {"plan": "Refit."}}
+    with home.database.write() as connection:
         case = advance(
             connection, case, CaseState.TRAINED, "Judged.", at=MAY, challenger=version, tries=1, document=document
         )
@@ -51,7 +59,7 @@ def order(client: Browser, path: str, **fields: str) -> tuple[int, str]:
     page = client.get(path)
     assert page.status_code == 200
     token = re.findall(r'name="token" value="([^"]+)"', page.text)[0]
-    hidden = dict(re.findall(r'type="hidden" name="(seq)" value="([^"]+)"', page.text))
+    hidden = dict(re.findall(r'type="hidden" name="(seq|evidence)" value="([^"]+)"', page.text))
     sent = client.post(path, data={"token": token, "by": "Ann", **hidden, **fields})
     return sent.status_code, sent.text
 
@@ -97,6 +105,18 @@ def test_an_approval_promotes_and_is_on_record_with_name_and_note(home: Home) ->
     last = home.cases.events(case.id)[-1]
     assert (last.by, last.state) == ("Ann", CaseState.PROMOTED)
     assert "The shift was expected." in last.sentence
+
+
+def test_an_approval_is_about_the_report_that_was_seen(home: Home) -> None:
+    case = waiting_case(home)
+    client = client_of(home)
+    seen = re.findall(r'name="evidence" value="([^"]+)"', client.get(f"/dashboard/cases/{case.id}").text)[0]
+    judged(home, case, points=4.0)  # while the person reads
+    status, text = order(client, f"/dashboard/cases/{case.id}/approve", note="Yes.", evidence=seen)
+    assert (status, home.champion().version) == (422, 1)
+    assert "was given for other evidence; read the report again" in text
+    assert order(client, f"/dashboard/cases/{case.id}/approve", note="Yes.")[0] == 303
+    assert home.champion().version == 3
 
 
 def test_a_rejection_closes_the_case(home: Home) -> None:

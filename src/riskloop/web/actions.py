@@ -1,6 +1,7 @@
 """Orders of a person. A page (or a dialog of it) asks for a note and confirms; only its form can order."""
 
 from collections.abc import Callable
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -45,7 +46,7 @@ def ask_case(number: int, name: str, request: Request, service: Worker, _key: Op
 def do_case(number: int, name: str, portfolio: Owner, ordered: Ordered) -> Response:
     """Approve, reject or release."""
     deeds: dict[str, Callable[..., Json]] = {
-        "approve": portfolio.approve,
+        "approve": partial(portfolio.approve, evidence=ordered.form.get("evidence")),
         "reject": portfolio.reject,
         "release": portfolio.release,
     }
@@ -57,7 +58,7 @@ def do_case(number: int, name: str, portfolio: Owner, ordered: Ordered) -> Respo
 
 def _order(home: Home, number: int, name: str) -> Order:
     case = home.cases.get(number)
-    for order in orders_of(case, windows_of_case(home.database, number)):
+    for order in orders_of(case, windows_of_case(home.database, number), home.cases.events(number)):
         if order.name == name:
             return order
     if name in CASE_ORDERS:

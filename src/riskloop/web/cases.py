@@ -62,7 +62,8 @@ def story(home: Home, number: int) -> Json:
     """One case from its first finding to its end, and what a person may do about it now."""
     case = home.cases.get(number)
     found = _windows(home, case)
-    steps = [_step(event) for event in home.cases.events(number)]
+    events = home.cases.events(number)
+    steps = [_step(event) for event in events]
     champion = home.ledger.champion()
     return {
         "case": case,
@@ -70,7 +71,7 @@ def story(home: Home, number: int) -> Json:
         "rungs": _rungs(home, found),
         "steps": steps,
         "judged": next((step for step in reversed(steps) if step.checks), None),
-        "orders": orders_of(case, found),
+        "orders": orders_of(case, found, events),
         "serves": champion is not None and champion.version == case.challenger,
         "ended_well": case.state is CaseState.PROMOTED,
     }

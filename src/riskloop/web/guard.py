@@ -63,8 +63,8 @@ class Service(Protocol):
 class Portfolio(Protocol):
     """What a person may order."""
 
-    def approve(self, number: int, *, by: str | None, note: str) -> Json:
-        """Approve the challenger of a case."""
+    def approve(self, number: int, *, by: str | None, note: str, evidence: str | None) -> Json:
+        """Approve the challenger of a case on the report with the fingerprint ``evidence``."""
         ...
 
     def reject(self, number: int, *, by: str | None, note: str) -> Json:

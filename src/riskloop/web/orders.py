@@ -1,11 +1,11 @@
 """What a person may order, in words: the button, what will happen, and who is asked for a note."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from riskloop.core.types import Promotion
-from riskloop.store.cases import Case, CaseState
+from riskloop.store.cases import Case, CaseEvent, CaseState
 from riskloop.web.queries import WindowRow
 
 Name = Literal["approve", "reject", "release", "rollback"]
@@ -22,10 +22,10 @@ class Order:
     title: str
     consequence: str  # one sentence
     primary: bool = False
-    seq: int | None = None  # the promotion that the person has seen
+    seen: Mapping[str, str] = field(default_factory=dict)  # what the form says that the person has looked at
 
 
-def orders_of(case: Case, windows: Sequence[WindowRow]) -> list[Order]:
+def orders_of(case: Case, windows: Sequence[WindowRow], events: Sequence[CaseEvent]) -> list[Order]:
     """What may be done about a case in its present state."""
     at = f"/dashboard/cases/{case.id}"
     found = []
@@ -39,6 +39,7 @@ def orders_of(case: Case, windows: Sequence[WindowRow]) -> list[Order]:
                 f"Version {case.challenger} becomes the champion at once. Every server scores with it within a second, "
                 "and it is on probation from then on.",
                 primary=True,
+                seen=_report(events),
             ),
             Order(
                 "reject",
@@ -63,6 +64,12 @@ def orders_of(case: Case, windows: Sequence[WindowRow]) -> list[Order]:
     return found
 
 
+def _report(events: Sequence[CaseEvent]) -> dict[str, str]:
+    """The fingerprint of the newest report: who approves means this one, not one that is made meanwhile."""
+    found = (event.document.get("fingerprint") for event in reversed(events))
+    return next(({"evidence": str(fingerprint)} for fingerprint in found if fingerprint), {})
+
+
 def rollback_order(promotion: Promotion | None) -> Order | None:
     """Putting the champion before the present one back; None where there is none."""
     if promotion is None or promotion.previous is None:
@@ -74,5 +81,5 @@ def rollback_order(promotion: Promotion | None) -> Order | None:
         f"Roll back to version {promotion.previous}",
         f"Version {promotion.previous} becomes the champion again in place of version {promotion.version}, at once "
         "and without a test. Requests in flight finish on the version that they began with.",
-        seq=promotion.seq,
+        seen={"seq": str(promotion.seq)},
     )
