@@ -12,9 +12,9 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from riskloop import __version__
-from riskloop.core.errors import DataError, NotFound, RiskloopError, WrongMethod
-from riskloop.core.types import Problem
+from riskloop.core.errors import DataError, MalformedBody, NotFound, RiskloopError, WrongMethod
 from riskloop.serve import routes
+from riskloop.serve.decoder import shown
 from riskloop.serve.docs import add_docs
 from riskloop.serve.predict import Predict, Receive, Scope, Send
 from riskloop.serve.service import Service
@@ -99,9 +99,15 @@ def _handle_errors(pages: FastAPI, service: Service) -> None:
 def _translated(error: Exception) -> Exception:
     """FastAPI's and Starlette's errors in riskloop's one shape."""
     if isinstance(error, RequestValidationError):
-        problems = [Problem(".".join(map(str, e["loc"][1:])), e["msg"], e.get("input")) for e in error.errors()]
-        return DataError("; ".join(f"{p.field}: {p.problem}" for p in problems), problems)
+        found = error.errors()
+        if found[0]["type"] == "json_invalid":
+            return MalformedBody(f"The body is not valid JSON: {found[0]['ctx']['error']}. Nothing was changed.")
+        problems = [shown(e["msg"], e.get("input"), ".".join(map(str, e["loc"][1:])) or "body") for e in found]
+        listed = "; ".join(f"{p.field}: {p.problem}" for p in problems)
+        return DataError(f"The request is not as /docs says: {listed}. Nothing was changed.", problems)
     if isinstance(error, HTTPException):
+        if error.status_code == MalformedBody.status:
+            return MalformedBody("The body is not valid JSON in UTF-8. Nothing was changed.")
         kind = WrongMethod if error.status_code == WrongMethod.status else NotFound
         return kind(f"{error.detail}; /docs lists what there is.")
     return error

@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
 from riskloop.core.errors import ConfigError, Locked, NotReady, StorageError
 from riskloop.core.settings import parse_settings
+from riskloop.core.types import as_utc
 
 if TYPE_CHECKING:
     from riskloop.console import Console
@@ -26,10 +27,9 @@ def parse_now(text: str | None) -> datetime | None:
 def parse_moment(text: str, name: str) -> datetime:
     """An ISO 8601 moment, taken as UTC when it names no zone; ``name`` is what the message calls it."""
     try:
-        moment = datetime.fromisoformat(text)
+        return as_utc(datetime.fromisoformat(text))
     except ValueError:
         raise ConfigError(f"{name} '{text}' is not an ISO 8601 time, such as 2025-05-05T14:03:00.") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def api_url(url: str | None, config: Path) -> str:

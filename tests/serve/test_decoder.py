@@ -2,6 +2,7 @@ import json
 import math
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -101,16 +102,22 @@ def test_everything_wrong_is_named_at_once() -> None:
     assert caught.value.details[0].value == 7
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"3", b"null", b"\xff{}", b'{"AGE": 1}}', b"{" * 100_000])
+NO_JSON = [b"", b"{", b"[]", b"3", b"null", b"\xff{}", b'{"AGE": 1}}', b"{" * 100_000]
+NO_TEXT = [b'\xef\xbb\xbf{"AGE": 1}', b'{"\\ud800": 1}', b'{"EDUCATION": "\\ud800"}', '{"AGE": 1}'.encode("utf-16")]
+
+
+@pytest.mark.parametrize("body", NO_JSON + NO_TEXT)
 def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedBody):
         DECODER.row(body, NOW)
 
 
 def test_a_number_too_large_for_a_double_is_refused() -> None:
-    body = json.dumps(ROW).replace("1.5", "1e999").encode()
-    with pytest.raises(DataError, match="income must be a finite number"):
-        DECODER.row(body, NOW)
+    for number in ("1e999", "1" + 400 * "0"):
+        body = json.dumps(ROW).replace("1.5", number).encode()
+        with pytest.raises(DataError, match="income must be a finite number") as caught:
+            DECODER.row(body, NOW)
+        assert msgspec.json.encode(caught.value.as_json())
 
 
 def test_times_are_read_as_utc_and_clocks_may_run_a_little_ahead() -> None:

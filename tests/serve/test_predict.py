@@ -4,12 +4,13 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
 
 from riskloop.core.types import Json
-from riskloop.serve import batcher
+from riskloop.serve import batcher, service
 from riskloop.store.home import Home
 from riskloop.store.refusals import refusal_counts
 
@@ -71,6 +72,7 @@ def test_missing_and_unseen_are_flagged_on_the_answer_and_in_the_log(client: htt
         (b"{", "application/json", 400, "malformed"),
         (b"[]", "application/json", 400, "malformed"),
         (b'{"id": "a"}', "application/json", 422, "bad_data"),
+        (b'{"\\ud800": 1}', "application/json", 400, "malformed"),
         (json.dumps(ROW).replace("2.5", "NaN").encode(), "application/json", 422, "bad_data"),
         (json.dumps(ROW).encode(), "text/plain", 415, "unsupported_media"),
         (json.dumps(ROW).encode(), None, 415, "unsupported_media"),
@@ -115,6 +117,25 @@ def test_refusals_are_counted_by_field_and_problem(server: Running, home: Home) 
         ("debt", "must be between 0 and 10"): 2,
         ("", "malformed"): 1,
     }
+
+
+def test_housekeeping_goes_on_after_any_failure(
+    server: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "CHECKPOINT_EVERY", 0.01)
+    calls: list[int] = []
+
+    def failing(_self: Any) -> None:
+        calls.append(1)
+        raise UnicodeEncodeError("utf-8", "", 0, 1, "whatever it is")
+
+    monkeypatch.setattr(service.Service, "_checkpoint", failing)
+    server.start()
+    until = time.monotonic() + 20
+    while len(calls) < 3 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert len(calls) >= 3
+    assert "Housekeeping failed" in caplog.text
 
 
 def test_without_a_champion_there_is_no_answer(server: Running, home: Home) -> None:

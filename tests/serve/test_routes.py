@@ -102,12 +102,41 @@ def test_a_logged_decision_is_shown_as_it_was_sent(client: httpx.Client) -> None
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/nothing", 404), ("/decisions/x", 422), ("/cases/7", 404), ("/drift?windows=0", 422)]
+    ("path", "status"),
+    [
+        ("/nothing", 404),
+        ("/decisions/x", 422),
+        ("/decisions/9999999999999999999999", 422),
+        ("/cases/7", 404),
+        ("/cases/9999999999999999999999", 422),
+        ("/models/at/9999-12-31T23:59:59-12:00", 422),
+        ("/drift?windows=0", 422),
+    ],
 )
 def test_refusals_have_one_shape(client: httpx.Client, path: str, status: int) -> None:
     answer = client.get(path)
     assert answer.status_code == status
     assert set(answer.json()["error"]) == {"code", "message", "details"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "said"),
+    [
+        (b"{", 400, "malformed", "not valid JSON"),
+        (b"\xff", 400, "malformed", "not valid JSON"),
+        (b"[" * 100_000, 400, "malformed", "not valid JSON"),
+        (b"", 422, "bad_data", "body: Field required"),
+        (b'{"reason": "\\ud800"}', 422, "bad_data", "reason: "),
+        (b'{"reason": "why", "when": "now"}', 422, "bad_data", "when: "),
+    ],
+)
+def test_a_bad_promotion_is_refused_in_the_same_shape(
+    client: httpx.Client, body: bytes, status: int, code: str, said: str
+) -> None:
+    answer = client.post("/models/1/promote", content=body, headers={"content-type": "application/json"})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (status, code)
+    assert said in error["message"]
 
 
 def test_a_person_promotes_over_http_and_is_on_record(client: httpx.Client, home: Home) -> None:
@@ -130,11 +159,17 @@ def test_outcomes_come_as_json_or_csv(client: httpx.Client, kind: str) -> None:
     assert (answer.json()["recorded"], answer.json()["unmatched"]) == (1, ["otto"])
 
 
-@pytest.mark.parametrize(("content", "status"), [("[", 422), ("[1]", 422), ('[{"id": "anna"}]', 422), ("[]", 422)])
+@pytest.mark.parametrize(("content", "status"), [("[", 400), ("[1]", 400), ('[{"id": "anna"}]', 422), ("[]", 422)])
 def test_bad_outcomes_are_refused(client: httpx.Client, content: str, status: int) -> None:
     answer = client.post("/outcomes", content=content, headers={"content-type": "application/json"})
     assert answer.status_code == status, answer.text
     assert set(answer.json()) == {"error"}
+
+
+def test_outcomes_in_another_kind_are_told_which_kinds_there_are(client: httpx.Client) -> None:
+    answer = client.post("/outcomes", content=b"PAR1", headers={"content-type": "application/parquet"})
+    assert answer.status_code == 415
+    assert "/outcomes reads application/json, text/csv, not 'application/parquet'" in answer.text
 
 
 CALLS: dict[Role, list[tuple[str, str, Any]]] = {

@@ -45,6 +45,14 @@ def require_utc(moment: datetime, name: str) -> None:
         raise ValueError(f"{name} must be a UTC datetime, got {moment!r}")
 
 
+def as_utc(moment: datetime) -> datetime:
+    """The moment in UTC, read as UTC when it names no zone. ValueError when that is not in the years 1 to 9999."""
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{moment.isoformat()} is not in the years 1 to 9999 in UTC") from None
+
+
 def to_micros(moment: datetime) -> int:
     """Microseconds since 1970-01-01 UTC, exactly (no float in between)."""
     return (moment - EPOCH) // timedelta(microseconds=1)

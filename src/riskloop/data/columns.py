@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from riskloop.core.errors import DataError
 from riskloop.core.schema import Feature
-from riskloop.core.types import Bools, Floats, Ints, Problem, to_micros
+from riskloop.core.types import Bools, Floats, Ints, Problem, as_utc, to_micros
 
 SHOWN: Final = 5  # problems named in one message; the others are counted
 
@@ -95,8 +95,7 @@ def parse_time(value: Any) -> int:
         return _parse_period(int(text))
     if re.fullmatch(r"\d{4}-\d{2}", text):
         text += "-01"
-    moment = datetime.fromisoformat(text)
-    return to_micros(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
+    return to_micros(as_utc(datetime.fromisoformat(text)))
 
 
 def _parse_period(number: int) -> int:

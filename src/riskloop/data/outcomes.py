@@ -1,16 +1,14 @@
 """Reading what happened: a file or frame of outcomes, by decision or by customer."""
 
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
 
-from riskloop.core.errors import DataError, MalformedBody, NotFound
+from riskloop.core.errors import DataError
 from riskloop.core.schema import Schema
-from riskloop.core.types import Problem
+from riskloop.core.types import Problem, as_utc
+from riskloop.data.read import Source, table_of
 from riskloop.store.outcomes import Outcome
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 VALUES: Final = {
     "1": True,
@@ -25,65 +23,60 @@ VALUES: Final = {
 SHOWN: Final = 10  # problems named one by one
 
 
-def read_outcomes(
-    source: "Path | str | IO[bytes] | pd.DataFrame", schema: Schema, *, default_known_at: datetime
-) -> list[Outcome]:
+def read_outcomes(source: Source, schema: Schema, *, default_known_at: datetime) -> list[Outcome]:
     """Outcomes of a CSV or Parquet file, an open CSV, or a frame.
 
     Needs a column `decision_id`, or the schema's id column (`customer_id` is understood too); the schema's target
     or `default` with 0/1, true/false or yes/no; and may have `known_at` (ISO 8601, UTC when it names no zone).
-    Other columns are not read. Raises DataError naming rows, columns and values; then nothing is returned.
+    Other columns are not read. Raises DataError naming rows, columns and values; then nothing is returned. Two rows
+    that contradict each other at the same moment are refused; of later knowledge the latest counts.
     """
-    frame = _frame(source)
-    if not len(frame):
-        raise DataError("The outcomes hold no rows.")
+    columns = _columns(source)
     names = [name for name in (schema.id, "customer_id") if name]
-    decision = _column(frame, ["decision_id"])
-    customer = _column(frame, names)
-    defaulted = _column(frame, [schema.target, "default"])
+    decision = _first(columns, ["decision_id"])
+    customer = _first(columns, names)
+    defaulted = _first(columns, [schema.target, "default"])
     if defaulted is None or (decision is None and customer is None):
-        needed = f"'decision_id' or '{names[0]}'" if defaulted is not None else f"'{schema.target}' or 'default'"
+        wanted = ["decision_id", names[0]] if defaulted is not None else [schema.target, "default"]
+        needed = " or ".join(f"'{name}'" for name in dict.fromkeys(wanted))
         raise DataError(
-            f"The outcomes need a column {needed}; they have {', '.join(map(str, frame.columns))}.",
-            [Problem(needed, "is missing")],
+            f"The outcomes need a column {needed}; they have {', '.join(columns)}.", [Problem(needed, "is missing")]
         )
-    known = _column(frame, ["known_at"])
+    known = _first(columns, ["known_at"])
     problems: list[Problem] = []
-    found = []
-    for position in range(len(frame)):
+    found: list[Outcome] = []
+    said: dict[tuple[int | str | None, datetime], tuple[bool, int]] = {}
+    for position in range(len(defaulted)):
         outcome = _outcome(position, decision, customer, defaulted, known, default_known_at, problems)
-        if outcome is not None:
-            found.append(outcome)
+        if outcome is None:
+            continue
+        about = outcome.customer_id if outcome.decision_id is None else outcome.decision_id
+        value, row = said.setdefault((about, outcome.known_at), (outcome.defaulted, position + 1))
+        if value != outcome.defaulted:
+            problems.append(Problem(f"row {position + 1}", f"contradicts row {row}", str(about)))
+        found.append(outcome)
     if problems:
-        first = problems[0]
+        first, more = problems[0], f" ({len(problems) - 1} more problems)" if len(problems) > 1 else ""
         raise DataError(
-            f"The outcomes have {len(problems)} bad cells; the first: {first.field} {first.problem}. "
-            "Nothing was recorded.",
+            f"The outcomes cannot be used: {first.field} {first.problem}{more}. Nothing was recorded.",
             problems[:SHOWN],
         )
     return found
 
 
-def _frame(source: "Path | str | IO[bytes] | pd.DataFrame") -> "pd.DataFrame":
-    import pandas as pd
-
-    if isinstance(source, pd.DataFrame):
-        return source.astype(object).where(source.notna(), "").astype(str)
-    try:
-        if isinstance(source, str | Path) and Path(source).suffix == ".parquet":
-            return _frame(pd.read_parquet(source))
-        return pd.read_csv(source, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise NotFound(f"The file {source} does not exist.") from None
-    except (ValueError, UnicodeDecodeError, OSError) as error:
-        raise MalformedBody(f"The outcomes cannot be read as a table: {error}.") from None
+def _columns(source: Source) -> dict[str, list[str]]:
+    """Every column as text without white space around it, a missing value as empty text."""
+    table = table_of(source, as_text=True, where="The outcomes")
+    if not table.num_rows:
+        raise DataError("The outcomes hold no rows.")
+    return {
+        name: ["" if value is None else str(value).strip() for value in column.to_pylist()]
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
 
 
-def _column(frame: "pd.DataFrame", names: list[str]) -> list[str] | None:
-    for name in names:
-        if name in frame.columns:
-            return [str(value).strip() for value in frame[name].tolist()]
-    return None
+def _first(columns: Mapping[str, list[str]], names: list[str]) -> list[str] | None:
+    return next((columns[name] for name in names if name in columns), None)
 
 
 def _outcome(
@@ -121,12 +114,11 @@ def _outcome(
 
 def _number(text: str) -> int | None:
     digits = text.removesuffix(".0")
-    return int(digits) if digits.isdecimal() else None
+    return int(digits) if digits.isdecimal() and len(digits) < 19 else None  # 18 digits always fit into 64 bits
 
 
 def _moment(text: str) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(text)
+        return as_utc(datetime.fromisoformat(text))
     except ValueError:
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -71,8 +71,12 @@ def rows_from(
     return Rows(features, ids, np.zeros(len(features), dtype=np.int64) if times is None else times, outcome)
 
 
-def read_table(source: Path | str | BinaryIO, schema: Schema | None = None, *, where: str = "") -> pa.Table:
+def read_table(
+    source: Path | str | BinaryIO, schema: Schema | None = None, *, as_text: bool = False, where: str = ""
+) -> pa.Table:
     """A CSV or Parquet file as an Arrow table: the schema's columns with its types, or all columns as they look.
+
+    With ``as_text`` the columns of a CSV stay the text that they are.
 
     Raises NotFound for a path that is none, MalformedBody for bytes that are no table.
     """
@@ -83,8 +87,8 @@ def read_table(source: Path | str | BinaryIO, schema: Schema | None = None, *, w
         if _is_parquet(path):
             return _read_parquet(path, where)
         with pa.input_stream(str(path), compression="detect") as stream:
-            return _read_csv(stream.read(), schema, where)
-    return _read_csv(source.read(), schema, where or "The CSV")
+            return _read_csv(stream.read(), schema, where, as_text=as_text)
+    return _read_csv(source.read(), schema, where or "The CSV", as_text=as_text)
 
 
 def check_columns(names: Sequence[str], schema: Schema, target: Purpose, where: str) -> None:
@@ -111,7 +115,7 @@ def _repeated(names: Sequence[str]) -> list[str]:
 # --------------------------------------------------------------------------- CSV and Parquet
 
 
-def _read_csv(content: bytes, schema: Schema | None, where: str) -> pa.Table:
+def _read_csv(content: bytes, schema: Schema | None, where: str, *, as_text: bool) -> pa.Table:
     from pyarrow import csv as arrow_csv
 
     header = _header(content, where)
@@ -134,7 +138,7 @@ def _read_csv(content: bytes, schema: Schema | None, where: str) -> pa.Table:
             ),
         )
 
-    for column_types in (types if schema is not None else None, text):
+    for column_types in (types if schema is not None or as_text else None, text):
         try:
             return parse(column_types)
         except pa.ArrowInvalid as error:
@@ -202,14 +206,14 @@ def _read_parquet(path: Path, where: str) -> pa.Table:
 # --------------------------------------------------------------------------- frames
 
 
-def table_of(source: Source, schema: Schema | None = None, *, where: str) -> pa.Table:
+def table_of(source: Source, schema: Schema | None = None, *, as_text: bool = False, where: str) -> pa.Table:
     """Any source as an Arrow table; without a schema its columns stay as they look."""
     if isinstance(source, pa.Table):
         return source
     if isinstance(source, pa.RecordBatch):
         return pa.Table.from_batches([source])
     if isinstance(source, (Path, str)) or hasattr(source, "read"):
-        return read_table(source, schema, where=where)
+        return read_table(source, schema, as_text=as_text, where=where)
     names = [str(name) for name in source.columns]
     if repeated := _repeated(names):
         raise DataError(f"{where} has the column '{repeated[0]}' twice; rename or remove one.")

@@ -67,10 +67,18 @@ def _stranger(address: str, host: bytes | None) -> RiskloopError | None:
         return None
     if not is_loopback(address):
         return Unauthorised(f"Without keys this server answers only on its loopback address; {make}.")
-    name = "localhost" if host is None else urlsplit(f"//{host.decode('latin-1')}").hostname or ""
+    name = "localhost" if host is None else _name(host.decode("latin-1"))
     if not is_loopback(name):  # a browser was led here by another site's name, which then may read the answers
         return Forbidden(f"Without keys this server answers to 127.0.0.1 and localhost only, not to '{name}'; {make}.")
     return None
+
+
+def _name(host: str) -> str:
+    """A Host header without its port."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # an open bracket
+        return host
 
 
 def _key(headers: Headers) -> str | None:

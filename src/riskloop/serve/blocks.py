@@ -96,7 +96,7 @@ def _elements(file: BinaryIO) -> Iterator[msgspec.Raw]:
         count += len(elements)
     try:
         elements = _array(b"[" + rest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         where = f" after row {count}" if count else ""
         raise MalformedBody(f"The body must be a JSON array of rows: {error}{where}.") from None
     if count and not elements:
@@ -111,7 +111,7 @@ def _cut(content: bytes) -> tuple[list[msgspec.Raw], bytes]:
         end = content.rfind(b"}", 0, end)
         behind = content[end + 1 : end + 1 + PIECE].lstrip() if end >= 0 else b""
         if behind.startswith(b","):
-            with suppress(msgspec.DecodeError):
+            with suppress(msgspec.DecodeError, RecursionError):
                 return _array(b"[%b]" % content[: end + 1]), content[content.index(b",", end) + 1 :]
     return [], content
 
@@ -137,7 +137,7 @@ def _decode(lines: Sequence[bytes | msgspec.Raw], champion: Champion, first_row:
             raise MalformedBody(f"Row {number}: {error.message}") from None
         except DataError as error:
             problems += [Problem(p.field, f"row {number}: {p.problem}", p.value) for p in error.details]
-    if problems:
+    if len(parsed) < len(lines):
         raise rows_refused(problems)
     return Block(
         customer_ids=[p.customer_id for p in parsed],

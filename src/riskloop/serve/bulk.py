@@ -6,7 +6,7 @@ answer is ever in memory as a whole.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Final
 
@@ -43,13 +43,19 @@ class Batch:
     chunk: Chunk | None  # the idempotency key and the body's fingerprint
 
 
-def media_type(header: str | None, fallback: str | None = None) -> str:
-    """A Content-Type or Accept header as one of the four kinds; ``fallback`` when it names none of them."""
+def media_type(
+    header: str | None,
+    fallback: str | None = None,
+    *,
+    of: str = "/predict/batch",
+    kinds: Collection[str] = tuple(READERS),
+) -> str:
+    """A Content-Type or Accept header as one of ``kinds``; ``fallback`` when it names none of them."""
     named = (part.partition(";")[0].strip().lower() for part in (header or "").split(","))
-    found = next((kind for kind in named if kind in READERS), fallback)
+    found = next((kind for kind in named if kind in kinds), fallback)
     if found is None:
-        kinds = ", ".join(READERS)
-        raise UnsupportedMedia(f"/predict/batch reads {kinds}, not '{header or ''}'; set the Content-Type header.")
+        sent = f"not '{header}'" if header else "and the request does not say what it sends"
+        raise UnsupportedMedia(f"{of} reads {', '.join(kinds)}, {sent}; set the Content-Type header.")
     return found
 
 

@@ -7,6 +7,7 @@ wrong with it and not only the first thing.
 import json
 import math
 import struct
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
@@ -158,14 +159,15 @@ _micros = lru_cache(4096)(parse_time)
 def explain(schema: Schema, body: bytes, now: int, error: Exception) -> NoReturn:
     """Raise the error that names everything wrong with a body that the decoder refused with ``error``."""
     try:
-        row = json.loads(body)
+        row = json.loads(str(body, "utf-8"))
+        json.dumps(row, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except (ValueError, RecursionError):
         raise MalformedBody(f"The body is not valid JSON: {error}.") from None
     if not isinstance(row, dict):
         raise MalformedBody("The body must be one flat JSON object, a row of the history without its target.")
     problems = row_problems(schema, row, now)
     if not problems:  # the two readers disagree; believe the strict one
-        raise DataError(f"The row cannot be read: {error}.")
+        problems = [Problem("row", f"cannot be read: {error}")]
     raise DataError(_sentence(problems), problems)
 
 
@@ -177,13 +179,13 @@ def row_problems(schema: Schema, row: Mapping[str, Any], now: int) -> list[Probl
             if not feature.nullable:
                 problems.append(Problem(feature.name, "is missing"))
         elif (problem := _value_problem(feature, row[feature.name])) is not None:
-            problems.append(_shown(problem, row[feature.name], feature.name))
+            problems.append(shown(problem, row[feature.name], feature.name))
     if schema.id is not None and (problem := _id_problem(schema.id in row, row.get(schema.id))) is not None:
-        problems.append(_shown(problem, row.get(schema.id), schema.id))
+        problems.append(shown(problem, row.get(schema.id), schema.id))
     if schema.time is not None and (problem := _time_problem(row.get(schema.time), now)) is not None:
-        problems.append(_shown(problem, row[schema.time], schema.time))
+        problems.append(shown(problem, row[schema.time], schema.time))
     known = {*schema.names, schema.id, schema.time, *schema.ignored}
-    problems += [_shown(_unknown(schema, name), row[name], name) for name in row if name not in known]
+    problems += [shown(_unknown(schema, name), row[name], name) for name in row if name not in known]
     return problems
 
 
@@ -196,6 +198,8 @@ def _value_problem(feature: Feature, value: Any) -> str | None:
         return _level_problem(feature, value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "must be a number"
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        return "must be a finite number"
     if not feature.low <= value <= feature.high:
         return f"must be between {feature.low:.10g} and {feature.high:.10g}"
     return None
@@ -239,15 +243,22 @@ def _unknown(schema: Schema, name: str) -> str:
     return "is not a field of this portfolio"
 
 
-def _shown(problem: str, value: Any, field: str) -> Problem:
+def shown(problem: str, value: Any, field: str) -> Problem:
     """A value as it can travel back in JSON: NaN has no number there, and nobody needs a megabyte of text."""
     if isinstance(value, float) and not math.isfinite(value):
         value = str(value)
     elif isinstance(value, dict | list):
         value = f"a JSON {'object' if isinstance(value, dict) else 'array'}"
-    elif isinstance(value, str) and len(value) > MAX_ID:
-        value = value[:MAX_ID] + "…"
-    return Problem(field, problem, value)
+    elif isinstance(value, int) and abs(value) >= 2**63:
+        value = "a number of more than 64 bits"
+    elif isinstance(value, str):
+        value = _short(value)
+    return Problem(_short(field), problem, value)
+
+
+def _short(text: str) -> str:
+    text = text.encode(errors="replace").decode()  # half of a surrogate pair is no text
+    return text if len(text) <= MAX_ID else text[:MAX_ID] + "…"
 
 
 def _sentence(problems: list[Problem]) -> str:

@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO, Final, Protocol, cast
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from riskloop import views
-from riskloop.core.errors import BodyTooLarge, DataError, RiskloopError, StorageError, UnsupportedMedia
-from riskloop.core.types import Json
+from riskloop.core.errors import BodyTooLarge, DataError, MalformedBody, RiskloopError, StorageError
+from riskloop.core.types import Json, Problem, as_utc
 from riskloop.serve.bulk import Batch, media_type
 from riskloop.serve.champion import Explain
 from riskloop.serve.predict import compressed
@@ -73,6 +73,8 @@ Reporter = Annotated[str, allowed(Role.OUTCOMES)]
 Viewer = Annotated[str, allowed(Role.VIEW)]
 Operator = Annotated[str, allowed(Role.OPERATE)]
 
+Number = Annotated[int, Path(le=2**63 - 1)]  # what the database can hold
+
 router = APIRouter()
 
 
@@ -111,12 +113,15 @@ def models(service: Worker, _key: Viewer) -> list[Json]:
 @router.get("/models/at/{moment}", tags=["models"])
 def model_at(moment: datetime, service: Worker, _key: Viewer) -> Json:
     """Which version served at a moment: ISO 8601, UTC unless it names a zone."""
-    utc = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    try:
+        utc = as_utc(moment)
+    except ValueError as error:
+        raise DataError(f"The moment {error}.", [Problem("moment", "is out of range", str(moment))]) from None
     return views.champion_at(service.home, utc, datetime.now(UTC))
 
 
 @router.post("/models/{version}/promote", tags=["models"])
-def promote(version: int, body: PromotionRequest, portfolio: Owner, key: Operator) -> Json:
+def promote(version: Number, body: PromotionRequest, portfolio: Owner, key: Operator) -> Json:
     """Make a version the champion, if the gate agrees or `force` is set. Every worker has it within a second."""
     document: Json = plain(portfolio.promote(version, by=key, reason=body.reason, force=body.force))
     return document
@@ -135,13 +140,13 @@ def cases(service: Worker, _key: Viewer, limit: Annotated[int, Query(ge=1, le=10
 
 
 @router.get("/cases/{number}", tags=["monitoring"])
-def case(number: int, service: Worker, _key: Viewer) -> Json:
+def case(number: Number, service: Worker, _key: Viewer) -> Json:
     """One case with every step."""
     return views.case_story(service.home, number)
 
 
 @router.get("/decisions/{decision_id}", tags=["scoring"])
-def decision(decision_id: int, service: Worker, _key: Viewer) -> Json:
+def decision(decision_id: Number, service: Worker, _key: Viewer) -> Json:
     """One logged decision with the features that it was made on."""
     found = service.home.decisions.get(decision_id)
     champion = service.reloader.version(found.model_version)
@@ -165,9 +170,7 @@ async def outcomes(request: Request, portfolio: Owner, service: Worker, _key: Re
     """What happened: a JSON array or CSV with decision_id or the customer's id, the target, optionally known_at."""
     body, _ = await _spooled(request, service.home.settings.serve.max_body)
     with body:
-        kind = media_type(request.headers.get("content-type"))
-        if kind not in (_CSV, "application/json"):
-            raise UnsupportedMedia(f"/outcomes reads application/json and text/csv, not '{kind}'.")
+        kind = media_type(request.headers.get("content-type"), of="/outcomes", kinds=("application/json", _CSV))
         labels = body if kind == _CSV else await asyncio.to_thread(_frame, body)
         document: Json = plain(await asyncio.to_thread(portfolio.record_outcomes, labels))
     return document
@@ -179,8 +182,8 @@ def _frame(body: BinaryIO) -> Any:
 
     try:
         return pd.DataFrame(msgspec.json.decode(body.read(), type=list[dict[str, Any]]))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"The body must be a JSON array of objects: {error}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBody(f"The body must be a JSON array of objects: {error}.") from None
 
 
 @router.post("/predict/batch", tags=["scoring"], response_class=Response)
@@ -189,7 +192,7 @@ async def predict_batch(
     service: Worker,
     _key: Scorer,
     reasons: Annotated[Explain | None, Query(description="Which decisions get reasons.")] = None,
-    first_row: Annotated[int, Query(ge=0, description="Number of the first row, in messages.")] = 1,
+    first_row: Annotated[int, Query(ge=0, le=2**53, description="Number of the first row, in messages.")] = 1,
     idempotency_key: Annotated[str | None, Header(max_length=150)] = None,
 ) -> Response:
     """Many rows at once: JSON array, NDJSON, CSV or Arrow stream in, the same kind out (or what `Accept` names).

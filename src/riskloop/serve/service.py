@@ -143,15 +143,17 @@ class Service:
             try:
                 await asyncio.to_thread(self._checkpoint)
                 await asyncio.to_thread(self.workers.leave, self.metrics.exposition())
+                if time.monotonic() - flushed >= FLUSH_EVERY:
+                    flushed = time.monotonic()
+                    await asyncio.to_thread(self.refusals.flush)
             except StorageError as error:
                 log.warning("%s", error.message, extra={"action": "checkpoint_failed"})
             except OSError as error:
                 log.warning(
                     "The other workers do not see this one's metrics: %s", error, extra={"action": "metrics_wait"}
                 )
-            if time.monotonic() - flushed >= FLUSH_EVERY:
-                await asyncio.to_thread(self.refusals.flush)
-                flushed = time.monotonic()
+            except Exception as error:
+                log.error("Housekeeping failed: %r", error, exc_info=error, extra={"action": "internal_error"})
 
     def _checkpoint(self) -> None:
         """Keep the write-ahead log short. Each pass leaves only what was written meanwhile; few pages end it."""

@@ -1,0 +1,72 @@
+import gzip
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from riskloop.core.errors import DataError, MalformedBody, NotFound
+from riskloop.core.schema import Feature, Schema
+from riskloop.data.outcomes import read_outcomes
+from riskloop.store.outcomes import Outcome
+
+NOW = datetime(2025, 5, 1, tzinfo=UTC)
+SCHEMA = Schema((Feature("debt", "number"),), target="bad", id="id")
+
+
+def read(text: str) -> list[Outcome]:
+    return read_outcomes(io.BytesIO(text.encode()), SCHEMA, default_known_at=NOW)
+
+
+def test_files_and_frames_say_the_same(tmp_path: Path) -> None:
+    text = "id,bad,known_at,note\n007,1,2025-04-01,x\nanna,no,,y\n"
+    expected = [
+        Outcome(True, datetime(2025, 4, 1, tzinfo=UTC), None, "007"),
+        Outcome(False, NOW, None, "anna"),
+    ]
+    frame = pd.DataFrame({"id": ["007", "anna"], "bad": [True, False], "known_at": [pd.Timestamp("2025-04-01"), None]})
+    (tmp_path / "o.csv.gz").write_bytes(gzip.compress(text.encode()))
+    frame.to_parquet(tmp_path / "o.parquet")
+    assert read(text) == expected
+    for source in (frame, tmp_path / "o.csv.gz", tmp_path / "o.parquet"):
+        assert read_outcomes(source, SCHEMA, default_known_at=NOW) == expected
+
+
+def test_numbers_of_decisions_may_have_become_floats() -> None:
+    frame = pd.DataFrame({"decision_id": [7.0, 8.0], "bad": [1, 0]})
+    found = read_outcomes(frame, SCHEMA, default_known_at=NOW)
+    assert [(o.decision_id, o.defaulted) for o in found] == [(7, True), (8, False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("decision_id,bad\n99999999999999999999,1\n", "row 1 has a decision_id that is not a whole number"),
+        ("decision_id,bad\n1,1\n1,0\n", "row 2 contradicts row 1"),
+        ("id,bad,known_at\na,1,0001-01-01T00:00:00+14:00\n", "row 1 needs an ISO 8601 time"),
+        ("id,bad\na,2\nb,3\n", r"row 1 needs 0 or 1 as its outcome \(1 more problems\)"),
+        ("id,bad,bad\na,1,0\n", "the column 'bad' twice"),
+        ("id,when\na,1\n", "need a column 'bad' or 'default'; they have id, when"),
+        ("id,bad\n", "hold no rows"),
+        ("", "is empty"),
+    ],
+)
+def test_what_cannot_be_used_is_named(text: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        read(text)
+
+
+@pytest.mark.parametrize("text", ["decision_id,bad\n5,1,0\n", "decision_id,bad\n5\n", "decision_id;bad\n5;1\n"])
+def test_a_ragged_table_never_shifts_its_columns(text: str) -> None:
+    with pytest.raises(MalformedBody):
+        read(text)
+
+
+def test_of_what_became_known_later_both_are_kept() -> None:
+    assert len(read("id,bad,known_at\na,0,2025-03-01\na,1,2025-04-01\n")) == 2
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        read_outcomes(tmp_path / "no.csv", SCHEMA, default_known_at=NOW)
