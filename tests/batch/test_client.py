@@ -14,7 +14,16 @@ from pyarrow import parquet
 
 from riskloop.batch.client import score_file
 from riskloop.batch.files import APPENDED
-from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, StorageError, Unreachable
+from riskloop.core.errors import (
+    ConfigError,
+    Conflict,
+    DataError,
+    NotFound,
+    RiskloopError,
+    StorageError,
+    Unauthorised,
+    Unreachable,
+)
 
 
 class Api:
@@ -252,6 +261,49 @@ def test_an_address_where_nobody_answers(source: Path) -> None:
         score_file(source, source.with_name("out.csv"), "http://127.0.0.1:9", patience=0.0)
     with pytest.raises(Unreachable, match="address"):
         score_file(source, source.with_name("out.csv"), "nonsense", patience=0.0)
+    assert [p.name for p in source.parent.iterdir()] == ["in.csv"]
+
+
+@pytest.mark.parametrize(
+    "trouble", [refusal(422, "bad_data", "no"), refusal(401, "unauthorised", "no"), refusal(503, "not_ready", "no")]
+)
+def test_when_nothing_was_scored_nothing_is_left_behind(api: Api, source: Path, trouble: Any) -> None:
+    api.misbehave = lambda _number: trouble
+    with pytest.raises(RiskloopError, match="no"):
+        score(api, source, patience=0.0)
+    assert [p.name for p in source.parent.iterdir()] == ["in.csv"]
+
+
+@pytest.mark.parametrize("trouble", ["log and break", (502, "a proxy"), refusal(500, "internal", "no")])
+def test_what_may_have_been_scored_keeps_its_keys(api: Api, source: Path, trouble: Any) -> None:
+    api.misbehave = lambda _number: trouble
+    with pytest.raises(RiskloopError):
+        score(api, source, patience=0.0)
+    assert source.with_name("out.csv.resume").exists()
+    api.misbehave = lambda _number: None
+    score(api, source)
+    check(source)
+    assert api.rows == 95
+
+
+def test_a_refusal_does_not_remove_what_an_interrupted_run_kept(api: Api, source: Path) -> None:
+    api.misbehave = lambda number: "log and break" if number == 1 else (502, "a proxy")
+    with pytest.raises(RiskloopError):
+        score(api, source, patience=0.0)
+    api.misbehave = lambda _number: refusal(401, "unauthorised", "no")
+    with pytest.raises(Unauthorised):
+        score(api, source)
+    assert source.with_name("out.csv.resume").exists()
+
+
+def test_an_output_that_cannot_be_begun_leaves_nothing(api: Api, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(StorageError, match=r"written: No space left on device\. Nothing was scored"):
+        score(api, source)
+    assert [p.name for p in source.parent.iterdir()] == ["in.csv"]
 
 
 def test_progress_goes_from_nothing_to_everything(api: Api, source: Path) -> None:

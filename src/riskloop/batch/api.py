@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import requests
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from riskloop.core.errors import RiskloopError, StorageError, Unreachable
 from riskloop.core.types import Problem
@@ -25,6 +26,7 @@ class Api:
     def __init__(self, url: str, key: str | None = None, patience: float = PATIENCE) -> None:
         self.url = url
         self.patience = patience
+        self.may_have_logged = False  # whether the server may have logged rows of any chunk, answered or not
         self._key = key
         self._local = threading.local()
         self._stopped = threading.Event()
@@ -48,12 +50,15 @@ class Api:
                     headers=headers,
                     timeout=TIMEOUT,
                 )
+                refusal = None if answer.ok else _refusal(answer)
+                self.may_have_logged |= _may_have_logged(answer, refusal)
                 if answer.ok:
                     return pa.ipc.open_stream(answer.content).read_all()
-                trouble = _refusal(answer, self.url)
+                trouble = refusal or _foreign(answer, self.url)
                 if answer.status_code not in BUSY:
                     raise trouble
             except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+                self.may_have_logged |= not _never_sent(error)
                 trouble = Unreachable(
                     f"The API at {self.url} does not answer ({_reason(error)}). Start it with `riskloop serve`, or "
                     "give its address with --url; the same command goes on where this one stopped."
@@ -79,17 +84,32 @@ class Api:
         return session
 
 
-def _refusal(answer: requests.Response, url: str) -> RiskloopError:
-    """The server's error as the exception that it was there."""
+def _refusal(answer: requests.Response) -> RiskloopError | None:
+    """The server's error as the exception that it was there; None when these are not riskloop's words."""
     try:
         error = answer.json()["error"]
         details = [Problem(d["field"], d["problem"], d["value"]) for d in error["details"]]
         kind = _kinds().get(error["code"], RiskloopError)
         return kind(str(error["message"]), details)
     except (ValueError, KeyError, TypeError):
-        if answer.status_code in BUSY:
-            return StorageError(f"{url} answered {answer.status_code} {answer.reason}; try again later.")
-        return Unreachable(f"What answers at {url} is not riskloop (status {answer.status_code}); check the address.")
+        return None
+
+
+def _foreign(answer: requests.Response, url: str) -> RiskloopError:
+    if answer.status_code in BUSY:
+        return StorageError(f"{url} answered {answer.status_code} {answer.reason}; try again later.")
+    return Unreachable(f"What answers at {url} is not riskloop (status {answer.status_code}); check the address.")
+
+
+def _may_have_logged(answer: requests.Response, refusal: RiskloopError | None) -> bool:
+    """A refusal of riskloop's own means that nothing was; a proxy in between does not know."""
+    return answer.ok or (answer.status_code >= 500 and (refusal is None or refusal.status == RiskloopError.status))
+
+
+def _never_sent(error: Exception) -> bool:
+    """Whether no connection was made: the address is wrong, or nobody listens."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(reason, NewConnectionError | ConnectTimeoutError)
 
 
 def _kinds() -> dict[str, type[RiskloopError]]:

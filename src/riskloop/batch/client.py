@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
@@ -75,7 +76,7 @@ def score_file(
     """Score the rows of ``source`` (CSV or Parquet) and write them, in order, with their predictions to ``target``.
 
     ``target`` appears when it is complete. Raises DataError naming lines, Unreachable, StorageError …; what was
-    scored until then is kept, and the same call goes on from it.
+    scored until then is kept, and the same call goes on from it. When nothing was scored, nothing is left behind.
     """
     started = time.perf_counter()
     if not source.is_file():
@@ -90,14 +91,10 @@ def score_file(
             _run(file, output, api, in_flight, progress or (lambda _sentence, _share: None))
             done = output.progress
             if done.rows == 0:
-                output.discard()
                 raise DataError(f"{source} holds no rows.")
             output.complete(file)
     except OSError as error:
-        raise StorageError(
-            f"{target} cannot be written: {error.strerror or error}. What was scored is kept in {target}.part; "
-            "free space, then run the same command again."
-        ) from error
+        raise _not_stored(error, source, target) from error
     seconds = time.perf_counter() - started
     return Summary(
         rows=done.rows,
@@ -109,6 +106,13 @@ def score_file(
         seconds=seconds,
         rows_per_second=done.rows / seconds,
     )
+
+
+def _not_stored(error: OSError, source: Path, target: Path) -> StorageError:
+    part = target.with_name(target.name + ".part")
+    kept = f"What was scored is kept in {part}" if part.exists() else "Nothing was scored"
+    what = f"{source} cannot be read" if error.filename == str(source) else f"{target} cannot be written"
+    return StorageError(f"{what}: {error.strerror or error}. {kept}; mend that, then run the same command again.")
 
 
 def _run(file: ScoredFile, output: "_Output", api: Api, in_flight: int, tick: Tick) -> None:
@@ -133,7 +137,10 @@ def _run(file: ScoredFile, output: "_Output", api: Api, in_flight: int, tick: Ti
     finally:
         api.stop()
         pool.shutdown(wait=True, cancel_futures=True)
-        output.save()
+        if api.may_have_logged or output.went_on:
+            output.save()
+        else:
+            output.discard()
 
 
 def _key(run: str, chunk: Chunk) -> str:
@@ -165,26 +172,41 @@ class _Output:
         self.target = target
         self.part = target.with_name(target.name + ".part")
         self.state = target.with_name(target.name + ".resume")
+        self.state_written = target.with_name(target.name + ".resume.new")
         self.progress = Progress(secrets.token_hex(12), chunk_rows)
         self._hash = hashlib.blake2b(digest_size=16)
         self._file = file
         self._saved = time.monotonic()
+        self.went_on = False  # with what an interrupted run had begun
         self._out: IO[bytes]
 
     def __enter__(self) -> "_Output":
         self._out = self._alone()
-        self.progress = self._load() or self.progress
-        self._out.truncate(self.progress.size)
-        self._out.seek(self.progress.size)
-        if not self.progress.size:
-            head = self._file.head()
-            self._out.write(head)
-            self.progress = replace(self.progress, size=len(head))
-            self.save()
+        before = self._load()
+        self.went_on = before is not None
+        self.progress = before or self.progress
+        try:
+            self._out.truncate(self.progress.size)
+            self._out.seek(self.progress.size)
+            if not self.went_on:
+                head = self._file.head()
+                self._out.write(head)
+                self.progress = replace(self.progress, size=len(head))
+                self.save()
+        except BaseException:
+            if not self.went_on:
+                self.discard()
+            self._close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._out.close()
+        self._close()
+
+    def _close(self) -> None:
+        """On a full disk closing fails too, for what is still in the buffer; then there is another error already."""
+        with suppress(OSError):
+            self._out.close()
 
     def _alone(self) -> IO[bytes]:
         """The partial output, opened by this run and no other."""
@@ -240,23 +262,22 @@ class _Output:
         """First the rows to the disk, then the note that they are there."""
         self._out.flush()
         os.fsync(self._out.fileno())
-        written = self.state.with_name(self.state.name + ".new")
-        with written.open("w", encoding="utf-8") as out:
+        with self.state_written.open("w", encoding="utf-8") as out:
             json.dump(asdict(self.progress), out)
             out.flush()
             os.fsync(out.fileno())
-        written.replace(self.state)
+        self.state_written.replace(self.state)
         self._saved = time.monotonic()
 
     def complete(self, file: ScoredFile) -> None:
-        """The output takes its name, and the notes go."""
-        self._out.close()
+        """The output takes its name, and the notes go. Until then no other run may take up the partial output."""
+        self._out.flush()
         file.finish(self.part, self.progress.chunk_rows).replace(self.target)
         self.discard()
 
     def discard(self) -> None:
         """Remove what was kept for going on."""
-        for path in (self.state, self.part):
+        for path in (self.state, self.state_written, self.part):
             path.unlink(missing_ok=True)
 
     def _load(self) -> Progress | None:
