@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks._looptable import REAL, end_of, goals, lines, summary, told
 from benchmarks._triggers import TRIGGERS, Refits, run_trigger
 from riskloop.backtest.history import History, Wishes
 from riskloop.backtest.oracle import oracle_scores
@@ -39,11 +40,7 @@ from riskloop.store.home import Home
 
 MONTHS: Final = 12
 PER_MONTH: Final = 1000
-LAST: Final = 3  # months at the end over which recovery is measured
-LEAST_LOSS: Final = 0.005  # of AUC; of less there is nothing to recover
 LOOPS: Final = ("on_drift", "on_harm", "scheduled:3")
-REAL: Final = ("covariate_shift", "prior_shift", "concept_drift")
-HOPELESS: Final = "label_noise"  # concept drift by its labels, and nothing can be learned from it
 QUICK: Final = ("stable", "recession", "units_x100")
 
 
@@ -187,88 +184,6 @@ def _mean_loss(run: Run) -> float:
     return stats.log_loss(y, np.concatenate([part.probabilities[part.known] for part in run.scores]))
 
 
-# --------------------------------------------------------------------------- the table
-
-
-def _end(row: Mapping[str, Any]) -> float:
-    return float(np.mean([value for value in row["auc"][-LAST:] if value is not None]))
-
-
-def _whole(row: Mapping[str, Any]) -> float:
-    return float(np.mean([value for value in row["auc"] if value is not None]))
-
-
-def summary(rows: Sequence[Json]) -> Json:
-    """One entry a policy, over all its streams."""
-    by = {(row["scenario"], row["seed"], row["policy"]): row for row in rows}
-    policies = list(dict.fromkeys(row["policy"] for row in rows))
-    return {policy: _entry(policy, [row for row in rows if row["policy"] == policy], by) for policy in policies}
-
-
-def _entry(policy: str, rows: Sequence[Json], by: Mapping[tuple[str, int, str], Json]) -> Json:
-    gains: dict[str, list[float]] = {}
-    recovered: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        never, oracle = (by[row["scenario"], row["seed"], name] for name in ("never", "oracle"))
-        gains.setdefault(row["scenario"], []).append(_whole(row) - _whole(never))
-        if row["truth"] in REAL and row["scenario"] != HOPELESS:
-            recovered.setdefault(row["scenario"], []).append((_end(row) - _end(never), _end(oracle) - _end(never)))
-    shares = {
-        name: sum(won for won, _ in pairs) / sum(lost for _, lost in pairs)
-        for name, pairs in recovered.items()
-        if np.mean([lost for _, lost in pairs]) >= LEAST_LOSS
-    }
-    won, lost = (sum(pair[side] for pairs in recovered.values() for pair in pairs) for side in (0, 1))
-    real = [row for row in rows if row["truth"] in REAL and row["scenario"] != HOPELESS]
-    delays = [row["delay"] for row in real if row["delay"] is not None]
-    stable = [row for row in rows if row["truth"] == "stable"]
-    means = {name: float(np.mean(values)) for name, values in gains.items()}
-    worst = min(means, key=lambda name: means[name])
-    return {
-        "streams": len(rows),
-        "recovered": float(np.mean(list(shares.values()))) if shares else None,
-        "recovered_of_all": won / lost if lost > 0 else None,
-        "recovered_by_scenario": shares,
-        "regret": float(np.mean([row["regret"] for row in real])) if real else None,
-        "delay": float(np.mean(delays)) if delays else None,
-        "missed": sum(row["delay"] is None for row in real),
-        "retrainings": float(np.mean([row["retrainings"] for row in rows])),
-        "stable_retrainings": float(np.mean([row["retrainings"] for row in stable])) if stable else None,
-        "false": sum(row["false"] for row in rows),
-        "on_faults": sum(row["on_faults"] for row in rows),
-        "promotions": sum(row["promotions"] for row in rows),
-        "judged": sum(row["judged"] for row in rows),
-        "wrong": sum(row["wrong"] for row in rows),
-        "stable_losses": sum(_whole(row) < _whole(by[row["scenario"], row["seed"], "never"]) - 1e-9 for row in stable),
-        "worst_scenario": worst,
-        "worst_gain": means[worst],
-        "gain_by_scenario": means,
-    }
-
-
-HEAD: Final = (
-    "policy            recovered   regret  delay missed  retrain/yr  false  faults  promoted  wrong  worst scenario"
-)
-
-
-def lines(table: Json) -> Iterator[str]:
-    """The table for people."""
-    yield HEAD
-    for policy, e in table.items():
-        wrong = _share(e["wrong"] / e["judged"] if e["judged"] else None)
-        quality = f"{_share(e['recovered']):>10} {_float(e['regret'], '8.4f'):>8} {_float(e['delay'], '6.1f'):>6}"
-        counts = f"{e['missed']:>6} {e['retrainings']:>11.2f} {e['false']:>6} {e['on_faults']:>7} {e['promotions']:>9}"
-        yield f"{policy:<16} {quality} {counts} {wrong:>6}  {e['worst_scenario']} {e['worst_gain']:+.4f}"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0%}"
-
-
-def _float(value: float | None, form: str) -> str:
-    return "–" if value is None else f"{value:{form}}"
-
-
 # --------------------------------------------------------------------------- all streams
 
 
@@ -301,11 +216,11 @@ def _played(tasks: Sequence[Task], cache: Path, jobs: int) -> Iterator[tuple[Tas
 
 
 def _told(rows: Sequence[Json]) -> str:
-    return ", ".join(f"{row['policy']} {_end(row):.3f} ({row['retrainings']}/{row['promotions']})" for row in rows)
+    return ", ".join(f"{row['policy']} {end_of(row):.3f} ({row['retrainings']}/{row['promotions']})" for row in rows)
 
 
 def main() -> None:
-    """Print the table, or JSON."""
+    """Print the table and which goals are reached, or JSON."""
     parser = argparse.ArgumentParser(description="LoopBench: whole loops on worlds whose truth is known.")
     parser.add_argument("--quick", action="store_true", help="three scenarios, one seed, small months")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -338,9 +253,10 @@ def main() -> None:
     ]
     table = summary(run_all(tasks, given.kept, given.jobs))
     if given.json:
-        print(json.dumps({"seeds": seeds, "scenarios": scenarios, "data": given.data, "policies": table}))
+        document = {"seeds": seeds, "scenarios": scenarios, "data": given.data, "policies": table}
+        print(json.dumps({**document, "goals": goals(table, tuple(TRIGGERS))}))
         return
-    print(*lines(table), sep="\n")
+    print(*lines(table), "", *told(goals(table, tuple(TRIGGERS))), sep="\n")
 
 
 if __name__ == "__main__":

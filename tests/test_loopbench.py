@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.loop import Task, changed, play, summary
+from benchmarks._looptable import goals, summary, told
+from benchmarks.loop import Task, changed, play
 from riskloop.core.settings import parse_settings
 from riskloop.core.types import Json
 
@@ -40,6 +41,28 @@ def test_recovery_is_the_mean_over_scenarios_that_lost_something() -> None:
     assert loop["wrong"] / loop["judged"] == 0.5
     assert loop["worst_scenario"] == "ageing"
     assert loop["worst_gain"] == pytest.approx(-0.01 * 3 / 12)
+
+
+def test_goals_say_what_is_reached_and_what_is_missed() -> None:
+    rows = [
+        *(_row("recession", "concept_drift", name, end) for name, end in (("never", 0.70), ("oracle", 0.78))),
+        _row("recession", "concept_drift", "on_drift", 0.775, retrainings=3, promotions=2, judged=2, wrong=1),
+        _row("recession", "concept_drift", "always", 0.77, retrainings=12),
+        _row("recession", "concept_drift", "cbpe", 0.72, retrainings=1),
+        *(_row("stable", "stable", name, 0.8) for name in ("never", "oracle", "on_drift")),
+    ]
+    found = goals(summary(rows), ("always", "cbpe", "not played"))
+    reached = {goal["goal"].split(",")[0]: goal["reached"] for goal in found if "no worse" not in goal["goal"]}
+    assert reached == {
+        "recovered": True,
+        "retrainings on faults": True,
+        "wrong promotions": False,
+        "retrainings on a stable stream": True,
+        "stable streams that lose AUC": True,
+        "gain over never in the worst scenario": True,
+    }
+    assert [goal["reached"] for goal in found if "no worse" in goal["goal"]] == [True, False]  # cbpe retrained less
+    assert sum(line.startswith("MISSED") for line in told(found)) == 2
 
 
 def test_settings_are_changed_one_by_one() -> None:

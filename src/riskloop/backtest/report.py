@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -127,7 +128,7 @@ def _measure(policies: Json, labels: Sequence[str], key: str, title: str, digits
         traces += _band(labels, ends[0], ends[1], "var(--never-band)" if name == NEVER.name else "var(--first-band)")
     traces += [_line(name, policies, labels, [p[key] for p in e["periods"]], digits) for name, e in policies.items()]
     layout: Json = {
-        "xaxis": {"type": "category", "tickangle": "auto", "nticks": 18},
+        "xaxis": {**_in_order(labels), "tickangle": "auto"},
         "yaxis": {"title": {"text": title}, "tickformat": digits},
         "hovermode": "x unified" if key == "auc" else "closest",
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
@@ -138,10 +139,25 @@ def _measure(policies: Json, labels: Sequence[str], key: str, title: str, digits
 
 
 def _band(labels: Sequence[str], low: Sequence[Any], high: Sequence[Any], color: str) -> list[Json]:
-    """The 95% interval; periods without one break it."""
-    edge: Json = {"type": "scatter", "mode": "lines", "x": list(labels), "hoverinfo": "skip", "showlegend": False}
-    edge |= {"line": {"width": 0}}
-    return [{**edge, "y": list(low)}, {**edge, "y": list(high), "fill": "tonexty", "fillcolor": color}]
+    """The 95% interval: an area for each run of periods that have one, a bar where such a period stands alone."""
+    known = [k for k, value in enumerate(low) if value is not None]
+    runs = [[k for _, k in run] for _, run in groupby(enumerate(known), lambda pair: pair[1] - pair[0])]
+    areas = [[(labels[k], low[k]) for k in run] + [(labels[k], high[k]) for k in reversed(run)] for run in runs]
+    shared: Json = {"type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False}
+    wide = {**shared, "fill": "toself", "fillcolor": color, "line": {"width": 0}}
+    bar = {**shared, "line": {"width": 8, "color": color}}
+    traces = []
+    for style, chosen in ((wide, [a for a in areas if len(a) > 2]), (bar, [a for a in areas if len(a) == 2])):
+        points = [point for area in chosen for point in (*area, (None, None))]  # a gap ends each of them
+        if points:
+            x, y = zip(*points, strict=True)
+            traces.append({**style, "x": list(x), "y": list(y)})
+    return traces
+
+
+def _in_order(labels: Sequence[str]) -> Json:
+    """An axis of periods; without the list, Plotly orders them as it meets them, and gaps come last."""
+    return {"type": "category", "categoryorder": "array", "categoryarray": list(labels), "nticks": 18}
 
 
 def _level(value: float) -> Json:
@@ -161,7 +177,7 @@ def _money(policies: Json, labels: Sequence[str]) -> Json:
             more.append(total)
         traces.append(_line(name, policies, labels, more, ",.0f"))
     layout = {
-        "xaxis": {"type": "category", "nticks": 18},
+        "xaxis": _in_order(labels),
         "yaxis": {"title": {"text": "more than never retraining, so far"}, "tickformat": ",.0f"},
         "shapes": [_level(0.0)],
     }
@@ -201,7 +217,7 @@ def _timeline(policies: Json, labels: Sequence[str]) -> Json:
             marker = {"symbol": symbol, "size": size, "color": f"var(--{tone})", "line": {"width": 1.5}}
             traces.append(_marks(title, x, y, text, marker))
     layout = {
-        "xaxis": {"type": "category", "categoryorder": "array", "categoryarray": list(labels), "nticks": 18},
+        "xaxis": _in_order(labels),
         "yaxis": {"type": "category", "categoryorder": "array", "categoryarray": names, "showgrid": False},
         "height": 130 + 56 * len(names),
     }
@@ -218,7 +234,7 @@ def _promoted(entry: Json) -> str:
     if "version" not in entry:
         return str(entry["verdict"] or "untested").replace("_", " ")
     if entry["difference"] is None:
-        return f"version {entry['version']}; nothing came after it"
+        return f"version {entry['version']}; {'one class only' if entry['outcomes'] else 'no outcomes'} after it"
     measure = "log loss" if entry["measure"] == "log_loss" else "AUC"
     return f"version {entry['version']}: {measure} {entry['difference']:+.4f} on what came next"
 
