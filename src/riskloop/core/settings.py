@@ -223,7 +223,7 @@ class GateSettings(Section):
     detect: float = Field(0.01, gt=0, description="… for a true gain in AUC of this size.")
     min_defaults: int = Field(50, ge=10, description="Fewer defaults than this are no evidence at all.")
     retry_growth: float = Field(
-        1.3, gt=1, description="A case that waits is tried again when its matured decisions have grown so many times."
+        1.2, gt=1, description="A case that waits is tried again when its matured decisions have grown so many times."
     )
     evaluation: Literal["holdout", "out_of_fold"] = Field(
         "out_of_fold", description="Test on the latest decisions, or on all by time blocks with a final refit."

@@ -25,7 +25,7 @@ from riskloop.train.fit import Judged, enough, fit, fit_once, recalibrate
 Tick = Callable[[str, float], None]
 
 VALIDATED: Final = 0.3  # share of the new world's rows, the latest, that choices are validated on
-MOST: Final = 20_000  # rows of one validation fit: ways to weight differ by more than such fits err
+MOST: Final = 10_000  # rows of one validation fit: ways to weight differ by more than such fits err
 MOST_TESTED: Final = 250_000  # rows of a fit that is only tested: fewer than the final fit's make it no better
 
 
