@@ -76,7 +76,7 @@ def _change(connection: Connection, home: Home, window: Window, case: Case | Non
         case = open_case(
             connection, at=now, state=state, diagnosis=window.diagnosis, window_id=window.id, sentence=window.sentence
         )
-    elif case.state is CaseState.WATCHING and calm:
+    elif case.state is CaseState.WATCHING and calm and _contradicts(window, case):
         move_in(connection, case, CaseState.ENDED, f"It went away: {window.name} is stable.", at=now)
         return window
     elif calm or case.state not in UNDECIDED:
@@ -89,6 +89,12 @@ def _change(connection: Connection, home: Home, window: Window, case: Case | Non
             sentence = f"{window.name}: {window.sentence}"
             case = move_in(connection, case, state, sentence, at=now, diagnosis=diagnosis)
     return replace(window, case_id=case.id)
+
+
+def _contradicts(window: Window, case: Case) -> bool:
+    """Whether a stable window says that a finding went away: a later one, and of outcomes one whose own are final."""
+    by_outcomes = case.diagnosis in {Diagnosis.PRIOR_SHIFT, Diagnosis.CONCEPT_DRIFT}
+    return window.id > case.window_id and (window.matured_at is not None or not by_outcomes)
 
 
 def _known(home: Home, window: Window) -> bool:
