@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks._looptable import REAL, end_of, goals, lines, summary, told
-from benchmarks._triggers import TRIGGERS, Refits, run_trigger
+from benchmarks._triggers import TOLD, TRIGGERS, Refits, run_told, run_trigger
 from riskloop.backtest.history import History, Wishes
 from riskloop.backtest.oracle import oracle_scores
 from riskloop.backtest.policies import NEVER, policy_named
@@ -77,6 +77,8 @@ def play(task: Task, cache: Path) -> list[Json]:
                 run = never
             elif name == "oracle":
                 run = _still(history, name, best)
+            elif name == TOLD:
+                run = run_told(history, learner, scores)
             elif name in TRIGGERS:
                 run = run_trigger(history, name, refits, scores)
             else:
