@@ -9,14 +9,15 @@ from benchmarks.streams import Course, Window, World, course_of, labels
 from riskloop.core.stats import auc
 from riskloop.core.types import Diagnosed, Diagnosis, Finding, Severity
 from riskloop.data.scenarios import SCENARIOS, true_auc
-from riskloop.decide.diagnosis import diagnose
+from riskloop.decide.diagnosis import LEVEL, MOVED, POPULATION, RANKING, SPREAD, diagnose
 from riskloop.loop.examine import Arrived, at_closing, when_matured
 from riskloop.monitor.estimate import estimate_findings
 from riskloop.monitor.profile import Profile
 
 Record = dict[str, Any]
+SMALLEST: Final = 500  # the size that 100 rows a month are played beside
 COVARIATE: Final = ("new_channel_sudden", "new_channel_gradual", "ageing", "policy_change")
-
+DECISIVE: Final = (*POPULATION, *LEVEL, *RANKING, *SPREAD)
 
 Look = tuple[Profile, list[Finding], Diagnosed, list[Finding], Diagnosed]  # at closing, and with the outcomes
 
@@ -28,18 +29,19 @@ class Judge:
         self.world = world
         self._before: dict[tuple[int, int], Look] = {}  # windows before any change, the same in every scenario
 
-    def records(self, sizes: tuple[int, ...], names: tuple[str, ...] = ()) -> Iterator[Record]:
-        """Every scenario's windows of every size, judged at closing and again with their outcomes."""
+    def records(self, size: int, names: tuple[str, ...] = ()) -> Iterator[Record]:
+        """Every scenario's windows of one size, judged at closing and again with their outcomes."""
         for name in names or tuple(SCENARIOS):
-            for size in sizes if name != "small_windows" else sizes[:1]:
-                course = course_of(name, self.world.name, size)
-                if course is not None:
-                    yield from self._stream(name, size, course)
+            course = course_of(name, self.world.name, size)
+            if course is not None and (name != "small_windows" or size == SMALLEST):
+                yield from self._stream(name, size, course)
 
     def _stream(self, name: str, size: int, course: Course) -> Iterator[Record]:
         world = self.world
         windows = list(world.windows(name, size, course))
-        score_psi, feature_psi = world.true_psi([w for w in windows if w.truth.share == 1.0] or windows[-1:])
+        complete = [w for w in windows if w.truth.share == 1.0] or windows[-1:]
+        score_psi, feature_psi = world.true_psi(complete)
+        auc_moves, rate_moves = world.true_moves(complete)
         looks: list[Look] = []
         for k, window in enumerate(windows):
             started = time.perf_counter()
@@ -50,7 +52,7 @@ class Judge:
                 continue
             look = self._look(window, looks)
             looks.append(look)
-            _, found, closing, _, final = look
+            _, found, closing, late, final = look
             yield {
                 "source": world.name,
                 "seed": world.seed,
@@ -60,9 +62,16 @@ class Judge:
                 "truth": window.truth.diagnosis.value,
                 "score_psi": score_psi,
                 "feature_psi": feature_psi,
+                "auc_moves": auc_moves,
+                "rate_moves": rate_moves,
                 "closing": _answer(closing),
                 "final": _answer(final),
                 "faults": [[f.check, f.subject] for f in found if f.severity is Severity.FAULT],
+                "moved": [
+                    [f.check, f.severity.value, f.statistic]
+                    for f in late
+                    if f.check in DECISIVE and f.severity in MOVED
+                ],
                 "any_psi": any((f.statistic or 0.0) > 0.1 for f in found if f.check == "psi"),
                 "seconds": time.perf_counter() - started,
                 **_estimated(world, window, name, k == len(windows) - 1),

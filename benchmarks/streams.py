@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from riskloop.core.stats import psi
+from riskloop.core.stats import auc, psi
 from riskloop.core.types import Floats, Ints, Rows
 from riskloop.data.infer import infer_config
 from riskloop.data.read import rows_from
-from riskloop.data.scenarios import SCENARIOS, Embedded, FrameSource, Month, Scenario, Source, stream
+from riskloop.data.scenarios import SCENARIOS, Embedded, FrameSource, Month, Scenario, Source, stream, true_auc
 from riskloop.data.simulate import ID, TARGET, TIME, month_starts, simulate, spread_over
 from riskloop.loop.champion import Served, load
 from riskloop.portfolio import Portfolio
@@ -109,6 +109,18 @@ class World:
         columns = [reference.schema.names.index(name) for name in important]
         by_feature = [psi(own.counts[j], reference.bins[j].count(features[:, j])) for j in columns]
         return psi(own.score_counts, reference.score_bins.count(scores)), max(by_feature, default=0.0)
+
+    def true_moves(self, windows: list[Window]) -> tuple[float, float]:
+        """How far the champion's AUC and the default rate moved from the history's: a difference, and a ratio less 1.
+
+        By the true PDs where they are known, else by the outcomes.
+        """
+        scores = np.concatenate([w.scores for w in windows])
+        outcomes = np.concatenate([labels(w.truth) for w in windows])
+        truths = [w.truth.true_pd for w in windows if w.truth.true_pd is not None]
+        pd = np.concatenate(truths) if len(truths) == len(windows) else outcomes
+        before = auc(self.served.outcomes, self.served.probabilities)
+        return true_auc(scores, pd) - before, float(pd.mean() / self.served.outcomes.mean()) - 1.0
 
     def _scores(self, rows: Rows) -> Floats:
         return self.served.scorer.probabilities(rows.features) if len(rows) else np.empty(0)

@@ -1,6 +1,7 @@
 """The ladder as a table: findings in, diagnosis, confirmation and sentence out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -40,6 +41,14 @@ def outcomes(
     return found
 
 
+def slope(statistic: float, severity: Severity) -> Finding:
+    return replace(finding("calibration_slope", severity), statistic=statistic)
+
+
+def slope_explained(statistic: float, explained: Severity) -> list[Finding]:
+    return [slope(statistic, DRIFTED), replace(finding("slope_explained", explained), statistic=statistic)]
+
+
 FEW = finding("rows", UNKNOWN)
 SCALE = finding("scale", FAULT, "BILL_AMT1", "BILL_AMT1 is 100 times larger in all rows.", since="2025-05-03")
 
@@ -56,6 +65,11 @@ TABLE = [
     ("the level", [verdict(OK), *outcomes(level=DRIFTED)], Diagnosis.PRIOR_SHIFT),
     ("the ranking", [verdict(OK), *outcomes(auc=DRIFTED)], Diagnosis.CONCEPT_DRIFT),
     ("both", [verdict(OK), *outcomes(DRIFTED, SEVERE)], Diagnosis.CONCEPT_DRIFT),
+    ("a flat slope", [verdict(OK), slope(0.7, DRIFTED)], Diagnosis.CONCEPT_DRIFT),
+    ("a flat slope, as the mix explains", [verdict(DRIFTED), *slope_explained(0.7, OK)], Diagnosis.COVARIATE_SHIFT),
+    ("a flat slope, beyond the mix", [verdict(DRIFTED), *slope_explained(0.7, DRIFTED)], Diagnosis.CONCEPT_DRIFT),
+    ("a steep slope", [verdict(OK), slope(1.4, DRIFTED)], Diagnosis.PRIOR_SHIFT),
+    ("a steep slope, as the mix explains", [verdict(OK), *slope_explained(1.4, NOISE)], Diagnosis.STABLE),
     ("noise in the outcomes", [verdict(OK), *outcomes(NOISE, NOISE)], Diagnosis.STABLE),
     ("the ranking, as the mix explains", [verdict(DRIFTED), *outcomes(SEVERE, OK, OK)], Diagnosis.COVARIATE_SHIFT),
     ("the ranking, beyond the mix", [verdict(DRIFTED), *outcomes(SEVERE, OK, SEVERE)], Diagnosis.CONCEPT_DRIFT),

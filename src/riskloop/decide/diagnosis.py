@@ -19,8 +19,9 @@ SPECIFIC: Final = ("scale", "sign", "swapped", "recoded", "stuck", "missing_rate
 
 # The findings that may move each rung; everything else is shown and decides nothing.
 POPULATION: Final = ("drift",)
-LEVEL: Final = ("calibration", "calibration_slope")
+LEVEL: Final = ("calibration",)
 RANKING: Final = ("auc",)
+SPREAD: Final = ("calibration_slope",)  # below 1 the scores tell customers apart less than they claim, else more
 
 
 def diagnose(findings: Sequence[Finding], history: Sequence[Sequence[Finding]], drift: DriftSettings) -> Diagnosed:
@@ -58,11 +59,10 @@ def _ladder(findings: Sequence[Finding]) -> tuple[Rung, ...]:
     faults = sorted((f for f in findings if f.severity is Severity.FAULT), key=_specificity)
     few = [f for f in findings if f.check == "rows" and f.severity is Severity.UNKNOWN]
     population = _moved(findings, POPULATION)
-    ranking = _beyond_population(findings, RANKING, "auc_explained")
-    level = _beyond_population(findings, LEVEL, "calibration_explained")
+    ranking, level = _by_outcomes(findings)
     something = bool(population or ranking or level)
     noise = [f for f in findings if f.severity is Severity.NOISE]
-    calm = [f for f in findings if f.check in (*POPULATION, *RANKING, *LEVEL) and f.severity is Severity.OK]
+    calm = [f for f in findings if f.check in (*POPULATION, *RANKING, *LEVEL, *SPREAD) and f.severity is Severity.OK]
     ranked = [f for f in findings if f.check in RANKING and f.severity is not Severity.UNKNOWN]
     matured = ranked or [f for f in findings if f.check in RANKING]
     return (
@@ -89,6 +89,15 @@ def _ladder(findings: Sequence[Finding]) -> tuple[Rung, ...]:
     )
 
 
+def _by_outcomes(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """What speaks for another ranking, and what for another level alone."""
+    spread = _beyond_population(findings, SPREAD, "slope_explained")
+    flat = [f for f in spread if f.statistic is not None and f.statistic < 1.0]
+    ranking = [*_beyond_population(findings, RANKING, "auc_explained"), *flat]
+    level = _beyond_population(findings, LEVEL, "calibration_explained")
+    return ranking, [*level, *(f for f in spread if f not in flat)]
+
+
 def _beyond_population(findings: Sequence[Finding], checks: Sequence[str], explained: str) -> list[Finding]:
     """What moved on the outcomes, unless the changed population explains it."""
     moved = _moved(findings, checks)
@@ -113,8 +122,7 @@ def _confirmed(
 
 
 def _deciding(diagnosis: Diagnosis, findings: Sequence[Finding]) -> list[Finding]:
-    ranking = _beyond_population(findings, RANKING, "auc_explained")
-    level = _beyond_population(findings, LEVEL, "calibration_explained")
+    ranking, level = _by_outcomes(findings)
     if diagnosis is Diagnosis.CONCEPT_DRIFT:
         return ranking
     if diagnosis is Diagnosis.PRIOR_SHIFT:

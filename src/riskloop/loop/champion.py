@@ -31,6 +31,14 @@ class Served:
         """Each model input's share of the model's importance."""
         return {str(name): float(share) for name, share in self.manifest["importance"].items()}
 
+    @property
+    def shrunk(self) -> float:
+        """The slope of its calibration line, as far as that was learned from models of parts of the history.
+
+        A recalibrated model's line was learned from its own decisions.
+        """
+        return 1.0 if self.manifest["origin"] == "recalibrate" else float(self.manifest["calibration"]["b"])
+
 
 def load(home: Home, version: int) -> Served:
     """Load and verify a version. Raises ArtefactError when its files were altered."""

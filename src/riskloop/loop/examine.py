@@ -101,6 +101,7 @@ def when_matured(
             served.features[:, inputs], served.probabilities, served.outcomes, features[:, inputs], scores
         ),
         segments=segments_of(served.scorer.schema, served.features, features, columns),
+        shrunk=served.shrunk,
     )
 
 

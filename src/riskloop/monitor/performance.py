@@ -4,8 +4,7 @@ Immature outcomes are NaN and never count: early defaults alone would make any c
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
@@ -15,7 +14,6 @@ from riskloop.core.errors import DataError
 from riskloop.core.settings import RiskLevelSettings
 from riskloop.core.stats import (
     EstimatedPerformance,
-    Interval,
     auc,
     auc_interval,
     benjamini_hochberg,
@@ -30,14 +28,13 @@ from riskloop.core.stats import (
     wilson_interval,
 )
 from riskloop.core.types import Finding, Floats, Severity
+from riskloop.monitor.matured import LEAST_DEFAULTS, Matured, finding, normal_tail, quantile, severity, shown, unknown
 
-WINDOW: Final = "window"
 LEVELS: Final = ("low", "medium", "high", "very_high")
 
-LEAST_DEFAULTS: Final = 10  # of either class
 AUC_DROP: Final = 0.02
 RATE_GAP: Final = 0.10  # of the expected defaults
-SEVERE: Final = 0.1  # of alpha
+SLOPE_GAP: Final = 0.2
 
 MEASURES: Final = (
     ("gini", "Gini", gini_interval),
@@ -47,30 +44,6 @@ MEASURES: Final = (
 )
 
 EXPLAINED_SOURCE: Final = "PAPE (arXiv 2401.08348) on the same decisions, with the error of their outcomes alone"
-
-
-@dataclass(frozen=True, slots=True)
-class Matured:
-    """Decisions whose outcomes are final: probabilities (n,) and outcomes (n,), 0 or 1."""
-
-    probabilities: Floats
-    outcomes: Floats
-
-    @classmethod
-    def of(cls, probabilities: Floats, outcomes: Floats) -> "Matured":
-        """Only the decisions whose outcome is known and mature, that is not NaN."""
-        known = ~np.isnan(outcomes)
-        return cls(probabilities[known], outcomes[known])
-
-    @property
-    def defaults(self) -> int:
-        """Decisions that defaulted."""
-        return int(self.outcomes.sum())
-
-    @property
-    def enough(self) -> bool:
-        """Whether ranking and calibration can be judged at all."""
-        return min(self.defaults, self.outcomes.size - self.defaults) >= LEAST_DEFAULTS
 
 
 def performance_findings(
@@ -83,22 +56,29 @@ def performance_findings(
     levels: RiskLevelSettings | None = None,
     expected: Callable[[], EstimatedPerformance] | None = None,
     segments: Mapping[str, npt.NDArray[np.object_]] | None = None,
+    shrunk: float = 1.0,
 ) -> list[Finding]:
     """Realised performance of one window's decisions, NaN outcomes left out.
 
     The reference is the champion's training sample with its out-of-fold probabilities. ``alpha`` is shared by the
     window's decisive tests. ``expected`` estimates what a mere change of population would give (PAPE, see
     `monitor.estimate`); it is asked only when something fell, because it is slow. ``segments`` maps a column's name
-    to the segment of every row.
+    to the segment of every row. ``shrunk`` is the slope of the champion's calibration line, where that line was
+    learned from models of parts of the history.
     """
     window = Matured.of(probabilities, outcomes)
     history = Matured.of(reference_probabilities, reference_outcomes)
     if not (window.enough and history.enough):
         return [_too_few(window, history)]
     level = alpha / 6.0  # two looks at a window, and at the second one ranking, level and slope
-    found = [_ranking(window, history, level), _level(window, history, level), _slope(window, history, level)]
-    if expected is not None and any(f.severity in (Severity.DRIFTED, Severity.SEVERE) for f in found[:2]):
-        found += _explained(window, history, expected, level)
+    tests: dict[str, Callable[[], Finding]] = {
+        "auc": lambda: _ranking(window, history, level),
+        "calibration": lambda: _level(window, history, level),
+        "calibration_slope": lambda: _slope(window, history, level, shrunk),
+    }
+    found = [_attempt(check, test, window, history) for check, test in tests.items()]
+    if expected is not None and any(f.severity in (Severity.DRIFTED, Severity.SEVERE) for f in found):
+        found += _explained(window, history, expected, level, shrunk)
     found += _measures(window, history)
     found += _grades(window, history, levels or RiskLevelSettings(), alpha)
     found += _segment_findings(segments or {}, probabilities, outcomes, history, alpha)
@@ -108,70 +88,103 @@ def performance_findings(
 # --------------------------------------------------------------------------- the decisive tests
 
 
+def _attempt(check: str, test: Callable[[], Finding], window: Matured, history: Matured) -> Finding:
+    """One test that cannot be made, as of scores that are all equal, stops no other one."""
+    try:
+        return test()
+    except DataError as error:
+        return unknown(check, window, history, error.message)
+
+
 def _ranking(window: Matured, history: Matured, alpha: float) -> Finding:
     now, before = auc_interval(window.outcomes, window.probabilities), auc(history.outcomes, history.probabilities)
     error = math.sqrt(
         delong_variance(window.outcomes, window.probabilities)
         + delong_variance(history.outcomes, history.probabilities)
     )
-    p = _normal_tail((before - now.estimate) / error) if error else float(now.estimate >= before)
+    p = normal_tail((before - now.estimate) / error) if error else float(now.estimate >= before)
     drop = before - now.estimate
-    return _finding(
+    return finding(
         "auc",
-        _severity(drop > AUC_DROP, p, alpha),
+        severity(drop > AUC_DROP, p, alpha),
         now.estimate,
-        before - max(AUC_DROP, _quantile(alpha) * error),
+        before - max(AUC_DROP, quantile(alpha) * error),
         "the AUC is not lower than at training",
         "Two-sample z test with DeLong variances (DeLong et al., 1988), one-sided",
         window,
         history,
-        f"The AUC on {window.outcomes.size} matured decisions is {_shown(now)}; at training it was {before:.3f}.",
+        f"The AUC on {window.outcomes.size} matured decisions is {shown(now)}; at training it was {before:.3f}.",
         {"p_value": p, "lower": now.lower, "upper": now.upper, "reference": before},
     )
 
 
 def _level(window: Matured, history: Matured, alpha: float) -> Finding:
     coefficient = calibration_in_the_large(window.outcomes, window.probabilities)
+    # The champion's level was learned from a sample, too: a small history is no measure to the third digit.
+    error = math.hypot(
+        coefficient.std_error, calibration_in_the_large(history.outcomes, history.probabilities).std_error
+    )
+    p = 2.0 * normal_tail(abs(coefficient.estimate) / error)
     observed = wilson_interval(window.defaults, window.outcomes.size)
     expected = float(window.probabilities.mean())
     gap = observed.estimate / expected - 1.0
-    return _finding(
+    return finding(
         "calibration",
-        _severity(abs(gap) > RATE_GAP, coefficient.p_value, alpha),
+        severity(abs(gap) > RATE_GAP, p, alpha),
         coefficient.estimate,
-        _quantile(alpha / 2.0) * coefficient.std_error,
+        quantile(alpha / 2.0) * error,
         "as many default as the probabilities say",
-        "Calibration in the large (Cox, 1958), with a practical band",
+        "Calibration in the large (Cox, 1958) with the error of window and history, and a practical band",
         window,
         history,
-        f"{_shown(observed, percent=True)} of the matured decisions defaulted; the champion expected {expected:.1%}.",
-        {"p_value": coefficient.p_value, "observed": observed.estimate, "expected": expected},
+        f"{shown(observed, percent=True)} of the matured decisions defaulted; the champion expected {expected:.1%}.",
+        {"p_value": p, "observed": observed.estimate, "expected": expected},
     )
 
 
-def _slope(window: Matured, history: Matured, alpha: float) -> Finding:
-    coefficient = calibration_slope(window.outcomes, window.probabilities)
-    return _finding(
+def _slope(window: Matured, history: Matured, alpha: float, shrunk: float) -> Finding:
+    now = calibration_slope(window.outcomes, window.probabilities)
+    error = math.hypot(now.std_error, calibration_slope(history.outcomes, history.probabilities).std_error)
+    own = _own_slopes(shrunk)
+    gap = _beyond(now.estimate, own)
+    p = 2.0 * normal_tail(abs(gap) / error)
+    reach = max(SLOPE_GAP, quantile(alpha / 2.0) * error)
+    usual = "1 is perfect" if own == (1.0, 1.0) else f"{own[0]:.2f} to {own[1]:.2f} is the champion's own"
+    return finding(
         "calibration_slope",
-        _severity(abs(coefficient.estimate - 1.0) > 0.2, coefficient.p_value, alpha),
-        coefficient.estimate,
-        _quantile(alpha / 2.0) * coefficient.std_error,
-        "the probabilities are spread as the outcomes are",
-        "Calibration slope (Cox, 1958), with a practical band",
+        severity(abs(gap) > SLOPE_GAP, p, alpha),
+        now.estimate,
+        own[0] - reach if now.estimate < own[0] else own[1] + reach,
+        "the probabilities are spread as the outcomes are, as far as the champion's ever were",
+        "Calibration slope (Cox, 1958) with the error of window and history, and a practical band",
         window,
         history,
-        f"The calibration slope is {coefficient.estimate:.2f} ± {1.96 * coefficient.std_error:.2f}; 1 is perfect.",
-        {"p_value": coefficient.p_value},
+        f"The calibration slope is {now.estimate:.2f} ± {1.96 * now.std_error:.2f}; {usual}.",
+        {"p_value": p, "own": list(own)},
     )
+
+
+def _own_slopes(shrunk: float) -> tuple[float, float]:
+    """Where the champion's own slope may lie in a world that has not changed.
+
+    Its calibration line, of slope ``shrunk``, was learned from models of parts of the history. The final model may
+    need all of that correction, which gives 1, or, having seen more rows, none of it, which gives 1 / ``shrunk``.
+    """
+    free = 1.0 / shrunk
+    return min(1.0, free), max(1.0, free)
+
+
+def _beyond(value: float, bounds: tuple[float, float]) -> float:
+    return value - min(max(value, bounds[0]), bounds[1])
 
 
 def _explained(
-    window: Matured, history: Matured, expected: Callable[[], EstimatedPerformance], alpha: float
+    window: Matured, history: Matured, expected: Callable[[], EstimatedPerformance], alpha: float, shrunk: float
 ) -> list[Finding]:
     try:
         estimate = expected()
     except DataError as error:
-        return [_unknown("auc_explained", window, history, error.message)]
+        return [unknown("auc_explained", window, history, error.message)]
     area = auc(window.outcomes, window.probabilities)
     rate = window.defaults / window.outcomes.size
     fell = (estimate.auc.value - area) / estimate.auc.outcome_error
@@ -179,21 +192,21 @@ def _explained(
     far = estimate.auc.value - area > AUC_DROP / 2.0
     wide = abs(rate / estimate.default_rate.value - 1.0) > RATE_GAP / 2.0
     return [
-        _finding(
+        finding(
             "auc_explained",
-            _severity(far, _normal_tail(fell), alpha),
+            severity(far, normal_tail(fell), alpha),
             area,
-            estimate.auc.value - _quantile(alpha) * estimate.auc.outcome_error,
+            estimate.auc.value - quantile(alpha) * estimate.auc.outcome_error,
             "the AUC is what the changed population explains",
             EXPLAINED_SOURCE,
             window,
             history,
             f"The changed population explains an AUC of {estimate.auc.value:.3f}; realised are {area:.3f}.",
-            {"p_value": _normal_tail(fell), "estimate": estimate.auc.value, "assumption": estimate.assumption},
+            {"p_value": normal_tail(fell), "estimate": estimate.auc.value, "assumption": estimate.assumption},
         ),
-        _finding(
+        finding(
             "calibration_explained",
-            _severity(wide, 2.0 * _normal_tail(off), alpha),
+            severity(wide, 2.0 * normal_tail(off), alpha),
             rate,
             estimate.default_rate.value,
             "the default rate is what the changed population explains",
@@ -201,8 +214,38 @@ def _explained(
             window,
             history,
             f"The changed population explains {estimate.default_rate.value:.1%} defaults; realised are {rate:.1%}.",
-            {"p_value": 2.0 * _normal_tail(off), "estimate": estimate.default_rate.value},
+            {"p_value": 2.0 * normal_tail(off), "estimate": estimate.default_rate.value},
         ),
+        *_slope_explained(window, history, estimate, alpha, shrunk),
+    ]
+
+
+def _slope_explained(
+    window: Matured, history: Matured, estimate: EstimatedPerformance, alpha: float, shrunk: float
+) -> list[Finding]:
+    if estimate.slope is None:
+        return []
+    try:
+        now = calibration_slope(window.outcomes, window.probabilities)
+    except DataError as error:
+        return [unknown("slope_explained", window, history, error.message)]
+    low, high = (bound * estimate.slope.value for bound in _own_slopes(shrunk))
+    gap = _beyond(now.estimate, (low, high))
+    p = 2.0 * normal_tail(abs(gap) / estimate.slope.outcome_error)
+    return [
+        finding(
+            "slope_explained",
+            severity(abs(gap) > SLOPE_GAP / 2.0, p, alpha),
+            now.estimate,
+            low if now.estimate < low else high,
+            "the calibration slope is what the changed population explains",
+            EXPLAINED_SOURCE,
+            window,
+            history,
+            f"The changed population explains a calibration slope of {estimate.slope.value:.2f}; "
+            f"realised are {now.estimate:.2f}.",
+            {"p_value": p, "estimate": estimate.slope.value},
+        )
     ]
 
 
@@ -214,7 +257,7 @@ def _measures(window: Matured, history: Matured) -> list[Finding]:
     for check, words, interval in MEASURES:
         now, before = (interval(part.outcomes, part.probabilities) for part in (window, history))
         found.append(
-            _finding(
+            finding(
                 check,
                 Severity.OK,
                 now.estimate,
@@ -223,7 +266,7 @@ def _measures(window: Matured, history: Matured) -> list[Finding]:
                 "Definition and interval in core.stats",
                 window,
                 history,
-                f"{words} is {_shown(now)}; at training it was {before.estimate:.3f}.",
+                f"{words} is {shown(now)}; at training it was {before.estimate:.3f}.",
                 {"reference": before.estimate, "lower": now.lower, "upper": now.upper},
             )
         )
@@ -286,7 +329,7 @@ def _segment_findings(
                 "over the segments",
                 n=part.outcomes.size,
                 m=history.outcomes.size,
-                sentence=f"{subject}: AUC {_shown(now)}; {part.defaults} of {part.outcomes.size} defaulted, "
+                sentence=f"{subject}: AUC {shown(now)}; {part.defaults} of {part.outcomes.size} defaulted, "
                 f"expected were {expected:.1f}.",
                 details={
                     "p_value": level.p_value,
@@ -302,53 +345,9 @@ def _segment_findings(
 
 def _too_few(window: Matured, history: Matured) -> Finding:
     others = window.outcomes.size - window.defaults
-    return _unknown(
+    return unknown(
         "auc",
         window,
         history,
         f"{window.defaults} defaults and {others} others have matured; {LEAST_DEFAULTS} of each are needed.",
     )
-
-
-def _unknown(check: str, window: Matured, history: Matured, sentence: str) -> Finding:
-    return _finding(check, Severity.UNKNOWN, None, None, "", "", window, history, sentence, {})
-
-
-def _finding(
-    check: str,
-    severity: Severity,
-    statistic: float | None,
-    critical: float | None,
-    null: str,
-    source: str,
-    window: Matured,
-    history: Matured,
-    sentence: str,
-    details: Mapping[str, object],
-) -> Finding:
-    n, m = window.outcomes.size, history.outcomes.size
-    return Finding(check, WINDOW, severity, statistic, critical, null, source, n, m, sentence, dict(details))
-
-
-def _severity(matters: bool, p_value: float, alpha: float) -> Severity:
-    if not matters:
-        return Severity.OK
-    if p_value >= alpha:
-        return Severity.NOISE
-    return Severity.SEVERE if p_value < SEVERE * alpha else Severity.DRIFTED
-
-
-def _shown(interval: Interval, percent: bool = False) -> str:
-    values: Sequence[float] = (interval.estimate, interval.lower, interval.upper)
-    texts = [f"{v:.1%}" if percent else f"{v:.3f}" for v in values]
-    return f"{texts[0]} ({texts[1]} to {texts[2]})"
-
-
-def _normal_tail(z: float) -> float:
-    return 0.5 * math.erfc(z / math.sqrt(2.0))
-
-
-def _quantile(alpha: float) -> float:
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(1.0 - alpha)

@@ -18,6 +18,8 @@ from riskloop.core.stats._ranks import rank_masses
 from riskloop.core.stats.discrimination import auc
 from riskloop.core.types import Floats
 
+MOST: Final = 1e150
+
 CBPE_ASSUMPTION: Final = (
     "No concept drift, and a population like the reference's: "
     "customers with the same score default as often as they did there."
@@ -49,6 +51,7 @@ class EstimatedPerformance:
     assumption: str
     n: int  # rows in the window
     effective_m: float | None  # reference rows behind the recalibration, after weighting; None without one
+    slope: Estimate | None  # the calibration slope of the scores themselves; None without a recalibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,8 @@ def density_ratio_weights(
     source = np.repeat([0, 1], [m, n])
     # Many small trees, never stopped early: of the settings tried on known ratios these were the least biased.
     classifier = HistGradientBoostingClassifier(max_iter=100, max_leaf_nodes=4, early_stopping=False, random_state=seed)
-    rows, p = np.vstack((reference, window)), np.empty(m + n)
+    # A tree asks for the order alone; its binning interpolates, which infinities do not survive.
+    rows, p = np.clip(np.vstack((reference, window)), -MOST, MOST), np.empty(m + n)
     split = StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, source)
     draws = np.random.default_rng(seed)
     # Small trees gain nothing from threads, and on a busy machine lose tenfold waiting for one another.
@@ -177,7 +181,17 @@ def _estimated(score: Floats, recalibration: Recalibration | None, assumption: s
         assumption=assumption,
         n=score.size,
         effective_m=None if recalibration is None else recalibration.effective_m,
+        slope=None if recalibration is None else _slope(recalibration, c, log_odds),
     )
+
+
+def _slope(line: Recalibration, c: Floats, log_odds: Floats) -> Estimate:
+    """The line's own slope; its error is that of the line and, on this window, of a line fitted to its outcomes."""
+    spread = c * (1.0 - c)
+    information = float(spread @ np.square(log_odds - np.average(log_odds, weights=spread)))
+    fitted = 1.0 / information if information > 0.0 else math.inf
+    error = math.sqrt(float(line.covariance[1, 1]) + fitted)
+    return Estimate(line.slope, error, error)
 
 
 def _mean(c: Floats, constant: Floats, slope: Floats, log_odds: Floats, line: Floats | None) -> Estimate:

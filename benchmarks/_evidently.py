@@ -1,0 +1,44 @@
+"""Evidently's own verdicts, beside the monitor's."""
+
+from collections.abc import Sequence
+
+from benchmarks._judgement import Rows
+from benchmarks.streams import World, course_of
+from riskloop.core.types import Floats
+from riskloop.data.scenarios import SCENARIOS
+
+
+def evidently(world: World, sizes: Sequence[int]) -> Rows:
+    """Evidently's own verdicts: six stable windows, and the first changed one of every scenario."""
+    found = []
+    for size in sizes:
+        for name, scenario in SCENARIOS.items():
+            course = course_of(name, world.name, size)
+            if course is None or name == "small_windows":
+                continue
+            windows = list(world.windows(name, size, course))
+            chosen = windows[:6] if scenario.diagnosis == "stable" else windows[course.before : course.before + 1]
+            for window in chosen:
+                row = {"source": world.name, "scenario": name, "size": size, "truth": window.truth.diagnosis.value}
+                for method in ("preset", "psi"):
+                    row[method] = preset_share(world.served.features, window.rows.features, method)
+                found.append(row)
+    return found
+
+
+def preset_share(reference: Floats, window: Floats, method: str = "preset") -> float:
+    """The share of columns that Evidently's preset calls drifted."""
+    from riskloop.monitor.drift import _quiet
+
+    with _quiet():
+        import pandas as pd
+        from evidently import Report
+        from evidently.presets import DataDriftPreset
+
+        options = {} if method == "preset" else {"num_method": "psi", "cat_method": "psi"}
+        names = [f"c{j}" for j in range(reference.shape[1])]
+        frames = [pd.DataFrame(rows, columns=names).dropna(axis=1, how="all") for rows in (window, reference)]
+        common = [name for name in names if name in frames[0] and name in frames[1]]
+        snapshot = Report([DataDriftPreset(**options)]).run(*(frame[common] for frame in frames))
+    value = snapshot.dict()["metrics"][0]["value"]
+    return float(value["share"])

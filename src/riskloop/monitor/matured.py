@@ -1,0 +1,89 @@
+"""A window's matured decisions, and how findings on them are written."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from riskloop.core.stats import Interval
+from riskloop.core.types import Finding, Floats, Severity
+
+WINDOW: Final = "window"
+LEAST_DEFAULTS: Final = 10  # of either class
+SEVERE: Final = 0.1  # of alpha
+
+
+@dataclass(frozen=True, slots=True)
+class Matured:
+    """Decisions whose outcomes are final: probabilities (n,) and outcomes (n,), 0 or 1."""
+
+    probabilities: Floats
+    outcomes: Floats
+
+    @classmethod
+    def of(cls, probabilities: Floats, outcomes: Floats) -> "Matured":
+        """Only the decisions whose outcome is known and mature, that is not NaN."""
+        known = ~np.isnan(outcomes)
+        return cls(probabilities[known], outcomes[known])
+
+    @property
+    def defaults(self) -> int:
+        """Decisions that defaulted."""
+        return int(self.outcomes.sum())
+
+    @property
+    def enough(self) -> bool:
+        """Whether ranking and calibration can be judged at all."""
+        return min(self.defaults, self.outcomes.size - self.defaults) >= LEAST_DEFAULTS
+
+
+def unknown(check: str, window: Matured, history: Matured, sentence: str) -> Finding:
+    """The finding that a check could not be made, and why."""
+    return finding(check, Severity.UNKNOWN, None, None, "", "", window, history, sentence, {})
+
+
+def finding(
+    check: str,
+    weight: Severity,
+    statistic: float | None,
+    critical: float | None,
+    null: str,
+    source: str,
+    window: Matured,
+    history: Matured,
+    sentence: str,
+    details: Mapping[str, object],
+) -> Finding:
+    """A finding on the whole window."""
+    n, m = window.outcomes.size, history.outcomes.size
+    return Finding(check, WINDOW, weight, statistic, critical, null, source, n, m, sentence, dict(details))
+
+
+def severity(matters: bool, p_value: float, alpha: float) -> Severity:
+    """Nothing without size, chance without significance; severe when chance is ten times rarer than ``alpha``."""
+    if not matters:
+        return Severity.OK
+    if p_value >= alpha:
+        return Severity.NOISE
+    return Severity.SEVERE if p_value < SEVERE * alpha else Severity.DRIFTED
+
+
+def shown(interval: Interval, percent: bool = False) -> str:
+    """The estimate with its interval."""
+    values: Sequence[float] = (interval.estimate, interval.lower, interval.upper)
+    texts = [f"{v:.1%}" if percent else f"{v:.3f}" for v in values]
+    return f"{texts[0]} ({texts[1]} to {texts[2]})"
+
+
+def normal_tail(z: float) -> float:
+    """The chance of a standard normal above ``z``."""
+    return 0.5 * math.erfc(z / math.sqrt(2.0))
+
+
+def quantile(alpha: float) -> float:
+    """The value that a standard normal exceeds with probability ``alpha``."""
+    from statistics import NormalDist
+
+    return NormalDist().inv_cdf(1.0 - alpha)
