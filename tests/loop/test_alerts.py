@@ -4,6 +4,8 @@ import hashlib
 import hmac
 import json
 import logging
+import re
+import runpy
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -241,3 +243,21 @@ def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_signature_covers_time_and_body() -> None:
     assert sign("s", "1", b"{}") == sign("s", "1", b"{}")
     assert len({sign("s", "1", b"{}"), sign("s", "2", b"{}"), sign("s", "1", b"{ }"), sign("t", "1", b"{}")}) == 4
+
+
+def test_a_receiver_checks_the_signature_as_the_page_says(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "monitoring.md"
+    (snippet,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "receiver.py").write_text(snippet, encoding="utf-8")
+    names = runpy.run_path(str(tmp_path / "receiver.py"))
+    monkeypatch.setenv("RISKLOOP_TEST_SECRET", "s")
+    assert post(settings(receiver.url), {"a": 1}, lambda _: None) == ""
+    headers, body = receiver.posts[0]
+    assert names["genuine"](headers, body, "s")
+    assert not names["genuine"](headers, body + b" ", "s")
+    assert not names["genuine"](headers, body, "another")
+    old = {**headers, TIMESTAMP: "1"}
+    old[SIGNATURE] = sign("s", "1", body)
+    assert not names["genuine"](old, body, "s")

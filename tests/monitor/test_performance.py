@@ -113,6 +113,50 @@ def test_what_the_population_explains_is_not_held_against_the_champion() -> None
     assert found["auc_explained"].severity not in MOVED
 
 
+def spread(scores: Floats, slope: float) -> Floats:
+    """Scores whose calibration slope is ``slope`` times theirs."""
+    log_odds = np.log(scores / (1.0 - scores)) / slope
+    return 1.0 / (1.0 + np.exp(-log_odds))
+
+
+def test_the_champions_own_slope_is_no_change() -> None:
+    window = month(6_000, 96)
+    too_flat = spread(window.scores, 1.3)
+    steep = judged(window, scores=too_flat)["calibration_slope"]
+    assert steep.statistic == pytest.approx(1.3, abs=0.15)
+    assert steep.severity in MOVED
+    # Models of parts of a small history needed 0.75; the final one, which saw all of it, needs none of that.
+    own = judged(window, scores=too_flat, shrunk=0.75)["calibration_slope"]
+    assert own.severity is Severity.OK
+    assert own.details["own"] == [1.0, pytest.approx(4 / 3)]
+    flat = judged(window, scores=spread(window.scores, 0.65), shrunk=0.75)["calibration_slope"]
+    assert flat.severity in MOVED
+    assert flat.statistic is not None
+    assert flat.critical is not None
+    assert flat.statistic < flat.critical < 1.0
+
+
+@pytest.mark.parametrize("check", ["calibration", "calibration_slope"])
+def test_a_small_history_is_no_sharp_measure(check: str) -> None:
+    window, few = month(2_000, 97), history().scores[:300]
+    large = judged(window)[check]
+    found = performance_findings(window.scores, window.outcomes, few, history().outcomes[:300], alpha=0.01)
+    small = next(f for f in found if f.check == check)
+    assert small.statistic == large.statistic
+    assert small.details["p_value"] > large.details["p_value"]
+
+
+def test_a_slope_that_the_population_explains_is_said_to_be() -> None:
+    window = month(4_000, 98)
+    # This champion was as flat on its history: the same slope there is what the population explains.
+    expected = pape(history().outcomes, spread(history().scores, 0.6), np.ones(8_000), spread(window.scores, 0.6))
+    found = judged(window, scores=spread(window.scores, 0.6), expected=lambda: expected)
+    assert found["calibration_slope"].severity in MOVED
+    assert found["slope_explained"].severity is Severity.OK
+    assert expected.slope is not None
+    assert expected.slope.value == pytest.approx(0.6, abs=0.05)
+
+
 def test_grades_by_jeffreys() -> None:
     window = month(3_000, 96)
     grades = [f for f in findings(window) if f.check == "jeffreys"]

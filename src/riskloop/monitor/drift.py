@@ -227,10 +227,11 @@ def evidently_findings(
         return [_empty(len(reference_X))]
     columns = _columns(reference, reference.profile(window_X, window_scores))
     # Evidently refuses a column without any value, and one such column would cost all the others their result.
-    taken = [c for c in columns if c.actual[-1] < c.sizes[0] and c.expected[-1] < c.sizes[1]]
+    present = [c for c in columns if c.actual[-1] < c.sizes[0] and c.expected[-1] < c.sizes[1]]
     failure: list[Finding] = []
     try:
         frames = [_frame(reference, X, s) for X, s in ((window_X, window_scores), (reference_X, reference_scores))]
+        taken = [c for c in present if all(_drawable(frame[_column_name(c.subject)]) for frame in frames)]
         statistics = _report(frames[0], frames[1], taken, drift, report_path)
         columns = [
             Moved(c.subject, c.bins, c.expected, c.actual, statistics[c.subject], "Evidently")
@@ -320,6 +321,11 @@ def _frame(reference: Reference, X: Floats, scores: Floats) -> "pd.DataFrame":
             labels = np.asarray([*feature.categories, UNSEEN, MISSING], dtype=object)
             columns[feature.name] = labels[reference.bins[j].assign(X[:, j])]
     return pd.DataFrame({**columns, SCORE_COLUMN: scores})
+
+
+def _drawable(column: "pd.Series[Any]") -> bool:
+    """Whether Evidently's plots have anything to show: it fails on numbers that are all endless, too."""
+    return column.dtype == object or bool(np.isfinite(column.to_numpy(dtype=np.float64)).any())
 
 
 def _column_name(subject: str) -> str:
