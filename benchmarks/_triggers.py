@@ -10,12 +10,13 @@ from typing import Final
 
 import numpy as np
 
-from riskloop.backtest.history import History
+from riskloop.backtest.history import History, Played
 from riskloop.backtest.score import Scores, exchange
 from riskloop.backtest.study import Run
 from riskloop.core import stats
 from riskloop.core.settings import Settings
 from riskloop.core.types import Diagnosis, Floats, Json, Rows, to_micros
+from riskloop.data.scenarios import true_auc
 from riskloop.train.calibrate import fit_calibration
 from riskloop.train.fit import fit_once
 
@@ -223,11 +224,15 @@ def run_told(history: History, learner: str, first: Sequence[Floats]) -> Run:
             _told(history, learner, number) if period.share > 0.0 and period.truth is not Diagnosis.DATA_FAULT else None
         )
         y, p = np.asarray(period.rows.target), first[number]
-        if told is not None and stats.auc(y, told) > stats.auc(y, p):
+        if told is not None and _area(period, told) > _area(period, p):
             p = told
         scores.append(Scores(y, p, p >= 1.0, period.true_pd))
     story: Json = {"retrainings": [], "promotions": [], "rollbacks": 0, "windows": {}, "cases": []}
     return Run(TOLD, "", tuple(scores), (None,) * len(scores), story)
+
+
+def _area(period: Played, p: Floats) -> float:
+    return stats.auc(np.asarray(period.rows.target), p) if period.true_pd is None else true_auc(p, period.true_pd)
 
 
 def _told(history: History, learner: str, number: int) -> Floats | None:

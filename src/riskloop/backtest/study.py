@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from riskloop import views
-from riskloop.backtest.history import History, read_history
+from riskloop.backtest.history import History, Wishes, read_history
 from riskloop.backtest.kept import keep
 from riskloop.backtest.oracle import oracle_scores
 from riskloop.backtest.policies import NEVER, ORACLE, Policy, policies_named
@@ -82,14 +82,21 @@ def _history(request: Request, now: datetime | None) -> tuple[History, Game | No
         if request.history is None:
             raise ConfigError("Name a history to replay, or a --scenario to play on the embedded portfolio.")
         return read_history(request.history, wishes, settings, now=now), None
-    seed = wishes.seed or 1
+    seed = _seed(wishes)
     if request.history is None:
         return embedded_world(
             request.scenario, wishes, months=request.months, per_month=request.per_month, seed=seed, settings=settings
         )
     source = request.history
-    frame = read_frame(Path(source)) if isinstance(source, (str, Path)) else source
-    return frame_world(request.scenario, frame, wishes, months=request.months, seed=seed, settings=settings)
+    if isinstance(source, (str, Path)):
+        frame, name = read_frame(Path(source)), Path(source).stem
+    else:
+        frame, name = source, "rows in random order"
+    return frame_world(request.scenario, frame, wishes, months=request.months, seed=seed, settings=settings, name=name)
+
+
+def _seed(wishes: Wishes) -> int:
+    return 1 if wishes.seed is None else wishes.seed
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -225,7 +232,7 @@ def compared(history: History, runs: Sequence[Run], request: Request, folder: Pa
     document: Json = {
         "portfolio": settings.portfolio.name,
         "scenario": request.scenario,
-        "seed": settings.train.seed if request.scenario is None else request.wishes.seed or 1,
+        "seed": settings.train.seed if request.scenario is None else _seed(request.wishes),
         "windows": settings.windows.by,
         "outcome_window": duration_text(settings.portfolio.outcome_window),
         "trained_on": {"rows": len(history.past), "first": history.first_label, "last": history.last_label},

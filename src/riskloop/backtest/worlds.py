@@ -51,13 +51,22 @@ def embedded_world(
     past = simulate(month_starts(FIRST, PAST_MONTHS), per_month, seed)
     production = tuple(month_starts(FIRST, PAST_MONTHS + months)[PAST_MONTHS:])
     game = Game(scenario_named(scenario), Embedded(), production, per_month, seed)
-    return _history(past, game, TARGET, TIME, ID, wishes, settings, ()), game
+    return _history(past, game, "embedded portfolio", TARGET, TIME, ID, wishes, settings, ()), game
 
 
 def frame_world(
-    scenario: str, frame: "pd.DataFrame", wishes: Wishes, *, months: int, seed: int, settings: Settings | None = None
+    scenario: str,
+    frame: "pd.DataFrame",
+    wishes: Wishes,
+    *,
+    months: int,
+    seed: int,
+    settings: Settings | None = None,
+    name: str = "rows in random order",
 ) -> tuple[History, Game]:
     """A labelled frame in random order: a part is the past, the scenario chooses the others. No label is invented.
+
+    ``name`` is the portfolio's where no settings give one.
 
     The order is random so that the scenario is the only change. Raises DataError when the rows do not suffice.
     """
@@ -81,7 +90,7 @@ def frame_world(
     note = (
         f"The rows are taken in random order, {game.per_month:,} in a month, so that the scenario is the only change."
     )
-    return _history(past, game, target, time, customer, wishes, settings, (note,)), game
+    return _history(past, game, name, target, time, customer, wishes, settings, (note,)), game
 
 
 def _largest(scenario: Scenario, source: Source, months: tuple[date, ...], rows: int, seed: int) -> Game:
@@ -105,6 +114,7 @@ def _largest(scenario: Scenario, source: Source, months: tuple[date, ...], rows:
 def _history(
     past: "pd.DataFrame",
     game: Game,
+    name: str,
     target: str,
     time: str,
     customer: str,
@@ -115,7 +125,7 @@ def _history(
     where = "the past"
     if settings is None:
         table = table_of(past, where=where)
-        settings = parse_settings(infer_config(where, target=target, id=customer, time=time, table=table), where)
+        settings = parse_settings(infer_config(name, target=target, id=customer, time=time, table=table), where)
         # Faults bring what the past did not have; refused at the door, they would never reach the loop.
         open_ = {name: entry.model_copy(update={"nullable": True}) for name, entry in settings.features.items()}
         settings = settings.model_copy(update={"features": open_})
