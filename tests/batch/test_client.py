@@ -246,6 +246,10 @@ def test_files_that_cannot_be_scored_are_refused_at_once(api: Api, tmp_path: Pat
         score(api, tmp_path / "no.csv")
     with pytest.raises(ConfigError, match="the kind of the input"):
         score_file(source, tmp_path / "out.parquet", "http://x")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ConfigError, match="is a folder"):
+        score_file(source, tmp_path / "folder.csv", "http://x")
+    (tmp_path / "folder.csv").rmdir()
     with pytest.raises(ConfigError, match="the input itself"):
         score_file(source, source, "http://x")
     for content, said in [("", "is empty"), ("id,x\n", "no rows"), ("id,x,default\n1,2,0\n", "'default' already")]:
@@ -272,6 +276,12 @@ def test_when_nothing_was_scored_nothing_is_left_behind(api: Api, source: Path, 
     with pytest.raises(RiskloopError, match="no"):
         score(api, source, patience=0.0)
     assert [p.name for p in source.parent.iterdir()] == ["in.csv"]
+
+
+def test_a_key_that_cannot_travel_is_refused_before_anything_is_sent(api: Api, source: Path) -> None:
+    with pytest.raises(ConfigError, match="no key has"):
+        score(api, source, key="ключ")
+    assert api.requests == 0
 
 
 @pytest.mark.parametrize("trouble", ["log and break", (502, "a proxy"), refusal(500, "internal", "no")])

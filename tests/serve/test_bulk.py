@@ -194,6 +194,12 @@ def test_a_bad_body_is_refused(client: httpx.Client, home: Home, content: bytes,
     assert home.decisions.count() == 0
 
 
+def test_a_ragged_line_is_counted_from_the_bodys_start(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("riskloop.serve.blocks.BLOCK", 2)
+    content = b"id,debt,income,job,sex\n" + b"".join(b"c%d,1,1,7,1\n" % i for i in range(1, 7)) + b"c7,1\n"
+    assert "row 7: Expected 5 columns, got 2" in send(client, content, CSV).json()["error"]["message"]
+
+
 def test_a_target_column_in_a_file_is_not_read(client: httpx.Client) -> None:
     content = b"id,debt,income,job,sex,bad\na,1,1,7,1,1\n"
     assert send(client, content, CSV).status_code == 200

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from riskloop.core.errors import StorageError
 from riskloop.core.types import Json
 from riskloop.serve import batcher, service
 from riskloop.store.home import Home
@@ -235,6 +236,21 @@ def test_once_a_promotion_returned_no_answer_comes_from_the_old_model(client: ht
             (answer,) = client.post("/predict/batch", json=[ROW]).json()
         assert answer["model_version"] == versions[k % 2]
         assert answer["probability"] == pytest.approx(expected(ROW, float(k % 2)), abs=1e-12)
+
+
+def test_a_ledger_that_cannot_be_read_makes_nobody_wait(
+    server: Running, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = server.start()
+    promote(home, add_model(home, intercept=1.0))
+
+    def unreadable(_ledger: Any) -> None:
+        raise StorageError("The ledger cannot be read.")
+
+    monkeypatch.setattr("riskloop.store.ledger.Ledger.champion", unreadable)
+    answer = client.post("/predict", json=ROW)
+    assert answer.status_code == 200, answer.text
+    assert client.get("/readyz").json()["problems"] == ["The ledger cannot be read."]
 
 
 def test_what_waits_is_read_again_by_the_schema_of_a_new_model(client: httpx.Client, home: Home) -> None:

@@ -16,7 +16,9 @@ from threading import Event, Thread
 import httpx
 import pytest
 
+from riskloop.core.errors import ConfigError
 from riskloop.core.types import Json
+from riskloop.serve.process import bind
 from riskloop.store.home import Home
 
 from .conftest import ROW, add_model, promote
@@ -156,6 +158,22 @@ def test_workers_share_one_log(home: Home) -> None:
     check_log(home, load.answers)
 
 
+def test_workers_end_with_the_process_that_started_them(home: Home) -> None:
+    with serving(home, workers=2) as (process, url):
+        wait_until_ready(url)
+        process.kill()
+        process.wait(timeout=30)
+
+        def gone() -> bool:
+            try:
+                httpx.get(f"{url}/healthz", timeout=5)
+            except httpx.TransportError:
+                return True
+            return False
+
+        wait_for(gone)
+
+
 def test_promotions_under_load_fail_no_request(home: Home) -> None:
     versions = [1, add_model(home, intercept=1.0)]
     with serving(home) as (_process, url):
@@ -185,6 +203,14 @@ def test_a_port_in_use_is_said_in_one_sentence(home: Home, free_port_taken: int)
     assert done.returncode == 2
     assert f"Port {free_port_taken} on 127.0.0.1 cannot be used" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_port_belongs_to_one_from_the_start() -> None:
+    first = bind("127.0.0.1", 0)
+    with first, pytest.raises(ConfigError, match="in use"):
+        bind("127.0.0.1", first.getsockname()[1])
+    with pytest.raises(ConfigError, match="Port 70000"):
+        bind("127.0.0.1", 70000)
 
 
 @pytest.fixture

@@ -41,9 +41,10 @@ def test_the_secret_is_stored_nowhere(keys: Keys) -> None:
 
 
 def test_a_revoked_key_opens_nothing_and_its_name_is_gone(keys: Keys) -> None:
+    assert not keys.ring()
     text = keys.create("clerk", [Role.SCORE], at=NOW, by="ann")
     keys.revoke("clerk", at=NOW, by="ann")
-    assert not keys.ring()
+    assert keys.ring(), "without its last key the server must stay closed"
     assert keys.ring().check(text) is None
     assert keys.all()[0].revoked_at == NOW
     with pytest.raises(NotFound):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from riskloop.core.errors import RiskloopError, StorageError, Unreachable
+from riskloop.core.errors import ConfigError, RiskloopError, StorageError, Unreachable
 from riskloop.core.types import Problem
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ class Api:
     """Sends chunks; safe to use from several threads, each of which keeps its own connection."""
 
     def __init__(self, url: str, key: str | None = None, patience: float = PATIENCE) -> None:
+        if key is not None and not (key.isascii() and key.isprintable()):
+            raise ConfigError("The API key holds characters that no key has; copy it as it was shown.")
         self.url = url
         self.patience = patience
         self.may_have_logged = False  # whether the server may have logged rows of any chunk, answered or not

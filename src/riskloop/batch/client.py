@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from riskloop.batch.api import Api
 from riskloop.batch.files import Chunk, ScoredFile, open_file
-from riskloop.core.errors import Conflict, DataError, NotFound, RiskloopError, StorageError
+from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, RiskloopError, StorageError
 from riskloop.core.types import Problem
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ def score_file(
         raise NotFound(f"The file {source} does not exist; check the path.")
     if not target.parent.is_dir():
         raise NotFound(f"The folder {target.parent} for {target.name} does not exist; make it, or check the path.")
+    if target.is_dir():
+        raise ConfigError(f"{target} is a folder; name a file for the output.")
     file = open_file(source, target)
     api = Api(url, key, patience)
     try:

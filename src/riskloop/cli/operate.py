@@ -58,7 +58,7 @@ def train(
 def serve(
     config: ConfigOption = CONFIG,
     host: Annotated[str | None, typer.Option(help="Address; 127.0.0.1 by default.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 picks a free one.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer requests.")] = 1,
 ) -> None:
     """Serve the API and the dashboard."""
@@ -93,7 +93,7 @@ def watch(
 def up(
     config: ConfigOption = CONFIG,
     host: Annotated[str | None, typer.Option(help="Address; 127.0.0.1 by default.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 picks a free one.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer requests.")] = 1,
     every: Annotated[float, typer.Option(min=1, help="Seconds between cycles of the worker.")] = 60,
 ) -> None:

@@ -108,9 +108,9 @@ class Batcher:
         while self._count and time.monotonic() < until:
             await asyncio.sleep(0.005)
 
-    def _flush(self) -> None:
+    def _flush(self, *, in_vain: bool = False) -> None:
         self._scheduled = False
-        if self._waiting and not self._is_current():
+        if self._waiting and not in_vain and not self._is_current():
             self._scheduled = True
             self._catching_up = self._loop.create_task(self._catch_up())
             return
@@ -127,7 +127,7 @@ class Batcher:
             return True
 
     async def _catch_up(self) -> None:
-        """Load the promoted model, and read by its schema what waits."""
+        """Load the promoted model, and read by its schema what waits. While that fails the old one goes on serving."""
         await asyncio.to_thread(self._reloader.look)
         champion = self._reloader.champion
         waiting, self._waiting = self._waiting, []
@@ -139,7 +139,7 @@ class Batcher:
                 self._fail([request], error)
             else:
                 self._waiting.append(request)
-        self._flush()
+        self._flush(in_vain=self._reloader.problem is not None)
 
     def _score(self, champion: Champion, waiting: list[Waiting]) -> None:
         try:

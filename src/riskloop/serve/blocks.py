@@ -1,6 +1,7 @@
 """Many rows out of one body: JSON array, NDJSON, CSV or Arrow stream, read a block at a time."""
 
 import io
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -56,10 +57,18 @@ def csv_blocks(file: BinaryIO, champion: Champion, first_row: int) -> Iterator[B
     empty = True
     for part in parts(file, BLOCK, first_row=first_row):
         empty = False
-        yield _table_block(io.BytesIO(b"\n".join([header, *part.records, b""])), champion, part.first_row)
+        try:
+            yield _table_block(io.BytesIO(b"\n".join([header, *part.records, b""])), champion, part.first_row)
+        except MalformedBody as error:
+            raise MalformedBody(_counted(error.message, part.first_row)) from None
     if empty:
         _table_block(io.BytesIO(header + b"\n"), champion, first_row)  # says what is missing
         raise DataError("The body holds no rows.")
+
+
+def _counted(message: str, first_row: int) -> str:
+    """The parser counts the records of its part, the header among them."""
+    return re.sub(r"Row #(\d+)", lambda found: f"row {first_row + int(found[1]) - 2}", message)
 
 
 def arrow_blocks(file: BinaryIO, champion: Champion, first_row: int) -> Iterator[Block]:

@@ -23,6 +23,8 @@ from riskloop.store.home import Home
 from riskloop.store.keys import Keys
 
 GRACE: Final = 30  # seconds that requests under way get at the end
+BACKLOG: Final = 2048  # connections that wait to be accepted
+SILENCE: Final = 60  # seconds; a worker that says nothing for so long is replaced. A busy machine takes 10 to start one
 KEEP_ALIVE: Final = 75  # seconds; a load balancer that keeps its connections longer would send into closed ones
 _PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
@@ -94,8 +96,10 @@ def configured(app: Any, **options: Any) -> uvicorn.Config:
         proxy_headers=False,  # nothing depends on the client's address
         server_header=False,
         date_header=False,
+        backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
+        timeout_worker_healthcheck=SILENCE,
         **options,
     )
 
@@ -128,10 +132,11 @@ def bind(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-    except OSError as error:
+        listening.listen(BACKLOG)  # from here on nobody else can have the port, and clients wait instead of failing
+    except (OSError, OverflowError) as error:
         listening.close()
         raise ConfigError(
-            f"Port {port} on {host} cannot be used: {error.strerror or error}. "
+            f"Port {port} on {host} cannot be used: {getattr(error, 'strerror', None) or error}. "
             "Stop what uses it, or choose another with --port (0 picks a free one)."
         ) from None
     listening.set_inheritable(True)

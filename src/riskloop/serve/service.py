@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -140,6 +141,10 @@ class Service:
         flushed = time.monotonic()
         while True:
             await asyncio.sleep(CHECKPOINT_EVERY)
+            if self.workers.orphaned():
+                log.error("The server's first process is gone; this worker stops", extra={"action": "orphaned"})
+                signal.raise_signal(signal.SIGTERM)
+                return
             try:
                 await asyncio.to_thread(self._checkpoint)
                 await asyncio.to_thread(self.workers.leave, self.metrics.exposition())

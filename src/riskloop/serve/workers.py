@@ -21,6 +21,11 @@ class Workers:
     def __init__(self) -> None:
         folder = os.environ.get(FOLDER_VARIABLE)
         self._own = Path(folder) / f"{os.getpid()}.prom" if folder else None
+        self._parent = os.getppid()
+
+    def orphaned(self) -> bool:
+        """Whether the process that started the workers was killed: nobody would stop them, and they hold the port."""
+        return self._own is not None and os.getppid() != self._parent
 
     def leave(self, exposition: bytes) -> None:
         """Put this worker's metrics where the others find them."""

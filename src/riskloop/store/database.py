@@ -5,13 +5,14 @@ wait for writers. A write transaction takes the write lock at its start (BEGIN I
 never fail half-way for having read first.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 
 from riskloop.core.errors import StorageError
 
@@ -84,6 +85,8 @@ def _engine(url: str) -> Engine:
     if path and path != ":memory:":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+    if path and path != ":memory:":
+        _follow_the_file(engine, path)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
@@ -97,3 +100,35 @@ def _engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("write") else "BEGIN")
 
     return engine
+
+
+def _follow_the_file(engine: Engine, path: str) -> None:
+    """Never work on a file that lies somewhere else by now, nor give birth to an empty one in its place.
+
+    An open SQLite file can be moved, deleted or replaced by a backup; its connections would not notice.
+    """
+    seen = False
+
+    @event.listens_for(engine, "do_connect")
+    def only_once_from_nothing(*_: Any) -> None:
+        if seen and not Path(path).exists():
+            raise sqlite3.OperationalError("the database file is gone")
+
+    @event.listens_for(engine, "connect")
+    def remember(_connection: Any, record: Any) -> None:
+        nonlocal seen
+        seen = True
+        record.info["file"] = _identity(path)
+
+    @event.listens_for(engine, "checkout")
+    def still_the_same(_connection: Any, record: Any, _proxy: Any) -> None:
+        if record.info["file"] != _identity(path):
+            raise DisconnectionError("the database file was replaced")  # the pool connects anew
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -47,13 +47,17 @@ class Key:
 
 
 class KeyRing:
-    """The keys that are valid now, in memory; immutable, replaced when the table changes."""
+    """The keys that are valid now, in memory; immutable, replaced when the table changes.
 
-    def __init__(self, valid: Mapping[str, tuple[Roles, bytes, bytes]]) -> None:
+    It is true once a key was ever made: revoking the last one must close the doors and not open them.
+    """
+
+    def __init__(self, valid: Mapping[str, tuple[Roles, bytes, bytes]], *, asks: bool) -> None:
         self._valid = dict(valid)
+        self._asks = asks
 
     def __bool__(self) -> bool:
-        return bool(self._valid)
+        return self._asks
 
     def check(self, key: str) -> tuple[str, Roles] | None:
         """The key's name and what it may do, None when it is not valid. Takes the same time either way."""
@@ -115,8 +119,9 @@ class Keys:
     def ring(self) -> KeyRing:
         """The valid keys, for checking."""
         with self.database.read() as connection:
-            rows = connection.execute(select(keys).where(keys.c.revoked_at.is_(None))).all()
-        return KeyRing({r.name: (_roles(r.role), r.salt, r.digest) for r in rows})
+            rows = connection.execute(select(keys)).all()
+        valid = {r.name: (_roles(r.role), r.salt, r.digest) for r in rows if r.revoked_at is None}
+        return KeyRing(valid, asks=bool(rows))
 
 
 def _roles(text: str) -> Roles:
