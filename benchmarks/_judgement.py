@@ -126,7 +126,7 @@ def _look(run: Sequence[Record]) -> str:
 def _detection(source: str, size: int, rows: Sequence[Record]) -> Rows:
     table = []
     for name in dict.fromkeys(r["scenario"] for r in rows):
-        runs = list(_runs(r for r in rows if r["scenario"] == name).values())
+        runs = list(_runs(r for r in rows if r["scenario"] == name and r["truth"] != "data_fault").values())
         if not runs:
             continue
         look = _look(runs[0])
@@ -189,11 +189,14 @@ def _faults_by_kind(records: Sequence[Record]) -> Rows:
 
 
 def _confusion(records: Sequence[Record]) -> Rows:
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    """Windows by what is true and what was diagnosed with all outcomes; slow changes begin small."""
+    counts: dict[tuple[int, str], Counter[str]] = defaultdict(Counter)
     for r in records:
-        counts[r["truth"]][r["final"][0]] += 1
+        counts[r["size"], r["truth"]][r["final"][0]] += 1
     answers = sorted({answer for row in counts.values() for answer in row})
-    return [{"truth": truth, **{a: row[a] for a in answers}} for truth, row in sorted(counts.items())]
+    return [
+        {"rows": size, "truth": truth, **{a: row[a] for a in answers}} for (size, truth), row in sorted(counts.items())
+    ]
 
 
 def _estimates(source: str, size: int, rows: Sequence[Record]) -> Rows:

@@ -21,7 +21,7 @@ from riskloop.core.errors import DataError
 from riskloop.core.schema import Schema
 from riskloop.core.stats import Bins, fit_numeric_bins, level_bins
 from riskloop.core.types import Floats, Ints, Json
-from riskloop.monitor.sample import CAPACITY, RowSample, row_hashes
+from riskloop.monitor.sample import CAPACITY, Hashes, RowSample, row_hashes
 from riskloop.monitor.structure import Structure, ranks_of
 
 FORMAT: Final = 1  # of `Profile.to_bytes`; a reader of older numbers stays when it rises
@@ -230,6 +230,7 @@ class _Pass:
         self.below = np.zeros(len(bins), dtype=np.int64)
         self.above = np.zeros(len(bins), dtype=np.int64)
         self.sample = RowSample.empty(len(bins), capacity)
+        self.waiting: list[tuple[Hashes, Floats]] = []  # rows that may enter the sample; merged when they are many
         # Fresh memory for every block would cost more than the counting.
         size = len(bins) * BLOCK
         self.columns, self.missing = np.empty(size), np.empty(size, dtype=np.bool_)
@@ -248,7 +249,17 @@ class _Pass:
         hashes = row_hashes(columns, self.space[: k * n].reshape(k, n))
         entering = np.flatnonzero(hashes <= np.uint64(self.sample.bound))
         if entering.size:
-            self.sample += RowSample.of(hashes[entering], columns.T[entering], self.sample.capacity)
+            self.waiting.append((hashes[entering], columns.T[entering]))
+            # Merging sorts: once for many blocks is exact, too, because an old bound lets in too many and no one less.
+            if sum(len(rows) for _, rows in self.waiting) >= self.sample.capacity:
+                self.merge()
+
+    def merge(self) -> None:
+        """Let those who wait into the sample."""
+        if self.waiting:
+            hashes, rows = (np.concatenate(parts) for parts in zip(*self.waiting, strict=True))
+            self.sample += RowSample.of(hashes, rows, self.sample.capacity)
+            self.waiting = []
 
     def _stretch(self, columns: Floats) -> None:
         low = np.fmin.reduce(columns, axis=1, initial=np.inf)
@@ -273,6 +284,7 @@ def _profiled(
     adding = _Pass(bins, _limits(reference, len(bins)), capacity)
     for start in range(0, len(X), BLOCK):
         adding.add(X[start : start + BLOCK])
+    adding.merge()
     units = np.rint(np.asarray(scores, dtype=np.float64) / SCORE_UNIT).astype(np.int64)
     return Profile(
         reference=_fingerprint(bins, score_bins),
