@@ -1,6 +1,6 @@
 """Does the monitor tell drift from noise and from a fault, and how fast is it?
 
-    python -m benchmarks.monitoring [--quick] [--json] [--part judgement|evidently|speed] [--data UCI.csv]
+    python -m benchmarks.monitoring [--quick] [--json] [--part judgement|small|evidently|speed] [--data UCI.csv]
                                     [--records FOLDER] [--seeds N] [--large N] [--first S]
 
 Judgement plays every scenario on seeds that no threshold was chosen with (101 and on; tuned on 1 to 30). Each seed
@@ -12,6 +12,9 @@ windows, and Evidently's default preset and its own PSI on windows of the first 
 
 With --records a run that was interrupted goes on where it stopped. Windows of 10,000 rows may be given fewer worlds
 (--large), because they take most of the time.
+
+Small histories give champions whose own calibration slope is not 1: how many months of an unchanged world are called a
+change because of it?
 
 Speed profiles and tests windows of 23 columns, beside Evidently's preset and NumPy's sum of the same bytes.
 """
@@ -25,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks._evidently import evidently
 from benchmarks._judgement import JUDGES, PLAYERS, Kept, Rows, goals, summary
+from benchmarks._small import small_histories
 from benchmarks._speed import speed, speed_goals
 from benchmarks.judging import Judge, Record, progress
 from benchmarks.streams import worlds
@@ -36,6 +40,8 @@ FIRST_SEED: Final = 101
 SIZES: Final = (500, 2_000)
 LARGE: Final = 10_000
 GOALS: Final = "goals"
+PARTS: Final = ("judgement", "small", "evidently", "speed")
+SMALL_WORLDS: Final = 5
 
 
 def judgement(source: str, seeds: Sequence[int], large: int, data: "pd.DataFrame | None", kept: Kept) -> list[Record]:
@@ -120,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Does the monitor tell drift from noise and from a fault?")
     parser.add_argument("--quick", action="store_true", help="one seed, windows of 500 and 2,000 rows")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    parser.add_argument("--part", choices=("judgement", "evidently", "speed"), help="only this part")
+    parser.add_argument("--part", choices=PARTS, help="only this part")
     parser.add_argument("--data", type=Path, help="the UCI credit-card CSV, for streams of real rows")
     parser.add_argument("--records", type=Path, help="a folder to keep judged windows in, to go on from")
     parser.add_argument("--seeds", type=int, help="worlds (default 20, quick 1)")
@@ -129,8 +135,11 @@ def main() -> None:
     given = parser.parse_args()
     tables: dict[str, Rows] = {}
     reached: Rows = []
-    if given.part != "speed":
+    if given.part in (None, "judgement", "evidently"):
         tables, reached = judged(given)
+    if given.part in (None, "small"):
+        count = 1 if given.quick else min(SMALL_WORLDS, given.seeds or SMALL_WORLDS)
+        tables["small histories, nothing changed"] = small_histories(range(given.first, given.first + count))
     if given.part in (None, "speed"):
         for world in worlds("embedded", [FIRST_SEED]):
             tables["speed, milliseconds"] = speed(world.served, given.quick)

@@ -84,7 +84,7 @@ class World:
             dates = [spread_over(month, HISTORY_ROWS // 12) for month in HISTORY_MONTHS]
             history = shuffled[:HISTORY_ROWS].assign(**{TIME: np.concatenate(dates)})
             self._production = FrameSource(shuffled[HISTORY_ROWS:], skip=[ID])
-        self.served, self.portfolio = _trained(history, folder)
+        self.served, self.portfolio = trained(history, folder)
         self.settings = self.portfolio.home.settings
 
     def windows(self, name: str, size: int, course: Course) -> Iterator[Window]:
@@ -134,14 +134,14 @@ def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def _trained(history: "pd.DataFrame", folder: Path) -> tuple[Served, Portfolio]:
+def trained(history: "pd.DataFrame", folder: Path, learner: str = "lightgbm") -> tuple[Served, Portfolio]:
     """A champion by the project's own training, from its own artefact."""
     path = folder / "history.csv"
     history.to_csv(path, index=False)
     config = infer_config(path, target=TARGET, id=ID, time=TIME)
     # No value is refused at the door: every fault has to be told by the monitor.
     config = config.replace("\nkind = ", "\nnullable = true\nkind = ").replace("\n# unseen = ", "\nunseen = ")
-    config = config.replace("\n[train]", '\n[train]\nlearners = ["lightgbm"]\nthreads = 1')
+    config = config.replace("\n[train]", f'\n[train]\nlearners = ["{learner}"]\nthreads = 1')
     (folder / "riskloop.toml").write_text(config, encoding="utf-8")
     portfolio = Portfolio.open(folder)
     version = portfolio.train(history)["version"]
