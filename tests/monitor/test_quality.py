@@ -10,10 +10,12 @@ from riskloop.core.settings import DriftSettings
 from riskloop.core.types import Finding, Severity
 from riskloop.data.simulate import World
 from riskloop.monitor.drift import profile_findings
+from riskloop.monitor.faults import DETACHED_ERRORS
 from riskloop.monitor.profile import DAY, Profile, Reference
 from riskloop.monitor.quality import quality_findings
+from riskloop.monitor.structure import Structure, ranks_of
 
-from .conftest import Month, built, month
+from .conftest import J, Month, built, month
 
 PERIOD = (datetime(2025, 5, 1, tzinfo=UTC), datetime(2025, 6, 1, tzinfo=UTC))
 
@@ -95,6 +97,16 @@ def test_a_column_with_other_customers_rows() -> None:
     shuffled = np.random.default_rng(0).permutation(window.column("BILL_AMT2"))
     found = check(window.changed(BILL_AMT2=shuffled))
     assert faults(found) == {("detached", "BILL_AMT2")}
+
+
+def test_a_column_without_correlations_has_none_to_lose() -> None:
+    """SEX hangs together with nothing here, so what its correlations do is noise."""
+    structure = built().structure
+    for seed in range(20):
+        window = Structure.of(ranks_of(month(500, 400 + seed).features))
+        _, errors = structure.kept(window)
+        assert errors[J["SEX"]] < DETACHED_ERRORS / 2
+        assert structure.kept(structure)[0] == pytest.approx(1.0)
 
 
 def test_stuck_and_capped_columns() -> None:

@@ -31,7 +31,7 @@ PARTNER: Final = 0.5  # rank correlation from which on columns move together
 EXCHANGE_GAIN: Final = 60.0  # squared standard errors; correlated terms make them worth a third of independent ones
 EXCHANGE_REST: Final = 0.6  # of the misfit may be left after exchanging back
 
-DETACHED: Final = 0.3  # of a column's correlations are left
+DETACHED: Final = 0.2  # of a column's correlations are left
 DETACHED_ERRORS: Final = 10.0  # standard errors by which they fell
 
 RECODE_EVIDENCE: Final = 5.0  # log-likelihood of the other columns, given the levels

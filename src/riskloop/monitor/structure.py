@@ -51,11 +51,12 @@ class Structure:
         """How much of every column's correlations is left in a window, and by how many standard errors it fell.
 
         The slope of the window's z on the history's, through 0: 1 as before, 0 come apart, −1 reversed; shape (k,).
-        Columns without correlations to lose have 1 and 0.
+        Columns without correlations to lose have 1 and 0. No column can lose more than it had: a slope below 0 counts
+        as 0, because that of hardly any correlations is noise of any size.
         """
         own = np.square(self.z).sum(axis=1)
         slope = np.where(own > 0.0, (self.z * window.z).sum(axis=1) / np.where(own > 0.0, own, 1.0), 1.0)
-        return slope, (1.0 - slope) * np.sqrt(own * self.precision(window))
+        return slope, (1.0 - np.maximum(slope, 0.0)) * np.sqrt(own * self.precision(window))
 
     def misfits(self, window: "Structure") -> tuple[Floats, Floats]:
         """How badly a window fits this history, for every pair of columns: in place, and in each other's place.
