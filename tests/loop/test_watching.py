@@ -1,4 +1,4 @@
-"""A first finding is watched until a window that can tell says that it went away."""
+"""When a case ends and when one about the same change is opened again."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -8,9 +8,10 @@ import pytest
 
 from riskloop.core.types import Action, Diagnosis
 from riskloop.loop.follow import follow_up
-from riskloop.store.cases import CaseState
+from riskloop.loop.snapshot import Snapshot
+from riskloop.store.cases import Case, CaseState, advance, open_case
 from riskloop.store.home import Home
-from riskloop.store.windows import Window
+from riskloop.store.windows import Window, save
 
 JULY = datetime(2025, 7, 1, tzinfo=UTC)
 
@@ -64,3 +65,34 @@ def test_an_earlier_window_says_nothing_about_a_later_one(home: Home) -> None:
     found = window(5, Diagnosis.COVARIATE_SHIFT, final=False)
     assert followed(home, found, window(4, Diagnosis.STABLE, final=True)) == [CaseState.WATCHING]
     assert followed(home, window(6, Diagnosis.STABLE, final=False)) == [CaseState.ENDED]
+
+
+def refused(home: Home, diagnosis: Diagnosis, matured: int) -> Case:
+    """A case of April whose challenger learned from so many outcomes and was not better."""
+    april = window(4, diagnosis, final=True)
+    with home.database.write() as connection:
+        save(connection, april, [])
+        case = open_case(
+            connection, at=JULY, state=CaseState.CONFIRMED, diagnosis=diagnosis, window_id=4, sentence="The AUC fell."
+        )
+        return advance(connection, case, CaseState.REFUSED, "Not better.", at=JULY, document={"matured": matured})
+
+
+def test_a_new_concept_is_learned_again_when_its_outcomes_have_doubled(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused(home, Diagnosis.CONCEPT_DRIFT, 500)
+    later = window(5, Diagnosis.CONCEPT_DRIFT, final=True)
+    monkeypatch.setattr(Snapshot, "matured", lambda self, home, start: 999)
+    assert followed(home, later) == [CaseState.REFUSED]
+    monkeypatch.setattr(Snapshot, "matured", lambda self, home, start: 1000)
+    followed(home, later)
+    newest = home.cases.latest()[0]
+    assert newest.state is CaseState.WATCHING
+    assert newest.window_id == 4, "the new world began where it was first seen"
+
+
+def test_a_changed_mix_is_not(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused(home, Diagnosis.COVARIATE_SHIFT, 500)
+    monkeypatch.setattr(Snapshot, "matured", lambda self, home, start: 5000)
+    assert followed(home, window(5, Diagnosis.COVARIATE_SHIFT, final=True)) == [CaseState.REFUSED]

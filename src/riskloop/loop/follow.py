@@ -70,11 +70,13 @@ def _change(connection: Connection, home: Home, window: Window, case: Case | Non
     acts = window.action in {Action.RETRAIN, Action.RECALIBRATE}
     calm = window.diagnosis is Diagnosis.STABLE and not acts
     if case is None:
-        if calm or _known(home, window):
+        refused = None if calm else _refused(home, window)
+        if calm or (refused is not None and not _grown(home, refused, now)):
             return window
         state = CaseState.CONFIRMED if acts else CaseState.WATCHING
+        first = window.id if refused is None else refused.window_id  # the new world began where it was first seen
         case = open_case(
-            connection, at=now, state=state, diagnosis=window.diagnosis, window_id=window.id, sentence=window.sentence
+            connection, at=now, state=state, diagnosis=window.diagnosis, window_id=first, sentence=window.sentence
         )
     elif case.state is CaseState.WATCHING and calm and _contradicts(window, case):
         move_in(connection, case, CaseState.ENDED, f"It went away: {window.name} is stable.", at=now)
@@ -97,16 +99,28 @@ def _contradicts(window: Window, case: Case) -> bool:
     return window.id > case.window_id and (window.matured_at is not None or not by_outcomes)
 
 
-def _known(home: Home, window: Window) -> bool:
-    """Whether this change was looked into already and no better model was found for it."""
+def _refused(home: Home, window: Window) -> Case | None:
+    """The case in which this change was looked into lately, and no better model was found for it."""
     for case in home.cases.latest(20):
         if case.state in {CaseState.REFUSED, CaseState.REJECTED} and case.closed_at is not None:
             first = home.windows.get(case.window_id)
             same_model = first is not None and first.model_version == window.model_version
-            since = sum(w.closed_at > case.closed_at for w in home.windows.latest(home.settings.policy.again + 1))
-            if same_model and since < home.settings.policy.again:
-                return RANK.index(window.diagnosis) <= RANK.index(case.diagnosis)
-    return False
+            later = sum(w.closed_at > case.closed_at for w in home.windows.latest(home.settings.policy.again + 1))
+            if same_model and later < home.settings.policy.again:
+                return case if RANK.index(window.diagnosis) <= RANK.index(case.diagnosis) else None
+    return None
+
+
+def _grown(home: Home, refused: Case, now: datetime) -> bool:
+    """Whether a refused challenger learned a new concept from few outcomes and many more are known by now.
+
+    The champion is shown to do worse, so a better model is likely; after a changed mix of customers it is not.
+    """
+    if refused.state is not CaseState.REFUSED or refused.diagnosis is not Diagnosis.CONCEPT_DRIFT:
+        return False
+    learned = max((event.document.get("matured") or 0 for event in home.cases.events(refused.id)), default=0)
+    known = Snapshot.take(home, now).matured(home, since(home, refused) or 0)
+    return renews(refused.diagnosis, home.settings.policy, learned=learned, known=known)
 
 
 def renew(home: Home, served: Served, now: datetime) -> Case | None:
