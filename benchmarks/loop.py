@@ -227,7 +227,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="three scenarios, one seed, small months")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--data", help="play on the rows of the UCI credit-card csv instead of the embedded portfolio")
-    parser.add_argument("--seeds", default="101,102", help="with commas (1 to 99 chose the defaults)")
+    parser.add_argument("--seeds", default="102,103", help="with commas (1 to 101 chose the defaults)")
     parser.add_argument("--scenarios", help="with commas; all by default")
     parser.add_argument("--policies", default=",".join((*LOOPS, *TRIGGERS)), help="with commas")
     parser.add_argument("--months", type=int, default=MONTHS)
