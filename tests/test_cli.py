@@ -213,6 +213,8 @@ REFUSALS: list[tuple[tuple[str, ...], int, str]] = [
     (("cases", "approve", "77", "--note", "x"), 4, "77"),
     (("replay", "999999"), 4, "999999"),
     (("replay", "abc"), 4, "whole numbers"),
+    (("replay", "9" * 30), 4, "names nothing here"),
+    (("models", "show", "9" * 30), 4, "names nothing here"),
     (("outcomes", "nothere.csv"), 4, "nothere.csv"),
     (("score", "clean.csv", "out.csv", "--url", "http://127.0.0.1:9", "--patience", "0"), 9, "riskloop serve"),
     (("score", "clean.csv", "nodir/out.csv", "--url", "http://127.0.0.1:9"), 4, "nodir"),

@@ -1,6 +1,7 @@
 """Long-running processes: the loop's worker, and server and worker side by side."""
 
 import logging.config
+import os
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from riskloop.core.errors import ConfigError, Locked, NotReady, StorageError
 from riskloop.core.settings import parse_settings
@@ -17,6 +18,8 @@ from riskloop.core.types import as_utc
 if TYPE_CHECKING:
     from riskloop.console import Console
     from riskloop.portfolio import Portfolio
+
+CHILD: Final = "--child"  # option of `watch` under `up`
 
 
 def parse_now(text: str | None) -> datetime | None:
@@ -40,20 +43,22 @@ def api_url(url: str | None, config: Path) -> str:
     return f"http://{serve.host}:{serve.port}" if serve else "http://127.0.0.1:8000"
 
 
-def watch_forever(portfolio: "Portfolio", *, every: float, console: "Console") -> None:
+def watch_forever(portfolio: "Portfolio", *, every: float, console: "Console", alone: bool = True) -> None:
     """Cycle until the process is told to stop; a cycle under way is finished first.
 
     What may heal by itself (no champion yet, another worker, a database that is away) is said once and tried
-    again; everything else ends the worker.
+    again; everything else ends the worker. One that is not ``alone`` ends with the process that started it, even when
+    that was killed.
     """
     from riskloop.serve.process import LOGGING
 
     logging.config.dictConfig(LOGGING)
     stop = Event()
+    parent = os.getppid()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     said = ""
-    while not stop.is_set():
+    while not stop.is_set() and (alone or os.getppid() == parent):
         started = time.monotonic()
         try:
             report = portfolio.cycle(say=console.line)
@@ -72,7 +77,7 @@ def serve_and_watch(config: Path, *, host: str | None, port: int | None, workers
     """Run the server in this process and the worker in another one; when the server ends, so does the worker."""
     from riskloop.serve.process import run_server
 
-    command = [sys.executable, "-m", "riskloop.cli", "watch", "--config", str(config), "--every", str(every)]
+    command = [sys.executable, "-m", "riskloop.cli", "watch", "--config", str(config), "--every", str(every), CHILD]
     with subprocess.Popen(command) as worker:  # noqa: S603 - our own module
         try:
             run_server(config, host=host, port=port, workers=workers)

@@ -120,7 +120,9 @@ class Bulk:
 
 
 def _part(chunk: Chunk | None, number: int) -> Chunk | None:
-    return chunk if chunk is None or number == 0 else replace(chunk, key=f"{chunk.key}#{number}")
+    if chunk is None or number == 0:
+        return chunk
+    return replace(chunk, key=f"{chunk.key}\n{number}")  # no header holds a line break, so no caller's key is this one
 
 
 def _scored(champion: Champion, block: Block) -> Scored:

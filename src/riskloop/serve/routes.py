@@ -193,7 +193,7 @@ async def predict_batch(
     _key: Scorer,
     reasons: Annotated[Explain | None, Query(description="Which decisions get reasons.")] = None,
     first_row: Annotated[int, Query(ge=0, le=2**53, description="Number of the first row, in messages.")] = 1,
-    idempotency_key: Annotated[str | None, Header(max_length=150)] = None,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=150)] = None,
 ) -> Response:
     """Many rows at once: JSON array, NDJSON, CSV or Arrow stream in, the same kind out (or what `Accept` names).
 

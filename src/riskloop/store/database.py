@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 
-from riskloop.core.errors import StorageError
+from riskloop.core.errors import NotFound, StorageError
 
 BUSY_SECONDS = 10.0
 
@@ -76,6 +76,10 @@ class Database:
                 f"The database {self.engine.url.render_as_string(hide_password=True)} refused: {error.orig}. "
                 "Nothing was written; it can be tried again."
             ) from error
+        except OverflowError:  # a number of a person's, beyond the 64 bits of the database's own
+            raise NotFound(
+                "So large a number names nothing here; numbers of decisions, versions and cases are small."
+            ) from None
 
 
 def _engine(url: str) -> Engine:
