@@ -110,27 +110,32 @@ UNNAMED: Final = """() => {
   return found;
 }"""
 
-# Labels of a chart that lie on each other, and texts that are cut off where nothing scrolls.
+# Labels of a chart that lie on each other, and texts and tables that are cut off.
 OVERLAPPING: Final = """() => {
   const found = [];
   for (const plot of document.querySelectorAll(".plot")) {
     const texts = [...plot.querySelectorAll(".xtick text, .ytick text, .legendtext, .xtitle, .ytitle")];
     const boxes = texts.map((t) => t.getBoundingClientRect());
     const frame = plot.getBoundingClientRect();
+    const angle = (t) => Number(/rotate\\((-?[\\d.]+)/.exec(t.getAttribute("transform"))?.[1] || 0);
+    const between = (a, b) => Math.max(Math.abs(a.left - b.left), Math.abs(a.right - b.right));
+    const tilt = texts.map((t) => Math.abs(Math.sin(angle(t) * Math.PI / 180)));  // boxes of tilted texts may overlap
     boxes.forEach((a, i) => {
       if (a.left < frame.left - 1 || a.right > frame.right + 1 || a.bottom > frame.bottom + 1) {
         found.push(`${plot.id}: "${texts[i].textContent}" is cut off`);
       }
       boxes.slice(i + 1).forEach((b, j) => {
-        if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1) {
+        const apart = tilt[i] && tilt[i] === tilt[i + 1 + j] && tilt[i] * between(a, b) >= 10;
+        if (!apart && a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1) {
           found.push(`${plot.id}: "${texts[i].textContent}" on "${texts[i + 1 + j].textContent}"`);
         }
       });
     });
   }
   const cut = ".badge, .figures dd, .figures dt, .button, h1, h2, .stage strong, .stage small, .time th, .side a";
-  for (const e of document.querySelectorAll(cut)) {
-    if (e.scrollWidth > e.clientWidth + 1) found.push(`cut off: ${e.textContent.trim()}`);
+  const wide = innerWidth > 900 ? ", .scroll" : "";  // on small screens tables scroll
+  for (const e of document.querySelectorAll(cut + wide)) {
+    if (e.scrollWidth > e.clientWidth + 1) found.push(`cut off: ${e.textContent.trim().slice(0, 80)}`);
   }
   return found;
 }"""

@@ -27,6 +27,7 @@ PAGES: Final = {
     "/": ("Case {waiting} needs an approval", "Quarantined", "Open cases", "What happened when", "2025-09"),
     "/dashboard/drift": ("LIMIT_BAL", "PSI of every feature", "Covariate shift", "Concept drift"),
     "/dashboard/drift/PAY_0?window=5": ("PAY_0 in 2025-05", "Then and now", "PAY_0 moved"),
+    "/dashboard/drift/BILL_AMT1?window=4": ("BILL_AMT1 in 2025-04", "Older window"),
     "/dashboard/windows/4": ("Covariate shift", "the ladder of explanations", "What the change does to the PD"),
     "/dashboard/performance": ("AUC by cohort", "Calibration by grade: 2025-08", "quarantined", "Jeffreys test"),
     "/dashboard/cases": ("Challenger refused", "Data fault", "Quarantined", "Covariate shift"),
@@ -39,6 +40,7 @@ PAGES: Final = {
     "/dashboard/cases/{waiting}": ("Needs approval", "Approve", "Reject", "What the gate checked", "outside the plan"),
     "/dashboard/models": ("The ledger of promotions", "First model", "Which version served when"),
     "/dashboard/models/1": ("How it was made", "protected, so not read", "What competed"),
+    "/dashboard/models/{challenger}": ("What competed", "What else was tried is told in case {waiting}"),
     "/dashboard/models/compare?a=1&b={challenger}": (
         "Measures on the same customers",
         "By protected group",

@@ -1,6 +1,8 @@
+import re
+
 import pytest
 
-from riskloop.core.types import Diagnosis, Finding, Severity
+from riskloop.core.types import Diagnosis, Finding, Rung, Severity
 from riskloop.store.home import Home
 
 from .conftest import client_of, psi, save, window
@@ -88,3 +90,27 @@ def test_a_report_outside_its_folder_is_not_served(drifted: Home) -> None:
     (drifted.folder / "secret.html").write_text("secret")
     save(drifted, window(4, report="../secret.html"))
     assert client_of(drifted).get("/dashboard/windows/4/report").status_code == 404
+
+
+def test_one_rung_is_the_diagnosis_and_others_that_fit_do_not_look_like_it(home: Home) -> None:
+    ladder = (
+        Rung(Diagnosis.DATA_FAULT, True, ("debt is 100 times larger.",), ()),
+        Rung(Diagnosis.STABLE, False, (), ("debt moved.",)),
+        Rung(Diagnosis.COVARIATE_SHIFT, True, ("debt moved, too.",), ()),
+    )
+    save(home, window(1, Diagnosis.DATA_FAULT, rungs=ladder))
+    page = client_of(home).get("/dashboard/windows/1").text
+    assert page.count('class="holds') == 1
+    assert 'class="holds tone-fault"' in page
+    assert "would fit too, but is not needed" in page
+    assert "debt moved, too." in page
+
+
+def test_a_feature_is_seen_through_the_windows_before_and_after_the_chosen_one(home: Home) -> None:
+    for number in range(1, 12):
+        save(home, window(number), psi("debt", 0.01 * number))
+    page = client_of(home).get("/dashboard/drift/debt?window=3").text
+    assert '"2025-03"' in page
+    assert all(f">2025-{number:02}</a>" in page for number in range(1, 10))
+    assert ">2025-10</a>" not in page
+    assert re.findall(r'href="([^"]*)" rel="prev"', page) == ["/dashboard/drift/debt?window=4"]

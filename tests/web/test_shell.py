@@ -1,12 +1,20 @@
+import json
 import re
+from dataclasses import replace
+from urllib.parse import quote
 
+import numpy as np
 import pytest
 
+from riskloop.core.types import Diagnosis, Rung, Severity, to_micros
+from riskloop.store.appender import Scored
+from riskloop.store.cases import CaseState, open_case
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys, Role
 
 from .conftest import MAY, client_of, decide, psi, save, window
 
+TOO_LARGE = 10**25
 PAGES = (
     "/",
     "/dashboard/drift",
@@ -68,3 +76,62 @@ def test_without_keys_a_name_that_points_here_is_not_enough(home: Home) -> None:
     page = client_of(home).get("/", headers={"host": "attacker.example"})
     assert page.status_code == 403
     assert "not to &#39;attacker.example&#39;" in page.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/dashboard/decisions/{TOO_LARGE}",
+        f"/dashboard/decisions?id={TOO_LARGE}",
+        f"/dashboard/decisions?after={TOO_LARGE}.1",
+        f"/dashboard/models/{TOO_LARGE}",
+        f"/dashboard/models?before={TOO_LARGE}",
+        f"/dashboard/models/compare?a=1&b={TOO_LARGE}",
+        f"/dashboard/cases/{TOO_LARGE}",
+        f"/dashboard/cases/{TOO_LARGE}/approve",
+        f"/dashboard/windows/{TOO_LARGE}",
+        f"/dashboard/drift?until={TOO_LARGE}",
+        f"/dashboard/drift/debt?window={TOO_LARGE}",
+        f"/dashboard/performance?cohort={TOO_LARGE}",
+    ],
+)
+def test_a_number_that_no_database_keeps_is_refused_in_a_sentence(home: Home, path: str) -> None:
+    page = client_of(home).get(path)
+    assert page.status_code in (404, 422)
+    assert page.headers["content-type"].startswith("text/html")
+
+
+HOSTILE = "</script><img src=x onerror=alert(1)>'\""
+
+
+def test_what_comes_from_outside_is_text_and_never_markup(home: Home) -> None:
+    values = np.array([[1.0, 0.0, 1.0]])
+    home.decisions.append(
+        Scored(
+            customer_ids=[HOSTILE],
+            times=[to_micros(MAY)],
+            scored_at=to_micros(MAY),
+            model_version=1,
+            probabilities=np.array([0.2]),
+            defaults=np.array([False]),
+            features=values,
+            flags=[json.dumps({"unseen": {"job": HOSTILE}})],
+        )
+    )
+    moved = psi("debt", 0.3, Severity.DRIFTED)
+    moved = replace(moved, sentence=HOSTILE, details={**moved.details, "labels": [HOSTILE, "clerk", "missing"]})
+    kind = Diagnosis.COVARIATE_SHIFT
+    with home.database.write() as connection:
+        case = open_case(connection, at=MAY, state=CaseState.WATCHING, diagnosis=kind, window_id=1, sentence=HOSTILE)
+    rungs = (Rung(kind, True, (HOSTILE,), (HOSTILE,)),)
+    save(home, window(1, kind, sentence=HOSTILE, rungs=rungs, case_id=case.id, name=HOSTILE), moved)
+    found = quote(HOSTILE, safe="")
+    for path in (
+        *PAGES,
+        f"/dashboard/cases/{case.id}",
+        f"/dashboard/decisions?customer={found}",
+        f"/dashboard/{found}",
+    ):
+        page = client_of(home).get(path).text
+        assert "<img src=x" not in page, path
+        assert HOSTILE not in page, path

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from riskloop.core.errors import Conflict, NotFound
 from riskloop.core.types import Json
 from riskloop.store.home import Home
-from riskloop.web.guard import Operator, Ordered, Owner, Worker
+from riskloop.web.guard import Number, Operator, Ordered, Owner, Worker
 from riskloop.web.orders import CASE_ORDERS, Order, orders_of, rollback_order
 from riskloop.web.queries import windows_of_case
 from riskloop.web.shell import Page, page
@@ -37,13 +37,13 @@ def do_rollback(portfolio: Owner, ordered: Ordered) -> Response:
 
 
 @router.get("/dashboard/cases/{number}/{name}")
-def ask_case(number: int, name: str, request: Request, service: Worker, _key: Operator) -> Response:
+def ask_case(number: Number, name: str, request: Request, service: Worker, _key: Operator) -> Response:
     """The form of an order about a case."""
     return _form(request, _order(service.home, number, name), back=f"/dashboard/cases/{number}")
 
 
 @router.post("/dashboard/cases/{number}/{name}")
-def do_case(number: int, name: str, portfolio: Owner, ordered: Ordered) -> Response:
+def do_case(number: Number, name: str, portfolio: Owner, ordered: Ordered) -> Response:
     """Approve, reject or release."""
     deeds: dict[str, Callable[..., Json]] = {
         "approve": partial(portfolio.approve, evidence=ordered.form.get("evidence")),

@@ -1,8 +1,9 @@
 """Decisions: a search that never reads more than a fixed number of rows, and one decision with its reasons."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -17,6 +18,7 @@ from riskloop.web.guard import Service
 SIZE: Final = 50
 LOOKED_AT: Final = 100_000  # rows that one page looks through at most; the next page goes on from there
 OTHERS: Final = 10  # other decisions on the same customer
+DAY: Final = 86_400_000_000  # microseconds
 FIELDS: Final = ("customer", "since", "until", "low", "high")
 
 _COLUMNS: Final = (
@@ -65,7 +67,7 @@ class Search:
         if self.since is not None:
             found.append(decisions.c.time >= _micros(self.since))
         if self.until is not None:
-            found.append(decisions.c.time < _micros(self.until + timedelta(days=1)))
+            found.append(decisions.c.time < _micros(self.until) + DAY)
         return found
 
 
@@ -92,6 +94,13 @@ def _micros(day: date) -> int:
     return to_micros(datetime(day.year, day.month, day.day, tzinfo=UTC))
 
 
+def number_of(text: str) -> int:
+    """A decision's number; DataError for what cannot be one."""
+    if re.fullmatch(r"\d{1,18}", text) is None:
+        raise DataError(f"'{text[:40]}' is not a decision's number; they are whole numbers.")
+    return int(text)
+
+
 # --------------------------------------------------------------------------- the search
 
 
@@ -107,10 +116,10 @@ class Key:
         """From a link; DataError for anything else."""
         if not text:
             return None
-        number, _, time = text.partition(".")
-        if not (number.isdecimal() and time.isdecimal()):
+        found = re.fullmatch(r"(\d{1,18})\.(-?\d{1,18})", text)
+        if found is None:
             raise DataError(f"'{text}' is no place in the list of decisions; search again.")
-        return cls(int(number), int(time))
+        return cls(int(found[1]), int(found[2]))
 
     def __str__(self) -> str:
         return f"{self.id}.{self.time}"

@@ -11,7 +11,7 @@ from riskloop.store.home import Home
 from riskloop.web import figures, words
 from riskloop.web.findings import NOTABLE, SCORE, Cell, cells, whole, worst_first
 from riskloop.web.manifests import manifest
-from riskloop.web.queries import WindowRow, rungs_of, window_page, window_row
+from riskloop.web.queries import WindowRow, latest_windows, rungs_of, window_page, window_row
 
 SHADES: Final = (0.02, 0.05, 0.1)  # of the quiet cells: how much grey a PSI gets
 MOVED: Final = (Severity.DRIFTED, Severity.SEVERE)
@@ -99,13 +99,14 @@ def _importance(home: Home, version: int) -> Mapping[str, float]:
 
 def feature(home: Home, subject: str, number: int | None, size: int) -> Json:
     """One feature's, or the score's, distributions then and now, its history, impact and findings."""
-    shown = window_page(home.database, size, None if number is None else number)
-    if not shown.rows:
+    beside = window_page(home.database, 1, number)
+    if not beside.rows:
         raise NotFound("No window is closed yet, so there is nothing to compare; `riskloop watch` closes them.")
-    chosen = shown.rows[-1]
+    chosen = beside.rows[0]
     if number is not None and chosen.id != number:
         raise NotFound(f"There is no window {number}; see the drift page.")
-    by_window = whole(home.database, shown.rows[0].id, chosen.id, subject=subject)
+    shown = latest_windows(home.database, size, chosen.id + size // 2)  # what came after it is seen, too
+    by_window = whole(home.database, shown[0].id, shown[-1].id, subject=subject)
     if not by_window:
         raise NotFound(f"Nothing was found about '{subject}' in {chosen.name}; see the drift page for what there is.")
     here = by_window.get(chosen.id, [])
@@ -113,29 +114,35 @@ def feature(home: Home, subject: str, number: int | None, size: int) -> Json:
     return {
         "subject": subject,
         "chosen": chosen,
-        "pages": shown,
+        "beside": beside,
         "psi": psi,
         "impact": _one(here, "impact"),
         "bins": [] if psi is None else _bins(psi),
         "history": [
             (window, _one(by_window.get(window.id, []), "psi"), _one(by_window.get(window.id, []), "impact"))
-            for window in reversed(shown.rows)
+            for window in reversed(shown)
         ],
         "others": [found for found in worst_first(here) if found.check not in ("psi", "impact")],
         "importance": _importance(home, chosen.model_version).get(subject),
         "protected": subject in home.settings.features and home.settings.features[subject].protected,
-        "figures": _feature_figures(shown.rows, by_window, psi),
+        "figures": _feature_figures(shown, chosen, by_window, psi),
     }
 
 
 def _feature_figures(
-    windows: Sequence[WindowRow], by_window: Mapping[int, Sequence[Finding]], psi: Finding | None
+    windows: Sequence[WindowRow],
+    chosen: WindowRow,
+    by_window: Mapping[int, Sequence[Finding]],
+    psi: Finding | None,
 ) -> dict[str, Json]:
     drawn = {}
     if psi is not None:
         bins = _bins(psi)
         drawn["distribution"] = figures.distribution(
-            [label for label, *_ in bins], [then for _, then, _ in bins], [now for *_, now in bins], ("history", "now")
+            [label for label, *_ in bins],
+            [then for _, then, _ in bins],
+            [now for *_, now in bins],
+            ("history", chosen.name),
         )
     found = [(window.name, _one(by_window.get(window.id, []), "psi")) for window in windows]
     there = [(name, one) for name, one in found if one is not None]

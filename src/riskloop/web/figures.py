@@ -61,6 +61,7 @@ def psi_by_window(names: Sequence[str], values: Numbers, criticals: Numbers, sev
                 "x": list(names),
                 "y": list(values),
                 "name": "PSI",
+                "cliponaxis": False,
                 "mode": "lines+markers",
                 "line": {"color": NOW},
                 "marker": {"size": 9, "color": filled, "line": {"color": tones, "width": 2}},
@@ -80,13 +81,13 @@ def impact(names: Sequence[str], changes: Numbers) -> Json:
                 "type": "bar",
                 "orientation": "h",
                 "y": list(reversed(names)),
-                "x": list(reversed(changes)),
+                "x": [None if change is None else 100.0 * change for change in reversed(changes)],
                 "marker": {"color": NOW},
-                "hovertemplate": "%{y}: %{x:+.2%} mean PD<extra></extra>",
+                "hovertemplate": "%{y}: %{x:+.2f} points of mean PD<extra></extra>",
             }
         ],
         showlegend=False,
-        xaxis=_axis("change of the mean PD", tickformat="+.1%", zeroline=True),
+        xaxis=_axis("mean PD, percentage points", tickformat="+.1f", zeroline=True),
         yaxis=_axis(type="category", automargin=True),
     )
 
@@ -172,13 +173,14 @@ def by_cohort(
 
 def grades(labels: Sequence[str], expected: Numbers, observed: Numbers, off: Sequence[bool]) -> Json:
     """Default rate by risk level: what was expected, and what happened."""
-    colors = ["var(--bad)" if moved else NOW for moved in off]
     shown = {"type": "bar", "x": list(labels), "hovertemplate": "%{x}: %{y:.1%}<extra>%{fullData.name}</extra>"}
+    bars = [{**shown, "y": list(expected), "name": "mean PD", "marker": {"color": THEN}, "offsetgroup": "expected"}]
+    for name, color, kind in (("defaulted", NOW, False), ("defaulted, test rejects", "var(--bad)", True)):
+        if kind in off:  # what no bar has is not in the legend
+            values = [rate if moved is kind else None for rate, moved in zip(observed, off, strict=True)]
+            bars.append({**shown, "y": values, "name": name, "marker": {"color": color}, "offsetgroup": "observed"})
     return _figure(
-        [
-            {**shown, "y": list(expected), "name": "mean PD", "marker": {"color": THEN}},
-            {**shown, "y": list(observed), "name": "defaulted", "marker": {"color": colors}},
-        ],
+        bars,
         barmode="group",
         bargap=0.35,
         xaxis=_axis(type="category"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Protocol, cast
 from urllib.parse import parse_qs, urlsplit
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 
 from riskloop.core.errors import Forbidden, Refused
 from riskloop.core.types import Json
@@ -22,6 +22,11 @@ COOKIE: Final = "riskloop_form"
 FIELD: Final = "token"
 MOST: Final = 16 * 2**10  # bytes of a form
 NAME: Final = 100  # characters of a person's name
+LARGEST: Final = 2**63 - 1  # whole number that a database keeps
+
+
+Number = Annotated[int, Path(le=LARGEST)]  # in an address
+Choice = Annotated[int | None, Query(ge=1, le=LARGEST)]  # behind its question mark
 
 
 class Access(Protocol):

@@ -12,7 +12,7 @@ from riskloop.core.types import Json, Promotion, from_micros
 from riskloop.store.home import Home
 from riskloop.store.ledger import ModelRow, served
 from riskloop.store.tables import models as models_table
-from riskloop.web import figures
+from riskloop.web import figures, words
 from riskloop.web.manifests import manifest
 from riskloop.web.orders import rollback_order
 
@@ -108,6 +108,7 @@ def model(home: Home, version: int) -> Json:
     return {
         "row": row,
         "manifest": written,
+        "data": _data(written["training"]),
         "entry": _listed(row, history),
         "promotions": [promotion for promotion in reversed(history) if promotion.version == version],
         "importance": [(name, share) for name, share in importance[:TOP] if share > 0.0],
@@ -118,6 +119,12 @@ def model(home: Home, version: int) -> Json:
         "beside": _beside(home, version),
         "against": last.version if last is not None and last.version != version else row.parent,
     }
+
+
+def _data(training: Json) -> tuple[datetime, datetime] | None:
+    """The first and the last day of the training rows; None where they have no time."""
+    first, last = training.get("first_time"), training.get("last_time")
+    return (datetime.fromisoformat(first), datetime.fromisoformat(last)) if first and last else None
 
 
 def _beside(home: Home, version: int) -> tuple[int | None, int | None]:
@@ -179,13 +186,14 @@ def _different(first: Json, second: Json) -> list[tuple[str, Any, Any]]:
 
 
 def _settings(written: Json) -> Json:
-    record = written["training"].get("record") or {}
+    training = written["training"]
+    record, data = training.get("record") or {}, _data(training)
     return {
         "learner": written["learner"],
-        "threshold": written["threshold"],
-        "training rows": written["training"]["rows"],
-        "training defaults": written["training"]["defaults"],
-        "training until": (written["training"].get("last_time") or "")[:10] or None,
+        "threshold": words.percent(written["threshold"], 2),
+        "training rows": words.number(training["rows"]),
+        "training defaults": words.number(training["defaults"]),
+        "training until": None if data is None else words.day(data[1]),
         "weighting": record.get("weighting"),
         "inputs": ", ".join(f["name"] for f in written["schema"]["features"] if not f["protected"]),
         "settings": written.get("settings", {}),

@@ -1,23 +1,21 @@
 """The dashboard's pages. Thin: they check the key, ask, and hand over to a template."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from riskloop.core.errors import DataError, NotFound
+from riskloop.core.errors import NotFound
 from riskloop.store.documents import plain
 from riskloop.web import actions, assets, cases, decisions, drift, models, performance, queries, reports
-from riskloop.web.guard import Owner, Viewer, Worker
+from riskloop.web.guard import Choice, Number, Owner, Viewer, Worker
 from riskloop.web.overview import overview
 from riskloop.web.shell import Page, page
 
 SIZES: Final = (12, 24, 52)  # windows at once
 
 router = APIRouter(route_class=Page, include_in_schema=False)
-
-Number = Annotated[int | None, Query(ge=1)]
 
 
 @router.get("/")
@@ -44,28 +42,28 @@ def live(service: Worker, _key: Viewer) -> Response:
 
 
 @router.get("/dashboard/drift")
-def show_drift(request: Request, service: Worker, _key: Viewer, size: int = 12, until: Number = None) -> Response:
+def show_drift(request: Request, service: Worker, _key: Viewer, size: int = 12, until: Choice = None) -> Response:
     """Features by windows."""
     found = drift.drift(service.home, _size(size), until)
     return page(request, "drift.html", title="Drift", here="drift", sizes=SIZES, **found)
 
 
 @router.get("/dashboard/drift/{subject:path}")
-def show_feature(request: Request, subject: str, service: Worker, _key: Viewer, window: Number = None) -> Response:
+def show_feature(request: Request, subject: str, service: Worker, _key: Viewer, window: Choice = None) -> Response:
     """One feature, then and now."""
     found = drift.feature(service.home, subject, window, SIZES[0])
     return page(request, "feature.html", title=f"{subject}, {found['chosen'].name}", here="drift", **found)
 
 
 @router.get("/dashboard/windows/{number}")
-def show_window(request: Request, number: int, service: Worker, _key: Viewer) -> Response:
+def show_window(request: Request, number: Number, service: Worker, _key: Viewer) -> Response:
     """One window and its diagnosis."""
     found = drift.window(service.home, number)
     return page(request, "window.html", title=f"Window {found['window'].name}", here="drift", **found)
 
 
 @router.get("/dashboard/windows/{number}/report")
-def show_report(number: int, service: Worker, _key: Viewer) -> Response:
+def show_report(number: Number, service: Worker, _key: Viewer) -> Response:
     """Evidently's page of a window."""
     return reports.report(service.home, number)
 
@@ -75,7 +73,7 @@ def show_report(number: int, service: Worker, _key: Viewer) -> Response:
 
 @router.get("/dashboard/performance")
 def show_performance(
-    request: Request, service: Worker, _key: Viewer, size: int = 12, until: Number = None, cohort: Number = None
+    request: Request, service: Worker, _key: Viewer, size: int = 12, until: Choice = None, cohort: Choice = None
 ) -> Response:
     """Realised and estimated, by cohort."""
     found = performance.performance(service.home, _size(size), until, cohort)
@@ -84,14 +82,14 @@ def show_performance(
 
 @router.get("/dashboard/cases")
 def show_cases(
-    request: Request, service: Worker, _key: Viewer, show: cases.Show = "all", before: Number = None
+    request: Request, service: Worker, _key: Viewer, show: cases.Show = "all", before: Choice = None
 ) -> Response:
     """Every case, newest first."""
     return page(request, "cases.html", title="Cases", here="cases", **cases.case_list(service.home, show, before))
 
 
 @router.get("/dashboard/cases/{number}")
-def show_case(request: Request, number: int, service: Worker, _key: Viewer) -> Response:
+def show_case(request: Request, number: Number, service: Worker, _key: Viewer) -> Response:
     """One case as a story."""
     return page(request, "case.html", title=f"Case {number}", here="cases", **cases.story(service.home, number))
 
@@ -101,7 +99,7 @@ def show_case(request: Request, number: int, service: Worker, _key: Viewer) -> R
 
 @router.get("/dashboard/models")
 def show_models(
-    request: Request, service: Worker, _key: Viewer, before: Number = None, ledger_before: Number = None
+    request: Request, service: Worker, _key: Viewer, before: Choice = None, ledger_before: Choice = None
 ) -> Response:
     """Versions, the ledger, and which served when."""
     found = models.models(service.home, _now(), before, ledger_before)
@@ -110,7 +108,7 @@ def show_models(
 
 @router.get("/dashboard/models/compare")
 def show_comparison(
-    request: Request, service: Worker, portfolio: Owner, _key: Viewer, a: Number = None, b: Number = None
+    request: Request, service: Worker, portfolio: Owner, _key: Viewer, a: Choice = None, b: Choice = None
 ) -> Response:
     """Two versions side by side."""
     first, second = models.pair_of(service.home, a, b)
@@ -127,16 +125,14 @@ def show_decisions(request: Request, service: Worker, _key: Viewer) -> Response:
     asked = dict(request.query_params)
     wanted = asked.get("id", "").strip()
     if wanted:
-        if not wanted.isdecimal():
-            raise DataError(f"'{wanted}' is not a decision's number; they are whole numbers.")
-        return RedirectResponse(f"/dashboard/decisions/{int(wanted)}", 303)
+        return RedirectResponse(f"/dashboard/decisions/{decisions.number_of(wanted)}", 303)
     found = decisions.search(service.home, asked)
     return page(request, "decisions.html", title="Decisions", here="decisions", live=False, **found)
 
 
 @router.get("/dashboard/decisions/{number}")
 def show_decision(
-    request: Request, number: int, service: Worker, portfolio: Owner, _key: Viewer, replay: bool = False
+    request: Request, number: Number, service: Worker, portfolio: Owner, _key: Viewer, replay: bool = False
 ) -> Response:
     """One decision with its inputs and reasons."""
     replayed = portfolio.replay(number) if replay else None
@@ -156,7 +152,7 @@ router.include_router(actions.router)
 
 
 @router.get("/dashboard/models/{version}")
-def show_model(request: Request, version: int, service: Worker, _key: Viewer) -> Response:
+def show_model(request: Request, version: Number, service: Worker, _key: Viewer) -> Response:
     """One version."""
     return page(request, "model.html", title=f"Version {version}", here="models", **models.model(service.home, version))
 

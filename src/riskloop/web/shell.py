@@ -127,6 +127,8 @@ def _templates() -> Environment:
         "sentence",
         "general",
         "moment",
+        "moment_day",
+        "when",
         "day",
         "age",
         "feature_value",

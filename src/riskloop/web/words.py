@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Final, Literal
 
 from markupsafe import Markup, escape
@@ -124,14 +124,28 @@ def moment(value: datetime | None) -> Markup:
     """A `time` element: UTC in the markup, the viewer's zone once the script has run."""
     if value is None:
         return escape(NOTHING)
-    iso = value.isoformat(timespec="seconds").replace("+00:00", "Z")
-    shown = f"{value.day} {MONTHS[value.month - 1]} {value.year}, {value:%H:%M} UTC"
-    return Markup('<time datetime="{}">{}</time>').format(iso, shown)
+    return Markup('<time datetime="{}">{}, {} UTC</time>').format(_iso(value), day(value), f"{value:%H:%M}")
+
+
+def moment_day(value: datetime | None) -> Markup:
+    """The day of a moment: that of UTC in the markup, the viewer's once the script has run."""
+    if value is None:
+        return escape(NOTHING)
+    return Markup('<time datetime="{}" data-day>{}</time>').format(_iso(value), day(value))
+
+
+def when(value: datetime) -> Markup:
+    """The time of a decision: a calendar day where no time of day was given, else a moment."""
+    return moment(value) if value.time() != time() else escape(day(value))
 
 
 def day(value: datetime | None) -> str:
     """``5 Sep 2025``, in UTC: a calendar day is not shifted by the viewer's zone."""
     return NOTHING if value is None else f"{value.day} {MONTHS[value.month - 1]} {value.year}"
+
+
+def _iso(value: datetime) -> str:
+    return value.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def age(span: timedelta) -> str:
@@ -145,5 +159,7 @@ def age(span: timedelta) -> str:
 
 
 def feature_value(value: object) -> Markup:
-    """A decoded input: ``missing`` stands out."""
-    return Markup('<em class="muted">missing</em>') if value is None else escape(value)
+    """A decoded input: ``missing`` stands out, long numbers are grouped; shorter ones may be years or codes."""
+    if value is None:
+        return Markup('<em class="muted">missing</em>')
+    return escape(f"{value:,}" if isinstance(value, int | float) and abs(value) >= 10_000 else value)

@@ -2,16 +2,26 @@
 "use strict";
 
 (() => {
-  const zone = new Intl.DateTimeFormat(undefined, {
-    day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
+  // Written as the server writes them, so that a page has one kind of date; the zone's name is the viewer's own.
+  const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+  const clock = new Intl.DateTimeFormat("en-GB", {
+    day: "numeric", month: "numeric", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
   });
+  const zone = new Intl.DateTimeFormat(undefined, { timeZoneName: "short" });
+  const parts = (format, moment) => Object.fromEntries(format.formatToParts(moment).map((p) => [p.type, p.value]));
+
+  const written = (moment, dayOnly) => {
+    const { day, month, year, hour, minute } = parts(clock, moment);
+    const date = `${Number(day)} ${MONTHS[month - 1]} ${year}`;
+    return dayOnly ? date : `${date}, ${hour}:${minute} ${parts(zone, moment).timeZoneName}`;
+  };
 
   const localTimes = (root) => {
     for (const time of root.querySelectorAll("time[datetime]")) {
       const moment = new Date(time.dateTime);
       if (Number.isNaN(moment.valueOf())) continue;
       time.title = time.textContent.trim();
-      time.textContent = zone.format(moment);
+      time.textContent = written(moment, "day" in time.dataset);
     }
   };
 
@@ -34,11 +44,14 @@
     event.target.dataset.sent = "yes";
   });
 
-  // ---------------------------------------------------------------- grids: one tab stop, arrows inside
+  // ---------------------------------------------------------------- grids: the newest first in sight, one tab stop
 
   const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
   const enter = (root) => {
+    for (const table of root.querySelectorAll("[data-newest-last]")) {
+      table.parentElement.scrollLeft = table.parentElement.scrollWidth;
+    }
     for (const grid of root.querySelectorAll("[data-grid] tbody")) {
       const links = [...grid.querySelectorAll(".cell a")];
       links.forEach((link, position) => { link.tabIndex = position ? -1 : 0; });
@@ -88,8 +101,8 @@
       fresh.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
     }
     localTimes(fresh);
-    enter(fresh);
     live().replaceWith(fresh);
+    enter(fresh);
     if (focused) live().querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
     document.dispatchEvent(new Event("riskloop:fresh"));
     return true;
