@@ -113,7 +113,7 @@ def _ranking(window: Matured, history: Matured, alpha: float) -> Finding:
         "Two-sample z test with DeLong variances (DeLong et al., 1988), one-sided",
         window,
         history,
-        f"The AUC on {window.outcomes.size} matured decisions is {shown(now)}; at training it was {before:.3f}.",
+        f"The AUC on {window.outcomes.size:,} matured decisions is {shown(now)}; at training it was {before:.3f}.",
         {"p_value": p, "lower": now.lower, "upper": now.upper, "reference": before},
     )
 
@@ -243,7 +243,7 @@ def _slope_explained(
             window,
             history,
             f"The changed population explains a calibration slope of {estimate.slope.value:.2f}; "
-            f"realised are {now.estimate:.2f}.",
+            f"realised is {now.estimate:.2f}.",
             {"p_value": p, "estimate": estimate.slope.value},
         )
     ]
