@@ -1,5 +1,6 @@
 import io
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from riskloop.store.artefacts import Artefact, Artefacts
 from riskloop.train.calibrate import log_odds
 from riskloop.train.candidate import Candidate
 from riskloop.train.fit import fit, fit_once, recalibrate
+from riskloop.train.learners import learner
 
 BUILT_IN = ("scorecard", "lightgbm", "hist_gradient_boosting")
 
@@ -222,3 +224,19 @@ def test_the_real_customers_are_ranked_as_well_as_known(tmp_path: Path) -> None:
     fitted = fit(rows, settings)
     assert fitted.manifest["metrics"]["auc"] >= 0.781
     check_agreement(load_scorer(stored(tmp_path, fitted), 1), fitted, rows.features)
+
+
+@pytest.mark.parametrize(("name", "parameter"), [("lightgbm", "n_estimators"), ("hist_gradient_boosting", "max_iter")])
+def test_few_rows_bear_few_trees(rows: Rows, settings: Settings, name: str, parameter: str) -> None:
+    """Weights that leave a quarter of the rows halve the trees; from enough rows on there are all of them."""
+    assert rows.target is not None
+    matrix, default = settings.row_schema.model_matrix(rows.features), rows.target == 1.0
+    weights = np.where(np.arange(len(matrix)) % 4 == 0, 1.0, 0.0)
+
+    def trees(weight: Floats | None) -> int:
+        fitted = learner(name, settings).fit(settings.row_schema, matrix, default, weight, 1, 1)
+        return int(getattr(fitted, parameter))
+
+    most = {"n_estimators": 250, "max_iter": 150}[parameter]
+    assert trees(None) == round(most * math.sqrt(len(matrix) / 20_000))
+    assert trees(weights) == pytest.approx(trees(None) / 2, abs=1)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from riskloop.core.errors import DataError
 from riskloop.core.exploration import inclusion_weights
 from riskloop.core.settings import RetrainSettings
-from riskloop.core.stats import auc, paired_delong
+from riskloop.core.stats import auc, effective_size, paired_delong
 from riskloop.core.types import Bools, DecisionFrame, Floats, Ints, Json, Rows
 
 UNIFORM: Final = "uniform"
@@ -257,7 +257,7 @@ def _assembled(rows: Pool, index: Ints, weights: Floats | None, weighting: Weigh
     if not 0 < defaults < labels.size:
         raise DataError(f"A training set of {labels.size} rows with {defaults} defaults cannot be learned from.")
     sources = rows.sources[index]
-    effective = float(labels.size) if weights is None else float(weights.sum() ** 2 / np.square(weights).sum())
+    effective = float(labels.size) if weights is None else effective_size(weights)
     print_ = fingerprint(taken, weights)
     logged = int(np.count_nonzero(sources > 0))
     record: Json = {

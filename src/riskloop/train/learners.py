@@ -6,6 +6,7 @@ categories as codes.
 
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 from riskloop.core.errors import ArtefactError, ConfigError, DataError
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.settings import Settings
+from riskloop.core.stats import effective_size
 from riskloop.core.types import Bools, Floats
 from riskloop.store.estimators import dump_estimator
 
@@ -24,6 +26,8 @@ Estimator = Any  # a scikit-learn classifier; scikit-learn ships no types
 LIGHTGBM: Final = "model.txt"
 SCORECARD: Final = "scorecard.json"
 SKOPS: Final = "model.skops"
+
+ENOUGH_ROWS: Final = 20_000  # that bear all trees of a booster
 
 # The same trees on every machine, and nothing on standard output.
 _REPEATABLE: Final[Mapping[str, Any]] = {"deterministic": True, "force_row_wise": True, "verbose": -1}
@@ -37,10 +41,14 @@ class Learner:
     make: Callable[[Schema, int, int, Mapping[str, Any]], Estimator]  # schema, seed, threads, params
     params: Mapping[str, Any]
     fit_options: Callable[[Schema], Mapping[str, Any]] = lambda schema: {}
+    trees: str | None = None  # parameter with the number of trees of a built-in booster, which few rows lower
 
     def fit(self, schema: Schema, X: Floats, y: Bools, weights: Floats | None, seed: int, threads: int) -> Estimator:
         """A classifier fitted to the matrix X (n, k) and outcomes y (n,)."""
         estimator = self.make(schema, seed, threads, self.params)
+        if self.trees is not None:
+            most = getattr(estimator, self.trees)
+            estimator.set_params(**{self.trees: _trees(most, len(X) if weights is None else effective_size(weights))})
         _require_missing_values(self.name, estimator, schema, X)
         options = dict(self.fit_options(schema))
         if weights is not None:
@@ -133,9 +141,17 @@ def _lightgbm_options(schema: Schema) -> Mapping[str, Any]:
 
 LEARNERS: Final[Mapping[str, Learner]] = {
     "scorecard": Learner("scorecard", _scorecard, {}),
-    "lightgbm": Learner("lightgbm", _lightgbm, {}, _lightgbm_options),
-    "hist_gradient_boosting": Learner("hist_gradient_boosting", _hist_gradient_boosting, {}),
+    "lightgbm": Learner("lightgbm", _lightgbm, {}, _lightgbm_options, trees="n_estimators"),
+    "hist_gradient_boosting": Learner("hist_gradient_boosting", _hist_gradient_boosting, {}, trees="max_iter"),
 }
+
+
+def _trees(most: int, rows: float) -> int:
+    """How many trees so many (effective) rows bear: all from ENOUGH_ROWS on, by the square root of their share below.
+
+    A challenger of a new world learns from few rows, and the trees that suit a whole history learn their noise.
+    """
+    return max(1, round(most * math.sqrt(min(1.0, rows / ENOUGH_ROWS))))
 
 
 def _model_features(schema: Schema) -> list[Feature]:

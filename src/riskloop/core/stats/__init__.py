@@ -41,6 +41,7 @@ from riskloop.core.stats.estimation import (
     Recalibration,
     cbpe,
     density_ratio_weights,
+    effective_size,
     pape,
     recalibrate,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "delong_power",
     "delong_variance",
     "density_ratio_weights",
+    "effective_size",
     "fit_numeric_bins",
     "gini",
     "gini_interval",

@@ -96,7 +96,7 @@ def recalibrate(labels: npt.ArrayLike, scores: npt.ArrayLike, weights: npt.Array
         weight = _usable_weights(weights, score.size)
         require_both_classes(defaults[weight > 0.0])
         fit = fit_logistic(design, defaults, weights=weight)
-        effective = _effective_size(weight)
+        effective = effective_size(weight)
     return Recalibration(float(fit.coefficients[0]), float(fit.coefficients[1]), fit.covariance, effective)
 
 
@@ -163,7 +163,7 @@ def density_ratio_weights(
     odds = p[:m] / np.maximum(1.0 - p[:m], TINY)
     weights = np.minimum(odds * (m / n), cap)
     weights /= weights.mean()
-    return DensityRatio(weights, _effective_size(weights), auc(source, p))
+    return DensityRatio(weights, effective_size(weights), auc(source, p))
 
 
 def _estimated(score: Floats, recalibration: Recalibration | None, assumption: str) -> EstimatedPerformance:
@@ -255,6 +255,6 @@ def _usable_weights(weights: npt.ArrayLike, length: int) -> Floats:
     return usable
 
 
-def _effective_size(weights: Floats) -> float:
-    """Kish, Survey Sampling (1965), section 11.7."""
+def effective_size(weights: Floats) -> float:
+    """How many equal rows rows with these ``weights`` (n,) are worth, (Σw)²/Σw²: Kish, Survey Sampling (1965), 11.7."""
     return float(weights.sum() ** 2 / np.square(weights).sum())
