@@ -67,7 +67,7 @@ def test_a_gain_as_large_as_the_one_seen_needs_fewer(evaluation: MakeEvaluation,
 
 def test_the_next_try_is_announced(evaluation: MakeEvaluation, context: MakeContext) -> None:
     one = evaluation(n=600, champion=0.8, challenger=0.78, seed=5)
-    found = improvement(one, GateSettings(), context())
+    found = improvement(one, GateSettings(retry_growth=1.3), context())
     assert found.retry_defaults == math.ceil(0.3 * one.defaults)
 
 
