@@ -18,7 +18,7 @@ from uvicorn.supervisors import Multiprocess
 from riskloop.core.errors import ConfigError, Refused
 from riskloop.serve.access import is_loopback
 from riskloop.serve.connections import Connection
-from riskloop.serve.workers import FOLDER_VARIABLE
+from riskloop.serve.workers import FOLDER_VARIABLE, PARENT_VARIABLE
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys
 
@@ -82,6 +82,7 @@ def run_server(config: Path, *, host: str | None = None, port: int | None = None
         return
     with tempfile.TemporaryDirectory(prefix="riskloop-") as folder:
         os.environ[FOLDER_VARIABLE] = folder
+        os.environ[PARENT_VARIABLE] = str(os.getpid())
         Multiprocess(settings, sockets=[listening]).run()
 
 

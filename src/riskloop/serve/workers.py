@@ -12,6 +12,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 FOLDER_VARIABLE: Final = "RISKLOOP_WORKERS"  # unset when there is one worker
+PARENT_VARIABLE: Final = "RISKLOOP_WORKERS_PARENT"  # id of the process that started the workers
 STALE: Final = 15.0  # seconds after which a worker that left nothing new is gone
 
 
@@ -21,7 +22,8 @@ class Workers:
     def __init__(self) -> None:
         folder = os.environ.get(FOLDER_VARIABLE)
         self._own = Path(folder) / f"{os.getpid()}.prom" if folder else None
-        self._parent = os.getppid()
+        # Told, not asked for: a parent that was killed while its workers were starting is another one by now.
+        self._parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))
 
     def orphaned(self) -> bool:
         """Whether the process that started the workers was killed: nobody would stop them, and they hold the port."""
