@@ -86,7 +86,7 @@ def infer_config(
     path: Path | str,
     *,
     target: str,
-    id: str | None = None,  # noqa: A002
+    id: str | None = None,  # noqa: A002 - as the setting is called
     time: str | None = None,
     folder: Path | None = None,
     table: pa.Table | None = None,

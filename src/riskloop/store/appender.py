@@ -4,7 +4,6 @@ Ids are consecutive and given inside the write transaction, so a gap would be a 
 straight to the driver: at tens of thousands of decisions a second, a layer between costs more than the disk.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from urllib.parse import quote
 
 from riskloop.core.errors import Conflict, StorageError
 from riskloop.core.types import Bools, Floats
-from riskloop.store.database import BUSY_SECONDS
+from riskloop.store.database import BUSY_SECONDS, identity
 
 _INSERT: Final = (
     "INSERT INTO decisions (id, customer_id, time, scored_at, model_version, probability, is_default, features, flags)"
@@ -75,7 +74,7 @@ class Appender:
         self._waits = waits
         self._checkpoints = checkpoints
         self._connection: sqlite3.Connection | None = None
-        self._inode: tuple[int, int] | None = None
+        self._file: tuple[int, int] | None = None
 
     def append(self, groups: Sequence[Scored], chunk: Chunk | None = None) -> list[Logged] | None:
         """Log the groups in one durable transaction, in order.
@@ -151,16 +150,14 @@ class Appender:
         connection.execute(f"PRAGMA cache_size=-{_CACHE}")
         if not self._checkpoints:
             connection.execute("PRAGMA wal_autocheckpoint=0")
-        status = os.stat(self.path)  # noqa: PTH116 - on the path of every commit
-        self._inode = (status.st_dev, status.st_ino)
+        self._file = identity(self.path)
         self._connection = connection
         return connection
 
     def _still_there(self) -> None:
         """A deleted file still takes commits; nobody could ever read them."""
-        status = os.stat(self.path)  # noqa: PTH116
-        if (status.st_dev, status.st_ino) != self._inode:
-            raise OSError("the database file was replaced")
+        if self._file is None or identity(self.path) != self._file:
+            raise OSError("the database file is gone or was replaced")
 
 
 def _begin(cursor: sqlite3.Cursor) -> bool:

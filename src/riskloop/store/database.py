@@ -5,6 +5,7 @@ wait for writers. A write transaction takes the write lock at its start (BEGIN I
 never fail half-way for having read first.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,17 +123,18 @@ def _follow_the_file(engine: Engine, path: str) -> None:
     def remember(_connection: Any, record: Any) -> None:
         nonlocal seen
         seen = True
-        record.info["file"] = _identity(path)
+        record.info["file"] = identity(path)
 
     @event.listens_for(engine, "checkout")
     def still_the_same(_connection: Any, record: Any, _proxy: Any) -> None:
-        if record.info["file"] != _identity(path):
+        if record.info["file"] != identity(path):
             raise DisconnectionError("the database file was replaced")  # the pool connects anew
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from another one that has taken its place; None when there is none."""
     try:
-        status = Path(path).stat()
+        status = os.stat(path)  # noqa: PTH116 - on the path of every commit
     except OSError:
         return None
     return status.st_dev, status.st_ino
