@@ -110,14 +110,6 @@ def _psi_finding(column: Moved, rejected: bool, drift: DriftSettings) -> Finding
     n, m = column.sizes
     chance = psi_critical(n, m, column.used, drift.alpha)
     severity = _severity(column.statistic, rejected and column.statistic > chance, drift)
-    moved = ", ".join(f"{label} {was:.1%} → {now:.1%}" for label, was, now in _largest_terms(column))
-    sentence = {
-        Severity.OK: f"{column.subject} is distributed as in the history (PSI {column.statistic:.3f}).",
-        Severity.NOISE: (
-            f"{column.subject} has a PSI of {column.statistic:.3f}, which chance alone gives with {n} rows "
-            f"(up to {chance:.3f})."
-        ),
-    }.get(severity, f"{column.subject} moved: PSI {column.statistic:.3f}; {moved}.")
     return Finding(
         check="psi",
         subject=column.subject,
@@ -128,7 +120,7 @@ def _psi_finding(column: Moved, rejected: bool, drift: DriftSettings) -> Finding
         source=PSI_SOURCE,
         n=n,
         m=m,
-        sentence=sentence,
+        sentence=_sentence(column, severity, chance),
         details={
             "p_value": column.p_value,
             "chance": chance,
@@ -138,6 +130,17 @@ def _psi_finding(column: Moved, rejected: bool, drift: DriftSettings) -> Finding
             "computed_by": column.by,
         },
     )
+
+
+def _sentence(column: Moved, severity: Severity, chance: float) -> str:
+    statistic = f"{column.statistic:.3f}"
+    if severity is Severity.OK:
+        return f"{column.subject} is distributed as in the history (PSI {statistic})."
+    if severity is Severity.NOISE:
+        by_chance = f"which chance alone gives with {column.sizes[0]} rows (up to {chance:.3f})"
+        return f"{column.subject} has a PSI of {statistic}, {by_chance}."
+    moved = ", ".join(f"{label} {was:.1%} → {now:.1%}" for label, was, now in _largest_terms(column))
+    return f"{column.subject} moved: PSI {statistic}; {moved}."
 
 
 def _severity(statistic: float, significant: bool, drift: DriftSettings) -> Severity:
@@ -152,7 +155,8 @@ def _largest_terms(column: Moved, most: int = 2) -> list[tuple[str, float, float
     terms = psi_terms(column.expected, column.actual)
     shares = column.expected / column.expected.sum(), column.actual / column.actual.sum()
     order = np.argsort(-terms)[:most]
-    return [(column.bins.labels[i], float(shares[0][i]), float(shares[1][i])) for i in order]
+    labels = column.bins.labels
+    return [(labels[i], float(shares[0][i]), float(shares[1][i])) for i in order]
 
 
 def _verdict(found: Sequence[Finding], drift: DriftSettings, importance: Mapping[str, float]) -> Finding:
