@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from itertools import pairwise
 from random import Random
 
@@ -60,6 +61,19 @@ def test_large_windows_merge_exactly_too() -> None:
     assert sum(parts[::-1], reference.empty).to_bytes() == whole.to_bytes()
     assert whole.rows == 20_000
     assert sum(rows for _, rows in whole.days) == 20_000
+
+
+def test_how_the_rows_lie_in_memory_changes_nothing() -> None:
+    window = month(20_000, 3)
+    features = window.features.copy()
+    features[::5, 2] = np.nan
+    features[1::5, 2] = np.frombuffer(np.uint64(0xFFF8000000000123).tobytes())  # another NaN
+    features[features == 0.0] = -0.0
+    whole = built().profile(features, window.scores)
+    wide: Floats = np.zeros((20_000, 2 * features.shape[1]))
+    wide[:, ::2] = features
+    for same in (np.asfortranarray(features), wide[:, ::2], features[::-1].copy()[::-1], features + 0.0):
+        assert built().profile(same, window.scores).to_bytes() == whole.to_bytes()
 
 
 def test_threads_change_nothing() -> None:
@@ -143,6 +157,33 @@ def test_copies_are_counted() -> None:
     assert twice.repeats == 51
     assert sorted(twice.copies.tolist()) == [2] * 49 + [3]
     assert len(twice.expanded) == 101
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 30), max_size=400), st.integers(1, 40))
+def test_the_sample_is_of_the_smallest_hashes_with_all_their_copies(drawn: list[int], capacity: int) -> None:
+    rows: Floats = np.asarray(drawn, dtype=np.float64)[:, None]
+    hashes = row_hashes(np.ascontiguousarray(rows.T))
+    sample = RowSample.of(hashes, rows, capacity)
+    expected = sorted(Counter(hashes.tolist()).items())[:capacity]
+    assert list(zip(sample.hashes.tolist(), sample.copies.tolist(), strict=True)) == expected
+    assert row_hashes(np.ascontiguousarray(sample.rows.T)).tolist() == sample.hashes.tolist()
+
+
+def test_copies_are_counted_wherever_they_are_in_a_large_window() -> None:
+    """Copies of rows in the first block come after more rows than a first bound is taken from."""
+    rng = np.random.default_rng(1)
+    rows = np.column_stack((rng.permutation(60_000).astype(np.float64), rng.normal(size=60_000)))
+    rows = np.concatenate((rows, rows[:9_000], rows[:4_000]))
+    hashes = row_hashes(np.ascontiguousarray(rows.T))
+    smallest, copies = np.unique(hashes, return_counts=True)
+    sample = RowSample.of(hashes, rows)
+    assert sample.hashes.tolist() == smallest[:2_048].tolist()
+    assert sample.copies.tolist() == copies[:2_048].tolist()
+    parts = [RowSample.of(hashes[i : i + 8_000], rows[i : i + 8_000]) for i in range(0, len(rows), 8_000)]
+    merged = sum(parts, RowSample.empty(2))
+    np.testing.assert_array_equal(merged.copies, sample.copies)
+    np.testing.assert_array_equal(merged.rows, sample.rows)
 
 
 def test_whole_amounts_have_different_hashes() -> None:

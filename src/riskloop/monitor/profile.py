@@ -19,15 +19,17 @@ import numpy as np
 
 from riskloop.core.errors import DataError
 from riskloop.core.schema import Schema
-from riskloop.core.stats import Bins, fit_numeric_bins, level_bins
+from riskloop.core.stats import BinCounter, Bins, fit_numeric_bins, level_bins
 from riskloop.core.types import Floats, Ints, Json
 from riskloop.monitor.sample import CAPACITY, Hashes, RowSample, row_hashes
 from riskloop.monitor.structure import Structure, ranks_of
 
 FORMAT: Final = 1  # of `Profile.to_bytes`; a reader of older numbers stays when it rises
-BLOCK: Final = 8192  # rows whose columns stay in the processor's cache
+BLOCK: Final = BinCounter.BLOCK
+_STRIP: Final = 1024  # rows that are turned into columns at a time, within the processor's cache
 DAY: Final = 86_400_000_000  # microseconds
 SCORE_UNIT: Final = 2.0**-40
+_SUMMED: Final = 2**16  # scores at a time, whose sum in units is an int64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,7 +150,10 @@ class Reference:
             for j, feature in enumerate(schema.features)
         )
         score_bins = fit_numeric_bins(scores)
-        return cls(schema, bins, score_bins, _profiled(bins, score_bins, X, scores, None, None, len(X)))
+        everywhere = np.full(len(bins), -np.inf), np.full(len(bins), np.inf)
+        adding = _Pass(bins, score_bins, everywhere, len(X))
+        own = adding.profile(_fingerprint(bins, score_bins), X, scores, None, capacity=len(X))
+        return cls(schema, bins, score_bins, own)
 
     def profile(self, X: Floats, scores: Floats, times: Ints | None = None, threads: int = 1) -> Profile:
         """The profile of a window: features (n, k) coded by the schema, probabilities (n,), microseconds (n,).
@@ -163,7 +168,8 @@ class Reference:
 
         def part(rows: slice) -> Profile:
             chosen = None if times is None else times[rows]
-            return _profiled(self.bins, self.score_bins, X[rows], scores[rows], chosen, self.own, CAPACITY)
+            adding = _Pass(self.bins, self.score_bins, self._limits, len(X[rows]))
+            return adding.profile(self.fingerprint, X[rows], scores[rows], chosen, CAPACITY)
 
         parts = max(1, min(threads, len(X) // (8 * BLOCK)))
         if parts == 1:
@@ -182,6 +188,14 @@ class Reference:
     def fingerprint(self) -> str:
         """Identifies the bins: profiles with the same one can be added and compared."""
         return _fingerprint(self.bins, self.score_bins)
+
+    @cached_property
+    def _limits(self) -> tuple[Floats, Floats]:
+        """Where values of each column are too far out for a population to have moved there by itself."""
+        ranged = np.isfinite(self.own.low)  # a column that was always missing has no range
+        low, high = np.where(ranged, self.own.low, -np.inf), np.where(ranged, self.own.high, np.inf)
+        width = np.where(ranged, high, 0.0) - np.where(ranged, low, 0.0)
+        return low - width, high + width
 
     @cached_property
     def rows(self) -> Floats:
@@ -221,94 +235,78 @@ class Reference:
 class _Pass:
     """Adds up the blocks of one window."""
 
-    def __init__(self, bins: tuple[Bins, ...], limits: tuple[Floats, Floats], capacity: int) -> None:
-        self.bins = bins
+    def __init__(self, bins: tuple[Bins, ...], score_bins: Bins, limits: tuple[Floats, Floats], rows: int) -> None:
+        k, block = len(bins), min(rows, BLOCK)
         self.limits = limits
-        self.counts = [np.zeros(len(b), dtype=np.int64) for b in bins]
-        self.low = np.full(len(bins), np.inf)
-        self.high = np.full(len(bins), -np.inf)
-        self.below = np.zeros(len(bins), dtype=np.int64)
-        self.above = np.zeros(len(bins), dtype=np.int64)
-        self.sample = RowSample.empty(len(bins), capacity)
-        self.waiting: list[tuple[Hashes, Floats]] = []  # rows that may enter the sample; merged when they are many
-        # Fresh memory for every block would cost more than the counting.
-        size = len(bins) * BLOCK
-        self.columns, self.missing = np.empty(size), np.empty(size, dtype=np.bool_)
-        self.space = np.empty(size, dtype=np.uint64)
+        self.counter = BinCounter((*bins, score_bins), block)
+        self.missing = np.zeros(k + 1, dtype=np.int64)
+        self.low, self.high = np.full(k, np.inf), np.full(k, -np.inf)
+        self.below, self.above = np.zeros(k, dtype=np.int64), np.zeros(k, dtype=np.int64)
+        # Fresh memory for every block would cost more than the counting. The last column is the score.
+        self.table, self.space = np.empty((k + 1, block)), np.empty((k, block), dtype=np.uint64)
 
-    def add(self, block: Floats) -> None:
-        k, n = len(self.bins), len(block)
-        columns = self.columns[: k * n].reshape(k, n)
-        missing = self.missing[: k * n].reshape(k, n)
-        np.add(block.T, 0.0, out=columns)  # -0.0 and 0.0 are the same value
-        if np.isnan(columns, out=missing).any():
-            columns[missing] = np.nan  # one kind of NaN, for the hash
-        for j, column in enumerate(columns):
-            self.counts[j] += self.bins[j].count(column)
+    def profile(self, reference: str, X: Floats, scores: Floats, times: Ints | None, capacity: int) -> Profile:
+        """Of all rows of the window: features (n, k), probabilities (n,), microseconds (n,)."""
+        hashes = np.empty(len(X), dtype=np.uint64)
+        for start in range(0, len(X), BLOCK):
+            rows = slice(start, start + BLOCK)
+            self.add(X[rows], scores[rows], hashes[rows])
+        self.missing[-1] = np.count_nonzero(np.isnan(scores))
+        *counts, score_counts = self.counter.counts(len(X), self.missing)
+        return Profile(
+            reference=reference,
+            rows=len(X),
+            counts=tuple(counts),
+            score_counts=score_counts,
+            score_total=_total(scores),
+            low=self.low,
+            high=self.high,
+            below=self.below,
+            above=self.above,
+            days=_day_counts(np.empty((0, 2), np.int64) if times is None else _stamped(times)),
+            sample=RowSample.of(hashes, X, capacity),
+        )
+
+    def add(self, block: Floats, scores: Floats, hashes: Hashes) -> None:
+        """Features (n, k) and scores (n,) of up to BLOCK rows; writes their hashes, shape (n,)."""
+        table = self.table[:, : len(block)]
+        columns = table[:-1]
+        _turn(block, columns)
+        table[-1] = scores
         self._stretch(columns)
-        hashes = row_hashes(columns, self.space[: k * n].reshape(k, n))
-        entering = np.flatnonzero(hashes <= np.uint64(self.sample.bound))
-        if entering.size:
-            self.waiting.append((hashes[entering], columns.T[entering]))
-            # Merging sorts: once for many blocks is exact, too, because an old bound lets in too many and no one less.
-            if sum(len(rows) for _, rows in self.waiting) >= self.sample.capacity:
-                self.merge()
-
-    def merge(self) -> None:
-        """Let those who wait into the sample."""
-        if self.waiting:
-            hashes, rows = (np.concatenate(parts) for parts in zip(*self.waiting, strict=True))
-            self.sample += RowSample.of(hashes, rows, self.sample.capacity)
-            self.waiting = []
+        self.counter.add(table)
+        row_hashes(columns, self.space[:, : len(block)], out=hashes)
 
     def _stretch(self, columns: Floats) -> None:
-        low = np.fmin.reduce(columns, axis=1, initial=np.inf)
-        high = np.fmax.reduce(columns, axis=1, initial=-np.inf)
-        np.fmin(self.low, low, out=self.low)
-        np.fmax(self.high, high, out=self.high)
+        low, high = columns.min(axis=1), columns.max(axis=1)
+        for j in np.flatnonzero(np.isnan(low)):
+            column = columns[j]
+            missing = np.isnan(column)
+            self.missing[j] += np.count_nonzero(missing)
+            column[missing] = np.nan  # one kind of NaN, for the hash
+            low[j], high[j] = np.fmin.reduce(column, initial=np.inf), np.fmax.reduce(column, initial=-np.inf)
+        np.minimum(self.low, low, out=self.low)
+        np.maximum(self.high, high, out=self.high)
         for j in np.flatnonzero(low < self.limits[0]):
             self.below[j] += np.count_nonzero(columns[j] < self.limits[0][j])
         for j in np.flatnonzero(high > self.limits[1]):
             self.above[j] += np.count_nonzero(columns[j] > self.limits[1][j])
 
 
-def _profiled(
-    bins: tuple[Bins, ...],
-    score_bins: Bins,
-    X: Floats,
-    scores: Floats,
-    times: Ints | None,
-    reference: Profile | None,
-    capacity: int,
-) -> Profile:
-    adding = _Pass(bins, _limits(reference, len(bins)), capacity)
-    for start in range(0, len(X), BLOCK):
-        adding.add(X[start : start + BLOCK])
-    adding.merge()
-    units = np.rint(np.asarray(scores, dtype=np.float64) / SCORE_UNIT).astype(np.int64)
-    return Profile(
-        reference=_fingerprint(bins, score_bins),
-        rows=len(X),
-        counts=tuple(adding.counts),
-        score_counts=score_bins.count(scores),
-        score_total=sum(int(part.sum()) for part in np.array_split(units, len(units) // 2**20 + 1)),
-        low=adding.low,
-        high=adding.high,
-        below=adding.below,
-        above=adding.above,
-        days=_day_counts(np.empty((0, 2), np.int64) if times is None else _stamped(times)),
-        sample=adding.sample,
-    )
+def _turn(block: Floats, columns: Floats) -> None:
+    """Write the rows of ``block``, shape (n, k), into ``columns``, shape (k, n), with 0.0 for -0.0."""
+    if block.strides[0] == block.itemsize:  # columns already
+        np.add(block.T, 0.0, out=columns)
+        return
+    for start in range(0, len(block), _STRIP):
+        # Adding in the order of the rows reads memory as it lies; the turning then finds them in the cache.
+        columns[:, start : start + _STRIP] = (block[start : start + _STRIP] + 0.0).T
 
 
-def _limits(reference: Profile | None, columns: int) -> tuple[Floats, Floats]:
-    """Where values are too far out for a population to have moved there by itself."""
-    if reference is None:
-        return np.full(columns, -np.inf), np.full(columns, np.inf)
-    ranged = np.isfinite(reference.low)  # a column that was always missing has no range
-    low, high = np.where(ranged, reference.low, -np.inf), np.where(ranged, reference.high, np.inf)
-    width = np.where(ranged, high, 0.0) - np.where(ranged, low, 0.0)
-    return low - width, high + width
+def _total(scores: Floats) -> int:
+    """The sum of the scores in units of 2⁻⁴⁰, exactly."""
+    parts = np.array_split(np.asarray(scores, dtype=np.float64), len(scores) // _SUMMED + 1)
+    return sum(int(np.rint(part / SCORE_UNIT).astype(np.int64).sum()) for part in parts)
 
 
 def _stamped(times: Ints) -> Ints:

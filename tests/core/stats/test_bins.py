@@ -2,11 +2,11 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from riskloop.core.errors import DataError
-from riskloop.core.stats import Bins, fit_numeric_bins, level_bins
+from riskloop.core.stats import BinCounter, Bins, fit_numeric_bins, level_bins
 from riskloop.core.types import Floats
 
 NAN, INF = float("nan"), float("inf")
@@ -86,6 +86,46 @@ def test_every_row_lands_in_one_bin(reference: list[float], x: list[float]) -> N
 def test_counts_of_parts_add_up_to_the_whole(x: list[float], cut: int) -> None:
     bins = fit_numeric_bins(x)
     assert (bins.count(x[:cut]) + bins.count(x[cut:])).tolist() == bins.count(x).tolist()
+
+
+SIDE_BY_SIDE = (
+    Bins("intervals", (-1.0, 0.0, 5e-324)),
+    Bins("intervals", (0.0, 1.0, 1e308)),
+    Bins("values", (-1.0, 0.0, 1.0)),
+    Bins("intervals", ()),
+    level_bins([str(level) for level in range(300)]),
+    Bins("intervals", tuple(float(p) for p in range(-150, 150))),
+    Bins("values", (7.0,)),
+)
+EDGES = st.sampled_from([NAN, -NAN, 0.0, -0.0, 1.0, -1.0, 7.0, 299.0, 5e-324, 1e308, INF, -INF, 0.9999999999999999])
+
+
+@given(
+    rows=st.lists(st.tuples(*[EDGES | ANY_NUMBER] * len(SIDE_BY_SIDE)), max_size=40),
+    block=st.integers(1, 50),
+    times=st.sampled_from([1, 2, 300]),
+)
+@settings(deadline=None)
+def test_blocks_of_many_columns_are_counted_like_each_column(
+    rows: list[tuple[float, ...]], block: int, times: int
+) -> None:
+    """Also more often than a byte can count."""
+    table: Floats = np.asarray(rows, dtype=np.float64).reshape(-1, len(SIDE_BY_SIDE)).T.copy()
+    counter = BinCounter(SIDE_BY_SIDE, block)
+    for _ in range(times):
+        for start in range(0, table.shape[1], block):
+            counter.add(table[:, start : start + block])
+    counted = counter.counts(times * table.shape[1], times * np.isnan(table).sum(axis=1))
+    for bins, column, counts in zip(SIDE_BY_SIDE, table, counted, strict=True):
+        assert counts.dtype == np.int64
+        assert counts.tolist() == (times * np.bincount(bins.assign(column), minlength=len(bins))).tolist()
+        assert counts.tolist() == (times * bins.count(column)).tolist()
+
+
+def test_a_value_in_every_row_of_many_blocks_is_counted() -> None:
+    column = np.full(300 * BinCounter.BLOCK + 5, 1.0)
+    assert Bins("values", (1.0, 2.0)).count(column).tolist() == [column.size, 0, 0, 0]
+    assert Bins("intervals", (0.0, 2.0)).count(column).tolist() == [0, column.size, 0, 0]
 
 
 @given(st.lists(ANY_NUMBER, max_size=60))

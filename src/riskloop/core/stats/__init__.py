@@ -4,7 +4,7 @@ Input that a statistic cannot answer for (no rows, one class, NaN, probabilities
 :class:`riskloop.core.errors.DataError`; no function warns.
 """
 
-from riskloop.core.stats.bins import MISSING, UNSEEN, Bins, fit_numeric_bins, level_bins
+from riskloop.core.stats.bins import MISSING, UNSEEN, BinCounter, Bins, fit_numeric_bins, level_bins
 from riskloop.core.stats.calibration import (
     Coefficient,
     GradeTest,
@@ -65,6 +65,7 @@ __all__ = [
     "MISSING",
     "PAPE_ASSUMPTION",
     "UNSEEN",
+    "BinCounter",
     "Bins",
     "Coefficient",
     "DensityRatio",

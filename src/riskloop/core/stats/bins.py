@@ -1,8 +1,9 @@
 """The reference's bins for one feature: where PSI, profiles and calibration groups count."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Final, Literal
+from itertools import accumulate, groupby, pairwise
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +14,10 @@ from riskloop.core.types import Floats, Ints, Json
 MISSING: Final = "missing"
 UNSEEN: Final = "unseen"
 
-_BLOCK = 8192  # rows whose comparisons with all points stay in the processor's cache
-
 # One comparison per point beats a binary search per row up to about this many points (measured on 1M rows).
-_MANY_POINTS = 256
+_MANY_POINTS: Final = 256
+_FULL: Final = 255  # blocks that a byte can count
+_TOGETHER: Final = 64  # points of columns that are compared by one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +59,10 @@ class Bins:
     def count(self, x: npt.ArrayLike) -> Ints:
         """How many of ``x``, shape (n,), fall into each bin: shape (len(self),), adding up to n."""
         column = _column(x)
-        if len(self.points) > _MANY_POINTS:
-            return np.bincount(self.assign(column), minlength=len(self)).astype(np.int64)
-        compare = np.less_equal if self.kind == "intervals" else np.equal
-        points = np.asarray(self.points, dtype=np.float64)[:, None]
-        truth = np.empty((len(self.points), min(column.size, _BLOCK)), dtype=np.bool_)
-        within = np.zeros(len(self.points), dtype=np.int64)
-        for start in range(0, column.size, _BLOCK):
-            part = column[start : start + _BLOCK]
-            held = compare(part, points, out=truth[:, : part.size])
-            within += np.fromiter((np.count_nonzero(row) for row in held), dtype=np.int64, count=len(held))
-        missing = np.count_nonzero(np.isnan(column))
-        if self.kind == "intervals":
-            return np.diff([0, *within, column.size - missing, column.size]).astype(np.int64)
-        return np.asarray([*within, column.size - missing - within.sum(), missing], dtype=np.int64)
+        counter = BinCounter((self,), min(column.size, BinCounter.BLOCK))
+        for start in range(0, column.size, BinCounter.BLOCK):
+            counter.add(column[None, start : start + BinCounter.BLOCK])
+        return counter.counts(column.size, np.asarray([np.count_nonzero(np.isnan(column))]))[0]
 
     def assign(self, x: npt.ArrayLike) -> Ints:
         """The number of the bin of every row of ``x``, shape (n,)."""
@@ -96,6 +87,70 @@ class Bins:
             return cls(kind, tuple(float(p) for p in points), tuple(str(n) for n in names))
         except (KeyError, TypeError, ValueError) as broken:
             raise DataError(f"These are not stored bins ({broken!r}): {_shortened(data)}") from broken
+
+
+class _Run(NamedTuple):
+    """Neighbouring columns whose bins have one kind and one number of points: one call compares them all."""
+
+    columns: slice
+    points: Floats  # (g, p, 1)
+    own: slice  # where these points are among those of all columns
+    compare: np.ufunc
+
+
+class BinCounter:
+    """Counts blocks of several columns: every value is compared with every point of its column's bins.
+
+    Comparisons give bytes, 0 or 1. Adding those of the blocks up in bytes, place by place, and counting them once for
+    many blocks is several times faster than counting each block.
+    """
+
+    BLOCK: Final = 8192  # rows whose comparisons with some columns' points stay in the processor's cache
+
+    def __init__(self, bins: Sequence[Bins], block: int = BLOCK) -> None:
+        """For ``k`` columns in blocks of up to ``block`` rows."""
+        self._bins = bins
+        ends = list(accumulate((len(b.points) for b in bins), initial=0))
+        self._own = [slice(start, end) for start, end in pairwise(ends)]  # each column's points among all of them
+        self._searched = [j for j, b in enumerate(bins) if len(b.points) > _MANY_POINTS]
+        self._runs = list(_runs(bins, self._own))
+        self._held = np.zeros(ends[-1], dtype=np.int64)  # rows up to a point, or exactly at it
+        self._sums = np.zeros((ends[-1], block), dtype=np.uint8)
+        longest = max((run.own.stop - run.own.start for run in self._runs), default=0)
+        self._truth = np.empty((longest, block), dtype=np.bool_)
+        self._added = 0
+
+    def add(self, columns: Floats) -> None:
+        """Count ``columns``, shape (k, n)."""
+        n = columns.shape[1]
+        for run in self._runs:
+            sums = self._sums[run.own, :n]
+            truth = self._truth[: len(sums), :n]
+            run.compare(columns[run.columns, None], run.points, out=truth.reshape(*run.points.shape[:2], n))
+            np.add(sums, truth.view(np.uint8), out=sums)
+        for j in self._searched:
+            self._held[self._own[j]] += _held(self._bins[j], columns[j])
+        self._added += 1
+        if self._added == _FULL:
+            self._empty()
+
+    def counts(self, rows: int, missing: Ints) -> tuple[Ints, ...]:
+        """Each column's rows in its bins; ``rows`` were added, and ``missing`` of them, shape (k,), are NaN."""
+        self._empty()
+        counts = []
+        for bins, own, nan in zip(self._bins, self._own, missing, strict=True):
+            held, present = self._held[own], rows - nan
+            if bins.kind == "intervals":
+                counts.append(np.diff([0, *held, present, rows]).astype(np.int64))
+            else:
+                counts.append(np.asarray([*held, present - held.sum(), nan], dtype=np.int64))
+        return tuple(counts)
+
+    def _empty(self) -> None:
+        """Take over what the bytes have counted, before they are full."""
+        self._held += self._sums.sum(axis=1, dtype=np.uint32)
+        self._sums[:] = 0
+        self._added = 0
 
 
 def fit_numeric_bins(x: npt.ArrayLike, n_bins: int = 10, max_distinct: int = 12) -> Bins:
@@ -125,6 +180,25 @@ def _column(x: npt.ArrayLike) -> Floats:
     if column.ndim != 1:
         raise DataError(f"Bins count one column at a time, not an array of shape {column.shape}.")
     return column
+
+
+def _runs(bins: Sequence[Bins], own: Sequence[slice]) -> Iterator[_Run]:
+    """All columns that are not searched, in as few runs as the processor's cache allows."""
+    numbered = groupby(enumerate(bins), key=lambda item: (item[1].kind, len(item[1].points)))
+    for (kind, size), members in numbered:
+        if 0 < size <= _MANY_POINTS:
+            columns, most = [j for j, _ in members], max(1, _TOGETHER // size)
+            for group in (columns[i : i + most] for i in range(0, len(columns), most)):
+                points = np.asarray([bins[j].points for j in group], dtype=np.float64)[:, :, None]
+                where = slice(own[group[0]].start, own[group[-1]].stop)
+                compare = np.less_equal if kind == "intervals" else np.equal
+                yield _Run(slice(group[0], group[-1] + 1), points, where, compare)
+
+
+def _held(bins: Bins, column: Floats) -> Ints:
+    """Rows up to each point of intervals, exactly at each of values."""
+    counts = np.bincount(bins.assign(column), minlength=len(bins))[: len(bins.points)]
+    return np.cumsum(counts) if bins.kind == "intervals" else counts
 
 
 def _finite(points: Floats) -> tuple[float, ...]:
