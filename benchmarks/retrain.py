@@ -153,7 +153,7 @@ def challenge(home: Home, new: Rows, test: Rows) -> Row:
         "seconds": round(time.perf_counter() - started, 1),
         "challenger": reached(scorer.probabilities, test),
         "pooled": reached(weighted(work.rows, home, learner, Weighting("uniform"), since), test),
-        "new alone": reached(weighted(work.rows, home, learner, Weighting("new", recent_share=1.0), since), test),
+        "new alone": reached(weighted(work.rows, home, learner, Weighting("new", credibility=0.0), since), test),
     }
 
 

@@ -67,8 +67,8 @@ def test_goals_say_what_is_reached_and_what_is_missed() -> None:
 
 def test_settings_are_changed_one_by_one() -> None:
     settings = parse_settings('[portfolio]\ntarget = "y"\n[features.x]\n')
-    other = changed(settings, ["drift.confirm = 1", 'retrain.weighting = "recent"'])
-    assert (other.drift.confirm, other.retrain.weighting) == (1, "recent")
+    other = changed(settings, ["drift.confirm = 1", 'retrain.weighting = "credibility"'])
+    assert (other.drift.confirm, other.retrain.weighting) == (1, "credibility")
     assert other.portfolio == settings.portfolio
 
 

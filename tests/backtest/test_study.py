@@ -95,21 +95,22 @@ def test_nothing_is_left_behind(document: Json, request_: Request) -> None:
 def test_the_same_seed_gives_the_same_numbers_after_an_interruption(
     document: Json, request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    marked: list[int] = []
+    marked: list[tuple[int, int]] = []
     real = replaying._mark
 
-    def stops(folder: Path, periods: int) -> None:
-        marked.append(periods)
-        if len(marked) == 5:  # the period is played, and not marked: the worst moment
+    def stops(folder: Path, periods: int, finished: int) -> None:
+        marked.append((periods, finished))
+        if len(marked) == 39:  # the turn is played, and not marked: the worst moment
             raise KeyboardInterrupt
-        real(folder, periods)
+        real(folder, periods, finished)
 
     monkeypatch.setattr(replaying, "_mark", stops)
     with pytest.raises(KeyboardInterrupt):
         backtest(request_)
     assert request_.work.exists()
     assert backtest(request_) == document
-    assert marked[5] == marked[4], "the interrupted period is played again, and none before it"
+    assert marked[38] == (4, 3)
+    assert marked[39] == marked[38], "the interrupted turn is played again, and none before it"
 
 
 def test_the_page_needs_no_network(document: Json) -> None:

@@ -1,24 +1,26 @@
-"""A history played through a portfolio of its own, period by period, on a clock that stands at each period's end.
+"""A history played through a portfolio of its own, on a clock that stops every week and at each period's end.
 
-What has been played is on disk: decisions are logged under a key for each period, outcomes and cycles can be
-repeated, so an interrupted replay goes on from the last finished period with the same numbers.
+A worker in production turns the loop all the time: outcomes come in every day, and a new champion does not wait for the
+first of the month. What has been played is on disk: decisions are logged under a key for each turn, outcomes and cycles
+can be repeated, so an interrupted replay goes on from the last finished turn with the same numbers.
 """
 
 import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from riskloop.backtest.history import History, Played
+from riskloop.backtest.history import History
 from riskloop.backtest.policies import Policy
 from riskloop.core.settings import AlertSettings, Settings, settings_text
-from riskloop.core.types import Bools, Floats, Ints, from_micros, to_micros
+from riskloop.core.types import Rows, from_micros, to_micros
 from riskloop.loop.first import train_first
 from riskloop.serve.scorer import Scorer, load_scorer
 from riskloop.store.appender import Chunk, Scored
@@ -27,6 +29,7 @@ from riskloop.store.outcomes import Outcome
 
 Tick = Callable[[str, float], None]
 PROGRESS: Final = "progress.json"
+TURN: Final = timedelta(days=7)
 
 
 def first_champion(folder: Path, history: History, tick: Tick | None = None) -> None:
@@ -63,9 +66,14 @@ def replay(
         copy.rename(folder)
     home = Home.open(folder)
     try:
-        for number in range(played(folder), len(history.periods)):
-            _play(home, history, number, policy)
-            _mark(folder, number + 1)
+        periods, finished = _progress(folder)
+        for number in range(periods, len(history.periods)):
+            for turn in turns(history, number, policy)[finished:]:
+                _play(home, history, number, turn, policy)
+                finished += 1
+                _mark(folder, number, finished)
+            finished = 0
+            _mark(folder, number + 1, finished)
             tick(number + 1)
     finally:
         home.close()
@@ -73,15 +81,21 @@ def replay(
 
 def played(folder: Path) -> int:
     """How many periods are finished."""
+    return _progress(folder)[0]
+
+
+def _progress(folder: Path) -> tuple[int, int]:
+    """Finished periods, and finished turns of the one after them."""
     try:
-        return int(json.loads((folder / PROGRESS).read_text(encoding="utf-8"))["periods"])
+        done = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+        return int(done["periods"]), int(done["turns"])
     except FileNotFoundError:
-        return 0
+        return 0, 0
 
 
-def _mark(folder: Path, periods: int) -> None:
+def _mark(folder: Path, periods: int, finished: int) -> None:
     written = folder / f"{PROGRESS}.new"
-    written.write_text(json.dumps({"periods": periods}), encoding="utf-8")
+    written.write_text(json.dumps({"periods": periods, "turns": finished}), encoding="utf-8")
     written.replace(folder / PROGRESS)
 
 
@@ -93,30 +107,58 @@ def _configure(folder: Path, settings: Settings) -> None:
 # --------------------------------------------------------------------------- one period
 
 
-def _play(home: Home, history: History, number: int, policy: Policy) -> None:
-    """The champion decides on the period's customers; at its end what has matured is known, and the loop turns."""
+@dataclass(frozen=True)
+class Turn:
+    """A part of a period: the rows that arrive in it are decided by one champion, and then the loop turns."""
+
+    key: str
+    first: datetime
+    end: datetime
+    rows: slice  # positions in the period
+
+
+def turns(history: History, number: int, policy: Policy) -> list[Turn]:
+    """A period in parts of about a week. Rows arrive in their order, whatever dates a broken feed gives them.
+
+    Without a loop to turn, the period is one part.
+    """
     period = history.periods[number]
-    if len(period.rows):
-        home.decisions.append(_decided(home, period), Chunk(f"period {number}", period.name))
-    outcomes = _matured(history, number, period.end, home.settings)
+    length = period.end - period.first
+    parts = max(1, round(length / TURN)) if policy.monitored else 1
+    ends = [*(period.first + length * part / parts for part in range(1, parts)), period.end]
+    arrived = np.maximum.accumulate(period.rows.times)
+    cuts = [0, *np.searchsorted(arrived, [to_micros(end) for end in ends[:-1]]).tolist(), len(period.rows)]
+    return [
+        Turn(f"{period.name}, turn {part + 1}", first, end, slice(cuts[part], cuts[part + 1]))
+        for part, (first, end) in enumerate(zip([period.first, *ends], ends, strict=False))
+    ]
+
+
+def _play(home: Home, history: History, number: int, turn: Turn, policy: Policy) -> None:
+    """The champion decides on the turn's customers; at its end what has matured is known, and the loop turns."""
+    period = history.periods[number]
+    if turn.rows.start < turn.rows.stop:
+        home.decisions.append(_decided(home, period.rows, turn), Chunk(turn.key, period.name))
+    outcomes = matured(history, number, turn, home.settings.portfolio.outcome_window)
     if outcomes:
-        home.outcomes.record(outcomes, period.end)
-    policy.step(home, period.end)
+        home.outcomes.record(outcomes, turn.end)
+    policy.step(home, turn.end)
 
 
-def _decided(home: Home, period: Played) -> Scored:
-    # After an interruption the champion may be a later one already; the period's is the one at its beginning.
-    promotion = home.ledger.champion_at(period.first) or home.champion()
+def _decided(home: Home, rows: Rows, turn: Turn) -> Scored:
+    # After an interruption the champion may be a later one already; the turn's is the one at its beginning.
+    promotion = home.ledger.champion_at(turn.first) or home.champion()
     scorer = scorer_of(home, promotion.version)
-    probabilities = scorer.probabilities(period.rows.features)
+    features = rows.features[turn.rows]
+    probabilities = scorer.probabilities(features)
     return Scored(
-        customer_ids=period.rows.ids,
-        times=period.rows.times.tolist(),
-        scored_at=to_micros(period.end),
+        customer_ids=rows.ids[turn.rows],
+        times=rows.times[turn.rows].tolist(),
+        scored_at=to_micros(turn.end),
         model_version=promotion.version,
         probabilities=probabilities,
         defaults=probabilities >= scorer.threshold,
-        features=period.rows.features,
+        features=features,
     )
 
 
@@ -132,23 +174,22 @@ def _scorer(root: Path, artefact: str, version: int) -> Scorer:
     return load_scorer(Artefacts(root).read(artefact), version)
 
 
-def _matured(history: History, number: int, now: datetime, settings: Settings) -> list[Outcome]:
-    """The outcomes that have become final since the last period's end; ids are consecutive, so they can be counted."""
-    window = settings.portfolio.outcome_window
-    until = to_micros(now - window)
-    since = to_micros(history.periods[number - 1].end - window) if number else None
+def matured(history: History, number: int, turn: Turn, window: timedelta) -> list[Outcome]:
+    """What has become final since the last turn's end; ids are consecutive, so they can be counted.
+
+    Of the turn's own rows everything that is old enough counts: a broken feed delivers rows that are dated long before.
+    """
+    until, since = to_micros(turn.end - window), to_micros(turn.first - window)
     found = []
     first_id = 1
     for position, period in enumerate(history.periods[: number + 1]):
-        target = period.rows.target if period.rows.target is not None else np.full(len(period.rows), np.nan)
-        due = _due(period.rows.times, target, since if position < number else None, until)
-        for row in np.flatnonzero(due).tolist():
-            known_at = from_micros(int(period.rows.times[row])) + window
+        times = period.rows.times if position < number else period.rows.times[: turn.rows.stop]
+        target = np.full(len(times), np.nan) if period.rows.target is None else period.rows.target[: len(times)]
+        known = times <= since
+        if position == number:
+            known[turn.rows] = False
+        for row in np.flatnonzero((times <= until) & ~known & ~np.isnan(target)).tolist():
+            known_at = from_micros(int(times[row])) + window
             found.append(Outcome(bool(target[row]), known_at, decision_id=first_id + row))
         first_id += len(period.rows)
     return found
-
-
-def _due(times: Ints, target: Floats, since: int | None, until: int) -> Bools:
-    due: Bools = (times <= until) & ~np.isnan(target)
-    return due if since is None else due & (times > since)

@@ -31,6 +31,11 @@ class Scores:
         there: Bools = ~np.isnan(self.outcomes)
         return there
 
+    def take(self, rows: Bools) -> "Scores":
+        """Some of the customers."""
+        true_pd = None if self.true_pd is None else self.true_pd[rows]
+        return Scores(self.outcomes[rows], self.probabilities[rows], self.refused[rows], true_pd)
+
 
 def period_scores(period: Scores, money: MoneySettings) -> Json:
     """Discrimination, accuracy, calibration and money of one period; None where it cannot be said."""

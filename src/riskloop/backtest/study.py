@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
 from riskloop import views
-from riskloop.backtest.history import History, Wishes, read_history
+from riskloop.backtest.history import History, Played, Wishes, read_history
 from riskloop.backtest.kept import keep
 from riskloop.backtest.oracle import oracle_scores
 from riskloop.backtest.policies import NEVER, ORACLE, Policy, policies_named
@@ -23,11 +23,8 @@ from riskloop.backtest.score import Scores, against, exchange, overall, period_s
 from riskloop.backtest.worlds import Game, embedded_world, frame_world, read_frame
 from riskloop.core.errors import ConfigError
 from riskloop.core.settings import duration_text
-from riskloop.core.types import Diagnosis, Floats, Json, Promotion, PromotionKind
+from riskloop.core.types import Bools, Diagnosis, Json, Promotion, PromotionKind, to_micros
 from riskloop.store.home import Home
-
-if TYPE_CHECKING:
-    pass
 
 Tick = Callable[[str, float], None]
 TRAINING: Final = 0.1  # of the progress bar
@@ -41,7 +38,7 @@ class Run:
     policy: str
     sentence: str
     scores: tuple[Scores, ...]  # by period
-    champions: tuple[int | None, ...]  # that decided, by period
+    champions: tuple[int | None, ...]  # that decided on the last customer, by period
     story: Json  # retrainings, promotions, diagnoses, cases
 
 
@@ -121,7 +118,7 @@ def collected(folder: Path, history: History, policy: Policy) -> Run:
             target = period.rows.target if period.rows.target is not None else np.full(len(period.rows), np.nan)
             refused = p >= np.array([thresholds[int(v)] for v in used]) if len(p) else np.empty(0, dtype=np.bool_)
             scores.append(Scores(target, p, refused, period.true_pd))
-            champions.append(int(used[0]) if len(used) else None)
+            champions.append(int(used[-1]) if len(used) else None)
         return Run(policy.name, policy.sentence, tuple(scores), tuple(champions), _story(home, history, policy, scores))
     finally:
         home.close()
@@ -149,7 +146,7 @@ def _story(home: Home, history: History, policy: Policy, scores: Sequence[Scores
             if model.origin == "retrain"
         ]
     return {
-        "retrainings": [{**entry, "period": _period_before(history, str(entry["at"]))} for entry in retrainings],
+        "retrainings": [{**entry, "period": _period_of(history, str(entry["at"]))} for entry in retrainings],
         "promotions": exchanges,
         "rollbacks": sum(p.kind in {PromotionKind.ROLLBACK, PromotionKind.PROBATION} for p in promotions),
         "windows": {window.name: views.window(window) for window in home.windows.latest(10_000)},
@@ -160,20 +157,23 @@ def _story(home: Home, history: History, policy: Policy, scores: Sequence[Scores
 def _exchange(
     home: Home, history: History, scores: Sequence[Scores], promotion: Promotion, following: Promotion | None
 ) -> Json:
-    """One promotion, and how it turned out on what came next: the periods in which the new champion served.
+    """One promotion, and how it turned out on what came next: the customers that the new champion decided on.
 
     Periods whose data were broken say nothing about either model.
     """
     until = history.periods[-1].end if following is None else following.at
     served = [
-        k
+        (k, mask)
         for k, period in enumerate(history.periods)
-        if promotion.at <= period.first < until and len(period.rows) and period.truth is not Diagnosis.DATA_FAULT
+        if period.truth is not Diagnosis.DATA_FAULT and (mask := _between(period, promotion.at, until)).any()
     ]
     before, after = promotion.previous or promotion.version, promotion.version
-    old, new = ([_scored(home, version, history, k) for k in served] for version in (before, after))
+    old, new = (
+        [scorer_of(home, version).probabilities(history.periods[k].rows.features[mask]) for k, mask in served]
+        for version in (before, after)
+    )
     return {
-        "period": _period_before(history, str(views.utc(promotion.at))),
+        "period": _period_of(history, str(views.utc(promotion.at))),
         "at": views.utc(promotion.at),
         "version": after,
         "previous": before,
@@ -181,19 +181,21 @@ def _exchange(
         "by": promotion.by,
         "reason": promotion.reason,
         "periods": len(served),
-        **exchange([scores[k] for k in served], old, new),
+        **exchange([scores[k].take(mask) for k, mask in served], old, new),
     }
 
 
-def _scored(home: Home, version: int, history: History, number: int) -> Floats:
-    return scorer_of(home, version).probabilities(history.periods[number].rows.features)
+def _between(period: Played, first: datetime, end: datetime) -> Bools:
+    """The period's rows of a span of time."""
+    inside: Bools = (period.rows.times >= to_micros(first)) & (period.rows.times < to_micros(end))
+    return inside
 
 
-def _period_before(history: History, at: str) -> str:
-    """The label of the period at whose end something happened."""
+def _period_of(history: History, at: str) -> str:
+    """The label of the period in which, or at whose end, something happened."""
     moment = datetime.fromisoformat(at)
-    ended = [period.label for period in history.periods if period.end <= moment]
-    return ended[-1] if ended else history.last_label
+    begun = [period.label for period in history.periods if period.first < moment]
+    return begun[-1] if begun else history.last_label
 
 
 def _oracle(folder: Path, history: History, game: Game, never: Run) -> Run:

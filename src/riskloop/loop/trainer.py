@@ -105,7 +105,7 @@ class Trainer:
     # ------------------------------------------------------------------- choosing
 
     def choose(self, index: Ints) -> Choice:
-        """The best weighting for the first learner, then the best learner, on the latest block of ``index``."""
+        """A weighting for the first learner, then a learner, by the latest block of ``index``."""
         learners = self.recipe.learners or (str(self.served.manifest["learner"]),)
         plain = Choice(learners[0], self.recipe.weightings[0], Calibration(), {})
         block = self._validation(index)
@@ -115,9 +115,9 @@ class Trainer:
         if not weighted:
             return plain
         labels = self.rows.labels[block.test]
-        weighting = choose(labels, [(pair[1], raw) for pair, (_, raw) in weighted.items()])
+        _, weighting = choose(labels, [(pair, raw) for pair, (_, raw) in weighted.items()])
         competing = weighted | self._tried(block, [(name, weighting) for name in learners[1:]])
-        best = max((pair for pair in competing if pair[1] == weighting), key=lambda pair: competing[pair][0])
+        best = choose(labels, [(pair, raw) for pair, (_, raw) in competing.items() if pair[1] == weighting])
         calibration = fit_calibration(competing[best][1], labels)
         tried = {f"{name}, {way.name}": score for (name, way), (score, _) in competing.items()}
         return Choice(best[0], weighting, calibration, tried)

@@ -13,6 +13,7 @@ from riskloop.core import stats
 from riskloop.core.settings import ProbationSettings
 from riskloop.core.types import Check, Floats, Json, Promotion, PromotionKind
 from riskloop.promote.switch import rollback
+from riskloop.store import documents
 from riskloop.store.ledger import Ledger
 
 
@@ -67,6 +68,8 @@ def judge_probation(
     if guess and not guess[0].passed:
         return Probation(ProbationState.HARMFUL, guess[0].sentence, guess, spent)
     defaults = int(np.count_nonzero(labels == 1.0))
+    if not labels.size:
+        return Probation(ProbationState.WATCHING, "No outcomes have matured since the last look.", guess, spent)
     if min(defaults, labels.size - defaults) < settings.min_defaults:
         sentence = (
             f"{defaults} defaults have matured since the promotion; {settings.min_defaults} are needed to see anything."
@@ -159,7 +162,7 @@ def settle(ledger: Ledger, probation: Probation, promotion: Promotion, *, at: da
         by="riskloop",
         reason=probation.sentence,
         kind=PromotionKind.PROBATION,
-        evidence={"checks": [_plain(check) for check in probation.checks]},
+        evidence={"checks": [documents.plain(check) for check in probation.checks]},
     )
 
 
@@ -170,14 +173,3 @@ def on_probation(promotions: Sequence[Promotion]) -> Promotion | None:
     last = promotions[-1]
     watched = last.kind in (PromotionKind.GATE, PromotionKind.MANUAL) and last.previous is not None
     return last if watched else None
-
-
-def _plain(check: Check) -> Json:
-    return {
-        "name": check.name,
-        "passed": check.passed,
-        "statistic": check.statistic,
-        "threshold": check.threshold,
-        "sizes": dict(check.sizes),
-        "sentence": check.sentence,
-    }

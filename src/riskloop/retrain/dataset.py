@@ -7,7 +7,7 @@ fitted and what is tested live in :mod:`riskloop.retrain.plan`.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,14 @@ import numpy.typing as npt
 from riskloop.core.errors import DataError
 from riskloop.core.exploration import inclusion_weights
 from riskloop.core.settings import RetrainSettings
-from riskloop.core.stats import auc, effective_size, paired_delong
+from riskloop.core.stats import effective_size, paired_delong
 from riskloop.core.types import Bools, DecisionFrame, Floats, Ints, Json, Rows
 
 UNIFORM: Final = "uniform"
+CREDIBILITY: Final = "credibility"
 DENSITY_RATIO: Final = "density_ratio"
+Way = TypeVar("Way")  # to weight, or to learn
+
 _LUCK: Final = 0.05  # a gain on the validation block that is seen so often without any
 
 
@@ -47,7 +50,7 @@ class Weighting:
     """One way to weight old against recent rows."""
 
     name: str
-    recent_share: float | None = None  # of the total weight, that recent rows carry; 1.0: old ones are left out
+    credibility: float | None = None  # defaults of the new world that weigh as much as all before; 0: it alone counts
     density: bool = False  # old rows count as often as their kind of customer occurs now
 
 
@@ -139,34 +142,33 @@ def unseen_sources(records: Json | None, sources: Ints) -> Bools:
 
 
 def weightings(settings: RetrainSettings, *, drifted: bool, shifted: bool) -> tuple[Weighting, ...]:
-    """The candidates, plainest first: ``drifted`` says that recent rows differ, ``shifted`` that the mix does."""
-    uniform = Weighting(UNIFORM)
-    recent = tuple(Weighting(f"recent_{share:.0%}", recent_share=share) for share in settings.recent_shares)
-    density = (Weighting(DENSITY_RATIO, density=True),)
+    """The candidates, the preferred one first: ``drifted`` says that new rows differ, ``shifted`` that the mix does."""
+    uniform, density = Weighting(UNIFORM), Weighting(DENSITY_RATIO, density=True)
+    credible = Weighting(CREDIBILITY, credibility=settings.credibility)
     match settings.weighting:
         case "uniform":
             return (uniform,)
-        case "recent":
-            return recent if drifted else (uniform,)
+        case "credibility":
+            return (credible,) if drifted else (uniform,)
         case "density_ratio":
-            return density if shifted else (uniform,)
+            return (density,) if shifted else (uniform,)
         case "validated":
-            return (uniform, *(recent if drifted else ()), *(density if shifted else ()))
+            return (*((credible,) if drifted else ()), uniform, *((density,) if shifted else ()))
 
 
-def choose(labels: Floats, validation: Sequence[tuple[Weighting, Floats]]) -> Weighting:
-    """The weighting whose scores (n,) of the validation block have the highest AUC; the first where they are equal.
+def choose(labels: Floats, validation: Sequence[tuple[Way, Floats]]) -> Way:
+    """The first way to fit, or the best of those that are shown to rank the validation block better.
 
-    Density ratios have to be shown to be better than the first, plainest one: they cost effective rows, and a model
-    that sees what matters gains nothing by them. ``labels`` (n,) are the block's outcomes.
-    Source: Shimodaira, Journal of Statistical Planning and Inference 90 (2000) 227–244, section 3; DeLong's test.
+    Scores (n,) and outcomes ``labels`` (n,) are the block's, which is small: taking whatever ranks it best is a choice
+    by luck, and makes worse models than a good first guess. Raises DataError when there is nothing to choose from.
+    Source: DeLong's test; Shimodaira, Journal of Statistical Planning and Inference 90 (2000) 227–244, section 3.
     """
     if not validation:
-        raise DataError("No weighting was validated; fit at least one.")
-    plain, best = validation[0], max(validation, key=lambda pair: auc(labels, pair[1]))
-    if best[0].density and paired_delong(labels, plain[1], best[1]).p_one_sided > _LUCK:
-        return plain[0]
-    return best[0]
+        raise DataError("Nothing was validated; fit at least one.")
+    first, *others = validation
+    tests = [(way, paired_delong(labels, first[1], scores)) for way, scores in others]
+    better = [(way, test.difference) for way, test in tests if test.p_one_sided <= _LUCK]
+    return max(better, key=lambda pair: pair[1])[0] if better else first[0]
 
 
 def training_set(
@@ -191,7 +193,7 @@ def training_set(
     times = rows.rows.times[index]
     base = _in_window(times, settings) * rows.stands_for[index]
     base *= 1.0 if stands_for is None else stands_for
-    weights = _weights(base, times, settings, chosen, since, ratios)
+    weights = _weights(base, times, rows.labels[index], settings, chosen, since, ratios)
     kept, weights = index[weights > 0.0], weights[weights > 0.0]
     alike = bool(np.all(weights == weights[:1]))
     return _assembled(rows, kept, None if alike else weights / weights.mean(), chosen, since)
@@ -200,6 +202,7 @@ def training_set(
 def _weights(
     base: Floats,
     times: Ints,
+    labels: Floats,
     settings: RetrainSettings,
     weighting: Weighting,
     since: int | None,
@@ -213,15 +216,27 @@ def _weights(
         if ratios is None:
             raise DataError("Density-ratio weighting needs one ratio per row.")
         weights *= np.minimum(ratios, settings.max_weight)
-    if weighting.recent_share is not None:
+    if weighting.credibility is not None:
         if since is None:
             raise DataError(f"The weighting '{weighting.name}' needs the time since when the world is different.")
         recent = times >= since
         carried, rest = float(weights[recent].sum()), float(weights[~recent].sum())
         if carried and rest:  # with rows of one kind only, there is nothing to prefer
-            weights[recent] *= weighting.recent_share / carried
-            weights[~recent] *= (1.0 - weighting.recent_share) / rest
+            share = _credible(base[recent], labels[recent], weighting.credibility)
+            weights[recent] *= share / carried
+            weights[~recent] *= (1.0 - share) / rest
     return weights
+
+
+def _credible(base: Floats, labels: Floats, half: float) -> float:
+    """The share of all weight that a new world's rows have earned: n / (n + half), n of the rarer outcome.
+
+    Few rows teach less than what they contradict, and what happened once may end. Source: Bühlmann, ASTIN Bulletin 4
+    (1967) 199–207.
+    """
+    defaults = float(base[labels == 1.0].sum())
+    seen = min(defaults, float(base.sum()) - defaults)
+    return seen / (seen + half) if half else 1.0
 
 
 def _in_window(times: Ints, settings: RetrainSettings) -> Bools:
