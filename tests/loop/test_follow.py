@@ -34,7 +34,7 @@ def _cycle(portfolio: Portfolio, month: int, day: int = 2) -> Json:
 
 
 def test_a_waiting_case_is_tried_again_when_enough_has_matured(trained_folder: Path, copied: Copy) -> None:
-    portfolio = _reopened(copied(trained_folder), "[gate]", "[gate]\nalpha = 1e-9\nretry_growth = 2.0")
+    portfolio = _reopened(copied(trained_folder), "[gate]", "[gate]\nalpha = 1e-15\nretry_growth = 2.0")
     home = portfolio.home
     months = month_starts(date(2025, 1, 1), 4)
     live(portfolio, months[0], 100, recession())
@@ -62,7 +62,7 @@ def test_progress_is_told_fit_by_fit(drifted_folder: Path, copied: Copy) -> None
     portfolio, told = copied(drifted_folder), []
     portfolio.cycle(now=datetime(2025, 4, 30, tzinfo=UTC), progress=lambda what, share: told.append((what, share)))
     shares = [share for _, share in told]
-    assert len(told) == 5 * 4 + 5  # four weightings and a fit, for each of four blocks and for the whole
+    assert len(told) == 5 * 2 + 5  # two weightings and a fit, for each of four blocks and for the whole
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     assert {what for what, _ in told} >= {"scorecard, uniform", "scorecard without a block", "all rows"}

@@ -67,15 +67,16 @@ def test_an_earlier_window_says_nothing_about_a_later_one(home: Home) -> None:
     assert followed(home, window(6, Diagnosis.STABLE, final=False)) == [CaseState.ENDED]
 
 
-def refused(home: Home, diagnosis: Diagnosis, matured: int) -> Case:
-    """A case of April whose challenger learned from so many outcomes and was not better."""
+def refused(home: Home, diagnosis: Diagnosis, matured: int, champion: int = 1) -> Case:
+    """A case of April whose challenger learned from so many outcomes and was not better than the champion."""
     april = window(4, diagnosis, final=True)
     with home.database.write() as connection:
         save(connection, april, [])
         case = open_case(
             connection, at=JULY, state=CaseState.CONFIRMED, diagnosis=diagnosis, window_id=4, sentence="The AUC fell."
         )
-        return advance(connection, case, CaseState.REFUSED, "Not better.", at=JULY, document={"matured": matured})
+        document = {"matured": matured, "champion": champion}
+        return advance(connection, case, CaseState.REFUSED, "Not better.", at=JULY, document=document)
 
 
 def test_a_new_concept_is_learned_again_when_its_outcomes_have_doubled(
@@ -96,3 +97,12 @@ def test_a_changed_mix_is_not(home: Home, monkeypatch: pytest.MonkeyPatch) -> No
     refused(home, Diagnosis.COVARIATE_SHIFT, 500)
     monkeypatch.setattr(Snapshot, "matured", lambda self, home, start: 5000)
     assert followed(home, window(5, Diagnosis.COVARIATE_SHIFT, final=True)) == [CaseState.REFUSED]
+
+
+def test_a_refusal_binds_the_champion_that_was_compared(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another champion serves now, and it may be worse than the one that the refused challenger could not beat."""
+    refused(home, Diagnosis.CONCEPT_DRIFT, 500, champion=2)
+    monkeypatch.setattr(Snapshot, "matured", lambda self, home, start: 600)
+    followed(home, window(5, Diagnosis.CONCEPT_DRIFT, final=True))
+    newest = home.cases.latest()[0]
+    assert (newest.state, newest.window_id) == (CaseState.WATCHING, 5)

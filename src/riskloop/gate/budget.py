@@ -69,7 +69,7 @@ def following(granted: Level, settings: GateSettings) -> float:
 def information(std_error: float, difference: float, settings: GateSettings) -> float:
     """(squared error at which a true ``difference`` is found with the settings' power) / (squared error), up to 1."""
     normal = NormalDist()
-    wanted = difference / (normal.inv_cdf(1.0 - settings.alpha) + normal.inv_cdf(settings.power))
+    wanted = difference / (normal.inv_cdf(settings.power) - normal.inv_cdf(settings.alpha))
     return 1.0 if std_error <= wanted else (wanted / std_error) ** 2
 
 

@@ -351,7 +351,7 @@ NOTICES: Final[tuple[Rule, ...]] = (outcome_coverage,)
 
 def _quantile(alpha: float) -> float:
     """The one-sided normal quantile z₁₋α."""
-    return NormalDist().inv_cdf(1.0 - alpha)
+    return -NormalDist().inv_cdf(alpha)
 
 
 def _envelope(name: str, evaluation: Evaluation, value: float, allowed: float, sentence: str) -> Check:

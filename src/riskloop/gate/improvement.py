@@ -42,7 +42,7 @@ def improvement(evaluation: Evaluation, settings: GateSettings, context: Context
     p = _p_value(test)
     power = _power(test, granted.alpha)
     # A gain that matters is ruled out by the interval, or would probably have been found.
-    unlikely = test.gain + NormalDist().inv_cdf(1.0 - settings.alpha) * test.std_error < test.detect
+    unlikely = test.gain - NormalDist().inv_cdf(settings.alpha) * test.std_error < test.detect
     passed = True if p <= granted.alpha else (False if power >= settings.power or unlikely else None)
     following = budget.following(granted, settings)
     needed = 0 if passed is not None else max(1, test.needed(test.detect, following))
@@ -136,7 +136,7 @@ def _on_log_loss(evaluation: Evaluation, settings: GateSettings, ranking: stats.
 
 def _more(defaults: int, std_error: float, gain: float, alpha: float, power: float) -> int:
     """Further defaults until a test has its power: the squared error falls as they grow."""
-    wanted = gain / (NormalDist().inv_cdf(1.0 - alpha) + NormalDist().inv_cdf(power))
+    wanted = gain / (NormalDist().inv_cdf(power) - NormalDist().inv_cdf(alpha))
     return max(0, math.ceil(defaults * ((std_error / wanted) ** 2 - 1.0)))
 
 
@@ -160,7 +160,7 @@ def _power(test: _Test, alpha: float) -> float:
         return 0.0
     if test.std_error == 0.0:
         return 1.0
-    return NormalDist().cdf(test.detect / test.std_error - NormalDist().inv_cdf(1.0 - alpha))
+    return NormalDist().cdf(test.detect / test.std_error + NormalDist().inv_cdf(alpha))
 
 
 def _gain(test: _Test) -> str:

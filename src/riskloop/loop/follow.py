@@ -103,7 +103,7 @@ def _refused(home: Home, window: Window) -> Case | None:
     """The case in which this change was looked into lately, and no better model was found for it."""
     for case in home.cases.latest(20):
         if case.state in {CaseState.REFUSED, CaseState.REJECTED} and case.closed_at is not None:
-            same_model = last_report(home, case)[1]["champion"] == window.model_version
+            same_model = window.model_version in {e.document.get("champion") for e in home.cases.events(case.id)}
             later = sum(w.closed_at > case.closed_at for w in home.windows.latest(home.settings.policy.again + 1))
             if same_model and later < home.settings.policy.again:
                 return case if RANK.index(window.diagnosis) <= RANK.index(case.diagnosis) else None

@@ -86,4 +86,4 @@ def quantile(alpha: float) -> float:
     """The value that a standard normal exceeds with probability ``alpha``."""
     from statistics import NormalDist
 
-    return NormalDist().inv_cdf(1.0 - alpha)
+    return -NormalDist().inv_cdf(alpha)

@@ -124,13 +124,13 @@ def _concluded(checks: tuple[Check, ...], spent: float, powerful: bool, settings
 def _information(std_error: float, settings: ProbationSettings) -> float:
     # Two tests share α, so each has to have its power at half of it.
     normal = NormalDist()
-    wanted = settings.detect / (normal.inv_cdf(1.0 - settings.alpha / 2.0) + normal.inv_cdf(settings.power))
+    wanted = settings.detect / (normal.inv_cdf(settings.power) - normal.inv_cdf(settings.alpha / 2.0))
     return 1.0 if std_error <= wanted else (wanted / std_error) ** 2
 
 
 def _harmful(estimated: Estimated, settings: ProbationSettings) -> bool:
     """An estimate rests on assumptions: it has to show the whole loss that matters, beyond its error."""
-    reach = NormalDist().inv_cdf(1.0 - settings.alpha / 2.0) * estimated.std_error
+    reach = -NormalDist().inv_cdf(settings.alpha / 2.0) * estimated.std_error
     return estimated.difference + reach < -settings.detect
 
 

@@ -175,7 +175,7 @@ def delong_power(test: PairedDeLong, difference: float, alpha: float = 0.05) -> 
     require_share(alpha, "alpha")
     if test.std_error == 0.0:
         return 1.0 if difference > 0.0 else 0.0
-    return normal_tail(NormalDist().inv_cdf(1.0 - alpha) - difference / test.std_error)
+    return normal_tail(-NormalDist().inv_cdf(alpha) - difference / test.std_error)
 
 
 def defaults_needed(test: PairedDeLong, difference: float, alpha: float = 0.05, power: float = 0.8) -> int:
@@ -190,7 +190,7 @@ def defaults_needed(test: PairedDeLong, difference: float, alpha: float = 0.05, 
         raise DataError(f"No number of defaults can show a gain of {difference:g}; ask for one above 0.")
     odds = test.defaults / test.non_defaults
     variance = test.variance_defaults + test.variance_non_defaults * odds
-    reach = (NormalDist().inv_cdf(1.0 - alpha) + NormalDist().inv_cdf(power)) / difference
+    reach = (NormalDist().inv_cdf(power) - NormalDist().inv_cdf(alpha)) / difference
     return max(0, math.ceil(variance * reach**2) - test.defaults)
 
 
