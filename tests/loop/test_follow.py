@@ -62,10 +62,10 @@ def test_progress_is_told_fit_by_fit(drifted_folder: Path, copied: Copy) -> None
     portfolio, told = copied(drifted_folder), []
     portfolio.cycle(now=datetime(2025, 4, 30, tzinfo=UTC), progress=lambda what, share: told.append((what, share)))
     shares = [share for _, share in told]
-    assert len(told) == 5 * 2 + 5  # two weightings and a fit, for each of four blocks and for the whole
+    assert len(told) == 5 + 5  # a validation and a fit, for each of four blocks and for the whole
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
-    assert {what for what, _ in told} >= {"scorecard, uniform", "scorecard without a block", "all rows"}
+    assert {what for what, _ in told} >= {"scorecard, credibility", "scorecard without a block", "all rows"}
 
 
 # --------------------------------------------------------------------------- a person

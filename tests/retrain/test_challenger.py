@@ -20,7 +20,7 @@ def _plan(action: Action, diagnosis: Diagnosis, rows: int = 10_000) -> Challenge
 ORDERS = [
     (Action.RECALIBRATE, Diagnosis.PRIOR_SHIFT, "recalibrate", "recalibrate", 0, 1),
     (Action.RETRAIN, Diagnosis.COVARIATE_SHIFT, "refit", "retrain", 1, 2),
-    (Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, "reselect", "retrain", 3, 2),
+    (Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, "reselect", "retrain", 3, 1),
     (Action.RETRAIN, Diagnosis.STABLE, "reselect", "retrain", 3, 1),  # scheduled
 ]
 

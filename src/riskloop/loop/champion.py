@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -41,9 +42,16 @@ class Served:
 
 
 def load(home: Home, version: int) -> Served:
-    """Load and verify a version. Raises ArtefactError when its files were altered."""
-    artefact = home.artefact(version)
-    scorer = load_scorer(artefact, version, threads=home.settings.train.threads)
+    """Load and verify a version. Raises ArtefactError when its files were altered.
+
+    The files are read and verified every time; what is made of the same bytes is made once.
+    """
+    return _made_of(home.artefact(version), version, home.settings.train.threads)
+
+
+@lru_cache(maxsize=4)
+def _made_of(artefact: Artefact, version: int, threads: int) -> Served:
+    scorer = load_scorer(artefact, version, threads=threads)
     features = array(artefact, "reference.npy")
     # Windows are scored by the model itself, so its own scores are what theirs must be compared with.
     own = scorer.probabilities(features)

@@ -153,7 +153,7 @@ def weightings(settings: RetrainSettings, *, drifted: bool, shifted: bool) -> tu
         case "density_ratio":
             return (density,) if shifted else (uniform,)
         case "validated":
-            return (*((credible,) if drifted else ()), uniform, *((density,) if shifted else ()))
+            return (credible,) if drifted else (uniform, *((density,) if shifted else ()))
 
 
 def choose(labels: Floats, validation: Sequence[tuple[Way, Floats]]) -> Way:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -33,8 +33,10 @@ class Artefact:
     name: str
     path: Path
     sha256: str  # of the manifest's bytes
-    manifest: Json
-    contents: Mapping[str, bytes]  # the very bytes that were hashed, so that a later change cannot slip in
+    manifest: Json = field(compare=False)  # the hash stands for all of it
+    contents: Mapping[str, bytes] = field(
+        compare=False
+    )  # the very bytes that were hashed, so that a later change cannot slip in
 
     def bytes(self, file: str) -> bytes:
         """The content of one file."""
