@@ -126,7 +126,7 @@ def _hist_gradient_boosting(schema: Schema, seed: int, threads: int, params: Map
         "max_leaf_nodes": 8,
         "learning_rate": 0.08,
         "min_samples_leaf": 50,
-        "max_bins": 64,  # with weights every threshold costs a sort: 255 take three times as long, for no better AUC
+        "max_bins": 32,  # with weights every threshold costs a sort: 255 take four times as long, for no better AUC
         "early_stopping": False,
         "random_state": seed,
         "categorical_features": _categorical(schema) or None,
