@@ -24,6 +24,11 @@ def end_of(row: Mapping[str, Any]) -> float:
     return float(np.mean([value for value in row["auc"][-LAST:] if value is not None]))
 
 
+def _yearly(row: Mapping[str, Any]) -> float:
+    """Retrainings in twelve months."""
+    return float(row["retrainings"] * 12 / len(row["auc"]))
+
+
 def _whole(row: Mapping[str, Any]) -> float:
     return float(np.mean([value for value in row["auc"] if value is not None]))
 
@@ -64,9 +69,9 @@ def _entry(policy: str, rows: Sequence[Json], by: Mapping[tuple[str, int, str], 
         "regret": float(np.mean([row["regret"] for row in real])) if real else None,
         "delay": float(np.mean(delays)) if delays else None,
         "missed": sum(row["delay"] is None for row in real),
-        "retrainings": float(np.mean([row["retrainings"] for row in rows])),
-        "stable_retrainings": float(np.mean([row["retrainings"] for row in stable])) if stable else None,
-        "stable_most": max((row["retrainings"] for row in stable), default=None),
+        "retrainings": float(np.mean([_yearly(row) for row in rows])),
+        "stable_retrainings": float(np.mean([_yearly(row) for row in stable])) if stable else None,
+        "stable_most": max((_yearly(row) for row in stable), default=None),
         "false": sum(row["false"] for row in rows),
         "on_faults": sum(row["on_faults"] for row in rows),
         "promotions": sum(row["promotions"] for row in rows),

@@ -56,7 +56,7 @@ def _by_other_customers(
     schema = history.settings.row_schema
     per_month = -(-len(history.past) // len(chosen))
     months = game.play(seed=game.seed + OTHER_CUSTOMERS, per_month=per_month)
-    rows = _together([rows_of(month, schema) for month in months if month.share == share])
+    rows = together([rows_of(month, schema) for month in months if month.share == share])
     plain = _plain(history.settings)
     predict = fit(rows, plain, learners=(learner,)).predict
     return [predict(history.periods[k].rows.features) for k in chosen]
@@ -64,7 +64,7 @@ def _by_other_customers(
 
 def _out_of_fold(history: History, learner: str, chosen: Sequence[int]) -> list[list[Floats]]:
     periods: list[Played] = [history.periods[k] for k in chosen]
-    rows = _together([period.rows for period in periods])
+    rows = together([period.rows for period in periods])
     target = _target(rows)
     fold = np.random.default_rng(0).permutation(len(rows)) % FOLDS
     rivals = []
@@ -72,7 +72,7 @@ def _out_of_fold(history: History, learner: str, chosen: Sequence[int]) -> list[
         raw = np.empty(len(rows))
         for number in range(FOLDS):
             used = rows.take(fold != number)
-            learned = _together([history.past, used]) if with_past else used
+            learned = together([history.past, used]) if with_past else used
             raw[fold == number] = fit_once(learned, history.settings, learner)(rows.features[fold == number])
         scores = fit_calibration(raw, target).apply(raw)
         rivals.append(np.split(scores, np.cumsum([len(period.rows) for period in periods])[:-1]))
@@ -87,7 +87,8 @@ def _target(rows: Rows) -> Floats:
     return np.full(len(rows), np.nan) if rows.target is None else rows.target
 
 
-def _together(parts: Sequence[Rows]) -> Rows:
+def together(parts: Sequence[Rows]) -> Rows:
+    """Rows of several sources, one after the other; a missing target is unknown outcomes."""
     return Rows(
         np.concatenate([part.features for part in parts]),
         [name for part in parts for name in part.ids],
