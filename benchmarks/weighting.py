@@ -2,9 +2,9 @@
 
     python -m benchmarks.weighting [--quick] [--json] [--data UCI.csv] [--seeds 1,2,3,4]
 
-The history and the first customers of a recession are learned from with different shares of all weight for the new ones:
-fixed ones, the best of these on the latest 30% of the new customers, and the share n / (n + K) of credibility, n their
-defaults. The old world counts, because a change may end.
+The history and the first customers of a recession are learned from, the new ones with different shares of all weight:
+fixed ones, the best of these on the latest 30% of the new, and credibility's n / (n + K), n their defaults. The old world
+counts, because a change may end.
 """
 
 import argparse
