@@ -3,8 +3,8 @@
     python -m benchmarks.weighting [--quick] [--json] [--data UCI.csv] [--seeds 1,2,3,4]
 
 The history and the first customers of a recession are learned from, the new ones with different shares of all weight:
-fixed ones, the best of these on the latest 30% of the new, and credibility's n / (n + K), n their defaults. The old world
-counts, because a change may end.
+fixed ones, the best of these on the latest 30% of the new, and credibility's n / (n + K), n their defaults. The old
+world counts, because a change may end.
 """
 
 import argparse
