@@ -1,5 +1,6 @@
 """The clock of a replay: customers arrive by the week, and outcomes become known once, when they are final."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -8,7 +9,7 @@ import pytest
 
 from riskloop.backtest.history import History, Played
 from riskloop.backtest.policies import NEVER, policy_named
-from riskloop.backtest.replay import Turn, matured, turns
+from riskloop.backtest.replay import Turn, arrivals, matured, turns
 from riskloop.core.settings import Settings
 from riskloop.core.types import Ints, Rows, to_micros
 
@@ -73,7 +74,29 @@ def test_every_outcome_is_known_once_and_not_before_it_is_final(settings: Settin
             assert outcome.decision_id <= decided, "nobody can know of a customer who has not come yet"
             assert outcome.known_at <= turn.end
             found[outcome.decision_id] = turn.end
-    times = np.concatenate([period.rows.times for period in history.periods])
+    times = np.concatenate([np.maximum(period.rows.times, arrivals(period)) for period in history.periods])
     target = np.concatenate([np.asarray(period.rows.target) for period in history.periods])
     final = (times <= to_micros(MONTHS[-1] - WINDOW)) & ~np.isnan(target)
     assert set(found) == set((np.flatnonzero(final) + 1).tolist())
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+def test_a_broken_date_does_not_make_an_outcome_known_earlier(settings: Settings, days: int) -> None:
+    """A customer of the end of the month is not final in its first week, whatever the feed says."""
+    plain, broken = _history(settings).periods[1], _history(settings, timedelta(days=days)).periods[1]
+    second = timedelta(seconds=1) / timedelta(microseconds=1)
+    spread = (plain.end - plain.first) / timedelta(microseconds=1) / 50
+    assert np.abs(arrivals(broken) - plain.rows.times).max() <= spread + second
+    for k, turn in _all_turns(_history(settings, timedelta(days=days))):
+        assert all(outcome.known_at >= MONTHS[0] + WINDOW for outcome in matured(_history(settings), k, turn, WINDOW))
+
+
+def test_a_file_of_months_delivers_all_month_long(settings: Settings) -> None:
+    """Every customer carries its first day. That is no reason to know the last one's outcome a month earlier."""
+    months = _history(settings)
+    period = replace(months.periods[0], rows=_rows(np.full(50, to_micros(MONTHS[0]), dtype=np.int64)))
+    history = replace(months, periods=(period,))
+    assert [len(range(50)[turn.rows]) for turn in turns(history, 0, LOOP)] == pytest.approx([12.5] * 4, abs=1)
+    last = turns(history, 0, LOOP)[-1]
+    known = [outcome.decision_id for outcome in matured(history, 0, last, WINDOW)]
+    assert known == [2]  # the month has 31 days

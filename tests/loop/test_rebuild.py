@@ -4,13 +4,16 @@ import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from riskloop.cli import main
+from riskloop.core.errors import RiskloopError
 from riskloop.core.types import Action, Diagnosis
 from riskloop.loop.champion import load
 from riskloop.loop.making import Order, make
+from riskloop.loop.rebuild import rebuild
 from riskloop.loop.register import register
 from riskloop.loop.snapshot import Snapshot
 from riskloop.portfolio import Portfolio
@@ -105,3 +108,14 @@ def test_the_command_shows_it(
         with pytest.raises(SystemExit):
             main()
         assert problem in capsys.readouterr().err
+
+
+def test_a_record_of_another_riskloop_is_told_as_that(
+    trained_folder: Path, copied: Callable[[Path], Portfolio], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = copied(trained_folder).home
+    manifest = json.loads(json.dumps(home.artefact(1).manifest))
+    manifest["settings"]["train"]["shuffle"] = True
+    monkeypatch.setattr(type(home), "artefact", lambda self, version: SimpleNamespace(manifest=manifest))
+    with pytest.raises(RiskloopError, match=r"does not know \(shuffle\)"):
+        rebuild(home, 1)

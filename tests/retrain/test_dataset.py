@@ -95,6 +95,26 @@ def test_recent_rows_carry_their_share(history: Rows, decisions: DecisionFrame) 
     assert chosen.effective_size == pytest.approx(1.0 / (0.8**2 / 40 + 0.2**2 / 240))
 
 
+def test_new_rows_never_weigh_less_than_old_ones(history: Rows, decisions: DecisionFrame) -> None:
+    """Credibility supposes a history that is known well; this one is as small as the new world."""
+    rows = pool(history, decisions)
+    weighting = Weighting("r", credibility=1e6)
+    chosen = training_set(rows, _all(rows), EXPANDING, weighting=weighting, since=START + 40 * DAY)
+    assert chosen.weights is None
+
+
+def test_credibility_is_earned_by_outcomes_not_by_whom_they_stand_for(history: Rows, decisions: DecisionFrame) -> None:
+    rows = pool(history, decisions)
+    since = START + 40 * DAY
+    recent = rows.rows.times >= since
+    defaults = rows.labels[recent].sum()
+    standing = replace(rows, stands_for=np.where(recent, 20.0, 1.0))
+    half = float(defaults) / 9.0
+    chosen = training_set(standing, _all(rows), EXPANDING, weighting=Weighting("r", credibility=half), since=since)
+    assert chosen.weights is not None
+    assert chosen.weights[chosen.rows.times >= since].sum() / chosen.weights.sum() == pytest.approx(0.9)
+
+
 def test_recent_only_leaves_the_old_out(history: Rows, decisions: DecisionFrame) -> None:
     rows = pool(history, decisions)
     since = START + 40 * DAY

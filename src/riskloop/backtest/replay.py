@@ -17,10 +17,10 @@ from typing import Final
 
 import numpy as np
 
-from riskloop.backtest.history import History
+from riskloop.backtest.history import History, Played
 from riskloop.backtest.policies import Policy
 from riskloop.core.settings import AlertSettings, Settings, settings_text
-from riskloop.core.types import Rows, from_micros, to_micros
+from riskloop.core.types import Ints, Rows, from_micros, to_micros
 from riskloop.loop.first import train_first
 from riskloop.serve.scorer import Scorer, load_scorer
 from riskloop.store.appender import Chunk, Scored
@@ -118,20 +118,29 @@ class Turn:
 
 
 def turns(history: History, number: int, policy: Policy) -> list[Turn]:
-    """A period in parts of about a week. Rows arrive in their order, whatever dates a broken feed gives them.
-
-    Without a loop to turn, the period is one part.
-    """
+    """A period in parts of about a week, or whole where it is shorter or has no loop to turn."""
     period = history.periods[number]
     length = period.end - period.first
     parts = max(1, round(length / TURN)) if policy.monitored else 1
     ends = [*(period.first + length * part / parts for part in range(1, parts)), period.end]
-    arrived = np.maximum.accumulate(period.rows.times)
-    cuts = [0, *np.searchsorted(arrived, [to_micros(end) for end in ends[:-1]]).tolist(), len(period.rows)]
+    cuts = [0, *np.searchsorted(arrivals(period), [to_micros(end) for end in ends[:-1]]).tolist(), len(period.rows)]
     return [
         Turn(f"{period.name}, turn {part + 1}", first, end, slice(cuts[part], cuts[part + 1]))
         for part, (first, end) in enumerate(zip([period.first, *ends], ends, strict=False))
     ]
+
+
+def arrivals(period: Played) -> Ints:
+    """When each row came, in microseconds, shape (n,), ascending: at its date, or by its place among the others.
+
+    The place counts where the date says nothing: it lies outside the period, as a broken feed may have it, or every
+    row has the same one, as in a file of months.
+    """
+    times, first, end = period.rows.times, to_micros(period.first), to_micros(period.end)
+    dated = (times >= first) & (times < end) & bool((times != times[:1]).any())
+    places = first + (end - first) * (2 * np.arange(times.size) + 1) // (2 * max(1, times.size))
+    came: Ints = np.maximum.accumulate(np.where(dated, times, places))
+    return came
 
 
 def _play(home: Home, history: History, number: int, turn: Turn, policy: Policy) -> None:
@@ -177,13 +186,13 @@ def _scorer(root: Path, artefact: str, version: int) -> Scorer:
 def matured(history: History, number: int, turn: Turn, window: timedelta) -> list[Outcome]:
     """What has become final since the last turn's end; ids are consecutive, so they can be counted.
 
-    Of the turn's own rows everything that is old enough counts: a broken feed delivers rows that are dated long before.
+    A customer's outcome window begins when they come, whatever date a broken feed gives them.
     """
     until, since = to_micros(turn.end - window), to_micros(turn.first - window)
     found = []
     first_id = 1
     for position, period in enumerate(history.periods[: number + 1]):
-        times = period.rows.times if position < number else period.rows.times[: turn.rows.stop]
+        times = np.maximum(period.rows.times, arrivals(period))[: turn.rows.stop if position == number else None]
         target = np.full(len(times), np.nan) if period.rows.target is None else period.rows.target[: len(times)]
         known = times <= since
         if position == number:

@@ -201,10 +201,15 @@ class RetrainSettings(Section):
     length: Duration = Field(timedelta(days=730), description="`sliding`: rows older than this are left out.")
     half_life: Duration = Field(timedelta(days=365), description="`decayed`: a row this old weighs half.")
     weighting: Literal["validated", "uniform", "credibility", "density_ratio"] = Field(
-        "validated", description="Weights of the rows; `validated` tries what fits the diagnosis on the latest block."
+        "validated",
+        description="Weights of the rows; `validated`: by credibility after concept drift, density ratios after "
+        "covariate shift where they are shown to be better, else equal.",
     )
     credibility: float = Field(
-        200.0, ge=0, description="Defaults since the drift that weigh as much as all rows before it; 0: only new rows."
+        200.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Defaults since the drift that weigh as much as all rows before it; 0: only new rows.",
     )
     max_weight: float = Field(20.0, gt=1, description="Density ratios are cut here, so that no row decides alone.")
     seconds: float = Field(60.0, gt=0, description="Time budget of one retraining; costlier learners stay out.")

@@ -12,10 +12,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from statistics import NormalDist
 from typing import Final
 
 from riskloop.core.settings import GateSettings
+from riskloop.core.stats import upper_quantile
 from riskloop.core.types import GateReport, require_utc
 
 SOURCE: Final = "Bonferroni over tries; spending after Lan & DeMets, Biometrika 70 (1983) 659–663"
@@ -68,8 +68,7 @@ def following(granted: Level, settings: GateSettings) -> float:
 
 def information(std_error: float, difference: float, settings: GateSettings) -> float:
     """(squared error at which a true ``difference`` is found with the settings' power) / (squared error), up to 1."""
-    normal = NormalDist()
-    wanted = difference / (normal.inv_cdf(settings.power) - normal.inv_cdf(settings.alpha))
+    wanted = difference / (upper_quantile(1.0 - settings.power) + upper_quantile(settings.alpha))
     return 1.0 if std_error <= wanted else (wanted / std_error) ** 2
 
 

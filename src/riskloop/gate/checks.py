@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from statistics import NormalDist
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -55,7 +54,7 @@ def log_loss(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
     """Non-inferiority of the probabilities: passes when a loss of more than the margin can be ruled out at α."""
     test = stats.paired_log_loss_test(evaluation.labels, evaluation.champion, evaluation.challenger)
     margin = settings.max_log_loss_increase * test.champion
-    reach = _quantile(settings.alpha) * test.std_error
+    reach = stats.upper_quantile(settings.alpha) * test.std_error
     lower, upper = test.difference - reach, test.difference + reach
     # Equal probabilities have no error: with a margin of 0 they must pass.
     passed = True if upper <= margin else (False if lower > margin else None)
@@ -86,7 +85,7 @@ def calibration(evaluation: Evaluation, settings: GateSettings, _: Context) -> C
     after = _underestimated(evaluation, evaluation.challenger, settings.alpha)
     # Row by row, defaults beyond the PD in the grades found: the two models meet on the same customers.
     difference = after.missed - before.missed
-    reach = _quantile(settings.alpha) * float(difference.std(ddof=1)) * difference.size**0.5
+    reach = stats.upper_quantile(settings.alpha) * float(difference.std(ddof=1)) * difference.size**0.5
     defaults = max(1, evaluation.defaults)
     least = (float(difference.sum()) - reach) / defaults
     passed = not (after.grades and least > 0.0)
@@ -347,11 +346,6 @@ def _for_all(evaluation: Evaluation) -> tuple[str, Json]:
 GUARDRAILS: Final[tuple[Rule, ...]] = (log_loss, calibration, approval_ratio, latency, reasons)
 ENVELOPE: Final[tuple[Rule, ...]] = (auc_range, approval_shift, score_shift, learner, feature_set, promotion_rate)
 NOTICES: Final[tuple[Rule, ...]] = (outcome_coverage,)
-
-
-def _quantile(alpha: float) -> float:
-    """The one-sided normal quantile z₁₋α."""
-    return -NormalDist().inv_cdf(alpha)
 
 
 def _envelope(name: str, evaluation: Evaluation, value: float, allowed: float, sentence: str) -> Check:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import NormalDist
 
 from riskloop.core import stats
 from riskloop.core.settings import GateSettings
@@ -42,8 +41,11 @@ def improvement(evaluation: Evaluation, settings: GateSettings, context: Context
     p = _p_value(test)
     power = _power(test, granted.alpha)
     # A gain that matters is ruled out by the interval, or would probably have been found.
-    unlikely = test.gain - NormalDist().inv_cdf(settings.alpha) * test.std_error < test.detect
-    passed = True if p <= granted.alpha else (False if power >= settings.power or unlikely else None)
+    unlikely = test.gain + stats.upper_quantile(settings.alpha) * test.std_error < test.detect
+    # With nothing left to spend not even a p of 0 passes.
+    passed = (
+        True if p <= granted.alpha and granted.alpha > 0.0 else (False if power >= settings.power or unlikely else None)
+    )
     following = budget.following(granted, settings)
     needed = 0 if passed is not None else max(1, test.needed(test.detect, following))
     if_real = test.needed(test.gain, following) if test.gain > 0.0 else None
@@ -136,7 +138,7 @@ def _on_log_loss(evaluation: Evaluation, settings: GateSettings, ranking: stats.
 
 def _more(defaults: int, std_error: float, gain: float, alpha: float, power: float) -> int:
     """Further defaults until a test has its power: the squared error falls as they grow."""
-    wanted = gain / (NormalDist().inv_cdf(power) - NormalDist().inv_cdf(alpha))
+    wanted = gain / (stats.upper_quantile(1.0 - power) + stats.upper_quantile(alpha))
     return max(0, math.ceil(defaults * ((std_error / wanted) ** 2 - 1.0)))
 
 
@@ -152,7 +154,7 @@ def _z(test: _Test) -> float:
 def _p_value(test: _Test) -> float:
     if test.std_error == 0.0 and test.gain <= 0.0:
         return 1.0
-    return NormalDist().cdf(-_z(test))
+    return stats.normal_tail(_z(test))
 
 
 def _power(test: _Test, alpha: float) -> float:
@@ -160,7 +162,7 @@ def _power(test: _Test, alpha: float) -> float:
         return 0.0
     if test.std_error == 0.0:
         return 1.0
-    return NormalDist().cdf(test.detect / test.std_error + NormalDist().inv_cdf(alpha))
+    return stats.normal_tail(stats.upper_quantile(alpha) - test.detect / test.std_error)
 
 
 def _gain(test: _Test) -> str:

@@ -39,7 +39,7 @@ def challenge(home: Home, case: Case, served: Served, now: datetime, say: Say, t
     Deterministic: the same case at the same ``now`` makes the same artefact, so a crash before the verdict is
     stored costs time and nothing else. Raises DataError while too few outcomes have matured.
     """
-    order = Order(served.version, _action(case), case.diagnosis, since(home, case), Snapshot.take(home, now))
+    order = Order(served.version, _action(case), case.diagnosis, since(home, case), Snapshot.judged(home, now))
     work = make(
         home,
         order,

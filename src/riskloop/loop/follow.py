@@ -103,9 +103,10 @@ def _refused(home: Home, window: Window) -> Case | None:
     """The case in which this change was looked into lately, and no better model was found for it."""
     for case in home.cases.latest(20):
         if case.state in {CaseState.REFUSED, CaseState.REJECTED} and case.closed_at is not None:
-            same_model = window.model_version in {e.document.get("champion") for e in home.cases.events(case.id)}
+            events = reversed(home.cases.events(case.id))
+            compared = next((e.document["champion"] for e in events if "champion" in e.document), None)
             later = sum(w.closed_at > case.closed_at for w in home.windows.latest(home.settings.policy.again + 1))
-            if same_model and later < home.settings.policy.again:
+            if compared == window.model_version and later < home.settings.policy.again:
                 return case if RANK.index(window.diagnosis) <= RANK.index(case.diagnosis) else None
     return None
 
@@ -118,7 +119,7 @@ def _grown(home: Home, refused: Case, now: datetime) -> bool:
     if refused.state is not CaseState.REFUSED or refused.diagnosis is not Diagnosis.CONCEPT_DRIFT:
         return False
     learned = max((event.document.get("matured") or 0 for event in home.cases.events(refused.id)), default=0)
-    known = Snapshot.take(home, now).matured(home, since(home, refused) or 0)
+    known = Snapshot.judged(home, now).matured(home, since(home, refused) or 0)
     return renews(refused.diagnosis, home.settings.policy, learned=learned, known=known)
 
 
@@ -135,7 +136,7 @@ def renew(home: Home, served: Served, now: datetime) -> Case | None:
     # The latest try counts, whether it was promoted or not: a refused one is not repeated on nearly the same rows.
     tries = [case for case in cases if case.window_id == made.window_id and case.id >= made.id]
     learned = max((event.document.get("matured", 0) for t in tries for event in home.cases.events(t.id)), default=0)
-    known = Snapshot.take(home, now).matured(home, to_micros(first.first_time))
+    known = Snapshot.judged(home, now).matured(home, to_micros(first.first_time))
     if not renews(made.diagnosis, home.settings.policy, learned=learned, known=known):
         return None
     sentence = (
@@ -165,7 +166,7 @@ def train(home: Home, case: Case, served: Served, now: datetime, say: Say, tick:
     A case that waits costs one count until enough has matured for another try. That depends on no outcome: to look
     again when the scores look good would spend more of the alpha budget than is on record.
     """
-    matured = Snapshot.take(home, now).matured(home, since(home, case) or 0)
+    matured = Snapshot.judged(home, now).matured(home, since(home, case) or 0)
     if case.state is CaseState.WAITING and matured < (home.cases.events(case.id)[-1].document.get("next") or 0):
         return None
     seq = home.champion().seq

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, replace
 
+from pydantic import ValidationError
+
 from riskloop.core.errors import RiskloopError
 from riskloop.core.schema import Schema
-from riskloop.core.settings import restored
+from riskloop.core.settings import Settings, restored
 from riskloop.core.types import Json
 from riskloop.loop.champion import load
 from riskloop.loop.making import Order, make
@@ -37,7 +39,7 @@ def rebuild(home: Home, version: int, tick: Tick = lambda _sentence, _share: Non
     """
     artefact = home.artefact(version)
     manifest = artefact.manifest
-    then = restored(home.settings, Schema.from_json(manifest["schema"]), manifest["settings"])
+    then = _settings(home, Schema.from_json(manifest["schema"]), manifest["settings"])
     candidate = _made_again(replace(home, settings=then), manifest, tick)
     sealed = seal(candidate.manifest, candidate.files)
     names = [n for n in {**candidate.files, **artefact.contents} if candidate.files.get(n) != artefact.contents.get(n)]
@@ -66,8 +68,24 @@ def _made_again(home: Home, manifest: Json, tick: Tick) -> Candidate:
     if "order" not in record:
         raise RiskloopError("This version's manifest holds no order; it was made by an older riskloop.")
     order = Order.from_json(record["order"])
-    then = restored(home.settings, home.settings.row_schema, record["order"]["settings"])
+    then = _settings(home, home.settings.row_schema, record["order"]["settings"])
     return make(replace(home, settings=then), order, load(home, order.champion), tick=tick).made.candidate
+
+
+def _settings(home: Home, schema: Schema, recorded: Json) -> Settings:
+    try:
+        return restored(home.settings, schema, recorded)
+    except (ValidationError, AttributeError) as error:
+        raise RiskloopError(
+            f"This version's manifest holds a setting that this riskloop does not know ({_first(error)}): it was made "
+            "by another one. Install that to make it again."
+        ) from None
+
+
+def _first(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return ".".join(str(part) for part in error.errors()[0]["loc"])
+    return str(error)
 
 
 def _sentence(version: int, manifest: Json, identical: bool, names: list[str], changed: Json) -> str:

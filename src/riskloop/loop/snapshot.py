@@ -5,14 +5,17 @@ late file with old dates, comes after it and changes nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 
 from riskloop.core.types import Bools, DecisionFrame, Json, Severity, Span, to_micros
 from riskloop.store.home import Home
 from riskloop.store.windows import Window
+
+EARLIER: Final = 12  # windows, the last of which may be empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Snapshot:
     decisions: int  # highest decision id
     outcomes: int  # highest outcome id
     matured_by: int  # microseconds: the latest decision time whose outcome window was over
-    quarantined: tuple[Span, ...]  # what stays out
+    quarantined: tuple[Span, ...]  # what stays out, also because it was not judged yet
 
     @classmethod
     def take(cls, home: Home, now: datetime) -> "Snapshot":
@@ -33,6 +36,19 @@ class Snapshot:
             matured_by=to_micros(now - home.settings.portfolio.outcome_window),
             quarantined=_quarantined(home),
         )
+
+    @classmethod
+    def judged(cls, home: Home, now: datetime) -> "Snapshot":
+        """The state at ``now``, without what no closed window holds: nobody has looked yet whether the feed was sound.
+
+        Outcomes may mature before their window closes, and rows may come late with old dates.
+        """
+        taken = cls.take(home, now)
+        windows = home.windows.latest(EARLIER)
+        open_spans = [Span(first_id=1 + max((window.last_id for window in windows), default=0))]
+        if windows and home.settings.windows.by != "count":
+            open_spans.append(Span(start=to_micros(windows[-1].end_time)))
+        return replace(taken, quarantined=(*taken.quarantined, *open_spans))
 
     @classmethod
     def from_json(cls, document: Json) -> "Snapshot":

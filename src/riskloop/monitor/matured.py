@@ -1,6 +1,5 @@
 """A window's matured decisions, and how findings on them are written."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -75,15 +74,3 @@ def shown(interval: Interval, percent: bool = False) -> str:
     values: Sequence[float] = (interval.estimate, interval.lower, interval.upper)
     texts = [f"{v:.1%}" if percent else f"{v:.3f}" for v in values]
     return f"{texts[0]} ({texts[1]} to {texts[2]})"
-
-
-def normal_tail(z: float) -> float:
-    """The chance of a standard normal above ``z``."""
-    return 0.5 * math.erfc(z / math.sqrt(2.0))
-
-
-def quantile(alpha: float) -> float:
-    """The value that a standard normal exceeds with probability ``alpha``."""
-    from statistics import NormalDist
-
-    return -NormalDist().inv_cdf(alpha)

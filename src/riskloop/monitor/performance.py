@@ -25,10 +25,12 @@ from riskloop.core.stats import (
     jeffreys_by_grade,
     ks_interval,
     log_loss_interval,
+    normal_tail,
+    upper_quantile,
     wilson_interval,
 )
 from riskloop.core.types import Finding, Floats, Severity
-from riskloop.monitor.matured import LEAST_DEFAULTS, Matured, finding, normal_tail, quantile, severity, shown, unknown
+from riskloop.monitor.matured import LEAST_DEFAULTS, Matured, finding, severity, shown, unknown
 
 LEVELS: Final = ("low", "medium", "high", "very_high")
 
@@ -108,7 +110,7 @@ def _ranking(window: Matured, history: Matured, alpha: float) -> Finding:
         "auc",
         severity(drop > AUC_DROP, p, alpha),
         now.estimate,
-        before - max(AUC_DROP, quantile(alpha) * error),
+        before - max(AUC_DROP, upper_quantile(alpha) * error),
         "the AUC is not lower than at training",
         "Two-sample z test with DeLong variances (DeLong et al., 1988), one-sided",
         window,
@@ -132,7 +134,7 @@ def _level(window: Matured, history: Matured, alpha: float) -> Finding:
         "calibration",
         severity(abs(gap) > RATE_GAP, p, alpha),
         coefficient.estimate,
-        quantile(alpha / 2.0) * error,
+        upper_quantile(alpha / 2.0) * error,
         "as many default as the probabilities say",
         "Calibration in the large (Cox, 1958) with the error of window and history, and a practical band",
         window,
@@ -148,7 +150,7 @@ def _slope(window: Matured, history: Matured, alpha: float, shrunk: float) -> Fi
     own = _own_slopes(shrunk)
     gap = _beyond(now.estimate, own)
     p = 2.0 * normal_tail(abs(gap) / error)
-    reach = max(SLOPE_GAP, quantile(alpha / 2.0) * error)
+    reach = max(SLOPE_GAP, upper_quantile(alpha / 2.0) * error)
     usual = "1 is perfect" if own == (1.0, 1.0) else f"{own[0]:.2f} to {own[1]:.2f} is the champion's own"
     return finding(
         "calibration_slope",
@@ -196,7 +198,7 @@ def _explained(
             "auc_explained",
             severity(far, normal_tail(fell), alpha),
             area,
-            estimate.auc.value - quantile(alpha) * estimate.auc.outcome_error,
+            estimate.auc.value - upper_quantile(alpha) * estimate.auc.outcome_error,
             "the AUC is what the changed population explains",
             EXPLAINED_SOURCE,
             window,

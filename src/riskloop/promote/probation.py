@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -69,7 +68,9 @@ def judge_probation(
         return Probation(ProbationState.HARMFUL, guess[0].sentence, guess, spent)
     defaults = int(np.count_nonzero(labels == 1.0))
     if not labels.size:
-        return Probation(ProbationState.WATCHING, "No outcomes have matured since the last look.", guess, spent)
+        return Probation(
+            ProbationState.WATCHING, "No new outcomes have matured that neither model has learned from.", guess, spent
+        )
     if min(defaults, labels.size - defaults) < settings.min_defaults:
         sentence = (
             f"{defaults} defaults have matured since the promotion; {settings.min_defaults} are needed to see anything."
@@ -123,14 +124,13 @@ def _concluded(checks: tuple[Check, ...], spent: float, powerful: bool, settings
 
 def _information(std_error: float, settings: ProbationSettings) -> float:
     # Two tests share α, so each has to have its power at half of it.
-    normal = NormalDist()
-    wanted = settings.detect / (normal.inv_cdf(settings.power) - normal.inv_cdf(settings.alpha / 2.0))
+    wanted = settings.detect / (stats.upper_quantile(1.0 - settings.power) + stats.upper_quantile(settings.alpha / 2.0))
     return 1.0 if std_error <= wanted else (wanted / std_error) ** 2
 
 
 def _harmful(estimated: Estimated, settings: ProbationSettings) -> bool:
     """An estimate rests on assumptions: it has to show the whole loss that matters, beyond its error."""
-    reach = -NormalDist().inv_cdf(settings.alpha / 2.0) * estimated.std_error
+    reach = stats.upper_quantile(settings.alpha / 2.0) * estimated.std_error
     return estimated.difference + reach < -settings.detect
 
 

@@ -191,9 +191,9 @@ def training_set(
     if ratios is not None and ratios.shape != index.shape:
         raise DataError(f"There are {ratios.size} density ratios for {index.size} rows; give one per row.")
     times = rows.rows.times[index]
-    base = _in_window(times, settings) * rows.stands_for[index]
-    base *= 1.0 if stands_for is None else stands_for
-    weights = _weights(base, times, rows.labels[index], settings, chosen, since, ratios)
+    seen = _in_window(times, settings) * (np.ones(index.size) if stands_for is None else stands_for)
+    base = seen * rows.stands_for[index]
+    weights = _weights(base, seen, times, rows.labels[index], settings, chosen, since, ratios)
     kept, weights = index[weights > 0.0], weights[weights > 0.0]
     alike = bool(np.all(weights == weights[:1]))
     return _assembled(rows, kept, None if alike else weights / weights.mean(), chosen, since)
@@ -201,6 +201,7 @@ def training_set(
 
 def _weights(
     base: Floats,
+    seen: Floats,
     times: Ints,
     labels: Floats,
     settings: RetrainSettings,
@@ -222,21 +223,24 @@ def _weights(
         recent = times >= since
         carried, rest = float(weights[recent].sum()), float(weights[~recent].sum())
         if carried and rest:  # with rows of one kind only, there is nothing to prefer
-            share = _credible(base[recent], labels[recent], weighting.credibility)
+            earned = _credible(seen[recent], labels[recent], weighting.credibility)
+            share = max(
+                earned, carried / (carried + rest)
+            )  # never less than equal weights: a history may be small, too
             weights[recent] *= share / carried
             weights[~recent] *= (1.0 - share) / rest
     return weights
 
 
-def _credible(base: Floats, labels: Floats, half: float) -> float:
+def _credible(seen: Floats, labels: Floats, half: float) -> float:
     """The share of all weight that a new world's rows have earned: n / (n + half), n of the rarer outcome.
 
-    Few rows teach less than what they contradict, and what happened once may end. Source: Bühlmann, ASTIN Bulletin 4
-    (1967) 199–207.
+    ``seen`` (n,) are the rows that each one was drawn for. Few rows teach less than what they contradict, and what
+    happened once may end. Source: Bühlmann, ASTIN Bulletin 4 (1967) 199–207.
     """
-    defaults = float(base[labels == 1.0].sum())
-    seen = min(defaults, float(base.sum()) - defaults)
-    return seen / (seen + half) if half else 1.0
+    defaults = float(seen[labels == 1.0].sum())
+    rarer = min(defaults, float(seen.sum()) - defaults)
+    return rarer / (rarer + half) if half else 1.0
 
 
 def _in_window(times: Ints, settings: RetrainSettings) -> Bools:

@@ -4,6 +4,7 @@ Input that a statistic cannot answer for (no rows, one class, NaN, probabilities
 :class:`riskloop.core.errors.DataError`; no function warns.
 """
 
+from riskloop.core.stats._arrays import normal_tail, upper_quantile
 from riskloop.core.stats.bins import MISSING, UNSEEN, BinCounter, Bins, fit_numeric_bins, level_bins
 from riskloop.core.stats.calibration import (
     Coefficient,
@@ -107,6 +108,7 @@ __all__ = [
     "level_bins",
     "log_loss",
     "log_loss_interval",
+    "normal_tail",
     "paired_delong",
     "paired_log_loss_test",
     "pape",
@@ -116,6 +118,7 @@ __all__ = [
     "psi_terms",
     "psi_test",
     "recalibrate",
+    "upper_quantile",
     "weighted_auc_gain",
     "wilson_interval",
 ]

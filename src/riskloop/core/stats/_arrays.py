@@ -1,6 +1,7 @@
 """Checks on the arrays that every statistic takes: one place, so that they all refuse in the same words."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -80,3 +81,8 @@ def in_errors(difference: float, std_error: float) -> float:
 def normal_tail(z: float) -> float:
     """P(Z > z) of the standard normal, accurate in the far tail (1 − Φ(z) is not)."""
     return 0.5 * math.erfc(z / math.sqrt(2.0))
+
+
+def upper_quantile(share: float) -> float:
+    """What a standard normal exceeds with probability ``share``, z₁₋ₐ; accurate for tiny shares (Φ⁻¹(1 − α) is not)."""
+    return -NormalDist().inv_cdf(share)

@@ -19,6 +19,7 @@ from riskloop.core.stats._arrays import (
     outcomes,
     require_both_classes,
     require_share,
+    upper_quantile,
 )
 from riskloop.core.stats._ranks import rank_masses
 from riskloop.core.stats.intervals import Interval
@@ -175,7 +176,7 @@ def delong_power(test: PairedDeLong, difference: float, alpha: float = 0.05) -> 
     require_share(alpha, "alpha")
     if test.std_error == 0.0:
         return 1.0 if difference > 0.0 else 0.0
-    return normal_tail(-NormalDist().inv_cdf(alpha) - difference / test.std_error)
+    return normal_tail(upper_quantile(alpha) - difference / test.std_error)
 
 
 def defaults_needed(test: PairedDeLong, difference: float, alpha: float = 0.05, power: float = 0.8) -> int:
@@ -190,7 +191,7 @@ def defaults_needed(test: PairedDeLong, difference: float, alpha: float = 0.05, 
         raise DataError(f"No number of defaults can show a gain of {difference:g}; ask for one above 0.")
     odds = test.defaults / test.non_defaults
     variance = test.variance_defaults + test.variance_non_defaults * odds
-    reach = (NormalDist().inv_cdf(power) - NormalDist().inv_cdf(alpha)) / difference
+    reach = (upper_quantile(1.0 - power) + upper_quantile(alpha)) / difference
     return max(0, math.ceil(variance * reach**2) - test.defaults)
 
 
