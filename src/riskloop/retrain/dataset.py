@@ -222,11 +222,9 @@ def _weights(
             raise DataError(f"The weighting '{weighting.name}' needs the time since when the world is different.")
         recent = times >= since
         carried, rest = float(weights[recent].sum()), float(weights[~recent].sum())
-        if carried and rest:  # with rows of one kind only, there is nothing to prefer
-            earned = _credible(seen[recent], labels[recent], weighting.credibility)
-            share = max(
-                earned, carried / (carried + rest)
-            )  # never less than equal weights: a history may be small, too
+        share = _credible(seen[recent], labels[recent], weighting.credibility)
+        # With rows of one kind there is nothing to prefer; after a small history new rows weigh what their number does.
+        if carried and rest and share > carried / (carried + rest):
             weights[recent] *= share / carried
             weights[~recent] *= (1.0 - share) / rest
     return weights
