@@ -57,6 +57,18 @@ def test_a_challenger_is_made_again_byte_for_byte(
     portfolio.home.close()
 
 
+def test_the_tested_scores_are_as_well_calibrated_as_the_final_model(
+    drifted_folder: Path, copied: Callable[[Path], Portfolio]
+) -> None:
+    """By a line of the other blocks: one of a block's few validation rows would refuse good models."""
+    home = copied(drifted_folder).home
+    since = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+    order = Order(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, Snapshot.take(home, NOW))
+    work = make(home, order, load(home, 1))
+    labels = work.rows.labels[work.plan.tested]
+    assert work.made.scores.mean() == pytest.approx(labels.mean(), abs=0.005)
+
+
 def test_later_decisions_corrections_and_settings_change_nothing(
     drifted_folder: Path, copied: Callable[[Path], Portfolio]
 ) -> None:

@@ -97,7 +97,7 @@ class Trainer:
         blocks = [self._block(split) for split in plan.splits]
         choice = self.choose(plan.final)
         candidate, used = self._candidate(plan.final, choice, blocks)
-        return Made(candidate, used, choice, np.concatenate([block.scores for block in blocks]))
+        return Made(candidate, used, choice, np.concatenate([self._scores(block, blocks) for block in blocks]))
 
     def _done(self, what: str) -> None:
         self._tick(what, min(1.0, next(self._steps) / self._total))
@@ -169,6 +169,18 @@ class Trainer:
         raw = fit_once(used.rows, settings, choice.learner, used.weights)(features)
         self._done(f"{choice.learner} without a block")
         return Block(split.test, choice.learner, raw, choice.calibration.apply(raw))
+
+    def _scores(self, block: Block, blocks: Sequence[Block]) -> Floats:
+        """A block's scores, calibrated on the other blocks, as those of the final model are on all of them.
+
+        The line of its own validation rows, of which there are a third as many, is only taken where those are too few.
+        """
+        others = [other for other in blocks if other is not block and other.learner == block.learner]
+        test = np.concatenate([np.empty(0, dtype=np.int64), *(other.test for other in others)])
+        if self.recipe.kind == "recalibrate" or not enough(self.rows.labels[test], self.home.settings.train.folds):
+            return block.scores
+        line = fit_calibration(np.concatenate([other.raw for other in others]), self.rows.labels[test])
+        return line.apply(block.raw)
 
     def _candidate(self, index: Ints, choice: Choice, blocks: Sequence[Block]) -> tuple[Candidate, TrainingSet]:
         used = self._training_set(index, choice.weighting)
