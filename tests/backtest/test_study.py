@@ -13,7 +13,7 @@ from riskloop.backtest.history import Wishes
 from riskloop.backtest.policies import policies_named
 from riskloop.backtest.report import page
 from riskloop.backtest.request import Request
-from riskloop.backtest.study import backtest
+from riskloop.backtest.study import answer, backtest
 from riskloop.core.errors import ConfigError
 from riskloop.core.settings import MoneySettings, Settings
 from riskloop.core.types import Json
@@ -177,3 +177,11 @@ def test_unknown_policies_are_refused(text: str) -> None:
 def test_policies_come_with_what_they_are_compared_with() -> None:
     names = [policy.name for policy in policies_named("scheduled, on_harm,never,scheduled:3")]
     assert names == ["scheduled:3", "on_harm", "never", "always"]
+
+
+def test_a_wrong_promotion_is_told_with_what_chance_may_do() -> None:
+    gain = {"auc": 0.01, "auc_low": 0.001, "auc_high": 0.02}
+    promotions = [{"wrong": True, "measure": "auc", "low": -0.05, "high": high} for high in (-0.01, 0.02)]
+    entry = {"against_never": gain, "retrainings": 3, "promotions": 2, "wrong_promotions": 2}
+    told = answer({"policies": {"on_drift": {**entry, "promotion_list": promotions}}})
+    assert told.endswith("with 3 retrainings and 2 promotions, 2 of them wrong (1 beyond chance).")

@@ -311,9 +311,18 @@ def answer(document: Json) -> str:
             continue
         said.append(
             f"'{name}' changes the mean AUC by {gained} against never retraining, with {counts[0]} and {counts[1]}, "
-            f"{entry['wrong_promotions']} of them wrong."
+            f"{entry['wrong_promotions']} of them wrong{_beyond_chance(entry)}."
         )
     return " ".join(said) or "No period has outcomes of both kinds, so nothing can be compared."
+
+
+def _beyond_chance(entry: Json) -> str:
+    """How many wrong promotions are shown to be wrong: few outcomes turn a good one into a wrong one by luck."""
+    if not entry["wrong_promotions"]:
+        return ""
+    wrong = [promotion for promotion in entry["promotion_list"] if promotion["wrong"]]
+    shown = sum(p["low"] > 0.0 if p["measure"] == "log_loss" else p["high"] < 0.0 for p in wrong)
+    return f" ({shown or 'none'} beyond chance)"
 
 
 def _count(number: int, word: str) -> str:
