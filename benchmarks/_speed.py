@@ -36,10 +36,6 @@ def _speed(served: Served, rows: int) -> dict[str, Any]:
         profile = reference.profile(features, scores, threads=threads)
         profile_findings(reference, profile, DriftSettings())
 
-    def counted() -> None:
-        for j, bins in enumerate(reference.bins):
-            bins.count(features[:, j])
-
     against = served.features if rows == BATCH else features
     preset_share(served.features[:1_000], features[:1_000])  # the import is paid for
     entry = {
@@ -48,7 +44,6 @@ def _speed(served: Served, rows: int) -> dict[str, Any]:
         "profile": best(lambda: reference.profile(features, scores)),
         "profile and tests": best(lambda: tested(1)),
         "with 2 threads": best(lambda: tested(2)),
-        "counts alone": best(counted),
         "scoring": best(lambda: served.scorer.probabilities(features), 3),
         "Evidently's preset": best(lambda: preset_share(against, features), 1),
     }
