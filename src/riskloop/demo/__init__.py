@@ -269,8 +269,8 @@ def _lines(document: Json, folder: Path, url: str, leave: bool) -> list[str]:
     lines = [
         "",
         table(head, [tuple(month.values()) for month in document["months"]]),
-        f"{document['promotions']} promotion by evidence, {document['refused']} challenger refused, "
-        f"{document['faults']} data fault and {document['retrainings_on_faults']} retrainings on it.",
+        f"Promotions by evidence: {document['promotions']}, challengers refused: {document['refused']}, "
+        f"data faults: {document['faults']}, retrainings on them: {document['retrainings_on_faults']}.",
         f"{document['requests']:,} single requests ({answered}), {document['failed_requests']} failed.",
         f"Champion: version {document['champion']['version']}. {document['seconds']:.0f} seconds.",
         "",
