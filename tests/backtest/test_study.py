@@ -67,6 +67,20 @@ def test_the_document_says_what_the_contract_asks_for(document: Json) -> None:
     json.dumps(document, allow_nan=False)
 
 
+def test_a_promotion_is_judged_by_the_customers_that_came_after_it(document: Json) -> None:
+    """Also by the rest of its own period, where a file of period numbers dates them all alike."""
+    entry = document["policies"]["on_drift"]
+    within = [p for p in entry["promotion_list"] if p["at"][8:10] != "01"]
+    assert within, "a champion went live in the middle of a period"
+    for promotion in within:
+        labels = [period["period"] for period in entry["periods"]]
+        following = [p["at"] for p in entry["promotion_list"] if p["at"] > promotion["at"]]
+        if not following:
+            left = len(labels) - 1 - labels.index(promotion["period"])
+            assert promotion["periods"] == left + 1
+            assert 400 * left < promotion["outcomes"] < 400 * (left + 1)
+
+
 def test_outcomes_come_as_late_as_they_would(document: Json) -> None:
     """The turn is in period 7; its outcomes are known 30 days later, and nothing can be learned from them before."""
     champions = [period["champion"] for period in document["policies"]["on_drift"]["periods"]]

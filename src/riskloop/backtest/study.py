@@ -16,7 +16,7 @@ from riskloop.backtest.history import History, Played, Wishes, read_history
 from riskloop.backtest.kept import keep
 from riskloop.backtest.oracle import oracle_scores
 from riskloop.backtest.policies import NEVER, ORACLE, Policy, policies_named
-from riskloop.backtest.replay import first_champion, scorer_of
+from riskloop.backtest.replay import arrivals, first_champion, scorer_of
 from riskloop.backtest.request import Request
 from riskloop.backtest.runs import FIRST, folder_of, run_all
 from riskloop.backtest.score import Scores, against, exchange, overall, period_scores
@@ -186,8 +186,9 @@ def _exchange(
 
 
 def _between(period: Played, first: datetime, end: datetime) -> Bools:
-    """The period's rows of a span of time."""
-    inside: Bools = (period.rows.times >= to_micros(first)) & (period.rows.times < to_micros(end))
+    """The period's rows that came in a span of time."""
+    came = arrivals(period)
+    inside: Bools = (came >= to_micros(first)) & (came < to_micros(end))
     return inside
 
 
