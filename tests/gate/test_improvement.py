@@ -11,6 +11,7 @@ from scipy import stats as scipy_stats
 from riskloop.core.settings import GateSettings
 from riskloop.core.types import Floats
 from riskloop.gate import Context, Evaluation
+from riskloop.gate.budget import Try
 from riskloop.gate.improvement import improvement
 
 MakeContext = Callable[..., Context]
@@ -78,3 +79,15 @@ def test_a_model_that_separates_perfectly_passes_with_power(context: MakeContext
     found = improvement(one, GateSettings(), context())
     assert found.check.passed is True
     assert found.challenger_auc == 1.0
+
+
+def test_with_nothing_left_to_spend_nothing_passes(context: MakeContext) -> None:
+    """Not even a p of 0, which is no more than the level of 0."""
+    labels = np.repeat([0.0, 1.0], [300, 100])
+    one = Evaluation(labels, 0.7 - 0.5 * labels, 0.2 + 0.5 * labels, 0.5, 0.5)
+    settings, now = GateSettings(), context().now
+    spent = Try(1, now, settings.run_alpha, "another")
+    assert improvement(one, settings, context()).check.passed is True
+    found = improvement(one, settings, context(tries=(spent,)))
+    assert (found.check.statistic, found.check.threshold) == (0.0, 0.0)
+    assert found.check.passed is None
