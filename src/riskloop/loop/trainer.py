@@ -142,7 +142,7 @@ class Trainer:
         def attempt(way: tuple[str, Weighting]) -> tuple[float, Floats] | None:
             try:
                 used = self._training_set(index, way[1], each)
-                raw = fit_once(used.rows, settings, way[0], used.weights)(features)
+                raw = fit_once(used.rows, settings, way[0], used.weights, used.changed)(features)
             except DataError:  # a weighting that leaves one class
                 return None
             self._done(f"{way[0]}, {way[1].name}")
@@ -166,7 +166,7 @@ class Trainer:
             return Block(split.test, choice.learner, np.full(scores.size, np.nan), scores)
         index, each = thinned(self.rows, split.train, MOST_TESTED, since=self.since, seed=settings.train.seed)
         used = self._training_set(index, choice.weighting, each)
-        raw = fit_once(used.rows, settings, choice.learner, used.weights)(features)
+        raw = fit_once(used.rows, settings, choice.learner, used.weights, used.changed)(features)
         self._done(f"{choice.learner} without a block")
         return Block(split.test, choice.learner, raw, choice.calibration.apply(raw))
 
@@ -193,6 +193,7 @@ class Trainer:
                 weights=used.weights,
                 learners=(choice.learner,),
                 present=None if self.since is None else used.rows.times >= self.since,
+                changed=used.changed is not None,
                 judged=self._judged(used, choice, blocks),
                 parent=self.served.version,
                 origin="retrain",

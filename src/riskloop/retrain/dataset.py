@@ -65,6 +65,7 @@ class TrainingSet:
     fingerprint: str  # sha256 over ids, features, labels and weights
     record: Json  # for the manifest
     sentence: str
+    changed: Bools | None = None  # (n,): rows of a world in which the same customers default differently
 
 
 def pool(history: Rows | None, decisions: DecisionFrame | None, quarantined: Sequence[tuple[int, int]] = ()) -> Pool:
@@ -293,7 +294,8 @@ def _assembled(rows: Pool, index: Ints, weights: Floats | None, weighting: Weigh
         f"Trained on {labels.size:,} matured rows with {defaults:,} defaults, {labels.size - logged:,} of the history "
         f"and {logged:,} logged decisions{weighted}."
     )
-    return TrainingSet(index, taken, weights, effective, print_, record, sentence)
+    changed = None if weighting.credibility is None or since is None else taken.times >= since
+    return TrainingSet(index, taken, weights, effective, print_, record, sentence, changed)
 
 
 def fingerprint(rows: Rows, weights: Floats | None) -> str:

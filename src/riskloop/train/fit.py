@@ -20,6 +20,7 @@ from riskloop.core.stats import Interval, auc, brier, delong_variance, ks_statis
 from riskloop.core.types import Bools, Floats, Ints, Json, Rows
 from riskloop.data.split import folds
 from riskloop.store.artefacts import Artefact
+from riskloop.train.blend import fit_blend
 from riskloop.train.calibrate import Calibration, choose_threshold, fit_calibration, log_odds
 from riskloop.train.candidate import FORMAT, Candidate, baseline, describe_training, library_versions
 from riskloop.train.learners import LIGHTGBM, SCORECARD, Estimator, Learner, dump, learner, one_thread, require_known
@@ -56,6 +57,7 @@ def fit(
     weights: Floats | None = None,
     learners: Sequence[str] | None = None,
     present: Bools | None = None,
+    changed: bool = False,
     judged: Judged | None = None,
     parent: int | None = None,
     origin: str = "train",
@@ -68,7 +70,8 @@ def fit(
     ``weights`` (n,) count rows more or less in fits, calibration and threshold; the validation's AUCs stay unweighted.
     ``present`` (n,) marks rows of the world as it is now, when older ones only help: everything that is measured or
     kept as the reference then comes from them, and folds mix all times, because time blocks would test the new world
-    by models of the old one. ``judged`` takes the place of the validation of a single learner. ``history`` and
+    by models of the old one. ``changed`` says that the present rows default differently from older ones, so that the
+    old world's model can be corrected by them (`riskloop.train.blend`). ``judged`` takes the place of the validation of a single learner. ``history`` and
     ``record`` say where the rows are, for the manifest.
     Raises DataError when the rows cannot be learned from, ConfigError for an impossible learner.
     """
@@ -77,15 +80,17 @@ def fit(
     target = np.asarray(rows.target, dtype=np.float64)
     matrix = schema.model_matrix(rows.features)
     report = progress or (lambda what, share: None)
+    recent = present if changed else None
     if judged is None:
         parts = _parts(rows, present, settings)
-        validated = _validate(chosen, schema, matrix, target, weights, parts, train.seed, _cores(settings), report)
+        validated = _validate(chosen, schema, matrix, target, weights, recent, parts, train.seed, _cores(settings), report)
     else:
         validated = [_judged(chosen[0], judged.raw, target, judged.parts)]
     best = max(validated, key=lambda v: v.interval.estimate)  # the first of equals: [train] lists them by preference
 
     report(f"{best.learner.name}, all rows", 0.95)
-    final = best.learner.fit(schema, matrix, target == 1.0, weights, train.seed, _threads(settings, len(rows)))
+    threads = _threads(settings, len(rows))
+    final = fit_blend(best.learner, schema, matrix, target == 1.0, weights, recent, train.seed, threads)
     require_known(final)
     tested = np.flatnonzero(~np.isnan(best.raw))
     tested_weights = None if weights is None else weights[tested]
@@ -123,17 +128,20 @@ def fit(
     return Candidate(best.learner.name, files, manifest, _predictor(final, schema, calibration))
 
 
-def fit_once(rows: Rows, settings: Settings, name: str, weights: Floats | None = None) -> Callable[[Floats], Floats]:
+def fit_once(
+    rows: Rows, settings: Settings, name: str, weights: Floats | None = None, changed: Bools | None = None
+) -> Callable[[Floats], Floats]:
     """One learner fitted to all rows, as a function from features (n, k) to a score that ranks (n,).
 
-    Neither validated nor calibrated: enough to compare ways of weighting. Raises DataError for one class.
+    ``changed`` (n,) marks the rows of a world in which the same customers default differently, as in `fit`. Neither validated nor calibrated: enough to compare ways of weighting. Raises DataError for one class.
     """
     schema = settings.row_schema
     target = np.asarray(rows.target, dtype=np.float64)
     if not 0 < target.sum() < len(target):
         raise DataError("These rows have one class only, so nothing can be learned from them.")
     matrix, threads = schema.model_matrix(rows.features), _threads(settings, len(rows))
-    estimator = learner(name, settings).fit(schema, matrix, target == 1.0, weights, settings.train.seed, threads)
+    entry, seed = learner(name, settings), settings.train.seed
+    estimator = fit_blend(entry, schema, matrix, target == 1.0, weights, changed, seed, threads)
     return lambda features: _raw_scores(estimator, schema.model_matrix(features))
 
 
@@ -209,6 +217,7 @@ def _validate(
     matrix: Floats,
     target: Floats,
     weights: Floats | None,
+    recent: Bools | None,
     parts: Sequence[tuple[Ints, Ints]],
     seed: int,
     threads: int,
@@ -219,8 +228,8 @@ def _validate(
     raw = {entry.name: np.full(len(target), np.nan) for entry in learners}
 
     def predict_fold(entry: Learner, train: Ints, test: Ints) -> str:
-        weight = None if weights is None else weights[train]
-        estimator = entry.fit(schema, matrix[train], default[train], weight, seed, 1)
+        weight, new = (None if each is None else each[train] for each in (weights, recent))
+        estimator = fit_blend(entry, schema, matrix[train], default[train], weight, new, seed, 1)
         raw[entry.name][test] = _raw_scores(estimator, matrix[test])
         return entry.name
 

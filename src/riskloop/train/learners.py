@@ -42,9 +42,19 @@ class Learner:
     params: Mapping[str, Any]
     fit_options: Callable[[Schema], Mapping[str, Any]] = lambda schema: {}
     trees: str | None = None  # parameter with the number of trees of a built-in booster, which few rows lower
+    half: Mapping[str, Any] | None = None  # params of one with half as many trees; None: cannot be half of a blend
 
-    def fit(self, schema: Schema, X: Floats, y: Bools, weights: Floats | None, seed: int, threads: int) -> Estimator:
-        """A classifier fitted to the matrix X (n, k) and outcomes y (n,)."""
+    def fit(
+        self,
+        schema: Schema,
+        X: Floats,
+        y: Bools,
+        weights: Floats | None,
+        seed: int,
+        threads: int,
+        start: Floats | None = None,
+    ) -> Estimator:
+        """A classifier fitted to the matrix X (n, k) and outcomes y (n,); LightGBM can ``start`` at log-odds (n,)."""
         estimator = self.make(schema, seed, threads, self.params)
         if self.trees is not None:
             most = getattr(estimator, self.trees)
@@ -55,6 +65,8 @@ class Learner:
             if "sample_weight" not in inspect.signature(estimator.fit).parameters:
                 raise ConfigError(f"The learner '{self.name}' takes no sample_weight, which this retraining needs.")
             options["sample_weight"] = weights
+        if start is not None:
+            options["init_score"] = start
         try:
             with one_thread():
                 estimator.fit(X, y, **options)
@@ -80,11 +92,15 @@ def dump(estimator: Estimator) -> tuple[str, bytes]:
     from lightgbm import LGBMClassifier
     from sklearn.ensemble import HistGradientBoostingClassifier
 
+    from riskloop.train.blend import Blend
     from riskloop.train.scorecard import Scorecard
-    from riskloop.train.trees import hist_gradient_boosting_text, lightgbm_text
+    from riskloop.train.trees import hist_gradient_boosting_text, lightgbm_text, scaled_sum
 
     if isinstance(estimator, Scorecard):
         return SCORECARD, estimator.dump()
+    if isinstance(estimator, Blend):
+        parts = (estimator.refit, estimator.former, estimator.correction)
+        return LIGHTGBM, scaled_sum([dump(part)[1] for part in parts], 0.5)
     if isinstance(estimator, LGBMClassifier):
         return LIGHTGBM, lightgbm_text(estimator)
     if isinstance(estimator, HistGradientBoostingClassifier):
@@ -141,9 +157,30 @@ def _lightgbm_options(schema: Schema) -> Mapping[str, Any]:
 
 LEARNERS: Final[Mapping[str, Learner]] = {
     "scorecard": Learner("scorecard", _scorecard, {}),
-    "lightgbm": Learner("lightgbm", _lightgbm, {}, _lightgbm_options, trees="n_estimators"),
-    "hist_gradient_boosting": Learner("hist_gradient_boosting", _hist_gradient_boosting, {}, trees="max_iter"),
+    "lightgbm": Learner(
+        "lightgbm",
+        _lightgbm,
+        {},
+        _lightgbm_options,
+        trees="n_estimators",
+        half={"n_estimators": 125, "learning_rate": 0.1},
+    ),
+    "hist_gradient_boosting": Learner(
+        "hist_gradient_boosting",
+        _hist_gradient_boosting,
+        {},
+        trees="max_iter",
+        half={"max_iter": 75, "learning_rate": 0.16},
+    ),
 }
+
+# Trees that correct a former model by the rows of a changed world.
+CORRECTION: Final = Learner(
+    "correction",
+    _lightgbm,
+    {"n_estimators": 125, "learning_rate": 0.1, "min_child_samples": 30},
+    _lightgbm_options,
+)
 
 
 def _trees(most: int, rows: float) -> int:

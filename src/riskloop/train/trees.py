@@ -3,10 +3,13 @@
 The format cannot run code, keeps doubles exactly and carries the row counts that SHAP values need.
 """
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from riskloop.core.errors import ArtefactError
 from riskloop.core.types import Floats, Ints
 
 _CATEGORICAL, _DEFAULT_LEFT, _MISSING_NAN = 1, 2, 8  # bits of LightGBM's decision_type
@@ -31,7 +34,34 @@ def hist_gradient_boosting_text(estimator: Any) -> bytes:
     for number, (predictor,) in enumerate(estimator._predictors):
         offset = float(estimator._baseline_prediction[0, 0]) if number == 0 else 0.0
         trees.append(_tree(number, predictor, columns, levels, known, offset))
-    k = int(estimator.n_features_in_)
+    return _text_of(int(estimator.n_features_in_), trees)
+
+
+def scaled_sum(texts: Sequence[bytes], factor: float) -> bytes:
+    """One model, whose log-odds are ``factor`` times the sum of those of the models ``texts`` over the same columns.
+
+    Exact for a power of two, apart from the order of the sum.
+    """
+    trees: list[str] = []
+    for text in texts:
+        for block in re.split(r"(?m)^Tree=\d+\n", text.decode().split("\nend of trees")[0])[1:]:
+            lines = [_scaled(line, factor) for line in block.strip().splitlines()]
+            trees.append("\n".join([f"Tree={len(trees)}", *lines, "", "", ""]))
+    width = re.search(r"(?m)^max_feature_idx=(\d+)$", texts[0].decode())
+    if width is None:
+        raise ArtefactError("A booster's text names no columns.")
+    return _text_of(int(width[1]) + 1, trees)
+
+
+def _scaled(line: str, factor: float) -> str:
+    key, _, values = line.partition("=")
+    if key not in ("leaf_value", "internal_value"):
+        return line
+    return f"{key}=" + " ".join(_text(factor * float(value)) for value in values.split())
+
+
+def _text_of(k: int, trees: Sequence[str]) -> bytes:
+    """LightGBM's text of these trees over k columns."""
     header = [
         "tree",
         "version=v4",

@@ -1,0 +1,77 @@
+"""A model of a changed world from few of its outcomes: the mean of a refit and of the old world's model carried on.
+
+The refit learns from all rows, the new ones with more weight; the other half is fitted to the old rows alone and then
+corrected by some trees of the new ones. Either errs, in different ways: their mean log-odds ranks both worlds better
+than the refit does (`python -m benchmarks.weighting`). Each half has half of the trees, so the whole costs as much.
+"""
+
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from riskloop.core.schema import Schema
+from riskloop.core.types import Bools, Floats
+from riskloop.train.learners import CORRECTION, Estimator, Learner
+
+TREES_PER_ROW: Final = 0.01  # of the correction: more of them learn the noise of few rows
+
+
+class Blend:
+    """The mean log-odds of a refit and of a former model with its correction, as a scikit-learn classifier."""
+
+    def __init__(self, refit: Estimator, former: Estimator, correction: Estimator) -> None:
+        self.refit, self.former, self.correction = refit, former, correction
+        self.classes_: npt.NDArray[Any] = refit.classes_
+
+    def predict_proba(self, X: Floats) -> Floats:
+        """Probabilities (n, 2) for the matrix X (n, k)."""
+        from scipy.special import expit
+
+        p: Floats = expit((raw(self.refit, X) + raw(self.former, X) + raw(self.correction, X)) / 2.0)
+        return np.column_stack((1.0 - p, p))
+
+
+def fit_blend(
+    entry: Learner,
+    schema: Schema,
+    X: Floats,
+    y: Bools,
+    weights: Floats | None,
+    present: Bools | None,
+    seed: int,
+    threads: int,
+) -> Estimator:
+    """A `Blend` where ``present`` (n,) tells the new world's rows from old ones, and the learner can be one; else a fit.
+
+    X (n, k), outcomes y (n,), ``weights`` (n,) of the refit. Raises what `Learner.fit` raises.
+    """
+    if entry.half is None or present is None or not _both_classes(y[present]) or not _both_classes(y[~present]):
+        return entry.fit(schema, X, y, weights, seed, threads)
+    half = replace(entry, params={**entry.params, **entry.half})
+    refit = half.fit(schema, X, y, weights, seed, threads)
+    former = half.fit(schema, X[~present], y[~present], _within(weights, ~present), seed, threads)
+    trees = max(1, min(int(CORRECTION.params["n_estimators"]), round(TREES_PER_ROW * np.count_nonzero(present))))
+    small = replace(CORRECTION, params={**CORRECTION.params, "n_estimators": trees})
+    new, start = X[present], raw(former, X[present])
+    correction = small.fit(schema, new, y[present], _within(weights, present), seed, threads, start)
+    return Blend(refit, former, correction)
+
+
+def raw(estimator: Estimator, X: Floats) -> Floats:
+    """Log-odds (n,) of a booster, from the sum of its trees."""
+    if hasattr(estimator, "decision_function"):
+        return np.asarray(estimator.decision_function(X), dtype=np.float64)
+    return np.asarray(estimator.booster_.predict(X, raw_score=True, num_threads=1), dtype=np.float64)
+
+
+def _within(weights: Floats | None, chosen: Bools) -> Floats | None:
+    """The weights of the chosen rows among themselves, with a mean of 1; None where they are alike, which fits faster."""
+    if weights is None or np.ptp(weights[chosen]) == 0.0:
+        return None
+    return weights[chosen] / weights[chosen].mean()
+
+
+def _both_classes(y: Bools) -> bool:
+    return bool(y.any()) and not bool(y.all())
