@@ -1,12 +1,12 @@
 """A model of a changed world from few of its outcomes: the mean of a refit and of the old world's model carried on.
 
 The refit learns from all rows, the new ones with more weight; the other half is fitted to the old rows alone and then
-corrected by some trees of the new ones. Either errs, in different ways: their mean log-odds ranks both worlds better
+corrected by a few trees of the new ones. Either errs, in different ways: their mean log-odds ranks both worlds better
 than the refit does (`python -m benchmarks.weighting`). Each half has half of the trees, so the whole costs as much.
 """
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,6 @@ import numpy.typing as npt
 from riskloop.core.schema import Schema
 from riskloop.core.types import Bools, Floats
 from riskloop.train.learners import CORRECTION, Estimator, Learner
-
-TREES_PER_ROW: Final = 0.01  # of the correction: more of them learn the noise of few rows
 
 
 class Blend:
@@ -43,19 +41,17 @@ def fit_blend(
     seed: int,
     threads: int,
 ) -> Estimator:
-    """A `Blend` where ``present`` (n,) tells the new world's rows from old ones, and the learner can be one; else a fit.
+    """A `Blend`, where ``present`` (n,) tells a new world's rows from old ones and the learner can be half of one.
 
-    X (n, k), outcomes y (n,), ``weights`` (n,) of the refit. Raises what `Learner.fit` raises.
+    Else a fit. X (n, k), outcomes y (n,), ``weights`` (n,) of the refit. Raises what `Learner.fit` raises.
     """
     if entry.half is None or present is None or not _both_classes(y[present]) or not _both_classes(y[~present]):
         return entry.fit(schema, X, y, weights, seed, threads)
     half = replace(entry, params={**entry.params, **entry.half})
     refit = half.fit(schema, X, y, weights, seed, threads)
     former = half.fit(schema, X[~present], y[~present], _within(weights, ~present), seed, threads)
-    trees = max(1, min(int(CORRECTION.params["n_estimators"]), round(TREES_PER_ROW * np.count_nonzero(present))))
-    small = replace(CORRECTION, params={**CORRECTION.params, "n_estimators": trees})
     new, start = X[present], raw(former, X[present])
-    correction = small.fit(schema, new, y[present], _within(weights, present), seed, threads, start)
+    correction = CORRECTION.fit(schema, new, y[present], _within(weights, present), seed, threads, start)
     return Blend(refit, former, correction)
 
 
@@ -67,10 +63,11 @@ def raw(estimator: Estimator, X: Floats) -> Floats:
 
 
 def _within(weights: Floats | None, chosen: Bools) -> Floats | None:
-    """The weights of the chosen rows among themselves, with a mean of 1; None where they are alike, which fits faster."""
+    """The chosen rows' weights among themselves, with a mean of 1; None where they are alike, which fits faster."""
     if weights is None or np.ptp(weights[chosen]) == 0.0:
         return None
-    return weights[chosen] / weights[chosen].mean()
+    among: Floats = weights[chosen] / weights[chosen].mean()
+    return among
 
 
 def _both_classes(y: Bools) -> bool:

@@ -20,7 +20,7 @@ from riskloop.core.stats import Interval, auc, brier, delong_variance, ks_statis
 from riskloop.core.types import Bools, Floats, Ints, Json, Rows
 from riskloop.data.split import folds
 from riskloop.store.artefacts import Artefact
-from riskloop.train.blend import fit_blend
+from riskloop.train.blend import Blend, fit_blend
 from riskloop.train.calibrate import Calibration, choose_threshold, fit_calibration, log_odds
 from riskloop.train.candidate import FORMAT, Candidate, baseline, describe_training, library_versions
 from riskloop.train.learners import LIGHTGBM, SCORECARD, Estimator, Learner, dump, learner, one_thread, require_known
@@ -70,9 +70,9 @@ def fit(
     ``weights`` (n,) count rows more or less in fits, calibration and threshold; the validation's AUCs stay unweighted.
     ``present`` (n,) marks rows of the world as it is now, when older ones only help: everything that is measured or
     kept as the reference then comes from them, and folds mix all times, because time blocks would test the new world
-    by models of the old one. ``changed`` says that the present rows default differently from older ones, so that the
-    old world's model can be corrected by them (`riskloop.train.blend`). ``judged`` takes the place of the validation of a single learner. ``history`` and
-    ``record`` say where the rows are, for the manifest.
+    by models of the old one. ``changed`` says that they default differently from the older ones, so that the old
+    world's model is corrected by them (`riskloop.train.blend`). ``judged`` takes the place of the validation of a
+    single learner. ``history`` and ``record`` say where the rows are, for the manifest.
     Raises DataError when the rows cannot be learned from, ConfigError for an impossible learner.
     """
     schema, train = settings.row_schema, settings.train
@@ -83,7 +83,9 @@ def fit(
     recent = present if changed else None
     if judged is None:
         parts = _parts(rows, present, settings)
-        validated = _validate(chosen, schema, matrix, target, weights, recent, parts, train.seed, _cores(settings), report)
+        validated = _validate(
+            chosen, schema, matrix, target, weights, recent, parts, train.seed, _cores(settings), report
+        )
     else:
         validated = [_judged(chosen[0], judged.raw, target, judged.parts)]
     best = max(validated, key=lambda v: v.interval.estimate)  # the first of equals: [train] lists them by preference
@@ -116,7 +118,12 @@ def fit(
         "metrics": _metrics(best, target[tested], p),
         "comparison": {v.learner.name: _interval(v.interval) for v in validated},
         "importance": _importance(final, model_file, content, schema, matrix[reference[:_IMPORTANCE_ROWS]]),
-        "training": {**describe_training(rows, schema, weights), "history": history, "record": record},
+        "training": {
+            **describe_training(rows, schema, weights),
+            "blended": isinstance(final, Blend),
+            "history": history,
+            "record": record,
+        },
         "baseline": baseline(rows.features, schema),
         "seed": train.seed,
         "settings": _settings(settings),
@@ -133,7 +140,8 @@ def fit_once(
 ) -> Callable[[Floats], Floats]:
     """One learner fitted to all rows, as a function from features (n, k) to a score that ranks (n,).
 
-    ``changed`` (n,) marks the rows of a world in which the same customers default differently, as in `fit`. Neither validated nor calibrated: enough to compare ways of weighting. Raises DataError for one class.
+    ``changed`` (n,) marks the rows of a world in which the same customers default differently, as in `fit`. Neither
+    validated nor calibrated: enough to compare ways of weighting. Raises DataError for one class.
     """
     schema = settings.row_schema
     target = np.asarray(rows.target, dtype=np.float64)
@@ -228,7 +236,8 @@ def _validate(
     raw = {entry.name: np.full(len(target), np.nan) for entry in learners}
 
     def predict_fold(entry: Learner, train: Ints, test: Ints) -> str:
-        weight, new = (None if each is None else each[train] for each in (weights, recent))
+        weight = None if weights is None else weights[train]
+        new = None if recent is None else recent[train]
         estimator = fit_blend(entry, schema, matrix[train], default[train], weight, new, seed, 1)
         raw[entry.name][test] = _raw_scores(estimator, matrix[test])
         return entry.name
