@@ -236,7 +236,7 @@ _ENVELOPE: Final = "change envelope, fixed in advance in [gate]"
 
 def auc_range(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
     """A gain that is too good is more likely a leak."""
-    gain = stats.auc(evaluation.labels, evaluation.challenger) - stats.auc(evaluation.labels, evaluation.champion)
+    gain = evaluation.ranking.difference
     sentence = f"The AUC changes by {gain:+.4f}; more than {settings.max_auc_gain:+.2f} would look like a leak."
     return _envelope("auc_range", evaluation, gain, settings.max_auc_gain, sentence)
 
@@ -334,7 +334,7 @@ def _for_all(evaluation: Evaluation) -> tuple[str, Json]:
     labels, weights = evaluation.labels, evaluation.weights
     if weights is None or min(np.count_nonzero(labels == 1.0), np.count_nonzero(labels == 0.0)) < 2:
         return "", {}
-    gain = stats.weighted_auc_gain(labels, evaluation.champion, evaluation.challenger, weights)
+    gain = stats.weighted_auc_gain(labels, evaluation.champion, evaluation.challenger, weights, evaluation.blocks)
     sentence = (
         f" Weighted for all applicants, refused ones included, the AUC goes from {gain.auc_champion:.4f} to "
         f"{gain.auc_challenger:.4f} ({gain.difference:+.4f}, standard error {gain.std_error:.4f})."

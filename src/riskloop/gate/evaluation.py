@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from riskloop.core.errors import DataError
-from riskloop.core.types import Floats, require_utc
+from riskloop.core.stats import PairedDeLong, paired_delong
+from riskloop.core.types import Floats, Ints, require_utc
 from riskloop.gate.budget import Try
 
 GROUP_MISSING: Final = "missing"  # the level of a row whose protected attribute is not known
@@ -58,11 +59,12 @@ class Evaluation:
     reasons: bool | None = None  # the challenger can name its reasons; None: not tried
     coverage: Coverage | None = None
     weights: Floats | None = None  # applicants behind each row, where explored decisions stand for refused ones
+    blocks: Ints | None = None  # the fit that scored each row, where there are several: only within one is compared
 
     def __post_init__(self) -> None:
-        columns = {"champion": self.champion, "challenger": self.challenger}
-        if self.weights is not None:
-            columns["weights"] = self.weights
+        columns: dict[str, npt.NDArray[Any]] = {"champion": self.champion, "challenger": self.challenger}
+        given = {"weights": self.weights, "blocks": self.blocks}
+        columns |= {name: column for name, column in given.items() if column is not None}
         _require_length(self.labels.shape[0], "labels", columns)
 
     @property
@@ -74,6 +76,11 @@ class Evaluation:
     def defaults(self) -> int:
         """How many rows defaulted."""
         return int(np.count_nonzero(self.labels == 1.0))
+
+    @property
+    def ranking(self) -> PairedDeLong:
+        """Both AUCs and the paired test between them."""
+        return paired_delong(self.labels, self.champion, self.challenger, self.blocks)
 
     @property
     def fingerprint(self) -> str:

@@ -28,8 +28,12 @@ class Improvement:
 
 def improvement(evaluation: Evaluation, settings: GateSettings, context: Context) -> Improvement:
     """On AUC for a retrained challenger, on log loss for a recalibrated one, which ranks like the champion."""
-    ranking = stats.paired_delong(evaluation.labels, evaluation.champion, evaluation.challenger)
-    test = _on_auc(ranking, settings) if evaluation.kind == "retrain" else _on_log_loss(evaluation, settings, ranking)
+    ranking = evaluation.ranking
+    test = (
+        _on_auc(evaluation, settings, ranking)
+        if evaluation.kind == "retrain"
+        else _on_log_loss(evaluation, settings, ranking)
+    )
     granted = budget.level(
         context.tries,
         settings,
@@ -101,14 +105,15 @@ class _Test:
     needed: Callable[[float, float], int]  # further defaults for a true gain (above the least one) at a level
 
 
-def _on_auc(test: stats.PairedDeLong, settings: GateSettings) -> _Test:
+def _on_auc(evaluation: Evaluation, settings: GateSettings, test: stats.PairedDeLong) -> _Test:
     detect = settings.detect - settings.least_gain
+    within = "" if evaluation.blocks is None else ", compared within each block of time,"
     asked = f", and at least {settings.least_gain:+.4f} is asked for" if settings.least_gain else ""
     return _Test(
         name="auc_gain",
         source="paired DeLong test (DeLong et al. 1988; Sun & Xu 2014)",
-        sentence=f"On the same decisions the AUC goes from {test.auc_champion:.4f} to {test.auc_challenger:.4f} "
-        f"({test.difference:+.4f}, standard error {test.std_error:.4f}){asked}.",
+        sentence=f"On the same decisions{within} the AUC goes from {test.auc_champion:.4f} to "
+        f"{test.auc_challenger:.4f} ({test.difference:+.4f}, standard error {test.std_error:.4f}){asked}.",
         unit="AUC",
         gain=test.difference - settings.least_gain,
         least=settings.least_gain,

@@ -59,7 +59,9 @@ def challenge(home: Home, case: Case, served: Served, now: datetime, say: Say, t
         now=now,
     )
     scorer = load_scorer(home.artefact(version), version)
-    evaluation = evaluate(home, served, scorer, work.rows, tested, made.scores, work.frame, work.recipe.origin)
+    evaluation = evaluate(
+        home, served, scorer, work.rows, tested, made.scores, work.frame, work.recipe.origin, work.plan.blocks
+    )
     name = keep(home, evaluation, work.rows, tested, served.version, version)
     report = judge(evaluation, home.settings.gate, context(home, served, version, made.candidate.manifest, now))
     return Challenge(version, report, name, _record(work))

@@ -31,8 +31,12 @@ def evaluate(
     scores: Floats,
     frame: DecisionFrame,
     kind: Literal["retrain", "recalibrate"],
+    blocks: Ints | None = None,
 ) -> Evaluation:
-    """Champion and challenger on the ``tested`` rows of the pool; ``scores`` are the challenger's."""
+    """Champion and challenger on the ``tested`` rows of the pool; ``scores`` are the challenger's.
+
+    ``blocks`` are the fits that gave them, where there are several.
+    """
     features = rows.rows.features[tested]
     others = _without_outcome(frame, rows.rows.times[tested])
     applied = np.concatenate((features, others))
@@ -56,6 +60,7 @@ def evaluate(
         reasons=bool(challenger.reasons(features[0], challenger.contributions(features[:1])[0], 1)),
         coverage=_coverage(frame),
         weights=weights if (weights != 1.0).any() else None,
+        blocks=blocks,
     )
 
 
@@ -149,9 +154,10 @@ class Tested:
     labels: Floats
     champion: Floats
     challenger: Floats
+    blocks: Ints  # the fit that scored each row for the challenger
 
 
-_ARRAYS: Final = ("decisions", "labels", "champion", "challenger")
+_ARRAYS: Final = ("decisions", "labels", "champion", "challenger", "blocks")
 
 
 def keep(home: Home, evaluation: Evaluation, rows: Pool, tested: Ints, champion: int, challenger: int) -> str:
@@ -159,7 +165,8 @@ def keep(home: Home, evaluation: Evaluation, rows: Pool, tested: Ints, champion:
 
     Out of fold, the challenger's scores are those of fits that are not kept themselves.
     """
-    values = (rows.sources[tested], evaluation.labels, evaluation.champion, evaluation.challenger)
+    blocks = np.zeros(tested.size) if evaluation.blocks is None else evaluation.blocks
+    values = (rows.sources[tested], evaluation.labels, evaluation.champion, evaluation.challenger, blocks)
     files = {f"{name}.npy": dump_array(column.astype(np.float64)) for name, column in zip(_ARRAYS, values, strict=True)}
     manifest = {"kind": "evaluation", "champion": champion, "challenger": challenger}
     return home.artefacts.write(manifest, files).name
@@ -168,5 +175,9 @@ def keep(home: Home, evaluation: Evaluation, rows: Pool, tested: Ints, champion:
 def kept(home: Home, name: str) -> Tested:
     """The inverse of :func:`keep`; ArtefactError when a file was altered."""
     artefact = home.artefacts.read(name)
-    decisions, labels, champion, challenger = (array(artefact, f"{column}.npy") for column in _ARRAYS)
-    return Tested(decisions.astype(np.int64), labels, champion, challenger)
+    decisions, labels, champion, challenger, *blocks = (
+        array(artefact, f"{column}.npy") for column in _ARRAYS if f"{column}.npy" in artefact.contents
+    )
+    # Evaluations of riskloop's first days were not compared within blocks, and name none.
+    fits = blocks[0].astype(np.int64) if blocks else np.zeros(labels.size, dtype=np.int64)
+    return Tested(decisions.astype(np.int64), labels, champion, challenger, fits)

@@ -100,7 +100,7 @@ def _estimate(home: Home, promotion: Promotion, frame: DecisionFrame, new: Serve
     ratio = density_ratio_weights(then, frame.features[-MOST:, inputs])
     if ratio.effective_m < LEAST:
         return None
-    gain = weighted_auc_gain(tested.labels, tested.champion, tested.challenger, ratio.weights)
+    gain = weighted_auc_gain(tested.labels, tested.champion, tested.challenger, ratio.weights, tested.blocks)
     return Estimated(gain.difference, gain.std_error, SOURCE)
 
 

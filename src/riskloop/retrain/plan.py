@@ -34,6 +34,13 @@ class Plan:
         """All tested positions, in the order of the splits."""
         return np.concatenate([split.test for split in self.splits])
 
+    @property
+    def blocks(self) -> Ints | None:
+        """The number of the split that scores each tested position; None when there is one only."""
+        if len(self.splits) == 1:
+            return None
+        return np.repeat(np.arange(len(self.splits)), [split.test.size for split in self.splits])
+
 
 def evaluation_plan(
     rows: Pool, gate: GateSettings, *, unseen: Bools, outcome_window: timedelta, since: int | None = None

@@ -244,3 +244,61 @@ def test_the_weighted_error_covers_what_sampling_does() -> None:
         differences.append(found.difference)
         errors.append(found.std_error)
     assert np.mean(errors) == pytest.approx(np.std(differences), rel=0.12)
+
+
+def test_blocks_are_compared_within_themselves() -> None:
+    """Against brute force: pairs of one block only; each block is an independent sample."""
+    rng = np.random.default_rng(11)
+    labels, champion, challenger = sample(6, n=400)
+    blocks = rng.integers(0, 5, 400)
+    pairs, gains, variances, areas = [], [], [], []
+    for block in range(5):
+        rows = blocks == block
+        part = paired_delong(labels[rows], champion[rows], challenger[rows])
+        pairs.append(labels[rows].sum() * (~labels[rows]).sum())
+        gains.append(part.difference)
+        variances.append(part.std_error**2)
+        areas.append(brute_placements(labels[rows], champion[rows])[0].mean())
+    share = np.array(pairs) / np.sum(pairs)
+    result = paired_delong(labels, champion, challenger, blocks)
+    assert result.auc_champion == pytest.approx(share @ areas, abs=1e-12)
+    assert result.difference == pytest.approx(share @ gains, abs=1e-12)
+    assert result.std_error == pytest.approx(math.sqrt(share**2 @ variances), abs=1e-12)
+    m, n = result.defaults, result.non_defaults
+    assert (m, n) == (labels.sum(), (~labels).sum())
+    again = math.sqrt(result.variance_defaults / m + result.variance_non_defaults / n)
+    assert again == pytest.approx(result.std_error, abs=1e-12)
+    weighted = weighted_auc_gain(labels, champion, challenger, np.full(400, 3.0), blocks)
+    assert weighted.difference == pytest.approx(result.difference, abs=1e-12)
+    assert weighted.std_error == pytest.approx(result.std_error, abs=1e-12)
+
+
+def test_one_block_is_the_plain_test_and_blocks_without_pairs_say_nothing() -> None:
+    labels, champion, challenger = sample(7, n=300)
+    plain = paired_delong(labels, champion, challenger)
+    assert paired_delong(labels, champion, challenger, np.full(300, 4)) == plain
+    more = np.concatenate((labels, np.zeros(50, dtype=bool), [True]))
+    extra = np.linspace(0.0, 1.0, 51)
+    blocks = np.concatenate((np.zeros(300), np.ones(51)))
+    first, second = (np.concatenate((column, extra)) for column in (champion, challenger))
+    assert paired_delong(more, first, second, blocks) == plain
+    with pytest.raises(DataError, match="within blocks"):
+        paired_delong([0, 0, 1, 1], [1, 2, 3, 4], [1, 2, 3, 4], [0, 1, 0, 1])
+    with pytest.raises(DataError, match="one per row"):
+        paired_delong([0, 0, 1, 1], [1, 2, 3, 4], [1, 2, 3, 4], [0, 1])
+
+
+def test_out_of_fold_scores_are_not_held_against_a_model() -> None:
+    """A fit that knows nothing but the default rate of the other blocks: pooled it ranks worse than chance."""
+    rng = np.random.default_rng(12)
+    pooled, within = [], []
+    for _ in range(200):
+        labels = rng.random(400) < 0.25
+        blocks = np.repeat(np.arange(4), 100)
+        rate = np.array([labels[blocks != block].mean() for block in range(4)])[blocks]
+        useless = rate + 0.01 * rng.normal(size=400)
+        coin = rng.normal(size=400)
+        pooled.append(paired_delong(labels, coin, useless).difference)
+        within.append(paired_delong(labels, coin, useless, blocks).difference)
+    assert np.mean(pooled) < -0.03
+    assert abs(np.mean(within)) < 3.0 * np.std(within) / math.sqrt(200)

@@ -23,7 +23,7 @@ from riskloop.core.stats._arrays import (
 )
 from riskloop.core.stats._ranks import rank_masses
 from riskloop.core.stats.intervals import Interval
-from riskloop.core.types import Bools, Floats
+from riskloop.core.types import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,59 +107,123 @@ def auc_interval(labels: npt.ArrayLike, scores: npt.ArrayLike, level: float = 0.
     return Interval(area, _expit(centre - reach), _expit(centre + reach))
 
 
-def paired_delong(labels: npt.ArrayLike, champion: npt.ArrayLike, challenger: npt.ArrayLike) -> PairedDeLong:
+def paired_delong(
+    labels: npt.ArrayLike,
+    champion: npt.ArrayLike,
+    challenger: npt.ArrayLike,
+    blocks: npt.ArrayLike | None = None,
+) -> PairedDeLong:
     """One-sided DeLong test of two scores on the same rows; needs two defaults and two non-defaults.
 
-    Scores that rank alike give difference 0 and p = 1. A difference without any variance (one score separates
-    perfectly) gives z = ±∞: on few defaults that is luck, so callers ask for a least number of them as well.
-    Source: DeLong et al. (1988); Sun & Xu (2014).
+    With ``blocks`` (n,) only rows of the same block are compared, and an AUC is the share of such pairs that are ranked
+    rightly. Out of fold that is a must: every block is scored by a fit that learned fewer defaults where the block has
+    more, so between blocks a good model ranks worse than it does anywhere. Blocks with fewer than two of either
+    class say nothing. Scores that rank alike give difference 0 and p = 1. A difference without any variance (one score
+    separates perfectly) gives z = ±∞: on few defaults that is luck, so callers ask for a least number of them as well.
+    Source: DeLong et al. (1988); Sun & Xu (2014). Blocks: Parker, Günter & Bedo, BMC Bioinformatics 8:326 (2007).
     """
     defaults, first = _pair(labels, champion)
     second = numbers(challenger, "challenger scores", length=defaults.size)
-    count, others = require_both_classes(defaults, least=2)
-    before, after = _placements(defaults, first), _placements(defaults, second)
-    variance_defaults = float((after.defaults - before.defaults).var(ddof=1))
-    variance_others = float((after.others - before.others).var(ddof=1))
+    parts = [_paired(defaults[rows], first[rows], second[rows]) for rows in _blocks(defaults, blocks)]
+    counts = np.array([(part.before.defaults.size, part.before.others.size) for part in parts])
+    count, others = (int(total) for total in counts.sum(axis=0))
+    pairs = counts.prod(axis=1).astype(np.float64)
+    share = pairs / pairs.sum()
+    # The variance of the share-weighted mean, written as that of one sample with all defaults and non-defaults.
+    variances = np.array([part.variances for part in parts])
+    variance_defaults, variance_others = counts.sum(axis=0) * (np.square(share)[:, None] * variances / counts).sum(
+        axis=0
+    )
     std_error = math.sqrt(variance_defaults / count + variance_others / others)
-    difference = after.auc - before.auc
+    before, after = (
+        float(share @ [area.auc for area in areas]) for areas in zip(*((p.before, p.after) for p in parts), strict=True)
+    )
+    difference = after - before
     z = in_errors(difference, std_error)
     return PairedDeLong(
-        auc_champion=before.auc,
-        auc_challenger=after.auc,
+        auc_champion=before,
+        auc_challenger=after,
         difference=difference,
         std_error=std_error,
         z=z,
         p_one_sided=normal_tail(z) if difference or std_error else 1.0,
         defaults=count,
         non_defaults=others,
-        variance_defaults=variance_defaults,
-        variance_non_defaults=variance_others,
+        variance_defaults=float(variance_defaults),
+        variance_non_defaults=float(variance_others),
     )
 
 
 def weighted_auc_gain(
-    labels: npt.ArrayLike, champion: npt.ArrayLike, challenger: npt.ArrayLike, weights: npt.ArrayLike
+    labels: npt.ArrayLike,
+    champion: npt.ArrayLike,
+    challenger: npt.ArrayLike,
+    weights: npt.ArrayLike,
+    blocks: npt.ArrayLike | None = None,
 ) -> WeightedGain:
     """Difference of two AUCs in the population that ``weights`` (n,) ≥ 0 stand for; with equal weights DeLong's.
 
-    The error is that of the linearised ratio of weighted sums, the weights taken as given.
-    Source: Horvitz & Thompson (1952) for the weights; Lumley, Complex Surveys (2010), section 2.4, for the error.
+    The error is that of the linearised ratio of weighted sums, the weights taken as given. ``blocks`` as in
+    `paired_delong`. Source: Horvitz & Thompson (1952) for the weights; Lumley, Complex Surveys (2010), section 2.4,
+    for the error.
     """
     defaults, first = _pair(labels, champion)
     second = numbers(challenger, "challenger scores", length=defaults.size)
     weight = numbers(weights, "weights", length=defaults.size)
     if weight.min() < 0.0 or not math.isfinite(weight.sum()):
         raise DataError("Weights must be finite and not negative.")
-    require_both_classes(defaults[weight > 0.0], least=2)
+    parts = [
+        _weighted(defaults[rows], first[rows], second[rows], weight[rows])
+        for rows in _blocks(defaults, blocks, weight > 0.0)
+    ]
+    mass = np.array([part.pairs for part in parts])
+    share = mass / mass.sum()
+    before, after = (float(share @ areas) for areas in zip(*(part.aucs for part in parts), strict=True))
+    variance = float(np.square(share) @ [part.variance for part in parts])
+    return WeightedGain(before, after, after - before, math.sqrt(variance))
+
+
+def _blocks(defaults: Bools, blocks: npt.ArrayLike | None, counted: Bools | None = None) -> list[Ints]:
+    """Positions of every block with two ``counted`` (n,) rows of either class; DataError when there is none."""
+    names = np.zeros(defaults.size, dtype=np.int64) if blocks is None else np.asarray(blocks)
+    if names.shape != defaults.shape:
+        raise DataError(f"{names.size} blocks were given for {defaults.size} outcomes; give one per row.")
+    there = np.ones(defaults.size, dtype=np.bool_) if counted is None else counted
+    found = [np.flatnonzero((names == name) & there) for name in np.unique(names)]
+    usable = [rows for rows in found if min(defaults[rows].sum(), (~defaults[rows]).sum()) >= 2]
+    if not usable:
+        require_both_classes(defaults[there], least=2)
+        raise DataError("No block holds two defaults and two non-defaults, so nothing can be compared within blocks.")
+    return usable
+
+
+class _Paired(NamedTuple):
+    before: "_Placed"
+    after: "_Placed"
+    variances: tuple[float, float]  # of the difference of placements, over the defaults and over the non-defaults
+
+
+def _paired(defaults: Bools, first: Floats, second: Floats) -> _Paired:
+    before, after = _placements(defaults, first), _placements(defaults, second)
+    won, lost = after.defaults - before.defaults, after.others - before.others
+    return _Paired(before, after, (float(won.var(ddof=1)), float(lost.var(ddof=1))))
+
+
+class _Weighted(NamedTuple):
+    aucs: tuple[float, float]
+    variance: float  # of the difference
+    pairs: float  # weight of all pairs of a default and a non-default
+
+
+def _weighted(defaults: Bools, first: Floats, second: Floats, weight: Floats) -> _Weighted:
     share = defaults.astype(np.float64)
     before, after = rank_masses(first, share, weight), rank_masses(second, share, weight)
     mass, other = float(weight[defaults].sum()), float(weight[~defaults].sum())
-    aucs = [float(weight[defaults] @ m.below[defaults]) / (mass * other) for m in (before, after)]
-    difference = aucs[1] - aucs[0]
+    old, new = (float(weight[defaults] @ m.below[defaults]) / (mass * other) for m in (before, after))
     won = (after.below - before.below)[defaults] / other
     lost = (after.above - before.above)[~defaults] / mass
-    variance = _linearised(won, weight[defaults], difference) + _linearised(lost, weight[~defaults], difference)
-    return WeightedGain(aucs[0], aucs[1], difference, math.sqrt(variance))
+    variance = _linearised(won, weight[defaults], new - old) + _linearised(lost, weight[~defaults], new - old)
+    return _Weighted((old, new), variance, mass * other)
 
 
 def _linearised(values: Floats, weight: Floats, mean: float) -> float:
