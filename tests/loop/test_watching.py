@@ -1,12 +1,16 @@
 """When a case ends and when one about the same change is opened again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from riskloop.core.types import Action, Diagnosis
+from riskloop.loop import follow
+from riskloop.loop.champion import Served
 from riskloop.loop.follow import follow_up
 from riskloop.loop.snapshot import Snapshot
 from riskloop.store.cases import Case, CaseState, advance, open_case
@@ -48,6 +52,10 @@ def window(month: int, diagnosis: Diagnosis, *, final: bool) -> Window:
     )
 
 
+def champion(version: int) -> Served:
+    return cast("Served", SimpleNamespace(version=version))
+
+
 def followed(home: Home, *windows: Window) -> list[CaseState]:
     for one in windows:
         with home.database.write() as connection:
@@ -79,30 +87,49 @@ def refused(home: Home, diagnosis: Diagnosis, matured: int, champion: int = 1) -
         return advance(connection, case, CaseState.REFUSED, "Not better.", at=JULY, document=document)
 
 
-def test_a_new_concept_is_learned_again_when_its_outcomes_have_doubled(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set how many outcomes of the new world are known, and whether all of them show the champion to rank worse."""
+
+    def set_(matured: int, *, worse: bool = True) -> None:
+        monkeypatch.setattr(Snapshot, "matured", lambda self, home, start: matured)
+        monkeypatch.setattr(follow, "_still_worse", lambda home, served, start, now: worse)
+
+    return set_
+
+
+def test_a_new_concept_is_learned_again_when_its_outcomes_have_doubled(home: Home, known: Callable[..., None]) -> None:
     refused(home, Diagnosis.CONCEPT_DRIFT, 500)
-    later = window(5, Diagnosis.CONCEPT_DRIFT, final=True)
-    monkeypatch.setattr(Snapshot, "matured", lambda self, home, start: 999)
-    assert followed(home, later) == [CaseState.REFUSED]
-    monkeypatch.setattr(Snapshot, "matured", lambda self, home, start: 1000)
-    followed(home, later)
-    newest = home.cases.latest()[0]
-    assert newest.state is CaseState.WATCHING
+    assert followed(home, window(5, Diagnosis.CONCEPT_DRIFT, final=True)) == [CaseState.REFUSED]
+    known(999)
+    assert follow.renew(home, champion(1), JULY) is None
+    known(1000, worse=False)
+    assert follow.renew(home, champion(1), JULY) is None
+    known(1000)
+    newest = follow.renew(home, champion(1), JULY)
+    assert newest is not None
+    assert newest.state is CaseState.CONFIRMED
     assert newest.window_id == 4, "the new world began where it was first seen"
+    assert "which was refused, learned from 500 of their outcomes, 1,000 are known now" in newest.sentence
+    assert follow.renew(home, champion(1), JULY) is None, "one open case is enough"
 
 
-def test_a_changed_mix_is_not(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_mix_is_not(home: Home, known: Callable[..., None]) -> None:
     refused(home, Diagnosis.COVARIATE_SHIFT, 500)
-    monkeypatch.setattr(Snapshot, "matured", lambda self, home, start: 5000)
+    known(5000)
     assert followed(home, window(5, Diagnosis.COVARIATE_SHIFT, final=True)) == [CaseState.REFUSED]
+    assert follow.renew(home, champion(1), JULY) is None
 
 
-def test_a_refusal_binds_the_champion_that_was_compared(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_another_champion_was_compared_with_is_not_learned_again(home: Home, known: Callable[..., None]) -> None:
+    refused(home, Diagnosis.CONCEPT_DRIFT, 500, champion=2)
+    known(5000)
+    assert follow.renew(home, champion(1), JULY) is None
+
+
+def test_a_refusal_binds_the_champion_that_was_compared(home: Home) -> None:
     """Another champion serves now, and it may be worse than the one that the refused challenger could not beat."""
     refused(home, Diagnosis.CONCEPT_DRIFT, 500, champion=2)
-    monkeypatch.setattr(Snapshot, "matured", lambda self, home, start: 600)
     followed(home, window(5, Diagnosis.CONCEPT_DRIFT, final=True))
     newest = home.cases.latest()[0]
     assert (newest.state, newest.window_id) == (CaseState.WATCHING, 5)

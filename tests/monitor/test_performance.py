@@ -7,7 +7,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score, roc_curve
 from riskloop.core.stats import density_ratio_weights, pape
 from riskloop.core.types import Finding, Floats, Severity
 from riskloop.data.simulate import FEATURES, World, _log_odds
-from riskloop.monitor.performance import performance_findings
+from riskloop.monitor.performance import performance_findings, ranks_worse
 from riskloop.monitor.segments import segments_of
 
 from .conftest import SCHEMA, Month, history, month
@@ -184,3 +184,21 @@ def test_segments_have_their_own_numbers() -> None:
     odd[group] = np.random.default_rng(3).random(group.size) < 2.0 * window.scores[group]
     off = {f.subject for f in findings(window, odd, segments=segments) if f.check == "segment" and f.severity in MOVED}
     assert {subject for subject in off if subject.startswith("EDUCATION")} == {"EDUCATION = 3"}
+
+
+def test_small_months_show_together_what_none_shows_alone() -> None:
+    rng = np.random.default_rng(21)
+
+    def sample(n: int, spread: float) -> tuple[Floats, Floats]:
+        z = rng.normal(size=n)
+        outcomes = (rng.random(n) < 1 / (1 + np.exp(1.5 - spread * z))).astype(float)
+        return 1 / (1 + np.exp(1.5 - z)), outcomes
+
+    reference = sample(6000, 1.3)
+    months = [sample(300, 0.95) for _ in range(8)]
+    alone = [ranks_worse(*month, *reference, alpha=0.01) for month in months]
+    together = [np.concatenate(parts) for parts in zip(*months, strict=True)]
+    assert sum(alone) <= 2
+    assert ranks_worse(together[0], together[1], *reference, alpha=0.01)
+    assert not ranks_worse(*sample(2400, 1.3), *reference, alpha=0.01)
+    assert not ranks_worse(together[0][:5], together[1][:5], *reference, alpha=0.01), "too few to judge"

@@ -1,7 +1,7 @@
 """Cases: how a window's diagnosis opens, moves and ends them, and what becomes of a challenger."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Final
@@ -17,6 +17,7 @@ from riskloop.loop.challenge import challenge, since
 from riskloop.loop.champion import Served
 from riskloop.loop.snapshot import Snapshot
 from riskloop.loop.trainer import Tick
+from riskloop.monitor.performance import ranks_worse
 from riskloop.promote import promote
 from riskloop.store import documents
 from riskloop.store.cases import Case, CaseState, open_case
@@ -70,13 +71,11 @@ def _change(connection: Connection, home: Home, window: Window, case: Case | Non
     acts = window.action in {Action.RETRAIN, Action.RECALIBRATE}
     calm = window.diagnosis is Diagnosis.STABLE and not acts
     if case is None:
-        refused = None if calm else _refused(home, window)
-        if calm or (refused is not None and not _grown(home, refused, now)):
+        if calm or _refused(home, window):
             return window
         state = CaseState.CONFIRMED if acts else CaseState.WATCHING
-        first = window.id if refused is None else refused.window_id  # the new world began where it was first seen
         case = open_case(
-            connection, at=now, state=state, diagnosis=window.diagnosis, window_id=first, sentence=window.sentence
+            connection, at=now, state=state, diagnosis=window.diagnosis, window_id=window.id, sentence=window.sentence
         )
     elif case.state is CaseState.WATCHING and calm and _contradicts(window, case):
         move_in(connection, case, CaseState.ENDED, f"It went away: {window.name} is stable.", at=now)
@@ -99,59 +98,83 @@ def _contradicts(window: Window, case: Case) -> bool:
     return window.id > case.window_id and (window.matured_at is not None or not by_outcomes)
 
 
-def _refused(home: Home, window: Window) -> Case | None:
-    """The case in which this change was looked into lately, and no better model was found for it."""
+def _refused(home: Home, window: Window) -> bool:
+    """Whether this change was looked into lately, and no better model was found for it."""
     for case in home.cases.latest(20):
         if case.state in {CaseState.REFUSED, CaseState.REJECTED} and case.closed_at is not None:
-            events = reversed(home.cases.events(case.id))
-            compared = next((e.document["champion"] for e in events if "champion" in e.document), None)
             later = sum(w.closed_at > case.closed_at for w in home.windows.latest(home.settings.policy.again + 1))
-            if compared == window.model_version and later < home.settings.policy.again:
-                return case if RANK.index(window.diagnosis) <= RANK.index(case.diagnosis) else None
-    return None
+            if _compared(home, case) == window.model_version and later < home.settings.policy.again:
+                return RANK.index(window.diagnosis) <= RANK.index(case.diagnosis)
+    return False
 
 
-def _grown(home: Home, refused: Case, now: datetime) -> bool:
-    """Whether a refused challenger learned a new concept from few outcomes and many more are known by now.
-
-    The champion is shown to do worse, so a better model is likely; after a changed mix of customers it is not.
-    """
-    if refused.state is not CaseState.REFUSED or refused.diagnosis is not Diagnosis.CONCEPT_DRIFT:
-        return False
-    learned = max((event.document.get("matured") or 0 for event in home.cases.events(refused.id)), default=0)
-    known = Snapshot.judged(home, now).matured(home, since(home, refused) or 0)
-    return renews(refused.diagnosis, home.settings.policy, learned=learned, known=known)
+def _compared(home: Home, case: Case) -> int | None:
+    """The champion that a case's latest challenger was compared with."""
+    events = reversed(home.cases.events(case.id))
+    return next((event.document["champion"] for event in events if "champion" in event.document), None)
 
 
 def renew(home: Home, served: Served, now: datetime) -> Case | None:
-    """Open a case when the champion learned a new world from few outcomes and many more are known by now."""
+    """Open a case when a new world was learned, or learned in vain, from few outcomes and many more are known by now.
+
+    No window asks for it: nothing drifts for a model of the new world, and where a first challenger was not better,
+    the harm may be too small to show in any one window of a small portfolio.
+    """
     cases = home.cases.latest(1000)
-    made = next(
-        (case for case in cases if case.challenger == served.version and case.state is CaseState.PROMOTED), None
-    )
-    first = None if made is None else home.windows.get(made.window_id)
-    undecided = any(case.is_open and case.state is not CaseState.QUARANTINED for case in cases)
-    if made is None or first is None or undecided:
+    if any(case.is_open and case.state is not CaseState.QUARANTINED for case in cases):
         return None
-    # The latest try counts, whether it was promoted or not: a refused one is not repeated on nearly the same rows.
-    tries = [case for case in cases if case.window_id == made.window_id and case.id >= made.id]
-    learned = max((event.document.get("matured", 0) for t in tries for event in home.cases.events(t.id)), default=0)
-    known = Snapshot.judged(home, now).matured(home, to_micros(first.first_time))
-    if not renews(made.diagnosis, home.settings.policy, learned=learned, known=known):
-        return None
-    sentence = (
-        f"Since {first.name} customers differ from the history. Version {served.version} learned from {learned:,} of "
-        f"their outcomes, {known:,} are known now: a better model is likely."
-    )
-    with home.database.write() as connection:
-        return open_case(
-            connection,
-            at=now,
-            state=CaseState.CONFIRMED,
-            diagnosis=made.diagnosis,
-            window_id=made.window_id,
-            sentence=sentence,
+    for made in (_promoted(cases, served), _in_vain(home, cases, served)):
+        first = None if made is None else home.windows.get(made.window_id)
+        if made is None or first is None:
+            continue
+        # The latest try counts, whether it was promoted or not: a refused one is not repeated on nearly the same rows.
+        tries = [case for case in cases if case.window_id == made.window_id and case.id >= made.id]
+        learned = max(
+            (event.document.get("matured") or 0 for t in tries for event in home.cases.events(t.id)), default=0
         )
+        start = to_micros(first.first_time)
+        known = Snapshot.judged(home, now).matured(home, start)
+        if not renews(made.diagnosis, home.settings.policy, learned=learned, known=known):
+            continue
+        if made.state is CaseState.REFUSED and not _still_worse(home, served, start, now):
+            continue
+        version = f"Version {made.challenger}" + (", which was refused," if made.state is CaseState.REFUSED else "")
+        sentence = (
+            f"Since {first.name} customers differ from the history. {version} learned from {learned:,} of their "
+            f"outcomes, {known:,} are known now: a better model is likely."
+        )
+        with home.database.write() as connection:
+            return open_case(
+                connection,
+                at=now,
+                state=CaseState.CONFIRMED,
+                diagnosis=made.diagnosis,
+                window_id=made.window_id,
+                sentence=sentence,
+            )
+    return None
+
+
+def _promoted(cases: Sequence[Case], served: Served) -> Case | None:
+    """The case that the champion was made for."""
+    return next((c for c in cases if c.challenger == served.version and c.state is CaseState.PROMOTED), None)
+
+
+def _in_vain(home: Home, cases: Sequence[Case], served: Served) -> Case | None:
+    """The latest case of a new concept for which no better model than the champion was found.
+
+    A concept costs AUC, so a better model is likely; of a changed mix of customers it is not.
+    """
+    latest = next((c for c in cases if c.state is CaseState.REFUSED and c.diagnosis is Diagnosis.CONCEPT_DRIFT), None)
+    return latest if latest is not None and _compared(home, latest) == served.version else None
+
+
+def _still_worse(home: Home, served: Served, start: int, now: datetime) -> bool:
+    """Whether all outcomes since ``start`` together show that the champion ranks worse than at its training."""
+    frame = Snapshot.judged(home, now).frame(home, start=start)
+    scores = served.scorer.probabilities(frame.features)
+    alpha = home.settings.drift.alpha
+    return ranks_worse(scores, frame.outcomes, served.probabilities, served.outcomes, alpha=alpha)
 
 
 def move(home: Home, case: Case, state: CaseState, sentence: str, now: datetime, **changes: Any) -> Case:

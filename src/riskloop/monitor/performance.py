@@ -87,6 +87,21 @@ def performance_findings(
     return found
 
 
+def ranks_worse(
+    probabilities: Floats,
+    outcomes: Floats,
+    reference_probabilities: Floats,
+    reference_outcomes: Floats,
+    *,
+    alpha: float,
+) -> bool:
+    """Whether these decisions show an AUC below that of the training, by the band and test of a window."""
+    window, history = Matured.of(probabilities, outcomes), Matured.of(reference_probabilities, reference_outcomes)
+    if not (window.enough and history.enough):
+        return False
+    return _ranking(window, history, alpha).severity in (Severity.DRIFTED, Severity.SEVERE)
+
+
 # --------------------------------------------------------------------------- the decisive tests
 
 
