@@ -3,8 +3,8 @@
     python -m benchmarks.weighting [--quick] [--json] [--data UCI.csv] [--seeds 1,2,3,4]
 
 The history and the first customers of a recession are learned from, the new ones with different shares of all weight:
-fixed ones, the best of these on the latest 30% of the new, and credibility's n / (n + K), n their defaults. The old
-world counts, because a change may end.
+fixed ones, the best of these on the latest 30% of the new, and credibility's n / (n + K), n their defaults. A blend is
+half such a refit, half the old world's model corrected by the new rows. The old world counts, because a change may end.
 """
 
 import argparse
@@ -30,6 +30,7 @@ SIZES: Final = (500, 1000, 2000, 4000, 7000)
 FIXED: Final[Mapping[str, float]] = {"all alike": 0.0, "50%": 0.5, "80%": 0.8, "new alone": 1.0}
 VALIDATED: Final = "best of these"
 HALVES: Final = (100, 200, 400)  # defaults that earn half of all weight
+BLEND: Final = "blend"  # with the middle one of these
 LEARNER: Final = "lightgbm"
 LATEST: Final = 0.3
 OTHERS: Final = 1000  # added to the seed: customers whom nobody has learned from
@@ -62,6 +63,7 @@ class Changed:
         shares = FIXED | {f"n / (n + {half})": defaults / (defaults + half) for half in HALVES}
         reached = {name: self.judge(self._fit(first, share), n) for name, share in shares.items()}
         reached[VALIDATED] = reached[self._chosen(first)]
+        reached[BLEND] = self.judge(self._fit(first, shares[f"n / (n + {HALVES[1]})"], blended=True), n)
         for name, (new, old) in reached.items():
             yield {"way": name, "new": new, "old": old}
 
@@ -72,7 +74,7 @@ class Changed:
         scores = {name: self._fit(earlier, share)(latest.features) for name, share in FIXED.items()}
         return max(scores, key=lambda name: auc(labels(latest), scores[name]))
 
-    def _fit(self, first: Rows, share: float) -> Score:
+    def _fit(self, first: Rows, share: float, *, blended: bool = False) -> Score:
         if share == 1.0:
             return fit_once(first, self.settings, LEARNER)
         rows = together([self.past, first])
@@ -80,7 +82,7 @@ class Changed:
             return fit_once(rows, self.settings, LEARNER)
         new = np.arange(len(rows)) >= len(self.past)
         weights = np.where(new, share / new.sum(), (1.0 - share) / (~new).sum())
-        return fit_once(rows, self.settings, LEARNER, weights / weights.mean())
+        return fit_once(rows, self.settings, LEARNER, weights / weights.mean(), new if blended else None)
 
 
 def _embedded(seed: int) -> Changed:

@@ -188,7 +188,10 @@ class PolicySettings(Section):
         6, ge=0, description="Windows for which a change whose challenger was refused opens no further case."
     )
     renew: float = Field(
-        2.0, ge=1, description="Retrain again when a new world's outcomes have grown by this factor; 1: never."
+        2.0,
+        ge=1,
+        description="Retrain again when a new world's outcomes have grown by this factor, also for a changed mix of "
+        "customers whose case waits; 1: never, and then such a case follows `gate.retry_growth`.",
     )
 
 

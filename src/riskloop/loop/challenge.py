@@ -7,6 +7,7 @@ from datetime import datetime
 import numpy as np
 
 from riskloop.core.errors import DataError
+from riskloop.core.settings import GateSettings
 from riskloop.core.types import Action, Diagnosis, GateReport, Json, to_micros
 from riskloop.gate.verdict import judge
 from riskloop.loop.champion import Served, load
@@ -63,8 +64,20 @@ def challenge(home: Home, case: Case, served: Served, now: datetime, say: Say, t
         home, served, scorer, work.rows, tested, made.scores, work.frame, work.recipe.origin, work.plan.blocks
     )
     name = keep(home, evaluation, work.rows, tested, served.version, version)
-    report = judge(evaluation, home.settings.gate, context(home, served, version, made.candidate.manifest, now))
+    gate = _patience(home, case)
+    report = judge(evaluation, gate, context(home, served, version, made.candidate.manifest, now))
     return Challenge(version, report, name, _record(work))
+
+
+def _patience(home: Home, case: Case) -> GateSettings:
+    """The gate, with another try as late as a renewal where nothing shows that the champion does worse.
+
+    So it is after a changed mix of customers: a better model may exist, and is not urgent.
+    """
+    gate = home.settings.gate
+    if case.diagnosis is not Diagnosis.COVARIATE_SHIFT:
+        return gate
+    return gate.model_copy(update={"retry_growth": max(gate.retry_growth, home.settings.policy.renew)})
 
 
 def _record(work: Work) -> Json:
