@@ -98,6 +98,20 @@ def test_a_champion_that_underestimates_as_much_excuses(evaluation: MakeEvaluati
     assert calibration(both, GateSettings(), context()).passed is True
 
 
+def test_calibration_is_compared_on_the_same_customers(evaluation: MakeEvaluation, context: MakeContext) -> None:
+    """A sharper challenger is a little too low in one grade, whose customers the champion puts much too low."""
+    one = evaluation(n=20_000, champion=3.0, challenger=0.3)
+    high = (one.challenger > 0.25) & (one.challenger < 0.5)
+    sharper = replace(one, challenger=np.where(high, one.challenger * 0.85, one.challenger))
+    found = calibration(sharper, GateSettings(), context())
+    assert found.details["challenger"], "the grade is found"
+    assert found.passed is True
+    assert found.details["missed"][1] > found.details["missed"][0] > 0.0
+    assert "not shown to be less" in found.sentence
+    right = replace(sharper, champion=one.challenger)  # a champion that is right about them
+    assert calibration(right, GateSettings(), context()).passed is False
+
+
 def _groups(rates: tuple[float, float], before: tuple[float, float], n: int) -> Evaluation:
     """Two groups of 2n and n people with given approval rates of challenger and champion."""
     member = np.repeat([0, 1], [2 * n, n])

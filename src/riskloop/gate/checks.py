@@ -14,7 +14,7 @@ import numpy as np
 
 from riskloop.core import stats
 from riskloop.core.settings import GateSettings
-from riskloop.core.types import Bools, Check, Floats, Json
+from riskloop.core.types import Bools, Check, Ints, Json
 from riskloop.gate.evaluation import Context, Evaluation
 
 Rule = Callable[[Evaluation, GateSettings, Context], Check]
@@ -79,18 +79,22 @@ def log_loss(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
 def calibration(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
     """In the grades where the PD is shown to be too low: how many defaults does it miss?
 
-    Refused when it is shown, on the same rows, to miss more of them than the champion.
+    Refused when it is shown to miss more of them than the champion's PD of the same customers.
     """
-    before = _underestimated(evaluation, evaluation.champion, settings.alpha)
-    after = _underestimated(evaluation, evaluation.challenger, settings.alpha)
-    # Row by row, defaults beyond the PD in the grades found: the two models meet on the same customers.
-    difference = after.missed - before.missed
-    reach = stats.upper_quantile(settings.alpha) * float(difference.std(ddof=1)) * difference.size**0.5
+    found = _underestimated(evaluation, settings.alpha)
+    within = np.isin(_grades(evaluation), [test.grade for test in found])
+    # What either PD misses of the same outcomes differs by their difference alone.
+    less = np.where(within, evaluation.champion - evaluation.challenger, 0.0)
+    reach = stats.upper_quantile(settings.alpha) * float(less.std(ddof=1)) * less.size**0.5
     defaults = max(1, evaluation.defaults)
-    least = (float(difference.sum()) - reach) / defaults
-    passed = not (after.grades and least > 0.0)
-    shares = [float(model.missed.sum()) / defaults for model in (after, before)]
-    more = f"at least {least:.1%} of them more" if least > 0.0 else "not shown to be more"
+    least = (float(less.sum()) - reach) / defaults
+    passed = not (found and least > 0.0)
+    both = evaluation.challenger, evaluation.champion
+    shares = [float((evaluation.labels - pds)[within].sum()) / defaults for pds in both]
+    same = ""
+    if found:
+        more = f"at least {least:.1%} less" if least > 0.0 else "not shown to be less"
+        same = f", which miss {shares[0]:.1%} of the defaults; the champion misses {shares[1]:.1%} there, {more}"
     return Check(
         name="calibration",
         passed=passed,
@@ -98,26 +102,25 @@ def calibration(evaluation: Evaluation, settings: GateSettings, _: Context) -> C
         threshold=0.0,
         source="Jeffreys test by grade (ECB 2019, 2.5.3.1), Bonferroni over grades; paired lower bound",
         sizes=sizes(evaluation),
-        sentence=f"The challenger's PD is shown to be too low in {_count(len(after.grades), 'grade')}, which miss "
-        f"{shares[0]:.1%} of the defaults; the champion's in {len(before.grades)}, which miss {shares[1]:.1%}: {more}.",
-        details={"challenger": after.grades, "champion": before.grades, "missed": shares},
+        sentence=f"The challenger's PD is shown to be too low in {_count(len(found), 'grade')}{same}.",
+        details={
+            "challenger": [
+                {"grade": t.grade, "pd": t.pd, "defaults": t.defaults, "rows": t.n, "p": t.p_value} for t in found
+            ],
+            "missed": shares,
+        },
     )
 
 
-class _Underestimated(NamedTuple):
-    grades: list[Json]
-    missed: Floats  # (n,): outcome − PD of the rows in those grades, 0 elsewhere
+def _grades(evaluation: Evaluation) -> Ints:
+    grades: Ints = np.searchsorted(np.asarray(evaluation.grade_bounds), evaluation.challenger, side="right")
+    return grades
 
 
-def _underestimated(evaluation: Evaluation, probabilities: Floats, alpha: float) -> _Underestimated:
-    grades = np.searchsorted(np.asarray(evaluation.grade_bounds), probabilities, side="right")
-    tests = stats.jeffreys_by_grade(evaluation.labels, probabilities, grades)
-    found = [t for t in tests if t.p_value < alpha / len(tests) and t.defaults > t.n * t.pd * (1.0 + _MATERIAL)]
-    within = np.isin(grades, [t.grade for t in found])
-    return _Underestimated(
-        [{"grade": t.grade, "pd": t.pd, "defaults": t.defaults, "rows": t.n, "p": t.p_value} for t in found],
-        np.where(within, evaluation.labels - probabilities, 0.0),
-    )
+def _underestimated(evaluation: Evaluation, alpha: float) -> list[stats.GradeTest]:
+    """The challenger's grades in which materially more default than its PD says, and not by chance."""
+    tests = stats.jeffreys_by_grade(evaluation.labels, evaluation.challenger, _grades(evaluation))
+    return [t for t in tests if t.p_value < alpha / len(tests) and t.defaults > t.n * t.pd * (1.0 + _MATERIAL)]
 
 
 class _Ratio(NamedTuple):

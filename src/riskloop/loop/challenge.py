@@ -64,20 +64,23 @@ def challenge(home: Home, case: Case, served: Served, now: datetime, say: Say, t
         home, served, scorer, work.rows, tested, made.scores, work.frame, work.recipe.origin, work.plan.blocks
     )
     name = keep(home, evaluation, work.rows, tested, served.version, version)
-    gate = _patience(home, case)
+    gate = _patience(home, case, served)
     report = judge(evaluation, gate, context(home, served, version, made.candidate.manifest, now))
     return Challenge(version, report, name, _record(work))
 
 
-def _patience(home: Home, case: Case) -> GateSettings:
+def _patience(home: Home, case: Case, served: Served) -> GateSettings:
     """The gate, with another try as late as a renewal where nothing shows that the champion does worse.
 
-    So it is after a changed mix of customers: a better model may exist, and is not urgent.
+    So it is after a changed mix of customers, and when the champion was made for the case's new world: a better model
+    may exist and is not urgent, and early tries would spend the alpha budget that it needs.
     """
     gate = home.settings.gate
-    if case.diagnosis is not Diagnosis.COVARIATE_SHIFT:
-        return gate
-    return gate.model_copy(update={"retry_growth": max(gate.retry_growth, home.settings.policy.renew)})
+    made = next((c for c in home.cases.latest(1000) if c.challenger == served.version), None)
+    urgent = case.diagnosis is not Diagnosis.COVARIATE_SHIFT and (made is None or made.window_id != case.window_id)
+    return (
+        gate if urgent else gate.model_copy(update={"retry_growth": max(gate.retry_growth, home.settings.policy.renew)})
+    )
 
 
 def _record(work: Work) -> Json:
