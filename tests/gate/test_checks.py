@@ -107,9 +107,17 @@ def test_calibration_is_compared_on_the_same_customers(evaluation: MakeEvaluatio
     assert found.details["challenger"], "the grade is found"
     assert found.passed is True
     assert found.details["missed"][1] > found.details["missed"][0] > 0.0
-    assert "not shown to be less" in found.sentence
+    assert "not shown to matter" in found.sentence
     right = replace(sharper, champion=one.challenger)  # a champion that is right about them
     assert calibration(right, GateSettings(), context()).passed is False
+
+
+def test_a_difference_that_matters_to_nobody_refuses_nothing(evaluation: MakeEvaluation, context: MakeContext) -> None:
+    one = evaluation(n=20_000)
+    both = replace(one, champion=one.champion * 0.8, challenger=one.champion * 0.8 * 0.9999)
+    check = calibration(both, GateSettings(), context())
+    assert check.details["challenger"]
+    assert check.passed is True
 
 
 def _groups(rates: tuple[float, float], before: tuple[float, float], n: int) -> Evaluation:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import numpy as np
 import pytest
 
 from riskloop.core.types import Action, Diagnosis
@@ -13,8 +14,10 @@ from riskloop.loop import follow
 from riskloop.loop.champion import Served
 from riskloop.loop.follow import follow_up
 from riskloop.loop.snapshot import Snapshot
+from riskloop.store import audit
 from riskloop.store.cases import Case, CaseState, advance, open_case
 from riskloop.store.home import Home
+from riskloop.store.ledger import Ledger
 from riskloop.store.windows import Window, save
 
 JULY = datetime(2025, 7, 1, tzinfo=UTC)
@@ -88,12 +91,23 @@ def refused(home: Home, diagnosis: Diagnosis, matured: int, champion: int = 1) -
 
 
 @pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions 1 and 2 were trained, 3 is a recalibration of 1."""
+    rows = {
+        1: SimpleNamespace(version=1, origin="train", parent=None),
+        2: SimpleNamespace(version=2, origin="retrain", parent=1),
+        3: SimpleNamespace(version=3, origin="recalibrate", parent=1),
+    }
+    monkeypatch.setattr(Ledger, "model", lambda self, version: rows[version])
+
+
+@pytest.fixture
+def known(ledger: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Set how many outcomes of the new world are known, and whether all of them show the champion to rank worse."""
 
     def set_(matured: int, *, worse: bool = True) -> None:
         monkeypatch.setattr(Snapshot, "matured", lambda self, home, start: matured)
-        monkeypatch.setattr(follow, "_still_worse", lambda home, served, start, now: worse)
+        monkeypatch.setattr(follow, "_still_worse", lambda *_: worse)
 
     return set_
 
@@ -110,8 +124,57 @@ def test_a_new_concept_is_learned_again_when_its_outcomes_have_doubled(home: Hom
     assert newest is not None
     assert newest.state is CaseState.CONFIRMED
     assert newest.window_id == 4, "the new world began where it was first seen"
-    assert "which was refused, learned from 500 of their outcomes, 1,000 are known now" in newest.sentence
+    assert "learned from 500 of their outcomes, and was refused; 1,000 are known now" in newest.sentence
     assert follow.renew(home, champion(1), JULY) is None, "one open case is enough"
+
+
+def test_a_recalibrated_champion_still_waits_for_a_better_one(home: Home, known: Callable[..., None]) -> None:
+    refused(home, Diagnosis.CONCEPT_DRIFT, 500)
+    known(1000)
+    assert follow.renew(home, champion(2), JULY) is None
+    assert follow.renew(home, champion(3), JULY) is not None
+
+
+def test_the_word_of_a_person_is_the_last(home: Home, known: Callable[..., None]) -> None:
+    refused(home, Diagnosis.CONCEPT_DRIFT, 500)
+    with home.database.write() as connection:
+        case = open_case(
+            connection,
+            at=JULY,
+            state=CaseState.NEEDS_APPROVAL,
+            diagnosis=Diagnosis.CONCEPT_DRIFT,
+            window_id=4,
+            sentence="The AUC fell.",
+        )
+        advance(connection, case, CaseState.REJECTED, "Rejected: not now", at=JULY, by="Ms Validator")
+    known(5000)
+    assert follow.renew(home, champion(1), JULY) is None
+
+
+def test_a_look_at_a_refused_concept_is_repeated_with_more_outcomes_only(
+    home: Home, ledger: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log shows no harm, so nothing is opened; every look is on record."""
+    refused(home, Diagnosis.CONCEPT_DRIFT, 500)
+    frame = SimpleNamespace(features=np.zeros((4, 1)), outcomes=np.array([0.0, 1.0, 0.0, 1.0]))
+    monkeypatch.setattr(Snapshot, "frame", lambda self, home, start: frame)
+    scorer = SimpleNamespace(probabilities=lambda features: np.full(len(features), 0.5))
+    asked: list[int] = []
+
+    def worse(*_: object, **__: object) -> bool:
+        asked.append(1)
+        return False
+
+    monkeypatch.setattr(follow, "ranks_worse", worse)
+    served = cast(
+        "Served",
+        SimpleNamespace(version=1, scorer=scorer, probabilities=np.zeros(0), outcomes=np.zeros(0), trained=None),
+    )
+    for matured, looks in ((1000, 1), (1100, 1), (1200, 2)):
+        monkeypatch.setattr(Snapshot, "matured", lambda self, home, start, matured=matured: matured)
+        assert follow.renew(home, served, JULY) is None
+        assert len(asked) == looks
+    assert [e.document["known"] for e in audit.of(home.database, follow.RENEWAL)] == [1000, 1200]
 
 
 def test_a_changed_mix_is_not(home: Home, known: Callable[..., None]) -> None:

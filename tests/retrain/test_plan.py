@@ -40,6 +40,8 @@ def test_blocks_test_every_unseen_decision_once(history: Rows, decisions: Decisi
         assert rows.rows.times[split.test].max() - rows.rows.times[split.test].min() == 19 * MICROS
     assert plan.final is not None
     assert plan.final.size == 280
+    np.testing.assert_array_equal(plan.blocks, np.repeat([0, 1, 2, 3], 20))
+    assert _plan(rows, "holdout").blocks is None
 
 
 @pytest.mark.parametrize("how", ["holdout", "out_of_fold"])

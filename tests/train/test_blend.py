@@ -87,7 +87,7 @@ def test_what_is_served_is_the_blend(
     artefact = Artefacts(tmp_path).write(made[0].manifest, made[0].files)
     check_agreement(load_scorer(artefact, 1), made[0], rows.features)
     plain = fit(rows, settings, weights=credible(new), learners=(name,), present=new)
-    assert not plain.manifest["training"]["blended"]
+    assert "blended" not in plain.manifest["training"]
     assert plain.files["model.txt"] != made[0].files["model.txt"]
 
 

@@ -20,6 +20,7 @@ from riskloop.gate.evaluation import Context, Evaluation
 Rule = Callable[[Evaluation, GateSettings, Context], Check]
 
 _MATERIAL: Final = 0.05  # a grade whose defaults exceed its PD by less than this share is close enough
+_MISSED: Final = 0.01  # share of all defaults that a challenger may miss more than the champion
 _SMALL_GROUP: Final = 30  # approval rates of fewer people are not compared
 _COVERAGE: Final = 0.5  # below this ratio the outcomes speak for the approved only
 _MONTH: Final = timedelta(days=30)
@@ -77,29 +78,29 @@ def log_loss(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
 
 
 def calibration(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
-    """In the grades where the PD is shown to be too low: how many defaults does it miss?
+    """In the grades where the PD is shown to be too low: does it miss more defaults than the champion's PD there?
 
-    Refused when it is shown to miss more of them than the champion's PD of the same customers.
+    Refused when that is shown, by a share of all defaults that matters, for the customers of these grades together.
     """
     found = _underestimated(evaluation, settings.alpha)
     within = np.isin(_grades(evaluation), [test.grade for test in found])
     # What either PD misses of the same outcomes differs by their difference alone.
-    less = np.where(within, evaluation.champion - evaluation.challenger, 0.0)
-    reach = stats.upper_quantile(settings.alpha) * float(less.std(ddof=1)) * less.size**0.5
+    fewer = np.where(within, evaluation.champion - evaluation.challenger, 0.0)
+    reach = stats.upper_quantile(settings.alpha) * float(fewer.std(ddof=1)) * fewer.size**0.5
     defaults = max(1, evaluation.defaults)
-    least = (float(less.sum()) - reach) / defaults
-    passed = not (found and least > 0.0)
+    least = (float(fewer.sum()) - reach) / defaults
+    passed = least <= _MISSED
     both = evaluation.challenger, evaluation.champion
-    shares = [float((evaluation.labels - pds)[within].sum()) / defaults for pds in both]
+    missed = [float((evaluation.labels - pds)[within].sum()) / defaults for pds in both]
     same = ""
     if found:
-        more = f"at least {least:.1%} less" if least > 0.0 else "not shown to be less"
-        same = f", which miss {shares[0]:.1%} of the defaults; the champion misses {shares[1]:.1%} there, {more}"
+        more = "not shown to matter" if passed else f"the challenger's at least {least:.1%} more"
+        same = f", where it misses {missed[0]:.1%} of all defaults; the champion's misses {missed[1]:.1%} there: {more}"
     return Check(
         name="calibration",
         passed=passed,
         statistic=least,
-        threshold=0.0,
+        threshold=_MISSED,
         source="Jeffreys test by grade (ECB 2019, 2.5.3.1), Bonferroni over grades; paired lower bound",
         sizes=sizes(evaluation),
         sentence=f"The challenger's PD is shown to be too low in {_count(len(found), 'grade')}{same}.",
@@ -107,7 +108,7 @@ def calibration(evaluation: Evaluation, settings: GateSettings, _: Context) -> C
             "challenger": [
                 {"grade": t.grade, "pd": t.pd, "defaults": t.defaults, "rows": t.n, "p": t.p_value} for t in found
             ],
-            "missed": shares,
+            "missed": missed,
         },
     )
 

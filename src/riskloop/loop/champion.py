@@ -3,15 +3,19 @@
 import io
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 
 from riskloop.core.errors import ArtefactError
 from riskloop.core.types import Floats, Json
+from riskloop.monitor.matured import Trained
 from riskloop.monitor.profile import Reference
 from riskloop.serve.scorer import Scorer, load_scorer
 from riskloop.store.artefacts import Artefact
 from riskloop.store.home import Home
+
+NORMAL_95: Final = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,12 @@ class Served:
     def importance(self) -> dict[str, float]:
         """Each model input's share of the model's importance."""
         return {str(name): float(share) for name, share in self.manifest["importance"].items()}
+
+    @property
+    def trained(self) -> Trained:
+        """How well it ranked at its training."""
+        metrics = self.manifest["metrics"]
+        return Trained(metrics["auc"], (metrics["auc_high"] - metrics["auc_low"]) / (2.0 * NORMAL_95))
 
     @property
     def shrunk(self) -> float:

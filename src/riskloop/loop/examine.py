@@ -102,6 +102,7 @@ def when_matured(
         ),
         segments=segments_of(served.scorer.schema, served.features, features, columns),
         shrunk=served.shrunk,
+        trained=served.trained,
     )
 
 
@@ -146,6 +147,7 @@ def _consequences(served: Served, settings: Settings, window: Arrived) -> list[F
         window.features[:, inputs],
         window.scores,
         harm_auc=settings.policy.harm_auc,
+        trained=served.trained,
     )
 
 

@@ -19,7 +19,7 @@ from riskloop.loop.snapshot import Snapshot
 from riskloop.loop.trainer import Tick
 from riskloop.monitor.performance import ranks_worse
 from riskloop.promote import promote
-from riskloop.store import documents
+from riskloop.store import audit, documents
 from riskloop.store.cases import Case, CaseState, open_case
 from riskloop.store.cases import advance as move_in
 from riskloop.store.home import Home
@@ -30,6 +30,7 @@ Say = Callable[[str], None]
 # A case whose windows say more than they did takes over the stronger diagnosis.
 RANK: Final = (Diagnosis.STABLE, Diagnosis.COVARIATE_SHIFT, Diagnosis.PRIOR_SHIFT, Diagnosis.CONCEPT_DRIFT)
 SHORT: Final = 8  # characters of a fingerprint that are enough to name it
+RENEWAL: Final = "renewal"  # audit events: a look at whether a refused concept still costs AUC
 UNDECIDED: Final = frozenset({CaseState.WATCHING, CaseState.CONFIRMED, CaseState.WAITING})
 
 
@@ -123,25 +124,24 @@ def renew(home: Home, served: Served, now: datetime) -> Case | None:
     cases = home.cases.latest(1000)
     if any(case.is_open and case.state is not CaseState.QUARANTINED for case in cases):
         return None
-    for made in (_promoted(cases, served), _in_vain(home, cases, served)):
+    alike = _alike(home, served)
+    for made in (_promoted(cases, alike), _in_vain(home, cases, alike)):
         first = None if made is None else home.windows.get(made.window_id)
         if made is None or first is None:
             continue
         # The latest try counts, whether it was promoted or not: a refused one is not repeated on nearly the same rows.
         tries = [case for case in cases if case.window_id == made.window_id and case.id >= made.id]
-        learned = max(
-            (event.document.get("matured") or 0 for t in tries for event in home.cases.events(t.id)), default=0
-        )
+        learned, version = max((_learned(home, case), case.challenger or 0) for case in tries)
         start = to_micros(first.first_time)
         known = Snapshot.judged(home, now).matured(home, start)
         if not renews(made.diagnosis, home.settings.policy, learned=learned, known=known):
             continue
-        if made.state is CaseState.REFUSED and not _still_worse(home, served, start, now):
+        if made.state is CaseState.REFUSED and not _still_worse(home, served, made, start, known, now):
             continue
-        version = f"Version {made.challenger}" + (", which was refused," if made.state is CaseState.REFUSED else "")
+        refused = ", and was refused" if made.state is CaseState.REFUSED else ""
         sentence = (
-            f"Since {first.name} customers differ from the history. {version} learned from {learned:,} of their "
-            f"outcomes, {known:,} are known now: a better model is likely."
+            f"Since {first.name} customers differ from the history. Version {version} learned from {learned:,} of "
+            f"their outcomes{refused}; {known:,} are known now: a better model is likely."
         )
         with home.database.write() as connection:
             return open_case(
@@ -155,26 +155,54 @@ def renew(home: Home, served: Served, now: datetime) -> Case | None:
     return None
 
 
-def _promoted(cases: Sequence[Case], served: Served) -> Case | None:
+def _alike(home: Home, served: Served) -> frozenset[int]:
+    """The champion, and those that it is a recalibration of: they rank alike."""
+    versions, row = {served.version}, home.ledger.model(served.version)
+    while row.origin == "recalibrate" and row.parent is not None:
+        row = home.ledger.model(row.parent)
+        versions.add(row.version)
+    return frozenset(versions)
+
+
+def _learned(home: Home, case: Case) -> int:
+    """From how many outcomes of its new world a case's challengers learned at most."""
+    return max((event.document.get("matured") or 0 for event in home.cases.events(case.id)), default=0)
+
+
+def _promoted(cases: Sequence[Case], champions: frozenset[int]) -> Case | None:
     """The case that the champion was made for."""
-    return next((c for c in cases if c.challenger == served.version and c.state is CaseState.PROMOTED), None)
+    return next((c for c in cases if c.challenger in champions and c.state is CaseState.PROMOTED), None)
 
 
-def _in_vain(home: Home, cases: Sequence[Case], served: Served) -> Case | None:
-    """The latest case of a new concept for which no better model than the champion was found.
+def _in_vain(home: Home, cases: Sequence[Case], champions: frozenset[int]) -> Case | None:
+    """The latest case of a new concept, if no better model than the champion was found for it.
 
-    A concept costs AUC, so a better model is likely; of a changed mix of customers it is not.
+    A concept costs AUC, so a better model is likely; of a changed mix of customers it is not. Where a person said no,
+    that is the last word.
     """
-    latest = next((c for c in cases if c.state is CaseState.REFUSED and c.diagnosis is Diagnosis.CONCEPT_DRIFT), None)
-    return latest if latest is not None and _compared(home, latest) == served.version else None
+    decided = (CaseState.REFUSED, CaseState.REJECTED)
+    latest = next((c for c in cases if c.diagnosis is Diagnosis.CONCEPT_DRIFT and c.state in decided), None)
+    refused = latest is not None and latest.state is CaseState.REFUSED
+    return latest if latest is not None and refused and _compared(home, latest) in champions else None
 
 
-def _still_worse(home: Home, served: Served, start: int, now: datetime) -> bool:
-    """Whether all outcomes since ``start`` together show that the champion ranks worse than at its training."""
+def _still_worse(home: Home, served: Served, refused: Case, start: int, known: int, now: datetime) -> bool:
+    """Whether all ``known`` outcomes since ``start`` together show that the champion ranks worse than at its training.
+
+    A further look needs as many more outcomes as a waiting case does: every look is another chance to be wrong.
+    """
+    subject = f"case {refused.id}"
+    looks = audit.about(home.database, RENEWAL, subject)
+    if looks and known < home.settings.gate.retry_growth * looks[-1].document["known"]:
+        return False
     frame = Snapshot.judged(home, now).frame(home, start=start)
     scores = served.scorer.probabilities(frame.features)
-    alpha = home.settings.drift.alpha
-    return ranks_worse(scores, frame.outcomes, served.probabilities, served.outcomes, alpha=alpha)
+    alpha, trained = home.settings.drift.alpha, served.trained
+    worse = ranks_worse(scores, frame.outcomes, served.probabilities, served.outcomes, alpha=alpha, trained=trained)
+    with home.database.write() as connection:
+        document = {"known": known, "worse": worse}
+        audit.record(connection, at=now, by="riskloop", action=RENEWAL, subject=subject, document=document)
+    return worse
 
 
 def move(home: Home, case: Case, state: CaseState, sentence: str, now: datetime, **changes: Any) -> Case:

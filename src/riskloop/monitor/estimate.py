@@ -7,6 +7,7 @@ from typing import Final
 from riskloop.core.errors import DataError
 from riskloop.core.stats import EstimatedPerformance, auc, cbpe, density_ratio_weights, pape, recalibrate
 from riskloop.core.types import Finding, Floats, Severity
+from riskloop.monitor.matured import Trained
 
 WINDOW: Final = "window"
 MOST_REFERENCE: Final = 8000
@@ -37,16 +38,18 @@ def estimate_findings(
     probabilities: Floats,
     *,
     harm_auc: float,
+    trained: Trained | None = None,
 ) -> list[Finding]:
     """Estimated AUC, default rate, log loss and Brier score by both methods, with 95% bands and assumptions.
 
-    Harm is when the whole band of the AUC lies more than ``harm_auc`` below the training's AUC.
+    Harm is when the whole band of the AUC lies more than ``harm_auc`` below the training's AUC, which is that of the
+    reference where ``trained`` does not say it.
     """
     found: list[Finding] = []
     n, m = len(probabilities), len(reference_probabilities)
     for method in ("cbpe", "pape"):
         try:
-            before = auc(reference_outcomes, reference_probabilities)
+            before = trained.auc if trained else auc(reference_outcomes, reference_probabilities)
             if method == "cbpe":
                 estimated = cbpe(probabilities, recalibrate(reference_outcomes, reference_probabilities))
             else:

@@ -15,6 +15,17 @@ SEVERE: Final = 0.1  # of alpha
 
 
 @dataclass(frozen=True, slots=True)
+class Trained:
+    """How well the champion ranked at its training: each fit on the rows that it scored, and the mean over the fits.
+
+    Pooled over fits, out-of-fold scores rank worse than any model does.
+    """
+
+    auc: float
+    std_error: float
+
+
+@dataclass(frozen=True, slots=True)
 class Matured:
     """Decisions whose outcomes are final: probabilities (n,) and outcomes (n,), 0 or 1."""
 

@@ -30,7 +30,9 @@ from riskloop.core.stats import (
     wilson_interval,
 )
 from riskloop.core.types import Finding, Floats, Severity
-from riskloop.monitor.matured import LEAST_DEFAULTS, Matured, finding, severity, shown, unknown
+from riskloop.monitor.matured import LEAST_DEFAULTS, Matured, Trained, finding, severity, shown, unknown
+
+LOOKS: Final = 6.0  # two looks at a window, and at the second one ranking, level and slope
 
 LEVELS: Final = ("low", "medium", "high", "very_high")
 
@@ -59,6 +61,7 @@ def performance_findings(
     expected: Callable[[], EstimatedPerformance] | None = None,
     segments: Mapping[str, npt.NDArray[np.object_]] | None = None,
     shrunk: float = 1.0,
+    trained: Trained | None = None,
 ) -> list[Finding]:
     """Realised performance of one window's decisions, NaN outcomes left out.
 
@@ -66,22 +69,23 @@ def performance_findings(
     window's decisive tests. ``expected`` estimates what a mere change of population would give (PAPE, see
     `monitor.estimate`); it is asked only when something fell, because it is slow. ``segments`` maps a column's name
     to the segment of every row. ``shrunk`` is the slope of the champion's calibration line, where that line was
-    learned from models of parts of the history.
+    learned from models of parts of the history. ``trained`` is the AUC that windows are held against; None: that of
+    the reference.
     """
     window = Matured.of(probabilities, outcomes)
     history = Matured.of(reference_probabilities, reference_outcomes)
     if not (window.enough and history.enough):
         return [_too_few(window, history)]
-    level = alpha / 6.0  # two looks at a window, and at the second one ranking, level and slope
+    level = alpha / LOOKS
     tests: dict[str, Callable[[], Finding]] = {
-        "auc": lambda: _ranking(window, history, level),
+        "auc": lambda: _ranking(window, history, level, trained),
         "calibration": lambda: _level(window, history, level),
         "calibration_slope": lambda: _slope(window, history, level, shrunk),
     }
     found = [_attempt(check, test, window, history) for check, test in tests.items()]
     if expected is not None and any(f.severity in (Severity.DRIFTED, Severity.SEVERE) for f in found):
         found += _explained(window, history, expected, level, shrunk)
-    found += _measures(window, history)
+    found += _measures(window, history, trained)
     found += _grades(window, history, levels or RiskLevelSettings(), alpha)
     found += _segment_findings(segments or {}, probabilities, outcomes, history, alpha)
     return found
@@ -94,12 +98,14 @@ def ranks_worse(
     reference_outcomes: Floats,
     *,
     alpha: float,
+    trained: Trained | None = None,
 ) -> bool:
     """Whether these decisions show an AUC below that of the training, by the band and test of a window."""
     window, history = Matured.of(probabilities, outcomes), Matured.of(reference_probabilities, reference_outcomes)
     if not (window.enough and history.enough):
         return False
-    return _ranking(window, history, alpha).severity in (Severity.DRIFTED, Severity.SEVERE)
+    found = _attempt("auc", lambda: _ranking(window, history, alpha / LOOKS, trained), window, history)
+    return found.severity in (Severity.DRIFTED, Severity.SEVERE)
 
 
 # --------------------------------------------------------------------------- the decisive tests
@@ -113,12 +119,13 @@ def _attempt(check: str, test: Callable[[], Finding], window: Matured, history: 
         return unknown(check, window, history, error.message)
 
 
-def _ranking(window: Matured, history: Matured, alpha: float) -> Finding:
-    now, before = auc_interval(window.outcomes, window.probabilities), auc(history.outcomes, history.probabilities)
-    error = math.sqrt(
-        delong_variance(window.outcomes, window.probabilities)
-        + delong_variance(history.outcomes, history.probabilities)
+def _ranking(window: Matured, history: Matured, alpha: float, trained: Trained | None) -> Finding:
+    trained = trained or Trained(
+        auc(history.outcomes, history.probabilities),
+        math.sqrt(delong_variance(history.outcomes, history.probabilities)),
     )
+    now, before = auc_interval(window.outcomes, window.probabilities), trained.auc
+    error = math.hypot(math.sqrt(delong_variance(window.outcomes, window.probabilities)), trained.std_error)
     p = normal_tail((before - now.estimate) / error) if error else float(now.estimate >= before)
     drop = before - now.estimate
     return finding(
@@ -269,10 +276,11 @@ def _slope_explained(
 # --------------------------------------------------------------------------- what else is shown
 
 
-def _measures(window: Matured, history: Matured) -> list[Finding]:
+def _measures(window: Matured, history: Matured, trained: Trained | None) -> list[Finding]:
     found = []
     for check, words, interval in MEASURES:
-        now, before = (interval(part.outcomes, part.probabilities) for part in (window, history))
+        now, then = (interval(part.outcomes, part.probabilities) for part in (window, history))
+        before = 2.0 * trained.auc - 1.0 if trained and check == "gini" else then.estimate
         found.append(
             finding(
                 check,
@@ -283,8 +291,8 @@ def _measures(window: Matured, history: Matured) -> list[Finding]:
                 "Definition and interval in core.stats",
                 window,
                 history,
-                f"{words} is {shown(now)}; at training it was {before.estimate:.3f}.",
-                {"reference": before.estimate, "lower": now.lower, "upper": now.upper},
+                f"{words} is {shown(now)}; at training it was {before:.3f}.",
+                {"reference": before, "lower": now.lower, "upper": now.upper},
             )
         )
     return found

@@ -120,7 +120,7 @@ def fit(
         "importance": _importance(final, model_file, content, schema, matrix[reference[:_IMPORTANCE_ROWS]]),
         "training": {
             **describe_training(rows, schema, weights),
-            "blended": isinstance(final, Blend),
+            **({"blended": True} if isinstance(final, Blend) else {}),
             "history": history,
             "record": record,
         },
