@@ -190,8 +190,8 @@ class PolicySettings(Section):
     renew: float = Field(
         2.0,
         ge=1,
-        description="Retrain again when a new world's outcomes have grown by this factor, also for a changed mix of "
-        "customers whose case waits; 1: never, and then such a case follows `gate.retry_growth`.",
+        description="Retrain again when a new world's outcomes have grown by this factor, and try a case again at "
+        "the latest that is not urgent: a changed mix of customers, or a renewal; 1: never renew.",
     )
 
 

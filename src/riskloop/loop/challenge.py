@@ -70,7 +70,7 @@ def challenge(home: Home, case: Case, served: Served, now: datetime, say: Say, t
 
 
 def _patience(home: Home, case: Case, served: Served) -> GateSettings:
-    """The gate, with another try as late as a renewal where nothing shows that the champion does worse.
+    """The gate, with another try as late as a renewal where no outcomes show that the champion does worse.
 
     So it is after a changed mix of customers, and when the champion was made for the case's new world: a better model
     may exist and is not urgent, and early tries would spend the alpha budget that it needs.

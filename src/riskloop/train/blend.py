@@ -2,7 +2,8 @@
 
 The refit learns from all rows, the new ones with more weight; the other half is fitted to the old rows alone and then
 corrected by a few trees of the new ones. Either errs, in different ways: their mean log-odds ranks both worlds better
-than the refit does (`python -m benchmarks.weighting`). Each half has half of the trees, so the whole costs as much.
+than the refit does (`python -m benchmarks.weighting`). Each half has half of the trees, so only the correction costs
+more.
 """
 
 from dataclasses import replace
