@@ -106,7 +106,6 @@ def test_calibration_is_compared_on_the_same_customers(evaluation: MakeEvaluatio
     found = calibration(sharper, GateSettings(), context())
     assert found.details["challenger"], "the grade is found"
     assert found.passed is True
-    assert found.details["missed"][1] > found.details["missed"][0] > 0.0
     assert "not shown to matter" in found.sentence
     right = replace(sharper, champion=one.challenger)  # a champion that is right about them
     assert calibration(right, GateSettings(), context()).passed is False

@@ -14,7 +14,7 @@ import numpy as np
 
 from riskloop.core import stats
 from riskloop.core.settings import GateSettings
-from riskloop.core.types import Bools, Check, Ints, Json
+from riskloop.core.types import Bools, Check, Floats, Json
 from riskloop.gate.evaluation import Context, Evaluation
 
 Rule = Callable[[Evaluation, GateSettings, Context], Check]
@@ -78,24 +78,20 @@ def log_loss(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
 
 
 def calibration(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
-    """In the grades where the PD is shown to be too low: does it miss more defaults than the champion's PD there?
+    """In the grades where the PD is shown to be too low: how many defaults does it miss?
 
-    Refused when that is shown, by a share of all defaults that matters, for the customers of these grades together.
+    Refused when it is shown to miss materially more of them than the champion, both than the champion does in such
+    grades of its own and than the champion's PDs of the same customers.
     """
-    found = _underestimated(evaluation, settings.alpha)
-    within = np.isin(_grades(evaluation), [test.grade for test in found])
-    # What either PD misses of the same outcomes differs by their difference alone.
-    fewer = np.where(within, evaluation.champion - evaluation.challenger, 0.0)
-    reach = stats.upper_quantile(settings.alpha) * float(fewer.std(ddof=1)) * fewer.size**0.5
+    before = _underestimated(evaluation, evaluation.champion, settings.alpha)
+    after = _underestimated(evaluation, evaluation.challenger, settings.alpha)
+    # On the same customers the outcomes cancel; a champion that is too low elsewhere is no better for being right here.
+    same = np.where(after.within, evaluation.champion - evaluation.challenger, 0.0)
     defaults = max(1, evaluation.defaults)
-    least = (float(fewer.sum()) - reach) / defaults
+    least = min(_least(more, settings.alpha) for more in (after.missed - before.missed, same)) / defaults
     passed = least <= _MISSED
-    both = evaluation.challenger, evaluation.champion
-    missed = [float((evaluation.labels - pds)[within].sum()) / defaults for pds in both]
-    same = ""
-    if found:
-        more = "not shown to matter" if passed else f"the challenger's at least {least:.1%} more"
-        same = f", where it misses {missed[0]:.1%} of all defaults; the champion's misses {missed[1]:.1%} there: {more}"
+    missed, others = (float(model.missed.sum()) / defaults for model in (after, before))
+    more = "not shown to matter" if passed else f"at least {least:.1%} more"
     return Check(
         name="calibration",
         passed=passed,
@@ -103,25 +99,35 @@ def calibration(evaluation: Evaluation, settings: GateSettings, _: Context) -> C
         threshold=_MISSED,
         source="Jeffreys test by grade (ECB 2019, 2.5.3.1), Bonferroni over grades; paired lower bound",
         sizes=sizes(evaluation),
-        sentence=f"The challenger's PD is shown to be too low in {_count(len(found), 'grade')}{same}.",
-        details={
-            "challenger": [
-                {"grade": t.grade, "pd": t.pd, "defaults": t.defaults, "rows": t.n, "p": t.p_value} for t in found
-            ],
-            "missed": missed,
-        },
+        sentence=f"The challenger's PD is shown to be too low in {_count(len(after.grades), 'grade')}, which miss "
+        f"{missed:.1%} of the defaults; the champion's in {len(before.grades)}, which miss {others:.1%}: {more}.",
+        details={"challenger": after.grades, "champion": before.grades, "missed": [missed, others]},
     )
 
 
-def _grades(evaluation: Evaluation) -> Ints:
-    grades: Ints = np.searchsorted(np.asarray(evaluation.grade_bounds), evaluation.challenger, side="right")
-    return grades
+class _Underestimated(NamedTuple):
+    grades: list[Json]
+    within: Bools  # (n,): the rows in those grades
+    missed: Floats  # (n,): outcome − PD of these rows, 0 elsewhere
 
 
-def _underestimated(evaluation: Evaluation, alpha: float) -> list[stats.GradeTest]:
-    """The challenger's grades in which materially more default than its PD says, and not by chance."""
-    tests = stats.jeffreys_by_grade(evaluation.labels, evaluation.challenger, _grades(evaluation))
-    return [t for t in tests if t.p_value < alpha / len(tests) and t.defaults > t.n * t.pd * (1.0 + _MATERIAL)]
+def _underestimated(evaluation: Evaluation, probabilities: Floats, alpha: float) -> _Underestimated:
+    """Grades in which materially more default than a model's PDs say, and not by chance."""
+    grades = np.searchsorted(np.asarray(evaluation.grade_bounds), probabilities, side="right")
+    tests = stats.jeffreys_by_grade(evaluation.labels, probabilities, grades)
+    found = [t for t in tests if t.p_value < alpha / len(tests) and t.defaults > t.n * t.pd * (1.0 + _MATERIAL)]
+    within = np.isin(grades, [t.grade for t in found])
+    return _Underestimated(
+        [{"grade": t.grade, "pd": t.pd, "defaults": t.defaults, "rows": t.n, "p": t.p_value} for t in found],
+        within,
+        np.where(within, evaluation.labels - probabilities, 0.0),
+    )
+
+
+def _least(more: Floats, alpha: float) -> float:
+    """Lower bound of the sum of ``more`` (n,), which is drawn with the customers."""
+    reach = stats.upper_quantile(alpha) * float(more.std(ddof=1)) * math.sqrt(more.size)
+    return float(more.sum()) - reach
 
 
 class _Ratio(NamedTuple):
