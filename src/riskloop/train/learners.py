@@ -178,7 +178,7 @@ LEARNERS: Final[Mapping[str, Learner]] = {
 CORRECTION: Final = Learner(
     "correction",
     _lightgbm,
-    {"n_estimators": 80, "learning_rate": 0.1, "min_child_samples": 30},
+    {"n_estimators": 60, "learning_rate": 0.1, "min_child_samples": 30},
     _lightgbm_options,
     trees="n_estimators",
 )
