@@ -58,7 +58,7 @@ def test_a_scaled_sum_is_the_mean_of_its_parts() -> None:
 
 
 @pytest.mark.parametrize("name", BOOSTERS)
-def test_a_blend_ranks_a_new_world_better_and_remembers_the_old(
+def test_a_blend_ranks_a_new_world_as_well_and_remembers_the_old_better(
     make_rows: Callable[..., Rows], settings: Settings, name: str
 ) -> None:
     """Means over ten worlds, on customers whom nobody has learned from."""
@@ -72,8 +72,8 @@ def test_a_blend_ranks_a_new_world_better_and_remembers_the_old(
         blend = fit_once(rows, settings, name, credible(new), new)(fresh.features)
         gains.append([auc(y, blend) - auc(y, refit) for y in (changed.astype(np.float64), fresh.target)])
     there, before = np.mean(gains, axis=0)
-    assert there > 0.0015
-    assert before > -0.01
+    assert there > 0.0
+    assert before > 0.0015
 
 
 @pytest.mark.parametrize("name", BOOSTERS)
