@@ -1,9 +1,9 @@
 """A model of a changed world from few of its outcomes: the mean of a refit and of the old world's model carried on.
 
 The refit learns from all rows, the new ones with more weight; the other half is fitted to the old rows alone and then
-corrected by a few trees of the new ones. Either errs, in different ways: their mean log-odds ranks both worlds better
-than the refit does (`python -m benchmarks.weighting`). Each half has half of the trees, so only the correction costs
-more.
+corrected by a few trees of the new ones. Either errs, in different ways: their mean log-odds ranks the new world better
+than the refit does, and the old one about as well (`python -m benchmarks.weighting`). Each half has half of the trees,
+so only the correction costs more.
 """
 
 from dataclasses import replace
