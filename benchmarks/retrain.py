@@ -140,8 +140,9 @@ def challenge(home: Home, new: Rows, test: Rows) -> Row:
     candidate, trained_on = work.made.candidate, work.made.trained_on
     version = register(home, candidate, trained_on.rows, origin=work.recipe.origin, parent=1, now=NOW)
     scorer = load_scorer(home.artefact(version), version)
+    plan, scores = work.plan, work.made.scores
     evaluation = evaluate(
-        home, served, scorer, work.rows, work.plan.tested, work.made.scores, work.frame, work.recipe.origin
+        home, served, scorer, work.rows, plan.tested, scores, work.frame, work.recipe.origin, plan.blocks
     )
     report = judge(evaluation, home.settings.gate, context(home, served, version, candidate.manifest, NOW))
     learner, since = candidate.learner, int(new.times.min())

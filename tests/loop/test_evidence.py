@@ -34,7 +34,8 @@ def test_where_only_the_approved_have_outcomes_the_report_says_so(
     made = work.made
     version = register(home, made.candidate, made.trained_on.rows, origin="retrain", parent=1, now=NOW)
     scorer = load_scorer(home.artefact(version), version)
-    evaluation = evaluate(home, served, scorer, work.rows, work.plan.tested, made.scores, work.frame, "retrain")
+    plan = work.plan
+    evaluation = evaluate(home, served, scorer, work.rows, plan.tested, made.scores, work.frame, "retrain", plan.blocks)
     assert (evaluation.champion < evaluation.champion_threshold).all()
     everybody = evaluation.everybody
     assert len(everybody.champion) > 1.1 * evaluation.labels.size
@@ -42,6 +43,7 @@ def test_where_only_the_approved_have_outcomes_the_report_says_so(
     settings = home.settings.gate
     report = judge(evaluation, settings, context(home, served, version, made.candidate.manifest, NOW))
     checks = {check.name: check for check in report.checks}
+    assert "compared within each block of time" in checks["auc_gain"].sentence
     assert checks["approval_shift"].sizes["applicants"] == len(everybody.champion)
     approved = [
         float(np.mean(scores < threshold))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import numpy as np
 
@@ -122,5 +123,6 @@ def compare(home: Home, champion: int, challenger: int, now: datetime) -> GateRe
     scores = other.scorer.probabilities(rows.rows.features[tested])
     # Only a recalibration of this very champion ranks like it; against any other model the ranking decides.
     alike = other.manifest.get("origin") == "recalibrate" and other.manifest.get("parent") == champion
-    evaluation = evaluate(home, one, other.scorer, rows, tested, scores, frame, "recalibrate" if alike else "retrain")
+    kind: Literal["retrain", "recalibrate"] = "recalibrate" if alike else "retrain"
+    evaluation = evaluate(home, one, other.scorer, rows, tested, scores, frame, kind, blocks=None)
     return judge(evaluation, home.settings.gate, context(home, one, challenger, other.manifest, now))

@@ -31,11 +31,11 @@ def evaluate(
     scores: Floats,
     frame: DecisionFrame,
     kind: Literal["retrain", "recalibrate"],
-    blocks: Ints | None = None,
+    blocks: Ints | None,
 ) -> Evaluation:
     """Champion and challenger on the ``tested`` rows of the pool; ``scores`` are the challenger's.
 
-    ``blocks`` are the fits that gave them, where there are several.
+    ``blocks`` are the fits that gave them, where there are several (`Plan.blocks`).
     """
     features = rows.rows.features[tested]
     others = _without_outcome(frame, rows.rows.times[tested])
