@@ -91,6 +91,7 @@ def _record(work: Work) -> Json:
         "training": work.made.trained_on.sentence,
         "weighting": work.made.choice.weighting.name,
         "learner": work.made.choice.learner,
+        "blended": bool(work.made.candidate.manifest["training"].get("blended")),
         "validation": dict(work.made.choice.tried),
         "effective_size": work.made.trained_on.effective_size,
         "fingerprint": work.made.trained_on.fingerprint,

@@ -195,6 +195,7 @@ def _settings(written: Json) -> Json:
         "training defaults": words.number(training["defaults"]),
         "training until": None if data is None else words.day(data[1]),
         "weighting": record.get("weighting"),
+        "half of it the old world's model": "yes" if training.get("blended") else "no",
         "inputs": ", ".join(f["name"] for f in written["schema"]["features"] if not f["protected"]),
         "settings": written.get("settings", {}),
         "library": written.get("libraries", {}),
