@@ -18,9 +18,10 @@ from riskloop.store import audit
 from riskloop.store.home import Home
 
 ACTION: Final = "probation"
-GROWTH: Final = 1.2  # a further look needs this many times the decisions, or the matured ones, of the last one
+GROWTH: Final = 1.2  # a further look at outcomes needs this many times the matured ones of the last
+ESTIMATED_GROWTH: Final = 1.5  # and one at estimates so many times the decisions: it takes a second, and says less
 LEAST: Final = 500  # decisions, and effective tested rows, from which an estimate means something
-MOST: Final = 20_000  # of the newest decisions, that an estimate compares with
+MOST: Final = 10_000  # of the newest decisions, that an estimate compares with
 SOURCE: Final = "paired AUC of the gate's rows, density-weighted to the present (after PAPE, arXiv 2401.08348)"
 
 Scores = tuple[Floats, Floats, Floats]
@@ -45,7 +46,7 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
     frame = _since(home, promotion, now)
     matured = int(np.count_nonzero(~np.isnan(frame.outcomes)))
     outcomes_grew = matured > GROWTH * last.get("matured", 0)
-    decisions_grew = len(frame) > GROWTH * last.get("decisions", 0)
+    decisions_grew = len(frame) > ESTIMATED_GROWTH * last.get("decisions", 0)
     if not (outcomes_grew or decisions_grew):
         return ""
     new, old = load(home, promotion.version), load(home, promotion.previous)
