@@ -15,6 +15,7 @@ from riskloop.data.simulate import ID, TARGET, TIME, World, month_starts, simula
 from riskloop.portfolio import Portfolio
 from riskloop.serve.scorer import load_scorer
 from riskloop.store.appender import Scored
+from riskloop.store.home import Home
 from riskloop.store.outcomes import Outcome
 
 START = datetime(2024, 12, 31, tzinfo=UTC)
@@ -96,6 +97,15 @@ def drifted_folder(trained_folder: Path, tmp_path_factory: pytest.TempPathFactor
         live(portfolio, month, 100 + number, recession())
     portfolio.home.close()
     return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A portfolio without a model, for what cases do by themselves."""
+    (tmp_path / "riskloop.toml").write_text('[portfolio]\ntarget = "bad"\n[features.debt]\n')
+    home = Home.open(tmp_path)
+    yield home
+    home.close()
 
 
 @pytest.fixture

@@ -1,13 +1,10 @@
 """When another try is due, and what of an evaluation is kept."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
-import pytest
 
 from riskloop.core.types import Diagnosis
 from riskloop.gate import Evaluation
@@ -19,14 +16,6 @@ from riskloop.store.cases import Case, CaseState, advance, open_case
 from riskloop.store.home import Home
 
 JULY = datetime(2025, 7, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    (tmp_path / "riskloop.toml").write_text('[portfolio]\ntarget = "bad"\n[features.debt]\n')
-    home = Home.open(tmp_path)
-    yield home
-    home.close()
 
 
 def case(home: Home, diagnosis: Diagnosis, window: int, challenger: int | None = None) -> Case:

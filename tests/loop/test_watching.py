@@ -1,8 +1,7 @@
 """When a case ends and when one about the same change is opened again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -21,14 +20,6 @@ from riskloop.store.ledger import Ledger
 from riskloop.store.windows import Window, save
 
 JULY = datetime(2025, 7, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    (tmp_path / "riskloop.toml").write_text('[portfolio]\ntarget = "bad"\n[features.debt]\n')
-    home = Home.open(tmp_path)
-    yield home
-    home.close()
 
 
 def window(month: int, diagnosis: Diagnosis, *, final: bool) -> Window:

@@ -3,19 +3,17 @@
 import io
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
 
 import numpy as np
 
 from riskloop.core.errors import ArtefactError
+from riskloop.core.stats import upper_quantile
 from riskloop.core.types import Floats, Json
 from riskloop.monitor.matured import Trained
 from riskloop.monitor.profile import Reference
 from riskloop.serve.scorer import Scorer, load_scorer
 from riskloop.store.artefacts import Artefact
 from riskloop.store.home import Home
-
-NORMAL_95: Final = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,8 @@ class Served:
     def trained(self) -> Trained:
         """How well it ranked at its training."""
         metrics = self.manifest["metrics"]
-        return Trained(metrics["auc"], (metrics["auc_high"] - metrics["auc_low"]) / (2.0 * NORMAL_95))
+        # The upper end is cut at 1, the lower one never in practice.
+        return Trained(metrics["auc"], (metrics["auc"] - metrics["auc_low"]) / upper_quantile(0.025))
 
     @property
     def shrunk(self) -> float:

@@ -131,13 +131,10 @@ def paired_delong(
     share = pairs / pairs.sum()
     # The variance of the share-weighted mean, written as that of one sample with all defaults and non-defaults.
     variances = np.array([part.variances for part in parts])
-    variance_defaults, variance_others = counts.sum(axis=0) * (np.square(share)[:, None] * variances / counts).sum(
-        axis=0
-    )
+    variance_defaults, variance_others = counts.sum(axis=0) * (np.square(share) @ (variances / counts))
     std_error = math.sqrt(variance_defaults / count + variance_others / others)
-    before, after = (
-        float(share @ [area.auc for area in areas]) for areas in zip(*((p.before, p.after) for p in parts), strict=True)
-    )
+    before = float(share @ [part.before.auc for part in parts])
+    after = float(share @ [part.after.auc for part in parts])
     difference = after - before
     z = in_errors(difference, std_error)
     return PairedDeLong(
