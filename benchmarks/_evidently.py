@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from benchmarks._judgement import Rows
 from benchmarks.streams import World, course_of
 from riskloop.core.types import Floats
-from riskloop.data.scenarios import SCENARIOS
+from riskloop.simulation import SCENARIOS
 
 
 def evidently(world: World, sizes: Sequence[int]) -> Rows:

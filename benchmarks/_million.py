@@ -13,12 +13,12 @@ import requests
 from benchmarks._portfolios import AFTER, NOW, PAST, config, customers, decide, trained
 from benchmarks.serving import running
 from riskloop.core.types import Action, Diagnosis, to_micros
-from riskloop.data.scenarios import SCENARIOS
-from riskloop.data.simulate import TARGET, TIME, simulate
 from riskloop.loop.champion import load
 from riskloop.loop.making import Order, make
 from riskloop.loop.snapshot import Snapshot
 from riskloop.portfolio import Portfolio
+from riskloop.simulation import SCENARIOS
+from riskloop.simulation.embedded import TARGET, TIME, simulate
 from riskloop.store.cases import CaseState
 from riskloop.store.home import CONFIG, Home
 

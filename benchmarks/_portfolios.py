@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 from riskloop.core.types import Floats, Rows, to_micros
 from riskloop.data.infer import infer_config
 from riskloop.data.read import rows_from
-from riskloop.data.simulate import ID, TARGET, TIME, World, month_starts, simulate
 from riskloop.loop.champion import load
 from riskloop.portfolio import Portfolio
+from riskloop.simulation.embedded import ID, TARGET, TIME, World, month_starts, simulate
 from riskloop.store.appender import Scored
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.outcomes import Outcome

@@ -12,10 +12,10 @@ from benchmarks.streams import HISTORY_MONTHS, LATER, trained
 from riskloop.core.stats import calibration_slope
 from riskloop.core.types import Severity
 from riskloop.data.read import rows_from
-from riskloop.data.simulate import ID, TARGET, month_starts, simulate
 from riskloop.loop.champion import Served
 from riskloop.loop.examine import when_matured
 from riskloop.monitor.performance import SLOPE_GAP
+from riskloop.simulation.embedded import ID, TARGET, month_starts, simulate
 
 HISTORIES: Final = (1_500, 3_600)
 LEARNERS: Final = ("lightgbm", "scorecard")

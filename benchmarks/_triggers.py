@@ -16,7 +16,7 @@ from riskloop.backtest.study import Run
 from riskloop.core import stats
 from riskloop.core.settings import Settings
 from riskloop.core.types import Diagnosis, Floats, Json, Rows, to_micros
-from riskloop.data.scenarios import true_auc
+from riskloop.simulation import true_auc
 from riskloop.train.calibrate import fit_calibration
 from riskloop.train.fit import fit_once
 

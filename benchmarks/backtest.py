@@ -18,8 +18,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from riskloop.data.scenarios import SCENARIOS
-from riskloop.data.simulate import ID, TARGET, TIME, World, month_starts, simulate
+from riskloop.simulation import SCENARIOS
+from riskloop.simulation.embedded import ID, TARGET, TIME, World, month_starts, simulate
 
 MONTHS: Final = 36
 PER_MONTH: Final = 2000

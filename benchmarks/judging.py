@@ -8,11 +8,11 @@ from typing import Any, Final
 from benchmarks.streams import Course, Window, World, course_of, labels
 from riskloop.core.stats import auc
 from riskloop.core.types import Diagnosed, Diagnosis, Finding, Severity
-from riskloop.data.scenarios import SCENARIOS, true_auc
 from riskloop.decide.diagnosis import LEVEL, MOVED, POPULATION, RANKING, SPREAD, diagnose
 from riskloop.loop.examine import Arrived, at_closing, when_matured
 from riskloop.monitor.estimate import estimate_findings
 from riskloop.monitor.profile import Profile
+from riskloop.simulation import SCENARIOS, true_auc
 
 Record = dict[str, Any]
 SMALLEST: Final = 500  # the size that 100 rows a month are played beside

@@ -27,15 +27,15 @@ from benchmarks._triggers import TOLD, TRIGGERS, Refits, run_told, run_trigger
 from riskloop.backtest.history import History, Wishes
 from riskloop.backtest.oracle import oracle_scores
 from riskloop.backtest.policies import NEVER, policy_named
-from riskloop.backtest.replay import first_champion, replay, scorer_of
+from riskloop.backtest.replay import first_champion, model_of, replay
 from riskloop.backtest.score import Scores
 from riskloop.backtest.study import Run, collected
 from riskloop.backtest.worlds import Game, embedded_world, frame_world
 from riskloop.core import stats
 from riskloop.core.settings import Settings
 from riskloop.core.types import Floats, Json
-from riskloop.data.scenarios import SCENARIOS, true_auc
-from riskloop.data.uci import load_uci
+from riskloop.simulation import SCENARIOS, true_auc
+from riskloop.simulation.uci import load_uci
 from riskloop.store.home import Home
 
 MONTHS: Final = 12
@@ -126,7 +126,7 @@ def _first(folder: Path, history: History) -> tuple[str, list[Floats]]:
     home = Home.open(folder)
     try:
         version = home.champion().version
-        scorer = scorer_of(home, version)
+        scorer = model_of(home, version)
         return home.ledger.model(version).learner, [scorer.probabilities(p.rows.features) for p in history.periods]
     finally:
         home.close()

@@ -106,7 +106,7 @@ def goal_text(goal: dict[str, Any]) -> str:
 
 def judged(given: argparse.Namespace) -> tuple[dict[str, Rows], Rows]:
     """Tables and goals of what is asked for of the judgement."""
-    from riskloop.data.uci import load_uci
+    from riskloop.simulation.uci import load_uci
 
     seeds = range(given.first, given.first + (given.seeds or (1 if given.quick else 20)))
     large = given.large if given.large is not None else 0 if given.quick else len(seeds)

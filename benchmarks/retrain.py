@@ -32,8 +32,6 @@ from benchmarks._portfolios import NOW, PAST, config, customers, decide, labels,
 from riskloop.core.settings import RetrainSettings
 from riskloop.core.stats import auc, density_ratio_weights
 from riskloop.core.types import Action, Diagnosis, Floats, Rows
-from riskloop.data.scenarios import SCENARIOS
-from riskloop.data.simulate import World, month_starts, simulate
 from riskloop.gate import judge, sentences
 from riskloop.loop.champion import load
 from riskloop.loop.evidence import context, evaluate
@@ -41,7 +39,9 @@ from riskloop.loop.making import Order, Work, make
 from riskloop.loop.register import register
 from riskloop.loop.snapshot import Snapshot
 from riskloop.retrain.dataset import Pool, Weighting, training_set
-from riskloop.serve.scorer import load_scorer
+from riskloop.scoring.model import load_model
+from riskloop.simulation import SCENARIOS
+from riskloop.simulation.embedded import World, month_starts, simulate
 from riskloop.store.home import Home
 from riskloop.train.fit import fit_once
 
@@ -139,7 +139,7 @@ def challenge(home: Home, new: Rows, test: Rows) -> Row:
     work = made(home, new, Diagnosis.CONCEPT_DRIFT)
     candidate, trained_on = work.made.candidate, work.made.trained_on
     version = register(home, candidate, trained_on.rows, origin=work.recipe.origin, parent=1, now=NOW)
-    scorer = load_scorer(home.artefact(version), version)
+    scorer = load_model(home.artefact(version), version)
     plan, scores = work.plan, work.made.scores
     evaluation = evaluate(
         home, served, scorer, work.rows, plan.tested, scores, work.frame, work.recipe.origin, plan.blocks

@@ -8,10 +8,10 @@ from typing import Any, Final
 import msgspec
 import uvicorn
 
+from riskloop.scoring.decoder import Decoder
+from riskloop.scoring.model import load_model
 from riskloop.serve.champion import Answer
-from riskloop.serve.decoder import Decoder
 from riskloop.serve.process import LOGGING, bind
-from riskloop.serve.scorer import load_scorer
 from riskloop.store.home import Home
 
 PIPELINE: Final = "pipeline.skops"  # of the usual design, written by `benchmarks.serving`
@@ -22,7 +22,7 @@ class Bare:
 
     def __init__(self, home: Home) -> None:
         version = home.champion().version
-        self._scorer = load_scorer(home.artefact(version), version)
+        self._scorer = load_model(home.artefact(version), version)
         self._decoder = Decoder(self._scorer.schema)
         self._encode = msgspec.json.Encoder().encode
 

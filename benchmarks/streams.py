@@ -13,10 +13,10 @@ from riskloop.core.stats import auc, psi
 from riskloop.core.types import Floats, Ints, Rows
 from riskloop.data.infer import infer_config
 from riskloop.data.read import rows_from
-from riskloop.data.scenarios import SCENARIOS, Embedded, FrameSource, Month, Scenario, Source, stream, true_auc
-from riskloop.data.simulate import ID, TARGET, TIME, month_starts, simulate, spread_over
 from riskloop.loop.champion import Served, load
 from riskloop.portfolio import Portfolio
+from riskloop.simulation import SCENARIOS, Embedded, FrameSource, Month, Scenario, Source, stream, true_auc
+from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate, spread_over
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -27,8 +27,8 @@ from sqlalchemy import Connection, text
 from riskloop.app import create_app
 from riskloop.core.types import Diagnosis, to_micros
 from riskloop.data.infer import infer_config
-from riskloop.data.simulate import ID, TARGET, TIME, month_starts, simulate
 from riskloop.portfolio import Portfolio
+from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate
 from riskloop.store.cases import CaseState, advance, open_case
 
 LIMIT: Final = 300.0  # milliseconds

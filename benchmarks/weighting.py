@@ -22,8 +22,8 @@ from riskloop.backtest.worlds import embedded_world, frame_world, rows_of
 from riskloop.core.settings import Settings
 from riskloop.core.stats import auc
 from riskloop.core.types import Floats, Json, Rows
-from riskloop.data.scenarios import true_auc
-from riskloop.data.uci import load_uci
+from riskloop.simulation import true_auc
+from riskloop.simulation.uci import load_uci
 from riskloop.train.fit import fit_once
 
 SIZES: Final = (500, 1000, 2000, 4000, 7000)

@@ -16,8 +16,8 @@ import pytest
 import typer
 
 from riskloop import cli
-from riskloop.data.simulate import ID, TARGET, TIME, month_starts, simulate
 from riskloop.portfolio import Portfolio
+from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ import pytest
 from riskloop.app import App, create_app
 from riskloop.core.settings import Settings
 from riskloop.core.types import Floats, Json, PromotionKind, Rows
-from riskloop.data import simulate
 from riskloop.data.infer import infer_config
 from riskloop.data.read import read_table, rows_from
-from riskloop.data.uci import load_uci
 from riskloop.loop.register import register
 from riskloop.portfolio import Portfolio
-from riskloop.serve.scorer import load_scorer
+from riskloop.scoring.model import load_model
+from riskloop.simulation import embedded as simulate
+from riskloop.simulation.uci import load_uci
 from riskloop.store.home import CONFIG, Home
 from riskloop.train.candidate import Candidate
 from riskloop.train.fit import fit, recalibrate
@@ -81,7 +81,7 @@ def test_every_way_to_a_probability_gives_the_same(customers: Path, tmp_path: Pa
     for way, probabilities in batches.items():
         np.testing.assert_array_equal(probabilities, served, err_msg=way)
     log = home.decisions.frame()
-    again = load_scorer(home.artefact(version), version).probabilities(log.features)
+    again = load_model(home.artefact(version), version).probabilities(log.features)
     np.testing.assert_array_equal(again, log.probabilities)
     np.testing.assert_array_equal(log.probabilities, np.tile(served, 1 + len(batches)))
     assert all(Portfolio(home).replay(number)["identical"] for number in (1, len(served), len(log)))

@@ -18,8 +18,8 @@ from typing import Any
 import pandas as pd
 import requests
 
-from riskloop.data.scenarios import SCENARIOS, Embedded, stream
-from riskloop.data.simulate import ID, TARGET, TIME, month_starts, simulate
+from riskloop.simulation import SCENARIOS, Embedded, stream
+from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate
 
 PATIENCE = 180  # seconds for anything that a process does; machines are slow at times
 FIRST = date(2025, 1, 1)

@@ -13,8 +13,8 @@ from starlette.routing import Route
 
 from riskloop import __version__
 from riskloop.core.errors import DataError, MalformedBody, NotFound, RiskloopError, WrongMethod
+from riskloop.scoring.decoder import shown
 from riskloop.serve import routes
-from riskloop.serve.decoder import shown
 from riskloop.serve.docs import add_docs
 from riskloop.serve.predict import Predict, Receive, Scope, Send
 from riskloop.serve.service import Service

@@ -72,10 +72,10 @@ class Portfolio:
         import pandas as pd
 
         from riskloop.data.read import rows_from
-        from riskloop.serve.scorer import load_scorer
+        from riskloop.scoring.model import load_model
 
         version = self.home.champion().version
-        scorer = load_scorer(self.home.artefact(version), version)
+        scorer = load_model(self.home.artefact(version), version)
         rows = rows_from(frame, scorer.schema, target="absent", where="the frame")
         probabilities = scorer.probabilities(rows.features)
         scored_at = datetime.now(UTC)
@@ -315,14 +315,14 @@ class Portfolio:
 
     def replay(self, decision_id: str | int) -> Json:
         """Score a logged decision again with the model of that day and compare the probabilities to the last bit."""
-        from riskloop.serve.scorer import load_scorer
+        from riskloop.scoring.model import load_model
 
         try:
             number = int(decision_id)
         except ValueError:
             raise NotFound(f"'{decision_id}' is not a decision id; they are whole numbers.") from None
         decision = self.home.decisions.get(number)
-        scorer = load_scorer(self.home.artefact(decision.model_version), decision.model_version)
+        scorer = load_model(self.home.artefact(decision.model_version), decision.model_version)
         row = decision.features.reshape(1, -1)
         again = float(scorer.probabilities(row)[0])
         rate = rate_of(decision.flags)

@@ -9,7 +9,7 @@ from riskloop.core.errors import ConfigError, DataError, NotFound
 from riskloop.core.settings import Settings, parse_settings
 from riskloop.data.infer import infer_config
 from riskloop.data.read import rows_from
-from riskloop.data.simulate import month_starts, simulate
+from riskloop.simulation.embedded import month_starts, simulate
 
 N = 400
 

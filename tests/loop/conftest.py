@@ -10,10 +10,10 @@ import pytest
 from riskloop.core.types import to_micros
 from riskloop.data.infer import infer_config
 from riskloop.data.read import rows_from
-from riskloop.data.scenarios import SCENARIOS
-from riskloop.data.simulate import ID, TARGET, TIME, World, month_starts, simulate
 from riskloop.portfolio import Portfolio
-from riskloop.serve.scorer import load_scorer
+from riskloop.scoring.model import load_model
+from riskloop.simulation import SCENARIOS
+from riskloop.simulation.embedded import ID, TARGET, TIME, World, month_starts, simulate
 from riskloop.store.appender import Scored
 from riskloop.store.home import Home
 from riskloop.store.outcomes import Outcome
@@ -66,7 +66,7 @@ def live(
     rows = rows_from(frame, home.schema, target="required", where="the simulation")
     assert rows.target is not None
     version = home.champion().version
-    scorer = load_scorer(home.artefact(version), version)
+    scorer = load_model(home.artefact(version), version)
     p = scorer.probabilities(rows.features)
     at = to_micros(datetime(month.year, month.month, 1, tzinfo=UTC))
     logged = home.decisions.append(

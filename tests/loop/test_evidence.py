@@ -14,7 +14,7 @@ from riskloop.loop.making import Order, make
 from riskloop.loop.register import register
 from riskloop.loop.snapshot import Snapshot
 from riskloop.portfolio import Portfolio
-from riskloop.serve.scorer import load_scorer
+from riskloop.scoring.model import load_model
 
 from .conftest import MONTHS, live, recession
 
@@ -33,7 +33,7 @@ def test_where_only_the_approved_have_outcomes_the_report_says_so(
     work = make(home, Order(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, Snapshot.take(home, NOW)), served)
     made = work.made
     version = register(home, made.candidate, made.trained_on.rows, origin="retrain", parent=1, now=NOW)
-    scorer = load_scorer(home.artefact(version), version)
+    scorer = load_model(home.artefact(version), version)
     plan = work.plan
     evaluation = evaluate(home, served, scorer, work.rows, plan.tested, made.scores, work.frame, "retrain", plan.blocks)
     assert (evaluation.champion < evaluation.champion_threshold).all()

@@ -9,11 +9,11 @@ import pytest
 from riskloop.core.settings import Settings
 from riskloop.core.types import Diagnosis, Finding, Floats, Severity
 from riskloop.data.read import rows_from
-from riskloop.data.simulate import ID, TARGET, simulate
 from riskloop.decide.diagnosis import diagnose
 from riskloop.loop.champion import Served, load
 from riskloop.loop.examine import Arrived, at_closing, when_matured
 from riskloop.portfolio import Portfolio
+from riskloop.simulation.embedded import ID, TARGET, simulate
 
 from .conftest import MONTHS
 

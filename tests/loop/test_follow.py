@@ -8,8 +8,8 @@ import pytest
 
 from riskloop.core.errors import Conflict, GateRefused
 from riskloop.core.types import Json, PromotionKind
-from riskloop.data.simulate import month_starts
 from riskloop.portfolio import Portfolio
+from riskloop.simulation.embedded import month_starts
 from riskloop.store import audit
 from riskloop.store.cases import CaseState
 

@@ -15,13 +15,13 @@ import pytest
 from riskloop.core.types import Diagnosis, Finding, Floats, Ints, Severity, to_micros
 from riskloop.data.infer import infer_config
 from riskloop.data.read import rows_from
-from riskloop.data.simulate import ID, TARGET, TIME, month_starts, simulate
 from riskloop.loop import observe
 from riskloop.loop.champion import Served, load
 from riskloop.loop.observe import close, due, mature
 from riskloop.loop.snapshot import Snapshot
 from riskloop.monitor.profile import Profile
 from riskloop.portfolio import Portfolio
+from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate
 from riskloop.store.appender import Scored
 from riskloop.store.outcomes import Outcome
 from riskloop.store.windows import Window, save

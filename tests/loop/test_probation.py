@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from riskloop.core.types import PromotionKind
-from riskloop.data.simulate import World
 from riskloop.loop import cycle, probation
 from riskloop.portfolio import Portfolio
+from riskloop.simulation.embedded import World
 from riskloop.store import audit
 
 from .conftest import live, recession

@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from riskloop.core.types import Diagnosis
-from riskloop.data.simulate import World
 from riskloop.loop.snapshot import Snapshot
 from riskloop.portfolio import Portfolio
+from riskloop.simulation.embedded import World
 
 from .conftest import live
 

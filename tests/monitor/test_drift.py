@@ -10,9 +10,9 @@ import pytest
 from riskloop.core.settings import DriftSettings
 from riskloop.core.stats import psi
 from riskloop.core.types import Finding, Severity
-from riskloop.data.simulate import World
 from riskloop.monitor import drift as drift_module
 from riskloop.monitor.drift import evidently_findings, profile_findings
+from riskloop.simulation.embedded import World
 
 from .conftest import Month, built, history, month
 

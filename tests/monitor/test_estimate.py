@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from riskloop.core.types import Finding, Severity
-from riskloop.data.scenarios import true_auc
-from riskloop.data.simulate import World
 from riskloop.monitor.estimate import estimate_findings
+from riskloop.simulation import true_auc
+from riskloop.simulation.embedded import World
 
 from .conftest import Month, history, month
 

@@ -5,8 +5,8 @@ import pytest
 
 from riskloop.core.errors import NotFound
 from riskloop.core.types import Severity
-from riskloop.data.simulate import TARGET, simulate
 from riskloop.monitor.frames import coded
+from riskloop.simulation.embedded import TARGET, simulate
 
 from .conftest import MAY, SCHEMA, J, built, month
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from riskloop.core.types import Finding, Severity
-from riskloop.data.simulate import World
 from riskloop.monitor.onset import dated, day_of, iso
 from riskloop.monitor.profile import DAY
+from riskloop.simulation.embedded import World
 
 from .conftest import Month, built, month
 

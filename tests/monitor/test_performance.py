@@ -6,9 +6,9 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score, roc_curve
 
 from riskloop.core.stats import density_ratio_weights, pape
 from riskloop.core.types import Finding, Floats, Severity
-from riskloop.data.simulate import FEATURES, World, _log_odds
 from riskloop.monitor.performance import performance_findings, ranks_worse
 from riskloop.monitor.segments import segments_of
+from riskloop.simulation.embedded import FEATURES, World, _log_odds
 
 from .conftest import SCHEMA, Month, history, month
 

@@ -8,12 +8,12 @@ import pytest
 
 from riskloop.core.settings import DriftSettings
 from riskloop.core.types import Finding, Severity
-from riskloop.data.simulate import World
 from riskloop.monitor.drift import profile_findings
 from riskloop.monitor.faults import DETACHED_ERRORS
 from riskloop.monitor.profile import DAY, Profile, Reference
 from riskloop.monitor.quality import quality_findings
 from riskloop.monitor.structure import Structure, ranks_of
+from riskloop.simulation.embedded import World
 
 from .conftest import J, Month, built, month
 

@@ -9,8 +9,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from riskloop.core.settings import Settings
 from riskloop.core.stats import auc
 from riskloop.core.types import Bools, Floats, Rows
-from riskloop.serve.lightgbm import Booster
-from riskloop.serve.scorer import check_agreement, load_scorer
+from riskloop.scoring.lightgbm import Booster
+from riskloop.scoring.model import check_agreement, load_model
 from riskloop.store.artefacts import Artefacts
 from riskloop.train.blend import Blend, fit_blend, raw
 from riskloop.train.fit import fit, fit_once
@@ -85,7 +85,7 @@ def test_what_is_served_is_the_blend(
     assert made[0].files == made[1].files
     assert made[0].manifest["training"]["blended"]
     artefact = Artefacts(tmp_path).write(made[0].manifest, made[0].files)
-    check_agreement(load_scorer(artefact, 1), made[0], rows.features)
+    check_agreement(load_model(artefact, 1), made[0], rows.features)
     plain = fit(rows, settings, weights=credible(new), learners=(name,), present=new)
     assert "blended" not in plain.manifest["training"]
     assert plain.files["model.txt"] != made[0].files["model.txt"]

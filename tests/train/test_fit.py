@@ -13,7 +13,7 @@ from riskloop.core.errors import ArtefactError, ConfigError, DataError
 from riskloop.core.settings import Settings, parse_settings
 from riskloop.core.types import Floats, Rows
 from riskloop.data.read import rows_from
-from riskloop.serve.scorer import check_agreement, load_scorer
+from riskloop.scoring.model import check_agreement, load_model
 from riskloop.store.artefacts import Artefact, Artefacts
 from riskloop.train.calibrate import log_odds
 from riskloop.train.candidate import Candidate
@@ -128,14 +128,14 @@ def test_recalibration_keeps_the_ranking_and_moves_the_level(
     parent = stored(tmp_path, candidate)
     p = candidate.predict(rows.features)
     outcomes = (np.random.default_rng(1).random(len(p)) < p / 2).astype(np.float64)
-    again = recalibrate(parent, 1, load_scorer(parent, 1).probabilities, p, outcomes, settings)
+    again = recalibrate(parent, 1, load_model(parent, 1).probabilities, p, outcomes, settings)
     q = again.predict(rows.features)
     assert q.mean() == pytest.approx(outcomes.mean(), abs=1e-6)
     np.testing.assert_array_equal(np.argsort(p, kind="stable"), np.argsort(q, kind="stable"))
     assert again.manifest["parent"] == 1
     assert again.manifest["metrics"]["auc"] == candidate.manifest["metrics"]["auc"]
     assert again.files[again.manifest["model_file"]] == candidate.files[candidate.manifest["model_file"]]
-    check_agreement(load_scorer(stored(tmp_path, again), 2), again, rows.features)
+    check_agreement(load_model(stored(tmp_path, again), 2), again, rows.features)
     reference = (array(c, "reference_scores.npy") for c in (candidate, again))
     old, new = (log_odds(scores) for scores in reference)
     assert np.corrcoef(old, new)[0, 1] == pytest.approx(1.0)
@@ -173,7 +173,7 @@ def test_estimators_of_the_config_are_trained_and_stored_safely(
     first, second = fit(rows, settings), fit(rows, settings)
     assert first.manifest["model_file"] == file
     assert first.files == second.files
-    check_agreement(load_scorer(stored(tmp_path, first), 1), first, rows.features)
+    check_agreement(load_model(stored(tmp_path, first), 1), first, rows.features)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_the_real_customers_are_ranked_as_well_as_known(tmp_path: Path) -> None:
     rows = rows_from(path, settings.row_schema, target="required", where=path.name)
     fitted = fit(rows, settings)
     assert fitted.manifest["metrics"]["auc"] >= 0.781
-    check_agreement(load_scorer(stored(tmp_path, fitted), 1), fitted, rows.features)
+    check_agreement(load_model(stored(tmp_path, fitted), 1), fitted, rows.features)
 
 
 @pytest.mark.parametrize(("name", "parameter"), [("lightgbm", "n_estimators"), ("hist_gradient_boosting", "max_iter")])

@@ -120,10 +120,10 @@ def test_a_replay_is_compared_to_the_last_bit(home: Home) -> None:
 
 
 def _as_scored(home: Home) -> Scored:
-    from riskloop.serve.scorer import load_scorer
+    from riskloop.scoring.model import load_model
 
     logged = home.decisions.scored(2, 1)
-    probabilities = load_scorer(home.artefact(1), 1).probabilities(logged.features)
+    probabilities = load_model(home.artefact(1), 1).probabilities(logged.features)
     return Scored(
         logged.customer_ids, logged.times, logged.scored_at, 1, probabilities, logged.defaults, logged.features
     )

@@ -22,7 +22,7 @@ from riskloop.backtest.policies import Policy
 from riskloop.core.settings import AlertSettings, Settings, settings_text
 from riskloop.core.types import Ints, Rows, from_micros, to_micros
 from riskloop.loop.first import train_first
-from riskloop.serve.scorer import Scorer, load_scorer
+from riskloop.scoring.model import Model, load_model
 from riskloop.store.appender import Chunk, Scored
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.outcomes import Outcome
@@ -157,7 +157,7 @@ def _play(home: Home, history: History, number: int, turn: Turn, policy: Policy)
 def _decided(home: Home, rows: Rows, turn: Turn) -> Scored:
     # After an interruption the champion may be a later one already; the turn's is the one at its beginning.
     promotion = home.ledger.champion_at(turn.first) or home.champion()
-    scorer = scorer_of(home, promotion.version)
+    scorer = model_of(home, promotion.version)
     features = rows.features[turn.rows]
     probabilities = scorer.probabilities(features)
     return Scored(
@@ -171,16 +171,16 @@ def _decided(home: Home, rows: Rows, turn: Turn) -> Scored:
     )
 
 
-def scorer_of(home: Home, version: int) -> Scorer:
+def model_of(home: Home, version: int) -> Model:
     """The scorer of a version; the latest few stay loaded."""
     return _scorer(home.artefacts.root, home.ledger.model(version).artefact, version)
 
 
 @lru_cache(maxsize=8)
-def _scorer(root: Path, artefact: str, version: int) -> Scorer:
+def _scorer(root: Path, artefact: str, version: int) -> Model:
     from riskloop.store.artefacts import Artefacts
 
-    return load_scorer(Artefacts(root).read(artefact), version)
+    return load_model(Artefacts(root).read(artefact), version)
 
 
 def matured(history: History, number: int, turn: Turn, window: timedelta) -> list[Outcome]:

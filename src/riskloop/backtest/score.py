@@ -10,7 +10,7 @@ import numpy as np
 from riskloop.core import stats
 from riskloop.core.settings import MoneySettings
 from riskloop.core.types import Bools, Floats, Json
-from riskloop.data.scenarios import true_auc
+from riskloop.simulation import true_auc
 
 Z95: Final = 1.959963984540054
 LEAST: Final = 2  # of each class: below it there is no variance of an AUC

@@ -16,7 +16,7 @@ from riskloop.backtest.history import History, Played, Wishes, read_history
 from riskloop.backtest.kept import keep
 from riskloop.backtest.oracle import oracle_scores
 from riskloop.backtest.policies import NEVER, ORACLE, Policy, policies_named
-from riskloop.backtest.replay import arrivals, first_champion, scorer_of
+from riskloop.backtest.replay import arrivals, first_champion, model_of
 from riskloop.backtest.request import Request
 from riskloop.backtest.runs import FIRST, folder_of, run_all
 from riskloop.backtest.score import Scores, against, exchange, overall, period_scores
@@ -112,7 +112,7 @@ def collected(folder: Path, history: History, policy: Policy) -> Run:
         edges = np.cumsum([len(period.rows) for period in history.periods])[:-1]
         probabilities = np.split(frame.probabilities, edges)
         versions = np.split(frame.model_versions, edges)
-        thresholds = {int(v): scorer_of(home, int(v)).threshold for v in np.unique(frame.model_versions)}
+        thresholds = {int(v): model_of(home, int(v)).threshold for v in np.unique(frame.model_versions)}
         scores, champions = [], []
         for period, p, used in zip(history.periods, probabilities, versions, strict=True):
             target = period.rows.target if period.rows.target is not None else np.full(len(period.rows), np.nan)
@@ -169,7 +169,7 @@ def _exchange(
     ]
     before, after = promotion.previous or promotion.version, promotion.version
     old, new = (
-        [scorer_of(home, version).probabilities(history.periods[k].rows.features[mask]) for k, mask in served]
+        [model_of(home, version).probabilities(history.periods[k].rows.features[mask]) for k, mask in served]
         for version in (before, after)
     )
     return {

@@ -16,8 +16,8 @@ from riskloop.core.settings import Settings, parse_settings
 from riskloop.core.types import Rows
 from riskloop.data.infer import infer_config, no_column
 from riskloop.data.read import rows_from, table_of
-from riskloop.data.scenarios import Embedded, FrameSource, Month, Scenario, Source, scenario_named, stream
-from riskloop.data.simulate import ID, TARGET, TIME, month_starts, simulate, spread_over
+from riskloop.simulation import Embedded, FrameSource, Month, Scenario, Source, scenario_named, stream
+from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate, spread_over
 
 if TYPE_CHECKING:
     import pandas as pd

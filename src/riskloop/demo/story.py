@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from riskloop.core.errors import ConfigError, DataError, NotFound
 from riskloop.core.types import Ints
-from riskloop.data.scenarios import SCENARIOS, Embedded, FrameSource, Source, stream
-from riskloop.data.simulate import ID, TARGET, TIME, month_starts, simulate, spread_over
+from riskloop.simulation import SCENARIOS, Embedded, FrameSource, Source, stream
+from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate, spread_over
 
 if TYPE_CHECKING:
     import pandas as pd

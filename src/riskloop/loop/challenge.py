@@ -18,7 +18,7 @@ from riskloop.loop.register import register
 from riskloop.loop.snapshot import Snapshot
 from riskloop.loop.trainer import Tick
 from riskloop.retrain.dataset import pool, unseen_by
-from riskloop.serve.scorer import load_scorer
+from riskloop.scoring.model import load_model
 from riskloop.store.cases import Case
 from riskloop.store.home import Home
 
@@ -60,7 +60,7 @@ def challenge(home: Home, case: Case, served: Served, now: datetime, say: Say, t
         case_id=case.id,
         now=now,
     )
-    scorer = load_scorer(home.artefact(version), version)
+    scorer = load_model(home.artefact(version), version)
     evaluation = evaluate(
         home, served, scorer, work.rows, tested, made.scores, work.frame, work.recipe.origin, work.plan.blocks
     )

@@ -11,7 +11,7 @@ from riskloop.core.stats import upper_quantile
 from riskloop.core.types import Floats, Json
 from riskloop.monitor.matured import Trained
 from riskloop.monitor.profile import Reference
-from riskloop.serve.scorer import Scorer, load_scorer
+from riskloop.scoring.model import Model, load_model
 from riskloop.store.artefacts import Artefact
 from riskloop.store.home import Home
 
@@ -22,7 +22,7 @@ class Served:
 
     version: int
     manifest: Json
-    scorer: Scorer
+    scorer: Model
     reference: Reference
     features: Floats  # (m, k) of the sample
     reference_scores: Floats  # (m,) the model's own scores of the sample
@@ -60,7 +60,7 @@ def load(home: Home, version: int) -> Served:
 
 @lru_cache(maxsize=4)
 def _made_of(artefact: Artefact, version: int, threads: int) -> Served:
-    scorer = load_scorer(artefact, version, threads=threads)
+    scorer = load_model(artefact, version, threads=threads)
     features = array(artefact, "reference.npy")
     # Windows are scored by the model itself, so its own scores are what theirs must be compared with.
     own = scorer.probabilities(features)

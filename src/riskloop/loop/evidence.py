@@ -15,7 +15,7 @@ from riskloop.gate.budget import Try, tried
 from riskloop.gate.evaluation import Applicants, Context, Coverage, Evaluation
 from riskloop.loop.champion import Served, array, dump_array
 from riskloop.retrain.dataset import Pool
-from riskloop.serve.scorer import Scorer
+from riskloop.scoring.model import Model
 from riskloop.store import audit, documents
 from riskloop.store.home import Home
 
@@ -25,7 +25,7 @@ GATE: Final = "gate"  # audit events of tests that a person asked for
 def evaluate(
     home: Home,
     served: Served,
-    challenger: Scorer,
+    challenger: Model,
     rows: Pool,
     tested: Ints,
     scores: Floats,
@@ -91,7 +91,7 @@ def protected_groups(schema: Schema, features: Floats) -> Mapping[str, Any]:
     return groups
 
 
-def _latency(challenger: Scorer, row: Floats) -> float:
+def _latency(challenger: Model, row: Floats) -> float:
     """Milliseconds for one row: the median, because a busy machine must not refuse a model."""
     challenger.probabilities(row)  # the first call builds what later ones reuse
     taken = []

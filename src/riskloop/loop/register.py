@@ -5,7 +5,7 @@ from datetime import datetime
 
 from riskloop.core.errors import ArtefactError
 from riskloop.core.types import Rows
-from riskloop.serve.scorer import check_agreement, load_scorer
+from riskloop.scoring.model import check_agreement, load_model
 from riskloop.store.home import Home
 from riskloop.train.candidate import Candidate
 
@@ -28,7 +28,7 @@ def register(
     """
     artefact = home.artefacts.write(candidate.manifest, candidate.files)
     try:
-        check_agreement(load_scorer(artefact, 0, threads=home.settings.train.threads), candidate, rows.features)
+        check_agreement(load_model(artefact, 0, threads=home.settings.train.threads), candidate, rows.features)
     except ArtefactError:
         shutil.rmtree(artefact.path, ignore_errors=True)
         raise

@@ -16,7 +16,7 @@ from riskloop.core.types import Bools, DecisionFrame, Floats, Json, to_micros
 from riskloop.loop.evidence import protected_groups
 from riskloop.loop.snapshot import without_quarantine
 from riskloop.retrain.dataset import unseen_sources
-from riskloop.serve.scorer import Scorer, load_scorer
+from riskloop.scoring.model import Model, load_model
 from riskloop.store.home import Home
 
 MOST: Final = 4000  # decisions
@@ -31,7 +31,7 @@ LEAST: Final = 10  # of either class in a segment
 class _Version:
     """One version's scores of the rows."""
 
-    scorer: Scorer
+    scorer: Model
     probabilities: Floats
 
 
@@ -49,7 +49,7 @@ def side_by_side(home: Home, first: int, second: int, now: datetime) -> Json:
         return {"rows": int(labels.size), "defaults": defaults}
     scored = [
         _Version(scorer, scorer.probabilities(features))
-        for scorer in (load_scorer(a, v) for a, v in zip(artefacts, (first, second), strict=True))
+        for scorer in (load_model(a, v) for a, v in zip(artefacts, (first, second), strict=True))
     ]
     return {
         "rows": int(labels.size),
@@ -140,7 +140,7 @@ def _segments(labels: Floats, features: Floats, scored: list[_Version]) -> list[
     return found
 
 
-def _segment(labels: Floats, p: Floats, scorer: Scorer) -> Json:
+def _segment(labels: Floats, p: Floats, scorer: Model) -> Json:
     interval = stats.auc_interval(labels, p)
     approved = float((p < scorer.threshold).mean())
     return {"auc": interval.estimate, "low": interval.lower, "high": interval.upper, "approval_rate": approved}

@@ -25,7 +25,7 @@ def impact_findings(
 ) -> list[Finding]:
     """Features in the order of what they do to the mean raw score, then one finding for the score as a whole.
 
-    Contributions have shape (rows, k + 1), the last column being the base value, as `Scorer.contributions` returns
+    Contributions have shape (rows, k + 1), the last column being the base value, as `Model.contributions` returns
     them; probabilities have shape (rows,). A decision below ``threshold`` is an approval.
     """
     n, m = len(window_contributions), len(reference_contributions)

@@ -14,8 +14,8 @@ import numpy as np
 
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.types import Floats, Problem
+from riskloop.scoring.decoder import CLOCK_SKEW, MAX_ROW, Parsed
 from riskloop.serve.champion import Champion
-from riskloop.serve.decoder import CLOCK_SKEW, MAX_ROW, Parsed
 
 BLOCK: Final = 5000  # rows that are scored and committed together: at some 40 ms a live request hardly notices
 SHOWN: Final = 20  # problems listed in one refusal

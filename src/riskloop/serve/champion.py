@@ -9,8 +9,8 @@ import numpy as np
 
 from riskloop.core.schema import Schema
 from riskloop.core.types import Floats, Ints, Reason, from_micros
-from riskloop.serve.decoder import Decoder
-from riskloop.serve.scorer import Scorer
+from riskloop.scoring.decoder import Decoder
+from riskloop.scoring.model import Model
 
 Explain = Literal["none", "default", "all"]  # which decisions get reasons
 
@@ -35,7 +35,7 @@ class Champion:
     """One loaded model. Replaced as a whole; requests in flight keep the one that they began with."""
 
     seq: int  # of the promotion that made it champion; 0 for a model loaded to explain old decisions
-    scorer: Scorer
+    scorer: Model
     decoder: Decoder
     max_reasons: int
     exploration: float = 0.0  # share of the refused that is approved at random

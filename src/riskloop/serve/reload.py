@@ -7,11 +7,11 @@ from typing import Final
 
 from riskloop.core.errors import NotReady, RiskloopError
 from riskloop.core.types import Promotion
+from riskloop.scoring.decoder import Decoder
+from riskloop.scoring.model import load_model
 from riskloop.serve.access import Access
 from riskloop.serve.champion import Champion
-from riskloop.serve.decoder import Decoder
 from riskloop.serve.metrics import Metrics
-from riskloop.serve.scorer import load_scorer
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys
 
@@ -93,7 +93,7 @@ class Reloader:
         )
 
     def _load(self, version: int, seq: int) -> Champion:
-        scorer = load_scorer(self._home.artefact(version), version)
+        scorer = load_model(self._home.artefact(version), version)
         settings = self._home.settings
         return Champion(seq, scorer, Decoder(scorer.schema), settings.serve.max_reasons, settings.exploration.rate)
 

@@ -68,7 +68,7 @@ def allowed(role: Role) -> Any:
 
 Worker = Annotated[Service, Depends(_service)]
 Owner = Annotated[Portfolio, Depends(_portfolio)]
-Scorer = Annotated[str, allowed(Role.SCORE)]
+Scoring = Annotated[str, allowed(Role.SCORE)]
 Reporter = Annotated[str, allowed(Role.OUTCOMES)]
 Viewer = Annotated[str, allowed(Role.VIEW)]
 Operator = Annotated[str, allowed(Role.OPERATE)]
@@ -190,7 +190,7 @@ def _frame(body: BinaryIO) -> Any:
 async def predict_batch(
     request: Request,
     service: Worker,
-    _key: Scorer,
+    _key: Scoring,
     reasons: Annotated[Explain | None, Query(description="Which decisions get reasons.")] = None,
     first_row: Annotated[int, Query(ge=0, le=2**53, description="Number of the first row, in messages.")] = 1,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=150)] = None,

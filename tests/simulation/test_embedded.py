@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from riskloop.core.errors import ConfigError
 from riskloop.core.types import Floats
-from riskloop.data.simulate import (
+from riskloop.simulation.embedded import (
     BILLS,
     COLUMNS,
     FEATURES,

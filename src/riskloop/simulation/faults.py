@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from riskloop.core.errors import DataError
-from riskloop.data.scenarios.source import Roles
+from riskloop.simulation.source import Roles
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ import numpy as np
 from riskloop.core.errors import ArtefactError
 from riskloop.core.schema import Schema
 from riskloop.core.types import Floats
-from riskloop.serve.lightgbm import Booster
-from riskloop.serve.shap import ShapTables, parse_trees
+from riskloop.scoring.lightgbm import Booster
+from riskloop.scoring.shap import ShapTables, parse_trees
 from riskloop.store.artefacts import Artefact
 
 _SURE: Final = 1e-9  # as in training: probabilities of 0 and 1 have no log-odds

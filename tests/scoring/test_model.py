@@ -7,7 +7,7 @@ import pytest
 from riskloop.core.errors import ArtefactError
 from riskloop.core.settings import parse_settings
 from riskloop.core.types import Floats, Rows
-from riskloop.serve.scorer import Scorer, check_agreement, load_scorer
+from riskloop.scoring.model import Model, check_agreement, load_model
 from riskloop.store.artefacts import Artefact, Artefacts
 from riskloop.train.candidate import Candidate
 from riskloop.train.fit import fit
@@ -54,19 +54,19 @@ def history(n: int = 1200) -> Rows:
 
 
 ROWS = history()
-Model = tuple[Candidate, Artefact, Scorer]
+Trained = tuple[Candidate, Artefact, Model]
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Model]:
-    made: dict[str, Model] = {}
+def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trained]:
+    made: dict[str, Trained] = {}
     artefacts = Artefacts(tmp_path_factory.mktemp("models"))
 
-    def load(learner: str) -> Model:
+    def load(learner: str) -> Trained:
         if learner not in made:
             candidate = fit(ROWS, SETTINGS, learners=[learner])
             artefact = artefacts.write(candidate.manifest, candidate.files)
-            made[learner] = candidate, artefact, load_scorer(artefact, 7)
+            made[learner] = candidate, artefact, load_model(artefact, 7)
         return made[learner]
 
     return load
@@ -85,7 +85,7 @@ def odd_rows() -> Floats:
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
-def test_it_scores_what_scikit_learn_scores(model: Callable[[str], Model], learner: str) -> None:
+def test_it_scores_what_scikit_learn_scores(model: Callable[[str], Trained], learner: str) -> None:
     candidate, _, scorer = model(learner)
     features = np.concatenate((ROWS.features, odd_rows()))
     np.testing.assert_allclose(scorer.probabilities(features), candidate.predict(features), atol=1e-9, rtol=0)
@@ -93,7 +93,7 @@ def test_it_scores_what_scikit_learn_scores(model: Callable[[str], Model], learn
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
-def test_a_row_alone_has_the_bits_that_it_has_among_others(model: Callable[[str], Model], learner: str) -> None:
+def test_a_row_alone_has_the_bits_that_it_has_among_others(model: Callable[[str], Trained], learner: str) -> None:
     _, _, scorer = model(learner)
     features = np.concatenate((odd_rows(), ROWS.features[:40]))
     together, parts = scorer.probabilities(features), scorer.contributions(features)
@@ -104,7 +104,7 @@ def test_a_row_alone_has_the_bits_that_it_has_among_others(model: Callable[[str]
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
-def test_contributions_sum_to_the_raw_score(model: Callable[[str], Model], learner: str) -> None:
+def test_contributions_sum_to_the_raw_score(model: Callable[[str], Trained], learner: str) -> None:
     _, artefact, scorer = model(learner)
     features = np.concatenate((odd_rows(), ROWS.features[:200]))
     parts = scorer.contributions(features)
@@ -115,7 +115,7 @@ def test_contributions_sum_to_the_raw_score(model: Callable[[str], Model], learn
     np.testing.assert_allclose(p, scorer.probabilities(features), atol=1e-9)
 
 
-def test_an_unseen_level_is_scored_as_missing(model: Callable[[str], Model]) -> None:
+def test_an_unseen_level_is_scored_as_missing(model: Callable[[str], Trained]) -> None:
     for learner in LEARNERS:
         _, _, scorer = model(learner)
         unseen, missing = odd_rows()[:1], odd_rows()[:1]
@@ -123,7 +123,7 @@ def test_an_unseen_level_is_scored_as_missing(model: Callable[[str], Model]) -> 
         assert scorer.probabilities(unseen) == scorer.probabilities(missing)
 
 
-def test_the_scorer_writes_to_no_row_and_reads_read_only_ones(model: Callable[[str], Model]) -> None:
+def test_the_scorer_writes_to_no_row_and_reads_read_only_ones(model: Callable[[str], Trained]) -> None:
     _, _, scorer = model("lightgbm")
     features = odd_rows()
     before = features.copy()
@@ -133,7 +133,7 @@ def test_the_scorer_writes_to_no_row_and_reads_read_only_ones(model: Callable[[s
     np.testing.assert_array_equal(features, before)
 
 
-def test_reasons_name_the_strongest_parts(model: Callable[[str], Model]) -> None:
+def test_reasons_name_the_strongest_parts(model: Callable[[str], Trained]) -> None:
     _, _, scorer = model("scorecard")
     row = np.array([2.0, 33.0, np.nan, 1.0])
     reasons = scorer.reasons(row, np.array([0.5, 0.0, -1.25, 0.1, -3.0]), 2)
@@ -142,7 +142,7 @@ def test_reasons_name_the_strongest_parts(model: Callable[[str], Model]) -> None
     assert [r.feature for r in scorer.reasons(row, np.array([0.0, 0.0, 0.0, 0.1, 1.0]), 4)] == ["job"]
 
 
-def test_occlusion_compares_with_the_typical_customer(model: Callable[[str], Model]) -> None:
+def test_occlusion_compares_with_the_typical_customer(model: Callable[[str], Trained]) -> None:
     _, artefact, scorer = model("forest")
     typical = np.array([[artefact.manifest["baseline"][name] for name in scorer.schema.names]])
     assert (scorer.contributions(typical)[0, :-1] == 0.0).all()
@@ -152,11 +152,11 @@ def test_occlusion_compares_with_the_typical_customer(model: Callable[[str], Mod
     ("p", "level"),
     [(0.05, "low"), (0.1, "medium"), (0.2, "medium"), (0.25, "high"), (0.5, "very_high"), (0.9, "very_high")],
 )
-def test_risk_levels(model: Callable[[str], Model], p: float, level: str) -> None:
+def test_risk_levels(model: Callable[[str], Trained], p: float, level: str) -> None:
     assert model("scorecard")[2].risk_level(p) == level
 
 
-def test_a_disagreeing_model_is_refused(model: Callable[[str], Model]) -> None:
+def test_a_disagreeing_model_is_refused(model: Callable[[str], Trained]) -> None:
     candidate, _, scorer = model("scorecard")
 
     def slightly_off(features: Floats) -> Floats:
@@ -171,7 +171,7 @@ def test_a_disagreeing_model_is_refused(model: Callable[[str], Model]) -> None:
 
 
 def test_contributions_that_do_not_sum_up_are_refused(
-    model: Callable[[str], Model], monkeypatch: pytest.MonkeyPatch
+    model: Callable[[str], Trained], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     candidate, _, scorer = model("scorecard")
     monkeypatch.setattr(scorer, "contributions", lambda x: np.zeros((len(x), 5)))
@@ -189,22 +189,22 @@ def test_contributions_that_do_not_sum_up_are_refused(
         ("forest", b"PK"),
     ],
 )
-def test_a_model_file_that_is_none_is_refused(model: Callable[[str], Model], learner: str, content: bytes) -> None:
+def test_a_model_file_that_is_none_is_refused(model: Callable[[str], Trained], learner: str, content: bytes) -> None:
     _, artefact, _ = model(learner)
     broken = replace(artefact, contents={**artefact.contents, artefact.manifest["model_file"]: content})
     with pytest.raises(ArtefactError):
-        load_scorer(broken, 1)
+        load_model(broken, 1)
 
 
 @pytest.mark.parametrize("missing", ["schema", "calibration", "threshold", "risk_levels"])
-def test_a_manifest_that_is_none_is_refused(model: Callable[[str], Model], missing: str) -> None:
+def test_a_manifest_that_is_none_is_refused(model: Callable[[str], Trained], missing: str) -> None:
     _, artefact, _ = model("scorecard")
     manifest = {k: v for k, v in artefact.manifest.items() if k != missing}
     with pytest.raises(ArtefactError, match="is not one of a model"):
-        load_scorer(replace(artefact, manifest=manifest), 1)
+        load_model(replace(artefact, manifest=manifest), 1)
 
 
-def test_a_stored_model_scores_as_it_did_before(model: Callable[[str], Model]) -> None:
+def test_a_stored_model_scores_as_it_did_before(model: Callable[[str], Trained]) -> None:
     _, artefact, scorer = model("lightgbm")
-    again = load_scorer(Artefacts(artefact.path.parent).read(artefact.name, artefact.sha256), 7)
+    again = load_model(Artefacts(artefact.path.parent).read(artefact.name, artefact.sha256), 7)
     np.testing.assert_array_equal(again.probabilities(ROWS.features), scorer.probabilities(ROWS.features))

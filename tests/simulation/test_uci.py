@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from riskloop.core.errors import DataError, MalformedBody, NotFound
-from riskloop.data.simulate import FEATURES, simulate
-from riskloop.data.uci import load_uci
+from riskloop.simulation.embedded import FEATURES, simulate
+from riskloop.simulation.uci import load_uci
 
 UCI = os.environ.get("RISKLOOP_UCI")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from riskloop.core.errors import DataError, MalformedBody, NotFound
 from riskloop.core.types import Problem
-from riskloop.data.simulate import BILLS, FEATURES, ID, PAYMENTS, TARGET
+from riskloop.simulation.embedded import BILLS, FEATURES, ID, PAYMENTS, TARGET
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ import numpy as np
 from riskloop.core.errors import DataError
 from riskloop.core.stats import auc
 from riskloop.core.types import Floats
-from riskloop.data.simulate import ID, TARGET, TIME, World, month_starts, simulate, simulate_with_truth
+from riskloop.simulation.embedded import ID, TARGET, TIME, World, month_starts, simulate, simulate_with_truth
 
 if TYPE_CHECKING:
     import pandas as pd

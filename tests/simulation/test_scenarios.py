@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.stats import fit_numeric_bins, psi
 from riskloop.core.types import Diagnosis, Floats
-from riskloop.data.scenarios import (
+from riskloop.simulation import (
     SCENARIOS,
     Embedded,
     FrameSource,
@@ -25,8 +25,8 @@ from riskloop.data.scenarios import (
     stream,
     true_auc,
 )
-from riskloop.data.simulate import FEATURES, month_starts, simulate
-from riskloop.data.uci import load_uci
+from riskloop.simulation.embedded import FEATURES, month_starts, simulate
+from riskloop.simulation.uci import load_uci
 
 UCI = os.environ.get("RISKLOOP_UCI")
 INPUTS = [name for name in FEATURES if name not in ("SEX", "MARRIAGE", "AGE")]

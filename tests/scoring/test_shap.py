@@ -6,8 +6,8 @@ from lightgbm import LGBMClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from riskloop.core.types import Floats
-from riskloop.serve.lightgbm import Booster
-from riskloop.serve.shap import ShapTables, Tree, parse_trees
+from riskloop.scoring.lightgbm import Booster
+from riskloop.scoring.shap import ShapTables, Tree, parse_trees
 from riskloop.train.trees import hist_gradient_boosting_text, lightgbm_text
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.types import Diagnosis, Floats, Ints
-from riskloop.data.scenarios.catalogue import Keep, Scenario
-from riskloop.data.scenarios.source import Batch, Call, Source
-from riskloop.data.simulate import World, spread_over
+from riskloop.simulation.catalogue import Keep, Scenario
+from riskloop.simulation.embedded import World, spread_over
+from riskloop.simulation.source import Batch, Call, Source
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.schema import Feature, Schema
-from riskloop.serve.decoder import CLOCK_SKEW, Decoder, Parsed, row_problems
+from riskloop.scoring.decoder import CLOCK_SKEW, Decoder, Parsed, row_problems
 
 NOW = 1_760_000_000_000_000  # October 2025
 

@@ -4,9 +4,9 @@ A scenario changes the embedded portfolio by its `World`, and any labelled frame
 in: no row and no label is invented (save labels that scenario ``label_noise`` hands to the wrong customers).
 """
 
-from riskloop.data.scenarios.catalogue import SCENARIOS, Scenario, scenario_named
-from riskloop.data.scenarios.source import Embedded, FrameSource, Roles, Source
-from riskloop.data.scenarios.stream import Month, stream, true_auc
+from riskloop.simulation.catalogue import SCENARIOS, Scenario, scenario_named
+from riskloop.simulation.source import Embedded, FrameSource, Roles, Source
+from riskloop.simulation.stream import Month, stream, true_auc
 
 __all__ = [
     "SCENARIOS",

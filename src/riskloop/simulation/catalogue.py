@@ -10,9 +10,9 @@ import numpy as np
 
 from riskloop.core.errors import ConfigError
 from riskloop.core.types import Bools, Diagnosis, Floats
-from riskloop.data.scenarios import faults
-from riskloop.data.scenarios.source import Ranks, Roles
-from riskloop.data.simulate import World
+from riskloop.simulation import faults
+from riskloop.simulation.embedded import World
+from riskloop.simulation.source import Ranks, Roles
 
 if TYPE_CHECKING:
     import pandas as pd

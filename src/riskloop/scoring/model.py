@@ -9,7 +9,7 @@ import numpy as np
 from riskloop.core.errors import ArtefactError
 from riskloop.core.schema import Schema
 from riskloop.core.types import Floats, Json, Reason
-from riskloop.serve.predictors import Predictor, load_predictor
+from riskloop.scoring.predictors import Predictor, load_predictor
 from riskloop.store.artefacts import Artefact
 
 RiskLevel = Literal["low", "medium", "high", "very_high"]
@@ -20,7 +20,7 @@ _MOST_LOG_ODDS: Final = 30.0  # as in training
 _ALONE: Final = 100  # rows that are compared alone and among others
 
 
-class Scorer:
+class Model:
     """One model version, loaded. Immutable and thread-safe; features are (n, k) in the schema's order.
 
     A row gets the same numbers alone and among others, bit for bit.
@@ -80,14 +80,14 @@ class Scorer:
         return [_LEVELS[place] for place in np.searchsorted(self._bounds, probabilities, side="right").tolist()]
 
 
-def load_scorer(artefact: Artefact, version: int, threads: int = 1) -> Scorer:
+def load_model(artefact: Artefact, version: int, threads: int = 1) -> Model:
     """Make a verified artefact ready to score; ``threads`` of one large call, 0 for all cores.
 
     Raises ArtefactError when the manifest or the model file is not usable.
     """
     try:
         schema = Schema.from_json(artefact.manifest["schema"])
-        return Scorer(schema, version, artefact.manifest, load_predictor(artefact, schema, threads))
+        return Model(schema, version, artefact.manifest, load_predictor(artefact, schema, threads))
     except (KeyError, TypeError, ValueError) as error:
         raise ArtefactError(f"The manifest of {artefact.path} is not one of a model: {error!r}. Train again.") from None
 
@@ -100,12 +100,12 @@ class _Fitted(Protocol):
         """Features (n, k) to probabilities (n,), by scikit-learn."""
 
 
-def check_agreement(scorer: Scorer, candidate: _Fitted, features: Floats) -> None:
-    """Raise ArtefactError unless the scorer gives what the fitted scikit-learn object gives, to 1e-9 on every row.
+def check_agreement(model: Model, candidate: _Fitted, features: Floats) -> None:
+    """Raise ArtefactError unless the model gives what the fitted scikit-learn object gives, to 1e-9 on every row.
 
     On a sample, rows are scored alone too, and their contributions must sum to their score.
     """
-    scored = scorer.probabilities(features)
+    scored = model.probabilities(features)
     apart = np.abs(scored - candidate.predict(features))
     if not (apart <= TOLERANCE).all():
         worst = int(np.argmax(np.nan_to_num(apart, nan=np.inf)))
@@ -114,13 +114,13 @@ def check_agreement(scorer: Scorer, candidate: _Fitted, features: Floats) -> Non
             "from the fitted estimator's. It was not registered; choose another learner and report this."
         )
     step = max(1, len(features) // _ALONE)
-    if not (np.abs(scorer.explained(features[::step]) - scored[::step]) <= TOLERANCE).all():
+    if not (np.abs(model.explained(features[::step]) - scored[::step]) <= TOLERANCE).all():
         raise ArtefactError(
             "The stored model's contributions do not sum to its score, so its reasons would be wrong. It was not "
             "registered; choose another learner and report this."
         )
     for i in range(0, len(features), step):
-        if scorer.probabilities(features[i : i + 1])[0] != scored[i]:
+        if model.probabilities(features[i : i + 1])[0] != scored[i]:
             raise ArtefactError(
                 f"The stored model scores row {i + 1} differently alone and among others. It was not registered; "
                 "choose another learner and report this."
