@@ -53,8 +53,8 @@ def customers(home: Home, world: World, months: list[date], n: int, seed: int) -
 
 def decide(home: Home, rows: Rows) -> None:
     """Log the first champion's decisions on them, and all their outcomes."""
-    scorer = load(home, 1).scorer
-    p = scorer.probabilities(rows.features)
-    scored = Scored(rows.ids, rows.times.tolist(), to_micros(NOW), 1, p, p >= scorer.threshold, rows.features)
+    model = load(home, 1).model
+    p = model.probabilities(rows.features)
+    scored = Scored(rows.ids, rows.times.tolist(), to_micros(NOW), 1, p, p >= model.threshold, rows.features)
     first = home.decisions.append(scored).first_id
     home.outcomes.record([Outcome(y == 1.0, NOW, first + i) for i, y in enumerate(labels(rows).tolist())], NOW)

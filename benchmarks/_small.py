@@ -54,8 +54,8 @@ def _world(learner: str, rows: int, seed: int) -> dict[str, Any]:
         frame = simulate(MONTHS, PER_MONTH, seed + LATER)
         outcomes = frame[TARGET].to_numpy(dtype=float)
         delivered = frame.drop(columns=TARGET).assign(**{ID: range(len(frame))})
-        features = rows_from(delivered, served.scorer.schema, target="absent", where="the stream").features
-        scores = served.scorer.probabilities(features)
+        features = rows_from(delivered, served.model.schema, target="absent", where="the stream").features
+        scores = served.model.probabilities(features)
         months = []
         for start in range(0, len(frame), PER_MONTH):
             part = slice(start, start + PER_MONTH)

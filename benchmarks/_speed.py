@@ -44,7 +44,7 @@ def _speed(served: Served, rows: int) -> dict[str, Any]:
         "profile": best(lambda: reference.profile(features, scores)),
         "profile and tests": best(lambda: tested(1)),
         "with 2 threads": best(lambda: tested(2)),
-        "scoring": best(lambda: served.scorer.probabilities(features), 3),
+        "scoring": best(lambda: served.model.probabilities(features), 3),
         "Evidently's preset": best(lambda: preset_share(against, features), 1),
     }
     fastest = min(entry["profile and tests"], entry["with 2 threads"])
@@ -79,7 +79,7 @@ def distinct_rows(served: Served, rows: int) -> tuple[Floats, Floats]:
     rng = np.random.default_rng(0)
     drawn = rng.integers(0, len(served.features), rows)
     features = served.features[drawn]
-    for j, feature in enumerate(served.scorer.schema.features):
+    for j, feature in enumerate(served.model.schema.features):
         if feature.name.startswith(("BILL", "PAY_AMT")):
             features[:, j] += rng.integers(0, 10, rows)
     return features, served.reference_scores[drawn]

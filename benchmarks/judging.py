@@ -102,7 +102,7 @@ def _estimated(world: World, window: Window, name: str, last: bool) -> Record:
     if not (last and name in COVARIATE):
         return {}
     served, outcomes = world.served, labels(window.truth)
-    inputs = list(served.scorer.schema.model_columns)
+    inputs = list(served.model.schema.model_columns)
     found = estimate_findings(
         served.features[:, inputs],
         served.probabilities,

@@ -126,8 +126,8 @@ def _first(folder: Path, history: History) -> tuple[str, list[Floats]]:
     home = Home.open(folder)
     try:
         version = home.champion().version
-        scorer = model_of(home, version)
-        return home.ledger.model(version).learner, [scorer.probabilities(p.rows.features) for p in history.periods]
+        model = model_of(home, version)
+        return home.ledger.model(version).learner, [model.probabilities(p.rows.features) for p in history.periods]
     finally:
         home.close()
 

@@ -108,7 +108,7 @@ def recovery(seeds: int, sizes: Sequence[int], history: int) -> list[Row]:
     for seed in range(1, seeds + 1):
         with first_model(seed, history) as home:
             test = customers(home, recession, LATER, TEST_ROWS, seed + 1000)
-            low, high = reached(load(home, 1).scorer.probabilities, test), oracle(home, recession, test, seed)
+            low, high = reached(load(home, 1).model.probabilities, test), oracle(home, recession, test, seed)
             for n in sizes:
                 new = customers(home, recession, AFTER, n, seed + 3000)
                 for how in WAYS:
@@ -139,10 +139,10 @@ def challenge(home: Home, new: Rows, test: Rows) -> Row:
     work = made(home, new, Diagnosis.CONCEPT_DRIFT)
     candidate, trained_on = work.made.candidate, work.made.trained_on
     version = register(home, candidate, trained_on.rows, origin=work.recipe.origin, parent=1, now=NOW)
-    scorer = load_model(home.artefact(version), version)
+    model = load_model(home.artefact(version), version)
     plan, scores = work.plan, work.made.scores
     evaluation = evaluate(
-        home, served, scorer, work.rows, plan.tested, scores, work.frame, work.recipe.origin, plan.blocks
+        home, served, model, work.rows, plan.tested, scores, work.frame, work.recipe.origin, plan.blocks
     )
     report = judge(evaluation, home.settings.gate, context(home, served, version, candidate.manifest, NOW))
     learner, since = candidate.learner, int(new.times.min())
@@ -152,7 +152,7 @@ def challenge(home: Home, new: Rows, test: Rows) -> Row:
         "learner": learner,
         "weighting": work.made.choice.weighting.name,
         "seconds": round(time.perf_counter() - started, 1),
-        "challenger": reached(scorer.probabilities, test),
+        "challenger": reached(model.probabilities, test),
         "pooled": reached(weighted(work.rows, home, learner, Weighting("uniform"), since), test),
         "new alone": reached(weighted(work.rows, home, learner, Weighting("new", credibility=0.0), since), test),
     }

@@ -22,8 +22,8 @@ class Bare:
 
     def __init__(self, home: Home) -> None:
         version = home.champion().version
-        self._scorer = load_model(home.artefact(version), version)
-        self._decoder = Decoder(self._scorer.schema)
+        self._model = load_model(home.artefact(version), version)
+        self._decoder = Decoder(self._model.schema)
         self._encode = msgspec.json.Encoder().encode
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -31,12 +31,12 @@ class Bare:
             return
         message = await receive()
         parsed = self._decoder.row(message["body"], time.time_ns() // 1000)
-        scorer = self._scorer
-        probability = float(scorer.probabilities(_matrix(parsed.features))[0])
-        default = probability >= scorer.threshold
-        level = scorer.risk_level(probability)
+        model = self._model
+        probability = float(model.probabilities(_matrix(parsed.features))[0])
+        default = probability >= model.threshold
+        level = model.risk_level(probability)
         answer = Answer(
-            "0", parsed.customer_id, default, probability, level, scorer.threshold, scorer.version, [], "2025-05-01"
+            "0", parsed.customer_id, default, probability, level, model.threshold, model.version, [], "2025-05-01"
         )
         body = self._encode(answer)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]

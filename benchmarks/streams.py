@@ -97,7 +97,7 @@ class World:
         for month, end in zip(played, ends, strict=True):
             # A file with the same customer twice is refused at the door; single requests are not.
             delivered = month.frame.assign(**{ID: np.arange(len(month.frame))})
-            rows = rows_from(delivered, self.served.scorer.schema, target="absent", where="the stream")
+            rows = rows_from(delivered, self.served.model.schema, target="absent", where="the stream")
             yield Window(month, (_midnight(month.start), _midnight(end)), rows, self._scores(rows))
 
     def true_psi(self, windows: list[Window]) -> tuple[float, float]:
@@ -123,7 +123,7 @@ class World:
         return true_auc(scores, pd) - before, float(pd.mean() / self.served.outcomes.mean()) - 1.0
 
     def _scores(self, rows: Rows) -> Floats:
-        return self.served.scorer.probabilities(rows.features) if len(rows) else np.empty(0)
+        return self.served.model.probabilities(rows.features) if len(rows) else np.empty(0)
 
 
 def _later(scenario: Scenario, months: int) -> Any:

@@ -75,18 +75,18 @@ class Portfolio:
         from riskloop.scoring.model import load_model
 
         version = self.home.champion().version
-        scorer = load_model(self.home.artefact(version), version)
-        rows = rows_from(frame, scorer.schema, target="absent", where="the frame")
-        probabilities = scorer.probabilities(rows.features)
+        model = load_model(self.home.artefact(version), version)
+        rows = rows_from(frame, model.schema, target="absent", where="the frame")
+        probabilities = model.probabilities(rows.features)
         scored_at = datetime.now(UTC)
-        scored = _scored(rows, probabilities, scorer.threshold, version, scored_at, self.home.settings.exploration.rate)
+        scored = _scored(rows, probabilities, model.threshold, version, scored_at, self.home.settings.exploration.rate)
         logged = self.home.decisions.append(scored)
         return frame.assign(
             decision_id=pd.array([str(logged.first_id + i) for i in range(len(rows))], dtype="string").to_numpy(),
             default=scored.defaults,
             probability=probabilities,
-            risk_level=[scorer.risk_level(p) for p in probabilities.tolist()],
-            threshold=scorer.threshold,
+            risk_level=[model.risk_level(p) for p in probabilities.tolist()],
+            threshold=model.threshold,
             model_version=version,
             scored_at=views.utc(scored_at),
         )
@@ -322,14 +322,14 @@ class Portfolio:
         except ValueError:
             raise NotFound(f"'{decision_id}' is not a decision id; they are whole numbers.") from None
         decision = self.home.decisions.get(number)
-        scorer = load_model(self.home.artefact(decision.model_version), decision.model_version)
+        model = load_model(self.home.artefact(decision.model_version), decision.model_version)
         row = decision.features.reshape(1, -1)
-        again = float(scorer.probabilities(row)[0])
+        again = float(model.probabilities(row)[0])
         rate = rate_of(decision.flags)
         explored = rate > 0.0 and draw(decision.customer_id, decision.features, decision.model_version) < rate
-        as_decided = (again >= scorer.threshold and not explored) == decision.default
+        as_decided = (again >= model.threshold and not explored) == decision.default
         identical = again == decision.probability and as_decided and explored == (rate > 0.0)
-        reasons = scorer.reasons(row[0], scorer.contributions(row)[0], self.home.settings.serve.max_reasons)
+        reasons = model.reasons(row[0], model.contributions(row)[0], self.home.settings.serve.max_reasons)
         how = "the same probability, to the last bit" if identical else f"{again!r} instead: they differ"
         return {
             "decision_id": str(number),
@@ -337,11 +337,11 @@ class Portfolio:
             "time": views.utc(decision.time),
             "scored_at": views.utc(decision.scored_at),
             "model_version": decision.model_version,
-            "features": scorer.schema.decode(decision.features),
+            "features": model.schema.decode(decision.features),
             "flags": decision.flags,
             "default": decision.default,
-            "threshold": scorer.threshold,
-            "risk_level": scorer.risk_level(decision.probability),
+            "threshold": model.threshold,
+            "risk_level": model.risk_level(decision.probability),
             "probability": decision.probability,
             "replayed_probability": again,
             "identical": identical,

@@ -34,17 +34,17 @@ def status(home: Home, now: datetime) -> Json:
 
 
 def exploration(home: Home) -> Json | None:
-    """What is learned about refused customers; None where nobody is approved at random."""
+    """What is learned about declined customers; None where nobody is approved at random."""
     rate = home.settings.exploration.rate
     if not rate:
         return None
-    refused, explored, known = home.decisions.exploration()
+    declined, explored, known = home.decisions.exploration()
     return {
         "rate": rate,
-        "refused": refused,
+        "declined": declined,
         "explored": explored,
         "known": known,
-        "sentence": f"{rate:.1%} of the refused are approved at random: {explored:,} of {refused:,} so far, "
+        "sentence": f"{rate:.1%} of the declined are approved at random: {explored:,} of {declined:,} so far, "
         f"{known:,} of them with a known outcome.",
     }
 

@@ -28,7 +28,7 @@ def test_a_period_agrees_with_other_libraries() -> None:
     ks = reference.ks_2samp(one.probabilities[one.outcomes == 1], one.probabilities[one.outcomes == 0])
     assert document["ks"] == pytest.approx(ks.statistic)
     assert document["ks_low"] < document["ks"] < document["ks_high"]
-    approved = ~one.refused
+    approved = ~one.declined
     earned = (approved & (one.outcomes == 0)).sum() - 10 * (approved & (one.outcomes == 1)).sum()
     assert document["money"] == pytest.approx(earned)
     assert document["observed_to_expected"] == pytest.approx(one.outcomes.sum() / one.probabilities.sum())
@@ -38,14 +38,14 @@ def test_unknown_outcomes_count_nowhere() -> None:
     one = _scores(500, 2)
     gaps = one.outcomes.copy()
     gaps[::2] = np.nan
-    document = period_scores(Scores(gaps, one.probabilities, one.refused), MONEY)
+    document = period_scores(Scores(gaps, one.probabilities, one.declined), MONEY)
     assert document["outcomes"] == 250
     assert document["auc"] == pytest.approx(metrics.roc_auc_score(one.outcomes[1::2], one.probabilities[1::2]))
 
 
 def test_one_class_has_no_auc_and_still_a_brier_score() -> None:
     one = _scores(50, 3)
-    document = period_scores(Scores(np.zeros(50), one.probabilities, one.refused), MONEY)
+    document = period_scores(Scores(np.zeros(50), one.probabilities, one.declined), MONEY)
     assert document["auc"] is None
     assert document["brier"] == pytest.approx(float(np.mean(one.probabilities**2)))
 
@@ -63,8 +63,8 @@ def test_intervals_of_the_gain_hold_the_truth_as_often_as_they_say() -> None:
     for seed in range(200):
         rng = np.random.default_rng(seed)
         one = _scores(400, seed)
-        blurred = Scores(one.outcomes, one.probabilities[rng.permutation(400)], one.refused)
-        other = Scores(one.outcomes, one.probabilities[rng.permutation(400)], one.refused)
+        blurred = Scores(one.outcomes, one.probabilities[rng.permutation(400)], one.declined)
+        other = Scores(one.outcomes, one.probabilities[rng.permutation(400)], one.declined)
         gain = against([blurred], [other], MONEY)  # both are noise: the true gain is 0
         inside += gain["auc_low"] <= 0.0 <= gain["auc_high"]
     assert 180 <= inside <= 199

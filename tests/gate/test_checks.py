@@ -176,7 +176,7 @@ def test_scores_that_move_as_a_whole_leave_the_envelope(evaluation: MakeEvaluati
 
 
 @pytest.mark.parametrize(("known", "passed"), [(100, True), (10, None)])
-def test_missing_outcomes_of_the_refused_are_said(
+def test_missing_outcomes_of_the_declined_are_said(
     known: int, passed: bool | None, evaluation: MakeEvaluation, context: MakeContext
 ) -> None:
     one = evaluation(coverage=Coverage(300, 300, 100, known, explored=10))
@@ -192,7 +192,7 @@ def test_columns_of_other_lengths_are_refused() -> None:
         Applicants(np.zeros(3), np.zeros(3), {"SEX": ["2"]})
 
 
-def test_explored_decisions_speak_for_the_refused(evaluation: MakeEvaluation, context: MakeContext) -> None:
+def test_explored_decisions_speak_for_the_declined(evaluation: MakeEvaluation, context: MakeContext) -> None:
     weights = np.where(np.arange(7000) % 50 == 0, 40.0, 1.0)
     one = evaluation(coverage=Coverage(6860, 6860, 5740, 140, explored=140), weights=weights)
     check = outcome_coverage(one, GateSettings(), context())

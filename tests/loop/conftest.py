@@ -57,24 +57,24 @@ def live(
     world: World,
     n: int = PER_MONTH,
     known: bool = True,
-    refused_too: bool = True,
+    declined_too: bool = True,
 ) -> None:
-    """A month of decisions by the champion, and their outcomes; without ``refused_too`` those of the approved."""
+    """A month of decisions by the champion, and their outcomes; without ``declined_too`` those of the approved."""
     home = portfolio.home
     frame = simulate([month], n, seed, world)
     frame = frame[frame["EDUCATION"] != 0]  # a rare level that the small history may not hold
     rows = rows_from(frame, home.schema, target="required", where="the simulation")
     assert rows.target is not None
     version = home.champion().version
-    scorer = load_model(home.artefact(version), version)
-    p = scorer.probabilities(rows.features)
+    model = load_model(home.artefact(version), version)
+    p = model.probabilities(rows.features)
     at = to_micros(datetime(month.year, month.month, 1, tzinfo=UTC))
     logged = home.decisions.append(
-        Scored(rows.ids, rows.times.tolist(), at, version, p, p >= scorer.threshold, rows.features)
+        Scored(rows.ids, rows.times.tolist(), at, version, p, p >= model.threshold, rows.features)
     )
     if known:
         when = datetime(month.year, month.month, 28, tzinfo=UTC)
-        seen = (p < scorer.threshold) | refused_too
+        seen = (p < model.threshold) | declined_too
         reported = [Outcome(bool(y), when, logged.first_id + i) for i, y in enumerate(rows.target) if seen[i]]
         home.outcomes.record(reported, when)
 

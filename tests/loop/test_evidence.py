@@ -27,15 +27,15 @@ def test_where_only_the_approved_have_outcomes_the_report_says_so(
     """Tests need outcomes and speak for the approved; approval rates need none and are those of all applicants."""
     portfolio = copied(trained_folder)
     for number, month in enumerate(MONTHS):
-        live(portfolio, month, 600 + number, recession(), refused_too=False)
+        live(portfolio, month, 600 + number, recession(), declined_too=False)
     home, served = portfolio.home, load(portfolio.home, 1)
     since = to_micros(datetime(2025, 1, 1, tzinfo=UTC))
     work = make(home, Order(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, Snapshot.take(home, NOW)), served)
     made = work.made
     version = register(home, made.candidate, made.trained_on.rows, origin="retrain", parent=1, now=NOW)
-    scorer = load_model(home.artefact(version), version)
+    model = load_model(home.artefact(version), version)
     plan = work.plan
-    evaluation = evaluate(home, served, scorer, work.rows, plan.tested, made.scores, work.frame, "retrain", plan.blocks)
+    evaluation = evaluate(home, served, model, work.rows, plan.tested, made.scores, work.frame, "retrain", plan.blocks)
     assert (evaluation.champion < evaluation.champion_threshold).all()
     everybody = evaluation.everybody
     assert len(everybody.champion) > 1.1 * evaluation.labels.size
@@ -48,8 +48,8 @@ def test_where_only_the_approved_have_outcomes_the_report_says_so(
     approved = [
         float(np.mean(scores < threshold))
         for scores, threshold in (
-            (everybody.champion, served.scorer.threshold),
-            (everybody.challenger, scorer.threshold),
+            (everybody.champion, served.model.threshold),
+            (everybody.challenger, model.threshold),
         )
     ]
     assert checks["approval_shift"].statistic == abs(approved[1] - approved[0])

@@ -30,12 +30,12 @@ class Examined:
         frame = simulate([MONTHS[0]], ROWS + 50, 7)
         frame = frame[frame["EDUCATION"] != 0][:ROWS]  # a rare level that the small history may not hold
         self.outcomes: Floats = frame[TARGET].to_numpy(dtype=np.float64)
-        schema = self.served.scorer.schema
+        schema = self.served.model.schema
         rows = rows_from(frame.drop(columns=TARGET).assign(**{ID: range(ROWS)}), schema, target="absent", where="it")
         self.features, self.times, self.names = rows.features, rows.times, schema.names
 
     def close(self, features: Floats, page: Path | None = None) -> list[Finding]:
-        scores = self.served.scorer.probabilities(features) if len(features) else np.empty(0)
+        scores = self.served.model.probabilities(features) if len(features) else np.empty(0)
         times = self.times[: len(features)]
         profile = self.served.reference.profile(features, scores, times)
         return at_closing(self.served, self.settings, Arrived(profile, features, scores, times), page=page)
@@ -114,7 +114,7 @@ def test_levels_never_seen_and_columns_that_never_come(examined: Examined) -> No
 @pytest.mark.parametrize("outcome", [np.nan, 0.0, 1.0])
 def test_outcomes_of_one_kind_or_none_judge_nothing(examined: Examined, rows: int, outcome: float) -> None:
     features = examined.features[:rows]
-    scores = examined.served.scorer.probabilities(features) if rows else np.empty(0)
+    scores = examined.served.model.probabilities(features) if rows else np.empty(0)
     found = when_matured(examined.served, examined.settings, features, scores, np.full(rows, outcome))
     assert [(f.check, f.severity) for f in found] == [("auc", Severity.UNKNOWN)]
 

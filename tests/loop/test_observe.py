@@ -68,7 +68,7 @@ class Loop:
         home = self.portfolio.home
         rows = rows_from(frame.drop(columns=TARGET), home.schema, target="absent", where="the month")
         times = rows.times - days_behind * 86_400_000_000
-        p = self.served.scorer.probabilities(rows.features)
+        p = self.served.model.probabilities(rows.features)
         logged = home.decisions.append(
             Scored(rows.ids, times.tolist(), to_micros(TRAINED), 1, p, p >= 0.5, rows.features)
         )
@@ -136,7 +136,7 @@ def test_a_quiet_month_is_stable_and_its_profile_is_kept(loop: Loop) -> None:
     assert january.report is None
     both = Profile.from_bytes(january.profile) + Profile.from_bytes(february.profile)
     frame = loop.portfolio.home.decisions.frame()
-    scores = loop.served.scorer.probabilities(frame.features)
+    scores = loop.served.model.probabilities(frame.features)
     assert both.to_bytes() == loop.served.reference.profile(frame.features, scores, frame.times).to_bytes()
     assert loop.close(noon(2025, 3, 2)) == []
 

@@ -149,7 +149,7 @@ def test_a_look_at_a_refused_concept_is_repeated_with_more_outcomes_only(
     refused(home, Diagnosis.CONCEPT_DRIFT, 500)
     frame = SimpleNamespace(features=np.zeros((4, 1)), outcomes=np.array([0.0, 1.0, 0.0, 1.0]))
     monkeypatch.setattr(Snapshot, "frame", lambda self, home, start: frame)
-    scorer = SimpleNamespace(probabilities=lambda features: np.full(len(features), 0.5))
+    model = SimpleNamespace(probabilities=lambda features: np.full(len(features), 0.5))
     asked: list[int] = []
 
     def worse(*_: object, **__: object) -> bool:
@@ -159,7 +159,7 @@ def test_a_look_at_a_refused_concept_is_repeated_with_more_outcomes_only(
     monkeypatch.setattr(follow, "ranks_worse", worse)
     served = cast(
         "Served",
-        SimpleNamespace(version=1, scorer=scorer, probabilities=np.zeros(0), outcomes=np.zeros(0), trained=None),
+        SimpleNamespace(version=1, model=model, probabilities=np.zeros(0), outcomes=np.zeros(0), trained=None),
     )
     for matured, looks in ((1000, 1), (1100, 1), (1200, 2)):
         monkeypatch.setattr(Snapshot, "matured", lambda self, home, start, matured=matured: matured)

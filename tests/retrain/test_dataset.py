@@ -185,14 +185,14 @@ def test_the_record_names_the_very_rows(history: Rows, decisions: DecisionFrame)
 
 
 def test_explored_decisions_weigh_for_the_refused_ones(history: Rows, decisions: DecisionFrame) -> None:
-    """Half of the first 80 decisions were refused, of which 4 are explored; the others have no outcome."""
-    refused = np.arange(100) % 2 == 0
-    explored = refused & (np.arange(100) % 20 == 0)
-    known = ~np.isnan(decisions.outcomes) & (~refused | explored)
+    """Half of the first 80 decisions were declined, of which 4 are explored; the others have no outcome."""
+    declined = np.arange(100) % 2 == 0
+    explored = declined & (np.arange(100) % 20 == 0)
+    known = ~np.isnan(decisions.outcomes) & (~declined | explored)
     frame = replace(
         decisions,
         outcomes=np.where(known, decisions.outcomes, np.nan),
-        refused=refused,
+        declined=declined,
         exploration=np.where(explored, 0.1, 0.0),
     )
     rows = pool(history, frame)

@@ -86,66 +86,66 @@ def odd_rows() -> Floats:
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_it_scores_what_scikit_learn_scores(model: Callable[[str], Trained], learner: str) -> None:
-    candidate, _, scorer = model(learner)
+    candidate, _, loaded = model(learner)
     features = np.concatenate((ROWS.features, odd_rows()))
-    np.testing.assert_allclose(scorer.probabilities(features), candidate.predict(features), atol=1e-9, rtol=0)
-    check_agreement(scorer, candidate, features)
+    np.testing.assert_allclose(loaded.probabilities(features), candidate.predict(features), atol=1e-9, rtol=0)
+    check_agreement(loaded, candidate, features)
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_a_row_alone_has_the_bits_that_it_has_among_others(model: Callable[[str], Trained], learner: str) -> None:
-    _, _, scorer = model(learner)
+    _, _, loaded = model(learner)
     features = np.concatenate((odd_rows(), ROWS.features[:40]))
-    together, parts = scorer.probabilities(features), scorer.contributions(features)
+    together, parts = loaded.probabilities(features), loaded.contributions(features)
     for i in range(len(features)):
         alone = features[i : i + 1]
-        assert scorer.probabilities(alone)[0] == together[i]
-        np.testing.assert_array_equal(scorer.contributions(alone)[0], parts[i])
+        assert loaded.probabilities(alone)[0] == together[i]
+        np.testing.assert_array_equal(loaded.contributions(alone)[0], parts[i])
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_contributions_sum_to_the_raw_score(model: Callable[[str], Trained], learner: str) -> None:
-    _, artefact, scorer = model(learner)
+    _, artefact, loaded = model(learner)
     features = np.concatenate((odd_rows(), ROWS.features[:200]))
-    parts = scorer.contributions(features)
+    parts = loaded.contributions(features)
     assert parts.shape == (204, 5)
     assert (parts[:, 1] == 0.0).all()  # AGE is protected
     line = artefact.manifest["calibration"]
     p = 1 / (1 + np.exp(-(line["a"] + line["b"] * parts.sum(axis=1))))
-    np.testing.assert_allclose(p, scorer.probabilities(features), atol=1e-9)
+    np.testing.assert_allclose(p, loaded.probabilities(features), atol=1e-9)
 
 
 def test_an_unseen_level_is_scored_as_missing(model: Callable[[str], Trained]) -> None:
     for learner in LEARNERS:
-        _, _, scorer = model(learner)
+        _, _, loaded = model(learner)
         unseen, missing = odd_rows()[:1], odd_rows()[:1]
         missing[0, 3] = np.nan
-        assert scorer.probabilities(unseen) == scorer.probabilities(missing)
+        assert loaded.probabilities(unseen) == loaded.probabilities(missing)
 
 
 def test_the_scorer_writes_to_no_row_and_reads_read_only_ones(model: Callable[[str], Trained]) -> None:
-    _, _, scorer = model("lightgbm")
+    _, _, loaded = model("lightgbm")
     features = odd_rows()
     before = features.copy()
     features.flags.writeable = False
-    scorer.probabilities(features)
-    scorer.contributions(features)
+    loaded.probabilities(features)
+    loaded.contributions(features)
     np.testing.assert_array_equal(features, before)
 
 
 def test_reasons_name_the_strongest_parts(model: Callable[[str], Trained]) -> None:
-    _, _, scorer = model("scorecard")
+    _, _, loaded = model("scorecard")
     row = np.array([2.0, 33.0, np.nan, 1.0])
-    reasons = scorer.reasons(row, np.array([0.5, 0.0, -1.25, 0.1, -3.0]), 2)
+    reasons = loaded.reasons(row, np.array([0.5, 0.0, -1.25, 0.1, -3.0]), 2)
     assert [r.text for r in reasons] == ["limit = missing lowers the risk", "PAY_0 = 2 raises the risk"]
     assert [r.contribution for r in reasons] == [-1.25, 0.5]
-    assert [r.feature for r in scorer.reasons(row, np.array([0.0, 0.0, 0.0, 0.1, 1.0]), 4)] == ["job"]
+    assert [r.feature for r in loaded.reasons(row, np.array([0.0, 0.0, 0.0, 0.1, 1.0]), 4)] == ["job"]
 
 
 def test_occlusion_compares_with_the_typical_customer(model: Callable[[str], Trained]) -> None:
-    _, artefact, scorer = model("forest")
-    typical = np.array([[artefact.manifest["baseline"][name] for name in scorer.schema.names]])
-    assert (scorer.contributions(typical)[0, :-1] == 0.0).all()
+    _, artefact, loaded = model("forest")
+    typical = np.array([[artefact.manifest["baseline"][name] for name in loaded.schema.names]])
+    assert (loaded.contributions(typical)[0, :-1] == 0.0).all()
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_risk_levels(model: Callable[[str], Trained], p: float, level: str) -> N
 
 
 def test_a_disagreeing_model_is_refused(model: Callable[[str], Trained]) -> None:
-    candidate, _, scorer = model("scorecard")
+    candidate, _, loaded = model("scorecard")
 
     def slightly_off(features: Floats) -> Floats:
         p = candidate.predict(features)
@@ -165,18 +165,18 @@ def test_a_disagreeing_model_is_refused(model: Callable[[str], Trained]) -> None
         return p
 
     with pytest.raises(ArtefactError, match="gives row 18 a probability"):
-        check_agreement(scorer, replace(candidate, predict=slightly_off), ROWS.features)
+        check_agreement(loaded, replace(candidate, predict=slightly_off), ROWS.features)
     with pytest.raises(ArtefactError, match="gives row 1 "):
-        check_agreement(scorer, replace(candidate, predict=lambda x: np.full(len(x), np.nan)), ROWS.features)
+        check_agreement(loaded, replace(candidate, predict=lambda x: np.full(len(x), np.nan)), ROWS.features)
 
 
 def test_contributions_that_do_not_sum_up_are_refused(
     model: Callable[[str], Trained], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    candidate, _, scorer = model("scorecard")
-    monkeypatch.setattr(scorer, "contributions", lambda x: np.zeros((len(x), 5)))
+    candidate, _, loaded = model("scorecard")
+    monkeypatch.setattr(loaded, "contributions", lambda x: np.zeros((len(x), 5)))
     with pytest.raises(ArtefactError, match="do not sum to its score"):
-        check_agreement(scorer, candidate, ROWS.features)
+        check_agreement(loaded, candidate, ROWS.features)
 
 
 @pytest.mark.parametrize(
@@ -205,6 +205,6 @@ def test_a_manifest_that_is_none_is_refused(model: Callable[[str], Trained], mis
 
 
 def test_a_stored_model_scores_as_it_did_before(model: Callable[[str], Trained]) -> None:
-    _, artefact, scorer = model("lightgbm")
+    _, artefact, loaded = model("lightgbm")
     again = load_model(Artefacts(artefact.path.parent).read(artefact.name, artefact.sha256), 7)
-    np.testing.assert_array_equal(again.probabilities(ROWS.features), scorer.probabilities(ROWS.features))
+    np.testing.assert_array_equal(again.probabilities(ROWS.features), loaded.probabilities(ROWS.features))

@@ -1,4 +1,4 @@
-"""A share of the refused is approved at random, over real HTTP: marked, logged, and reproducible."""
+"""A share of the declined is approved at random, over real HTTP: marked, logged, and reproducible."""
 
 import json
 from collections.abc import Iterator
@@ -35,14 +35,14 @@ def _expected(row: Json) -> bool:
 
 def test_the_answer_and_the_log_are_marked(client: httpx.Client, home: Home) -> None:
     explored = next(row for row in RISKY if _expected(row))
-    refused = next(row for row in RISKY if not _expected(row))
+    declined = next(row for row in RISKY if not _expected(row))
     answer = client.post("/predict", json=explored).json()
     assert answer["default"] is False
     assert answer["probability"] > answer["threshold"]
     assert answer["flags"] == {"explored": True, "exploration_rate": RATE}
     assert home.decisions.get(1).flags == answer["flags"]
     assert client.get("/decisions/1").json()["flags"] == answer["flags"]
-    other = client.post("/predict", json=refused).json()
+    other = client.post("/predict", json=declined).json()
     assert other["default"] is True
     assert "flags" not in other
 
@@ -60,9 +60,9 @@ def test_files_and_frames_explore_the_same_customers(client: httpx.Client, home:
     again = Portfolio(home).score(pd.DataFrame(RISKY))
     assert (~again["default"]).tolist() == [_expected(row) for row in RISKY]
     frame = home.decisions.frame()
-    assert frame.refused is not None
+    assert frame.declined is not None
     assert frame.exploration is not None
-    assert frame.refused.all()
+    assert frame.declined.all()
     assert np.flatnonzero(frame.exploration[:80]).tolist() == [i for i, row in enumerate(RISKY) if _expected(row)]
 
 

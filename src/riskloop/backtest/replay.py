@@ -157,27 +157,27 @@ def _play(home: Home, history: History, number: int, turn: Turn, policy: Policy)
 def _decided(home: Home, rows: Rows, turn: Turn) -> Scored:
     # After an interruption the champion may be a later one already; the turn's is the one at its beginning.
     promotion = home.ledger.champion_at(turn.first) or home.champion()
-    scorer = model_of(home, promotion.version)
+    model = model_of(home, promotion.version)
     features = rows.features[turn.rows]
-    probabilities = scorer.probabilities(features)
+    probabilities = model.probabilities(features)
     return Scored(
         customer_ids=rows.ids[turn.rows],
         times=rows.times[turn.rows].tolist(),
         scored_at=to_micros(turn.end),
         model_version=promotion.version,
         probabilities=probabilities,
-        defaults=probabilities >= scorer.threshold,
+        defaults=probabilities >= model.threshold,
         features=features,
     )
 
 
 def model_of(home: Home, version: int) -> Model:
-    """The scorer of a version; the latest few stay loaded."""
-    return _scorer(home.artefacts.root, home.ledger.model(version).artefact, version)
+    """The model of a version; the latest few stay loaded."""
+    return _model(home.artefacts.root, home.ledger.model(version).artefact, version)
 
 
 @lru_cache(maxsize=8)
-def _scorer(root: Path, artefact: str, version: int) -> Model:
+def _model(root: Path, artefact: str, version: int) -> Model:
     from riskloop.store.artefacts import Artefacts
 
     return load_model(Artefacts(root).read(artefact), version)

@@ -22,7 +22,7 @@ class Scores:
 
     outcomes: Floats  # (n,) 0, 1, or NaN where nobody knows
     probabilities: Floats  # (n,)
-    refused: Bools  # (n,) decided as default
+    declined: Bools  # (n,) decided as default
     true_pd: Floats | None = None
 
     @property
@@ -34,19 +34,19 @@ class Scores:
     def take(self, rows: Bools) -> "Scores":
         """Some of the customers."""
         true_pd = None if self.true_pd is None else self.true_pd[rows]
-        return Scores(self.outcomes[rows], self.probabilities[rows], self.refused[rows], true_pd)
+        return Scores(self.outcomes[rows], self.probabilities[rows], self.declined[rows], true_pd)
 
 
 def period_scores(period: Scores, money: MoneySettings) -> Json:
     """Discrimination, accuracy, calibration and money of one period; None where it cannot be said."""
     known = period.known
-    y, p, refused = period.outcomes[known], period.probabilities[known], period.refused[known]
+    y, p, declined = period.outcomes[known], period.probabilities[known], period.declined[known]
     document: Json = {
         "decisions": len(period.outcomes),
         "outcomes": len(y),
         "defaults": int(y.sum()),
         "mean_pd": float(period.probabilities.mean()) if len(period.outcomes) else None,
-        "approval_rate": float(1.0 - period.refused.mean()) if len(period.outcomes) else None,
+        "approval_rate": float(1.0 - period.declined.mean()) if len(period.outcomes) else None,
         **dict.fromkeys(("auc", "auc_low", "auc_high", "gini", "gini_low", "gini_high", "ks", "ks_low", "ks_high")),
         **dict.fromkeys(("brier", "brier_low", "brier_high", "log_loss", "default_rate", "default_rate_low")),
         **dict.fromkeys(("default_rate_high", "observed_to_expected", "observed_to_expected_low")),
@@ -64,7 +64,7 @@ def period_scores(period: Scores, money: MoneySettings) -> Json:
     reach = Z95 * float(squares.std()) / math.sqrt(len(y))
     document |= _triple("brier", float(squares.mean()), max(0.0, float(squares.mean()) - reach), squares.mean() + reach)
     document["log_loss"] = stats.log_loss(y, p)
-    earned = _gains(y, refused, money)
+    earned = _gains(y, declined, money)
     document["money"] = None if earned is None else float(earned.sum())
     if _both(y):
         area = stats.auc_interval(y, p)
@@ -193,11 +193,11 @@ def _ks(y: Floats, p: Floats) -> tuple[float, float, float]:
     return value, max(0.0, value - reach), min(1.0, value + reach)
 
 
-def _gains(y: Floats, refused: Bools, money: MoneySettings) -> Floats | None:
-    """What each decision earned; a refused customer neither costs nor earns."""
+def _gains(y: Floats, declined: Bools, money: MoneySettings) -> Floats | None:
+    """What each decision earned; a declined customer neither costs nor earns."""
     if money.default_cost is None or money.good_gain is None:
         return None
-    gains: Floats = np.where(refused, 0.0, np.where(y == 1.0, -money.default_cost, money.good_gain))
+    gains: Floats = np.where(declined, 0.0, np.where(y == 1.0, -money.default_cost, money.good_gain))
     return gains
 
 
@@ -205,7 +205,7 @@ def _money_gain(periods: Sequence[Scores], others: Sequence[Scores], money: Mone
     parts = []
     for one, other in zip(periods, others, strict=True):
         y = one.outcomes[one.known]
-        ours, theirs = _gains(y, one.refused[one.known], money), _gains(y, other.refused[one.known], money)
+        ours, theirs = _gains(y, one.declined[one.known], money), _gains(y, other.declined[one.known], money)
         if ours is None or theirs is None:
             return None
         parts.append(ours - theirs)

@@ -116,8 +116,8 @@ def collected(folder: Path, history: History, policy: Policy) -> Run:
         scores, champions = [], []
         for period, p, used in zip(history.periods, probabilities, versions, strict=True):
             target = period.rows.target if period.rows.target is not None else np.full(len(period.rows), np.nan)
-            refused = p >= np.array([thresholds[int(v)] for v in used]) if len(p) else np.empty(0, dtype=np.bool_)
-            scores.append(Scores(target, p, refused, period.true_pd))
+            declined = p >= np.array([thresholds[int(v)] for v in used]) if len(p) else np.empty(0, dtype=np.bool_)
+            scores.append(Scores(target, p, declined, period.true_pd))
             champions.append(int(used[-1]) if len(used) else None)
         return Run(policy.name, policy.sentence, tuple(scores), tuple(champions), _story(home, history, policy, scores))
     finally:
@@ -205,13 +205,13 @@ def _oracle(folder: Path, history: History, game: Game, never: Run) -> Run:
         learner = home.ledger.model(home.champion().version).learner
     finally:
         home.close()
-    threshold = [s.refused for s in never.scores]
+    threshold = [s.declined for s in never.scores]
     scores = oracle_scores(history, game, learner, [s.probabilities for s in never.scores])
     cost = history.settings.threshold
     at = 1.0 / (1.0 + cost.cost_ratio) if cost.policy == "cost" else cost.value
     fitted = tuple(
-        replace(s, probabilities=p, refused=p >= at if p is not s.probabilities else refused)
-        for s, p, refused in zip(never.scores, scores, threshold, strict=True)
+        replace(s, probabilities=p, declined=p >= at if p is not s.probabilities else declined)
+        for s, p, declined in zip(never.scores, scores, threshold, strict=True)
     )
     story: Json = {"retrainings": [], "promotions": [], "rollbacks": 0, "windows": {}, "cases": []}
     return Run(ORACLE, "knows the changed world from its first day", fitted, (None,) * len(fitted), story)

@@ -1,7 +1,7 @@
-"""Approving a few customers at random whom the model would refuse, so that their outcomes become known.
+"""Approving a few customers at random whom the model would decline, so that their outcomes become known.
 
 Where only approved customers have outcomes, every later model learns from, and is tested on, the approved alone. A
-small random share of the refused, marked and weighted, is the remedy that needs no assumption. Each draw is a hash of
+small random share of the declined, marked and weighted, is the remedy that needs no assumption. Each draw is a hash of
 the decision itself: it can be done again years later, and a customer who asks twice gets the same answer.
 """
 
@@ -27,19 +27,19 @@ def draw(customer_id: str, features: Floats, version: int) -> float:
 
 
 def explore(
-    refused: Bools,
+    declined: Bools,
     customer_ids: Sequence[str],
     features: Floats,
     version: int,
     rate: float,
     flags: Sequence[Flags | None],
 ) -> tuple[Bools, list[Flags | None]]:
-    """Approve a share ``rate`` of the ``refused`` (n,): what is refused now, and the flags (n,) with the marks.
+    """Approve a share ``rate`` of the ``declined`` (n,): what is declined now, and the flags (n,) with the marks.
 
-    ``features`` has shape (n, k). A hash is computed for refused rows only.
+    ``features`` has shape (n, k). A hash is computed for declined rows only.
     """
-    still, marked = refused.copy(), list(flags)
-    for row in np.flatnonzero(refused).tolist():
+    still, marked = declined.copy(), list(flags)
+    for row in np.flatnonzero(declined).tolist():
         if draw(customer_ids[row], features[row], version) < rate:
             still[row] = False
             marked[row] = {**(marked[row] or {}), EXPLORED: True, RATE: rate}
@@ -47,28 +47,28 @@ def explore(
 
 
 def rate_of(flags: Flags | None) -> float:
-    """The probability with which a refused decision was approved, from its flags; 0 where it was not explored."""
+    """The probability with which a declined decision was approved, from its flags; 0 where it was not explored."""
     return float(flags[RATE]) if flags and flags.get(EXPLORED) else 0.0
 
 
-def inclusion_weights(rates: Floats, refused: Bools, known: Bools) -> Floats:
-    """How many applicants each decision stands for, shape (n,), when refused ones lack outcomes.
+def inclusion_weights(rates: Floats, declined: Bools, known: Bools) -> Floats:
+    """How many applicants each decision stands for, shape (n,), when declined ones lack outcomes.
 
-    ``rates`` are exploration rates (0: not explored), ``refused`` marks what the model would have refused, ``known``
-    whose outcome is known. Explored decisions weigh in proportion to 1/rate and stand together for all refused
-    applicants of unknown outcome; every other decision stands for itself. Where the refused have outcomes as often as
+    ``rates`` are exploration rates (0: not explored), ``declined`` marks what the model would have declined, ``known``
+    whose outcome is known. Explored decisions weigh in proportion to 1/rate and stand together for all declined
+    applicants of unknown outcome; every other decision stands for itself. Where the declined have outcomes as often as
     the approved, all weights are 1.
     Source: Horvitz & Thompson, Journal of the American Statistical Association 47 (1952) 663–685, as a ratio estimator
     (Hájek 1971), so that the weights add up to the applicants there were.
     """
     weights = np.ones(rates.size)
     explored = (rates > 0.0) & known
-    approved = ~refused
+    approved = ~declined
     if not explored.any():
         return weights
     seen = float(known[approved].mean()) if approved.any() else 1.0
-    others = int(np.count_nonzero(known & refused & ~explored))
-    total = max(float(np.count_nonzero(explored)), seen * float(np.count_nonzero(refused)) - others)
+    others = int(np.count_nonzero(known & declined & ~explored))
+    total = max(float(np.count_nonzero(explored)), seen * float(np.count_nonzero(declined)) - others)
     inverse = 1.0 / rates[explored]
     weights[explored] = total * inverse / inverse.sum()
     return weights

@@ -86,7 +86,7 @@ class ThresholdSettings(Section):
 
     policy: Literal["cost", "approval_rate", "fixed"] = Field("cost", description="How the threshold is chosen.")
     cost_ratio: float = Field(
-        4.0, gt=0, description="`cost`: a missed default costs this many times a refused good customer."
+        4.0, gt=0, description="`cost`: a missed default costs this many times a declined good customer."
     )
     approval_rate: Fraction = Field(0.8, description="`approval_rate`: share of the history below the threshold.")
     value: Fraction = Field(0.5, description="`fixed`: the threshold itself.")
@@ -137,10 +137,10 @@ class ServeSettings(Section):
 
 
 class ExplorationSettings(Section):
-    """A few customers who would be refused are approved at random, because their outcomes teach what no other can."""
+    """A few customers who would be declined are approved at random, because their outcomes teach what no other can."""
 
     rate: float = Field(
-        0.0, ge=0, le=0.5, description="Share of the refused that is approved all the same, and marked; 0: nobody."
+        0.0, ge=0, le=0.5, description="Share of the declined that is approved all the same, and marked; 0: nobody."
     )
 
 

@@ -124,7 +124,7 @@ class DecisionFrame:
     probabilities: Floats
     features: Floats  # (n, k)
     outcomes: Floats  # 1.0 default, 0.0 not, NaN immature or unknown
-    refused: Bools | None = None  # what its model would have refused, explored ones included; None: not read
+    declined: Bools | None = None  # what its model would have declined, explored ones included; None: not read
     exploration: Floats | None = None  # the rate where it was approved at random, 0 elsewhere; None: not read
 
     def __len__(self) -> int:
@@ -140,7 +140,7 @@ class DecisionFrame:
             probabilities=self.probabilities[index],
             features=self.features[index],
             outcomes=self.outcomes[index],
-            refused=None if self.refused is None else self.refused[index],
+            declined=None if self.declined is None else self.declined[index],
             exploration=None if self.exploration is None else self.exploration[index],
         )
 

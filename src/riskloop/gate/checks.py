@@ -315,11 +315,11 @@ def outcome_coverage(evaluation: Evaluation, _settings: GateSettings, _: Context
     """Selection bias: are there outcomes of the customers that the champion called defaults? Never refuses."""
     source = "reject inference (Hand & Henley, JRSS A 160 (1997) 523–541)"
     found = evaluation.coverage
-    if found is None or not found.approved or not found.refused:
-        sentence = "How many of the refused customers have outcomes is not known here."
+    if found is None or not found.approved or not found.declined:
+        sentence = "How many of the declined customers have outcomes is not known here."
         return _unjudged("outcome_coverage", evaluation, _COVERAGE, source, sentence)
-    approved, refused = found.approved_known / found.approved, found.refused_known / found.refused
-    ratio = refused / approved if approved else 0.0
+    approved, declined = found.approved_known / found.approved, found.declined_known / found.declined
+    ratio = declined / approved if approved else 0.0
     seen = ratio >= _COVERAGE
     weighted, details = _for_all(evaluation)
     explored = f", {found.explored:,} of them approved at random" if found.explored else ""
@@ -332,21 +332,21 @@ def outcome_coverage(evaluation: Evaluation, _settings: GateSettings, _: Context
         statistic=ratio,
         threshold=_COVERAGE,
         source=source,
-        sizes={**sizes(evaluation), "refused": found.refused, "refused_known": found.refused_known},
+        sizes={**sizes(evaluation), "declined": found.declined, "declined_known": found.declined_known},
         sentence=f"Outcomes are known for {approved:.0%} of the customers that the champion approved and for "
-        f"{refused:.0%} of those it refused ({found.refused_known:,}{explored}): {end}.{weighted}",
+        f"{declined:.0%} of those it declined ({found.declined_known:,}{explored}): {end}.{weighted}",
         details=details,
     )
 
 
 def _for_all(evaluation: Evaluation) -> tuple[str, Json]:
-    """The gain among all applicants, where explored decisions stand for the refused."""
+    """The gain among all applicants, where explored decisions stand for the declined."""
     labels, weights = evaluation.labels, evaluation.weights
     if weights is None or min(np.count_nonzero(labels == 1.0), np.count_nonzero(labels == 0.0)) < 2:
         return "", {}
     gain = stats.weighted_auc_gain(labels, evaluation.champion, evaluation.challenger, weights, evaluation.blocks)
     sentence = (
-        f" Weighted for all applicants, refused ones included, the AUC goes from {gain.auc_champion:.4f} to "
+        f" Weighted for all applicants, declined ones included, the AUC goes from {gain.auc_champion:.4f} to "
         f"{gain.auc_challenger:.4f} ({gain.difference:+.4f}, standard error {gain.std_error:.4f})."
     )
     details = {"gain": gain.difference, "std_error": gain.std_error, "applicants": float(weights.sum())}

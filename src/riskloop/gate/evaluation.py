@@ -19,13 +19,13 @@ GROUP_MISSING: Final = "missing"  # the level of a row whose protected attribute
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """For how many matured decisions the outcome is known: refused applicants often have none."""
+    """For how many matured decisions the outcome is known: declined applicants often have none."""
 
     approved: int
     approved_known: int
-    refused: int
-    refused_known: int
-    explored: int = 0  # refused by the model, approved all the same to learn from; part of `refused`
+    declined: int
+    declined_known: int
+    explored: int = 0  # declined by the model, approved all the same to learn from; part of `declined`
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Evaluation:
     latency_ms: float | None = None  # scoring one row with the challenger; None: not measured
     reasons: bool | None = None  # the challenger can name its reasons; None: not tried
     coverage: Coverage | None = None
-    weights: Floats | None = None  # applicants behind each row, where explored decisions stand for refused ones
+    weights: Floats | None = None  # applicants behind each row, where explored decisions stand for declined ones
     blocks: Ints | None = None  # the fit that scored each row, where there are several: only within one is compared
 
     def __post_init__(self) -> None:

@@ -60,9 +60,9 @@ def challenge(home: Home, case: Case, served: Served, now: datetime, say: Say, t
         case_id=case.id,
         now=now,
     )
-    scorer = load_model(home.artefact(version), version)
+    model = load_model(home.artefact(version), version)
     evaluation = evaluate(
-        home, served, scorer, work.rows, tested, made.scores, work.frame, work.recipe.origin, work.plan.blocks
+        home, served, model, work.rows, tested, made.scores, work.frame, work.recipe.origin, work.plan.blocks
     )
     name = keep(home, evaluation, work.rows, tested, served.version, version)
     gate = _patience(home, case, served)
@@ -121,9 +121,9 @@ def compare(home: Home, champion: int, challenger: int, now: datetime) -> GateRe
     tested = np.flatnonzero(unseen)
     if not tested.size:
         raise DataError("No matured decision exists that neither version was trained on; wait for outcomes.")
-    scores = other.scorer.probabilities(rows.rows.features[tested])
+    scores = other.model.probabilities(rows.rows.features[tested])
     # Only a recalibration of this very champion ranks like it; against any other model the ranking decides.
     alike = other.manifest.get("origin") == "recalibrate" and other.manifest.get("parent") == champion
     kind: Literal["retrain", "recalibrate"] = "recalibrate" if alike else "retrain"
-    evaluation = evaluate(home, one, other.scorer, rows, tested, scores, frame, kind, blocks=None)
+    evaluation = evaluate(home, one, other.model, rows, tested, scores, frame, kind, blocks=None)
     return judge(evaluation, home.settings.gate, context(home, one, challenger, other.manifest, now))

@@ -18,11 +18,11 @@ from riskloop.store.home import Home
 
 @dataclass(frozen=True)
 class Served:
-    """A version's scorer, and the sample of its training rows that stands for its history."""
+    """A version's model, and the sample of its training rows that stands for its history."""
 
     version: int
     manifest: Json
-    scorer: Model
+    model: Model
     reference: Reference
     features: Floats  # (m, k) of the sample
     reference_scores: Floats  # (m,) the model's own scores of the sample
@@ -60,15 +60,15 @@ def load(home: Home, version: int) -> Served:
 
 @lru_cache(maxsize=4)
 def _made_of(artefact: Artefact, version: int, threads: int) -> Served:
-    scorer = load_model(artefact, version, threads=threads)
+    model = load_model(artefact, version, threads=threads)
     features = array(artefact, "reference.npy")
     # Windows are scored by the model itself, so its own scores are what theirs must be compared with.
-    own = scorer.probabilities(features)
+    own = model.probabilities(features)
     return Served(
         version=version,
         manifest=artefact.manifest,
-        scorer=scorer,
-        reference=Reference.build(scorer.schema, features, own),
+        model=model,
+        reference=Reference.build(model.schema, features, own),
         features=features,
         reference_scores=own,
         probabilities=array(artefact, "reference_scores.npy"),

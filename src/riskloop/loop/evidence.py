@@ -40,20 +40,20 @@ def evaluate(
     features = rows.rows.features[tested]
     others = _without_outcome(frame, rows.rows.times[tested])
     applied = np.concatenate((features, others))
-    champion = served.scorer.probabilities(applied)
+    champion = served.model.probabilities(applied)
     levels = home.settings.risk_levels
     weights = rows.stands_for[tested]
     return Evaluation(
         labels=rows.labels[tested],
         champion=champion[: tested.size],
         challenger=scores,
-        champion_threshold=served.scorer.threshold,
+        champion_threshold=served.model.threshold,
         challenger_threshold=challenger.threshold,
         kind=kind,
         applicants=Applicants(
             champion,
             np.concatenate((scores, challenger.probabilities(others))) if len(others) else scores,
-            protected_groups(served.scorer.schema, applied),
+            protected_groups(served.model.schema, applied),
         ),
         grade_bounds=(levels.low, levels.medium, levels.high),
         latency_ms=_latency(challenger, features[:1]),
@@ -65,7 +65,7 @@ def evaluate(
 
 
 def _without_outcome(frame: DecisionFrame, times: Ints) -> Floats:
-    """Features (n, k) of who applied between the tested decisions and has no outcome: mostly the refused."""
+    """Features (n, k) of who applied between the tested decisions and has no outcome: mostly the declined."""
     others = np.isnan(frame.outcomes) & (frame.times >= times.min()) & (frame.times <= times.max())
     features: Floats = frame.features[others]
     return features
@@ -105,15 +105,15 @@ def _latency(challenger: Model, row: Floats) -> float:
 def _coverage(frame: DecisionFrame) -> Coverage | None:
     """Among the decisions up to the latest matured one: whose outcome is known?"""
     known = ~np.isnan(frame.outcomes)
-    if frame.refused is None or frame.exploration is None or not known.any():
+    if frame.declined is None or frame.exploration is None or not known.any():
         return None
     over = frame.times <= frame.times[known].max()
-    refused, explored = frame.refused & over, (frame.exploration > 0.0) & over
+    declined, explored = frame.declined & over, (frame.exploration > 0.0) & over
     return Coverage(
-        approved=int((~frame.refused & over).sum()),
-        approved_known=int((~frame.refused & known).sum()),
-        refused=int(refused.sum()),
-        refused_known=int((refused & known).sum()),
+        approved=int((~frame.declined & over).sum()),
+        approved_known=int((~frame.declined & known).sum()),
+        declined=int(declined.sum()),
+        declined_known=int((declined & known).sum()),
         explored=int((explored & known).sum()),
     )
 
@@ -121,7 +121,7 @@ def _coverage(frame: DecisionFrame) -> Coverage | None:
 def context(home: Home, served: Served, version: int, manifest: Json, now: datetime) -> Context:
     """What the gate has to know beside the rows."""
     settings = home.settings
-    schema, challenger = served.scorer.schema, Schema.from_json(manifest["schema"])
+    schema, challenger = served.model.schema, Schema.from_json(manifest["schema"])
     return Context(
         now=now,
         champion=served.version,

@@ -88,7 +88,7 @@ def when_matured(
     served: Served, settings: Settings, features: Floats, scores: Floats, outcomes: Floats
 ) -> list[Finding]:
     """Realised performance of a window's decisions, whole and by segment; ``outcomes`` are NaN where not final."""
-    inputs = list(served.scorer.schema.model_columns)
+    inputs = list(served.model.schema.model_columns)
     columns = settings.drift.segments or None
     return performance_findings(
         scores,
@@ -100,7 +100,7 @@ def when_matured(
         expected=lambda: expected_performance(
             served.features[:, inputs], served.probabilities, served.outcomes, features[:, inputs], scores
         ),
-        segments=segments_of(served.scorer.schema, served.features, features, columns),
+        segments=segments_of(served.model.schema, served.features, features, columns),
         shrunk=served.shrunk,
         trained=served.trained,
     )
@@ -130,15 +130,15 @@ def _begun_within(served: Served, window: Arrived, findings: Sequence[Finding]) 
 
 def _consequences(served: Served, settings: Settings, window: Arrived) -> list[Finding]:
     """What the change does to the PD, and how good the champion probably still is."""
-    inputs = list(served.scorer.schema.model_columns)
+    inputs = list(served.model.schema.model_columns)
     then, today = _some(served.features), _some(window.features)
     found = impact_findings(
-        served.scorer.schema.names,
-        served.scorer.contributions(served.features[then]),
-        served.scorer.contributions(window.features[today]),
+        served.model.schema.names,
+        served.model.contributions(served.features[then]),
+        served.model.contributions(window.features[today]),
         served.reference_scores[then],
         window.scores[today],
-        served.scorer.threshold,
+        served.model.threshold,
     )
     return found + estimate_findings(
         served.features[:, inputs],

@@ -196,7 +196,7 @@ def _still_worse(home: Home, served: Served, refused: Case, start: int, known: i
     if looks and known < home.settings.gate.retry_growth * looks[-1].document["known"]:
         return False
     frame = Snapshot.judged(home, now).frame(home, start=start)
-    scores = served.scorer.probabilities(frame.features)
+    scores = served.model.probabilities(frame.features)
     alpha, trained = home.settings.drift.alpha, served.trained
     worse = ranks_worse(scores, frame.outcomes, served.probabilities, served.outcomes, alpha=alpha, trained=trained)
     with home.database.write() as connection:

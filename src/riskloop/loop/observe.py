@@ -142,12 +142,12 @@ def _arrived(home: Home, served: Served, window: Due) -> Arrived:
     profile = served.reference.empty
     threads = home.settings.train.threads or os.cpu_count() or 1
     for frame in window.frames(home):
-        scores = served.scorer.probabilities(frame.features)
+        scores = served.model.probabilities(frame.features)
         profile += served.reference.profile(frame.features, scores, frame.times, threads)
         if window.rows <= FRAME_ROWS:
             return Arrived(profile, frame.features, scores, frame.times)
     sample = profile.sample.expanded
-    scores = served.scorer.probabilities(sample) if len(sample) else np.empty(0)
+    scores = served.model.probabilities(sample) if len(sample) else np.empty(0)
     return Arrived(profile, sample, scores, np.empty(0, dtype=np.int64))
 
 
@@ -158,7 +158,7 @@ def mature(home: Home, served: Served, window: Window, now: datetime) -> tuple[W
     if window.diagnosis is Diagnosis.DATA_FAULT:
         return matured, known
     frame = home.decisions.frame(**_span(home, window), matured_by=_mature_until(home, now))
-    scores = served.scorer.probabilities(frame.features)
+    scores = served.model.probabilities(frame.features)
     realised = when_matured(served, home.settings, frame.features, scores, frame.outcomes)
     since = f"{window.first_time:%Y-%m-%d}"
     realised = [replace(f, details={**f.details, "since": since}) if f.severity in CHANGED else f for f in realised]

@@ -84,7 +84,7 @@ def _scores(frame: DecisionFrame, new: Served, old: Served) -> Scores:
     rows = pool(None, frame)
     unseen = unseen_by(_record(new), rows) & unseen_by(_record(old), rows)
     features = rows.rows.features[unseen]
-    return rows.labels[unseen], new.scorer.probabilities(features), old.scorer.probabilities(features)
+    return rows.labels[unseen], new.model.probabilities(features), old.model.probabilities(features)
 
 
 def _estimate(home: Home, promotion: Promotion, frame: DecisionFrame, new: Served) -> Estimated | None:
@@ -94,7 +94,7 @@ def _estimate(home: Home, promotion: Promotion, frame: DecisionFrame, new: Serve
         return None
     tested = kept(home, name)
     log = home.decisions.frame(first_id=int(tested.decisions.min()), last_id=int(tested.decisions.max()))
-    inputs = list(new.scorer.schema.model_columns)
+    inputs = list(new.model.schema.model_columns)
     then = log.features[np.searchsorted(log.ids, tested.decisions)][:, inputs]
     if len(then) < LEAST:
         return None

@@ -31,7 +31,7 @@ LEAST: Final = 10  # of either class in a segment
 class _Version:
     """One version's scores of the rows."""
 
-    scorer: Model
+    model: Model
     probabilities: Floats
 
 
@@ -48,8 +48,8 @@ def side_by_side(home: Home, first: int, second: int, now: datetime) -> Json:
     if min(defaults, labels.size - defaults) < LEAST:
         return {"rows": int(labels.size), "defaults": defaults}
     scored = [
-        _Version(scorer, scorer.probabilities(features))
-        for scorer in (load_model(a, v) for a, v in zip(artefacts, (first, second), strict=True))
+        _Version(model, model.probabilities(features))
+        for model in (load_model(a, v) for a, v in zip(artefacts, (first, second), strict=True))
     ]
     return {
         "rows": int(labels.size),
@@ -76,10 +76,10 @@ def _unseen(home: Home, records: Sequence[Json | None], now: datetime) -> Decisi
 
 
 def _measures(labels: Floats, one: _Version) -> Json:
-    p, threshold = one.probabilities, one.scorer.threshold
+    p, threshold = one.probabilities, one.model.threshold
     interval = stats.auc_interval(labels, p)
     return {
-        "version": one.scorer.version,
+        "version": one.model.version,
         "auc": interval.estimate,
         "auc_low": interval.lower,
         "auc_high": interval.upper,
@@ -98,11 +98,11 @@ def _measures(labels: Floats, one: _Version) -> Json:
 def _roc(labels: Floats, p: Floats) -> Json:
     """False and true positive rates at evenly spread ranks of the score."""
     order = np.argsort(-p, kind="stable")
-    found, refused = np.cumsum(labels[order]), np.cumsum(1.0 - labels[order])
+    found, declined = np.cumsum(labels[order]), np.cumsum(1.0 - labels[order])
     ends = np.flatnonzero(np.append(np.diff(p[order]) != 0.0, True))  # equal scores cannot be told apart
     kept = ends[np.unique(np.linspace(0, ends.size - 1, CURVE).astype(np.int64))]
     return {
-        "x": [0.0, *(refused[kept] / refused[-1]).tolist()],
+        "x": [0.0, *(declined[kept] / declined[-1]).tolist()],
         "y": [0.0, *(found[kept] / found[-1]).tolist()],
     }
 
@@ -123,7 +123,7 @@ def _distribution(p: Floats) -> Json:
 def _segments(labels: Floats, features: Floats, scored: list[_Version]) -> list[Json]:
     """AUC and approval rate of both versions in every protected group that is large enough."""
     found = []
-    for name, groups in protected_groups(scored[0].scorer.schema, features).items():
+    for name, groups in protected_groups(scored[0].model.schema, features).items():
         for group in np.unique(groups).tolist():
             part: Bools = np.asarray(groups) == group
             size, defaults = int(part.sum()), int(labels[part].sum())
@@ -134,13 +134,13 @@ def _segments(labels: Floats, features: Floats, scored: list[_Version]) -> list[
                     "segment": f"{name} = {group}",
                     "rows": size,
                     "defaults": defaults,
-                    "versions": [_segment(labels[part], one.probabilities[part], one.scorer) for one in scored],
+                    "versions": [_segment(labels[part], one.probabilities[part], one.model) for one in scored],
                 }
             )
     return found
 
 
-def _segment(labels: Floats, p: Floats, scorer: Model) -> Json:
+def _segment(labels: Floats, p: Floats, model: Model) -> Json:
     interval = stats.auc_interval(labels, p)
-    approved = float((p < scorer.threshold).mean())
+    approved = float((p < model.threshold).mean())
     return {"auc": interval.estimate, "low": interval.lower, "high": interval.upper, "approval_rate": approved}

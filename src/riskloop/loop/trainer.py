@@ -220,12 +220,12 @@ class Trainer:
         recent = used.rows if self.since is None else used.rows.take(used.rows.times >= self.since)
         if recent.target is None or not len(recent):
             raise DataError("No matured decisions since the change can be learned from yet.")
-        scorer = self.served.scorer
+        model = self.served.model
         return recalibrate(
             self.home.artefact(self.served.version),
             self.served.version,
-            scorer.probabilities,
-            scorer.probabilities(recent.features),
+            model.probabilities,
+            model.probabilities(recent.features),
             recent.target,
             self.home.settings,
             training={**self.served.manifest["training"], "record": self._record(used)},
@@ -248,7 +248,7 @@ class Trainer:
     @cached_property
     def ratios(self) -> Floats:
         """How much more often each old row's kind of customer comes now; 1 for the rows of now. No outcome is used."""
-        inputs = list(self.served.scorer.schema.model_columns)
+        inputs = list(self.served.model.schema.model_columns)
         features, times = self.rows.rows.features[:, inputs], self.rows.rows.times
         now = times >= (self.since or 0)
         ratios = np.ones(len(self.rows))

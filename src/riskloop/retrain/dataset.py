@@ -72,7 +72,7 @@ def pool(history: Rows | None, decisions: DecisionFrame | None, quarantined: Seq
     """History and matured decisions together; ``quarantined`` are ranges of decision ids, both ends included.
 
     Decisions without a matured outcome stay out: early defaults alone would bias the labels. Rows of a history
-    without times count as made just before the first decision. Explored decisions stand for refused ones.
+    without times count as made just before the first decision. Explored decisions stand for declined ones.
     """
     parts: list[tuple[Rows, Ints, Floats]] = []
     if decisions is not None and len(decisions):
@@ -101,10 +101,10 @@ def applicants(decisions: DecisionFrame) -> Floats:
     """How many applicants each decision stands for, shape (n,); 1 where nothing is known of refusals."""
     known = ~np.isnan(decisions.outcomes)
     weights = np.ones(len(decisions))
-    if decisions.refused is None or decisions.exploration is None or not known.any():
+    if decisions.declined is None or decisions.exploration is None or not known.any():
         return weights
     over = decisions.times <= decisions.times[known].max()  # later ones lack outcomes because they are young
-    weights[over] = inclusion_weights(decisions.exploration[over], decisions.refused[over], known[over])
+    weights[over] = inclusion_weights(decisions.exploration[over], decisions.declined[over], known[over])
     return weights
 
 

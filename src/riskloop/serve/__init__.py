@@ -1,1 +1,1 @@
-"""From a request to a logged answer: decoder, scorer, group commit, reload."""
+"""From a request to a logged answer: decoder, model, group commit, reload."""

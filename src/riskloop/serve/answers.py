@@ -26,7 +26,7 @@ class Answered:
 
     def structs(self) -> list[Answer]:
         """One answer a row, as `/predict` gives it."""
-        scored, scorer, scored_at = self.scored, self.champion.scorer, moment_text(self.scored.scored_at)
+        scored, model, scored_at = self.scored, self.champion.model, moment_text(self.scored.scored_at)
         flags: Sequence[str | None] = scored.flags or [None] * len(scored)
         return [
             Answer(
@@ -34,8 +34,8 @@ class Answered:
                 customer or None,
                 default,
                 probability,
-                scorer.risk_level(probability),
-                scorer.threshold,
+                model.risk_level(probability),
+                model.threshold,
                 scored.model_version,
                 self.reasons.get(i, []),
                 scored_at,
@@ -56,8 +56,8 @@ class Answered:
             "customer_id": pa.array([c or None for c in scored.customer_ids], pa.string()),
             "default": pa.array(scored.defaults),
             "probability": pa.array(scored.probabilities),
-            "risk_level": pa.array(self.champion.scorer.risk_levels(scored.probabilities), pa.string()),
-            "threshold": pa.repeat(pa.scalar(self.champion.scorer.threshold, pa.float64()), n),
+            "risk_level": pa.array(self.champion.model.risk_levels(scored.probabilities), pa.string()),
+            "threshold": pa.repeat(pa.scalar(self.champion.model.threshold, pa.float64()), n),
             "model_version": pa.repeat(pa.scalar(scored.model_version, pa.int64()), n),
             "scored_at": pa.repeat(moment_text(scored.scored_at), n),
         }

@@ -195,7 +195,7 @@ class Batcher:
 
     def _answer(self, group: Group, first_id: int) -> None:
         champion, scored = group.champion, group.scored
-        scorer, version, scored_at = champion.scorer, champion.version, moment_text(scored.scored_at)
+        model, version, scored_at = champion.model, champion.version, moment_text(scored.scored_at)
         probabilities = scored.probabilities.tolist()
         defaults = scored.defaults.tolist()
         self._metrics.scored(version, scored.probabilities)
@@ -208,8 +208,8 @@ class Batcher:
                 scored.customer_ids[i] or None,
                 defaults[i],
                 probabilities[i],
-                scorer.risk_level(probabilities[i]),
-                scorer.threshold,
+                model.risk_level(probabilities[i]),
+                model.threshold,
                 version,
                 group.reasons.get(i, []),
                 scored_at,
@@ -222,8 +222,8 @@ class Batcher:
 def _scored(champion: Champion, waiting: list[Waiting]) -> Group:
     parsed = [w.parsed for w in waiting]
     features = champion.matrix(b"".join([p.features for p in parsed]))
-    probabilities = champion.scorer.probabilities(features)
-    defaults = probabilities >= champion.scorer.threshold
+    probabilities = champion.model.probabilities(features)
+    defaults = probabilities >= champion.model.threshold
     customer_ids, flags = [p.customer_id for p in parsed], [p.flags for p in parsed]
     if champion.exploration:
         defaults, flags = explore(defaults, customer_ids, features, champion.version, champion.exploration, flags)

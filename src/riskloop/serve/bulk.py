@@ -127,8 +127,8 @@ def _part(chunk: Chunk | None, number: int) -> Chunk | None:
 
 def _scored(champion: Champion, block: Block) -> Scored:
     now = time.time_ns() // 1000
-    probabilities = champion.scorer.probabilities(block.features)
-    defaults, flags = probabilities >= champion.scorer.threshold, block.flags
+    probabilities = champion.model.probabilities(block.features)
+    defaults, flags = probabilities >= champion.model.threshold, block.flags
     if champion.exploration:
         defaults, flags = explore(
             defaults, block.customer_ids, block.features, champion.version, champion.exploration, flags

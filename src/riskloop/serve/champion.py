@@ -1,4 +1,4 @@
-"""The model that serves now: its scorer, its decoder, and how its numbers become an answer."""
+"""The model that serves now: the version, its decoder, and how its numbers become an answer."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,23 +35,23 @@ class Champion:
     """One loaded model. Replaced as a whole; requests in flight keep the one that they began with."""
 
     seq: int  # of the promotion that made it champion; 0 for a model loaded to explain old decisions
-    scorer: Model
+    model: Model
     decoder: Decoder
     max_reasons: int
-    exploration: float = 0.0  # share of the refused that is approved at random
+    exploration: float = 0.0  # share of the declined that is approved at random
 
     @property
     def version(self) -> int:
         """The model version."""
-        return self.scorer.version
+        return self.model.version
 
     @property
     def schema(self) -> Schema:
         """The schema that the model was trained with."""
-        return self.scorer.schema
+        return self.model.schema
 
     def matrix(self, rows: bytes) -> Floats:
-        """Packed rows as the (n, k) matrix that the scorer reads."""
+        """Packed rows as the (n, k) matrix that the model reads."""
         return np.frombuffer(rows, dtype="<f8").reshape(-1, len(self.schema))
 
     def reasons(self, features: Floats, chosen: Ints) -> dict[int, list[Reason]]:
@@ -59,9 +59,9 @@ class Champion:
         if chosen.size == 0 or self.max_reasons == 0:
             return {}
         rows = features[chosen]
-        contributions = self.scorer.contributions(rows)
+        contributions = self.model.contributions(rows)
         return {
-            int(position): self.scorer.reasons(row, contribution, self.max_reasons)
+            int(position): self.model.reasons(row, contribution, self.max_reasons)
             for position, row, contribution in zip(chosen, rows, contributions, strict=True)
         }
 

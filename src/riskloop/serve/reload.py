@@ -93,9 +93,9 @@ class Reloader:
         )
 
     def _load(self, version: int, seq: int) -> Champion:
-        scorer = load_model(self._home.artefact(version), version)
+        model = load_model(self._home.artefact(version), version)
         settings = self._home.settings
-        return Champion(seq, scorer, Decoder(scorer.schema), settings.serve.max_reasons, settings.exploration.rate)
+        return Champion(seq, model, Decoder(model.schema), settings.serve.max_reasons, settings.exploration.rate)
 
     def _failed(self, problem: str) -> None:
         if problem != self.problem:

@@ -158,8 +158,8 @@ def decision(decision_id: Number, service: Worker, _key: Viewer) -> Json:
         "model_version": found.model_version,
         "default": found.default,
         "probability": found.probability,
-        "risk_level": champion.scorer.risk_level(found.probability),
-        "threshold": champion.scorer.threshold,
+        "risk_level": champion.model.risk_level(found.probability),
+        "threshold": champion.model.threshold,
         "features": champion.schema.decode(found.features),
         "flags": found.flags,
     }

@@ -120,7 +120,7 @@ class DecisionLog:
             return int(connection.execute(select(func.count()).select_from(decisions)).scalar_one())
 
     def exploration(self) -> tuple[int, int, int]:
-        """(decisions refused or explored, those explored, explored ones with a known outcome); reads the whole log."""
+        """(decisions declined or explored, those explored, explored ones with a known outcome); reads the whole log."""
         marked = decisions.c.flags.contains(f'"{EXPLORED}"')
         known = select(outcomes.c.decision_id)
         query = select(
@@ -129,8 +129,8 @@ class DecisionLog:
             func.count().filter(marked & decisions.c.id.in_(known)),
         )
         with self.database.read() as connection:
-            refused, explored, learned = connection.execute(query).one()
-        return int(refused), int(explored), int(learned)
+            declined, explored, learned = connection.execute(query).one()
+        return int(declined), int(explored), int(learned)
 
     def last_id(self) -> int:
         """The id of the newest decision, 0 when there is none. Without gaps it equals `count`."""
@@ -246,7 +246,7 @@ def _frame(rows: Sequence[Row[Any] | tuple[Any, ...]]) -> DecisionFrame:
         probabilities=np.array(probabilities, dtype=np.float64),
         features=matrix.reshape(len(ids), -1) if ids else np.empty((0, 0)),
         outcomes=np.full(len(ids), np.nan),
-        refused=np.array(defaults, dtype=np.bool_) | (exploration > 0.0),
+        declined=np.array(defaults, dtype=np.bool_) | (exploration > 0.0),
         exploration=exploration,
     )
 

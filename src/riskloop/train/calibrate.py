@@ -71,7 +71,7 @@ def _level(z: Floats, rate: float, weights: Floats | None) -> float:
 def choose_threshold(p: Floats, policy: ThresholdSettings, weights: Floats | None = None) -> float:
     """The probability from which a decision is `default`, from calibrated ``p`` (n,) of rows not fitted to.
 
-    cost: 1/(1 + cost_ratio), where a refused good customer and a missed default cost the same in expectation (Elkan,
+    cost: 1/(1 + cost_ratio), where a declined good customer and a missed default cost the same in expectation (Elkan,
     IJCAI 2001); it needs no search because p is calibrated. approval_rate: the smallest value with at least that share
     of the rows below it. fixed: as it says.
     """

@@ -327,7 +327,7 @@ def _npy(array: Floats) -> bytes:
 
 
 def _importance(estimator: Estimator, model_file: str, content: bytes, schema: Schema, matrix: Floats) -> Json:
-    """Share of the mean absolute contribution, as the scorer will give them; 0 for features that are no model input."""
+    """Share of the mean absolute contribution, as the model will give them; 0 for features that are no model input."""
     size = np.abs(_contributions(estimator, model_file, content, matrix)).mean(axis=0)
     shares = dict.fromkeys(schema.names, 0.0)
     for column, value in zip(schema.model_columns, size / (size.sum() or 1.0), strict=True):

@@ -188,18 +188,18 @@ def _key(row: Row[Any]) -> Key:
 def decision(home: Home, service: Service, number: int, replayed: Json | None) -> Json:
     """One decision: inputs, contributions, what became of it, and the same scored again where that was asked for."""
     found = home.decisions.get(number)
-    scorer = service.reloader.version(found.model_version).scorer
-    parts = scorer.contributions(found.features.reshape(1, -1))[0]
-    names = scorer.schema.names
+    model = service.reloader.version(found.model_version).model
+    parts = model.contributions(found.features.reshape(1, -1))[0]
+    names = model.schema.names
     order = sorted(range(len(names)), key=lambda i: -abs(parts[i]))
-    values = scorer.schema.decode(found.features)
+    values = model.schema.decode(found.features)
     return {
         "decision": found,
-        "risk_level": scorer.risk_level(found.probability),
-        "threshold": scorer.threshold,
-        "inputs": [(names[i], values[names[i]], float(parts[i]), scorer.schema.features[i].protected) for i in order],
+        "risk_level": model.risk_level(found.probability),
+        "threshold": model.threshold,
+        "inputs": [(names[i], values[names[i]], float(parts[i]), model.schema.features[i].protected) for i in order],
         "largest": max(1e-12, max(abs(float(parts[i])) for i in order)),
-        "reasons": scorer.reasons(found.features, parts, home.settings.serve.max_reasons),
+        "reasons": model.reasons(found.features, parts, home.settings.serve.max_reasons),
         "outcome": _outcome(home, number),
         "matures": found.time + home.settings.portfolio.outcome_window,
         "window": _window(home, found),

@@ -209,7 +209,7 @@ def roc(curves: Mapping[str, tuple[Numbers, Numbers]]) -> Json:
     ]
     return _figure(
         [{**diagonal, "line": {"color": "var(--line)", "width": 1}}, *lines],
-        xaxis=_axis("good customers refused", tickformat=".0%", range=[0, 1]),
+        xaxis=_axis("good customers declined", tickformat=".0%", range=[0, 1]),
         yaxis=_axis("defaults found", tickformat=".0%", range=[0, 1.01]),
     )
 

@@ -41,7 +41,7 @@ class Models(Protocol):
     """Loads model versions."""
 
     def version(self, version: int) -> Any:
-        """A version with its `scorer`, kept loaded."""
+        """A version with its `model`, kept loaded."""
         ...
 
 
