@@ -160,3 +160,14 @@ def test_the_fast_and_the_slow_reader_agree(changes: dict[str, Any]) -> None:
     with pytest.raises(DataError) as caught:
         DECODER.row(body, NOW)
     assert caught.value.details == tuple(problems)
+
+
+def test_special_codes_pass_the_range_and_nothing_between_does() -> None:
+    schema = Schema((Feature("score", low=300, high=850, nullable=True, special=(-9999.0, 999.0)),), target="y")
+    decoder = Decoder(schema)
+    for value in (300.0, 850.0, -9999.0, 999.0):
+        assert values(decoder.row(json.dumps({"score": value}).encode(), NOW)) == [value]
+    assert math.isnan(values(decoder.row(b'{"score": null}', NOW))[0])
+    for value in (-1.0, 299.0, 900.0, -10000.0):
+        with pytest.raises(DataError, match="must be between 300 and 850"):
+            decoder.row(json.dumps({"score": value}).encode(), NOW)

@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from riskloop.core.errors import ConfigError
-from riskloop.core.types import Floats, Json
+from riskloop.core.types import Bools, Floats, Json
 
 Kind = Literal["number", "category"]
 
@@ -34,6 +34,8 @@ class Feature:
     nullable: bool = False
     monotone: Literal[-1, 0, 1] = 0  # +1: more of it can only raise the PD
     protected: bool = False  # kept for fairness checks, no model input
+    special: tuple[float, ...] = ()  # numbers that are codes (-9999: no record): outside range, order and scale
+    prefixes: tuple[int, ...] = ()  # a tree of codes: characters that make a branch, such as 2 and 3 of a postcode
 
     def __post_init__(self) -> None:
         if self.kind == "category" and not self.categories:
@@ -45,11 +47,25 @@ class Feature:
             raise ConfigError(f"Feature '{self.name}' has the range [{self.low}, {self.high}], which is empty.")
         if len(set(self.categories)) != len(self.categories):
             raise ConfigError(f"Feature '{self.name}' lists a category twice.")
+        if self.special and self.kind == "category":
+            raise ConfigError(
+                f"Feature '{self.name}' is a category, whose codes are levels of their own; remove 'special' of "
+                f"[features.{self.name}]."
+            )
+        if self.prefixes and self.kind != "category":
+            raise ConfigError(
+                f"Feature '{self.name}' is a number, which has no prefixes; make it a category, or remove 'prefixes'."
+            )
 
     @cached_property
     def codes(self) -> dict[str, int]:
         """Level text to code."""
         return {level: code for code, level in enumerate(self.categories)}
+
+    def outside(self, values: Floats) -> Bools:
+        """Which values break the hard limits; shape of ``values``. Missing ones and special codes do not."""
+        wrong: Bools = (values < self.low) | (values > self.high)
+        return wrong & ~np.isin(values, self.special) if self.special else wrong
 
     def text(self, value: float) -> str:
         """A coded value as a person writes it: ``'2'``, ``'university'``, ``'missing'``."""
@@ -141,6 +157,11 @@ class Schema:
             entry["low"] = None if math.isinf(feature.low) else feature.low
             entry["high"] = None if math.isinf(feature.high) else feature.high
             entry["categories"] = list(feature.categories)
+            for later in ("special", "prefixes"):  # absent where unused: schemas of before keep their fingerprint
+                if not entry[later]:
+                    del entry[later]
+                else:
+                    entry[later] = list(entry[later])
             features.append(entry)
         return {
             "features": features,
@@ -159,6 +180,8 @@ class Schema:
             values["low"] = -math.inf if entry["low"] is None else float(entry["low"])
             values["high"] = math.inf if entry["high"] is None else float(entry["high"])
             values["categories"] = tuple(entry["categories"])
+            values["special"] = tuple(float(code) for code in entry.get("special", ()))
+            values["prefixes"] = tuple(int(length) for length in entry.get("prefixes", ()))
             features.append(Feature(**values))
         return cls(
             features=tuple(features),

@@ -79,6 +79,12 @@ class FeatureSettings(Section):
     nullable: bool = Field(False, description="Whether a value may be missing.")
     monotone: Literal[-1, 0, 1] = Field(0, description="1: more can only raise the PD; -1: only lower it.")
     protected: bool = Field(False, description="Kept for fairness checks, no model input.")
+    special: tuple[float, ...] = Field(
+        (), description="Numbers that are codes, such as -9999 for no record: outside range, order and drift's scale."
+    )
+    prefixes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="A category of nested codes (postcode, industry): characters that make a branch, as in [2, 3]."
+    )
 
 
 class ThresholdSettings(Section):
@@ -351,6 +357,8 @@ def _feature(name: str, entry: FeatureSettings) -> Feature:
         nullable=entry.nullable,
         monotone=entry.monotone,
         protected=entry.protected,
+        special=entry.special,
+        prefixes=tuple(sorted(entry.prefixes)),
     )
 
 
@@ -381,6 +389,8 @@ def _entry(feature: Feature) -> FeatureSettings:
         nullable=feature.nullable,
         monotone=feature.monotone,
         protected=feature.protected,
+        special=feature.special,
+        prefixes=feature.prefixes,
     )
 
 

@@ -160,7 +160,7 @@ def _check_numbers(values: Floats, feature: Feature, problems: Problems) -> None
     if not feature.nullable:
         problems.add(feature.name, "is missing, and may not be (nullable = false)", np.isnan(values), lambda _: None)
     problems.add(feature.name, "is infinite", np.isinf(values), lambda row: float(values[row]))
-    outside = np.isfinite(values) & ((values < feature.low) | (values > feature.high))
+    outside = np.isfinite(values) & feature.outside(values)
     problems.add(
         feature.name,
         f"is outside the range [{feature.low:g}, {feature.high:g}]",

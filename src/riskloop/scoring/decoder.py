@@ -46,6 +46,7 @@ class Decoder:
         self._decode = msgspec.json.Decoder(_struct(schema)).decode
         self._values = msgspec.structs.astuple
         self._codes = [(i, f, _codes(f)) for i, f in enumerate(schema.features) if f.kind == "category"]
+        self._guarded = [(i, f) for i, f in enumerate(schema.features) if f.special]
         self._nullable = [(i, f.name) for i, f in enumerate(schema.features) if f.nullable]
         self._id = self._width if schema.id is not None else None
         self._time = self._width + (schema.id is not None) if schema.time is not None else None
@@ -59,6 +60,9 @@ class Decoder:
             values = self._values(self._decode(body))
             row = list(values[: self._width])
             flags = self._code(row) if self._codes or self._nullable else None
+            for i, feature in self._guarded:  # the compiled type knows one interval only
+                if row[i] == row[i] and row[i] not in feature.special and not feature.low <= row[i] <= feature.high:
+                    raise ValueError(feature.name)
             identity = "" if self._id is None else str(values[self._id])
             time = None if self._time is None or values[self._time] is None else moment(values[self._time], now)
         except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
@@ -132,8 +136,8 @@ def _type(feature: Feature) -> Any:
     if feature.kind == "category":
         kind = Annotated[str, msgspec.Meta(max_length=MAX_ID)] | float | bool
     else:
-        low = feature.low if math.isfinite(feature.low) else None
-        high = feature.high if math.isfinite(feature.high) else None
+        least, most = min((feature.low, *feature.special)), max((feature.high, *feature.special))
+        low, high = (least if math.isfinite(least) else None), (most if math.isfinite(most) else None)
         kind = Annotated[float, msgspec.Meta(ge=low, le=high)]
     return kind | None if feature.nullable else kind
 
@@ -200,7 +204,7 @@ def _value_problem(feature: Feature, value: Any) -> str | None:
         return "must be a number"
     if isinstance(value, int) and abs(value) > sys.float_info.max:
         return "must be a finite number"
-    if not feature.low <= value <= feature.high:
+    if not feature.low <= value <= feature.high and value not in feature.special:
         return f"must be between {feature.low:.10g} and {feature.high:.10g}"
     return None
 

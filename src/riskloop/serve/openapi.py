@@ -145,9 +145,9 @@ def _property(feature: Feature) -> Json:
     else:
         found = {"type": "number"}
         if math.isfinite(feature.low):
-            found["minimum"] = feature.low
+            found["minimum"] = min((feature.low, *feature.special))
         if math.isfinite(feature.high):
-            found["maximum"] = feature.high
+            found["maximum"] = max((feature.high, *feature.special))
     if feature.nullable:
         found["type"] = [found["type"], "null"]
         if "enum" in found:
