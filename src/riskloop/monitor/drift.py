@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from riskloop.core.findings import SCORE, WINDOW, DeclaredCheck
 from riskloop.core.settings import DriftSettings
 from riskloop.core.stats import (
     MISSING,
@@ -33,13 +34,18 @@ from riskloop.monitor.profile import Profile, Reference
 if TYPE_CHECKING:
     import pandas as pd
 
-SCORE: Final = "score"
-WINDOW: Final = "window"
-
-PSI_SOURCE: Final = (
-    "Lewis (1994); critical value: Yurdakul & Naranjo (2020); Benjamini & Hochberg (1995) over the window"
+PSI: Final = DeclaredCheck(
+    "psi",
+    "the window is drawn from the distribution of the history",
+    "Lewis (1994); critical value: Yurdakul & Naranjo (2020); Benjamini & Hochberg (1995) over the window",
 )
-VERDICT_RULE: Final = "The score drifted, or drifted features carry drift.share of the champion's importance"
+DRIFT: Final = DeclaredCheck(
+    "drift",
+    "features that carry the champion's importance, and its score, are distributed as in the history",
+    "The score drifted, or drifted features carry drift.share of the champion's importance",
+    "The population",
+)
+EVIDENTLY: Final = DeclaredCheck("evidently", "Evidently's report runs", "Evidently", "Evidently's report")
 
 STATTEST: Final = "riskloop_psi"
 SCORE_COLUMN: Final = "riskloop score"  # a feature may itself be called "score"
@@ -110,17 +116,13 @@ def _psi_finding(column: Moved, rejected: bool, drift: DriftSettings) -> Finding
     n, m = column.sizes
     chance = psi_critical(n, m, column.used, drift.alpha)
     severity = _severity(column.statistic, rejected and column.statistic > chance, drift)
-    return Finding(
-        check="psi",
-        subject=column.subject,
-        severity=severity,
+    return PSI.finding(
+        column.subject,
+        severity,
+        (n, m),
+        _sentence(column, severity, chance),
         statistic=column.statistic,
         critical=max(drift.psi, chance),
-        null="the window is drawn from the distribution of the history",
-        source=PSI_SOURCE,
-        n=n,
-        m=m,
-        sentence=_sentence(column, severity, chance),
         details={
             "p_value": column.p_value,
             "chance": chance,
@@ -172,17 +174,13 @@ def _verdict(found: Sequence[Finding], drift: DriftSettings, importance: Mapping
         severity = Severity.NOISE if moved else Severity.OK
     names = ", ".join(f.subject for f in moved if f.subject != SCORE) or "no feature"
     score_says = "the score moved" if score in moved else "the score did not move"
-    return Finding(
-        check="drift",
-        subject=WINDOW,
-        severity=severity,
+    return DRIFT.finding(
+        WINDOW,
+        severity,
+        (score.n, score.m),
+        f"Drifted: {names}, with {share:.0%} of the champion's importance; {score_says}.",
         statistic=share,
         critical=drift.share,
-        null="features that carry the champion's importance, and its score, are distributed as in the history",
-        source=VERDICT_RULE,
-        n=score.n,
-        m=score.m,
-        sentence=f"Drifted: {names}, with {share:.0%} of the champion's importance; {score_says}.",
         details={"drifted": [f.subject for f in moved], "severe_share": severe},
     )
 
@@ -193,18 +191,7 @@ def _equal_importance(reference: Reference) -> dict[str, float]:
 
 
 def _empty(m: int) -> Finding:
-    return Finding(
-        check="drift",
-        subject=WINDOW,
-        severity=Severity.UNKNOWN,
-        statistic=None,
-        critical=None,
-        null="the window is drawn from the distribution of the history",
-        source=VERDICT_RULE,
-        n=0,
-        m=m,
-        sentence="The window has no rows, so nothing can be compared.",
-    )
+    return DRIFT.unknown(WINDOW, (0, m), "the window has no rows")
 
 
 # --------------------------------------------------------------------------- through Evidently
@@ -354,15 +341,9 @@ def _save(path: Path, page: str) -> None:
 
 
 def _failed(error: Exception, sizes: tuple[int, int]) -> Finding:
-    return Finding(
-        check="evidently",
-        subject=WINDOW,
-        severity=Severity.UNKNOWN,
-        statistic=None,
-        critical=None,
-        null="Evidently's report runs",
-        source="Evidently",
-        n=sizes[0],
-        m=sizes[1],
-        sentence=f"Evidently's report failed ({type(error).__name__}: {error}); the numbers come from the counts.",
+    return EVIDENTLY.finding(
+        WINDOW,
+        Severity.UNKNOWN,
+        (sizes[0], sizes[1]),
+        f"Evidently's report failed ({type(error).__name__}: {error}); the numbers come from the counts.",
     )

@@ -5,15 +5,29 @@ from collections.abc import Sequence
 from typing import Final
 
 from riskloop.core.errors import DataError
+from riskloop.core.findings import DeclaredCheck
 from riskloop.core.stats import EstimatedPerformance, auc, cbpe, density_ratio_weights, pape, recalibrate
 from riskloop.core.types import Finding, Floats, Severity
 from riskloop.monitor.matured import Trained
 
-WINDOW: Final = "window"
 MOST_REFERENCE: Final = 8000
 Z95: Final = 1.959963984540054
 
-SOURCES: Final = {"cbpe": "CBPE (NannyML; arXiv 2401.08348, section 3)", "pape": "PAPE (arXiv 2401.08348)"}
+MEASURES: Final = {
+    name: DeclaredCheck(
+        f"estimated_{name}",
+        "the champion performs as at training",
+        "CBPE (NannyML) and PAPE, both in arXiv 2401.08348",
+        title,
+    )
+    for name, title in (
+        ("auc", "The AUC before outcomes"),
+        ("ks", "The KS before outcomes"),
+        ("default_rate", "The default rate before outcomes"),
+        ("log_loss", "The log loss before outcomes"),
+        ("brier", "The Brier score before outcomes"),
+    )
+}
 
 
 def expected_performance(
@@ -57,7 +71,7 @@ def estimate_findings(
                     reference_X, reference_probabilities, reference_outcomes, X, probabilities
                 )
         except DataError as error:
-            found.append(_unknown(method, n, m, error.message))
+            found.append(MEASURES["auc"].unknown(method, (n, m), error.message))
             continue
         found += _findings(method, estimated, before, harm_auc, m)
     return found
@@ -78,18 +92,14 @@ def _findings(
         lower, upper = estimate.value - Z95 * estimate.std_error, estimate.value + Z95 * estimate.std_error
         harmed = name == "auc" and upper < before - harm_auc
         found.append(
-            Finding(
-                check=f"estimated_{name}",
-                subject=method,
-                severity=Severity.DRIFTED if harmed else Severity.OK,
+            MEASURES[name].finding(
+                method,
+                Severity.DRIFTED if harmed else Severity.OK,
+                (estimated.n, m),
+                f"Estimated {name.replace('_', ' ')} before outcomes are known: {estimate.value:.3f} "
+                f"({lower:.3f} to {upper:.3f}, {method.upper()}).",
                 statistic=estimate.value,
                 critical=before - harm_auc if name == "auc" else None,
-                null="the champion performs as at training",
-                source=SOURCES[method],
-                n=estimated.n,
-                m=m,
-                sentence=f"Estimated {name.replace('_', ' ')} before outcomes are known: {estimate.value:.3f} "
-                f"({lower:.3f} to {upper:.3f}, {method.upper()}).",
                 details={
                     "lower": lower,
                     "upper": upper,
@@ -101,7 +111,3 @@ def _findings(
             )
         )
     return found
-
-
-def _unknown(method: str, n: int, m: int, sentence: str) -> Finding:
-    return Finding("estimated_auc", method, Severity.UNKNOWN, None, None, "", SOURCES[method], n, m, sentence)

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from riskloop.core.findings import DeclaredCheck
 from riskloop.core.stats import psi, psi_critical
 from riskloop.core.types import Finding, Floats, Ints, Json, Severity
 from riskloop.monitor.profile import Profile, Reference
@@ -40,7 +41,16 @@ STUCK_CHANCE: Final = math.log(1e-6)
 FILLED_SHARE: Final = 0.2
 RARE: Final = 0.01
 
-SOURCE: Final = "A mechanical change is one that a mechanical step undoes (after arXiv 2604.11561)"
+_TEST: Final = (
+    "the column changed as populations do, together with those that it is correlated with",
+    "A mechanical change is one that a mechanical step undoes (after arXiv 2604.11561)",
+)
+SCALE: Final = DeclaredCheck("scale", *_TEST)
+SIGN: Final = DeclaredCheck("sign", *_TEST)
+SWAPPED: Final = DeclaredCheck("swapped", *_TEST)
+DETACHED_COLUMN: Final = DeclaredCheck("detached", *_TEST)
+STUCK: Final = DeclaredCheck("stuck", *_TEST)
+RECODED: Final = DeclaredCheck("recoded", *_TEST)
 
 
 def mechanical_findings(reference: Reference, window: Profile) -> list[Finding]:
@@ -107,21 +117,19 @@ class Compared:
         return [j for j in self.numbers() if j in self.moved]
 
     def finding(
-        self, check: str, j: int, statistic: float, critical: float, sentence: str, details: Json | None = None
+        self,
+        check: DeclaredCheck,
+        j: int,
+        statistic: float,
+        critical: float,
+        sentence: str,
+        details: Json | None = None,
     ) -> Finding:
         """A fault of column ``j``."""
-        return Finding(
-            check=check,
-            subject=self.reference.schema.names[j],
-            severity=Severity.FAULT,
-            statistic=statistic,
-            critical=critical,
-            null="the column changed as populations do, together with those that it is correlated with",
-            source=SOURCE,
-            n=len(self.sample),
-            m=self.reference.own.rows,
-            sentence=sentence,
-            details=details or {},
+        sizes = len(self.sample), self.reference.own.rows
+        name = self.reference.schema.names[j]
+        return check.finding(
+            name, Severity.FAULT, sizes, sentence, statistic=statistic, critical=critical, details=details
         )
 
 
@@ -138,7 +146,7 @@ def _scaled(compared: Compared) -> list[Finding]:
             times = f"{factor:.4g} times larger" if factor > 1.0 else f"{1.0 / factor:.4g} times smaller"
             sentence = f"{name} is {times} in all rows."
             details = {"factor": factor, "psi_after": after}
-            found.append(compared.finding("scale", j, before, compared.critical(j), sentence, details))
+            found.append(compared.finding(SCALE, j, before, compared.critical(j), sentence, details))
     return found
 
 
@@ -173,7 +181,7 @@ def _negated(compared: Compared) -> list[Finding]:
         if undone is not None:
             sentence = f"{compared.reference.schema.names[j]} has the opposite sign in all rows."
             details = {"psi_after": undone[1]}
-            found.append(compared.finding("sign", j, undone[0], compared.critical(j), sentence, details))
+            found.append(compared.finding(SIGN, j, undone[0], compared.critical(j), sentence, details))
     return found
 
 
@@ -199,7 +207,7 @@ def _swapped(compared: Compared) -> list[Finding]:
         sentence = f"{names[i]} and {names[j]} have changed places."
         details = {"misfit_after": float(exchanged[i, j])}
         gained = float(gain[i, j])
-        found += [compared.finding("swapped", c, gained, EXCHANGE_GAIN, sentence, details) for c in (i, j)]
+        found += [compared.finding(SWAPPED, c, gained, EXCHANGE_GAIN, sentence, details) for c in (i, j)]
         window = window.exchanged(i, j)
         allowed[[i, j], :] = allowed[:, [i, j]] = False
     return found
@@ -214,7 +222,7 @@ def _detached(compared: Compared) -> list[Finding]:
         closest = names[np.argmax(np.abs(compared.reference.structure.z[j]))]
         sentence = f"{names[j]} has come apart from {closest} and all columns that it used to move with."
         statistic = float(kept[j])
-        found.append(compared.finding("detached", int(j), statistic, DETACHED, sentence))
+        found.append(compared.finding(DETACHED_COLUMN, int(j), statistic, DETACHED, sentence))
     return found
 
 
@@ -239,7 +247,7 @@ def _stuck(compared: Compared) -> list[Finding]:
         if fault:
             where = "in every row" if values.size == 1 else f"in {share:.0%} of the rows"
             sentence = f"{feature.name} is {feature.text(value)} {where}; in the history in {usual:.1%}."
-            found.append(compared.finding("stuck", j, share, max(FILLED_SHARE, usual), sentence))
+            found.append(compared.finding(STUCK, j, share, max(FILLED_SHARE, usual), sentence))
     return found
 
 
@@ -275,7 +283,7 @@ def _recoded(compared: Compared) -> list[Finding]:
             sentence = f"The levels of {compared.reference.schema.names[j]} have changed their codes: "
             sentence += f"{_pairs(compared, j, to)}."
             details = {"psi_after": after, "evidence": evidence}
-            found.append(compared.finding("recoded", j, before, compared.critical(j), sentence, details))
+            found.append(compared.finding(RECODED, j, before, compared.critical(j), sentence, details))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from riskloop.core.findings import DeclaredCheck
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import Finding, Floats, Ints, Severity
 from riskloop.data.columns import level_text, parse_time
@@ -17,8 +18,10 @@ from riskloop.data.read import table_of
 if TYPE_CHECKING:
     import pandas as pd
 
-WINDOW: Final = "window"
-SOURCE: Final = "The schema of the champion"
+_COLUMNS: Final = ("the data has the columns of the history", "The schema of the champion")
+COLUMN: Final = DeclaredCheck("column", *_COLUMNS)
+NEW_COLUMN: Final = DeclaredCheck("new_column", *_COLUMNS)
+UNREADABLE_VALUES: Final = DeclaredCheck("unreadable", "every value can be read", "The schema of the champion")
 UNREADABLE: Final = 0.01  # of the values
 
 
@@ -34,7 +37,7 @@ def coded(source: Any, schema: Schema, where: str = "The data") -> tuple[Floats,
     found: list[Finding] = []
     for j, feature in enumerate(schema.features):
         if feature.name not in frame.columns:
-            found.append(_finding("column", feature.name, Severity.FAULT, len(frame), f"{feature.name} is not there."))
+            found.append(_finding(COLUMN, feature.name, Severity.FAULT, len(frame), f"{feature.name} is not there."))
             continue
         read = _levels if feature.kind == "category" else _numbers
         features[:, j], unreadable = read(frame[feature.name], feature)
@@ -42,15 +45,17 @@ def coded(source: Any, schema: Schema, where: str = "The data") -> tuple[Floats,
         severity = Severity.FAULT if share > UNREADABLE else Severity.OK
         if unreadable:
             sentence = f"{unreadable} values of {feature.name} are no numbers."
-            found.append(_finding("unreadable", feature.name, severity, len(frame), sentence, share))
+            found.append(_finding(UNREADABLE_VALUES, feature.name, severity, len(frame), sentence, share))
     times, broken = _times(frame, schema)
     if broken:
-        found.append(_finding("unreadable", str(schema.time), Severity.FAULT, len(frame), f"{broken} dates are none."))
+        found.append(
+            _finding(UNREADABLE_VALUES, str(schema.time), Severity.FAULT, len(frame), f"{broken} dates are none.")
+        )
     known = {*schema.names, schema.id, schema.time, schema.target, *schema.ignored}
     for name in frame.columns:
         if name not in known:
             sentence = f"{name} is a new column: the history does not have it, and it is not read."
-            found.append(_finding("new_column", str(name), Severity.OK, len(frame), sentence))
+            found.append(_finding(NEW_COLUMN, str(name), Severity.OK, len(frame), sentence))
     return features, times, found
 
 
@@ -87,17 +92,7 @@ def _unreadable(values: Sequence[Any]) -> int:
 
 
 def _finding(
-    check: str, subject: str, severity: Severity, rows: int, sentence: str, share: float | None = None
+    check: DeclaredCheck, subject: str, severity: Severity, rows: int, sentence: str, share: float | None = None
 ) -> Finding:
-    return Finding(
-        check=check,
-        subject=subject,
-        severity=severity,
-        statistic=share,
-        critical=UNREADABLE if share is not None else None,
-        null="the data has the columns of the history",
-        source=SOURCE,
-        n=rows,
-        m=0,
-        sentence=sentence,
-    )
+    critical = UNREADABLE if share is not None else None
+    return check.finding(subject, severity, (rows, 0), sentence, statistic=share, critical=critical)

@@ -9,10 +9,12 @@ from typing import Final
 
 import numpy as np
 
+from riskloop.core.findings import DESCRIBES, SCORE, DeclaredCheck
 from riskloop.core.types import Finding, Floats, Severity
 
-SCORE: Final = "score"
-SOURCE: Final = "Mean SHAP contributions (Lundberg et al., 2020) of window minus history"
+IMPACT: Final = DeclaredCheck(
+    "impact", DESCRIBES, "Mean SHAP contributions (Lundberg et al., 2020) of window minus history"
+)
 
 
 def impact_findings(
@@ -60,4 +62,4 @@ def impact_findings(
 
 
 def _finding(subject: str, delta: float, sizes: tuple[int, int], sentence: str, details: dict[str, float]) -> Finding:
-    return Finding("impact", subject, Severity.OK, delta, None, "", SOURCE, sizes[0], sizes[1], sentence, dict(details))
+    return IMPACT.finding(subject, Severity.OK, sizes, sentence, statistic=delta, details=details)

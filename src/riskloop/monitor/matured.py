@@ -6,10 +6,10 @@ from typing import Final
 
 import numpy as np
 
+from riskloop.core.findings import WINDOW, DeclaredCheck
 from riskloop.core.stats import Interval
 from riskloop.core.types import Finding, Floats, Severity
 
-WINDOW: Final = "window"
 LEAST_DEFAULTS: Final = 10  # of either class
 SEVERE: Final = 0.1  # of alpha
 
@@ -49,26 +49,24 @@ class Matured:
         return min(self.defaults, self.outcomes.size - self.defaults) >= LEAST_DEFAULTS
 
 
-def unknown(check: str, window: Matured, history: Matured, sentence: str) -> Finding:
+def unknown(check: DeclaredCheck, window: Matured, history: Matured, because: str) -> Finding:
     """The finding that a check could not be made, and why."""
-    return finding(check, Severity.UNKNOWN, None, None, "", "", window, history, sentence, {})
+    return check.unknown(WINDOW, (window.outcomes.size, history.outcomes.size), because)
 
 
 def finding(
-    check: str,
+    check: DeclaredCheck,
     weight: Severity,
     statistic: float | None,
     critical: float | None,
-    null: str,
-    source: str,
     window: Matured,
     history: Matured,
     sentence: str,
     details: Mapping[str, object],
 ) -> Finding:
     """A finding on the whole window."""
-    n, m = window.outcomes.size, history.outcomes.size
-    return Finding(check, WINDOW, weight, statistic, critical, null, source, n, m, sentence, dict(details))
+    sizes = window.outcomes.size, history.outcomes.size
+    return check.finding(WINDOW, weight, sizes, sentence, statistic=statistic, critical=critical, details=details)
 
 
 def severity(matters: bool, p_value: float, alpha: float) -> Severity:

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
+from riskloop.core.findings import SCORE
 from riskloop.core.stats import Bins
 from riskloop.core.types import EPOCH, Finding, Floats, Ints, Severity
-from riskloop.monitor.drift import SCORE
 from riskloop.monitor.profile import DAY, Reference
 
 CHANGED: Final = frozenset({Severity.FAULT, Severity.DRIFTED, Severity.SEVERE})

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from riskloop.core.errors import DataError
+from riskloop.core.findings import DESCRIBES, DeclaredCheck
 from riskloop.core.settings import RiskLevelSettings
 from riskloop.core.stats import (
     EstimatedPerformance,
@@ -40,14 +41,53 @@ AUC_DROP: Final = 0.02
 RATE_GAP: Final = 0.10  # of the expected defaults
 SLOPE_GAP: Final = 0.2
 
-MEASURES: Final = (
-    ("gini", "Gini", gini_interval),
-    ("ks", "KS", ks_interval),
-    ("brier", "The Brier score", brier_interval),
-    ("log_loss", "The log loss", log_loss_interval),
+AUC: Final = DeclaredCheck(
+    "auc",
+    "the AUC is not lower than at training",
+    "Two-sample z test with DeLong variances (DeLong et al., 1988), one-sided",
+    "The AUC",
+)
+CALIBRATION: Final = DeclaredCheck(
+    "calibration",
+    "as many default as the probabilities say",
+    "Calibration in the large (Cox, 1958) with the error of window and history, and a practical band",
+    "The level of default",
+)
+CALIBRATION_SLOPE: Final = DeclaredCheck(
+    "calibration_slope",
+    "the probabilities are spread as the outcomes are, as far as the champion's ever were",
+    "Calibration slope (Cox, 1958) with the error of window and history, and a practical band",
+    "The calibration slope",
 )
 
-EXPLAINED_SOURCE: Final = "PAPE (arXiv 2401.08348) on the same decisions, with the error of their outcomes alone"
+_PAPE: Final = "PAPE (arXiv 2401.08348) on the same decisions, with the error of their outcomes alone"
+AUC_EXPLAINED: Final = DeclaredCheck(
+    "auc_explained", "the AUC is what the changed population explains", _PAPE, "What the changed population explains"
+)
+CALIBRATION_EXPLAINED: Final = DeclaredCheck(
+    "calibration_explained", "the default rate is what the changed population explains", _PAPE
+)
+SLOPE_EXPLAINED: Final = DeclaredCheck(
+    "slope_explained", "the calibration slope is what the changed population explains", _PAPE
+)
+
+_DEFINED: Final = "Definition and interval in core.stats"
+MEASURES: Final = (
+    (DeclaredCheck("gini", DESCRIBES, _DEFINED, "Gini"), gini_interval),
+    (DeclaredCheck("ks", DESCRIBES, _DEFINED, "KS"), ks_interval),
+    (DeclaredCheck("brier", DESCRIBES, _DEFINED, "The Brier score"), brier_interval),
+    (DeclaredCheck("log_loss", DESCRIBES, _DEFINED, "The log loss"), log_loss_interval),
+)
+JEFFREYS: Final = DeclaredCheck(
+    "jeffreys",
+    "the grade's default rate is its mean probability",
+    "Jeffreys test (ECB, 2019), two-sided; Benjamini & Hochberg over the grades",
+)
+SEGMENT: Final = DeclaredCheck(
+    "segment",
+    "as many of the segment default as the probabilities say",
+    "AUC with its DeLong interval; calibration in the large (Cox, 1958), Benjamini & Hochberg over the segments",
+)
 
 
 def performance_findings(
@@ -77,10 +117,10 @@ def performance_findings(
     if not (window.enough and history.enough):
         return [_too_few(window, history)]
     level = alpha / LOOKS
-    tests: dict[str, Callable[[], Finding]] = {
-        "auc": lambda: _ranking(window, history, level, trained),
-        "calibration": lambda: _level(window, history, level),
-        "calibration_slope": lambda: _slope(window, history, level, shrunk),
+    tests: dict[DeclaredCheck, Callable[[], Finding]] = {
+        AUC: lambda: _ranking(window, history, level, trained),
+        CALIBRATION: lambda: _level(window, history, level),
+        CALIBRATION_SLOPE: lambda: _slope(window, history, level, shrunk),
     }
     found = [_attempt(check, test, window, history) for check, test in tests.items()]
     if expected is not None and any(f.severity in (Severity.DRIFTED, Severity.SEVERE) for f in found):
@@ -104,14 +144,14 @@ def ranks_worse(
     window, history = Matured.of(probabilities, outcomes), Matured.of(reference_probabilities, reference_outcomes)
     if not (window.enough and history.enough):
         return False
-    found = _attempt("auc", lambda: _ranking(window, history, alpha / LOOKS, trained), window, history)
+    found = _attempt(AUC, lambda: _ranking(window, history, alpha / LOOKS, trained), window, history)
     return found.severity in (Severity.DRIFTED, Severity.SEVERE)
 
 
 # --------------------------------------------------------------------------- the decisive tests
 
 
-def _attempt(check: str, test: Callable[[], Finding], window: Matured, history: Matured) -> Finding:
+def _attempt(check: DeclaredCheck, test: Callable[[], Finding], window: Matured, history: Matured) -> Finding:
     """One test that cannot be made, as of scores that are all equal, stops no other one."""
     try:
         return test()
@@ -129,12 +169,10 @@ def _ranking(window: Matured, history: Matured, alpha: float, trained: Trained |
     p = normal_tail((before - now.estimate) / error) if error else float(now.estimate >= before)
     drop = before - now.estimate
     return finding(
-        "auc",
+        AUC,
         severity(drop > AUC_DROP, p, alpha),
         now.estimate,
         before - max(AUC_DROP, upper_quantile(alpha) * error),
-        "the AUC is not lower than at training",
-        "Two-sample z test with DeLong variances (DeLong et al., 1988), one-sided",
         window,
         history,
         f"The AUC on {window.outcomes.size:,} matured decisions is {shown(now)}; at training it was {before:.3f}.",
@@ -153,12 +191,10 @@ def _level(window: Matured, history: Matured, alpha: float) -> Finding:
     expected = float(window.probabilities.mean())
     gap = observed.estimate / expected - 1.0
     return finding(
-        "calibration",
+        CALIBRATION,
         severity(abs(gap) > RATE_GAP, p, alpha),
         coefficient.estimate,
         upper_quantile(alpha / 2.0) * error,
-        "as many default as the probabilities say",
-        "Calibration in the large (Cox, 1958) with the error of window and history, and a practical band",
         window,
         history,
         f"{shown(observed, percent=True)} of the matured decisions defaulted; the champion expected {expected:.1%}.",
@@ -175,12 +211,10 @@ def _slope(window: Matured, history: Matured, alpha: float, shrunk: float) -> Fi
     reach = max(SLOPE_GAP, upper_quantile(alpha / 2.0) * error)
     usual = "1 is perfect" if own == (1.0, 1.0) else f"{own[0]:.2f} to {own[1]:.2f} is the champion's own"
     return finding(
-        "calibration_slope",
+        CALIBRATION_SLOPE,
         severity(abs(gap) > SLOPE_GAP, p, alpha),
         now.estimate,
         own[0] - reach if now.estimate < own[0] else own[1] + reach,
-        "the probabilities are spread as the outcomes are, as far as the champion's ever were",
-        "Calibration slope (Cox, 1958) with the error of window and history, and a practical band",
         window,
         history,
         f"The calibration slope is {now.estimate:.2f} ± {1.96 * now.std_error:.2f}; {usual}.",
@@ -208,7 +242,7 @@ def _explained(
     try:
         estimate = expected()
     except DataError as error:
-        return [unknown("auc_explained", window, history, error.message)]
+        return [unknown(AUC_EXPLAINED, window, history, error.message)]
     area = auc(window.outcomes, window.probabilities)
     rate = window.defaults / window.outcomes.size
     fell = (estimate.auc.value - area) / estimate.auc.outcome_error
@@ -217,24 +251,20 @@ def _explained(
     wide = abs(rate / estimate.default_rate.value - 1.0) > RATE_GAP / 2.0
     return [
         finding(
-            "auc_explained",
+            AUC_EXPLAINED,
             severity(far, normal_tail(fell), alpha),
             area,
             estimate.auc.value - upper_quantile(alpha) * estimate.auc.outcome_error,
-            "the AUC is what the changed population explains",
-            EXPLAINED_SOURCE,
             window,
             history,
             f"The changed population explains an AUC of {estimate.auc.value:.3f}; realised are {area:.3f}.",
             {"p_value": normal_tail(fell), "estimate": estimate.auc.value, "assumption": estimate.assumption},
         ),
         finding(
-            "calibration_explained",
+            CALIBRATION_EXPLAINED,
             severity(wide, 2.0 * normal_tail(off), alpha),
             rate,
             estimate.default_rate.value,
-            "the default rate is what the changed population explains",
-            EXPLAINED_SOURCE,
             window,
             history,
             f"The changed population explains {estimate.default_rate.value:.1%} defaults; realised are {rate:.1%}.",
@@ -252,18 +282,16 @@ def _slope_explained(
     try:
         now = calibration_slope(window.outcomes, window.probabilities)
     except DataError as error:
-        return [unknown("slope_explained", window, history, error.message)]
+        return [unknown(SLOPE_EXPLAINED, window, history, error.message)]
     low, high = (bound * estimate.slope.value for bound in _own_slopes(shrunk))
     gap = _beyond(now.estimate, (low, high))
     p = 2.0 * normal_tail(abs(gap) / estimate.slope.outcome_error)
     return [
         finding(
-            "slope_explained",
+            SLOPE_EXPLAINED,
             severity(abs(gap) > SLOPE_GAP / 2.0, p, alpha),
             now.estimate,
             low if now.estimate < low else high,
-            "the calibration slope is what the changed population explains",
-            EXPLAINED_SOURCE,
             window,
             history,
             f"The changed population explains a calibration slope of {estimate.slope.value:.2f}; "
@@ -278,20 +306,18 @@ def _slope_explained(
 
 def _measures(window: Matured, history: Matured, trained: Trained | None) -> list[Finding]:
     found = []
-    for check, words, interval in MEASURES:
+    for check, interval in MEASURES:
         now, then = (interval(part.outcomes, part.probabilities) for part in (window, history))
-        before = 2.0 * trained.auc - 1.0 if trained and check == "gini" else then.estimate
+        before = 2.0 * trained.auc - 1.0 if trained and check.name == "gini" else then.estimate
         found.append(
             finding(
                 check,
                 Severity.OK,
                 now.estimate,
                 None,
-                "",
-                "Definition and interval in core.stats",
                 window,
                 history,
-                f"{words} is {shown(now)}; at training it was {before:.3f}.",
+                f"{check.title} is {shown(now)}; at training it was {before:.3f}.",
                 {"reference": before, "lower": now.lower, "upper": now.upper},
             )
         )
@@ -304,18 +330,14 @@ def _grades(window: Matured, history: Matured, levels: RiskLevelSettings, alpha:
     tests = jeffreys_by_grade(window.outcomes, window.probabilities, grades, two_sided=True)
     rejected = benjamini_hochberg([test.p_value for test in tests], alpha)
     return [
-        Finding(
-            check="jeffreys",
-            subject=LEVELS[test.grade],
-            severity=Severity.DRIFTED if off else Severity.OK,
+        JEFFREYS.finding(
+            LEVELS[test.grade],
+            Severity.DRIFTED if off else Severity.OK,
+            (test.n, history.outcomes.size),
+            f"{test.defaults} of {test.n} with risk level {LEVELS[test.grade]} defaulted; "
+            f"expected were {test.pd * test.n:.1f}.",
             statistic=test.p_value,
             critical=alpha,
-            null="the grade's default rate is its mean probability",
-            source="Jeffreys test (ECB, 2019), two-sided; Benjamini & Hochberg over the grades",
-            n=test.n,
-            m=history.outcomes.size,
-            sentence=f"{test.defaults} of {test.n} with risk level {LEVELS[test.grade]} defaulted; "
-            f"expected were {test.pd * test.n:.1f}.",
             details={"defaults": test.defaults, "pd": test.pd, "p_value": test.p_value},
         )
         for test, off in zip(tests, rejected, strict=True)
@@ -343,19 +365,13 @@ def _segment_findings(
         now, expected = auc_interval(part.outcomes, part.probabilities), float(part.probabilities.sum())
         matters = abs(part.defaults / expected - 1.0) > RATE_GAP
         found.append(
-            Finding(
-                check="segment",
-                subject=subject,
-                severity=Severity.DRIFTED if off and matters else Severity.OK,
-                statistic=now.estimate,
-                critical=None,
-                null="as many of the segment default as the probabilities say",
-                source="AUC with its DeLong interval; calibration in the large (Cox, 1958), Benjamini & Hochberg "
-                "over the segments",
-                n=part.outcomes.size,
-                m=history.outcomes.size,
-                sentence=f"{subject}: AUC {shown(now)}; {part.defaults} of {part.outcomes.size} defaulted, "
+            SEGMENT.finding(
+                subject,
+                Severity.DRIFTED if off and matters else Severity.OK,
+                (part.outcomes.size, history.outcomes.size),
+                f"{subject}: AUC {shown(now)}; {part.defaults} of {part.outcomes.size} defaulted, "
                 f"expected were {expected:.1f}.",
+                statistic=now.estimate,
                 details={
                     "p_value": level.p_value,
                     "lower": now.lower,
@@ -370,9 +386,5 @@ def _segment_findings(
 
 def _too_few(window: Matured, history: Matured) -> Finding:
     others = window.outcomes.size - window.defaults
-    return unknown(
-        "auc",
-        window,
-        history,
-        f"{window.defaults} defaults and {others} others have matured; {LEAST_DEFAULTS} of each are needed.",
-    )
+    because = f"{window.defaults} defaults and {others} others have matured; {LEAST_DEFAULTS} of each are needed"
+    return unknown(AUC, window, history, because)

@@ -11,12 +11,12 @@ from typing import Final
 
 import numpy as np
 
+from riskloop.core.findings import WINDOW, DeclaredCheck
 from riskloop.core.stats.rates import equal_pairs_p_value, rate_jump, volume_p_value
 from riskloop.core.types import EPOCH, Finding, Json, Severity
 from riskloop.monitor.faults import mechanical_findings
 from riskloop.monitor.profile import Profile, Reference
 
-WINDOW: Final = "window"
 CHANCE: Final = 1e-6  # p-value below which no chance is left; there are some hundred checks a window
 
 REFUSED_SHARE: Final = 0.05  # of the requests
@@ -28,7 +28,43 @@ VOLUME_DROP: Final = 0.5
 SILENT_SHARE: Final = 0.25  # of the window's days, at one of its ends
 OUT_OF_PERIOD: Final = 0.01
 
-BINOMIAL: Final = "Beta-binomial prediction from the history's rate (Gelman et al., 2013), with a practical band"
+ROWS: Final = DeclaredCheck("rows", "the window has enough rows to be judged", "windows.min_rows")
+CONTRACT: Final = DeclaredCheck(
+    "contract", "requests keep the schema", "Requests refused by the schema, by field and problem"
+)
+VOLUME: Final = DeclaredCheck(
+    "volume",
+    "as many rows arrive as in earlier windows",
+    "Negative binomial around earlier windows (Hilbe, 2011), with a practical band",
+    "The volume",
+)
+_RATE: Final = (
+    "the rate is that of the history",
+    "Beta-binomial prediction from the history's rate (Gelman et al., 2013), with a practical band",
+)
+MISSING_RATE: Final = DeclaredCheck("missing_rate", *_RATE)
+UNSEEN_RATE: Final = DeclaredCheck("unseen", *_RATE)
+OUT_OF_RANGE: Final = DeclaredCheck("out_of_range", *_RATE)
+DUPLICATES: Final = DeclaredCheck(
+    "duplicates",
+    "rows repeat as rarely as in the history",
+    "Equal pairs among rows drawn from one population (birthday problem), on the profile's row sample",
+)
+REPEATED: Final = DeclaredCheck(
+    "repeated",
+    "the rows are not those of the window before",
+    "Overlap of the two windows' row samples (bottom-k sketch; Cohen & Kaplan, 2007)",
+    "A repeated feed",
+)
+DATES: Final = DeclaredCheck(
+    "dates", "decisions carry dates of their own window", "Days of the decisions against the window's period", "Dates"
+)
+COVERAGE: Final = DeclaredCheck(
+    "coverage",
+    "rows arrive over the whole period",
+    "Chance of so long a silence at one end of the period when rows arrive evenly",
+    "Silence at the ends of the period",
+)
 
 
 def quality_findings(
@@ -61,19 +97,15 @@ def quality_findings(
 
 def _rows(reference: Reference, window: Profile, min_rows: int) -> Finding:
     few = window.rows < min_rows
-    return Finding(
-        check="rows",
-        subject=WINDOW,
-        severity=Severity.UNKNOWN if few else Severity.OK,
-        statistic=float(window.rows),
-        critical=float(min_rows),
-        null="the window has enough rows to be judged",
-        source="windows.min_rows",
-        n=window.rows,
-        m=reference.own.rows,
-        sentence=f"The window has {window.rows} rows; {min_rows} are needed to judge it."
+    return ROWS.finding(
+        WINDOW,
+        Severity.UNKNOWN if few else Severity.OK,
+        (window.rows, reference.own.rows),
+        f"The window has {window.rows} rows; {min_rows} are needed to judge it."
         if few
         else f"The window has {window.rows} rows.",
+        statistic=float(window.rows),
+        critical=float(min_rows),
     )
 
 
@@ -84,17 +116,13 @@ def _contract(window: Profile, refusals: Mapping[tuple[str, str], int]) -> Findi
     fault = share > REFUSED_SHARE and refused >= 10
     worst = sorted(refusals.items(), key=lambda item: -item[1])[:3]
     listed = ", ".join(f"{field} {code} ({count})" for (field, code), count in worst)
-    return Finding(
-        check="contract",
-        subject=WINDOW,
-        severity=Severity.FAULT if fault else Severity.OK,
+    return CONTRACT.finding(
+        WINDOW,
+        Severity.FAULT if fault else Severity.OK,
+        (asked, 0),
+        f"{refused} of {asked} requests were refused{': ' + listed if listed else ''}.",
         statistic=share,
         critical=REFUSED_SHARE,
-        null="requests keep the schema",
-        source="Requests refused by the schema, by field and problem",
-        n=asked,
-        m=0,
-        sentence=f"{refused} of {asked} requests were refused{': ' + listed if listed else ''}.",
         details={"refusals": [[field, code, count] for (field, code), count in refusals.items()]},
     )
 
@@ -103,21 +131,17 @@ def _volume(window: Profile, previous: Sequence[Profile]) -> Finding:
     sizes = [profile.rows for profile in previous]
     mean = float(np.mean(sizes)) if sizes else math.nan
     if not sizes or mean == 0.0:
-        return _plain("volume", window, 0, "There are no earlier windows to compare the volume with.")
+        return VOLUME.unknown(WINDOW, (window.rows, 0), "there are no earlier windows to compare it with")
     p, ratio = volume_p_value(window.rows, sizes), window.rows / mean
     fault = ratio < VOLUME_DROP and p < CHANCE
-    return Finding(
-        check="volume",
-        subject=WINDOW,
-        severity=Severity.FAULT if fault else Severity.OK,
+    return VOLUME.finding(
+        WINDOW,
+        Severity.FAULT if fault else Severity.OK,
+        (window.rows, round(mean)),
+        f"{window.rows} rows arrived; earlier windows had {mean:.0f} on average"
+        + (": the feed is cut off." if fault else "."),
         statistic=ratio,
         critical=VOLUME_DROP,
-        null="as many rows arrive as in earlier windows",
-        source="Negative binomial around earlier windows (Hilbe, 2011), with a practical band",
-        n=window.rows,
-        m=round(mean),
-        sentence=f"{window.rows} rows arrived; earlier windows had {mean:.0f} on average"
-        + (": the feed is cut off." if fault else "."),
         details={"p_value": p, "previous": sizes},
     )
 
@@ -128,7 +152,7 @@ def _volume(window: Profile, previous: Sequence[Profile]) -> Finding:
 def _missing(reference: Reference, window: Profile) -> list[Finding]:
     expected = reference.own.missing
     return [
-        _rate("missing_rate", name, int(window.missing[j]), int(expected[j]), MISSING_RISE, reference, window)
+        _rate(MISSING_RATE, name, int(window.missing[j]), int(expected[j]), MISSING_RISE, reference, window)
         for j, name in enumerate(reference.schema.names)
     ]
 
@@ -140,7 +164,7 @@ def _unseen(reference: Reference, window: Profile) -> list[Finding]:
             # A number not among the few of the history is rarer evidence than a level outside the schema.
             band = UNSEEN_RISE if feature.kind == "category" else OUTSIDE_RISE
             counts = int(window.counts[j][-2]), int(reference.own.counts[j][-2])
-            found.append(_rate("unseen", feature.name, *counts, band, reference, window))
+            found.append(_rate(UNSEEN_RATE, feature.name, *counts, band, reference, window))
     return found
 
 
@@ -149,22 +173,23 @@ def _outside(reference: Reference, window: Profile) -> list[Finding]:
     found = []
     for j, feature in enumerate(reference.schema.features):
         if feature.kind == "number" and reference.bins[j].kind == "intervals":
-            details: Json = {"low": float(window.low[j]), "high": float(window.high[j])}
+            ends = {"low": float(window.low[j]), "high": float(window.high[j])}
+            details: Json = {end: value for end, value in ends.items() if math.isfinite(value)}
             found.append(
-                _rate("out_of_range", feature.name, int(outside[j]), 0, OUTSIDE_RISE, reference, window, details)
+                _rate(OUT_OF_RANGE, feature.name, int(outside[j]), 0, OUTSIDE_RISE, reference, window, details)
             )
     return found
 
 
 _SAYS: Final = {
-    "missing_rate": "are missing",
-    "unseen": "were never seen in the history",
-    "out_of_range": "lie farther outside the history's range than it is wide",
+    MISSING_RATE: "are missing",
+    UNSEEN_RATE: "were never seen in the history",
+    OUT_OF_RANGE: "lie farther outside the history's range than it is wide",
 }
 
 
 def _rate(
-    check: str,
+    check: DeclaredCheck,
     subject: str,
     count: int,
     reference_count: int,
@@ -177,17 +202,13 @@ def _rate(
     rate, usual = count / n, min(1.0, reference_count / m)
     p = rate_jump(count, n, min(reference_count, m), m)
     fault = rate - usual > band and p < CHANCE
-    return Finding(
-        check=check,
-        subject=subject,
-        severity=Severity.FAULT if fault else Severity.OK,
+    return check.finding(
+        subject,
+        Severity.FAULT if fault else Severity.OK,
+        (n, m),
+        f"{rate:.1%} of the values of {subject} {_SAYS[check]}; in the history {usual:.1%}.",
         statistic=rate,
         critical=usual + band,
-        null="the rate is that of the history",
-        source=BINOMIAL,
-        n=n,
-        m=m,
-        sentence=f"{rate:.1%} of the values of {subject} {_SAYS[check]}; in the history {usual:.1%}.",
         details={"p_value": p, "count": count, **(details or {})},
     )
 
@@ -206,24 +227,20 @@ def _duplicates(reference: Reference, window: Profile) -> Finding:
     share = sample.repeats / sampled
     usual = own.repeats / max(1, int(own.copies.sum()))
     fault = share - usual > COPIED_SHARE and p < CHANCE
-    return Finding(
-        check="duplicates",
-        subject=WINDOW,
-        severity=Severity.FAULT if fault else Severity.OK,
+    return DUPLICATES.finding(
+        WINDOW,
+        Severity.FAULT if fault else Severity.OK,
+        (sampled, reference.own.rows),
+        f"{share:.1%} of the rows are copies of another one in the window; in the history {usual:.1%}.",
         statistic=share,
         critical=usual + COPIED_SHARE,
-        null="rows repeat as rarely as in the history",
-        source="Equal pairs among rows drawn from one population (birthday problem), on the profile's row sample",
-        n=sampled,
-        m=reference.own.rows,
-        sentence=f"{share:.1%} of the rows are copies of another one in the window; in the history {usual:.1%}.",
         details={"p_value": p, "pairs": pairs},
     )
 
 
 def _repeated(window: Profile, previous: Sequence[Profile]) -> Finding:
     if not previous or not previous[-1].rows:
-        return _plain("repeated", window, 0, "There is no earlier window whose rows could come again.")
+        return REPEATED.unknown(WINDOW, (window.rows, 0), "there is no earlier window whose rows could come again")
     before = previous[-1].sample
     bound = min(window.sample.bound, before.bound)
     hashes = window.sample.hashes[window.sample.hashes <= np.uint64(bound)]
@@ -231,17 +248,13 @@ def _repeated(window: Profile, previous: Sequence[Profile]) -> Finding:
     again = np.isin(hashes, before.hashes)
     share = float(copies[again].sum() / copies.sum()) if hashes.size else 0.0
     fault = share > SILENT_SHARE and int(copies[again].sum()) >= 10
-    return Finding(
-        check="repeated",
-        subject=WINDOW,
-        severity=Severity.FAULT if fault else Severity.OK,
+    return REPEATED.finding(
+        WINDOW,
+        Severity.FAULT if fault else Severity.OK,
+        (int(copies.sum()), int(before.copies.sum())),
+        f"{share:.1%} of the rows were already in the window before.",
         statistic=share,
         critical=SILENT_SHARE,
-        null="the rows are not those of the window before",
-        source="Overlap of the two windows' row samples (bottom-k sketch; Cohen & Kaplan, 2007)",
-        n=int(copies.sum()),
-        m=int(before.copies.sum()),
-        sentence=f"{share:.1%} of the rows were already in the window before.",
     )
 
 
@@ -253,7 +266,7 @@ def _dates(
 ) -> Finding:
     earlier = [int(profile.days[-1, 0]) for profile in previous if len(profile.days)]
     if not late and (not len(window.days) or (period is None and not earlier)):
-        return _plain("dates", window, 0, "There are no dates to check.")
+        return DATES.unknown(WINDOW, (window.rows, 0), "the rows carry none")
     day, rows = window.days.T
     if period is not None:
         wrong = int(rows[(day < _day(period[0])) | (day > _last_day(period))].sum()) + late
@@ -265,46 +278,38 @@ def _dates(
     share = wrong / arrived
     fault = share > OUT_OF_PERIOD and wrong >= 10
     spread = f"; the others run from {_date(day[0])} to {_date(day[-1])}" if len(day) and wrong < arrived else ""
-    return Finding(
-        check="dates",
-        subject=WINDOW,
-        severity=Severity.FAULT if fault else Severity.OK,
+    return DATES.finding(
+        WINDOW,
+        Severity.FAULT if fault else Severity.OK,
+        (arrived, 0),
+        f"{share:.1%} of the dates lie {against}{spread}.",
         statistic=share,
         critical=OUT_OF_PERIOD,
-        null="decisions carry dates of their own window",
-        source="Days of the decisions against the window's period",
-        n=arrived,
-        m=0,
-        sentence=f"{share:.1%} of the dates lie {against}{spread}.",
         details={"wrong": wrong, "late": late},
     )
 
 
 def _coverage(window: Profile, previous: Sequence[Profile], period: tuple[datetime, datetime] | None) -> Finding:
     if period is None or not len(window.days):
-        return _plain("coverage", window, 0, "The window has no period whose days could lack rows.")
+        return COVERAGE.unknown(WINDOW, (window.rows, 0), "the window has no days that could lack rows")
     first, last = _day(period[0]), _last_day(period)
     day, rows = window.days.T
     if len(day) == 1 and day[0] == first and all(len(profile.days) == 1 for profile in previous):
-        return _plain("coverage", window, 0, "Every row carries the first day: it names the period, no day.")
+        return COVERAGE.unknown(WINDOW, (window.rows, 0), "every row carries the first day, which names the period")
     inside = day[(day >= first) & (day <= last)]
     length = last - first + 1
     silent = max(int(inside[0]) - first, last - int(inside[-1])) if inside.size else length
     share = silent / length
     chance = 2.0 * (1.0 - share) ** int(rows.sum())
     fault = inside.size > 0 and length >= 7 and share > SILENT_SHARE and chance < CHANCE
-    return Finding(
-        check="coverage",
-        subject=WINDOW,
-        severity=Severity.FAULT if fault else Severity.OK,
+    return COVERAGE.finding(
+        WINDOW,
+        Severity.FAULT if fault else Severity.OK,
+        (window.rows, length),
+        f"{silent} of {length} days at one end of the period have no rows"
+        + (": the feed is cut off." if fault else "."),
         statistic=share,
         critical=SILENT_SHARE,
-        null="rows arrive over the whole period",
-        source="Chance of so long a silence at one end of the period when rows arrive evenly",
-        n=window.rows,
-        m=length,
-        sentence=f"{silent} of {length} days at one end of the period have no rows"
-        + (": the feed is cut off." if fault else "."),
         details={"p_value": min(1.0, chance)},
     )
 
@@ -319,7 +324,3 @@ def _last_day(period: tuple[datetime, datetime]) -> int:
 
 def _date(day: int) -> str:
     return f"{EPOCH + timedelta(days=int(day)):%Y-%m-%d}"
-
-
-def _plain(check: str, window: Profile, m: int, sentence: str) -> Finding:
-    return Finding(check, WINDOW, Severity.OK, None, None, "", "", window.rows, m, sentence)

@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import Final
 
 from riskloop.core.errors import NotFound
+from riskloop.core.findings import SCORE
 from riskloop.core.types import Finding, Json, Severity
 from riskloop.store.home import Home
 from riskloop.web import figures, words
-from riskloop.web.findings import NOTABLE, SCORE, Cell, cells, whole, worst_first
+from riskloop.web.findings import NOTABLE, Cell, cells, whole, worst_first
 from riskloop.web.manifests import manifest
 from riskloop.web.queries import WindowRow, latest_windows, rungs_of, window_page, window_row
 

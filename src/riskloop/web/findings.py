@@ -12,8 +12,6 @@ from riskloop.store import documents
 from riskloop.store.database import Database
 from riskloop.store.tables import findings
 
-SCORE: Final = "score"
-WINDOW: Final = "window"
 NOTABLE: Final = (Severity.FAULT, Severity.SEVERE, Severity.DRIFTED)
 ORDER: Final = (*NOTABLE, Severity.NOISE, Severity.UNKNOWN, Severity.OK)
 

@@ -1,0 +1,175 @@
+"""Every check of the monitor, found by looking through its modules."""
+
+import ast
+import importlib
+import json
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import riskloop
+from riskloop import monitor
+from riskloop.core.findings import DeclaredCheck
+from riskloop.core.settings import DriftSettings
+from riskloop.core.types import Finding, Severity
+from riskloop.decide import diagnosis
+from riskloop.monitor.drift import evidently_findings, profile_findings
+from riskloop.monitor.estimate import estimate_findings, expected_performance
+from riskloop.monitor.frames import coded
+from riskloop.monitor.impact import impact_findings
+from riskloop.monitor.performance import performance_findings
+from riskloop.monitor.quality import quality_findings
+from riskloop.monitor.segments import segments_of
+from riskloop.simulation import SCENARIOS
+from riskloop.simulation.embedded import FEATURES, TARGET, simulate
+
+from .conftest import MAY, SCHEMA, Month, built, history, month
+
+ROWS = 1_500
+PERIOD = (datetime(2025, 5, 1, tzinfo=UTC), datetime(2025, 6, 1, tzinfo=UTC))
+
+
+def declared() -> list[DeclaredCheck]:
+    """All of them, also those in tables."""
+    found: dict[int, DeclaredCheck] = {}
+    for info in pkgutil.walk_packages(monitor.__path__, "riskloop.monitor."):
+        for value in vars(importlib.import_module(info.name)).values():
+            for check in _checks_in(value):
+                found[id(check)] = check
+    return list(found.values())
+
+
+def _checks_in(value: Any) -> Iterator[DeclaredCheck]:
+    if isinstance(value, DeclaredCheck):
+        yield value
+    elif isinstance(value, tuple | list | dict):
+        for part in [*value, *(value.values() if isinstance(value, dict) else ())]:
+            yield from _checks_in(part)
+
+
+# --------------------------------------------------------------------------- windows in which something is found
+
+
+def _whole() -> list[Month]:
+    usual = month(ROWS, 3)
+    column = usual.column
+    recoded = (column("EDUCATION") + 1.0) % 4.0
+    return [
+        usual,
+        month(ROWS, 4, SCENARIOS["recession"].world or pytest.fail("no world")),
+        usual.changed(LIMIT_BAL=column("LIMIT_BAL") * 100.0, BILL_AMT1=-column("BILL_AMT1"), PAY_0=np.full(ROWS, 0.0)),
+        usual.changed(PAY_AMT1=column("BILL_AMT2"), BILL_AMT2=column("PAY_AMT1")),
+        usual.changed(BILL_AMT3=np.random.default_rng(0).permutation(column("BILL_AMT3")), EDUCATION=recoded),
+        usual.changed(AGE=np.full(ROWS, np.nan), MARRIAGE=np.full(ROWS, 9.0)),
+        usual.take(np.arange(1)),
+        usual.take(np.arange(0)),
+    ]
+
+
+def _closing(window: Month) -> list[Finding]:
+    reference, drift = built(), DriftSettings()
+    profile = reference.profile(window.features, window.scores, window.times)
+    found = quality_findings(reference, profile, min_rows=100, refusals={("AGE", "range"): 5}, period=PERIOD, late=3)
+    found += quality_findings(reference, profile, min_rows=100, previous=[profile, profile])
+    found += profile_findings(reference, profile, drift)
+    found += evidently_findings(  # a page where no file can be: Evidently's part fails, the rest does not
+        reference, history().features, history().scores, window.features, window.scores, drift,
+        report_path=Path(__file__) / "page.html",
+    )  # fmt: skip
+    then, now = (np.nan_to_num(rows) for rows in (history().features, window.features))  # any numbers will do
+    found += impact_findings(FEATURES, then, now, history().scores, window.scores, 0.3)
+    found += estimate_findings(
+        history().features, history().scores, history().outcomes, window.features, window.scores, harm_auc=0.02
+    )
+    return found
+
+
+def _matured(window: Month, outcomes: np.ndarray) -> list[Finding]:
+    past = history()
+    return performance_findings(
+        window.scores,
+        outcomes,
+        past.scores,
+        past.outcomes,
+        alpha=0.01,
+        expected=lambda: expected_performance(
+            past.features, past.scores, past.outcomes, window.features, window.scores
+        ),
+        segments=segments_of(SCHEMA, past.features, window.features),
+    )
+
+
+def _frames() -> list[Finding]:
+    frame = simulate([MAY], 200, 1)[[*FEATURES, TARGET]].assign(AGE="old", colour="red")
+    return coded(frame.drop(columns="SEX"), SCHEMA)[2]
+
+
+@lru_cache(maxsize=1)
+def findings() -> list[Finding]:
+    """Of sound, changed, broken and hardly filled windows, with and without outcomes."""
+    found = _frames()
+    for window in _whole():
+        found += _closing(window)
+        for outcomes in (window.outcomes, 1.0 - window.outcomes, np.zeros(len(window.outcomes))):
+            found += _matured(window, outcomes)
+    return found
+
+
+# --------------------------------------------------------------------------- what holds for all
+
+
+def test_every_name_is_declared_once() -> None:
+    names = [check.name for check in declared()]
+    assert len(names) == len(set(names)) > 30
+
+
+@pytest.mark.parametrize("check", declared(), ids=lambda check: check.name)
+def test_every_check_says_what_it_tests_and_where_it_is_from(check: DeclaredCheck) -> None:
+    assert check.null
+    assert check.source
+    assert not check.null.endswith(".")
+    unknown = check.unknown("window", (5, 7), "There are no rows. Wait.")
+    assert unknown.severity is Severity.UNKNOWN
+    assert unknown.sentence.endswith(" cannot be judged, because there are no rows. Wait.")
+    assert (unknown.statistic, unknown.critical, unknown.n, unknown.m) == (None, None, 5, 7)
+
+
+@pytest.mark.parametrize("check", declared(), ids=lambda check: check.name)
+def test_every_check_is_made_and_its_findings_are_whole(check: DeclaredCheck) -> None:
+    made = [f for f in findings() if f.check == check.name]
+    assert made
+    for finding in made:
+        assert (finding.null, finding.source) == (check.null, check.source)
+        assert finding.sentence.endswith(".")
+        assert finding.n >= 0
+        assert finding.m >= 0
+        judged = finding.severity is not Severity.UNKNOWN
+        assert judged or "cannot be judged, because" in finding.sentence or finding.check in {"rows", "evidently"}
+        json.dumps(asdict(finding), allow_nan=False)
+
+
+def test_no_finding_is_made_by_hand() -> None:
+    """Only `core/findings.py` makes findings, and the store reads them back."""
+    allowed = {"core/findings.py", "store/documents.py"}
+    package = Path(riskloop.__file__).parent
+    by_hand = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding"
+    }
+    assert by_hand == allowed
+
+
+def test_the_ladder_knows_only_declared_checks() -> None:
+    names = {check.name for check in declared()}
+    tables: Callable[[str], Any] = vars(diagnosis).__getitem__
+    for table in ("SPECIFIC", "POPULATION", "LEVEL", "RANKING", "SPREAD"):
+        assert set(tables(table)) <= names, table
