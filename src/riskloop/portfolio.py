@@ -12,9 +12,8 @@ import numpy as np
 from riskloop import views
 from riskloop.core.errors import ConfigError, Conflict, DataError, GateRefused, NotFound
 from riskloop.core.exploration import draw, explore, rate_of
-from riskloop.core.types import Json, PromotionKind, Rows, Verdict
+from riskloop.core.types import Decisions, Json, PromotionKind, Rows, Verdict
 from riskloop.store import audit
-from riskloop.store.appender import Scored
 from riskloop.store.documents import plain
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.ledger import current_user
@@ -383,14 +382,14 @@ class Portfolio:
         Keys(self.home.database).revoke(name, at=datetime.now(UTC), by=current_user())
 
 
-def _scored(rows: Rows, probabilities: Any, threshold: float, version: int, at: datetime, rate: float) -> Scored:
+def _scored(rows: Rows, probabilities: Any, threshold: float, version: int, at: datetime, rate: float) -> Decisions:
     from riskloop.core.types import to_micros
 
     micros = to_micros(at)
     if rows.times.max(initial=0) > micros:
         raise DataError("A decision's time lies in the future; check the time column.")
     defaults, flags = explore(probabilities >= threshold, rows.ids, rows.features, version, rate, [None] * len(rows))
-    return Scored(
+    return Decisions(
         customer_ids=rows.ids,
         times=np.where(rows.times == 0, micros, rows.times).tolist(),
         scored_at=micros,

@@ -6,13 +6,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from riskloop.core.errors import DataError, MalformedBody, NotFound
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import EPOCH, from_micros
-from riskloop.data.columns import level_text, parse_time
 from riskloop.data.read import read_table, rows_from
 
 SCHEMA = Schema(
@@ -183,23 +180,6 @@ def test_targets(values: list[Any]) -> None:
         assert rows.target.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize(
-    ("value", "date"),
-    [
-        (1, "2000-01-01"), ("13", "2001-01-01"), (202405, "2024-05-01"), (20240531.0, "2024-05-31"),
-        ("2024-05", "2024-05-01"), ("2024-05-31", "2024-05-31"), ("2024-05-31T23:30:00-02:00", "2024-06-01"),
-    ],
-)  # fmt: skip
-def test_times(value: Any, date: str) -> None:
-    assert from_micros(parse_time(value)).date().isoformat() == date
-
-
-@pytest.mark.parametrize("value", ["", "soon", 0, 202413, 20240532, 99999, 10**30, "0x10"])
-def test_what_is_no_time(value: Any) -> None:
-    with pytest.raises((ValueError, OverflowError)):
-        parse_time(value)
-
-
 def test_timestamps_of_a_frame_are_read_as_they_are() -> None:
     days = pd.to_datetime(["2024-01-01", "2024-01-02"])
     schema = Schema((Feature("x"),), "y", time="t")
@@ -207,8 +187,3 @@ def test_timestamps_of_a_frame_are_read_as_they_are() -> None:
         frame = pd.DataFrame({"x": [1, 2], "y": [0, 1], "t": values})
         times = rows_from(frame, schema, target="required", where="f").times
         assert [(from_micros(t) - EPOCH).days for t in times] == [19723, 19724]
-
-
-@given(st.integers(-(10**12), 10**12))
-def test_an_integer_names_one_level_however_it_is_written(number: int) -> None:
-    assert {level_text(v) for v in (number, float(number), str(number), f" {number}.0 ")} == {str(number)}

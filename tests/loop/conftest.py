@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from riskloop.core.types import to_micros
+from riskloop.core.types import Decisions, to_micros
 from riskloop.data.infer import infer_config
 from riskloop.data.read import rows_from
 from riskloop.portfolio import Portfolio
 from riskloop.scoring.model import load_model
 from riskloop.simulation import SCENARIOS
 from riskloop.simulation.embedded import ID, TARGET, TIME, World, month_starts, simulate
-from riskloop.store.appender import Scored
 from riskloop.store.home import Home
 from riskloop.store.outcomes import Outcome
 
@@ -70,7 +69,7 @@ def live(
     p = model.probabilities(rows.features)
     at = to_micros(datetime(month.year, month.month, 1, tzinfo=UTC))
     logged = home.decisions.append(
-        Scored(rows.ids, rows.times.tolist(), at, version, p, p >= model.threshold, rows.features)
+        Decisions(rows.ids, rows.times.tolist(), at, version, p, p >= model.threshold, rows.features)
     )
     if known:
         when = datetime(month.year, month.month, 28, tzinfo=UTC)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from riskloop.core.types import Diagnosis, Finding, Floats, Ints, Severity, to_micros
+from riskloop.core.types import Decisions, Diagnosis, Finding, Floats, Ints, Severity, to_micros
 from riskloop.data.infer import infer_config
 from riskloop.data.read import rows_from
 from riskloop.loop import observe
@@ -22,7 +22,6 @@ from riskloop.loop.snapshot import Snapshot
 from riskloop.monitor.profile import Profile
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate
-from riskloop.store.appender import Scored
 from riskloop.store.outcomes import Outcome
 from riskloop.store.windows import Window, save
 
@@ -70,7 +69,7 @@ class Loop:
         times = rows.times - days_behind * 86_400_000_000
         p = self.served.model.probabilities(rows.features)
         logged = home.decisions.append(
-            Scored(rows.ids, times.tolist(), to_micros(TRAINED), 1, p, p >= 0.5, rows.features)
+            Decisions(rows.ids, times.tolist(), to_micros(TRAINED), 1, p, p >= 0.5, rows.features)
         )
         target = frame[TARGET].to_numpy() if outcomes is None else outcomes
         known_at = datetime(2025, 9, 1, tzinfo=UTC)

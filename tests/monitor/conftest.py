@@ -9,7 +9,7 @@ import pytest
 
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import Floats, Ints
-from riskloop.data.columns import parse_time
+from riskloop.core.values import parse_time
 from riskloop.monitor.profile import Reference
 from riskloop.simulation.embedded import FEATURES, TARGET, TIME, World, month_starts, simulate_with_truth
 

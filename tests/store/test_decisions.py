@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from riskloop.core.errors import Conflict, DataError, NotFound, StorageError
-from riskloop.core.types import from_micros, to_micros
-from riskloop.store.appender import Appender, Chunk, Logged, Scored
+from riskloop.core.types import Decisions, from_micros, to_micros
+from riskloop.store.appender import Appender, Chunk, Logged
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.outcomes import Outcome, Outcomes
@@ -20,10 +20,10 @@ MAY = to_micros(datetime(2025, 5, 1, tzinfo=UTC))
 DAY = 86_400_000_000
 
 
-def scored(n: int, *, start: int = 0, width: int = 3, version: int = 1) -> Scored:
+def scored(n: int, *, start: int = 0, width: int = 3, version: int = 1) -> Decisions:
     rng = np.random.default_rng(start)
     probabilities = rng.uniform(size=n)
-    return Scored(
+    return Decisions(
         customer_ids=[f"c{start + i}" for i in range(n)],
         times=[MAY + (start + i) * DAY for i in range(n)],
         scored_at=MAY,
@@ -52,7 +52,7 @@ def database_file(log: DecisionLog) -> Path:
 
 def test_what_is_read_is_what_was_logged(log: DecisionLog) -> None:
     rows = scored(3)
-    flagged = Scored(
+    flagged = Decisions(
         **{name: getattr(rows, name) for name in rows.__slots__} | {"flags": [None, '{"missing":["x"]}', None]}
     )
     assert log.append(flagged) == Logged(1, 3)
@@ -62,7 +62,7 @@ def test_what_is_read_is_what_was_logged(log: DecisionLog) -> None:
     assert decision.default == bool(rows.defaults[1])
     np.testing.assert_array_equal(decision.features, rows.features[1])
     assert decision.flags == {"missing": ["x"]}
-    again = log.scored(1, 3)
+    again = log.chunk(1, 3)
     np.testing.assert_array_equal(again.features, rows.features)
     np.testing.assert_array_equal(again.defaults, rows.defaults)
     assert list(again.customer_ids) == list(rows.customer_ids)
@@ -72,7 +72,9 @@ def test_ids_are_consecutive_over_groups_connections_and_failures(log: DecisionL
     assert appender.append([scored(2), scored(3, version=2)]) == [Logged(1, 2), Logged(3, 3)]
     broken = scored(1)
     with pytest.raises(StorageError, match="Nothing was logged"):
-        appender.append([scored(4), Scored(**{n: getattr(broken, n) for n in broken.__slots__} | {"scored_at": None})])
+        appender.append(
+            [scored(4), Decisions(**{n: getattr(broken, n) for n in broken.__slots__} | {"scored_at": None})]
+        )
     assert log.append(scored(1)) == Logged(6, 1)
     assert log.count() == log.last_id() == 6
 

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from riskloop.app import create_app
-from riskloop.core.types import Action, Diagnosis, Finding, Json, PromotionKind, Rung, Severity, to_micros
+from riskloop.core.types import Action, Decisions, Diagnosis, Finding, Json, PromotionKind, Rung, Severity, to_micros
 from riskloop.portfolio import Portfolio
 from riskloop.store import windows
-from riskloop.store.appender import Scored
 from riskloop.store.home import Home
 from riskloop.store.windows import Window
 
@@ -88,7 +87,7 @@ def decide(home: Home, count: int, scored_at: datetime = MAY, version: int = 1) 
     features = np.stack([values, np.zeros(count), np.ones(count)], axis=1)
     probabilities = np.where(np.arange(count) % 2, 0.75, 0.25)
     logged = home.decisions.append(
-        Scored(
+        Decisions(
             customer_ids=[f"c{i}" for i in range(count)],
             times=[to_micros(MAY + timedelta(minutes=i)) for i in range(count)],
             scored_at=to_micros(scored_at),

@@ -3,8 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from riskloop.core.types import to_micros
-from riskloop.store.appender import Scored
+from riskloop.core.types import Decisions, to_micros
 from riskloop.store.home import Home
 from riskloop.store.outcomes import Outcome
 from riskloop.web import decisions
@@ -63,10 +62,10 @@ def test_search_by_customer_time_and_score(home: Home, query: str, numbers: list
 def test_times_that_are_equal_are_paged_without_a_gap(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decisions, "SIZE", 4)
     decide(home, 10)
-    same = home.decisions.scored(1, 10)
+    same = home.decisions.chunk(1, 10)
     times = [to_micros(MAY + timedelta(days=1))] * 10
     home.decisions.append(
-        Scored(same.customer_ids, times, same.scored_at, 1, same.probabilities, same.defaults, same.features)
+        Decisions(same.customer_ids, times, same.scored_at, 1, same.probabilities, same.defaults, same.features)
     )
     seen, address = [], "/dashboard/decisions?since=2025-05-01"
     while address:
@@ -79,7 +78,7 @@ def test_times_that_are_equal_are_paged_without_a_gap(home: Home, monkeypatch: p
 def test_a_search_looks_through_a_bounded_number_and_goes_on(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decisions, "LOOKED_AT", 20)
     decide(home, 50)
-    home.decisions.append(home.decisions.scored(1, 1))
+    home.decisions.append(home.decisions.chunk(1, 1))
     page = client_of(home).get("/dashboard/decisions?low=99").text
     assert "Nothing among the 20 newest" in page
     address = following(page)
@@ -119,11 +118,11 @@ def test_a_replay_is_compared_to_the_last_bit(home: Home) -> None:
     assert "to the last bit" in client_of(home).get("/dashboard/decisions/3?replay=1").text
 
 
-def _as_scored(home: Home) -> Scored:
+def _as_scored(home: Home) -> Decisions:
     from riskloop.scoring.model import load_model
 
-    logged = home.decisions.scored(2, 1)
+    logged = home.decisions.chunk(2, 1)
     probabilities = load_model(home.artefact(1), 1).probabilities(logged.features)
-    return Scored(
+    return Decisions(
         logged.customer_ids, logged.times, logged.scored_at, 1, probabilities, logged.defaults, logged.features
     )

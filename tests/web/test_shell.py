@@ -6,8 +6,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from riskloop.core.types import Diagnosis, Rung, Severity, to_micros
-from riskloop.store.appender import Scored
+from riskloop.core.types import Decisions, Diagnosis, Rung, Severity, to_micros
 from riskloop.store.cases import CaseState, open_case
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys, Role
@@ -107,7 +106,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)>'\""
 def test_what_comes_from_outside_is_text_and_never_markup(home: Home) -> None:
     values = np.array([[1.0, 0.0, 1.0]])
     home.decisions.append(
-        Scored(
+        Decisions(
             customer_ids=[HOSTILE],
             times=[to_micros(MAY)],
             scored_at=to_micros(MAY),

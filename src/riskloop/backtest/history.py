@@ -14,7 +14,8 @@ from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.periods import Calendar, Period, period_of
 from riskloop.core.settings import Settings, parse_settings
 from riskloop.core.types import Bools, Diagnosis, Floats, Ints, Rows, from_micros, to_micros
-from riskloop.data.columns import TARGETS, level_text, parse_time
+from riskloop.core.values import level_text, parse_time
+from riskloop.data.columns import TARGETS
 from riskloop.data.infer import infer_config, no_column
 from riskloop.data.read import rows_from, table_of
 

@@ -29,6 +29,10 @@ def keep(work: Path, history: History) -> Path:
         "target.npy": _dump(target),
         "ids.json": json.dumps([list(part.ids) for part in parts]).encode(),
     }
+    if any(part.unseen for part in parts):
+        files["unseen.json"] = json.dumps(
+            [{str(r): dict(t) for r, t in part.unseen.items()} for part in parts]
+        ).encode()
     if truths and all(truth is not None for truth in truths):
         files["true_pd.npy"] = _dump(np.concatenate([truth for truth in truths if truth is not None]))
     manifest: Json = {
@@ -57,7 +61,12 @@ def kept(folder: Path) -> History:
         np.split(_load(artefact, f"{name}.npy"), edges) for name in ("features", "times", "target")
     )
     ids = json.loads(artefact.bytes("ids.json"))
-    rows = [Rows(*part) for part in zip(features, ids, times, target, strict=True)]
+    unseen: list[dict[int, dict[str, str]]] = [{} for _ in ids]
+    if "unseen.json" in artefact.contents:
+        unseen = [
+            {int(row): texts for row, texts in part.items()} for part in json.loads(artefact.bytes("unseen.json"))
+        ]
+    rows = [Rows(*part) for part in zip(features, ids, times, target, unseen, strict=True)]
     true_pd: list[Floats | None] = [None] * (len(rows) - 1)
     if "true_pd.npy" in artefact.contents:
         true_pd = list(np.split(_load(artefact, "true_pd.npy"), np.cumsum([len(part) for part in rows[1:]])[:-1]))

@@ -20,10 +20,10 @@ import numpy as np
 from riskloop.backtest.history import History, Played
 from riskloop.backtest.policies import Policy
 from riskloop.core.settings import AlertSettings, Settings, settings_text
-from riskloop.core.types import Ints, Rows, from_micros, to_micros
+from riskloop.core.types import Decisions, Ints, Rows, from_micros, to_micros
 from riskloop.loop.first import train_first
 from riskloop.scoring.model import Model, load_model
-from riskloop.store.appender import Chunk, Scored
+from riskloop.store.appender import Chunk
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.outcomes import Outcome
 
@@ -154,13 +154,13 @@ def _play(home: Home, history: History, number: int, turn: Turn, policy: Policy)
     policy.step(home, turn.end)
 
 
-def _decided(home: Home, rows: Rows, turn: Turn) -> Scored:
+def _decided(home: Home, rows: Rows, turn: Turn) -> Decisions:
     # After an interruption the champion may be a later one already; the turn's is the one at its beginning.
     promotion = home.ledger.champion_at(turn.first) or home.champion()
     model = model_of(home, promotion.version)
     features = rows.features[turn.rows]
     probabilities = model.probabilities(features)
-    return Scored(
+    return Decisions(
         customer_ids=rows.ids[turn.rows],
         times=rows.times[turn.rows].tolist(),
         scored_at=to_micros(turn.end),

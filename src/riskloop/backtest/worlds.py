@@ -148,8 +148,8 @@ def rows_of(month: Month, schema: Schema) -> Rows:
     """The delivered rows with their outcomes; an id may come twice, as faulty feeds deliver it."""
     lenient = replace(schema, id=None, ignored=(*schema.ignored, *([schema.id] if schema.id else [])))
     rows = rows_from(month.frame, lenient, target="absent", where=f"Month {month.start:%Y-%m}")
-    ids = rows.ids if schema.id is None else [str(value) for value in month.frame[schema.id]]
-    return replace(rows, ids=ids, target=month.target.astype(np.float64))
+    names = range(1, len(rows) + 1) if schema.id is None else month.frame[schema.id]
+    return replace(rows, ids=[str(name) for name in names], target=month.target.astype(np.float64))
 
 
 def read_frame(path: Path) -> "pd.DataFrame":

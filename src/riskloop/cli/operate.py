@@ -136,7 +136,7 @@ def score(
         )
     console.answer(
         summary,
-        f"Scored {summary.rows:,} rows in {summary.seconds:.1f} s ({summary.rows_per_second:,.0f} a second), "
+        f"Decisions {summary.rows:,} rows in {summary.seconds:.1f} s ({summary.rows_per_second:,.0f} a second), "
         f"{summary.defaults:,} of them as default. Wrote {target}.",
     )
 

@@ -71,9 +71,10 @@ class Rows:
     """Checked rows in the schema's feature order; what `data.read` makes of any file or frame."""
 
     features: Floats  # shape (n, number of schema features); NaN = missing; category = index of its level
-    ids: Sequence[str]  # length n; the row number as text where the file has no id column
-    times: Ints  # length n, microseconds since the epoch; all zeros where there is no time column
+    ids: Sequence[str]  # length n; where there is no id column, a history's row numbers as text, else empty
+    times: Ints  # length n, microseconds since the epoch; 0 where the row does not say
     target: Floats | None = None  # length n, 0.0 or 1.0; None when the rows carry no target
+    unseen: Mapping[int, Mapping[str, str]] = field(default_factory=dict)  # row to feature to the level's text
 
     def __len__(self) -> int:
         return int(self.features.shape[0])
@@ -86,7 +87,27 @@ class Rows:
             ids=[self.ids[i] for i in positions],
             times=self.times[positions],
             target=None if self.target is None else self.target[positions],
+            unseen={new: self.unseen[old] for new, old in enumerate(positions.tolist()) if old in self.unseen}
+            if self.unseen
+            else {},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What one model decided on many rows at one moment, column by column; the log has not numbered them yet."""
+
+    customer_ids: Sequence[str]  # empty where the schema has no id column
+    times: Sequence[int]  # microseconds
+    scored_at: int  # microseconds
+    model_version: int
+    probabilities: Floats
+    defaults: Bools  # who is declined: all from the model's threshold on, but for those that were explored
+    features: Floats  # (n, k), C-contiguous
+    flags: Sequence[str | None] | None = None  # JSON texts; None: nothing to say about any row
+
+    def __len__(self) -> int:
+        return len(self.customer_ids)
 
 
 @dataclass(frozen=True, slots=True)

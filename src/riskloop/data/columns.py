@@ -1,9 +1,7 @@
 """One column of a file or frame into float64, integers or text, with every value that does not fit on record."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -12,14 +10,12 @@ import pyarrow.compute as pc
 
 from riskloop.core.errors import DataError
 from riskloop.core.schema import Feature
-from riskloop.core.types import Bools, Floats, Ints, Problem, as_utc, to_micros
+from riskloop.core.types import Bools, Floats, Ints, Problem
+from riskloop.core.values import level_text, parse_number, parse_time
 
 SHOWN: Final = 5  # problems named in one message; the others are counted
 
-_WHOLE = re.compile(r"([+-]?\d+)\.0*")
 TARGETS: Final = {"0": 0.0, "1": 1.0, "no": 0.0, "yes": 1.0, "n": 0.0, "y": 1.0, "false": 0.0, "true": 1.0}
-_MONTHS_FROM: Final = 2000 * 12 - 1  # period 1 is 2000-01
-_LAST_PERIOD: Final = 1200
 
 
 @dataclass
@@ -69,46 +65,6 @@ def _sentence(p: Problem) -> str:
     return f"{place}, column '{p.field}':{value} {rest}" if colon else f"column '{p.field}' {p.problem}"
 
 
-# --------------------------------------------------------------------------- text of single values
-
-
-def level_text(value: Any) -> str:
-    """The level that a value names: 2, 2.0, ``"2.0"`` and ``" 2 "`` are ``"2"``; booleans are true and false."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    text = str(value).strip()
-    if (whole := _WHOLE.fullmatch(text)) is not None:
-        return whole[1]
-    return text.lower() if text in ("True", "False", "TRUE", "FALSE") else text
-
-
-def parse_time(value: Any) -> int:
-    """Microseconds since the epoch of an ISO date or datetime (UTC where no zone is given), or of a period.
-
-    Periods are ``YYYY-MM``, the integers YYYYMM and YYYYMMDD, and 1, 2, 3 … for months counted from 2000-01.
-    Raises ValueError when the value is none of these.
-    """
-    text = level_text(value)
-    if text.isdecimal():
-        return _parse_period(int(text))
-    if re.fullmatch(r"\d{4}-\d{2}", text):
-        text += "-01"
-    return to_micros(as_utc(datetime.fromisoformat(text)))
-
-
-def _parse_period(number: int) -> int:
-    if 1 <= number <= _LAST_PERIOD:
-        months = _MONTHS_FROM + number
-        year, month, day = months // 12, months % 12 + 1, 1
-    elif 1000_01 <= number <= 9999_12:
-        year, month, day = number // 100, number % 100, 1
-    else:
-        year, month, day = number // 10_000, number // 100 % 100, number % 100
-    return to_micros(datetime.combine(date(year, month, day), datetime.min.time(), UTC))
-
-
 # --------------------------------------------------------------------------- whole columns
 
 
@@ -148,14 +104,6 @@ def _in_range(feature: Feature) -> float:
     return float(np.clip(0.0, feature.low, feature.high))
 
 
-def parse_number(text: str) -> float:
-    """The number that ``text`` writes; NaN when it is none."""
-    try:
-        return float("nan" if "_" in text else text)
-    except ValueError:
-        return float("nan")
-
-
 def _check_numbers(values: Floats, feature: Feature, problems: Problems) -> None:
     if not feature.nullable:
         problems.add(feature.name, "is missing, and may not be (nullable = false)", np.isnan(values), lambda _: None)
@@ -185,6 +133,11 @@ def read_levels(column: pa.ChunkedArray, feature: Feature, problems: Problems) -
             feature.name, f"is not one of its levels ({levels})", values == unseen, lambda row: column[row].as_py()
         )
     return values
+
+
+def unseen_texts(column: pa.ChunkedArray, codes: Floats, feature: Feature) -> dict[int, str]:
+    """Row to the text of its level, where ``codes`` (n,) say that it was never seen."""
+    return {row: level_text(column[row].as_py()) for row in np.flatnonzero(codes == len(feature.categories)).tolist()}
 
 
 def _coded(value: Any, known: Mapping[str, int], unseen: int) -> float:

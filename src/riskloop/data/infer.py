@@ -18,7 +18,8 @@ from pydantic import BaseModel
 from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.settings import Section, Settings, duration_text
 from riskloop.core.types import Problem
-from riskloop.data.columns import TARGETS, level_text, parse_number, parse_time
+from riskloop.core.values import level_text, parse_number, parse_time
+from riskloop.data.columns import TARGETS
 from riskloop.data.read import read_table
 
 MOST_LEVELS: Final = 100  # a text column with more is a key or free text

@@ -16,7 +16,7 @@ import pyarrow as pa
 from riskloop.core.errors import DataError, MalformedBody, NotFound
 from riskloop.core.schema import Schema
 from riskloop.core.types import Ints, Problem, Rows
-from riskloop.data.columns import Problems, read_ids, read_levels, read_numbers, read_target, read_times
+from riskloop.data.columns import Problems, read_ids, read_levels, read_numbers, read_target, read_times, unseen_texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,15 +50,21 @@ def rows_from(
         raise DataError(f"{where} holds no rows.")
     problems = Problems(where, *_numbering(csv_source, first_row))
     features = np.empty((table.num_rows, len(schema)))
+    unseen: dict[int, dict[str, str]] = {}
     for position, feature in enumerate(schema.features):
+        column = table[feature.name]
         read = read_levels if feature.kind == "category" else read_numbers
-        features[:, position] = read(table[feature.name], feature, problems)
+        features[:, position] = read(column, feature, problems)
+        if feature.kind == "category" and feature.unseen == "flag":
+            for row, text in unseen_texts(column, features[:, position], feature).items():
+                unseen.setdefault(row, {})[feature.name] = text
     times: Ints | None = None
     if schema.time is not None and schema.time in table.column_names:
         times = read_times(table[schema.time], schema.time, problems)
     ids: Sequence[str]
     if schema.id is None:
-        ids = [str(number) for number in range(1, table.num_rows + 1)]
+        # A history's rows need names for its fingerprint; customers to be decided on have none.
+        ids = [str(number + 1) if target == "required" else "" for number in range(table.num_rows)]
     else:
         ids = read_ids(table[schema.id], schema.id, times, problems)
     outcome = read_target(table[schema.target], schema.target, problems) if target == "required" else None
@@ -68,7 +74,8 @@ def rows_from(
             f"{where} has the same value {outcome[0]:.0f} in column '{schema.target}' of every row; "
             "training needs defaults (1) and others (0)."
         )
-    return Rows(features, ids, np.zeros(len(features), dtype=np.int64) if times is None else times, outcome)
+    times = np.zeros(len(features), dtype=np.int64) if times is None else times
+    return Rows(features, ids, times, outcome, unseen)
 
 
 def read_table(

@@ -12,7 +12,7 @@ import numpy as np
 from riskloop.core.findings import DeclaredCheck
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import Finding, Floats, Ints, Severity
-from riskloop.data.columns import level_text, parse_time
+from riskloop.core.values import level_text, parse_time
 from riskloop.data.read import table_of
 
 if TYPE_CHECKING:

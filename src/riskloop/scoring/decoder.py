@@ -18,7 +18,7 @@ import msgspec
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import Problem
-from riskloop.data.columns import level_text, parse_time
+from riskloop.core.values import level_text, parse_time
 
 MAX_ROW: Final = 2**20  # bytes of one row
 MAX_ID: Final = 200  # characters of a customer's id

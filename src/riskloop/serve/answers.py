@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from riskloop.core.types import Reason
+from riskloop.core.types import Decisions, Reason
 from riskloop.serve.champion import Answer, Champion, Explain, moment_text
-from riskloop.store.appender import Scored
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +20,7 @@ class Answered:
 
     champion: Champion
     first_id: int
-    scored: Scored
+    scored: Decisions
     reasons: dict[int, list[Reason]]
 
     def structs(self) -> list[Answer]:

@@ -21,11 +21,11 @@ import numpy as np
 
 from riskloop.core.errors import Overloaded, RiskloopError, StorageError
 from riskloop.core.exploration import explore
-from riskloop.core.types import Bools, Ints, Reason
+from riskloop.core.types import Bools, Decisions, Ints, Reason
 from riskloop.serve.champion import Answer, Champion, Explain, moment_text
 from riskloop.serve.metrics import Metrics
 from riskloop.serve.reload import Reloader
-from riskloop.store.appender import Appender, Scored, locked
+from riskloop.store.appender import Appender, locked
 
 log = logging.getLogger("riskloop.serve")
 
@@ -57,7 +57,7 @@ class Group:
 
     champion: Champion
     waiting: Sequence[Waiting]
-    scored: Scored
+    scored: Decisions
     reasons: dict[int, list[Reason]]
     since: float = field(default_factory=time.monotonic)
 
@@ -229,7 +229,7 @@ def _scored(champion: Champion, waiting: list[Waiting]) -> Group:
         defaults, flags = explore(defaults, customer_ids, features, champion.version, champion.exploration, flags)
     chosen = explained(defaults, [w.explain for w in waiting])
     now = time.time_ns() // 1000
-    scored = Scored(
+    scored = Decisions(
         customer_ids=customer_ids,
         times=[now if p.time is None else p.time for p in parsed],
         scored_at=now,

@@ -14,13 +14,14 @@ import numpy as np
 
 from riskloop.core.errors import DataError, UnsupportedMedia
 from riskloop.core.exploration import explore
+from riskloop.core.types import Decisions
 from riskloop.serve.answers import Answered, ArrowWriter, CsvWriter, JsonWriter, LinesWriter, Writer
 from riskloop.serve.batcher import explained, flag_texts
 from riskloop.serve.blocks import READERS, Block
 from riskloop.serve.champion import Champion, Explain
 from riskloop.serve.metrics import Metrics
 from riskloop.serve.reload import Reloader
-from riskloop.store.appender import Appender, Chunk, Logged, Scored, locked
+from riskloop.store.appender import Appender, Chunk, Logged, locked
 from riskloop.store.decisions import DecisionLog
 
 WRITERS: Final[dict[str, Any]] = {
@@ -106,10 +107,10 @@ class Bulk:
 
     def _again(self, known: Logged, explain: Explain) -> Answered:
         """The decisions of a chunk that came before, from the log, with the words of the model of that day."""
-        scored = self._log.scored(known.first_id, known.rows)
+        scored = self._log.chunk(known.first_id, known.rows)
         return _explained(self._reloader.version(scored.model_version), known.first_id, scored, explain)
 
-    def _append(self, scored: Scored, chunk: Chunk | None) -> Logged:
+    def _append(self, scored: Decisions, chunk: Chunk | None) -> Logged:
         appender: Appender | None = getattr(self._local, "appender", None)
         if appender is None:
             appender = self._local.appender = self._log.appender(checkpoints=False)
@@ -125,7 +126,7 @@ def _part(chunk: Chunk | None, number: int) -> Chunk | None:
     return replace(chunk, key=f"{chunk.key}\n{number}")  # no header holds a line break, so no caller's key is this one
 
 
-def _scored(champion: Champion, block: Block) -> Scored:
+def _scored(champion: Champion, block: Block) -> Decisions:
     now = time.time_ns() // 1000
     probabilities = champion.model.probabilities(block.features)
     defaults, flags = probabilities >= champion.model.threshold, block.flags
@@ -133,7 +134,7 @@ def _scored(champion: Champion, block: Block) -> Scored:
         defaults, flags = explore(
             defaults, block.customer_ids, block.features, champion.version, champion.exploration, flags
         )
-    return Scored(
+    return Decisions(
         customer_ids=block.customer_ids,
         times=[now] * len(block) if block.times is None else block.times,
         scored_at=now,
@@ -145,6 +146,6 @@ def _scored(champion: Champion, block: Block) -> Scored:
     )
 
 
-def _explained(champion: Champion, first_id: int, scored: Scored, explain: Explain) -> Answered:
+def _explained(champion: Champion, first_id: int, scored: Decisions, explain: Explain) -> Answered:
     chosen = explained(scored.defaults, [explain] * len(scored))
     return Answered(champion, first_id, scored, champion.reasons(scored.features, chosen))

@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from riskloop.core.errors import Conflict, StorageError
-from riskloop.core.types import Bools, Floats
+from riskloop.core.types import Decisions
 from riskloop.store.database import BUSY_SECONDS, identity
 
 _INSERT: Final = (
@@ -25,23 +25,6 @@ _PROMOTED: Final = "SELECT coalesce(max(seq), 0) FROM promotions"
 LOG_KEPT: Final = 64 * 2**20  # bytes to which the write-ahead log is cut when it begins anew
 _CACHE: Final = 32 * 2**10  # KiB of index pages: customers' ids come in no order
 _LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Decisions of one model that have no ids yet, column by column."""
-
-    customer_ids: Sequence[str]
-    times: Sequence[int]  # microseconds
-    scored_at: int  # microseconds
-    model_version: int
-    probabilities: Floats
-    defaults: Bools
-    features: Floats  # (n, k), C-contiguous
-    flags: Sequence[str | None] | None = None  # JSON texts; None: nothing to say about any row
-
-    def __len__(self) -> int:
-        return len(self.customer_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +59,7 @@ class Appender:
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
 
-    def append(self, groups: Sequence[Scored], chunk: Chunk | None = None) -> list[Logged] | None:
+    def append(self, groups: Sequence[Decisions], chunk: Chunk | None = None) -> list[Logged] | None:
         """Log the groups in one durable transaction, in order.
 
         With ``chunk`` there is one group, and it is logged once however often it is sent. Returns None when
@@ -187,13 +170,13 @@ def repeated(chunk: Chunk, fingerprint: str, first_id: int, rows: int) -> Logged
     return Logged(first_id, rows, repeated=True)
 
 
-def _insert(cursor: sqlite3.Cursor, groups: Sequence[Scored], chunk: Chunk | None) -> list[Logged]:
+def _insert(cursor: sqlite3.Cursor, groups: Sequence[Decisions], chunk: Chunk | None) -> list[Logged]:
     logged = []
     following = _next_id(cursor)
-    for scored in groups:
-        cursor.executemany(_INSERT, _tuples(following, scored))
-        logged.append(Logged(following, len(scored)))
-        following += len(scored)
+    for decisions in groups:
+        cursor.executemany(_INSERT, _tuples(following, decisions))
+        logged.append(Logged(following, len(decisions)))
+        following += len(decisions)
     if chunk is not None:
         first = logged[0]
         cursor.execute(_INSERT_CHUNK, (chunk.key, chunk.fingerprint, first.first_id, first.rows, groups[0].scored_at))
@@ -205,19 +188,19 @@ def _next_id(cursor: sqlite3.Cursor) -> int:
     return int(cursor.execute("SELECT coalesce(max(id), 0) + 1 FROM decisions").fetchone()[0])
 
 
-def _tuples(first_id: int, scored: Scored) -> Iterable[tuple[Any, ...]]:
-    width = scored.features.shape[1] * 8
-    content = memoryview(scored.features.astype("<f8", copy=False).tobytes())
+def _tuples(first_id: int, decisions: Decisions) -> Iterable[tuple[Any, ...]]:
+    width = decisions.features.shape[1] * 8
+    content = memoryview(decisions.features.astype("<f8", copy=False).tobytes())
     return zip(
-        range(first_id, first_id + len(scored)),
-        scored.customer_ids,
-        scored.times,
-        repeat(scored.scored_at),
-        repeat(scored.model_version),
-        scored.probabilities.tolist(),
-        scored.defaults.tolist(),
-        (content[i : i + width] for i in range(0, len(scored) * width, width)),
-        repeat(None) if scored.flags is None else scored.flags,
+        range(first_id, first_id + len(decisions)),
+        decisions.customer_ids,
+        decisions.times,
+        repeat(decisions.scored_at),
+        repeat(decisions.model_version),
+        decisions.probabilities.tolist(),
+        decisions.defaults.tolist(),
+        (content[i : i + width] for i in range(0, len(decisions) * width, width)),
+        repeat(None) if decisions.flags is None else decisions.flags,
         strict=False,  # `repeat` has no end
     )
 

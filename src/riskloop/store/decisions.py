@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from riskloop.core.errors import ConfigError, DataError, NotFound
 from riskloop.core.exploration import EXPLORED, rate_of
-from riskloop.core.types import Decision, DecisionFrame, from_micros
-from riskloop.store.appender import Appender, Chunk, Logged, Scored, locked, repeated
+from riskloop.core.types import Decision, DecisionFrame, Decisions, from_micros
+from riskloop.store.appender import Appender, Chunk, Logged, locked, repeated
 from riskloop.store.database import Database
 from riskloop.store.tables import chunks, decisions, outcomes
 
@@ -53,11 +53,11 @@ class DecisionLog:
             )
         return Appender(path, waits=waits, checkpoints=checkpoints)
 
-    def append(self, scored: Scored, chunk: Chunk | None = None) -> Logged:
+    def append(self, group: Decisions, chunk: Chunk | None = None) -> Logged:
         """Log one group of decisions durably; StorageError when that is impossible now."""
         appender = self.appender()
         try:
-            logged = appender.append([scored], chunk)
+            logged = appender.append([group], chunk)
         finally:
             appender.close()
         if logged is None:
@@ -71,7 +71,7 @@ class DecisionLog:
             row = connection.execute(query).first()
         return None if row is None else repeated(chunk, *row)
 
-    def scored(self, first_id: int, rows: int) -> Scored:
+    def chunk(self, first_id: int, rows: int) -> Decisions:
         """A chunk's decisions as they were logged; they share one model version and one moment."""
         query = select(decisions).where(decisions.c.id >= first_id, decisions.c.id < first_id + rows)
         with self.database.read() as connection:
@@ -82,7 +82,7 @@ class DecisionLog:
                 for r in found
             ]
         )
-        return Scored(
+        return Decisions(
             customer_ids=frame.customer_ids,
             times=frame.times.tolist(),
             scored_at=int(found[0].scored_at),
