@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from riskloop.core.span import Span
 from riskloop.core.types import Decisions, Diagnosis, Finding, Floats, Ints, Severity, to_micros
 from riskloop.data.infer import infer_config
 from riskloop.data.read import rows_from
@@ -81,9 +82,9 @@ class Loop:
         """Close what is due, as the loop does."""
         home, closed = self.portfolio.home, []
         for span in due(home, now):
-            window, findings = close(home, self.served, span, now)
+            window, findings, profile = close(home, self.served, span, now)
             with home.database.write() as connection:
-                save(connection, window, findings)
+                save(connection, window, findings, profile)
             closed.append(window)
         return closed
 
@@ -133,7 +134,8 @@ def test_a_quiet_month_is_stable_and_its_profile_is_kept(loop: Loop) -> None:
     assert [w.diagnosis for w in (january, february)] == [Diagnosis.STABLE] * 2
     assert [w.rows for w in (january, february)] == [PER_MONTH] * 2
     assert january.report is None
-    both = Profile.from_bytes(january.profile) + Profile.from_bytes(february.profile)
+    first, second = loop.portfolio.home.windows.profiles([january.id, february.id])
+    both = Profile.from_bytes(first) + Profile.from_bytes(second)
     frame = loop.portfolio.home.decisions.frame()
     scores = loop.served.model.probabilities(frame.features)
     assert both.to_bytes() == loop.served.reference.profile(frame.features, scores, frame.times).to_bytes()
@@ -245,8 +247,8 @@ def test_large_windows_are_read_once_and_in_parts(loop: Loop, monkeypatch: pytes
     read: list[int] = []
     frame = loop.portfolio.home.decisions.frame
 
-    def spy(**limits: int) -> object:
-        part = frame(**limits)
+    def spy(span: Span) -> object:
+        part = frame(span)
         read.extend(part.ids.tolist())
         assert len(part) <= 250
         return part
@@ -258,8 +260,8 @@ def test_large_windows_are_read_once_and_in_parts(loop: Loop, monkeypatch: pytes
         for span in due(loop.portfolio.home, noon(2025, 3, 1))
     ]
     assert sorted(read) == list(range(1, 2 * PER_MONTH + 1))
-    for (one, found), (other, again) in zip(whole, parts, strict=True):
-        assert one.profile == other.profile
+    for (one, found, profile), (other, again, profile_again) in zip(whole, parts, strict=True):
+        assert profile == profile_again
         assert one.diagnosis is other.diagnosis
         for check in ("psi", "missing_rate", "drift"):
             assert [f.statistic for f in found if f.check == check] == [f.statistic for f in again if f.check == check]

@@ -27,7 +27,6 @@ def faulty() -> Window:
         action=Action.QUARANTINE,
         sentence="Units changed.",
         rungs=(),
-        profile=b"",
         report=None,
         quarantined=True,
         case_id=None,

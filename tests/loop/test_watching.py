@@ -39,7 +39,6 @@ def window(month: int, diagnosis: Diagnosis, *, final: bool) -> Window:
         action=Action.NONE,
         sentence="The AUC fell.",
         rungs=(),
-        profile=b"",
         report=None,
         quarantined=False,
         case_id=None,

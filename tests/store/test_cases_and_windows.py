@@ -1,8 +1,12 @@
+import tracemalloc
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 
 from riskloop.core.errors import NotFound
+from riskloop.core.span import Span
 from riskloop.core.types import Action, Diagnosis, Finding, Rung, Severity
 from riskloop.store.cases import Cases, CaseState, advance, open_case
 from riskloop.store.database import Database
@@ -26,7 +30,6 @@ WINDOW = Window(
     action=Action.QUARANTINE,
     sentence="BILL_AMT1 is 100 times larger.",
     rungs=(Rung(Diagnosis.DATA_FAULT, True, ("scale",), ()),),
-    profile=b"\x00\x01",
     report="1.html",
     quarantined=True,
     case_id=None,
@@ -94,3 +97,51 @@ def test_a_case_keeps_every_step(database: Database) -> None:
 def test_an_unknown_case_is_not_found(database: Database) -> None:
     with pytest.raises(NotFound, match="no case 3"):
         Cases(database).get(3)
+
+
+MANY, LARGE = 60, 100_000
+
+
+@pytest.fixture
+def many(database: Database) -> Windows:
+    """Windows of two model versions in turn, each with a profile of 100 KB."""
+    with database.write() as connection:
+        for number in range(1, MANY + 1):
+            save(connection, replace(WINDOW, id=number, model_version=1 + number % 2), [FINDING], bytes(LARGE))
+    return Windows(database)
+
+
+def test_windows_are_listed_and_counted_without_their_profiles(many: Windows) -> None:
+    queries: list[str] = []
+    event.listen(many.database.engine, "before_cursor_execute", lambda *call: queries.append(call[2]))
+    looks = {
+        "count": lambda: many.count(1) + many.count() - 90,
+        "latest": lambda: len(many.latest(1000)),
+        "immature": lambda: len(many.immature()),
+        "quarantined": lambda: len(many.quarantined()),
+        "of_model": lambda: len(many.of_model(1, MANY, 1000)) + 31,
+        "get": lambda: many.count() if many.get(3) else 0,
+    }
+    for name, look in looks.items():
+        tracemalloc.start()
+        assert look() in (0, MANY), name
+        assert tracemalloc.get_traced_memory()[1] < 10 * LARGE, f"{name} reads profiles"
+        tracemalloc.stop()
+    assert queries and not any("windows.profile" in query for query in queries)
+    assert [len(profile) for profile in many.profiles([3, 1])] == [LARGE, LARGE]
+
+
+def test_the_windows_of_a_model_are_the_last_ones_before_a_number(many: Windows) -> None:
+    assert [window.id for window in many.of_model(2, before=20, limit=3)] == [15, 17, 19]
+    assert [window.id for window in many.of_model(1, before=3, limit=3)] == [2]
+
+
+def test_judging_a_window_again_keeps_its_profile(many: Windows) -> None:
+    with many.database.write() as connection:
+        save(connection, replace(WINDOW, matured_at=MAY), [])
+    assert many.profiles([1]) == [bytes(LARGE)]
+
+
+def test_a_window_knows_its_decisions_when_it_is_made() -> None:
+    assert WINDOW.span == Span.between(WINDOW.first_time, WINDOW.end_time)
+    assert replace(WINDOW, counted=True).span == Span(1, 2000)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from riskloop.core.errors import Conflict, DataError, NotFound, StorageError
+from riskloop.core.span import Span
 from riskloop.core.types import Decisions, from_micros, to_micros
 from riskloop.store.appender import Appender, Chunk, Logged
 from riskloop.store.database import Database
@@ -158,14 +159,14 @@ def test_the_write_ahead_log_begins_anew(log: DecisionLog, appender: Appender) -
 
 def test_frames_are_cut_by_id_and_time(log: DecisionLog) -> None:
     log.append(scored(10))
-    assert log.frame(first_id=3, last_id=5).ids.tolist() == [3, 4, 5]
-    frame = log.frame(start=MAY + DAY, end=MAY + 3 * DAY)
+    assert log.frame(Span(3, 5)).ids.tolist() == [3, 4, 5]
+    frame = log.frame(Span(start=MAY + DAY, end=MAY + 3 * DAY))
     assert frame.ids.tolist() == [2, 3]
     np.testing.assert_array_equal(frame.features, scored(10).features[1:3])
     assert np.isnan(frame.outcomes).all()
-    assert len(log.frame(first_id=99)) == 0
-    assert log.span() == (10, MAY, MAY + 9 * DAY)
-    assert log.span(after_id=10) is None
+    assert len(log.frame(Span(first_id=99))) == 0
+    assert log.extent() == (10, 1, 10, MAY, MAY + 9 * DAY)
+    assert log.extent(Span(first_id=11)) is None
 
 
 def test_outcomes_are_filled_in_where_known_and_mature(log: DecisionLog) -> None:

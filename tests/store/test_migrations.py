@@ -6,9 +6,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from riskloop.core.errors import StorageError
+from riskloop.core.span import Span
 from riskloop.store import migrations
 from riskloop.store.database import Database
 from riskloop.store.tables import metadata
+from riskloop.store.windows import Windows
 
 
 def test_migrated_database_equals_the_tables(database: Database) -> None:
@@ -45,3 +47,20 @@ def test_a_file_that_is_no_database_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(b"not a database, but long enough to be read as one" * 100)
     with pytest.raises(StorageError, match="not a database"):
         Database(f"sqlite:///{tmp_path}/x.db").migrate()
+
+
+def test_windows_of_an_older_database_know_whether_they_were_counted(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/old.db")
+    with database.write() as connection:
+        migrations.run(connection, "0001")
+        for number, name in enumerate(("2025-01", "#2"), start=1):
+            values = f"({number}, '{name}', 0, 1, 1, 5, 5, 1, 1, 'stable', 0, 'none', '', '[]', x'00', 0)"
+            connection.execute(
+                text(
+                    "INSERT INTO windows (id, name, first_time, end_time, first_id, last_id, rows, model_version, "
+                    "closed_at, diagnosis, confirmed, action, sentence, rungs, profile, quarantined) VALUES " + values
+                )
+            )
+    database.migrate()
+    assert [window.span for window in Windows(database).latest()] == [Span(start=0, end=1), Span(1, 5)]
+    database.close()

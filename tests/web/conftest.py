@@ -125,7 +125,6 @@ def window(number: int, diagnosis: Diagnosis = Diagnosis.STABLE, **changes: obje
         "action": Action.NONE,
         "sentence": f"What was found in {number}.",
         "rungs": (Rung(diagnosis, True, ("for it",), ("against it",)),),
-        "profile": b"",
         "report": None,
         "quarantined": diagnosis is Diagnosis.DATA_FAULT,
         "case_id": None,

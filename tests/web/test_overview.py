@@ -57,7 +57,7 @@ def test_what_waits_for_a_person_comes_first(home: Home) -> None:
 
 def test_a_sound_loop_says_so(home: Home) -> None:
     save(home, window(1))
-    found = headline(home.ledger.champion(), queries.latest_windows(home.database, 1)[0], [])
+    found = headline(home.ledger.champion(), home.windows.latest(1)[0], [])
     assert (found.tone, found.text) == ("ok", "Version 1 serves, and no case is open.")
 
 

@@ -3,7 +3,6 @@ from datetime import UTC, datetime
 from riskloop.core.types import Diagnosis
 from riskloop.store.cases import Case, CaseState
 from riskloop.store.home import Home
-from riskloop.web.queries import latest_windows
 from riskloop.web.timeline import timeline
 
 from .conftest import save, window
@@ -19,9 +18,7 @@ def case(number: int, opened: int, closed: int | None) -> Case:
 def test_everything_is_in_the_column_where_it_happened(home: Home) -> None:
     for number in (1, 2, 3):
         save(home, window(number))
-    line = timeline(
-        latest_windows(home.database, 12), [case(1, 1, 2), case(2, 2, 4), case(3, 3, 3)], home.ledger.models(), []
-    )
+    line = timeline(home.windows.latest(12), [case(1, 1, 2), case(2, 2, 4), case(3, 3, 3)], home.ledger.models(), [])
     assert line.columns == 4
     shown = [[(span.width, span.case and span.case.id) for span in lane] for lane in line.lanes]
     assert shown == [[(2, 1), (1, 3), (1, None)], [(1, None), (3, 2)]]
@@ -31,5 +28,5 @@ def test_everything_is_in_the_column_where_it_happened(home: Home) -> None:
 def test_an_open_case_reaches_until_now(home: Home) -> None:
     for number in (1, 2, 3):
         save(home, window(number))
-    line = timeline(latest_windows(home.database, 12), [case(1, 3, None)], [], [])
+    line = timeline(home.windows.latest(12), [case(1, 3, None)], [], [])
     assert [(span.width, span.case is not None) for span in line.lanes[0]] == [(1, False), (1, False), (2, True)]

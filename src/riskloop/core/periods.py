@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from riskloop.core.span import Span
+
 Calendar = Literal["day", "week", "month"]
 
 
@@ -15,6 +17,11 @@ class Period:
     name: str  # "2025-05-31", "2025-W22", "2025-05"
     first: datetime
     end: datetime
+
+    @property
+    def span(self) -> Span:
+        """The decisions of the period."""
+        return Span.between(self.first, self.end)
 
 
 def period_of(moment: datetime, by: Calendar) -> Period:

@@ -22,15 +22,6 @@ Json = dict[str, Any]
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Span(NamedTuple):
-    """Logged decisions by id, both ends included, and by time in microseconds, end excluded; None: no limit."""
-
-    first_id: int | None = None
-    last_id: int | None = None
-    start: int | None = None
-    end: int | None = None
-
-
 class Problem(NamedTuple):
     """One thing wrong with one field of a request, a row or a setting."""
 

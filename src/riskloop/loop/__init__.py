@@ -80,10 +80,10 @@ def cycle(
 def _observe(home: Home, served: Served, now: datetime, done: Cycle) -> Iterator[str]:
     """Close what is complete and judge again what has matured, each in a transaction with its case."""
     for span in due(home, now):
-        window, findings = close(home, served, span, now)
+        window, findings, profile = close(home, served, span, now)
         with home.database.write() as connection:
             window = follow.follow_up(connection, home, window, now)
-            save(connection, window, findings)
+            save(connection, window, findings, profile)
         done.closed.append(window)
         yield f"{window.name}: {window.rows:,} decisions. {window.sentence}"
     for old in home.windows.immature():

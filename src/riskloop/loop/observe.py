@@ -8,7 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from riskloop.core.periods import periods_between
+from riskloop.core.periods import Period, periods_between
+from riskloop.core.span import Span
 from riskloop.core.types import DecisionFrame, Diagnosis, Finding, from_micros, to_micros
 from riskloop.decide.diagnosis import diagnose
 from riskloop.decide.policy import Context, decide
@@ -27,9 +28,10 @@ NOTHING: Final = (0, 0)  # ids of a span in which nothing was logged
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A span of decisions that is complete and not yet monitored."""
+    """A window that is complete and not yet monitored."""
 
     name: str
+    span: Span  # its decisions
     first: datetime
     end: datetime
     rows: int
@@ -38,12 +40,15 @@ class Due:
 
     def frames(self, home: Home) -> Iterator[DecisionFrame]:
         """The decisions, in parts that fit into the memory."""
-        span: dict[str, int] = {}
-        if home.settings.windows.by != "count":
-            span = {"start": to_micros(self.first), "end": to_micros(self.end)}
         first, last = self.ids
         for start in range(first, last + 1, FRAME_ROWS) if self.rows else ():
-            yield home.decisions.frame(first_id=start, last_id=min(start + FRAME_ROWS - 1, last), **span)
+            part = self.span._replace(first_id=start, last_id=min(start + FRAME_ROWS - 1, last))
+            yield home.decisions.frame(part)
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is a fixed number of consecutive decisions, not a calendar period."""
+        return self.span.start is None
 
 
 def due(home: Home, now: datetime) -> Iterator[Due]:
@@ -54,46 +59,48 @@ def due(home: Home, now: datetime) -> Iterator[Due]:
     if windows.by == "count":
         yield from _full_counts(home, 0 if last is None else last.last_id, home.windows.count())
         return
-    span = home.decisions.span()
-    if last is None and span is None:
+    logged = home.decisions.extent()
+    if last is None and logged is None:
         return
-    start = last.end_time if last is not None else from_micros(span[1]) if span is not None else now
+    start = last.end_time if last is not None else from_micros(logged.earliest) if logged is not None else now
     silent = last is not None and last.rows == 0
     for period in periods_between(start, now, windows.by):
-        window = _period(home, period.name, period.first, period.end)
+        window = _period(home, period)
         if window.ids == NOTHING and silent:
             continue  # a silence is one finding, not one a period; what still comes for this one makes it a window
         silent = window.rows == 0
         yield window
 
 
-def _period(home: Home, name: str, first: datetime, end: datetime) -> Due:
+def _period(home: Home, period: Period) -> Due:
     latest = home.windows.latest(EARLIER)
-    inside = home.decisions.ids(start=to_micros(first), end=to_micros(end))
+    inside = home.decisions.extent(period.span)
     # What was logged after all that the windows before hold, and yet is dated before this one.
     seen = max((window.last_id for window in latest), default=None)
-    late = home.decisions.ids(first_id=seen + 1, end=to_micros(first)) if seen is not None else None
-    spans = [span for span in (inside, late) if span is not None]
-    if not spans:
-        return Due(name, first, end, 0, NOTHING)
-    ids = min(span.first for span in spans), max(span.last for span in spans)
-    return Due(name, first, end, inside.rows if inside else 0, ids, late.rows if late else 0)
+    late = home.decisions.extent(Span(first_id=seen + 1, end=period.span.start)) if seen is not None else None
+    extents = [extent for extent in (inside, late) if extent is not None]
+    due = Due(period.name, period.span, period.first, period.end, 0, NOTHING)
+    if not extents:
+        return due
+    ids = min(extent.first for extent in extents), max(extent.last for extent in extents)
+    return replace(due, rows=inside.rows if inside else 0, ids=ids, late=late.rows if late else 0)
 
 
 def _full_counts(home: Home, last_id: int, closed: int) -> Iterator[Due]:
     size = home.settings.windows.size
     newest = home.decisions.last_id()
     while last_id + size <= newest:
-        ids = last_id + 1, last_id + size
-        span = home.decisions.ids(first_id=ids[0], last_id=ids[1])
+        span = Span(last_id + 1, last_id + size)
+        inside = home.decisions.extent(span)
         closed += 1
-        if span is not None:
-            yield Due(f"#{closed}", from_micros(span.earliest), from_micros(span.latest + 1), size, ids)
+        if inside is not None:
+            first, end = from_micros(inside.earliest), from_micros(inside.latest + 1)
+            yield Due(f"#{closed}", span, first, end, size, (inside.first, inside.last))
         last_id += size
 
 
-def close(home: Home, served: Served, window: Due, now: datetime) -> tuple[Window, list[Finding]]:
-    """Profile, check, compare, diagnose: what can be said before any outcome is known."""
+def close(home: Home, served: Served, window: Due, now: datetime) -> tuple[Window, list[Finding], bytes]:
+    """Profile, check, compare, diagnose: what can be said before any outcome is known. The bytes are the profile."""
     number = home.windows.count() + 1
     arrived = _arrived(home, served, window)
     page = home.reports / f"window-{number}.html"
@@ -102,7 +109,7 @@ def close(home: Home, served: Served, window: Due, now: datetime) -> tuple[Windo
         home.settings,
         arrived,
         previous=_earlier_profiles(home, number),
-        period=None if home.settings.windows.by == "count" else (window.first, window.end),
+        period=None if window.counted else (window.first, window.end),
         refusals=_refusals(home, window),
         late=window.late,
         page=page if window.rows <= home.settings.drift.evidently_rows else None,
@@ -128,12 +135,13 @@ def close(home: Home, served: Served, window: Due, now: datetime) -> tuple[Windo
             action=action,
             sentence=answer.sentence,
             rungs=answer.rungs,
-            profile=arrived.profile.to_bytes(),
             report=page.name if page.exists() else None,
             quarantined=answer.diagnosis is Diagnosis.DATA_FAULT,
             case_id=None,
+            counted=window.counted,
         ),
         findings,
+        arrived.profile.to_bytes(),
     )
 
 
@@ -157,7 +165,7 @@ def mature(home: Home, served: Served, window: Window, now: datetime) -> tuple[W
     known = home.windows.findings(window.id)
     if window.diagnosis is Diagnosis.DATA_FAULT:
         return matured, known
-    frame = home.decisions.frame(**_span(home, window), matured_by=_mature_until(home, now))
+    frame = home.decisions.frame(window.span, matured_by=_mature_until(home, now))
     scores = served.model.probabilities(frame.features)
     realised = when_matured(served, home.settings, frame.features, scores, frame.outcomes)
     since = f"{window.first_time:%Y-%m-%d}"
@@ -170,9 +178,8 @@ def mature(home: Home, served: Served, window: Window, now: datetime) -> tuple[W
 
 def earlier_findings(home: Home, version: int, before: int) -> list[list[Finding]]:
     """The findings of the windows before, as far as they were compared with the same model, oldest first."""
-    latest = home.windows.latest(home.settings.drift.among + EARLIER)
-    same = [window for window in latest if window.model_version == version and window.id < before]
-    return [home.windows.findings(window.id) for window in same[-home.settings.drift.among :]]
+    same = home.windows.of_model(version, before, home.settings.drift.among)
+    return [home.windows.findings(window.id) for window in same]
 
 
 def _refusals(home: Home, window: Due) -> dict[tuple[str, str], int]:
@@ -184,19 +191,13 @@ def _refusals(home: Home, window: Due) -> dict[tuple[str, str], int]:
 
 
 def _earlier_profiles(home: Home, before: int) -> list[Profile]:
-    latest = home.windows.latest(EARLIER)
-    sound = [w for w in latest if w.id < before and w.diagnosis is not Diagnosis.DATA_FAULT]
-    return [Profile.from_bytes(window.profile) for window in sound]
-
-
-def _span(home: Home, window: Window) -> dict[str, int]:
-    if home.settings.windows.by == "count":
-        return {"first_id": window.first_id, "last_id": window.last_id}
-    return {"start": to_micros(window.first_time), "end": to_micros(window.end_time)}
+    latest = home.windows.latest(EARLIER, before - 1)
+    sound = [window.id for window in latest if window.diagnosis is not Diagnosis.DATA_FAULT]
+    return [Profile.from_bytes(profile) for profile in home.windows.profiles(sound)]
 
 
 def _context(home: Home, served: Served, findings: Sequence[Finding]) -> Context:
-    closed = sum(window.model_version == served.version for window in home.windows.latest(1000))
+    closed = home.windows.count(served.version)
     return Context(windows_since_training=closed + 1, auc_loss=_auc_loss(findings))
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from riskloop.core.span import Span
 from riskloop.core.stats import density_ratio_weights, weighted_auc_gain
 from riskloop.core.types import DecisionFrame, Floats, Json, Promotion, to_micros
 from riskloop.loop.champion import Served, load
@@ -93,7 +94,7 @@ def _estimate(home: Home, promotion: Promotion, frame: DecisionFrame, new: Serve
     if name is None or len(frame) < LEAST:
         return None
     tested = kept(home, name)
-    log = home.decisions.frame(first_id=int(tested.decisions.min()), last_id=int(tested.decisions.max()))
+    log = home.decisions.frame(Span(int(tested.decisions.min()), int(tested.decisions.max())))
     inputs = list(new.model.schema.model_columns)
     then = log.features[np.searchsorted(log.ids, tested.decisions)][:, inputs]
     if len(then) < LEAST:

@@ -11,7 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from riskloop.core.types import Bools, DecisionFrame, Json, Severity, Span, to_micros
+from riskloop.core.span import Span
+from riskloop.core.types import DecisionFrame, Json, Severity, to_micros
 from riskloop.store.home import Home
 from riskloop.store.windows import Window
 
@@ -46,7 +47,7 @@ class Snapshot:
         taken = cls.take(home, now)
         windows = home.windows.latest(EARLIER)
         open_spans = [Span(first_id=1 + max((window.last_id for window in windows), default=0))]
-        if windows and home.settings.windows.by != "count":
+        if windows and not windows[-1].counted:
             open_spans.append(Span(start=to_micros(windows[-1].end_time)))
         return replace(taken, quarantined=(*taken.quarantined, *open_spans))
 
@@ -65,9 +66,8 @@ class Snapshot:
 
     def frame(self, home: Home, *, start: int | None = None) -> DecisionFrame:
         """Every decision (from the time ``start`` on) that is not quarantined, with its outcome where that is final."""
-        frame = home.decisions.frame(
-            last_id=self.decisions, start=start, matured_by=self.matured_by, outcomes_until=self.outcomes
-        )
+        known = Span(last_id=self.decisions, start=start)
+        frame = home.decisions.frame(known, matured_by=self.matured_by, outcomes_until=self.outcomes)
         return _outside(frame, self.quarantined)
 
 
@@ -83,30 +83,14 @@ def _quarantined(home: Home) -> tuple[Span, ...]:
 def _outside(frame: DecisionFrame, spans: Sequence[Span]) -> DecisionFrame:
     sound = np.ones(len(frame), dtype=np.bool_)
     for span in spans:
-        sound &= ~_inside(frame, span)
+        sound &= ~span.mask(frame.times, frame.ids)
     return frame if sound.all() else frame.take(np.flatnonzero(sound))
 
 
 def _spans(home: Home, window: Window) -> list[Span]:
     """The decisions of a quarantined window."""
-    if home.settings.windows.by == "count":
-        return [Span(window.first_id, window.last_id)]
-    first, end = to_micros(window.first_time), to_micros(window.end_time)
-    found = [Span(start=first, end=end)]
-    # Its ids go beyond its time only where rows came with dates before it.
-    if any(f.check == "dates" and f.severity is Severity.FAULT for f in home.windows.findings(window.id)):
-        found.append(Span(window.first_id, window.last_id, end=first))
-    return found
-
-
-def _inside(frame: DecisionFrame, span: Span) -> Bools:
-    inside = np.ones(len(frame), dtype=np.bool_)
-    if span.first_id is not None:
-        inside &= frame.ids >= span.first_id
-    if span.last_id is not None:
-        inside &= frame.ids <= span.last_id
-    if span.start is not None:
-        inside &= frame.times >= span.start
-    if span.end is not None:
-        inside &= frame.times < span.end
-    return inside
+    # The ids of a period go beyond its time only where rows came with dates before it.
+    dated_back = any(f.check == "dates" and f.severity is Severity.FAULT for f in home.windows.findings(window.id))
+    if window.counted or not dated_back:
+        return [window.span]
+    return [window.span, Span(window.first_id, window.last_id, end=window.span.start)]

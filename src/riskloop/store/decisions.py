@@ -9,9 +9,11 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from riskloop.core.errors import ConfigError, DataError, NotFound
 from riskloop.core.exploration import EXPLORED, rate_of
+from riskloop.core.span import EVERYTHING, Span
 from riskloop.core.types import Decision, DecisionFrame, Decisions, from_micros
 from riskloop.store.appender import Appender, Chunk, Logged, locked, repeated
 from riskloop.store.database import Database
+from riskloop.store.spans import where
 from riskloop.store.tables import chunks, decisions, outcomes
 
 _FRAME: Final = (
@@ -27,8 +29,8 @@ _FRAME: Final = (
 _PART: Final = 500  # below SQLite's oldest limit of 999 bound variables
 
 
-class Span(NamedTuple):
-    """How many decisions lie in a range, and from where to where."""
+class Extent(NamedTuple):
+    """How many decisions lie in a span, and from where to where."""
 
     rows: int
     first: int  # ids
@@ -137,45 +139,28 @@ class DecisionLog:
         with self.database.read() as connection:
             return int(connection.execute(select(func.coalesce(func.max(decisions.c.id), 0))).scalar_one())
 
-    def span(self, after_id: int = 0) -> tuple[int, int, int] | None:
-        """(rows, earliest time, latest time) of the decisions after an id; None when there are none."""
-        query = select(func.count(), func.min(decisions.c.time), func.max(decisions.c.time))
-        with self.database.read() as connection:
-            rows, first, last = connection.execute(query.where(decisions.c.id > after_id)).one()
-        return (int(rows), int(first), int(last)) if rows else None
-
-    def ids(
-        self,
-        *,
-        first_id: int | None = None,
-        last_id: int | None = None,
-        start: int | None = None,
-        end: int | None = None,
-    ) -> Span | None:
-        """What lies between the limits, which are those of `frame`; None when nothing does."""
+    def extent(self, span: Span = EVERYTHING) -> Extent | None:
+        """What lies in the span; None when nothing does."""
         number, time = decisions.c.id, decisions.c.time
         query = select(func.count(), func.min(number), func.max(number), func.min(time), func.max(time))
         with self.database.read() as connection:
-            row = connection.execute(query.where(*_between(first_id, last_id, start, end))).one()
-        return Span(*(int(value) for value in row)) if row[0] else None
+            row = connection.execute(query.where(where(span))).one()
+        return Extent(*(int(value) for value in row)) if row[0] else None
 
     def frame(
         self,
+        span: Span = EVERYTHING,
         *,
-        first_id: int | None = None,
-        last_id: int | None = None,
-        start: int | None = None,
-        end: int | None = None,
         matured_by: int | None = None,
         outcomes_until: int | None = None,
     ) -> DecisionFrame:
-        """Decisions by id (both ends included) and by time in microseconds (``end`` excluded), ordered by id.
+        """The decisions of a span, ordered by id.
 
         Outcomes are NaN unless ``matured_by`` is given: then those of decisions up to that time are filled in,
         where known; with ``outcomes_until`` as they were when that was the highest outcome id.
         Raises DataError when the rows were logged under schemas of different length.
         """
-        condition = _between(first_id, last_id, start, end)
+        condition = [where(span)]
         query = select(*_FRAME).where(*condition).order_by(decisions.c.id)
         with self.database.read() as connection:
             frame = _frame(connection.execute(query).all())
@@ -212,18 +197,6 @@ def _decision(row: Row[Any]) -> Decision:
         features=np.frombuffer(row.features, dtype="<f8").astype(np.float64),
         flags=json.loads(row.flags) if row.flags else {},
     )
-
-
-def _between(
-    first_id: int | None, last_id: int | None, start: int | None, end: int | None
-) -> list[ColumnElement[bool]]:
-    limits = (
-        (first_id, decisions.c.id.__ge__),
-        (last_id, decisions.c.id.__le__),
-        (start, decisions.c.time.__ge__),
-        (end, decisions.c.time.__lt__),
-    )
-    return [compare(limit) for limit, compare in limits if limit is not None]
 
 
 def _frame(rows: Sequence[Row[Any] | tuple[Any, ...]]) -> DecisionFrame:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, true
+from sqlalchemy import Connection, func, insert, select
 
-from riskloop.core.types import Span, to_micros
+from riskloop.core.span import Span
+from riskloop.core.types import to_micros
 from riskloop.store.database import Database
+from riskloop.store.spans import where
 from riskloop.store.tables import decisions, outcomes
 
 T = TypeVar("T", int, str)
@@ -77,20 +79,10 @@ class Outcomes:
             select(func.count(func.distinct(outcomes.c.decision_id)))
             .join(decisions, decisions.c.id == outcomes.c.decision_id)
             .where(decisions.c.time >= start, decisions.c.time <= until)
-            .where(*(~_inside(span) for span in without))
+            .where(*(~where(span) for span in without))
         )
         with self.database.read() as connection:
             return int(connection.execute(query).scalar_one())
-
-
-def _inside(span: Span) -> ColumnElement[bool]:
-    limits = (
-        (span.first_id, decisions.c.id.__ge__),
-        (span.last_id, decisions.c.id.__le__),
-        (span.start, decisions.c.time.__ge__),
-        (span.end, decisions.c.time.__lt__),
-    )
-    return and_(true(), *(compare(limit) for limit, compare in limits if limit is not None))
 
 
 def _match(connection: Connection, reported: Sequence[Outcome]) -> tuple[dict[int, Outcome], list[str]]:

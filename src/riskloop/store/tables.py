@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData()
@@ -124,6 +125,7 @@ windows = Table(
     Column("report", Text),  # path of Evidently's page below the reports' root
     Column("quarantined", Boolean, nullable=False),
     Column("case_id", Integer),
+    Column("counted", Boolean, nullable=False, server_default=false()),  # by a fixed number of decisions
 )
 
 findings = Table(

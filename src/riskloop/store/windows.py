@@ -4,13 +4,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
+from riskloop.core.span import Span
 from riskloop.core.types import Action, Diagnosed, Diagnosis, Finding, Json, Rung, from_micros, to_micros
 from riskloop.store import documents
 from riskloop.store.database import Database
 from riskloop.store.tables import findings, windows
+
+_LISTED: Final = select(*(column for column in windows.c if column.name != "profile"))
 
 
 @dataclass(frozen=True)
@@ -32,10 +36,17 @@ class Window:
     action: Action
     sentence: str
     rungs: tuple[Rung, ...]
-    profile: bytes
     report: str | None  # Evidently's page below the reports' root
     quarantined: bool
     case_id: int | None
+    counted: bool = False  # a fixed number of consecutive decisions; else those of a calendar period
+
+    @property
+    def span(self) -> Span:
+        """Which decisions are in it. Those of a period also when they come after it was closed."""
+        if self.counted:
+            return Span(self.first_id, self.last_id)
+        return Span.between(self.first_time, self.end_time)
 
     @property
     def diagnosed(self) -> Diagnosed:
@@ -54,12 +65,15 @@ class Window:
         )
 
 
-def save(connection: Connection, window: Window, found: Sequence[Finding]) -> None:
-    """Write a window and its findings in the caller's transaction; a second time replaces both."""
-    values = _values(window)
+def save(connection: Connection, window: Window, found: Sequence[Finding], profile: bytes | None = None) -> None:
+    """Write a window and its findings in the caller's transaction; a second time replaces both.
+
+    ``profile`` is given once, when the window is closed; None keeps the one that is stored.
+    """
+    values = _values(window) | ({} if profile is None else {"profile": profile})
     known = connection.execute(select(windows.c.id).where(windows.c.id == window.id)).first()
     if known is None:
-        connection.execute(insert(windows).values(**values))
+        connection.execute(insert(windows).values(**{"profile": b"", **values}))
     else:
         connection.execute(update(windows).where(windows.c.id == window.id).values(**values))
         connection.execute(delete(findings).where(findings.c.window_id == window.id))
@@ -68,30 +82,42 @@ def save(connection: Connection, window: Window, found: Sequence[Finding]) -> No
 
 
 class Windows:
-    """Reads windows and their findings; releases quarantines."""
+    """Reads windows and their findings. Profiles are large, and are read by number alone."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def latest(self, limit: int = 60) -> list[Window]:
-        """The newest windows, oldest of them first."""
-        with self.database.read() as connection:
-            rows = connection.execute(select(windows).order_by(windows.c.id.desc()).limit(limit)).all()
-        return [_window(dict(row._mapping)) for row in reversed(rows)]
+    def latest(self, limit: int = 60, until: int | None = None) -> list[Window]:
+        """The newest windows (up to number ``until``), oldest of them first."""
+        query = _LISTED.order_by(windows.c.id.desc()).limit(limit)
+        return self._read(query if until is None else query.where(windows.c.id <= until))[::-1]
 
     def get(self, number: int) -> Window | None:
         """One window."""
-        with self.database.read() as connection:
-            row = connection.execute(select(windows).where(windows.c.id == number)).first()
-        return None if row is None else _window(dict(row._mapping))
+        return next(iter(self._read(_LISTED.where(windows.c.id == number))), None)
 
     def immature(self) -> list[Window]:
         """Windows that still wait for their final outcomes, oldest first."""
+        return self._read(_LISTED.where(windows.c.matured_at.is_(None), windows.c.rows > 0).order_by(windows.c.id))
+
+    def of_case(self, number: int) -> list[Window]:
+        """The windows that belong to a case, oldest first."""
+        return self._read(_LISTED.where(windows.c.case_id == number).order_by(windows.c.id))
+
+    def of_model(self, version: int, before: int, limit: int) -> list[Window]:
+        """The last windows before number ``before`` that were compared with a model version, oldest first."""
+        query = _LISTED.where(windows.c.model_version == version, windows.c.id < before)
+        return self._read(query.order_by(windows.c.id.desc()).limit(limit))[::-1]
+
+    def _read(self, query: Select[Any]) -> list[Window]:
         with self.database.read() as connection:
-            rows = connection.execute(
-                select(windows).where(windows.c.matured_at.is_(None), windows.c.rows > 0).order_by(windows.c.id)
-            ).all()
-        return [_window(dict(row._mapping)) for row in rows]
+            return [_window(dict(row._mapping)) for row in connection.execute(query)]
+
+    def profiles(self, numbers: Sequence[int]) -> list[bytes]:
+        """The stored profiles of some windows, in the order of their numbers."""
+        query = select(windows.c.profile).where(windows.c.id.in_(numbers)).order_by(windows.c.id)
+        with self.database.read() as connection:
+            return list(connection.execute(query).scalars())
 
     def findings(self, number: int) -> list[Finding]:
         """The findings of one window, in the order in which they were made."""
@@ -101,9 +127,7 @@ class Windows:
 
     def quarantined(self) -> list[Window]:
         """Windows whose rows must not be learned from."""
-        with self.database.read() as connection:
-            rows = connection.execute(select(windows).where(windows.c.quarantined).order_by(windows.c.id)).all()
-        return [_window(dict(row._mapping)) for row in rows]
+        return self._read(_LISTED.where(windows.c.quarantined).order_by(windows.c.id))
 
     def matured_spans(self, limit: int) -> list[tuple[int, int]]:
         """First and last decision id of the latest windows whose outcomes are final, without the quarantined ones."""
@@ -116,10 +140,13 @@ class Windows:
         with self.database.read() as connection:
             return sorted((int(first), int(last)) for first, last in connection.execute(query))
 
-    def count(self) -> int:
-        """How many windows were closed."""
+    def count(self, version: int | None = None) -> int:
+        """How many windows were closed, or of these compared with a model version."""
+        query = select(func.count()).select_from(windows)
+        if version is not None:
+            query = query.where(windows.c.model_version == version)
         with self.database.read() as connection:
-            return int(connection.execute(select(func.count()).select_from(windows)).scalar_one())
+            return int(connection.execute(query).scalar_one())
 
 
 def set_quarantine(connection: Connection, number: int, quarantined: bool) -> None:
@@ -144,10 +171,10 @@ def _values(window: Window) -> Json:
         "action": window.action.value,
         "sentence": window.sentence,
         "rungs": documents.dumps(window.rungs),
-        "profile": window.profile,
         "report": window.report,
         "quarantined": window.quarantined,
         "case_id": window.case_id,
+        "counted": window.counted,
     }
 
 

@@ -1,18 +1,18 @@
 """Cases: the list, and each one as a story from its first finding to its end."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from sqlalchemy import func, select
 
 from riskloop.core.errors import NotFound
-from riskloop.core.types import Json, Rung
+from riskloop.core.types import Json
 from riskloop.store.cases import Case, CaseEvent, CaseState, read_case
 from riskloop.store.home import Home
 from riskloop.store.tables import cases, windows
+from riskloop.store.windows import Window
 from riskloop.web.orders import orders_of
-from riskloop.web.queries import WindowRow, rungs_of, window_row, windows_of_case
+from riskloop.web.queries import window_of
 
 SIZE: Final = 25
 Show = Literal["all", "open", "closed"]
@@ -68,7 +68,7 @@ def story(home: Home, number: int) -> Json:
     return {
         "case": case,
         "windows": found,
-        "rungs": _rungs(home, found),
+        "rungs": found[-1].rungs if found else (),
         "steps": steps,
         "judged": next((step for step in reversed(steps) if step.checks), None),
         "orders": orders_of(case, found, events),
@@ -77,20 +77,15 @@ def story(home: Home, number: int) -> Json:
     }
 
 
-def _windows(home: Home, case: Case) -> list[WindowRow]:
+def _windows(home: Home, case: Case) -> list[Window]:
     """The case's windows; its first one may have gone over to a later case."""
-    found = windows_of_case(home.database, case.id)
+    found = home.windows.of_case(case.id)
     if all(window.id != case.window_id for window in found):
         try:
-            found.insert(0, window_row(home.database, case.window_id))
+            found.insert(0, window_of(home.windows, case.window_id))
         except NotFound:  # the transaction that stores it is still under way
             return found
     return found
-
-
-def _rungs(home: Home, found: Sequence[WindowRow]) -> list[Rung]:
-    """The ladder of the latest window."""
-    return rungs_of(home.database, found[-1].id) if found else []
 
 
 def _step(event: CaseEvent) -> Step:

@@ -9,10 +9,11 @@ from riskloop.core.errors import NotFound
 from riskloop.core.findings import SCORE
 from riskloop.core.types import Finding, Json, Severity
 from riskloop.store.home import Home
+from riskloop.store.windows import Window
 from riskloop.web import figures, words
 from riskloop.web.findings import NOTABLE, Cell, cells, whole, worst_first
 from riskloop.web.manifests import manifest
-from riskloop.web.queries import WindowRow, latest_windows, rungs_of, window_page, window_row
+from riskloop.web.queries import window_of, window_page
 
 SHADES: Final = (0.02, 0.05, 0.1)  # of the quiet cells: how much grey a PSI gets
 MOVED: Final = (Severity.DRIFTED, Severity.SEVERE)
@@ -46,7 +47,7 @@ class HeatRow:
 
 def drift(home: Home, size: int, until: int | None) -> Json:
     """The heat map: features by windows."""
-    shown = window_page(home.database, size, until)
+    shown = window_page(home.windows, size, until)
     return {
         "windows": shown.rows,
         "rows": _heat(home, shown.rows) if shown.rows else [],
@@ -56,7 +57,7 @@ def drift(home: Home, size: int, until: int | None) -> Json:
     }
 
 
-def _heat(home: Home, windows: Sequence[WindowRow]) -> list[HeatRow]:
+def _heat(home: Home, windows: Sequence[Window]) -> list[HeatRow]:
     first, last = windows[0].id, windows[-1].id
     known = {(cell.subject, cell.window): cell for cell in cells(home.database, "psi", first, last)}
     broken = {
@@ -100,13 +101,13 @@ def _importance(home: Home, version: int) -> Mapping[str, float]:
 
 def feature(home: Home, subject: str, number: int | None, size: int) -> Json:
     """One feature's, or the score's, distributions then and now, its history, impact and findings."""
-    beside = window_page(home.database, 1, number)
+    beside = window_page(home.windows, 1, number)
     if not beside.rows:
         raise NotFound("No window is closed yet, so there is nothing to compare; `riskloop watch` closes them.")
     chosen = beside.rows[0]
     if number is not None and chosen.id != number:
         raise NotFound(f"There is no window {number}; see the drift page.")
-    shown = latest_windows(home.database, size, chosen.id + size // 2)  # what came after it is seen, too
+    shown = home.windows.latest(size, chosen.id + size // 2)  # what came after it is seen, too
     by_window = whole(home.database, shown[0].id, shown[-1].id, subject=subject)
     if not by_window:
         raise NotFound(f"Nothing was found about '{subject}' in {chosen.name}; see the drift page for what there is.")
@@ -131,8 +132,8 @@ def feature(home: Home, subject: str, number: int | None, size: int) -> Json:
 
 
 def _feature_figures(
-    windows: Sequence[WindowRow],
-    chosen: WindowRow,
+    windows: Sequence[Window],
+    chosen: Window,
     by_window: Mapping[int, Sequence[Finding]],
     psi: Finding | None,
 ) -> dict[str, Json]:
@@ -174,7 +175,7 @@ def _bins(psi: Finding) -> list[tuple[str, float, float]]:
 
 def window(home: Home, number: int) -> Json:
     """One window: its diagnosis with the evidence on every rung, what it does to the PD, and every finding."""
-    row = window_row(home.database, number)
+    row = window_of(home.windows, number)
     found = home.windows.findings(number)
     impacts = [f for f in found if f.check == "impact" and f.subject != SCORE and f.details.get("mean_pd")]
     impacts.sort(key=lambda f: -abs(float(f.details["mean_pd"])))
@@ -187,11 +188,11 @@ def window(home: Home, number: int) -> Json:
         "window": row,
         "last_day": row.end_time - timedelta(microseconds=1),
         "matures": row.end_time + home.settings.portfolio.outcome_window,
-        "rungs": rungs_of(home.database, number),
+        "rungs": row.rungs,
         "notable": [f for f in worst_first(found) if f.severity in NOTABLE and f.check != "impact"],
         "rest": [f for f in worst_first(found) if f.severity not in NOTABLE and f.check != "impact"],
         "impacts": shown,
         "total": total,
-        "beside": window_page(home.database, 1, number),
+        "beside": window_page(home.windows, 1, number),
         "figures": drawn,
     }

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from riskloop.core.types import Promotion
 from riskloop.store.cases import Case, CaseEvent, CaseState
-from riskloop.web.queries import WindowRow
+from riskloop.store.windows import Window
 
 Name = Literal["approve", "reject", "release", "rollback"]
 CASE_ORDERS: Final = ("approve", "reject", "release")
@@ -25,7 +25,7 @@ class Order:
     seen: Mapping[str, str] = field(default_factory=dict)  # what the form says that the person has looked at
 
 
-def orders_of(case: Case, windows: Sequence[WindowRow], events: Sequence[CaseEvent]) -> list[Order]:
+def orders_of(case: Case, windows: Sequence[Window], events: Sequence[CaseEvent]) -> list[Order]:
     """What may be done about a case in its present state."""
     at = f"/dashboard/cases/{case.id}"
     found = []

@@ -13,9 +13,10 @@ from riskloop.store.cases import Case, CaseState
 from riskloop.store.home import Home
 from riskloop.store.ledger import ModelRow
 from riskloop.store.tables import case_events
+from riskloop.store.windows import Window
 from riskloop.web import words
 from riskloop.web.manifests import manifest
-from riskloop.web.queries import WindowRow, latest_windows, served_between, served_since
+from riskloop.web.queries import served_between, served_since
 from riskloop.web.timeline import timeline
 from riskloop.web.words import Tone
 
@@ -63,7 +64,7 @@ def overview(home: Home, now: datetime) -> Json:
     promotions = home.ledger.promotions()
     champion = promotions[-1] if promotions else None
     versions = home.ledger.models()
-    recent = latest_windows(database, WINDOWS)
+    recent = home.windows.latest(WINDOWS)
     open_cases = sorted(
         home.cases.latest(only_open=True), key=lambda c: (c.state is not CaseState.NEEDS_APPROVAL, -c.id)
     )
@@ -89,7 +90,7 @@ def overview(home: Home, now: datetime) -> Json:
     }
 
 
-def headline(champion: Promotion | None, last: WindowRow | None, open_cases: Sequence[Case]) -> Headline:
+def headline(champion: Promotion | None, last: Window | None, open_cases: Sequence[Case]) -> Headline:
     """The one sentence that matters most now."""
     if champion is None:
         return Headline("watch", "dots", "No model serves yet.", more="Run `riskloop train` to train the first one.")
@@ -115,7 +116,7 @@ def stages(
     home: Home,
     versions: Sequence[ModelRow],
     promotions: Sequence[Promotion],
-    last: WindowRow | None,
+    last: Window | None,
     open_cases: Sequence[Case],
     today: int,
 ) -> list[Stage]:

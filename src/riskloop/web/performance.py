@@ -11,9 +11,10 @@ from typing import Final
 from riskloop.core.errors import NotFound
 from riskloop.core.types import Diagnosis, Finding, Json
 from riskloop.store.home import Home
+from riskloop.store.windows import Window
 from riskloop.web import figures, words
 from riskloop.web.findings import whole
-from riskloop.web.queries import WindowRow, window_page
+from riskloop.web.queries import window_page
 
 METHODS: Final = ("pape", "cbpe")  # the first one that could be computed is shown
 MEASURES: Final = ("auc", "ks", "brier")
@@ -44,7 +45,7 @@ class Value:
 class Cohort:
     """The decisions of one window, and how good the champion was on them."""
 
-    window: WindowRow
+    window: Window
     matures: datetime
     found: Mapping[str, Finding]  # by check; estimates by the best method
     grades: Sequence[Finding]
@@ -91,7 +92,7 @@ class Cohort:
 
 def performance(home: Home, size: int, until: int | None, chosen: int | None) -> Json:
     """Cohorts with their measures, and one cohort's grades: the chosen one, else the latest final one."""
-    shown = window_page(home.database, size, until)
+    shown = window_page(home.windows, size, until)
     cohorts = _cohorts(home, shown.rows)
     graded = [cohort for cohort in cohorts if cohort.grades]
     if chosen is None:
@@ -115,7 +116,7 @@ def performance(home: Home, size: int, until: int | None, chosen: int | None) ->
     }
 
 
-def _cohorts(home: Home, windows: Sequence[WindowRow]) -> list[Cohort]:
+def _cohorts(home: Home, windows: Sequence[Window]) -> list[Cohort]:
     if not windows:
         return []
     found = whole(home.database, windows[0].id, windows[-1].id, checks=CHECKS)

@@ -1,75 +1,35 @@
 """What pages read, in amounts that do not depend on how many decisions there are.
 
-Windows come without their profiles and findings without their documents unless a page needs them; numbers over
-decisions come from ids, which are consecutive, and from a systematic sample of at most `SAMPLE` rows.
+Findings come without their documents unless a page needs them; numbers over decisions come from ids, which are consecutive, and from a systematic sample of at most `SAMPLE` rows.
 """
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, func, select
 
 from riskloop.core.errors import NotFound
-from riskloop.core.types import Action, Diagnosis, Rung, from_micros, to_micros
-from riskloop.store import documents
+from riskloop.core.types import to_micros
 from riskloop.store.database import Database
 from riskloop.store.tables import case_events, decisions, promotions, windows
+from riskloop.store.windows import Window, Windows
 
 SAMPLE: Final = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class WindowRow:
-    """A window as lists show it."""
-
-    id: int
-    name: str
-    first_time: datetime
-    end_time: datetime
-    first_id: int
-    last_id: int
-    rows: int
-    model_version: int
-    closed_at: datetime
-    matured_at: datetime | None
-    diagnosis: Diagnosis
-    confirmed: bool
-    action: Action
-    sentence: str
-    report: str | None
-    quarantined: bool
-    case_id: int | None
-
-
-_MOMENTS: Final = ("first_time", "end_time", "closed_at", "matured_at")
-_COLUMNS: Final = tuple(windows.c[name] for name in WindowRow.__slots__)
-
-
-def latest_windows(database: Database, limit: int, until: int | None = None) -> list[WindowRow]:
-    """The newest windows (up to number ``until``), oldest of them first."""
-    query = select(*_COLUMNS).order_by(windows.c.id.desc()).limit(limit)
-    if until is not None:
-        query = query.where(windows.c.id <= until)
-    with database.read() as connection:
-        return [_window(row) for row in reversed(connection.execute(query).all())]
 
 
 @dataclass(frozen=True, slots=True)
 class WindowPage:
     """Some windows, oldest first, and the numbers at which the pages beside it end."""
 
-    rows: list[WindowRow]
+    rows: list[Window]
     older: int | None
     newer: int | None
 
 
-def window_page(database: Database, size: int, until: int | None = None) -> WindowPage:
+def window_page(store: Windows, size: int, until: int | None = None) -> WindowPage:
     """The newest ``size`` windows up to number ``until``."""
-    rows = latest_windows(database, size, until)
-    with database.read() as connection:
-        last = int(connection.execute(select(func.coalesce(func.max(windows.c.id), 0))).scalar_one())
+    rows, last = store.latest(size, until), store.count()
     if not rows:
         return WindowPage([], None, None)
     older = rows[0].id - 1 if rows[0].id > 1 else None
@@ -77,33 +37,12 @@ def window_page(database: Database, size: int, until: int | None = None) -> Wind
     return WindowPage(rows, older, newer)
 
 
-def window_row(database: Database, number: int) -> WindowRow:
+def window_of(store: Windows, number: int) -> Window:
     """One window, or NotFound."""
-    found = latest_windows(database, 1, number)
-    if not found or found[0].id != number:
+    found = store.get(number)
+    if found is None:
         raise NotFound(f"There is no window {number}; the drift page lists them.")
-    return found[0]
-
-
-def rungs_of(database: Database, number: int) -> list[Rung]:
-    """The ladder of one window's diagnosis."""
-    with database.read() as connection:
-        text = connection.execute(select(windows.c.rungs).where(windows.c.id == number)).scalar_one()
-    return [documents.rung(rung) for rung in json.loads(text)]
-
-
-def windows_of_case(database: Database, number: int) -> list[WindowRow]:
-    """The windows that belong to a case, oldest first."""
-    query = select(*_COLUMNS).where(windows.c.case_id == number).order_by(windows.c.id)
-    with database.read() as connection:
-        return [_window(row) for row in connection.execute(query)]
-
-
-def _window(row: Row[Any]) -> WindowRow:
-    values = dict(row._mapping)
-    for name in _MOMENTS:
-        values[name] = None if values[name] is None else from_micros(values[name])
-    return WindowRow(**{**values, "diagnosis": Diagnosis(values["diagnosis"]), "action": Action(values["action"])})
+    return found
 
 
 # --------------------------------------------------------------------------- decisions in sum

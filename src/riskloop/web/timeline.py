@@ -8,13 +8,13 @@ from typing import Final
 from riskloop.core.types import Promotion
 from riskloop.store.cases import Case
 from riskloop.store.ledger import ModelRow
-from riskloop.web.queries import WindowRow
+from riskloop.store.windows import Window
 
 MOST: Final = 4  # lanes of cases; the cases page has them all
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Bar:
     """A case over the columns from ``start`` on; one without a case is a gap of that width."""
 
     width: int
@@ -25,8 +25,8 @@ class Span:
 class Timeline:
     """Columns are the windows, and at last the time since the newest one's end."""
 
-    windows: list[WindowRow]
-    lanes: list[list[Span]]
+    windows: list[Window]
+    lanes: list[list[Bar]]
     trained: list[list[ModelRow]]  # by column
     promoted: list[list[Promotion]]
 
@@ -37,7 +37,7 @@ class Timeline:
 
 
 def timeline(
-    windows: Sequence[WindowRow], cases: Sequence[Case], models: Sequence[ModelRow], promotions: Sequence[Promotion]
+    windows: Sequence[Window], cases: Sequence[Case], models: Sequence[ModelRow], promotions: Sequence[Promotion]
 ) -> Timeline:
     """Put everything that happened since the first window's start into its column."""
     columns = len(windows) + 1
@@ -59,7 +59,7 @@ def timeline(
     return Timeline(list(windows), _lanes(sorted(spans, key=lambda s: (s[0], s[2].id)), columns), trained, promoted)
 
 
-def _lanes(spans: Sequence[tuple[int, int, Case]], columns: int) -> list[list[Span]]:
+def _lanes(spans: Sequence[tuple[int, int, Case]], columns: int) -> list[list[Bar]]:
     """As few rows as hold the spans without an overlap."""
     placed: list[list[tuple[int, int, Case]]] = []
     for span in spans:
@@ -71,11 +71,11 @@ def _lanes(spans: Sequence[tuple[int, int, Case]], columns: int) -> list[list[Sp
     return [_filled(lane, columns) for lane in placed]
 
 
-def _filled(lane: Sequence[tuple[int, int, Case]], columns: int) -> list[Span]:
+def _filled(lane: Sequence[tuple[int, int, Case]], columns: int) -> list[Bar]:
     """The lane with its gaps."""
     found, at = [], 0
     for first, last, case in lane:
-        found += [Span(1, None)] * (first - at)
-        found.append(Span(last - first + 1, case))
+        found += [Bar(1, None)] * (first - at)
+        found.append(Bar(last - first + 1, case))
         at = last + 1
-    return [*found, *[Span(1, None)] * (columns - at)]
+    return [*found, *[Bar(1, None)] * (columns - at)]

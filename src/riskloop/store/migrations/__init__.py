@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from riskloop.core.errors import StorageError
 
-HEAD: Final = "0001"  # the newest file in versions/; a test holds the two together
+HEAD: Final = "0002"  # the newest file in versions/; a test holds the two together
 
 
 def upgrade(engine: Engine) -> None:
@@ -21,7 +21,7 @@ def upgrade(engine: Engine) -> None:
             with connection.begin():
                 found = revision(connection)
                 if found != HEAD:
-                    _run(connection, found)
+                    run(connection, HEAD)
         finally:
             connection.info["write"] = False
 
@@ -34,7 +34,8 @@ def revision(connection: Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _run(connection: Connection, found: str | None) -> None:
+def run(connection: Connection, target: str) -> None:
+    """Bring the database up to the revision ``target`` in the caller's transaction."""
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -44,10 +45,11 @@ def _run(connection: Connection, found: str | None) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
+    found = revision(connection)
     try:
         if found is not None:
             ScriptDirectory.from_config(config).get_revision(found)
-        command.upgrade(config, HEAD)
+        command.upgrade(config, target)
     except CommandError:
         raise StorageError(
             f"The database is at revision '{found}', which this version of riskloop does not know; "
