@@ -1,6 +1,7 @@
 """When a case ends and when one about the same change is opened again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import cast
@@ -12,6 +13,7 @@ from riskloop.core.types import Action, Diagnosis
 from riskloop.loop import follow
 from riskloop.loop.champion import Served
 from riskloop.loop.follow import follow_up
+from riskloop.loop.observe import earlier_findings
 from riskloop.loop.snapshot import Snapshot
 from riskloop.store import audit
 from riskloop.store.cases import Case, CaseState, advance, open_case
@@ -186,3 +188,11 @@ def test_a_refusal_binds_the_champion_that_was_compared(home: Home) -> None:
     followed(home, window(5, Diagnosis.CONCEPT_DRIFT, final=True))
     newest = home.cases.latest()[0]
     assert (newest.state, newest.window_id) == (CaseState.WATCHING, 5)
+
+
+def test_a_window_is_confirmed_by_those_before_it_however_many_came_after(home: Home) -> None:
+    """Outcomes of a daily window are final a month later, when thirty more windows are closed."""
+    with home.database.write() as connection:
+        for number in range(1, 41):
+            save(connection, replace(window(1, Diagnosis.STABLE, final=False), id=number), [])
+    assert len(earlier_findings(home, 1, before=5)) == home.settings.drift.among

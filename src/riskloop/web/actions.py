@@ -11,7 +11,6 @@ from riskloop.core.types import Json
 from riskloop.store.home import Home
 from riskloop.web.guard import Number, Operator, Ordered, Owner, Worker
 from riskloop.web.orders import CASE_ORDERS, Order, orders_of, rollback_order
-from riskloop.web.queries import windows_of_case
 from riskloop.web.shell import Page, page
 
 router = APIRouter(route_class=Page, include_in_schema=False)
@@ -58,7 +57,7 @@ def do_case(number: Number, name: str, portfolio: Owner, ordered: Ordered) -> Re
 
 def _order(home: Home, number: int, name: str) -> Order:
     case = home.cases.get(number)
-    for order in orders_of(case, windows_of_case(home.database, number), home.cases.events(number)):
+    for order in orders_of(case, home.windows.of_case(number), home.cases.events(number)):
         if order.name == name:
             return order
     if name in CASE_ORDERS:

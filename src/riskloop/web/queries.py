@@ -1,6 +1,7 @@
 """What pages read, in amounts that do not depend on how many decisions there are.
 
-Findings come without their documents unless a page needs them; numbers over decisions come from ids, which are consecutive, and from a systematic sample of at most `SAMPLE` rows.
+Findings come without their documents unless a page needs them; numbers over decisions come from ids, which are
+consecutive, and from a systematic sample of at most `SAMPLE` rows.
 """
 
 from dataclasses import dataclass

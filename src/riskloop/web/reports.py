@@ -6,7 +6,7 @@ from fastapi import Response
 
 from riskloop.core.errors import NotFound
 from riskloop.store.home import Home
-from riskloop.web.queries import window_row
+from riskloop.web.queries import window_of
 
 # Evidently puts its scripts and styles into the page itself. Without allow-same-origin they run as a stranger.
 POLICY: Final = (
@@ -18,7 +18,7 @@ POLICY: Final = (
 
 def report(home: Home, number: int) -> Response:
     """The page of a window that drifted; NotFound for one that did not."""
-    window = window_row(home.database, number)
+    window = window_of(home.windows, number)
     if window.report is None:
         raise NotFound(f"{window.name} has no page of Evidently: nothing in it drifted.")
     path = (home.reports / window.report).resolve()
