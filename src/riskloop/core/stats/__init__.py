@@ -20,6 +20,7 @@ from riskloop.core.stats.calibration import (
     log_loss,
     paired_log_loss_test,
 )
+from riskloop.core.stats.customers import count_customers, customer_codes, design_effect, squared_error
 from riskloop.core.stats.discrimination import (
     PairedDeLong,
     WeightedGain,
@@ -90,10 +91,13 @@ __all__ = [
     "calibration_in_the_large",
     "calibration_slope",
     "cbpe",
+    "count_customers",
+    "customer_codes",
     "defaults_needed",
     "delong_power",
     "delong_variance",
     "density_ratio_weights",
+    "design_effect",
     "effective_size",
     "fit_numeric_bins",
     "gini",
@@ -118,6 +122,7 @@ __all__ = [
     "psi_terms",
     "psi_test",
     "recalibrate",
+    "squared_error",
     "upper_quantile",
     "weighted_auc_gain",
     "wilson_interval",

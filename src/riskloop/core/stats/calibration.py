@@ -21,7 +21,8 @@ from riskloop.core.stats._arrays import (
 )
 from riskloop.core.stats._logistic import fit_logistic
 from riskloop.core.stats.bins import fit_numeric_bins
-from riskloop.core.types import Bools, Floats
+from riskloop.core.stats.customers import count_customers, design_effect, squared_error
+from riskloop.core.types import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +79,30 @@ def log_loss(labels: npt.ArrayLike, probability: npt.ArrayLike) -> float:
     return float(_row_losses(*_pair(labels, probability)).mean())
 
 
-def paired_log_loss_test(labels: npt.ArrayLike, champion: npt.ArrayLike, challenger: npt.ArrayLike) -> PairedLoss:
-    """Paired t-test on the rows' differences in log loss, one-sided both ways; needs two rows.
+def paired_log_loss_test(
+    labels: npt.ArrayLike,
+    champion: npt.ArrayLike,
+    challenger: npt.ArrayLike,
+    customers: npt.ArrayLike | None = None,
+) -> PairedLoss:
+    """Paired t-test on the rows' differences in log loss, one-sided both ways; needs two rows, of two customers.
 
-    Equal probabilities give difference 0 and p = 1. Source: Diebold & Mariano, Journal of Business & Economic
-    Statistics 13 (1995) 253–263, for independent rows.
+    With ``customers`` (n,) the rows of one customer are one witness. Equal probabilities give difference 0 and p = 1.
+    Source: Diebold & Mariano, Journal of Business & Economic Statistics 13 (1995) 253–263, for independent rows;
+    Liang & Zeger, Biometrika 73 (1986) 13–22, for customers.
     """
     from scipy.special import stdtr
 
     defaults, first = _pair(labels, champion)
     second = probabilities(challenger, "challenger probabilities", length=defaults.size)
-    if defaults.size < 2:
-        raise DataError("A paired test needs at least two rows.")
+    witnesses = count_customers(customers, np.ones(defaults.size, dtype=np.bool_))
+    if witnesses < 2:
+        raise DataError("A paired test needs at least two rows, of two customers.")
     before, after = _row_losses(defaults, first), _row_losses(defaults, second)
-    difference = float((after - before).mean())
-    std_error = float((after - before).std(ddof=1) / math.sqrt(defaults.size))
+    change = after - before
+    difference = float(change.mean())
+    correction = witnesses / (witnesses - 1)
+    std_error = math.sqrt(squared_error((change - difference) / change.size, customers) * correction)
     t = in_errors(-difference, std_error)
     equal = not difference and not std_error
     return PairedLoss(
@@ -101,8 +111,8 @@ def paired_log_loss_test(labels: npt.ArrayLike, champion: npt.ArrayLike, challen
         difference=difference,
         std_error=std_error,
         t=t,
-        p_one_sided=1.0 if equal else float(stdtr(defaults.size - 1, -t)),
-        p_worse=1.0 if equal else float(stdtr(defaults.size - 1, t)),
+        p_one_sided=1.0 if equal else float(stdtr(witnesses - 1, -t)),
+        p_worse=1.0 if equal else float(stdtr(witnesses - 1, t)),
     )
 
 
@@ -124,9 +134,16 @@ def jeffreys(defaults: npt.ArrayLike, totals: npt.ArrayLike, pds: npt.ArrayLike,
 
 
 def jeffreys_by_grade(
-    labels: npt.ArrayLike, probability: npt.ArrayLike, grades: npt.ArrayLike, two_sided: bool = False
+    labels: npt.ArrayLike,
+    probability: npt.ArrayLike,
+    grades: npt.ArrayLike,
+    two_sided: bool = False,
+    customers: npt.ArrayLike | None = None,
 ) -> tuple[GradeTest, ...]:
-    """:func:`jeffreys` from rows; ``grades`` holds each row's risk grade, a whole number. Empty grades are left out."""
+    """:func:`jeffreys` from rows; ``grades`` holds each row's risk grade, a whole number. Empty grades are left out.
+
+    With ``customers`` (n,) the test counts as many rows and defaults as are independent (`design_effect`).
+    """
     y, p = _pair(labels, probability)
     grade, member = np.unique(np.asarray(grades), return_inverse=True)
     if member.size != y.size:
@@ -135,9 +152,22 @@ def jeffreys_by_grade(
     defaults = np.bincount(member, weights=y)
     # A mean of equal numbers can round past 1.
     pds = np.minimum(np.bincount(member, weights=p) / totals, 1.0)
-    p_values = jeffreys(defaults, totals, pds, two_sided)
+    effects = _design_effects(y - p, member, customers)
+    p_values = jeffreys(defaults / effects, totals / effects, pds, two_sided)
     columns = zip(grade, totals, defaults, pds, p_values, strict=True)
     return tuple(GradeTest(int(g), int(n), int(d), float(pd), float(q)) for g, n, d, pd, q in columns)
+
+
+def _design_effects(residuals: Floats, member: Ints, customers: npt.ArrayLike | None) -> Floats:
+    """`design_effect` of every grade's residuals, shape (grades,)."""
+    if customers is None:
+        return np.ones(int(member.max()) + 1)
+    names = np.asarray(customers)
+    if names.shape != residuals.shape:
+        raise DataError(f"There are {names.size} customers for {residuals.size} rows; give one per row.")
+    return np.array(
+        [design_effect(residuals[member == grade], names[member == grade]) for grade in range(int(member.max()) + 1)]
+    )
 
 
 def hosmer_lemeshow(

@@ -4,6 +4,7 @@ Labels are outcomes 0/1, scores any numbers that rise with risk (±∞ allowed, 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from riskloop.core.stats._arrays import (
     upper_quantile,
 )
 from riskloop.core.stats._ranks import rank_masses
+from riskloop.core.stats.customers import count_customers, squared_error
 from riskloop.core.stats.intervals import Interval
 from riskloop.core.types import Bools, Floats, Ints
 
@@ -36,10 +38,9 @@ class PairedDeLong:
     std_error: float  # of the difference
     z: float
     p_one_sided: float  # small: the challenger ranks better
-    defaults: int
-    non_defaults: int
-    variance_defaults: float  # of the difference of placements over the defaults (DeLong's S₁₀ contrast)
-    variance_non_defaults: float  # the same over the non-defaults (S₀₁)
+    defaults: int  # rows
+    non_defaults: int  # rows
+    default_customers: int  # customers who defaulted: the independent witnesses among the defaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,26 +79,32 @@ def ks_statistic(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     return float(np.abs(bad / count - good / others).max())
 
 
-def delong_variance(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+def delong_variance(labels: npt.ArrayLike, scores: npt.ArrayLike, customers: npt.ArrayLike | None = None) -> float:
     """Variance of the AUC; needs two defaults and two non-defaults.
 
-    Source: DeLong, DeLong & Clarke-Pearson, Biometrics 44 (1988) 837–845, computed as in Sun & Xu (2014).
+    With ``customers`` (n,), one number or name a row, the rows of one customer are one witness.
+    Source: DeLong, DeLong & Clarke-Pearson, Biometrics 44 (1988) 837–845, computed as in Sun & Xu (2014);
+    customers: Obuchowski, Biometrics 53 (1997) 567–578.
     """
     defaults, values = _pair(labels, scores)
-    count, others = require_both_classes(defaults, least=2)
+    require_both_classes(defaults, least=2)
     placed = _placements(defaults, values)
-    return float(placed.defaults.var(ddof=1) / count + placed.others.var(ddof=1) / others)
+    return squared_error(_influences(defaults, placed.defaults, placed.others), customers)
 
 
-def auc_interval(labels: npt.ArrayLike, scores: npt.ArrayLike, level: float = 0.95) -> Interval:
+def auc_interval(
+    labels: npt.ArrayLike, scores: npt.ArrayLike, level: float = 0.95, customers: npt.ArrayLike | None = None
+) -> Interval:
     """Confidence interval of the AUC, symmetric in its logit so that it stays inside (0, 1).
+
+    ``customers`` as for `delong_variance`.
 
     Source: Pepe, The Statistical Evaluation of Medical Tests (2003), section 5.2.5. An AUC of 0 or 1 has no DeLong
     variance; its interval is the exact one of min(defaults, non-defaults) disjoint pairs that all agree.
     """
     require_share(level, "level")
     defaults, values = _pair(labels, scores)
-    variance, area = delong_variance(defaults, values), auc(defaults, values)
+    variance, area = delong_variance(defaults, values, customers), auc(defaults, values)
     if area in (0.0, 1.0):
         pairs = min(require_both_classes(defaults))
         reach = 1.0 - ((1.0 - level) / 2.0) ** (1.0 / pairs)
@@ -112,31 +119,31 @@ def paired_delong(
     champion: npt.ArrayLike,
     challenger: npt.ArrayLike,
     blocks: npt.ArrayLike | None = None,
+    customers: npt.ArrayLike | None = None,
 ) -> PairedDeLong:
     """One-sided DeLong test of two scores on the same rows; needs two defaults and two non-defaults.
 
     With ``blocks`` (n,) only rows of the same block are compared, and an AUC is the share of such pairs that are ranked
     rightly. Out of fold that is a must: every block is scored by a fit that learned fewer defaults where the block has
     more, so between blocks a good model ranks worse than it does anywhere. Blocks with fewer than two of either
-    class say nothing. Scores that rank alike give difference 0 and p = 1. A difference without any variance (one score
+    class say nothing. With ``customers`` (n,) the rows of one customer are one witness, in whatever blocks they are.
+    Scores that rank alike give difference 0 and p = 1. A difference without any variance (one score
     separates perfectly) gives z = ±∞: on few defaults that is luck, so callers ask for a least number of them as well.
     Source: DeLong et al. (1988); Sun & Xu (2014). Blocks: Parker, Günter & Bedo, BMC Bioinformatics 8:326 (2007).
+    Customers: Obuchowski, Biometrics 53 (1997) 567–578.
     """
     defaults, first = _pair(labels, champion)
     second = numbers(challenger, "challenger scores", length=defaults.size)
-    parts = [_paired(defaults[rows], first[rows], second[rows]) for rows in _blocks(defaults, blocks)]
-    counts = np.array([(part.before.defaults.size, part.before.others.size) for part in parts])
-    count, others = (int(total) for total in counts.sum(axis=0))
-    pairs = counts.prod(axis=1).astype(np.float64)
+    rows = _blocks(defaults, blocks)
+    parts = [_paired(defaults[part], first[part], second[part]) for part in rows]
+    pairs = np.array([part.pairs for part in parts], dtype=np.float64)
     share = pairs / pairs.sum()
-    # The variance of the share-weighted mean, written as that of one sample with all defaults and non-defaults.
-    variances = np.array([part.variances for part in parts])
-    variance_defaults, variance_others = counts.sum(axis=0) * (np.square(share) @ (variances / counts))
-    std_error = math.sqrt(variance_defaults / count + variance_others / others)
-    before = float(share @ [part.before.auc for part in parts])
-    after = float(share @ [part.after.auc for part in parts])
+    used, influences = _pooled(rows, share, [part.influences for part in parts], defaults.size)
+    std_error = math.sqrt(squared_error(influences, customers))
+    before, after = (float(share @ areas) for areas in zip(*(part.aucs for part in parts), strict=True))
     difference = after - before
     z = in_errors(difference, std_error)
+    count = int(np.count_nonzero(defaults & used))
     return PairedDeLong(
         auc_champion=before,
         auc_challenger=after,
@@ -145,9 +152,8 @@ def paired_delong(
         z=z,
         p_one_sided=normal_tail(z) if difference or std_error else 1.0,
         defaults=count,
-        non_defaults=others,
-        variance_defaults=float(variance_defaults),
-        variance_non_defaults=float(variance_others),
+        non_defaults=int(np.count_nonzero(used)) - count,
+        default_customers=count_customers(customers, defaults & used),
     )
 
 
@@ -157,27 +163,26 @@ def weighted_auc_gain(
     challenger: npt.ArrayLike,
     weights: npt.ArrayLike,
     blocks: npt.ArrayLike | None = None,
+    customers: npt.ArrayLike | None = None,
 ) -> WeightedGain:
     """Difference of two AUCs in the population that ``weights`` (n,) ≥ 0 stand for; with equal weights DeLong's.
 
-    The error is that of the linearised ratio of weighted sums, the weights taken as given. ``blocks`` as in
-    `paired_delong`. Source: Horvitz & Thompson (1952) for the weights; Lumley, Complex Surveys (2010), section 2.4,
-    for the error.
+    The error is that of the linearised ratio of weighted sums, the weights taken as given. ``blocks`` and
+    ``customers`` as in `paired_delong`. Source: Horvitz & Thompson (1952) for the weights; Lumley, Complex Surveys
+    (2010), section 2.4, for the error.
     """
     defaults, first = _pair(labels, champion)
     second = numbers(challenger, "challenger scores", length=defaults.size)
     weight = numbers(weights, "weights", length=defaults.size)
     if weight.min() < 0.0 or not math.isfinite(weight.sum()):
         raise DataError("Weights must be finite and not negative.")
-    parts = [
-        _weighted(defaults[rows], first[rows], second[rows], weight[rows])
-        for rows in _blocks(defaults, blocks, weight > 0.0)
-    ]
+    rows = _blocks(defaults, blocks, weight > 0.0)
+    parts = [_weighted(defaults[part], first[part], second[part], weight[part]) for part in rows]
     mass = np.array([part.pairs for part in parts])
     share = mass / mass.sum()
     before, after = (float(share @ areas) for areas in zip(*(part.aucs for part in parts), strict=True))
-    variance = float(np.square(share) @ [part.variance for part in parts])
-    return WeightedGain(before, after, after - before, math.sqrt(variance))
+    _, influences = _pooled(rows, share, [part.influences for part in parts], defaults.size)
+    return WeightedGain(before, after, after - before, math.sqrt(squared_error(influences, customers)))
 
 
 def _blocks(defaults: Bools, blocks: npt.ArrayLike | None, counted: Bools | None = None) -> list[Ints]:
@@ -194,38 +199,51 @@ def _blocks(defaults: Bools, blocks: npt.ArrayLike | None, counted: Bools | None
     return usable
 
 
-class _Paired(NamedTuple):
-    before: "_Placed"
-    after: "_Placed"
-    variances: tuple[float, float]  # of the difference of placements, over the defaults and over the non-defaults
+def _pooled(rows: Sequence[Ints], share: Floats, influences: Sequence[Floats], n: int) -> tuple[Bools, Floats]:
+    """Which of ``n`` rows lie in the blocks at ``rows``, and each row's influence on the mean weighted by ``share``."""
+    used, pooled = np.zeros(n, dtype=np.bool_), np.zeros(n)
+    for part, weight, values in zip(rows, share, influences, strict=True):
+        used[part] = True
+        pooled[part] = weight * values
+    return used, pooled
 
 
-def _paired(defaults: Bools, first: Floats, second: Floats) -> _Paired:
+def _influences(defaults: Bools, won: Floats, lost: Floats) -> Floats:
+    """What each row adds to the error of a mean of placements; the squares add up to DeLong's variance."""
+    values = np.empty(defaults.size)
+    for marked, placed in ((defaults, won), (~defaults, lost)):
+        # n − 1 where each row is a witness of its own
+        values[marked] = (placed - placed.mean()) / math.sqrt(placed.size * (placed.size - 1))
+    return values
+
+
+class _Compared(NamedTuple):
+    aucs: tuple[float, float]  # champion, challenger
+    influences: Floats  # of the block's rows, on the difference
+    pairs: float  # of a default and a non-default, or their weight
+
+
+def _paired(defaults: Bools, first: Floats, second: Floats) -> _Compared:
     before, after = _placements(defaults, first), _placements(defaults, second)
-    won, lost = after.defaults - before.defaults, after.others - before.others
-    return _Paired(before, after, (float(won.var(ddof=1)), float(lost.var(ddof=1))))
+    influences = _influences(defaults, after.defaults - before.defaults, after.others - before.others)
+    return _Compared((before.auc, after.auc), influences, float(before.defaults.size * before.others.size))
 
 
-class _Weighted(NamedTuple):
-    aucs: tuple[float, float]
-    variance: float  # of the difference
-    pairs: float  # weight of all pairs of a default and a non-default
-
-
-def _weighted(defaults: Bools, first: Floats, second: Floats, weight: Floats) -> _Weighted:
+def _weighted(defaults: Bools, first: Floats, second: Floats, weight: Floats) -> _Compared:
     share = defaults.astype(np.float64)
     before, after = rank_masses(first, share, weight), rank_masses(second, share, weight)
     mass, other = float(weight[defaults].sum()), float(weight[~defaults].sum())
     old, new = (float(weight[defaults] @ m.below[defaults]) / (mass * other) for m in (before, after))
-    won = (after.below - before.below)[defaults] / other
-    lost = (after.above - before.above)[~defaults] / mass
-    variance = _linearised(won, weight[defaults], new - old) + _linearised(lost, weight[~defaults], new - old)
-    return _Weighted((old, new), variance, mass * other)
+    influences = np.empty(defaults.size)
+    influences[defaults] = _linearised((after.below - before.below)[defaults] / other, weight[defaults], new - old)
+    influences[~defaults] = _linearised((after.above - before.above)[~defaults] / mass, weight[~defaults], new - old)
+    return _Compared((old, new), influences, mass * other)
 
 
-def _linearised(values: Floats, weight: Floats, mean: float) -> float:
+def _linearised(values: Floats, weight: Floats, mean: float) -> Floats:
     n = int(np.count_nonzero(weight))
-    return float(np.square(weight * (values - mean)).sum() / weight.sum() ** 2) * n / (n - 1)
+    influences: Floats = weight * (values - mean) / weight.sum() * math.sqrt(n / (n - 1))
+    return influences
 
 
 def delong_power(test: PairedDeLong, difference: float, alpha: float = 0.05) -> float:
@@ -243,17 +261,16 @@ def delong_power(test: PairedDeLong, difference: float, alpha: float = 0.05) -> 
 def defaults_needed(test: PairedDeLong, difference: float, alpha: float = 0.05, power: float = 0.8) -> int:
     """How many *further* defaults, at this default rate, until the test finds a true ``difference`` with ``power``.
 
-    With m defaults and a default rate π the squared error is (σ²₁₀ + σ²₀₁·π/(1−π))/m, so m = (…)·((z₁₋α + z_power)/δ)².
+    The squared error falls as the defaults grow, so m·(se·(z₁₋α + z_power)/δ)² are needed where there are m. With
+    customers in the test, defaults are customers who default.
     Source: Obuchowski, Statistical Methods in Medical Research 7 (1998) 371–392.
     """
     require_share(alpha, "alpha")
     require_share(power, "power")
     if difference <= 0.0:
         raise DataError(f"No number of defaults can show a gain of {difference:g}; ask for one above 0.")
-    odds = test.defaults / test.non_defaults
-    variance = test.variance_defaults + test.variance_non_defaults * odds
     reach = (upper_quantile(1.0 - power) + upper_quantile(alpha)) / difference
-    return max(0, math.ceil(variance * reach**2) - test.defaults)
+    return max(0, math.ceil(test.default_customers * ((test.std_error * reach) ** 2 - 1.0)))
 
 
 def _pair(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Bools, Floats]:
