@@ -14,7 +14,7 @@ import numpy as np
 
 from riskloop.core import stats
 from riskloop.core.settings import GateSettings
-from riskloop.core.types import Bools, Check, Floats, Json
+from riskloop.core.types import Bools, Check, Floats, Ints, Json
 from riskloop.gate.evaluation import Context, Evaluation
 
 Rule = Callable[[Evaluation, GateSettings, Context], Check]
@@ -28,12 +28,15 @@ _MONTH: Final = timedelta(days=30)
 
 def sizes(evaluation: Evaluation) -> dict[str, int]:
     """The sizes that every check reports."""
-    return {"rows": int(evaluation.labels.size), "defaults": evaluation.defaults}
+    counted = {"rows": int(evaluation.labels.size), "defaults": evaluation.defaults}
+    if evaluation.customers is None:
+        return counted
+    return counted | {"customers": int(np.unique(evaluation.customers).size)}
 
 
 def evidence(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
     """Are there enough defaults, and enough others, for any test at all?"""
-    fewest = min(evaluation.defaults, evaluation.labels.size - evaluation.defaults)
+    fewest = min(evaluation.defaults, evaluation.non_defaults)
     passed = fewest >= settings.min_defaults
     end = "enough to test on" if passed else f"and fewer than {settings.min_defaults} of either are no evidence"
     return Check(
@@ -43,9 +46,16 @@ def evidence(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
         threshold=float(settings.min_defaults),
         source="normal approximation of DeLong's test (Obuchowski 1998)",
         sizes=sizes(evaluation),
-        sentence=f"{evaluation.labels.size:,} matured decisions, which neither model was trained on, hold "
-        f"{evaluation.defaults:,} defaults: {end}.",
+        sentence=f"{evaluation.labels.size:,} matured decisions{_of_customers(evaluation)}, which neither model was "
+        f"trained on, hold {evaluation.defaults:,} {'defaults' if evaluation.customers is None else 'who defaulted'}: "
+        f"{end}.",
     )
+
+
+def _of_customers(evaluation: Evaluation) -> str:
+    """Who is behind the rows, where they are fewer."""
+    counted = sizes(evaluation).get("customers")
+    return "" if counted is None else f" of {counted:,} customers"
 
 
 # --------------------------------------------------------------------------- guardrails
@@ -53,7 +63,7 @@ def evidence(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
 
 def log_loss(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
     """Non-inferiority of the probabilities: passes when a loss of more than the margin can be ruled out at α."""
-    test = stats.paired_log_loss_test(evaluation.labels, evaluation.champion, evaluation.challenger)
+    test = evaluation.log_losses
     margin = settings.max_log_loss_increase * test.champion
     reach = stats.upper_quantile(settings.alpha) * test.std_error
     lower, upper = test.difference - reach, test.difference + reach
@@ -88,7 +98,10 @@ def calibration(evaluation: Evaluation, settings: GateSettings, _: Context) -> C
     # On the same customers the outcomes cancel; a champion that is too low elsewhere is no better for being right here.
     same = np.where(after.within, evaluation.champion - evaluation.challenger, 0.0)
     defaults = max(1, evaluation.defaults)
-    least = min(_least(more, settings.alpha) for more in (after.missed - before.missed, same)) / defaults
+    least = (
+        min(_least(more, settings.alpha, evaluation.customers) for more in (after.missed - before.missed, same))
+        / defaults
+    )
     passed = least <= _MISSED
     missed, others = (float(model.missed.sum()) / defaults for model in (after, before))
     more = "not shown to matter" if passed else f"at least {least:.1%} more"
@@ -114,7 +127,7 @@ class _Underestimated(NamedTuple):
 def _underestimated(evaluation: Evaluation, probabilities: Floats, alpha: float) -> _Underestimated:
     """Grades in which materially more default than a model's PDs say, and not by chance."""
     grades = np.searchsorted(np.asarray(evaluation.grade_bounds), probabilities, side="right")
-    tests = stats.jeffreys_by_grade(evaluation.labels, probabilities, grades)
+    tests = stats.jeffreys_by_grade(evaluation.labels, probabilities, grades, customers=evaluation.customers)
     found = [t for t in tests if t.p_value < alpha / len(tests) and t.defaults > t.n * t.pd * (1.0 + _MATERIAL)]
     within = np.isin(grades, [t.grade for t in found])
     return _Underestimated(
@@ -124,10 +137,10 @@ def _underestimated(evaluation: Evaluation, probabilities: Floats, alpha: float)
     )
 
 
-def _least(more: Floats, alpha: float) -> float:
+def _least(more: Floats, alpha: float, customers: Ints | None) -> float:
     """Lower bound of the sum of ``more`` (n,), which is drawn with the customers."""
-    reach = stats.upper_quantile(alpha) * float(more.std(ddof=1)) * math.sqrt(more.size)
-    return float(more.sum()) - reach
+    error = math.sqrt(stats.squared_error(more - more.mean(), customers))
+    return float(more.sum()) - stats.upper_quantile(alpha) * error
 
 
 class _Ratio(NamedTuple):
@@ -344,7 +357,9 @@ def _for_all(evaluation: Evaluation) -> tuple[str, Json]:
     labels, weights = evaluation.labels, evaluation.weights
     if weights is None or min(np.count_nonzero(labels == 1.0), np.count_nonzero(labels == 0.0)) < 2:
         return "", {}
-    gain = stats.weighted_auc_gain(labels, evaluation.champion, evaluation.challenger, weights, evaluation.blocks)
+    gain = stats.weighted_auc_gain(
+        labels, evaluation.champion, evaluation.challenger, weights, evaluation.blocks, evaluation.customers
+    )
     sentence = (
         f" Weighted for all applicants, declined ones included, the AUC goes from {gain.auc_champion:.4f} to "
         f"{gain.auc_challenger:.4f} ({gain.difference:+.4f}, standard error {gain.std_error:.4f})."

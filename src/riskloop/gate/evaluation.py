@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from riskloop.core.errors import DataError
-from riskloop.core.stats import PairedDeLong, paired_delong
+from riskloop.core.stats import PairedDeLong, PairedLoss, count_customers, paired_delong, paired_log_loss_test
 from riskloop.core.types import Floats, Ints, require_utc
 from riskloop.gate.budget import Try
 
@@ -60,10 +60,11 @@ class Evaluation:
     coverage: Coverage | None = None
     weights: Floats | None = None  # applicants behind each row, where explored decisions stand for declined ones
     blocks: Ints | None = None  # the fit that scored each row, where there are several: only within one is compared
+    customers: Ints | None = None  # a number for each row's customer; None: every row is another customer
 
     def __post_init__(self) -> None:
         columns: dict[str, npt.NDArray[Any]] = {"champion": self.champion, "challenger": self.challenger}
-        given = {"weights": self.weights, "blocks": self.blocks}
+        given = {"weights": self.weights, "blocks": self.blocks, "customers": self.customers}
         columns |= {name: column for name, column in given.items() if column is not None}
         _require_length(self.labels.shape[0], "labels", columns)
 
@@ -74,13 +75,23 @@ class Evaluation:
 
     @property
     def defaults(self) -> int:
-        """How many rows defaulted."""
-        return int(np.count_nonzero(self.labels == 1.0))
+        """How many customers defaulted; where each comes once, rows."""
+        return count_customers(self.customers, self.labels == 1.0)
+
+    @property
+    def non_defaults(self) -> int:
+        """How many customers have a row without default."""
+        return count_customers(self.customers, self.labels == 0.0)
 
     @property
     def ranking(self) -> PairedDeLong:
         """Both AUCs and the paired test between them."""
-        return paired_delong(self.labels, self.champion, self.challenger, self.blocks)
+        return paired_delong(self.labels, self.champion, self.challenger, self.blocks, self.customers)
+
+    @property
+    def log_losses(self) -> PairedLoss:
+        """Both log losses and the paired test between them."""
+        return paired_log_loss_test(self.labels, self.champion, self.challenger, self.customers)
 
     @property
     def fingerprint(self) -> str:

@@ -111,7 +111,7 @@ def _on_auc(evaluation: Evaluation, settings: GateSettings, test: stats.PairedDe
     asked = f", and at least {settings.least_gain:+.4f} is asked for" if settings.least_gain else ""
     return _Test(
         name="auc_gain",
-        source="paired DeLong test (DeLong et al. 1988; Sun & Xu 2014)",
+        source="paired DeLong test (DeLong et al. 1988; Sun & Xu 2014), by customer (Obuchowski 1997)",
         sentence=f"On the same decisions{within} the AUC goes from {test.auc_champion:.4f} to "
         f"{test.auc_challenger:.4f} ({test.difference:+.4f}, standard error {test.std_error:.4f}){asked}.",
         unit="AUC",
@@ -124,7 +124,7 @@ def _on_auc(evaluation: Evaluation, settings: GateSettings, test: stats.PairedDe
 
 
 def _on_log_loss(evaluation: Evaluation, settings: GateSettings, ranking: stats.PairedDeLong) -> _Test:
-    test = stats.paired_log_loss_test(evaluation.labels, evaluation.champion, evaluation.challenger)
+    test = evaluation.log_losses
     detect = max(settings.max_log_loss_increase, _SMALLEST_LOSS) * test.champion
     return _Test(
         name="log_loss_gain",

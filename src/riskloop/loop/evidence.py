@@ -42,7 +42,7 @@ def evaluate(
     applied = np.concatenate((features, others))
     champion = served.model.probabilities(applied)
     levels = home.settings.risk_levels
-    weights = rows.stands_for[tested]
+    weights, customers = rows.stands_for[tested], rows.customers[tested]
     return Evaluation(
         labels=rows.labels[tested],
         champion=champion[: tested.size],
@@ -61,6 +61,7 @@ def evaluate(
         coverage=_coverage(frame),
         weights=weights if (weights != 1.0).any() else None,
         blocks=blocks,
+        customers=customers if np.unique(customers).size < customers.size else None,
     )
 
 

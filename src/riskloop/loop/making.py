@@ -83,12 +83,11 @@ def make(
     """
     settings, training = home.settings, served.manifest["training"]
     frame = order.snapshot.frame(home)
-    rows = pool(load_history(home.artefacts, training["history"]), frame)
+    rows = pool(load_history(home.artefacts, training["history"]), frame, identified=served.model.schema.id is not None)
     plan = evaluation_plan(
         rows,
         settings.gate,
         unseen=unseen_by(training.get("record"), rows),
-        outcome_window=settings.portfolio.outcome_window,
         since=order.since,
     )
     _require(rows, plan, least)

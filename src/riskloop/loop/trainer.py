@@ -114,10 +114,10 @@ class Trainer:
         weighted = self._tried(block, [(learners[0], weighting) for weighting in self.recipe.weightings])
         if not weighted:
             return plain
-        labels = self.rows.labels[block.test]
-        _, weighting = choose(labels, [(pair, raw) for pair, (_, raw) in weighted.items()])
+        labels, customers = self.rows.labels[block.test], self.rows.customers[block.test]
+        _, weighting = choose(labels, [(pair, raw) for pair, (_, raw) in weighted.items()], customers)
         competing = weighted | self._tried(block, [(name, weighting) for name in learners[1:]])
-        best = choose(labels, [(pair, raw) for pair, (_, raw) in competing.items() if pair[1] == weighting])
+        best = choose(labels, [(pair, raw) for pair, (_, raw) in competing.items() if pair[1] == weighting], customers)
         calibration = fit_calibration(competing[best][1], labels)
         tried = {f"{name}, {way.name}": score for (name, way), (score, _) in competing.items()}
         return Choice(best[0], weighting, calibration, tried)
@@ -127,7 +127,7 @@ class Trainer:
         recent = index if self.since is None else index[self.rows.rows.times[index] >= self.since]
         if recent.size < 2:
             return None
-        block = latest_block(self.rows, index, recent, VALIDATED, self.home.settings.portfolio.outcome_window)
+        block = latest_block(self.rows, index, recent, VALIDATED)
         labels = self.rows.labels[block.test]
         return block if min(labels.sum(), labels.size - labels.sum()) >= 10 else None
 

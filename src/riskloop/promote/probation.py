@@ -54,10 +54,13 @@ def judge_probation(
     old: Floats,
     settings: ProbationSettings,
     *,
+    customers: Ints | None = None,
     spent: float = 0.0,
     estimated: Estimated | None = None,
 ) -> Probation:
     """Both models' PDs, shape (n,), on decisions that matured since the promotion and that neither was trained on.
+
+    ``customers`` (n,) says whose rows they are; without it each is another customer's.
 
     Half of α goes to the AUC, half to the log loss, and each look may use the part of it that its information has
     earned and earlier looks (``spent``) have not used: a model that is no worse is rolled back with probability α at
@@ -66,18 +69,18 @@ def judge_probation(
     guess = () if estimated is None else (_estimated_check(estimated, settings, labels),)
     if guess and not guess[0].passed:
         return Probation(ProbationState.HARMFUL, guess[0].sentence, guess, spent)
-    defaults = int(np.count_nonzero(labels == 1.0))
+    defaults = stats.count_customers(customers, labels == 1.0)
     if not labels.size:
         return Probation(
             ProbationState.WATCHING, "No new outcomes have matured that neither model has learned from.", guess, spent
         )
-    if min(defaults, labels.size - defaults) < settings.min_defaults:
+    if min(defaults, stats.count_customers(customers, labels == 0.0)) < settings.min_defaults:
         sentence = (
             f"{defaults} defaults have matured since the promotion; {settings.min_defaults} are needed to see anything."
         )
         return Probation(ProbationState.WATCHING, sentence, guess, spent)
-    ranking = stats.paired_delong(labels, new, old)  # H₀: the old one does not rank better
-    loss = stats.paired_log_loss_test(labels, old, new)
+    ranking = stats.paired_delong(labels, new, old, customers=customers)  # H₀: the old one does not rank better
+    loss = stats.paired_log_loss_test(labels, old, new, customers)
     information = _information(ranking.std_error, settings)
     level = max(0.0, settings.alpha * information - spent) / 2.0
     sizes = {"rows": int(labels.size), "defaults": defaults}

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from riskloop.core.errors import DataError
 from riskloop.core.exploration import inclusion_weights
 from riskloop.core.settings import RetrainSettings
-from riskloop.core.stats import effective_size, paired_delong
+from riskloop.core.stats import customer_codes, effective_size, paired_delong
 from riskloop.core.types import Bools, DecisionFrame, Floats, Ints, Json, Rows
 
 UNIFORM: Final = "uniform"
@@ -33,6 +33,7 @@ class Pool:
     rows: Rows  # ids are customers; the target is set
     sources: Ints  # (n,): a decision's id (from 1), or −1 − position for a row of the history
     stands_for: Floats  # (n,): applicants behind each row; above 1 only for explored decisions
+    customers: Ints  # (n,): a number for each customer, history and decisions together
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -68,8 +69,16 @@ class TrainingSet:
     changed: Bools | None = None  # (n,): rows of a world in which the same customers default differently
 
 
-def pool(history: Rows | None, decisions: DecisionFrame | None, quarantined: Sequence[tuple[int, int]] = ()) -> Pool:
+def pool(
+    history: Rows | None,
+    decisions: DecisionFrame | None,
+    quarantined: Sequence[tuple[int, int]] = (),
+    *,
+    identified: bool = True,
+) -> Pool:
     """History and matured decisions together; ``quarantined`` are ranges of decision ids, both ends included.
+
+    ``identified`` says that the history's ids name customers; else they are row numbers, and each row stands alone.
 
     Decisions without a matured outcome stay out: early defaults alone would bias the labels. Rows of a history
     without times count as made just before the first decision. Explored decisions stand for declined ones.
@@ -94,7 +103,7 @@ def pool(history: Rows | None, decisions: DecisionFrame | None, quarantined: Seq
         parts.append((rows, -1 - np.arange(len(history), dtype=np.int64), np.ones(len(history))))
     if not parts:
         raise DataError("There are neither history rows nor matured decisions to learn from.")
-    return _sorted(parts)
+    return _sorted(parts, identified)
 
 
 def applicants(decisions: DecisionFrame) -> Floats:
@@ -108,7 +117,7 @@ def applicants(decisions: DecisionFrame) -> Floats:
     return weights
 
 
-def _sorted(parts: Sequence[tuple[Rows, Ints, Floats]]) -> Pool:
+def _sorted(parts: Sequence[tuple[Rows, Ints, Floats]], identified: bool) -> Pool:
     sources = np.concatenate([source for _, source, _ in parts])
     stands_for = np.concatenate([each for _, _, each in parts])
     times = np.concatenate([rows.times for rows, _, _ in parts])
@@ -118,7 +127,9 @@ def _sorted(parts: Sequence[tuple[Rows, Ints, Floats]]) -> Pool:
     target = np.concatenate([rows.target for rows, _, _ in parts if rows.target is not None])
     features = np.concatenate([rows.features for rows, _, _ in parts])
     rows = Rows(features[order], [ids[i] for i in order.tolist()], times[order], target[order])
-    return Pool(rows, sources[order], stands_for[order])
+    logged = (sources > 0).tolist()
+    names = [ids[i] if identified or logged[i] else "" for i in order.tolist()]
+    return Pool(rows, sources[order], stands_for[order], customer_codes(names))
 
 
 def _within(ids: Ints, ranges: Sequence[tuple[int, int]]) -> Bools:
@@ -157,17 +168,18 @@ def weightings(settings: RetrainSettings, *, drifted: bool, shifted: bool) -> tu
             return (credible,) if drifted else (uniform, *((density,) if shifted else ()))
 
 
-def choose(labels: Floats, validation: Sequence[tuple[Way, Floats]]) -> Way:
+def choose(labels: Floats, validation: Sequence[tuple[Way, Floats]], customers: Ints | None = None) -> Way:
     """The first way to fit, or the best of those that are shown to rank the validation block better.
 
-    Scores (n,) and outcomes ``labels`` (n,) are the block's, which is small: taking whatever ranks it best is a choice
-    by luck, and makes worse models than a good first guess. Raises DataError when there is nothing to choose from.
+    Scores (n,), outcomes ``labels`` (n,) and ``customers`` (n,) are the block's, which is small: taking whatever ranks
+    it best is a choice by luck, and makes worse models than a good first guess. Raises DataError when there is nothing
+    to choose from.
     Source: DeLong's test; Shimodaira, Journal of Statistical Planning and Inference 90 (2000) 227–244, section 3.
     """
     if not validation:
         raise DataError("Nothing was validated; fit at least one.")
     first, *others = validation
-    tests = [(way, paired_delong(labels, first[1], scores)) for way, scores in others]
+    tests = [(way, paired_delong(labels, first[1], scores, customers=customers)) for way, scores in others]
     better = [(way, test.difference) for way, test in tests if test.p_one_sided <= _LUCK]
     return max(better, key=lambda pair: pair[1])[0] if better else first[0]
 
