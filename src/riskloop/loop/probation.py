@@ -8,7 +8,7 @@ import numpy as np
 
 from riskloop.core.span import Span
 from riskloop.core.stats import density_ratio_weights, weighted_auc_gain
-from riskloop.core.types import DecisionFrame, Floats, Json, Promotion, to_micros
+from riskloop.core.types import DecisionFrame, Floats, Ints, Json, Promotion, to_micros
 from riskloop.loop.champion import Served, load
 from riskloop.loop.evidence import kept
 from riskloop.loop.snapshot import Snapshot
@@ -25,8 +25,8 @@ LEAST: Final = 500  # decisions, and effective tested rows, from which an estima
 MOST: Final = 10_000  # of the newest decisions, that an estimate compares with
 SOURCE: Final = "paired AUC of the gate's rows, density-weighted to the present (after PAPE, arXiv 2401.08348)"
 
-Scores = tuple[Floats, Floats, Floats]
-NONE: Final[Scores] = (np.empty(0), np.empty(0), np.empty(0))
+Scores = tuple[Floats, Floats, Floats, Ints]  # outcomes, both models' PDs, customers
+NONE: Final[Scores] = (np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=np.int64))
 
 
 def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
@@ -52,10 +52,16 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
         return ""
     new, old = load(home, promotion.version), load(home, promotion.previous)
     # Without new outcomes no look is taken at the old ones: it would spend alpha on what was seen.
-    labels, ours, theirs = _scores(frame, new, old) if outcomes_grew else NONE
+    labels, ours, theirs, customers = _scores(frame, new, old) if outcomes_grew else NONE
     estimated = _estimate(home, promotion, frame, new) if decisions_grew else None
     look = judge_probation(
-        labels, ours, theirs, home.settings.probation, spent=float(last["spent"]), estimated=estimated
+        labels,
+        ours,
+        theirs,
+        home.settings.probation,
+        customers=customers,
+        spent=float(last["spent"]),
+        estimated=estimated,
     )
     back = settle(home.ledger, look, promotion, at=clock())
     document = {
@@ -79,13 +85,14 @@ def _since(home: Home, promotion: Promotion, now: datetime) -> DecisionFrame:
 
 
 def _scores(frame: DecisionFrame, new: Served, old: Served) -> Scores:
-    """Matured outcomes that neither model was trained on, and both models' probabilities."""
+    """Matured outcomes that neither model was trained on, both models' probabilities, and the customers."""
     if np.isnan(frame.outcomes).all():
         return NONE
     rows = pool(None, frame)
     unseen = unseen_by(_record(new), rows) & unseen_by(_record(old), rows)
     features = rows.rows.features[unseen]
-    return rows.labels[unseen], new.model.probabilities(features), old.model.probabilities(features)
+    scores = [served.model.probabilities(features) for served in (new, old)]
+    return rows.labels[unseen], scores[0], scores[1], rows.customers[unseen]
 
 
 def _estimate(home: Home, promotion: Promotion, frame: DecisionFrame, new: Served) -> Estimated | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from riskloop.core import stats
 from riskloop.core.settings import ProbationSettings
-from riskloop.core.types import Check, Floats, Json, Promotion, PromotionKind
+from riskloop.core.types import Check, Floats, Ints, Json, Promotion, PromotionKind
 from riskloop.promote.switch import rollback
 from riskloop.store import documents
 from riskloop.store.ledger import Ledger
