@@ -71,9 +71,8 @@ def test_the_champion_has_not_seen_what_is_tested(how: str, history: Rows, decis
 def test_no_customer_is_learned_from_and_tested_on(decisions: DecisionFrame, how: str, customers: int) -> None:
     """A default that lasts is the same default in every row of its customer, near and far."""
     returning = replace(decisions, customer_ids=[f"c{i % customers}" for i in range(100)])
-    history = Rows(
-        decisions.features[:20], [f"c{i}" for i in range(20)], np.zeros(20, dtype=np.int64), np.arange(20) % 2 * 1.0
-    )
+    alternate = (np.arange(20) % 2).astype(np.float64)
+    history = Rows(decisions.features[:20], [f"c{i}" for i in range(20)], np.zeros(20, dtype=np.int64), alternate)
     rows = pool(history, returning)
     plan = _plan(rows, how)
     tested = np.concatenate([split.test for split in plan.splits])

@@ -51,7 +51,7 @@ def obuchowski(labels: Floats, scores: tuple[Floats, Floats], who: Ints) -> floa
         x = float((v10[bad_who == one] - mean).sum())
         y = float((v01[good_who == one] - mean).sum())
         s10, s01, s11 = s10 + x * x, s01 + y * y, s11 + x * y
-    return s10 / m**2 + s01 / n**2 + 2 * s11 / (m * n)
+    return float(s10 / m**2 + s01 / n**2 + 2 * s11 / (m * n))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -78,18 +78,18 @@ def test_one_row_a_customer_is_the_plain_test(seed: int) -> None:
     gains = [weighted_auc_gain(labels, first, second, weights, blocks, c) for c in (None, who)]
     assert gains[1].std_error == pytest.approx(gains[0].std_error, rel=1e-12)
     pds = [1 / (1 + np.exp(-s)) for s in (first, second)]
-    losses = [paired_log_loss_test(labels, *pds, customers=c) for c in (None, who)]
+    losses = [paired_log_loss_test(labels, pds[0], pds[1], c) for c in (None, who)]
     assert losses[1].p_one_sided == pytest.approx(losses[0].p_one_sided, rel=1e-9)
 
 
 def test_copies_of_every_row_change_nothing_but_the_number_of_rows() -> None:
     labels, first, second, who = repeated(300, 1, 5)
     many = [np.tile(column, 12) for column in (labels, first, second, who)]
-    one, copied = paired_delong(labels, first, second), paired_delong(*many[:3], customers=many[3])
+    one, copied = paired_delong(labels, first, second), paired_delong(many[0], many[1], many[2], customers=many[3])
     assert copied.difference == pytest.approx(one.difference, abs=1e-12)
     assert copied.std_error == pytest.approx(one.std_error, rel=0.01)
     assert (copied.defaults, copied.default_customers) == (12 * one.defaults, one.defaults)
-    assert paired_delong(*many[:3]).std_error < 0.4 * one.std_error  # what counting rows would claim
+    assert paired_delong(many[0], many[1], many[2]).std_error < 0.4 * one.std_error  # what counting rows would claim
 
 
 @pytest.mark.parametrize("times", [1, 3, 12])
@@ -121,7 +121,7 @@ def test_a_gain_in_log_loss_is_judged_by_customers() -> None:
     for seed in range(300):
         labels, first, second, who = repeated(150, 8, seed)
         pds = [1 / (1 + np.exp(1.5 - s)) for s in (first, second)]
-        passed += paired_log_loss_test(labels, *pds, customers=who).p_one_sided <= 0.05
+        passed += paired_log_loss_test(labels, pds[0], pds[1], who).p_one_sided <= 0.05
     assert passed / 300 <= 0.08
     with pytest.raises(DataError, match="two customers"):
         paired_log_loss_test([0, 1, 1], [0.1, 0.2, 0.3], [0.1, 0.2, 0.3], customers=[7, 7, 7])
