@@ -14,18 +14,14 @@ from riskloop.core.errors import DataError
 from riskloop.core.settings import GateSettings
 from riskloop.gate import Applicants, Context, Coverage, Evaluation
 from riskloop.gate.checks import (
-    ENVELOPE,
-    GUARDRAILS,
-    NOTICES,
     Rule,
-    approval_ratio,
-    approval_shift,
     calibration,
     evidence,
     log_loss,
     outcome_coverage,
     score_shift,
 )
+from riskloop.gate.rules import ENVELOPE, GUARDRAILS, NOTICES
 
 MakeContext = Callable[..., Context]
 MakeEvaluation = Callable[..., Evaluation]
@@ -117,56 +113,6 @@ def test_a_difference_that_matters_to_nobody_refuses_nothing(evaluation: MakeEva
     check = calibration(both, GateSettings(), context())
     assert check.details["challenger"]
     assert check.passed is True
-
-
-def _groups(rates: tuple[float, float], before: tuple[float, float], n: int) -> Evaluation:
-    """Two groups of 2n and n people with given approval rates of challenger and champion."""
-    member = np.repeat([0, 1], [2 * n, n])
-    place = np.concatenate([(np.arange(2 * n) + 0.5) / (2 * n), (np.arange(n) + 0.5) / n])
-    challenger = np.where(place < np.asarray(rates)[member], 0.1, 0.5)
-    champion = np.where(place < np.asarray(before)[member], 0.1, 0.5)
-    labels = (np.arange(3 * n) % 5 == 0).astype(np.float64)
-    applicants = Applicants(champion, challenger, {"SEX": np.asarray(["2", "1"])[member]})
-    return Evaluation(labels, champion, challenger, 0.2, 0.2, applicants=applicants)
-
-
-@pytest.mark.parametrize(
-    ("rates", "before", "n", "passed"),
-    [
-        ((0.8, 0.75), (0.8, 0.8), 1000, True),
-        ((0.8, 0.5), (0.8, 0.8), 1000, False),  # 0.625, shown to be below 0.8
-        ((0.8, 0.5), (0.8, 0.5), 1000, True),  # no worse than the champion
-        ((0.8, 0.6), (0.8, 0.8), 40, True),  # 0.75 of 40 people may be luck
-        ((0.8, 0.2), (0.8, 0.8), 20, None),  # too few people to say anything
-    ],
-)
-def test_approval_ratio(
-    rates: tuple[float, float],
-    before: tuple[float, float],
-    n: int,
-    passed: bool | None,
-    context: MakeContext,
-) -> None:
-    check = approval_ratio(_groups(rates, before, n), GateSettings(), context())
-    assert check.passed is passed
-    if passed is not None:
-        assert check.statistic == pytest.approx(rates[1] / rates[0], abs=0.02)
-
-
-def test_approval_rates_are_those_of_all_applicants(context: MakeContext) -> None:
-    """Only the approved have outcomes: among these both models approve nearly everybody, and see no group harmed."""
-    whole = _groups((0.8, 0.5), (0.8, 0.8), 1000)
-    known = whole.champion < whole.champion_threshold
-    seen = replace(
-        whole, labels=whole.labels[known], champion=whole.champion[known], challenger=whole.challenger[known]
-    )
-    for rule in (approval_ratio, approval_shift, score_shift):
-        check, everybody = (rule(one, GateSettings(), context()) for one in (seen, whole))
-        assert (check.passed, check.statistic) == (everybody.passed, everybody.statistic)
-        assert (check.sizes["rows"], check.sizes["applicants"]) == (2400, 3000)
-    blind = replace(seen, applicants=None)
-    assert approval_shift(blind, GateSettings(), context()).statistic != pytest.approx(0.1)
-    assert approval_shift(seen, GateSettings(), context()).statistic == pytest.approx(0.1)
 
 
 def test_scores_that_move_as_a_whole_leave_the_envelope(evaluation: MakeEvaluation, context: MakeContext) -> None:

@@ -5,7 +5,7 @@ a NOTICE informs.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final, NamedTuple
@@ -21,7 +21,6 @@ Rule = Callable[[Evaluation, GateSettings, Context], Check]
 
 _MATERIAL: Final = 0.05  # a grade whose defaults exceed its PD by less than this share is close enough
 _MISSED: Final = 0.01  # share of all defaults that a challenger may miss more than the champion
-_SMALL_GROUP: Final = 30  # approval rates of fewer people are not compared
 _COVERAGE: Final = 0.5  # below this ratio the outcomes speak for the approved only
 _MONTH: Final = timedelta(days=30)
 
@@ -50,6 +49,17 @@ def evidence(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
         f"trained on, hold {evaluation.defaults:,} {'defaults' if evaluation.customers is None else 'who defaulted'}: "
         f"{end}.",
     )
+
+
+def decided(evaluation: Evaluation) -> tuple[Bools, Bools]:
+    """Whom the champion approves of all who applied, and whom the challenger would."""
+    everybody = evaluation.everybody
+    return everybody.champion < evaluation.champion_threshold, everybody.challenger < evaluation.challenger_threshold
+
+
+def applied(evaluation: Evaluation) -> dict[str, int]:
+    """The sizes of a check that needs no outcomes."""
+    return sizes(evaluation) | {"applicants": len(evaluation.everybody.champion)}
 
 
 def _of_customers(evaluation: Evaluation) -> str:
@@ -143,101 +153,12 @@ def _least(more: Floats, alpha: float, customers: Ints | None) -> float:
     return float(more.sum()) - stats.upper_quantile(alpha) * error
 
 
-class _Ratio(NamedTuple):
-    feature: str
-    group: str
-    rows: int
-    ratio: stats.Interval
-    champion: float
-
-
-def approval_ratio(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
-    """Approval rate of every protected group over the largest group's, with its confidence interval.
-
-    Refused when a group's ratio is shown to be below the allowed one and the champion treats that group better.
-    """
-    groups = evaluation.everybody.groups
-    ratios = [r for feature, levels in groups.items() for r in _ratios(evaluation, feature, levels)]
-    if not ratios:
-        sentence = "No protected group of 30 people or more besides the largest one: approval rates are not compared."
-        return _unjudged("approval_ratio", evaluation, settings.min_approval_ratio, _FOUR_FIFTHS, sentence)
-    least = settings.min_approval_ratio
-    harmed = [r for r in ratios if r.ratio.upper < least and r.ratio.estimate < r.champion]
-    worst = min(harmed or ratios, key=lambda r: r.ratio.estimate)
-    passed = not harmed
-    below = passed and worst.ratio.upper < least
-    end = "not shown to be less" if passed else "worse than the champion, and than what is allowed"
-    if below:
-        end = "less than that, though no worse than the champion: people should look at both"
-    return Check(
-        name="approval_ratio",
-        passed=passed,
-        statistic=worst.ratio.estimate,
-        threshold=least,
-        source=_FOUR_FIFTHS,
-        sizes=_applied(evaluation) | {"groups": len(ratios)},
-        sentence=f"The {'lowest' if passed else 'harmed'} group {worst.feature} {worst.group} ({worst.rows:,} people) "
-        f"is approved at {worst.ratio.estimate:.2f} ({worst.ratio.lower:.2f} to {worst.ratio.upper:.2f}) of the "
-        f"largest group's rate; the champion's ratio is {worst.champion:.2f} and {least:.2f} is asked for: {end}.",
-        details={
-            "groups": [
-                {
-                    "feature": r.feature,
-                    "group": r.group,
-                    "rows": r.rows,
-                    "ratio": r.ratio.estimate,
-                    "lower": r.ratio.lower,
-                    "upper": r.ratio.upper,
-                    "champion": r.champion,
-                }
-                for r in ratios
-            ]
-        },
-    )
-
-
-_FOUR_FIFTHS: Final = "four-fifths rule, 29 CFR 1607.4(D); interval of Katz et al. 1978"
-
-
-def _ratios(evaluation: Evaluation, feature: str, groups: Sequence[str] | np.ndarray) -> list[_Ratio]:
-    before, approved = _decided(evaluation)
-    names, member, counts = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True, return_counts=True)
-    largest = int(np.argmax(counts))
-    reference = member == largest
-    if not (approved[reference].any() and before[reference].any()):
-        return []
-    found = []
-    for code, (name, count) in enumerate(zip(names, counts, strict=True)):
-        if code == largest or count < _SMALL_GROUP:
-            continue
-        part = member == code
-        ratio = stats.approval_ratio(*_approved(approved, part), *_approved(approved, reference))
-        champion = stats.approval_ratio(*_approved(before, part), *_approved(before, reference))
-        found.append(_Ratio(feature, str(name), int(count), ratio, champion.estimate))
-    return found
-
-
-def _decided(evaluation: Evaluation) -> tuple[Bools, Bools]:
-    """Whom the champion approves of all who applied, and whom the challenger would."""
-    everybody = evaluation.everybody
-    return everybody.champion < evaluation.champion_threshold, everybody.challenger < evaluation.challenger_threshold
-
-
-def _applied(evaluation: Evaluation) -> dict[str, int]:
-    """The sizes of a check that needs no outcomes."""
-    return sizes(evaluation) | {"applicants": len(evaluation.everybody.champion)}
-
-
-def _approved(approved: Bools, part: Bools) -> tuple[int, int]:
-    return int(np.count_nonzero(approved[part])), int(np.count_nonzero(part))
-
-
 def latency(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
     """Can it answer in time?"""
     source = "service level of the portfolio"
     taken, allowed = evaluation.latency_ms, settings.max_latency_ms
     if taken is None:
-        return _unjudged("latency", evaluation, allowed, source, "The challenger's scoring time was not measured.")
+        return unjudged("latency", evaluation, allowed, source, "The challenger's scoring time was not measured.")
     sentence = f"One customer is scored in {taken:.2f} ms; {allowed:g} ms are allowed."
     return Check("latency", taken <= allowed, taken, allowed, source, sizes(evaluation), sentence)
 
@@ -246,7 +167,7 @@ def reasons(evaluation: Evaluation, _settings: GateSettings, _: Context) -> Chec
     """Can it say why?"""
     source = "12 CFR 1002.9: principal reasons of an adverse action"
     if evaluation.reasons is None:
-        return _unjudged("reasons", evaluation, None, source, "Whether the challenger can name reasons was not tried.")
+        return unjudged("reasons", evaluation, None, source, "Whether the challenger can name reasons was not tried.")
     can = "can" if evaluation.reasons else "cannot"
     sentence = f"The challenger {can} name the reasons of its decisions."
     return Check("reasons", evaluation.reasons, None, None, source, sizes(evaluation), sentence)
@@ -266,14 +187,14 @@ def auc_range(evaluation: Evaluation, settings: GateSettings, _: Context) -> Che
 
 def approval_shift(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
     """How far the approval rate moves for the same customers."""
-    before, after = (float(np.mean(approved)) for approved in _decided(evaluation))
+    before, after = (float(np.mean(approved)) for approved in decided(evaluation))
     sentence = (
         f"Of the same {len(evaluation.everybody.champion):,} applicants {before:.1%} are approved by the champion and "
         f"{after:.1%} would be by the challenger; "
         f"{settings.max_approval_shift:.0%} either way may change without a person."
     )
     check = _envelope("approval_shift", evaluation, abs(after - before), settings.max_approval_shift, sentence)
-    return replace(check, sizes=_applied(evaluation))
+    return replace(check, sizes=applied(evaluation))
 
 
 def score_shift(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
@@ -284,7 +205,7 @@ def score_shift(evaluation: Evaluation, settings: GateSettings, _: Context) -> C
     planned = f"{settings.max_score_psi:g} is planned for"
     sentence = f"The scores of the same applicants move by a PSI of {value:.3f}; {planned}."
     check = _envelope("score_shift", evaluation, value, settings.max_score_psi, sentence)
-    return replace(check, sizes=_applied(evaluation))
+    return replace(check, sizes=applied(evaluation))
 
 
 def learner(evaluation: Evaluation, _: GateSettings, context: Context) -> Check:
@@ -330,7 +251,7 @@ def outcome_coverage(evaluation: Evaluation, _settings: GateSettings, _: Context
     found = evaluation.coverage
     if found is None or not found.approved or not found.declined:
         sentence = "How many of the declined customers have outcomes is not known here."
-        return _unjudged("outcome_coverage", evaluation, _COVERAGE, source, sentence)
+        return unjudged("outcome_coverage", evaluation, _COVERAGE, source, sentence)
     approved, declined = found.approved_known / found.approved, found.declined_known / found.declined
     ratio = declined / approved if approved else 0.0
     seen = ratio >= _COVERAGE
@@ -368,16 +289,11 @@ def _for_all(evaluation: Evaluation) -> tuple[str, Json]:
     return sentence, details
 
 
-GUARDRAILS: Final[tuple[Rule, ...]] = (log_loss, calibration, approval_ratio, latency, reasons)
-ENVELOPE: Final[tuple[Rule, ...]] = (auc_range, approval_shift, score_shift, learner, feature_set, promotion_rate)
-NOTICES: Final[tuple[Rule, ...]] = (outcome_coverage,)
-
-
 def _envelope(name: str, evaluation: Evaluation, value: float, allowed: float, sentence: str) -> Check:
     return Check(name, value <= allowed, float(value), float(allowed), _ENVELOPE, sizes(evaluation), sentence)
 
 
-def _unjudged(name: str, evaluation: Evaluation, threshold: float | None, source: str, sentence: str) -> Check:
+def unjudged(name: str, evaluation: Evaluation, threshold: float | None, source: str, sentence: str) -> Check:
     return Check(name, None, None, threshold, source, sizes(evaluation), sentence)
 
 

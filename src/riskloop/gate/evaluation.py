@@ -38,9 +38,13 @@ class Applicants:
     champion: Floats  # PDs
     challenger: Floats
     groups: Mapping[str, Sequence[str] | npt.NDArray[np.str_]] = field(default_factory=dict)  # feature → level per row
+    customers: Ints | None = None  # a number for each row's customer; None: every row is another customer
 
     def __post_init__(self) -> None:
-        _require_length(len(self.champion), "applicants", {"challenger": self.challenger, **self.groups})
+        columns: dict[str, Sequence[str] | npt.NDArray[Any]] = {"challenger": self.challenger, **self.groups}
+        if self.customers is not None:
+            columns["customers"] = self.customers
+        _require_length(len(self.champion), "applicants", columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Evaluation:
     @property
     def everybody(self) -> Applicants:
         """Whose approval rates are compared."""
-        return self.applicants or Applicants(self.champion, self.challenger)
+        return self.applicants or Applicants(self.champion, self.challenger, customers=self.customers)
 
     @property
     def defaults(self) -> int:

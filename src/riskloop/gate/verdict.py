@@ -5,9 +5,10 @@ from typing import Final
 
 from riskloop.core.settings import GateSettings
 from riskloop.core.types import Check, GateReport, Verdict
-from riskloop.gate.checks import ENVELOPE, GUARDRAILS, NOTICES, evidence
+from riskloop.gate.checks import evidence
 from riskloop.gate.evaluation import Context, Evaluation
 from riskloop.gate.improvement import Improvement, improvement
+from riskloop.gate.rules import ENVELOPE, GUARDRAILS, NOTICES
 
 _MARKS: Final = {True: "Passed", False: "Failed", None: "Open"}
 
@@ -47,6 +48,10 @@ def _verdict(
 ) -> tuple[Verdict, str]:
     failed = [check.name for check in guardrails if check.passed is False]
     outside = [check.name for check in envelope if check.passed is False]
+    # A guardrail that these people cannot answer is no pass: more outcomes do not help, a person does.
+    outside += [
+        f"{check.name} not shown" for check in guardrails if check.passed is None and check.sizes.get("undecided")
+    ]
     undecided = [check.name for check in guardrails if check.name == "log_loss" and check.passed is None]
     if gain.check.passed is False:
         return Verdict.KEEP, f"Keep the champion, do not exchange {versions}: it is not shown to be better."

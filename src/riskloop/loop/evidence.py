@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from riskloop.core.schema import Schema
+from riskloop.core.stats import customer_codes
 from riskloop.core.types import DecisionFrame, Floats, Ints, Json
 from riskloop.gate.budget import Try, tried
 from riskloop.gate.evaluation import Applicants, Context, Coverage, Evaluation
@@ -39,10 +40,13 @@ def evaluate(
     """
     features = rows.rows.features[tested]
     others = _without_outcome(frame, rows.rows.times[tested])
-    applied = np.concatenate((features, others))
+    applied = np.concatenate((features, frame.features[others]))
+    applicants = customer_codes(
+        [rows.rows.ids[i] for i in tested.tolist()] + [frame.customer_ids[i] for i in others.tolist()]
+    )
     champion = served.model.probabilities(applied)
     levels = home.settings.risk_levels
-    weights, customers = rows.stands_for[tested], rows.customers[tested]
+    weights = rows.stands_for[tested]
     return Evaluation(
         labels=rows.labels[tested],
         champion=champion[: tested.size],
@@ -52,8 +56,9 @@ def evaluate(
         kind=kind,
         applicants=Applicants(
             champion,
-            np.concatenate((scores, challenger.probabilities(others))) if len(others) else scores,
+            np.concatenate((scores, challenger.probabilities(frame.features[others]))) if others.size else scores,
             protected_groups(served.model.schema, applied),
+            _repeating(applicants),
         ),
         grade_bounds=(levels.low, levels.medium, levels.high),
         latency_ms=_latency(challenger, features[:1]),
@@ -61,15 +66,18 @@ def evaluate(
         coverage=_coverage(frame),
         weights=weights if (weights != 1.0).any() else None,
         blocks=blocks,
-        customers=customers if np.unique(customers).size < customers.size else None,
+        customers=_repeating(rows.customers[tested]),
     )
 
 
-def _without_outcome(frame: DecisionFrame, times: Ints) -> Floats:
-    """Features (n, k) of who applied between the tested decisions and has no outcome: mostly the declined."""
-    others = np.isnan(frame.outcomes) & (frame.times >= times.min()) & (frame.times <= times.max())
-    features: Floats = frame.features[others]
-    return features
+def _without_outcome(frame: DecisionFrame, times: Ints) -> Ints:
+    """Who applied between the tested decisions and has no outcome, by place in the frame: mostly the declined."""
+    return np.flatnonzero(np.isnan(frame.outcomes) & (frame.times >= times.min()) & (frame.times <= times.max()))
+
+
+def _repeating(customers: Ints) -> Ints | None:
+    """The customers (n,), or None where nobody comes twice: then every row is a witness of its own."""
+    return customers if np.unique(customers).size < customers.size else None
 
 
 def protected_groups(schema: Schema, features: Floats) -> Mapping[str, Any]:

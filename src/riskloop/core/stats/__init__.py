@@ -47,7 +47,7 @@ from riskloop.core.stats.estimation import (
     pape,
     recalibrate,
 )
-from riskloop.core.stats.intervals import Interval, approval_ratio, wilson_interval
+from riskloop.core.stats.intervals import Interval, approval_ratio, approval_ratio_change, wilson_interval
 from riskloop.core.stats.measures import brier_interval, gini_interval, ks_interval, log_loss_interval
 from riskloop.core.stats.stability import (
     KsTest,
@@ -83,6 +83,7 @@ __all__ = [
     "Recalibration",
     "WeightedGain",
     "approval_ratio",
+    "approval_ratio_change",
     "auc",
     "auc_interval",
     "benjamini_hochberg",

@@ -4,8 +4,13 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
+import numpy as np
+import numpy.typing as npt
+
 from riskloop.core.errors import DataError
 from riskloop.core.stats._arrays import require_share
+from riskloop.core.stats.customers import squared_error
+from riskloop.core.types import Bools
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +40,14 @@ def wilson_interval(defaults: int, total: int, level: float = 0.95) -> Interval:
 
 
 def approval_ratio(
-    approved: int, total: int, approved_reference: int, total_reference: int, level: float = 0.95
+    approved: float, total: float, approved_reference: float, total_reference: float, level: float = 0.95
 ) -> Interval:
     """Adverse-impact ratio: a group's approval rate over the reference group's, with a log-normal interval.
 
     Below 0.8 is the four-fifths rule of 29 CFR 1607.4(D). Interval: Katz et al., Biometrics 34 (1978) 469–474; where
     nobody or everybody of a group is approved, with ½ added to all four counts, since the plain error would be
-    infinite or 0. The estimate is NaN when nobody of the reference group is approved.
+    infinite or 0. Counts may be effective ones of dependent rows (`design_effect`). The estimate is NaN when nobody
+    of the reference group is approved.
     """
     require_share(level, "level")
     _require_part(approved, total, "approved")
@@ -58,6 +64,34 @@ def approval_ratio(
     return Interval(plain, lower, math.exp(centre + reach))
 
 
-def _require_part(part: int, total: int, name: str) -> None:
-    if total < 1 or not 0 <= part <= total:
-        raise DataError(f"There cannot be {part} {name} out of {total}; give counts with 0 ≤ part ≤ total, total ≥ 1.")
+def approval_ratio_change(
+    before: Bools,
+    after: Bools,
+    part: Bools,
+    reference: Bools,
+    level: float = 0.95,
+    customers: npt.ArrayLike | None = None,
+) -> Interval:
+    """A group's approval ratio after a change over the one before it, for the same people, with a log-normal interval.
+
+    ``before`` and ``after`` (n,) say who is approved, ``part`` and ``reference`` (n,) who belongs to the group and to
+    the reference group; the rows of one of ``customers`` (n,) are one witness. That both decisions are about the same
+    people makes the interval much narrower than those of the two ratios. All NaN where nobody of a group is approved.
+    Source: delta method for correlated proportions (Agresti, Categorical Data Analysis, 3rd ed. (2013), section 11.1).
+    """
+    require_share(level, "level")
+    change, influences = 0.0, np.zeros(before.size)
+    for group, sign in ((part, 1.0), (reference, -1.0)):
+        for approved, direction in ((after, 1.0), (before, -1.0)):
+            rate = float(approved[group].mean()) if group.any() else 0.0
+            if rate == 0.0:
+                return Interval(math.nan, math.nan, math.nan)
+            change += sign * direction * math.log(rate)
+            influences[group] += sign * direction * (approved[group] - rate) / (rate * np.count_nonzero(group))
+    reach = NormalDist().inv_cdf(0.5 + level / 2.0) * math.sqrt(squared_error(influences, customers))
+    return Interval(math.exp(change), math.exp(change - reach), math.exp(change + reach))
+
+
+def _require_part(part: float, total: float, name: str) -> None:
+    if total <= 0 or not 0 <= part <= total:
+        raise DataError(f"There cannot be {part} {name} out of {total}; give counts with 0 ≤ part ≤ total, total > 0.")

@@ -1,0 +1,28 @@
+"""Which checks the gate makes, and what each kind decides."""
+
+from collections.abc import Callable
+from typing import Final
+
+from riskloop.core.settings import GateSettings
+from riskloop.core.types import Check
+from riskloop.gate.checks import (
+    approval_shift,
+    auc_range,
+    calibration,
+    feature_set,
+    latency,
+    learner,
+    log_loss,
+    outcome_coverage,
+    promotion_rate,
+    reasons,
+    score_shift,
+)
+from riskloop.gate.evaluation import Context, Evaluation
+from riskloop.gate.fairness import approval_ratio
+
+Rule = Callable[[Evaluation, GateSettings, Context], Check]
+
+GUARDRAILS: Final[tuple[Rule, ...]] = (log_loss, calibration, approval_ratio, latency, reasons)  # reject a challenger
+ENVELOPE: Final[tuple[Rule, ...]] = (auc_range, approval_shift, score_shift, learner, feature_set, promotion_rate)
+NOTICES: Final[tuple[Rule, ...]] = (outcome_coverage,)  # inform
