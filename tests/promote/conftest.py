@@ -6,8 +6,8 @@ import pytest
 
 from riskloop.core.types import PromotionKind
 from riskloop.promote import promote
-from riskloop.store.database import Database
 from riskloop.store.ledger import Ledger
+from riskloop.store.sqlite import Sqlite
 
 NOW = datetime(2025, 5, 5, 14, 3, tzinfo=UTC)
 
@@ -15,7 +15,7 @@ NOW = datetime(2025, 5, 5, 14, 3, tzinfo=UTC)
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """Three registered versions; the first is the champion."""
-    database = Database(f"sqlite:///{tmp_path}/riskloop.db")
+    database = Sqlite(tmp_path / "riskloop.db")
     database.migrate()
     made = Ledger(database)
     for number in (1, 2, 3):

@@ -1,5 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -7,8 +8,8 @@ from riskloop.core.errors import GateRefused, NotFound, PromotionConflict
 from riskloop.core.types import Promotion, PromotionKind
 from riskloop.promote import promote, rollback
 from riskloop.store import audit
-from riskloop.store.database import Database
 from riskloop.store.ledger import Ledger
+from riskloop.store.sqlite import Sqlite
 
 NOW = datetime(2025, 5, 5, 14, 4, tzinfo=UTC)
 
@@ -98,8 +99,8 @@ def test_the_first_champion_cannot_be_rolled_back(ledger: Ledger) -> None:
         _back(ledger, 1)
 
 
-def test_nothing_to_roll_back(ledger: Ledger) -> None:
-    empty = Database("sqlite:///:memory:")
+def test_nothing_to_roll_back(ledger: Ledger, tmp_path: Path) -> None:
+    empty = Sqlite(tmp_path / "empty.db")
     empty.migrate()
     with pytest.raises(NotFound, match="no champion"):
         _back(Ledger(empty), 0)

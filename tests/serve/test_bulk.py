@@ -10,8 +10,8 @@ import pytest
 from riskloop.core.errors import StorageError
 from riskloop.core.types import Json
 from riskloop.serve import blocks
-from riskloop.store.appender import Appender
 from riskloop.store.home import Home
+from riskloop.store.sqlite import SqliteAppender
 
 from .conftest import ROW, add_model, expected, promote
 
@@ -140,14 +140,14 @@ def test_no_room_for_a_long_body_is_said_and_heals(
 def test_a_log_that_fails_in_the_middle_breaks_the_answer_off_and_a_repetition_completes_it(
     client: httpx.Client, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    body, append, calls = encoded(ROWS, LINES), Appender.append, iter(range(100))
+    body, append, calls = encoded(ROWS, LINES), SqliteAppender.append, iter(range(100))
 
-    def failing(self: Appender, *arguments: Any) -> Any:
+    def failing(self: SqliteAppender, *arguments: Any) -> Any:
         if next(calls) == 2:
             raise StorageError("the disk is full")
         return append(self, *arguments)
 
-    monkeypatch.setattr(Appender, "append", failing)
+    monkeypatch.setattr(SqliteAppender, "append", failing)
     with pytest.raises(httpx.RemoteProtocolError):
         send(client, body, LINES, idempotency_key="run")
     assert home.decisions.count() == 14

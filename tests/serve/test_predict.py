@@ -14,6 +14,7 @@ from riskloop.core.types import Json
 from riskloop.serve import batcher, service
 from riskloop.store.home import Home
 from riskloop.store.refusals import refusal_counts
+from riskloop.store.sqlite import SqliteAppender
 
 from .conftest import ROW, Running, add_model, expected, promote
 
@@ -123,14 +124,14 @@ def test_refusals_are_counted_by_field_and_problem(server: Running, home: Home) 
 def test_housekeeping_goes_on_after_any_failure(
     server: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(service, "CHECKPOINT_EVERY", 0.01)
+    monkeypatch.setattr(service, "TIDY_EVERY", 0.01)
     calls: list[int] = []
 
     def failing(_self: Any) -> None:
         calls.append(1)
         raise UnicodeEncodeError("utf-8", "", 0, 1, "whatever it is")
 
-    monkeypatch.setattr(service.Service, "_checkpoint", failing)
+    monkeypatch.setattr(SqliteAppender, "tidy", failing)
     server.start()
     until = time.monotonic() + 20
     while len(calls) < 3 and time.monotonic() < until:

@@ -1,14 +1,30 @@
+"""A database of every kind: whatever is tested with `database` is tested on all of them."""
+
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from riskloop.store.adapters import ADAPTERS, open_database
 from riskloop.store.database import Database
+from riskloop.store.decisions import DecisionLog
+
+
+@pytest.fixture(params=ADAPTERS)
+def url(request: pytest.FixtureRequest) -> str:
+    """Where a new database may be made, for each adapter."""
+    places = {"sqlite:///": lambda: "sqlite:///riskloop.db"}
+    return places[request.param]()
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/riskloop.db")
+def database(url: str, tmp_path: Path) -> Iterator[Database]:
+    database = open_database(url, tmp_path)
     database.migrate()
     yield database
     database.close()
+
+
+@pytest.fixture
+def log(database: Database) -> DecisionLog:
+    return DecisionLog(database)

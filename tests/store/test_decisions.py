@@ -1,9 +1,5 @@
-import resource
-import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from threading import Thread
 
 import numpy as np
@@ -13,31 +9,10 @@ from riskloop.core.errors import Conflict, DataError, NotFound, StorageError
 from riskloop.core.span import Span
 from riskloop.core.types import Decisions, from_micros, to_micros
 from riskloop.store.appender import Appender, Chunk, Logged
-from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.outcomes import Outcome, Outcomes
 
-MAY = to_micros(datetime(2025, 5, 1, tzinfo=UTC))
-DAY = 86_400_000_000
-
-
-def scored(n: int, *, start: int = 0, width: int = 3, version: int = 1) -> Decisions:
-    rng = np.random.default_rng(start)
-    probabilities = rng.uniform(size=n)
-    return Decisions(
-        customer_ids=[f"c{start + i}" for i in range(n)],
-        times=[MAY + (start + i) * DAY for i in range(n)],
-        scored_at=MAY,
-        model_version=version,
-        probabilities=probabilities,
-        defaults=probabilities > 0.5,
-        features=rng.normal(size=(n, width)),
-    )
-
-
-@pytest.fixture
-def log(database: Database) -> DecisionLog:
-    return DecisionLog(database)
+from .rows import DAY, MAY, scored
 
 
 @pytest.fixture
@@ -45,10 +20,6 @@ def appender(log: DecisionLog) -> Iterator[Appender]:
     appender = log.appender(waits=False, checkpoints=False)
     yield appender
     appender.close()
-
-
-def database_file(log: DecisionLog) -> Path:
-    return Path(str(log.database.engine.url.database))
 
 
 def test_what_is_read_is_what_was_logged(log: DecisionLog) -> None:
@@ -105,56 +76,6 @@ def test_a_chunk_is_logged_once_and_its_key_is_its_own(log: DecisionLog) -> None
     with pytest.raises(Conflict, match="other rows"):
         log.append(scored(5), Chunk("run-0", "bb"))
     assert log.count() == 5
-
-
-def test_a_locked_log_is_told_apart_from_a_broken_one(log: DecisionLog, appender: Appender) -> None:
-    other = sqlite3.connect(database_file(log), isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    assert appender.append([scored(1)]) is None
-    other.execute("ROLLBACK")
-    other.close()
-    assert appender.append([scored(1)]) == [Logged(1, 1)]
-
-
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_full_disk_refuses_and_heals(log: DecisionLog, appender: Appender) -> None:
-    appender.append([scored(10)])
-    with file_size_limit(100_000), pytest.raises(StorageError, match="Nothing was logged"):
-        appender.append([scored(2000, width=23)])
-    assert log.count() == 10
-    assert appender.append([scored(1)]) == [Logged(11, 1)]
-
-
-def test_a_log_that_was_moved_away_refuses_and_is_not_born_again(log: DecisionLog, appender: Appender) -> None:
-    appender.append([scored(1)])
-    path = database_file(log)
-    path.rename(path.with_suffix(".away"))
-    for _ in range(2):
-        with pytest.raises(StorageError):
-            appender.append([scored(1)])
-    assert not path.exists()
-    path.with_suffix(".away").rename(path)
-    assert appender.append([scored(1)]) is not None
-
-
-def test_the_write_ahead_log_begins_anew(log: DecisionLog, appender: Appender) -> None:
-    wal = Path(f"{database_file(log)}-wal")
-    appender.append([scored(2000, width=23)])
-    size = wal.stat().st_size
-    for k in range(5):
-        assert appender.checkpoint() > 0
-        appender.checkpoint(restart=True)
-        appender.append([scored(2000, width=23, start=k)])
-    assert wal.stat().st_size < 2 * size
 
 
 def test_frames_are_cut_by_id_and_time(log: DecisionLog) -> None:

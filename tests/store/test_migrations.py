@@ -7,10 +7,15 @@ from sqlalchemy import text
 
 from riskloop.core.errors import StorageError
 from riskloop.core.span import Span
-from riskloop.store import migrations
+from riskloop.store import counters, migrations
+from riskloop.store.appender import Logged
 from riskloop.store.database import Database
-from riskloop.store.tables import metadata
+from riskloop.store.decisions import DecisionLog
+from riskloop.store.sqlite import Sqlite
+from riskloop.store.tables import metadata, models, outcomes
 from riskloop.store.windows import Windows
+
+from .rows import scored
 
 
 def test_migrated_database_equals_the_tables(database: Database) -> None:
@@ -37,20 +42,8 @@ def test_a_newer_database_is_refused_with_a_sentence(database: Database) -> None
         database.migrate()
 
 
-def test_every_commit_is_synchronised(database: Database) -> None:
-    with database.read() as connection:
-        assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
-        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
-
-
-def test_a_file_that_is_no_database_is_a_storage_error(tmp_path: Path) -> None:
-    (tmp_path / "x.db").write_bytes(b"not a database, but long enough to be read as one" * 100)
-    with pytest.raises(StorageError, match="not a database"):
-        Database(f"sqlite:///{tmp_path}/x.db").migrate()
-
-
 def test_windows_of_an_older_database_know_whether_they_were_counted(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/old.db")
+    database = Sqlite(tmp_path / "old.db")
     with database.write() as connection:
         migrations.run(connection, "0001")
         for number, name in enumerate(("2025-01", "#2"), start=1):
@@ -63,4 +56,18 @@ def test_windows_of_an_older_database_know_whether_they_were_counted(tmp_path: P
             )
     database.migrate()
     assert [window.span for window in Windows(database).latest()] == [Span(start=0, end=1), Span(1, 5)]
+    database.close()
+
+
+def test_numbers_go_on_where_an_older_database_stopped(tmp_path: Path) -> None:
+    database = Sqlite(tmp_path / "old.db")
+    with database.write() as connection:
+        migrations.run(connection, "0002")
+        for number in (1, 2, 3):
+            connection.execute(text(f"INSERT INTO decisions VALUES ({number}, '', 1, 1, 1, 0.5, 0, x'00', NULL)"))
+        connection.execute(text("INSERT INTO outcomes VALUES (7, 1, 0, 1, 1)"))
+    database.migrate()
+    assert DecisionLog(database).append(scored(2)) == Logged(4, 2)
+    with database.write() as connection:
+        assert [counters.take(connection, table) for table in (models, outcomes)] == [1, 8]
     database.close()

@@ -14,6 +14,7 @@ from riskloop.backtest.history import History, Played
 from riskloop.core.settings import parse_settings, settings_text
 from riskloop.core.types import Diagnosis, Floats, Json, Rows
 from riskloop.store.artefacts import Artefact, Artefacts
+from riskloop.store.files import make_folder
 
 ROWS: Final = "rows"
 
@@ -47,7 +48,7 @@ def keep(work: Path, history: History) -> Path:
     # The artefact's own name is not known before it is written, and then it names the folder too.
     artefact = Artefacts(work / ROWS).write(manifest, files)
     folder = work / artefact.name
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     return folder
 
 

@@ -24,6 +24,7 @@ from riskloop.core.types import Decisions, Ints, Rows, from_micros, to_micros
 from riskloop.loop.first import train_first
 from riskloop.scoring.model import Model, load_model
 from riskloop.store.appender import Chunk
+from riskloop.store.files import make_folder
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.outcomes import Outcome
 
@@ -36,7 +37,7 @@ def first_champion(folder: Path, history: History, tick: Tick | None = None) -> 
     """Train the first model in a portfolio at ``folder``; every policy starts from a copy of it."""
     if folder.exists():
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     building = Path(tempfile.mkdtemp(prefix=f"{folder.name}.building-", dir=folder.parent))
     try:
         _configure(building, history.settings)

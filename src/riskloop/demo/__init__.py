@@ -18,6 +18,7 @@ from riskloop.core.types import Diagnosis, Json, PromotionKind
 from riskloop.demo.story import Chapter, Story, embedded_story, frame_story
 from riskloop.demo.traffic import Traffic
 from riskloop.store.cases import CaseState
+from riskloop.store.files import make_folder
 
 if TYPE_CHECKING:
     from riskloop.portfolio import Portfolio
@@ -78,7 +79,7 @@ def _fresh(folder: Path) -> None:
         if not (folder / MARKER).exists():
             raise Conflict(f"{folder} exists and was not made by the demo; choose another place with --folder.")
         shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    make_folder(folder)
     (folder / MARKER).touch()
 
 

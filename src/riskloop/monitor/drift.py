@@ -30,6 +30,7 @@ from riskloop.core.stats import (
 )
 from riskloop.core.types import Finding, Floats, Ints, Severity
 from riskloop.monitor.profile import Profile, Reference
+from riskloop.store.files import make_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -334,7 +335,7 @@ def _quiet() -> Iterator[None]:
 
 def _save(path: Path, page: str) -> None:
     """Write beside, then rename: a reader sees the whole page or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False) as file:
         file.write(page)
     Path(file.name).replace(path)

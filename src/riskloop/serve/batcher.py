@@ -25,7 +25,7 @@ from riskloop.core.types import Bools, Decisions, Ints, Reason
 from riskloop.serve.champion import Answer, Champion, Explain, moment_text
 from riskloop.serve.metrics import Metrics
 from riskloop.serve.reload import Reloader
-from riskloop.store.appender import Appender, locked
+from riskloop.store.appender import Appender
 
 log = logging.getLogger("riskloop.serve")
 
@@ -173,7 +173,7 @@ class Batcher:
         late = [g for g in self._scored if now - g.since > PATIENCE]
         self._scored = [g for g in self._scored if now - g.since <= PATIENCE]
         if late:
-            self._refuse(late, locked(self._appender.path))
+            self._refuse(late, self._appender.busy())
         if self._scored and not self._scheduled:
             self._scheduled = True
             self._loop.call_later(self._retry, self._flush)

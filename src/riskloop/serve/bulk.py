@@ -21,7 +21,7 @@ from riskloop.serve.blocks import READERS, Block
 from riskloop.serve.champion import Champion, Explain
 from riskloop.serve.metrics import Metrics
 from riskloop.serve.reload import Reloader
-from riskloop.store.appender import Appender, Chunk, Logged, locked
+from riskloop.store.appender import Appender, Chunk, Logged
 from riskloop.store.decisions import DecisionLog
 
 WRITERS: Final[dict[str, Any]] = {
@@ -116,7 +116,7 @@ class Bulk:
             appender = self._local.appender = self._log.appender(checkpoints=False)
         logged = appender.append([scored], chunk)
         if logged is None:
-            raise locked(appender.path)
+            raise appender.busy()
         return logged[0]
 
 

@@ -29,9 +29,7 @@ log = logging.getLogger("riskloop.serve")
 
 BULK_THREADS: Final = 2
 MOST_BATCHES: Final = 16  # under way at once
-CHECKPOINT_EVERY: Final = 1.0  # seconds
-FEW_PAGES: Final = 500  # that many are moved in a few milliseconds, for which commits can wait
-PASSES: Final = 5
+TIDY_EVERY: Final = 1.0  # seconds
 FLUSH_EVERY: Final = 5.0  # seconds
 
 T = TypeVar("T")
@@ -53,13 +51,13 @@ class Service:
         self._batches = 0  # requests of /predict/batch under way
         self.batcher: Batcher
         self._appender: Appender
-        self._checkpointer: Appender
+        self._keeper: Appender
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Load the champion and begin to follow the ledger."""
         self._appender = self.home.decisions.appender(waits=False, checkpoints=False)
-        self._checkpointer = self.home.decisions.appender()
+        self._keeper = self.home.decisions.appender()
         self.batcher = Batcher(self._appender, self.reloader, self.home.settings.serve.max_waiting, self.metrics)
         self.metrics.depth = lambda: self.batcher.depth
         self.metrics.batches = lambda: self._batches
@@ -77,7 +75,7 @@ class Service:
         await asyncio.to_thread(self.bulk_threads.shutdown)
         await asyncio.to_thread(self.refusals.flush)
         self._appender.close()
-        self._checkpointer.close()
+        self._keeper.close()
 
     def begin_batch(self) -> None:
         """Count a batch in; raises Overloaded when too many are under way."""
@@ -140,13 +138,13 @@ class Service:
     async def _housekeeping(self) -> None:
         flushed = time.monotonic()
         while True:
-            await asyncio.sleep(CHECKPOINT_EVERY)
+            await asyncio.sleep(TIDY_EVERY)
             if self.workers.orphaned():
                 log.error("The server's first process is gone; this worker stops", extra={"action": "orphaned"})
                 signal.raise_signal(signal.SIGTERM)
                 return
             try:
-                await asyncio.to_thread(self._checkpoint)
+                await asyncio.to_thread(self._keeper.tidy)
                 await asyncio.to_thread(self.workers.leave, self.metrics.exposition())
                 if time.monotonic() - flushed >= FLUSH_EVERY:
                     flushed = time.monotonic()
@@ -159,13 +157,3 @@ class Service:
                 )
             except Exception as error:
                 log.error("Housekeeping failed: %r", error, exc_info=error, extra={"action": "internal_error"})
-
-    def _checkpoint(self) -> None:
-        """Keep the write-ahead log short. Each pass leaves only what was written meanwhile; few pages end it."""
-        moved = 0
-        for _ in range(PASSES):
-            held = self._checkpointer.checkpoint()
-            if held - moved <= FEW_PAGES:
-                self._checkpointer.checkpoint(restart=True)
-                return
-            moved = held

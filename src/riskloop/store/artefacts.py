@@ -18,6 +18,7 @@ from typing import Final
 
 from riskloop.core.errors import ArtefactError, StorageError
 from riskloop.core.types import Json
+from riskloop.store.files import FILE, FOLDER, make_folder
 
 # To change the layout: raise FORMAT, and teach `read` to accept the older numbers still.
 FORMAT: Final = 1
@@ -116,12 +117,14 @@ class Artefacts:
         return Artefact(name, path, found, manifest, {file: _checked(path / file, h) for file, h in hashes.items()})
 
     def _place(self, final: Path, files: Mapping[str, bytes]) -> None:
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_folder(self.root)
         _sweep(self.root)
         staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=self.root))
+        staging.chmod(FOLDER)
         try:
             for name, content in files.items():
                 with (staging / name).open("wb") as out:
+                    os.fchmod(out.fileno(), FILE)
                     out.write(content)
                     out.flush()
                     os.fsync(out.fileno())

@@ -1,63 +1,81 @@
-"""One connection policy for everything that is stored.
+"""The seam between riskloop and its database. Everything else in `store/` is written once, in SQLAlchemy Core.
 
-SQLite runs in WAL mode with full synchronisation: a commit that returned survives a power cut, readers never
-wait for writers. A write transaction takes the write lock at its start (BEGIN IMMEDIATE), so that it can
-never fail half-way for having read first.
+An adapter hides how its database locks and keeps the time; callers rely on these promises only:
+
+- `read` sees one moment: what others commit meanwhile is not seen.
+- `write` is durable when its block ends, and undone when the block raises. Writers may run side by side. Who must keep
+  others out takes or locks a counter (`counters`); who swaps relies on a constraint.
+- `now` is one clock for every machine that uses the database.
 """
 
-import os
-import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import ClassVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
-from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy.exc import DBAPIError
 
 from riskloop.core.errors import NotFound, StorageError
+from riskloop.store.appender import Appender
 
-BUSY_SECONDS = 10.0
+BUSY_SECONDS = 10.0  # that long a writer waits for another one
 
 
-class Database:
+class Database(ABC):
     """An engine with `read` and `write` blocks; every failure of the database leaves as a StorageError."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        try:
-            self.engine = _engine(url)
-        except (SQLAlchemyError, ImportError) as error:
-            raise StorageError(f"The database URL '{url}' cannot be used: {error}") from None
+    scheme: ClassVar[str]  # with which its URLs begin
+    engine: Engine
 
     @property
-    def is_sqlite(self) -> bool:
-        """Whether this is a SQLite file (one machine) rather than a server."""
-        return self.engine.dialect.name == "sqlite"
+    def name(self) -> str:
+        """What messages call it: the URL without its password."""
+        return self.engine.url.render_as_string(hide_password=True)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection for reading; its transaction is rolled back at the end."""
-        with self._translated(), self.engine.connect() as connection:
+        """A connection for reading one moment; its transaction is rolled back at the end."""
+        with self._translated(), self._reading() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A write transaction: committed durably when the block ends, rolled back when it raises."""
-        with self._translated(), self.engine.connect() as connection:
-            connection.info["write"] = True
-            try:
-                with connection.begin():
-                    yield connection
-            finally:
-                connection.info["write"] = False
+        ended = False
+        try:
+            with self._translated(), self._writing() as connection, connection.begin():
+                yield connection
+                ended = True
+        except StorageError as error:
+            if ended and isinstance(cause := error.__cause__, DBAPIError) and cause.connection_invalidated:
+                raise StorageError(
+                    f"The connection to {self.name} broke while it committed, so nobody knows whether this was "
+                    "written. Look before you repeat it."
+                ) from cause
+            raise
+
+    @abstractmethod
+    def now(self, connection: Connection) -> int:
+        """The database's clock, in microseconds."""
+
+    @abstractmethod
+    def alone(self, connection: Connection) -> None:
+        """Let one migration run at a time: a second one waits here until the first one's transaction ends."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise ConfigError when this database cannot keep a portfolio, whatever it is asked."""
+
+    @abstractmethod
+    def appender(self, *, waits: bool = True, checkpoints: bool = True) -> Appender:
+        """A connection of its own that appends decisions; see :class:`Appender`."""
 
     def migrate(self) -> None:
         """Bring the tables to this version of riskloop. Safe to call from several processes at once."""
         from riskloop.store.migrations import upgrade
 
-        with self._translated():
-            upgrade(self.engine)
+        upgrade(self)
 
     def is_empty(self) -> bool:
         """Whether no table of riskloop exists yet."""
@@ -68,14 +86,21 @@ class Database:
         """Return every pooled connection."""
         self.engine.dispose()
 
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[Connection]:
+        """A connection whose transaction reads one moment."""
+
+    @abstractmethod
+    def _writing(self) -> AbstractContextManager[Connection]:
+        """A connection that may write."""
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except DBAPIError as error:
             raise StorageError(
-                f"The database {self.engine.url.render_as_string(hide_password=True)} refused: {error.orig}. "
-                "Nothing was written; it can be tried again."
+                f"The database {self.name} refused: {_first_line(error)}. Nothing was written; it can be tried again."
             ) from error
         except OverflowError:  # a number of a person's, beyond the 64 bits of the database's own
             raise NotFound(
@@ -83,58 +108,6 @@ class Database:
             ) from None
 
 
-def _engine(url: str) -> Engine:
-    if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True)
-    path = url.removeprefix("sqlite:///")
-    if path and path != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
-    if path and path != ":memory:":
-        _follow_the_file(engine, path)
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions are opened below, not guessed by the driver
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("write") else "BEGIN")
-
-    return engine
-
-
-def _follow_the_file(engine: Engine, path: str) -> None:
-    """Never work on a file that lies somewhere else by now, nor give birth to an empty one in its place.
-
-    An open SQLite file can be moved, deleted or replaced by a backup; its connections would not notice.
-    """
-    seen = False
-
-    @event.listens_for(engine, "do_connect")
-    def only_once_from_nothing(*_: Any) -> None:
-        if seen and not Path(path).exists():
-            raise sqlite3.OperationalError("the database file is gone")
-
-    @event.listens_for(engine, "connect")
-    def remember(_connection: Any, record: Any) -> None:
-        nonlocal seen
-        seen = True
-        record.info["file"] = identity(path)
-
-    @event.listens_for(engine, "checkout")
-    def still_the_same(_connection: Any, record: Any, _proxy: Any) -> None:
-        if record.info["file"] != identity(path):
-            raise DisconnectionError("the database file was replaced")  # the pool connects anew
-
-
-def identity(path: str) -> tuple[int, int] | None:
-    """What tells a file from another one that has taken its place; None when there is none."""
-    try:
-        status = os.stat(path)  # noqa: PTH116 - on the path of every commit
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+def _first_line(error: DBAPIError) -> str:
+    """What the driver says, without the statement and its position."""
+    return str(error.orig).partition("\n")[0].rstrip(".")

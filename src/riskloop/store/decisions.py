@@ -7,11 +7,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from riskloop.core.errors import ConfigError, DataError, NotFound
+from riskloop.core.errors import DataError, NotFound
 from riskloop.core.exploration import EXPLORED, rate_of
 from riskloop.core.span import EVERYTHING, Span
 from riskloop.core.types import Decision, DecisionFrame, Decisions, from_micros
-from riskloop.store.appender import Appender, Chunk, Logged, locked, repeated
+from riskloop.store.appender import Appender, Chunk, Logged, repeated
 from riskloop.store.database import Database
 from riskloop.store.spans import where
 from riskloop.store.tables import chunks, decisions, outcomes
@@ -47,13 +47,7 @@ class DecisionLog:
 
     def appender(self, *, waits: bool = True, checkpoints: bool = True) -> Appender:
         """A connection of its own for appending; see :class:`Appender`."""
-        path = self.database.engine.url.database
-        if not self.database.is_sqlite or not path or path == ":memory:":
-            raise ConfigError(
-                f"The decision log needs a SQLite file as [storage] url, not '{self.database.url}'; "
-                "write it as sqlite:///riskloop.db."
-            )
-        return Appender(path, waits=waits, checkpoints=checkpoints)
+        return self.database.appender(waits=waits, checkpoints=checkpoints)
 
     def append(self, group: Decisions, chunk: Chunk | None = None) -> Logged:
         """Log one group of decisions durably; StorageError when that is impossible now."""
@@ -63,7 +57,7 @@ class DecisionLog:
         finally:
             appender.close()
         if logged is None:
-            raise locked(appender.path)
+            raise appender.busy()
         return logged[0]
 
     def find_chunk(self, chunk: Chunk) -> Logged | None:

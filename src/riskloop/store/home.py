@@ -8,6 +8,7 @@ from riskloop.core.errors import ConfigError, NotReady
 from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings, parse_settings
 from riskloop.core.types import Promotion
+from riskloop.store.adapters import open_database
 from riskloop.store.artefacts import Artefact, Artefacts
 from riskloop.store.cases import Cases
 from riskloop.store.database import Database
@@ -45,7 +46,7 @@ class Home:
                 "`riskloop init HISTORY.csv --target COLUMN` writes one."
             ) from None
         settings = parse_settings(text, str(path))
-        database = Database(_absolute(settings.storage.url, path.parent))
+        database = open_database(settings.storage.url, path.parent)
         database.migrate()
         return cls(path, settings, database)
 
@@ -109,12 +110,3 @@ class Home:
     def close(self) -> None:
         """Return the database's connections."""
         self.database.close()
-
-
-def _absolute(url: str, folder: Path) -> str:
-    """A relative SQLite path starts at the configuration, wherever the command is run."""
-    prefix = "sqlite:///"
-    path = url.removeprefix(prefix)
-    if not url.startswith(prefix) or Path(path).is_absolute() or path in {"", ":memory:"}:
-        return url
-    return prefix + str((folder / path).absolute())

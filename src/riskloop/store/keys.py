@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from riskloop.core.errors import ConfigError, Conflict, NotFound
 from riskloop.core.types import from_micros, to_micros
@@ -82,13 +83,16 @@ class Keys:
         text = ",".join(sorted(set(roles)))
         salt, secret = secrets.token_bytes(16), secrets.token_urlsafe(32)
         with self.database.write() as connection:
-            if connection.execute(select(keys.c.name).where(keys.c.name == name)).first() is not None:
-                raise Conflict(f"There is a key named '{name}' already (names are not used twice); choose another.")
-            connection.execute(
-                insert(keys).values(
-                    name=name, role=text, salt=salt, digest=_digest(salt, secret), created_at=to_micros(at)
+            try:
+                connection.execute(
+                    insert(keys).values(
+                        name=name, role=text, salt=salt, digest=_digest(salt, secret), created_at=to_micros(at)
+                    )
                 )
-            )
+            except IntegrityError:
+                raise Conflict(
+                    f"There is a key named '{name}' already (names are not used twice); choose another."
+                ) from None
             record(connection, at=at, by=by, action="create key", subject=name, document={"roles": text})
         return f"{name}.{secret}"
 

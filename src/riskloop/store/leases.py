@@ -1,4 +1,4 @@
-"""A lease says which process runs the loop. A process that dies loses it; nobody has to clean up.
+"""A lease says which process runs the loop, by the database's clock. A process that dies loses it; nobody cleans up.
 
 A held lease is renewed by a thread of its own, so that a long training keeps it. It ends when its process does: at
 once for other processes of the same machine, who can see that it is gone, else when it runs out.
@@ -9,14 +9,15 @@ import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
 
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from riskloop.core.errors import Locked, RiskloopError
-from riskloop.core.types import from_micros, to_micros
+from riskloop.core.types import from_micros
 from riskloop.store.database import Database
 from riskloop.store.tables import leases
 
@@ -35,9 +36,10 @@ class Lease:
 
     def take(self) -> None:
         """Take the lease, or raise Locked with its holder and the moment it runs out."""
-        now = to_micros(datetime.now(UTC))
         with self.database.write() as connection:
-            row = connection.execute(select(leases).where(leases.c.name == self.name)).first()
+            now = self.database.now(connection)
+            query = select(leases).where(leases.c.name == self.name).with_for_update()
+            row = connection.execute(query).first()
             taken = row is not None and row.expires_at > now and row.holder != self.holder
             if row is not None and taken and not _is_gone(row.holder):
                 raise Locked(
@@ -45,10 +47,13 @@ class Lease:
                     f"{from_micros(row.expires_at):%H:%M:%S} UTC unless it is renewed. Try again then."
                 )
             values = {"holder": self.holder, "expires_at": now + SPAN // timedelta(microseconds=1)}
-            if row is None:
-                connection.execute(insert(leases).values(name=self.name, **values))
-            else:
+            if row is not None:
                 connection.execute(update(leases).where(leases.c.name == self.name).values(**values))
+                return
+            try:
+                connection.execute(insert(leases).values(name=self.name, **values))
+            except IntegrityError:
+                raise Locked(f"Another worker took the {self.name} at this moment. Try again later.") from None
 
     def renew(self) -> None:
         """Extend the lease; raises Locked when it ran out and another process took it."""

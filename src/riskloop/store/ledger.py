@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from riskloop.core.errors import NotFound, PromotionConflict
 from riskloop.core.types import Json, Promotion, PromotionKind, from_micros, to_micros
+from riskloop.store import counters
 from riskloop.store.audit import record
 from riskloop.store.database import Database
 from riskloop.store.tables import models, promotions
@@ -60,6 +61,7 @@ class Ledger:
     ) -> int:
         """Add a version and return its number: 1, 2, 3 …; the same artefact for the same case keeps its number."""
         with self.database.write() as connection:
+            counters.lock(connection, models)
             known = connection.execute(
                 select(models.c.version).where(
                     models.c.sha256 == sha256, models.c.case_id.is_not_distinct_from(case_id)
@@ -67,7 +69,7 @@ class Ledger:
             ).scalar()
             if known is not None:
                 return int(known)
-            version = int(connection.execute(select(func.coalesce(func.max(models.c.version), 0))).scalar_one()) + 1
+            version = counters.take(connection, models)
             connection.execute(
                 insert(models).values(
                     version=version,
@@ -149,32 +151,32 @@ class Ledger:
         somebody promoted meanwhile, NotFound when there is no such version.
         """
         self.model(version)
-        try:
-            with self.database.write() as connection:
-                last = _last(connection)
-                seq = 0 if last is None else last.seq
-                if seq != expected_seq:
-                    raise PromotionConflict(_conflict(version, last))
-                promotion = Promotion(
-                    seq=seq + 1,
-                    version=version,
-                    previous=None if last is None else last.version,
-                    kind=kind,
-                    at=at,
-                    by=by,
-                    reason=reason,
-                    evidence=evidence or {},
-                )
+        with self.database.write() as connection:
+            last = _last(connection)
+            seq = 0 if last is None else last.seq
+            if seq != expected_seq:
+                raise PromotionConflict(_conflict(version, last))
+            promotion = Promotion(
+                seq=seq + 1,
+                version=version,
+                previous=None if last is None else last.version,
+                kind=kind,
+                at=at,
+                by=by,
+                reason=reason,
+                evidence=evidence or {},
+            )
+            try:
                 connection.execute(insert(promotions).values(**_values(promotion)))
-                document = {
-                    "seq": promotion.seq,
-                    "previous": promotion.previous,
-                    "kind": kind,
-                    "reason": reason,
-                }
-                record(connection, at=at, by=by, action="promote", subject=f"model {version}", document=document)
-        except IntegrityError:  # two at once on a database without a global write lock
-            raise PromotionConflict(_conflict(version, self.champion())) from None
+            except IntegrityError:  # somebody took this number after it was read
+                raise PromotionConflict(_conflict(version, self.champion())) from None
+            document = {
+                "seq": promotion.seq,
+                "previous": promotion.previous,
+                "kind": kind,
+                "reason": reason,
+            }
+            record(connection, at=at, by=by, action="promote", subject=f"model {version}", document=document)
         return promotion
 
 

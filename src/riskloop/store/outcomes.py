@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from riskloop.core.span import Span
 from riskloop.core.types import to_micros
+from riskloop.store import counters
 from riskloop.store.database import Database
 from riskloop.store.spans import where
 from riskloop.store.tables import decisions, outcomes
@@ -47,6 +48,7 @@ class Outcomes:
     def record(self, reported: Sequence[Outcome], recorded_at: datetime) -> Recorded:
         """Store outcomes in one transaction. The same file handed in twice changes nothing."""
         with self.database.write() as connection:
+            counters.lock(connection, outcomes)
             matched, unmatched = _match(connection, reported)
             known = _latest(connection, sorted(matched))
             rows, repeated, corrected = [], 0, 0
@@ -65,7 +67,8 @@ class Outcomes:
                     }
                 )
             if rows:
-                connection.execute(insert(outcomes), rows)
+                first = counters.take(connection, outcomes, len(rows))
+                connection.execute(insert(outcomes), [{"id": first + i, **row} for i, row in enumerate(rows)])
         return Recorded(len(rows), repeated, corrected, tuple(unmatched))
 
     def last_id(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from riskloop.store.database import Database
 from riskloop.store.tables import refusals
@@ -22,11 +23,16 @@ class Refusal(NamedTuple):
 def add_refusals(database: Database, counts: Mapping[Refusal, int]) -> None:
     """Add to the stored counts in one transaction."""
     with database.write() as connection:
-        for refusal, count in counts.items():
+        for refusal, count in sorted(counts.items()):  # in one order, so that two at once cannot lock each other out
             same = [refusals.c[name] == value for name, value in refusal._asdict().items()]
-            done = connection.execute(update(refusals).where(*same).values(count=refusals.c.count + count))
-            if done.rowcount == 0:
-                connection.execute(insert(refusals).values(**refusal._asdict(), count=count))
+            add = update(refusals).where(*same).values(count=refusals.c.count + count)
+            if connection.execute(add).rowcount:
+                continue
+            try:
+                with connection.begin_nested():
+                    connection.execute(insert(refusals).values(**refusal._asdict(), count=count))
+            except IntegrityError:  # another process was the first
+                connection.execute(add)
 
 
 def refusal_counts(database: Database, start: int, end: int) -> dict[Refusal, int]:

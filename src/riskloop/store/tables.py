@@ -26,6 +26,14 @@ metadata = MetaData()
 # SQLite's rowid is the key itself only when the column is declared INTEGER.
 _Key = BigInteger().with_variant(Integer, "sqlite")
 
+# The last number that each table with consecutive numbers gave; see `counters`.
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
 # One scored customer a row. The id is consecutive and given inside the commit, so a gap is a lost decision.
 decisions = Table(
     "decisions",
@@ -68,7 +76,7 @@ refusals = Table(
 outcomes = Table(
     "outcomes",
     metadata,
-    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("id", _Key, primary_key=True, autoincrement=True),  # given by a counter, in the order of the commits
     Column("decision_id", BigInteger, nullable=False),
     Column("defaulted", SmallInteger, nullable=False),
     Column("known_at", BigInteger, nullable=False),
@@ -192,7 +200,7 @@ keys = Table(
     "keys",
     metadata,
     Column("name", String(200), primary_key=True),
-    Column("role", String(20), nullable=False),
+    Column("role", String(200), nullable=False),
     Column("salt", LargeBinary, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("created_at", BigInteger, nullable=False),

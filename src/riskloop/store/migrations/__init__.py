@@ -3,27 +3,24 @@
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, inspect, text
 
 from riskloop.core.errors import StorageError
+from riskloop.store.database import Database
 
-HEAD: Final = "0002"  # the newest file in versions/; a test holds the two together
+HEAD: Final = "0003"  # the newest file in versions/; a test holds the two together
 
 
-def upgrade(engine: Engine) -> None:
+def upgrade(database: Database) -> None:
     """Bring the database to HEAD. A second process waits for the first and then finds nothing to do."""
-    with engine.connect() as connection:
+    with database.read() as connection:
         if revision(connection) == HEAD:
             return
-    with engine.connect() as connection:
-        connection.info["write"] = True  # takes SQLite's write lock at once: one migrates, the others wait
-        try:
-            with connection.begin():
-                found = revision(connection)
-                if found != HEAD:
-                    run(connection, HEAD)
-        finally:
-            connection.info["write"] = False
+    with database.write() as connection:
+        database.alone(connection)
+        found = revision(connection)
+        if found != HEAD:
+            run(connection, HEAD)
 
 
 def revision(connection: Connection) -> str | None:

@@ -1,0 +1,295 @@
+"""SQLite: one file on one machine, without a server.
+
+It runs in WAL mode with full synchronisation: a commit that returned survives a power cut, readers never wait for
+writers. A write transaction takes the only write lock at its start (BEGIN IMMEDIATE), so that it can never fail
+half-way for having read first.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Final
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DisconnectionError
+
+from riskloop.core.errors import ConfigError, StorageError
+from riskloop.core.types import Decisions
+from riskloop.store.appender import DECISION_COLUMNS, Chunk, Logged, decision_tuples, repeated
+from riskloop.store.database import BUSY_SECONDS, Database
+from riskloop.store.files import make_file
+
+_NETWORKS: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "9p", "afs", "lustre"})
+_INSERT: Final = f"INSERT INTO decisions ({DECISION_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_CHUNK: Final = "INSERT INTO chunks (key, fingerprint, first_id, rows, at) VALUES (?, ?, ?, ?, ?)"
+_FIND_CHUNK: Final = "SELECT fingerprint, first_id, rows FROM chunks WHERE key = ?"
+_TAKE: Final = "UPDATE counters SET value = value + ? WHERE name = 'decisions' RETURNING value"
+_PROMOTED: Final = "SELECT coalesce(max(seq), 0) FROM promotions"
+LOG_KEPT: Final = 64 * 2**20  # bytes to which the write-ahead log is cut when it begins anew
+FEW_PAGES: Final = 500  # that many are moved in a few milliseconds, for which commits can wait
+PASSES: Final = 5
+_CACHE: Final = 32 * 2**10  # KiB of index pages: customers' ids come in no order
+_LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+class Sqlite(Database):
+    """A database file."""
+
+    scheme: ClassVar[str] = "sqlite:///"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            make_file(path)
+        except OSError as error:
+            raise StorageError(f"The database file {path} cannot be made: {error.strerror or error}.") from None
+        self.engine = _engine(path)
+
+    @property
+    def name(self) -> str:
+        """The URL as riskloop.toml would have it; an odd character in it stands for itself."""
+        return f"{self.scheme}{self.path}"
+
+    def now(self, connection: Connection) -> int:
+        """The machine's clock: there is one machine."""
+        return time.time_ns() // 1000
+
+    def alone(self, connection: Connection) -> None:
+        """A write transaction is alone already."""
+
+    def check(self) -> None:
+        """A write-ahead log lives in memory that processes share, which no network file system offers."""
+        mounts = Path("/proc/self/mounts")
+        kind = file_system(self.path, mounts.read_text(encoding="utf-8") if mounts.exists() else "")
+        if kind in _NETWORKS:
+            raise ConfigError(
+                f"The database {self.path} lies on a network file system ({kind}), where several machines would "
+                "damage it. Use a local disk, or PostgreSQL (see docs/deploy.md)."
+            )
+
+    def appender(self, *, waits: bool = True, checkpoints: bool = True) -> "SqliteAppender":
+        """See :class:`SqliteAppender`."""
+        return SqliteAppender(self.path, waits=waits, checkpoints=checkpoints)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            connection.info["write"] = True
+            try:
+                yield connection
+            finally:
+                connection.info["write"] = False
+
+
+def _engine(path: Path) -> Engine:
+    url = URL.create("sqlite", database=str(path))  # never as text: a folder's name may hold ? or %
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+    _follow_the_file(engine, path)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are opened below, not guessed by the driver
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("write") else "BEGIN")
+
+    return engine
+
+
+def _follow_the_file(engine: Engine, path: Path) -> None:
+    """Never work on a file that lies somewhere else by now, nor give birth to an empty one in its place.
+
+    An open SQLite file can be moved, deleted or replaced by a backup; its connections would not notice.
+    """
+
+    @event.listens_for(engine, "do_connect")
+    def never_from_nothing(*_: Any) -> None:
+        if not path.exists():
+            raise sqlite3.OperationalError("the database file is gone")
+
+    @event.listens_for(engine, "connect")
+    def remember(_connection: Any, record: Any) -> None:
+        record.info["file"] = identity(path)
+
+    @event.listens_for(engine, "checkout")
+    def still_the_same(_connection: Any, record: Any, _proxy: Any) -> None:
+        if record.info["file"] != identity(path):
+            raise DisconnectionError("the database file was replaced")  # the pool connects anew
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one that has taken its place; None when there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - on the path of every commit
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def file_system(path: Path, mounts: str) -> str:
+    """The kind of file system that a path lies on, by a table like Linux's /proc/self/mounts; empty when unknown."""
+    found, kind = Path(), ""
+    for line in mounts.splitlines():
+        _device, place, named, *_ = line.split(" ")
+        mounted = Path(place.encode().decode("unicode_escape"))  # a space in it is written \040
+        if path.absolute().is_relative_to(mounted) and len(mounted.parts) >= len(found.parts):
+            found, kind = mounted, named
+    return kind
+
+
+class SqliteAppender:
+    """Appends through a connection of its own.
+
+    With ``waits=False`` no call waits for another process. With ``checkpoints=False`` no commit moves the write-ahead
+    log into the database, which would triple its time; somebody has to call `tidy`.
+    """
+
+    remote = False
+
+    def __init__(self, path: Path, *, waits: bool, checkpoints: bool) -> None:
+        self.path = path
+        self._waits = waits
+        self._checkpoints = checkpoints
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+
+    def append(self, groups: Sequence[Decisions], chunk: Chunk | None = None) -> list[Logged] | None:
+        """See :meth:`Appender.append`."""
+        try:
+            connection = self._connection or self._open()
+            cursor = connection.cursor()
+            if not _begin(cursor):
+                return None
+            logged = _known(cursor, chunk) if chunk is not None else []
+            if not logged:
+                logged = _insert(cursor, groups, chunk)
+            self._still_there()
+            cursor.execute("COMMIT")
+            self._still_there()
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            raise self._refused(error) from error
+        except BaseException:
+            self.close()
+            raise
+        return logged
+
+    def promoted(self) -> int:
+        """See :meth:`Appender.promoted`."""
+        try:
+            connection = self._connection or self._open()
+            return int(connection.execute(_PROMOTED).fetchone()[0])
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            raise self._refused(error) from error
+
+    def busy(self) -> StorageError:
+        """See :meth:`Appender.busy`."""
+        return StorageError(
+            f"Another process holds the write lock of {self.path} for too long. Nothing was logged; it can be tried "
+            "again."
+        )
+
+    def tidy(self) -> None:
+        """Keep the write-ahead log short. Each pass leaves only what was written meanwhile; few pages end it."""
+        moved = 0
+        for _ in range(PASSES):
+            held = self.checkpoint()
+            if held - moved <= FEW_PAGES:
+                self.checkpoint(restart=True)
+                return
+            moved = held
+
+    def checkpoint(self, *, restart: bool = False) -> int:
+        """Move committed pages from the write-ahead log into the database; returns how many the log holds.
+
+        The log begins at its start again only after a moment with none left to move, which under steady load never
+        comes by itself: ``restart`` keeps writers out while the last ones are moved.
+        """
+        try:
+            connection = self._connection or self._open()
+            mode = "RESTART" if restart else "PASSIVE"
+            _busy, total, _moved = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            raise self._refused(error) from error
+        return int(total)
+
+    def close(self) -> None:
+        """See :meth:`Appender.close`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except sqlite3.Error:  # the file went away under it; there is nothing left to save
+                return
+
+    def _open(self) -> sqlite3.Connection:
+        # mode=rw: a database that was moved away must fail, not be born again empty
+        connection = sqlite3.connect(
+            f"file:{quote(os.fsencode(self.path))}?mode=rw",
+            uri=True,
+            timeout=BUSY_SECONDS if self._waits else 0.0,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA journal_size_limit={LOG_KEPT}")
+        connection.execute(f"PRAGMA cache_size=-{_CACHE}")
+        if not self._checkpoints:
+            connection.execute("PRAGMA wal_autocheckpoint=0")
+        self._file = identity(self.path)
+        self._connection = connection
+        return connection
+
+    def _still_there(self) -> None:
+        """A deleted file still takes commits; nobody could ever read them."""
+        if self._file is None or identity(self.path) != self._file:
+            raise OSError("the database file is gone or was replaced")
+
+    def _refused(self, error: Exception) -> StorageError:
+        return StorageError(
+            f"The decision log {self.path} cannot be written: {error}. Nothing was logged; it can be tried again."
+        )
+
+
+def _begin(cursor: sqlite3.Cursor) -> bool:
+    try:
+        cursor.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF in _LOCKED:
+            return False
+        raise
+    return True
+
+
+def _known(cursor: sqlite3.Cursor, chunk: Chunk) -> list[Logged]:
+    found = cursor.execute(_FIND_CHUNK, (chunk.key,)).fetchone()
+    return [] if found is None else [repeated(chunk, *found)]
+
+
+def _insert(cursor: sqlite3.Cursor, groups: Sequence[Decisions], chunk: Chunk | None) -> list[Logged]:
+    logged = []
+    count = sum(len(group) for group in groups)
+    following = int(cursor.execute(_TAKE, (count,)).fetchone()[0]) - count + 1
+    for group in groups:
+        cursor.executemany(_INSERT, decision_tuples(following, group))
+        logged.append(Logged(following, len(group)))
+        following += len(group)
+    if chunk is not None:
+        first = logged[0]
+        cursor.execute(_INSERT_CHUNK, (chunk.key, chunk.fingerprint, first.first_id, first.rows, groups[0].scored_at))
+    return logged

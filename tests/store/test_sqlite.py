@@ -1,0 +1,228 @@
+"""What only SQLite has: a file that can be moved, filled up, locked as a whole, and read by others."""
+
+import os
+import resource
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from riskloop.core.errors import ConfigError, StorageError
+from riskloop.store.adapters import open_database
+from riskloop.store.appender import Logged
+from riskloop.store.artefacts import Artefacts
+from riskloop.store.decisions import DecisionLog
+from riskloop.store.home import Home
+from riskloop.store.sqlite import Sqlite, SqliteAppender, file_system
+
+from .rows import scored
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Sqlite]:
+    database = Sqlite(tmp_path / "riskloop.db")
+    database.migrate()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def log(database: Sqlite) -> DecisionLog:
+    return DecisionLog(database)
+
+
+@pytest.fixture
+def appender(database: Sqlite) -> Iterator[SqliteAppender]:
+    appender = database.appender(waits=False, checkpoints=False)
+    yield appender
+    appender.close()
+
+
+def made(path: Path, word: str) -> Sqlite:
+    database = Sqlite(path)
+    with database.write() as connection:
+        connection.execute(text("CREATE TABLE words (word TEXT)"))
+        connection.execute(text("INSERT INTO words VALUES (:word)"), {"word": word})
+    return database
+
+
+def words(database: Sqlite) -> list[str]:
+    with database.read() as connection:
+        return list(connection.execute(text("SELECT word FROM words")).scalars())
+
+
+def test_a_replaced_file_is_read_and_written_anew(tmp_path: Path) -> None:
+    database, other = made(tmp_path / "a.db", "old"), made(tmp_path / "b.db", "backup")
+    assert words(database) == ["old"]
+    other.close()
+    for name in ("a.db", "a.db-wal", "a.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / "b.db").rename(tmp_path / "a.db")
+    assert words(database) == ["backup"]
+    with database.write() as connection:
+        connection.execute(text("INSERT INTO words VALUES ('new')"))
+    with sqlite3.connect(tmp_path / "a.db") as again:
+        assert again.execute("SELECT word FROM words").fetchall() == [("backup",), ("new",)]
+    again.close()
+    database.close()
+
+
+def test_a_file_that_is_gone_is_said_and_not_born_again(tmp_path: Path) -> None:
+    database = made(tmp_path / "a.db", "old")
+    (tmp_path / "a.db").rename(tmp_path / "moved.db")
+    with pytest.raises(StorageError, match="the database file is gone"):
+        words(database)
+    assert not (tmp_path / "a.db").exists()
+    (tmp_path / "moved.db").rename(tmp_path / "a.db")
+    assert words(database) == ["old"]
+    database.close()
+
+
+def test_a_locked_log_is_told_apart_from_a_broken_one(database: Sqlite, appender: SqliteAppender) -> None:
+    other = sqlite3.connect(database.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert appender.append([scored(1)]) is None
+    other.execute("ROLLBACK")
+    other.close()
+    assert appender.append([scored(1)]) == [Logged(1, 1)]
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_refuses_and_heals(database: Sqlite, appender: SqliteAppender) -> None:
+    appender.append([scored(10)])
+    with file_size_limit(100_000), pytest.raises(StorageError, match="Nothing was logged"):
+        appender.append([scored(2000, width=23)])
+    assert DecisionLog(database).count() == 10
+    assert appender.append([scored(1)]) == [Logged(11, 1)]
+
+
+def test_a_log_that_was_moved_away_refuses_and_is_not_born_again(database: Sqlite, appender: SqliteAppender) -> None:
+    appender.append([scored(1)])
+    path = database.path
+    path.rename(path.with_suffix(".away"))
+    for _ in range(2):
+        with pytest.raises(StorageError):
+            appender.append([scored(1)])
+    assert not path.exists()
+    path.with_suffix(".away").rename(path)
+    assert appender.append([scored(1)]) is not None
+
+
+def test_the_write_ahead_log_begins_anew(database: Sqlite, appender: SqliteAppender) -> None:
+    wal = Path(f"{database.path}-wal")
+    appender.append([scored(2000, width=23)])
+    size = wal.stat().st_size
+    for k in range(5):
+        assert appender.checkpoint() > 0
+        appender.checkpoint(restart=True)
+        appender.append([scored(2000, width=23, start=k)])
+    assert wal.stat().st_size < 2 * size
+
+
+ODD = [
+    "a b",
+    "a%20b",
+    "a?b",
+    "a?mode=memory",
+    "a#b",
+    "a&b=c",
+    "a%3Fb",
+    "büro",
+    "a:b",
+    "it's",
+    '"q"',
+    "[a]",
+    ":memory:",
+    "file:a",
+    "@",
+]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_folders_name_means_nothing(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "riskloop.toml").write_text('[portfolio]\ntarget = "bad"\n[features.debt]\n')
+    for opened in (folder, folder / "riskloop.toml"):
+        home = Home.open(opened)
+        home.decisions.append(scored(1))
+        home.close()
+    home = Home.open(folder)
+    assert home.decisions.count() == 2
+    home.close()
+    made = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert made == {f"{name}/riskloop.toml", f"{name}/riskloop.db"}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_path_in_the_url_is_taken_as_it_is_written(tmp_path: Path, name: str) -> None:
+    database = open_database(f"sqlite:///{name}/x.db", tmp_path)
+    database.migrate()
+    database.close()
+    assert (tmp_path / name / "x.db").stat().st_size > 0
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o277])
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask")
+def test_whatever_the_umask_only_the_owner_can_read(tmp_path: Path) -> None:
+    database = Sqlite(tmp_path / "deep" / "er" / "riskloop.db")
+    database.migrate()
+    log = DecisionLog(database)
+    log.append(scored(1))
+    Artefacts(tmp_path / "some" / "models").write({"kind": "test"}, {"a.json": b"{}"})
+    with database.read():
+        made = list(tmp_path.rglob("*"))
+        assert {path.name for path in made} >= {"riskloop.db", "riskloop.db-wal", "riskloop.db-shm", "er", "models"}
+        for path in made:
+            mode = stat.S_IMODE(path.stat().st_mode)
+            assert mode & 0o077 == 0, f"{path} is {mode:o}"
+            assert mode & 0o600 == 0o600, f"{path} is {mode:o}"
+    database.close()
+
+
+MOUNTS = "/dev/sda1 / ext4 rw 0 0\nserver:/bank /mnt/bank nfs4 rw 0 0\nd /mnt/my\\040bank/local xfs rw 0 0\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/home/a.db", "ext4"), ("/mnt/bank/a.db", "nfs4"), ("/mnt/banks/a.db", "ext4"), ("/mnt/my bank/local/a", "xfs")],
+)
+def test_the_file_system_of_a_path(path: str, kind: str) -> None:
+    assert file_system(Path(path), MOUNTS) == kind
+
+
+def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("riskloop.store.sqlite.file_system", lambda *_: "nfs4")
+    with pytest.raises(ConfigError, match="several machines would damage it"):
+        open_database("sqlite:///a.db", tmp_path)
+
+
+def test_every_commit_is_synchronised(database: Sqlite) -> None:
+    with database.read() as connection:
+        assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+
+
+def test_a_file_that_is_no_database_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_bytes(b"not a database, but long enough to be read as one" * 100)
+    with pytest.raises(StorageError, match="not a database"):
+        Sqlite(tmp_path / "x.db").migrate()
