@@ -5,8 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from riskloop.core.types import to_micros
-from riskloop.core.types import Decisions
+from riskloop.core.types import Decisions, to_micros
 
 MAY: Final = to_micros(datetime(2025, 5, 1, tzinfo=UTC))
 DAY: Final = 86_400_000_000

@@ -7,7 +7,7 @@ import pytest
 
 from riskloop.core.errors import Conflict, DataError, NotFound, StorageError
 from riskloop.core.span import Span
-from riskloop.core.types import Decisions, from_micros, to_micros
+from riskloop.core.types import Decisions, from_micros
 from riskloop.store.appender import Appender, Chunk, Logged
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.outcomes import Outcome, Outcomes
