@@ -12,10 +12,11 @@ import requests
 
 from benchmarks._portfolios import AFTER, NOW, PAST, config, customers, decide, trained
 from benchmarks.serving import running
+from riskloop.core.manifest import Order
 from riskloop.core.types import Action, Diagnosis, to_micros
+from riskloop.loop import snapshot
 from riskloop.loop.champion import load
-from riskloop.loop.making import Order, make
-from riskloop.loop.snapshot import Snapshot
+from riskloop.loop.making import make
 from riskloop.portfolio import Portfolio
 from riskloop.simulation import SCENARIOS
 from riskloop.simulation.embedded import TARGET, TIME, simulate
@@ -94,7 +95,7 @@ def _followed(home: Home, url: str, folder: Path, worker: "subprocess.Popen[byte
 
 def _mix(home: Home) -> float:
     since = to_micros(home.windows.latest(len(AFTER))[0].first_time)
-    order = Order(1, Action.RETRAIN, Diagnosis.COVARIATE_SHIFT, since, Snapshot.take(home, NOW))
+    order = Order(1, Action.RETRAIN, Diagnosis.COVARIATE_SHIFT, since, snapshot.take(home, NOW))
     started = time.monotonic()
     make(home, order, load(home, 1))
     return round(time.monotonic() - started, 2)

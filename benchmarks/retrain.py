@@ -29,15 +29,16 @@ import numpy as np
 from benchmarks._goals import Goal, lines
 from benchmarks._million import turnover
 from benchmarks._portfolios import NOW, PAST, config, customers, decide, labels, trained
+from riskloop.core.manifest import Order
 from riskloop.core.settings import RetrainSettings
 from riskloop.core.stats import auc, density_ratio_weights
 from riskloop.core.types import Action, Diagnosis, Floats, Rows
 from riskloop.gate import judge, sentences
+from riskloop.loop import snapshot
 from riskloop.loop.champion import load
 from riskloop.loop.evidence import context, evaluate
-from riskloop.loop.making import Order, Work, make
+from riskloop.loop.making import Work, make
 from riskloop.loop.register import register
-from riskloop.loop.snapshot import Snapshot
 from riskloop.retrain.dataset import Pool, Weighting, training_set
 from riskloop.scoring.model import load_model
 from riskloop.simulation import SCENARIOS
@@ -95,7 +96,7 @@ def world(name: str) -> World:
 
 def made(home: Home, new: Rows, diagnosis: Diagnosis) -> Work:
     """The challenger that the loop makes."""
-    order = Order(1, Action.RETRAIN, diagnosis, int(new.times.min()), Snapshot.take(home, NOW))
+    order = Order(1, Action.RETRAIN, diagnosis, int(new.times.min()), snapshot.take(home, NOW))
     return make(home, order, load(home, 1))
 
 

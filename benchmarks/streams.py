@@ -105,7 +105,7 @@ class World:
         reference, own = self.served.reference, self.served.reference.own
         features = np.concatenate([w.rows.features for w in windows])
         scores = np.concatenate([w.scores for w in windows])
-        important = [n for n, share in self.served.importance.items() if share >= self.settings.drift.share]
+        important = [n for n, share in self.served.manifest.importance.items() if share >= self.settings.drift.share]
         columns = [reference.schema.names.index(name) for name in important]
         by_feature = [psi(own.counts[j], reference.bins[j].count(features[:, j])) for j in columns]
         return psi(own.score_counts, reference.score_bins.count(scores)), max(by_feature, default=0.0)

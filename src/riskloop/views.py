@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from msgspec import to_builtins
+
 from riskloop.core.errors import NotFound
 from riskloop.core.types import Finding, Json, Promotion
 from riskloop.store.cases import Case, CaseEvent
@@ -58,9 +60,9 @@ def models(home: Home) -> list[Json]:
 def model(home: Home, version: int) -> Json:
     """One version: its ledger row and what its manifest says about quality, training and threshold."""
     row = home.ledger.model(version)
-    manifest = home.artefact(version).manifest
+    manifest = to_builtins(home.artefact(version).manifest)
     shown = ("metrics", "comparison", "threshold", "risk_levels", "calibration", "importance", "training", "libraries")
-    return {**_model(row, home.ledger.promotions()), **{key: manifest[key] for key in shown if key in manifest}}
+    return {**_model(row, home.ledger.promotions()), **{key: manifest[key] for key in shown}}
 
 
 def _model(row: ModelRow, history: list[Promotion]) -> Json:

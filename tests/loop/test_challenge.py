@@ -6,6 +6,7 @@ from typing import cast
 
 import numpy as np
 
+from riskloop.core.manifest import EvaluationManifest
 from riskloop.core.types import Diagnosis
 from riskloop.gate import Evaluation
 from riskloop.loop.challenge import _patience
@@ -54,5 +55,5 @@ def test_an_evaluation_is_kept_with_its_blocks_and_old_ones_have_one(home: Home)
     names = ("decisions", "labels", "champion", "challenger")
     values = (np.arange(4.0), *columns)
     files = {f"{name}.npy": dump_array(column) for name, column in zip(names, values, strict=True)}
-    old = home.artefacts.write({"kind": "evaluation", "champion": 1, "challenger": 2}, files)
+    old = home.artefacts.write(EvaluationManifest(champion=1, challenger=2), files)
     np.testing.assert_array_equal(kept(home, old.name).blocks, np.zeros(4))

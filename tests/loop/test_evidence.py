@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from riskloop.core.manifest import Order
 from riskloop.core.types import Action, Diagnosis, to_micros
 from riskloop.gate import judge
+from riskloop.loop import snapshot
 from riskloop.loop.champion import load
 from riskloop.loop.evidence import context, evaluate
-from riskloop.loop.making import Order, make
+from riskloop.loop.making import make
 from riskloop.loop.register import register
-from riskloop.loop.snapshot import Snapshot
 from riskloop.portfolio import Portfolio
 from riskloop.scoring.model import load_model
 
@@ -30,7 +31,7 @@ def test_where_only_the_approved_have_outcomes_the_report_says_so(
         live(portfolio, month, 600 + number, recession(), declined_too=False)
     home, served = portfolio.home, load(portfolio.home, 1)
     since = to_micros(datetime(2025, 1, 1, tzinfo=UTC))
-    work = make(home, Order(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, Snapshot.take(home, NOW)), served)
+    work = make(home, Order(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, snapshot.take(home, NOW)), served)
     made = work.made
     version = register(home, made.candidate, made.trained_on.rows, origin="retrain", parent=1, now=NOW)
     model = load_model(home.artefact(version), version)

@@ -16,10 +16,9 @@ from riskloop.core.span import Span
 from riskloop.core.types import Decisions, Diagnosis, Finding, Floats, Ints, Severity, to_micros
 from riskloop.data.infer import infer_config
 from riskloop.data.read import rows_from
-from riskloop.loop import observe
+from riskloop.loop import observe, snapshot
 from riskloop.loop.champion import Served, load
 from riskloop.loop.observe import close, due, mature
-from riskloop.loop.snapshot import Snapshot
 from riskloop.monitor.profile import Profile
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate
@@ -156,7 +155,8 @@ def test_a_fault_is_named_with_its_first_day_and_quarantined(loop: Loop) -> None
     assert february.sentence == said
     assert march.sentence == said  # the fault is the same one
     assert february.quarantined
-    learned = Snapshot.take(loop.portfolio.home, noon(2025, 12, 1)).frame(loop.portfolio.home)
+    home = loop.portfolio.home
+    learned = snapshot.read(home, snapshot.take(home, noon(2025, 12, 1)))
     assert len(learned) == PER_MONTH
     assert learned.times.max() < to_micros(february.first_time)
 
@@ -181,7 +181,8 @@ def test_rows_that_are_dated_back_are_a_fault_and_are_not_learned_from(loop: Loo
     assert february.diagnosis is Diagnosis.DATA_FAULT
     assert ("dates", "window") in loop.faults(february)
     assert march.diagnosis is Diagnosis.STABLE
-    learned = Snapshot.take(loop.portfolio.home, noon(2025, 12, 1)).frame(loop.portfolio.home)
+    home = loop.portfolio.home
+    learned = snapshot.read(home, snapshot.take(home, noon(2025, 12, 1)))
     assert len(learned) == 2 * PER_MONTH
     assert learned.times.min() >= to_micros(datetime(2025, 1, 1, tzinfo=UTC))
 
@@ -279,7 +280,8 @@ def test_windows_by_count_are_told_apart_by_their_numbers(folder: Path) -> None:
     assert (first.name, second.name) == ("#1", "#2")
     assert first.diagnosis is Diagnosis.STABLE
     assert ("scale", "BILL_AMT2") in loop.faults(second)
-    learned = Snapshot.take(loop.portfolio.home, noon(2025, 12, 1)).frame(loop.portfolio.home)
+    home = loop.portfolio.home
+    learned = snapshot.read(home, snapshot.take(home, noon(2025, 12, 1)))
     assert len(learned) == 600 + 500
     outcomes: Floats = learned.outcomes
     assert not np.isnan(outcomes).any()

@@ -10,12 +10,13 @@ import pytest
 
 from riskloop.cli import main
 from riskloop.core.errors import RiskloopError
+from riskloop.core.manifest import Order
 from riskloop.core.types import Action, Diagnosis
+from riskloop.loop import snapshot
 from riskloop.loop.champion import load
-from riskloop.loop.making import Order, make
+from riskloop.loop.making import make
 from riskloop.loop.rebuild import rebuild
 from riskloop.loop.register import register
-from riskloop.loop.snapshot import Snapshot
 from riskloop.portfolio import Portfolio
 from riskloop.store.outcomes import Outcome
 
@@ -28,7 +29,7 @@ def _made(portfolio: Portfolio, action: Action, diagnosis: Diagnosis, since: dat
     home = portfolio.home
     micros = int(since.timestamp()) * 1_000_000
     served = load(home, 1)
-    order = Order(1, action, diagnosis, micros, Snapshot.take(home, NOW))
+    order = Order(1, action, diagnosis, micros, snapshot.take(home, NOW))
     work = make(home, order, served)
     made = work.made
     return register(home, made.candidate, made.trained_on.rows, origin=work.recipe.origin, parent=1, case_id=7, now=NOW)
@@ -63,7 +64,7 @@ def test_the_tested_scores_are_as_well_calibrated_as_the_final_model(
     """By a line of the other blocks: one of a block's few validation rows would refuse good models."""
     home = copied(drifted_folder).home
     since = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
-    order = Order(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, Snapshot.take(home, NOW))
+    order = Order(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, snapshot.take(home, NOW))
     work = make(home, order, load(home, 1))
     labels = work.rows.labels[work.plan.tested]
     assert work.made.scores.mean() == pytest.approx(labels.mean(), abs=0.005)
@@ -126,8 +127,8 @@ def test_a_record_of_another_riskloop_is_told_as_that(
     trained_folder: Path, copied: Callable[[Path], Portfolio], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = copied(trained_folder).home
-    manifest = json.loads(json.dumps(home.artefact(1).manifest))
-    manifest["settings"]["train"]["shuffle"] = True
+    manifest = home.artefact(1).manifest
+    manifest.settings["train"]["shuffle"] = True
     monkeypatch.setattr(type(home), "artefact", lambda self, version: SimpleNamespace(manifest=manifest))
     with pytest.raises(RiskloopError, match=r"does not know \(shuffle\)"):
         rebuild(home, 1)

@@ -4,8 +4,11 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import msgspec
+
+from riskloop.core.manifest import Snapshot
 from riskloop.core.types import Diagnosis
-from riskloop.loop.snapshot import Snapshot
+from riskloop.loop import snapshot
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import World
 
@@ -19,20 +22,21 @@ def test_rows_that_no_closed_window_holds_are_not_learned_from(trained_folder: P
     """They come late with old dates, and their outcomes are known: nobody has looked whether the feed was sound."""
     portfolio = copied(trained_folder)
     home = portfolio.home
-    assert len(Snapshot.judged(home, LATER).frame(home)) == 0
+    assert len(snapshot.read(home, snapshot.take_judged(home, LATER))) == 0
     live(portfolio, date(2025, 1, 1), 1, World(), n=600)
     live(portfolio, date(2025, 2, 1), 2, World(), n=600)
     portfolio.cycle(now=datetime(2025, 3, 4, tzinfo=UTC))
-    before = Snapshot.judged(home, LATER)
-    looked_at = len(before.frame(home))
+    before = snapshot.take_judged(home, LATER)
+    looked_at = len(snapshot.read(home, before))
     assert looked_at == home.decisions.last_id()
     live(portfolio, date(2025, 1, 1), 3, World(), n=300)
     live(portfolio, date(2025, 3, 1), 4, World(), n=300)
-    judged, taken = Snapshot.judged(home, LATER), Snapshot.take(home, LATER)
-    assert len(judged.frame(home)) == looked_at
-    assert judged.matured(home, 0) == before.matured(home, 0)
-    assert taken.matured(home, 0) > judged.matured(home, 0)
-    assert Snapshot.from_json(judged.to_json()) == judged
+    judged, taken = snapshot.take_judged(home, LATER), snapshot.take(home, LATER)
+    assert len(snapshot.read(home, judged)) == looked_at
+    assert snapshot.count_matured(home, judged, 0) == snapshot.count_matured(home, before, 0)
+    assert snapshot.count_matured(home, taken, 0) > snapshot.count_matured(home, judged, 0)
+    assert msgspec.convert(msgspec.to_builtins(judged), Snapshot) == judged
     portfolio.cycle(now=datetime(2025, 4, 4, tzinfo=UTC))
     assert home.windows.latest(1)[0].diagnosis is Diagnosis.DATA_FAULT, "half of March's rows carry January's dates"
-    assert len(Snapshot.judged(home, datetime(2025, 4, 4, tzinfo=UTC)).frame(home)) == looked_at
+    later = snapshot.take_judged(home, datetime(2025, 4, 4, tzinfo=UTC))
+    assert len(snapshot.read(home, later)) == looked_at

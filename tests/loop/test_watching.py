@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from riskloop.core.types import Action, Diagnosis
-from riskloop.loop import follow
+from riskloop.loop import follow, snapshot
 from riskloop.loop.champion import Served
 from riskloop.loop.follow import follow_up
 from riskloop.loop.observe import earlier_findings
-from riskloop.loop.snapshot import Snapshot
 from riskloop.store import audit
 from riskloop.store.cases import Case, CaseState, advance, open_case
 from riskloop.store.home import Home
@@ -98,7 +97,7 @@ def known(ledger: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Set how many outcomes of the new world are known, and whether all of them show the champion to rank worse."""
 
     def set_(matured: int, *, worse: bool = True) -> None:
-        monkeypatch.setattr(Snapshot, "matured", lambda self, home, start: matured)
+        monkeypatch.setattr(snapshot, "count_matured", lambda home, known, start: matured)
         monkeypatch.setattr(follow, "_still_worse", lambda *_: worse)
 
     return set_
@@ -149,7 +148,7 @@ def test_a_look_at_a_refused_concept_is_repeated_with_more_outcomes_only(
     """The log shows no harm, so nothing is opened; every look is on record."""
     refused(home, Diagnosis.CONCEPT_DRIFT, 500)
     frame = SimpleNamespace(features=np.zeros((4, 1)), outcomes=np.array([0.0, 1.0, 0.0, 1.0]))
-    monkeypatch.setattr(Snapshot, "frame", lambda self, home, start: frame)
+    monkeypatch.setattr(snapshot, "read", lambda home, known, start: frame)
     model = SimpleNamespace(probabilities=lambda features: np.full(len(features), 0.5))
     asked: list[int] = []
 
@@ -163,7 +162,7 @@ def test_a_look_at_a_refused_concept_is_repeated_with_more_outcomes_only(
         SimpleNamespace(version=1, model=model, probabilities=np.zeros(0), outcomes=np.zeros(0), trained=None),
     )
     for matured, looks in ((1000, 1), (1100, 1), (1200, 2)):
-        monkeypatch.setattr(Snapshot, "matured", lambda self, home, start, matured=matured: matured)
+        monkeypatch.setattr(snapshot, "count_matured", lambda home, known, start, matured=matured: matured)
         assert follow.renew(home, served, JULY) is None
         assert len(asked) == looks
     assert [e.document["known"] for e in audit.of(home.database, follow.RENEWAL)] == [1000, 1200]

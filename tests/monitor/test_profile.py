@@ -1,4 +1,3 @@
-import json
 from collections import Counter
 from itertools import pairwise
 from random import Random
@@ -123,16 +122,6 @@ def test_bytes_that_are_no_profile_are_refused() -> None:
         built().profile(np.zeros((3, 2)), np.zeros(3))
     with pytest.raises(DataError, match="no rows"):
         Reference.build(TINY, np.empty((0, 3)), np.empty(0))
-
-
-def test_a_reference_survives_storage() -> None:
-    again = Reference.from_json(json.loads(json.dumps(built().to_json())))
-    window = month(500, 7)
-    assert (
-        again.profile(window.features, window.scores).to_bytes()
-        == built().profile(window.features, window.scores).to_bytes()
-    )
-    assert again.fingerprint == built().fingerprint
 
 
 # --------------------------------------------------------------------------- the row sample

@@ -1,12 +1,13 @@
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import numpy as np
 import pytest
 
 from riskloop.core import stats
 from riskloop.core.errors import DataError
+from riskloop.core.manifest import TrainingRecord
 from riskloop.core.settings import RetrainSettings
 from riskloop.core.types import DecisionFrame, Ints, Rows, to_micros
 from riskloop.retrain.dataset import (
@@ -178,10 +179,10 @@ def test_the_record_names_the_very_rows(history: Rows, decisions: DecisionFrame)
     rows = pool(history, decisions, quarantined=[(10, 19)])
     index = np.delete(_all(rows), [5, 6, 250])
     made = training_set(rows, index, EXPANDING)
-    record = json.loads(json.dumps(made.record))
+    record = msgspec.json.decode(msgspec.json.encode(made.record), type=TrainingRecord)
     np.testing.assert_array_equal(np.flatnonzero(~unseen_by(record, rows)), index)
-    assert record["fingerprint"] == made.fingerprint == fingerprint(made.rows, None)
-    assert (record["rows"], record["explored"]) == (index.size, 0)
+    assert record.fingerprint == made.fingerprint == fingerprint(made.rows, None)
+    assert (record.rows, record.explored) == (index.size, 0)
 
 
 def test_explored_decisions_weigh_for_the_refused_ones(history: Rows, decisions: DecisionFrame) -> None:
@@ -201,7 +202,7 @@ def test_explored_decisions_weigh_for_the_refused_ones(history: Rows, decisions:
     heavy = chosen.weights > chosen.weights.min()
     assert [name for name, big in zip(chosen.rows.ids, heavy, strict=True) if big] == ["c0", "c20", "c40", "c60"]
     assert chosen.weights.max() / chosen.weights.min() == pytest.approx(40 / 4)
-    assert chosen.record["explored"] == 4
+    assert chosen.record.explored == 4
     assert chosen.effective_size < 200 + 40 + 4
 
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
+from tests import handmade
 
 from riskloop.core.errors import DataError
 from riskloop.core.settings import GateSettings
@@ -60,7 +61,7 @@ def test_after_a_change_only_the_new_world_is_tested_and_some_of_it_learned(
 @pytest.mark.parametrize("how", ["holdout", "out_of_fold"])
 def test_the_champion_has_not_seen_what_is_tested(how: str, history: Rows, decisions: DecisionFrame) -> None:
     rows = pool(history, decisions)
-    seen = {"decisions": [[1, 40]], "history": [[0, 199]]}
+    seen = handmade.record(decisions=((1, 40),), history=((0, 199),))
     gate = GateSettings.model_validate({"evaluation": how})
     plan = evaluation_plan(rows, gate, unseen=unseen_by(seen, rows))
     assert rows.sources[plan.tested].min() == (41 if how == "out_of_fold" else 69)

@@ -1,14 +1,18 @@
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from riskloop.core.errors import ArtefactError
+from riskloop.core.manifest import ModelManifest
 from riskloop.core.settings import parse_settings
 from riskloop.core.types import Floats, Rows
 from riskloop.scoring.model import Model, check_agreement, load_model
-from riskloop.store.artefacts import Artefact, Artefacts
+from riskloop.store.artefacts import MANIFEST, Artefact, Artefacts
 from riskloop.train.candidate import Candidate
 from riskloop.train.fit import fit
 
@@ -54,7 +58,7 @@ def history(n: int = 1200) -> Rows:
 
 
 ROWS = history()
-Trained = tuple[Candidate, Artefact, Model]
+Trained = tuple[Candidate, Artefact[ModelManifest], Model]
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +114,8 @@ def test_contributions_sum_to_the_raw_score(model: Callable[[str], Trained], lea
     parts = loaded.contributions(features)
     assert parts.shape == (204, 5)
     assert (parts[:, 1] == 0.0).all()  # AGE is protected
-    line = artefact.manifest["calibration"]
-    p = 1 / (1 + np.exp(-(line["a"] + line["b"] * parts.sum(axis=1))))
+    line = artefact.manifest.calibration
+    p = 1 / (1 + np.exp(-(line.a + line.b * parts.sum(axis=1))))
     np.testing.assert_allclose(p, loaded.probabilities(features), atol=1e-9)
 
 
@@ -144,7 +148,7 @@ def test_reasons_name_the_strongest_parts(model: Callable[[str], Trained]) -> No
 
 def test_occlusion_compares_with_the_typical_customer(model: Callable[[str], Trained]) -> None:
     _, artefact, loaded = model("forest")
-    typical = np.array([[artefact.manifest["baseline"][name] for name in loaded.schema.names]])
+    typical = np.array([[artefact.manifest.baseline[name] for name in loaded.schema.names]])
     assert (loaded.contributions(typical)[0, :-1] == 0.0).all()
 
 
@@ -191,20 +195,22 @@ def test_contributions_that_do_not_sum_up_are_refused(
 )
 def test_a_model_file_that_is_none_is_refused(model: Callable[[str], Trained], learner: str, content: bytes) -> None:
     _, artefact, _ = model(learner)
-    broken = replace(artefact, contents={**artefact.contents, artefact.manifest["model_file"]: content})
+    broken = replace(artefact, contents={**artefact.contents, artefact.manifest.model_file: content})
     with pytest.raises(ArtefactError):
         load_model(broken, 1)
 
 
 @pytest.mark.parametrize("missing", ["schema", "calibration", "threshold", "risk_levels"])
-def test_a_manifest_that_is_none_is_refused(model: Callable[[str], Trained], missing: str) -> None:
+def test_a_manifest_that_is_none_is_refused(model: Callable[[str], Trained], missing: str, tmp_path: Path) -> None:
     _, artefact, _ = model("scorecard")
-    manifest = {k: v for k, v in artefact.manifest.items() if k != missing}
-    with pytest.raises(ArtefactError, match="is not one of a model"):
-        load_model(replace(artefact, manifest=manifest), 1)
+    shutil.copytree(artefact.path, tmp_path / "x")
+    written = tmp_path / "x" / MANIFEST
+    written.write_text(json.dumps({k: v for k, v in json.loads(written.read_text()).items() if k != missing}))
+    with pytest.raises(ArtefactError, match=f"not a ModelManifest that riskloop wrote.*{missing}"):
+        Artefacts(tmp_path).read("x", ModelManifest)
 
 
 def test_a_stored_model_scores_as_it_did_before(model: Callable[[str], Trained]) -> None:
     _, artefact, loaded = model("lightgbm")
-    again = load_model(Artefacts(artefact.path.parent).read(artefact.name, artefact.sha256), 7)
+    again = load_model(Artefacts(artefact.path.parent).read(artefact.name, ModelManifest, artefact.sha256), 7)
     np.testing.assert_array_equal(again.probabilities(ROWS.features), loaded.probabilities(ROWS.features))

@@ -1,6 +1,5 @@
 """A portfolio with hand-made scorecards: every probability can be worked out by hand."""
 
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -11,8 +10,10 @@ from threading import Thread
 import httpx
 import pytest
 import uvicorn
+from tests import handmade
 
 from riskloop.app import create_app
+from riskloop.core.schema import Schema
 from riskloop.core.types import Json, PromotionKind
 from riskloop.portfolio import Portfolio
 from riskloop.serve.process import bind, configured
@@ -60,25 +61,9 @@ def expected(row: Json, intercept: float) -> float:
     return 1 / (1 + math.exp(-z))
 
 
-def add_model(home: Home, intercept: float = 0.0, threshold: float = 0.5, schema: Json | None = None) -> int:
-    manifest = {
-        "learner": "scorecard",
-        "model_file": "scorecard.json",
-        "schema": home.schema.to_json() if schema is None else schema,
-        "calibration": {"a": 0.0, "b": 1.0},
-        "threshold": threshold,
-        "risk_levels": {"low": 0.1, "medium": 0.25, "high": 0.5},
-        "metrics": {"auc": 0.75},
-    }
-    artefact = home.artefacts.write(manifest, {"scorecard.json": json.dumps(card(intercept)).encode()})
-    return home.ledger.register(
-        created_at=datetime.now(UTC),
-        learner="scorecard",
-        artefact=artefact.name,
-        sha256=artefact.sha256,
-        origin="train",
-        auc=0.75,
-    )
+def add_model(home: Home, intercept: float = 0.0, threshold: float = 0.5, schema: Schema | None = None) -> int:
+    manifest = handmade.manifest(schema or home.schema, threshold=threshold)
+    return handmade.register(home, manifest, card(intercept), datetime.now(UTC))
 
 
 def promote(home: Home, version: int) -> int:

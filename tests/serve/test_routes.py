@@ -7,7 +7,6 @@ import httpx
 import pytest
 
 from riskloop.core.errors import Refused
-from riskloop.core.schema import Schema
 from riskloop.scoring.decoder import Decoder
 from riskloop.serve.access import is_loopback
 from riskloop.serve.openapi import example, row_schema
@@ -77,7 +76,7 @@ def test_without_keys_another_sites_name_opens_nothing(client: httpx.Client) -> 
 
 
 def test_the_example_is_a_row_of_any_schema(home: Home) -> None:
-    schema = Schema.from_json(home.schema.to_json())
+    schema = home.schema
     import json
 
     assert Decoder(schema).row(json.dumps(example(schema)).encode(), 0).flags is None

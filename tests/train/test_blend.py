@@ -6,6 +6,7 @@ import pytest
 from lightgbm import LGBMClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from riskloop.core.manifest import seal
 from riskloop.core.settings import Settings
 from riskloop.core.stats import auc
 from riskloop.core.types import Bools, Floats, Rows
@@ -83,11 +84,14 @@ def test_what_is_served_is_the_blend(
     rows, new = world(make_rows)
     made = [fit(rows, settings, weights=credible(new), learners=(name,), present=new, changed=True) for _ in range(2)]
     assert made[0].files == made[1].files
-    assert made[0].manifest["training"]["blended"]
+    assert made[0].manifest.training.blended
     artefact = Artefacts(tmp_path).write(made[0].manifest, made[0].files)
     check_agreement(load_model(artefact, 1), made[0], rows.features)
     plain = fit(rows, settings, weights=credible(new), learners=(name,), present=new)
-    assert "blended" not in plain.manifest["training"]
+    assert not plain.manifest.training.blended
+    assert b"blended" not in seal(plain.manifest, {}).text, (
+        "the bytes of a model that is not blended are those of before"
+    )
     assert plain.files["model.txt"] != made[0].files["model.txt"]
 
 

@@ -4,8 +4,9 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from riskloop.core.errors import DataError
+from riskloop.core.manifest import Calibration
 from riskloop.core.settings import ThresholdSettings
-from riskloop.train.calibrate import Calibration, choose_threshold, fit_calibration, log_odds
+from riskloop.train.calibrate import choose_threshold, fit_calibration, log_odds
 
 RNG = np.random.default_rng(5)
 Z = RNG.normal(-1, 1.5, 4000)

@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from riskloop.core.errors import ArtefactError, ConfigError, DataError
+from riskloop.core.manifest import ModelManifest, seal
 from riskloop.core.settings import Settings, parse_settings
 from riskloop.core.types import Floats, Rows
 from riskloop.data.read import rows_from
@@ -32,25 +33,25 @@ def array(candidate: Candidate, name: str) -> Floats:
     return np.asarray(np.load(io.BytesIO(candidate.files[name]), allow_pickle=False))
 
 
-def stored(folder: Path, candidate: Candidate) -> Artefact:
+def stored(folder: Path, candidate: Candidate) -> Artefact[ModelManifest]:
     return Artefacts(folder).write(candidate.manifest, candidate.files)
 
 
 def test_the_best_by_mean_auc_is_chosen_and_the_others_are_on_record(candidate: Candidate) -> None:
-    comparison = candidate.manifest["comparison"]
+    comparison = candidate.manifest.comparison
     assert set(comparison) == set(BUILT_IN)
-    assert candidate.learner == max(comparison, key=lambda name: comparison[name]["auc"])
-    metrics = candidate.manifest["metrics"]
-    assert metrics["auc"] == pytest.approx(np.mean(metrics["folds"]))
-    assert metrics["auc_low"] < metrics["auc"] < metrics["auc_high"]
-    assert comparison[candidate.learner]["auc"] == metrics["auc"]
+    assert candidate.learner == max(comparison, key=lambda name: comparison[name].auc)
+    metrics = candidate.manifest.metrics
+    assert metrics.auc == pytest.approx(np.mean(metrics.folds))
+    assert metrics.auc_low < metrics.auc < metrics.auc_high
+    assert comparison[candidate.learner].auc == metrics.auc
 
 
 def test_the_manifest_is_json_without_a_clock_or_secrets(candidate: Candidate) -> None:
-    manifest = json.loads(json.dumps(candidate.manifest, allow_nan=False))
+    manifest = json.loads(seal(candidate.manifest, candidate.files).text)
     assert {
-        "format", "learner", "model_file", "schema", "calibration", "threshold", "risk_levels", "metrics", "comparison",
-        "importance", "training", "baseline", "seed", "settings", "libraries", "parent", "origin",
+        "files", "format", "learner", "model_file", "schema", "calibration", "threshold", "risk_levels", "metrics",
+        "comparison", "importance", "training", "baseline", "seed", "settings", "libraries", "parent", "origin",
     } == set(manifest)  # fmt: skip
     assert "storage" not in manifest["settings"]
     assert sum(manifest["importance"].values()) == pytest.approx(1.0)
@@ -62,7 +63,7 @@ def test_out_of_fold_scores_are_honest(rows: Rows, settings: Settings, candidate
     assert rows.target is not None
     score, target = (array(candidate, f"reference_{name}.npy") for name in ("scores", "target"))
     honest = roc_auc_score(target, score)
-    assert honest == pytest.approx(candidate.manifest["metrics"]["auc"], abs=0.01)
+    assert honest == pytest.approx(candidate.manifest.metrics.auc, abs=0.01)
     assert roc_auc_score(rows.target, candidate.predict(rows.features)) > honest
     assert score.mean() == pytest.approx(rows.target.mean(), abs=1e-6)  # calibrated in the large
 
@@ -94,7 +95,7 @@ def test_monotone_features_are_monotone(rows: Rows, settings: Settings, learner:
 def test_with_times_only_later_rows_are_judged(make_rows: Callable[..., Rows], settings: Settings) -> None:
     timed = make_rows(1500, timed=True)
     fitted = fit(timed, settings, learners=["scorecard"])
-    assert fitted.manifest["training"]["first_time"] == "1970-01-01T00:00:00+00:00"
+    assert fitted.manifest.training.first_time == "1970-01-01T00:00:00+00:00"
     assert len(array(fitted, "reference_scores.npy")) == 1000  # the first third only ever trains
 
 
@@ -102,7 +103,7 @@ def test_weights_move_the_model_and_its_reference(rows: Rows, settings: Settings
     weights = np.where(rows.features[:, 0] > 0, 5.0, 0.5)
     plain = fit(rows, settings, learners=["scorecard"])
     weighted = fit(rows, settings, learners=["scorecard"], weights=weights)
-    assert weighted.manifest["training"]["weighted"]
+    assert weighted.manifest.training.weighted
     assert weighted.files["scorecard.json"] != plain.files["scorecard.json"]
     share = (array(weighted, "reference.npy")[:, 0] > 0).mean()
     assert share == pytest.approx(np.average(rows.features[:, 0] > 0, weights=weights), abs=0.05)
@@ -111,7 +112,7 @@ def test_weights_move_the_model_and_its_reference(rows: Rows, settings: Settings
 def test_what_is_measured_comes_from_the_present_world(rows: Rows, settings: Settings) -> None:
     present = np.arange(len(rows)) >= 900
     fitted = fit(rows, settings, learners=["scorecard"], present=present)
-    assert fitted.manifest["training"]["rows"] == len(rows)
+    assert fitted.manifest.training.rows == len(rows)
     reference = {tuple(row) for row in np.nan_to_num(array(fitted, "reference.npy"))}
     assert reference == {tuple(row) for row in np.nan_to_num(rows.features[900:])}
 
@@ -132,9 +133,9 @@ def test_recalibration_keeps_the_ranking_and_moves_the_level(
     q = again.predict(rows.features)
     assert q.mean() == pytest.approx(outcomes.mean(), abs=1e-6)
     np.testing.assert_array_equal(np.argsort(p, kind="stable"), np.argsort(q, kind="stable"))
-    assert again.manifest["parent"] == 1
-    assert again.manifest["metrics"]["auc"] == candidate.manifest["metrics"]["auc"]
-    assert again.files[again.manifest["model_file"]] == candidate.files[candidate.manifest["model_file"]]
+    assert again.manifest.parent == 1
+    assert again.manifest.metrics.auc == candidate.manifest.metrics.auc
+    assert again.files[again.manifest.model_file] == candidate.files[candidate.manifest.model_file]
     check_agreement(load_model(stored(tmp_path, again), 2), again, rows.features)
     reference = (array(c, "reference_scores.npy") for c in (candidate, again))
     old, new = (log_odds(scores) for scores in reference)
@@ -171,7 +172,7 @@ def test_estimators_of_the_config_are_trained_and_stored_safely(
 ) -> None:
     rows, settings = numbers(), custom(estimator, params)
     first, second = fit(rows, settings), fit(rows, settings)
-    assert first.manifest["model_file"] == file
+    assert first.manifest.model_file == file
     assert first.files == second.files
     check_agreement(load_model(stored(tmp_path, first), 1), first, rows.features)
 
@@ -222,7 +223,7 @@ def test_the_real_customers_are_ranked_as_well_as_known(tmp_path: Path) -> None:
     settings = parse_settings(infer_config(path, target="default.payment.next.month"))
     rows = rows_from(path, settings.row_schema, target="required", where=path.name)
     fitted = fit(rows, settings)
-    assert fitted.manifest["metrics"]["auc"] >= 0.781
+    assert fitted.manifest.metrics.auc >= 0.781
     check_agreement(load_model(stored(tmp_path, fitted), 1), fitted, rows.features)
 
 

@@ -1,7 +1,6 @@
 """A portfolio whose months are written straight into the store, and a client for its dashboard."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,9 +9,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from msgspec import structs
+from tests import handmade
 
 from riskloop.app import create_app
-from riskloop.core.types import Action, Decisions, Diagnosis, Finding, Json, PromotionKind, Rung, Severity, to_micros
+from riskloop.core.manifest import TrainingRecord
+from riskloop.core.types import Action, Decisions, Diagnosis, Finding, PromotionKind, Rung, Severity, to_micros
 from riskloop.portfolio import Portfolio
 from riskloop.store import windows
 from riskloop.store.home import Home
@@ -38,35 +40,20 @@ MAY = datetime(2025, 5, 1, tzinfo=UTC)
 BINS = ["up to 5", "over 5", "missing"]
 
 
-def add_model(home: Home, points: float = 2.0, learner: str = "scorecard", record: Json | None = None) -> int:
+def add_model(home: Home, points: float = 2.0, learner: str = "scorecard", record: TrainingRecord | None = None) -> int:
     """A hand-made scorecard: −1, and ``points`` more above a debt of 5."""
     debt = {"bounds": [5.0], "points": [0.0, points], "missing": 0.0, "mean": 0.0}
     job = {"bounds": [], "points": [0.0], "missing": 0.0, "mean": 0.0}
-    manifest = {
-        "learner": learner,
-        "model_file": "scorecard.json",
-        "schema": home.schema.to_json(),
-        "calibration": {"a": 0.0, "b": 1.0},
-        "threshold": 0.5,
-        "risk_levels": {"low": 0.1, "medium": 0.25, "high": 0.5},
-        "metrics": {"auc": 0.75, "auc_low": 0.73, "auc_high": 0.77},
-        "comparison": {learner: {"auc": 0.75, "low": 0.73, "high": 0.77}},
-        "importance": {"debt": 0.9, "job": 0.1, "sex": 0.0},
-        "training": {"rows": 1000, "defaults": 200, "record": record},
-        "settings": {"train": {"folds": 5}, "points": points},
-        "libraries": {"numpy": "2"},
-        "seed": 1,
-    }
-    card = json.dumps({"intercept": -1.0, "features": [debt, job]}).encode()
-    artefact = home.artefacts.write(manifest, {"scorecard.json": card})
-    return home.ledger.register(
-        created_at=MAY,
+    plain = handmade.manifest(home.schema)
+    manifest = structs.replace(
+        plain,
         learner=learner,
-        artefact=artefact.name,
-        sha256=artefact.sha256,
-        origin="train",
-        auc=0.75,
+        comparison={learner: plain.comparison["scorecard"]},
+        importance={"debt": 0.9, "job": 0.1, "sex": 0.0},
+        training=structs.replace(plain.training, record=record),
+        settings={"train": {"folds": 5}, "points": points},
     )
+    return handmade.register(home, manifest, {"intercept": -1.0, "features": [debt, job]}, MAY)
 
 
 def promote(home: Home, version: int, kind: PromotionKind = PromotionKind.FIRST) -> None:

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
+from tests import handmade
 
 from riskloop.core.types import Diagnosis, PromotionKind
 from riskloop.portfolio import Portfolio
@@ -54,7 +55,7 @@ def test_two_versions_differ_in_what_is_listed(home: Home) -> None:
 
 def test_two_versions_are_compared_on_final_sound_decisions_that_neither_has_seen(home: Home) -> None:
     decide(home, 400)  # every second one has a debt of 9 and a PD of 0.73, the others one of 1 and a PD of 0.27
-    add_model(home, points=3.0, record={"decisions": [[1, 100]], "history": [[0, 999]]})
+    add_model(home, points=3.0, record=handmade.record(decisions=((1, 100),), history=((0, 999),)))
     final = datetime(2025, 9, 1, tzinfo=UTC)
     for number, first in enumerate((1, 101, 201, 301), start=1):
         state = Diagnosis.DATA_FAULT if number == 2 else Diagnosis.STABLE

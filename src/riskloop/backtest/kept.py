@@ -4,19 +4,45 @@ import io
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from riskloop import __version__
 from riskloop.backtest.history import History, Played
+from riskloop.core.manifest import Manifest
 from riskloop.core.settings import parse_settings, settings_text
-from riskloop.core.types import Diagnosis, Floats, Json, Rows
+from riskloop.core.types import Diagnosis, Floats, Rows
 from riskloop.store.artefacts import Artefact, Artefacts
 from riskloop.store.files import make_folder
 
 ROWS: Final = "rows"
+
+
+class KeptPeriod(msgspec.Struct, frozen=True):
+    """One period of a kept history, without its rows."""
+
+    name: str
+    label: str
+    first: datetime
+    end: datetime
+    rows: int
+    truth: Diagnosis | None
+    share: float
+
+
+class BacktestManifest(Manifest, frozen=True, kw_only=True):
+    """A history that was divided for a back-test."""
+
+    kind: Literal["backtest"] = "backtest"
+    version: str  # riskloop's
+    settings: str  # as the text of a riskloop.toml
+    past: int  # rows
+    periods: tuple[KeptPeriod, ...]
+    notes: tuple[str, ...]
+    labels: tuple[str, str]
 
 
 def keep(work: Path, history: History) -> Path:
@@ -36,15 +62,14 @@ def keep(work: Path, history: History) -> Path:
         ).encode()
     if truths and all(truth is not None for truth in truths):
         files["true_pd.npy"] = _dump(np.concatenate([truth for truth in truths if truth is not None]))
-    manifest: Json = {
-        "kind": "backtest",
-        "version": __version__,
-        "settings": settings_text(history.settings),
-        "past": len(history.past),
-        "periods": [_period(period) for period in history.periods],
-        "notes": list(history.notes),
-        "labels": [history.first_label, history.last_label],
-    }
+    manifest = BacktestManifest(
+        version=__version__,
+        settings=settings_text(history.settings),
+        past=len(history.past),
+        periods=tuple(_period(period) for period in history.periods),
+        notes=history.notes,
+        labels=(history.first_label, history.last_label),
+    )
     # The artefact's own name is not known before it is written, and then it names the folder too.
     artefact = Artefacts(work / ROWS).write(manifest, files)
     folder = work / artefact.name
@@ -54,9 +79,9 @@ def keep(work: Path, history: History) -> Path:
 
 def kept(folder: Path) -> History:
     """The history of a back-test's folder, its hashes checked."""
-    artefact = Artefacts(folder.parent / ROWS).read(folder.name)
+    artefact = Artefacts(folder.parent / ROWS).read(folder.name, BacktestManifest)
     manifest = artefact.manifest
-    sizes = [int(manifest["past"]), *(int(entry["rows"]) for entry in manifest["periods"])]
+    sizes = [manifest.past, *(entry.rows for entry in manifest.periods)]
     edges = np.cumsum(sizes)[:-1]
     features, times, target = (
         np.split(_load(artefact, f"{name}.npy"), edges) for name in ("features", "times", "target")
@@ -73,31 +98,31 @@ def kept(folder: Path) -> History:
         true_pd = list(np.split(_load(artefact, "true_pd.npy"), np.cumsum([len(part) for part in rows[1:]])[:-1]))
     periods = tuple(
         Played(
-            name=entry["name"],
-            label=entry["label"],
-            first=datetime.fromisoformat(entry["first"]),
-            end=datetime.fromisoformat(entry["end"]),
+            name=entry.name,
+            label=entry.label,
+            first=entry.first,
+            end=entry.end,
             rows=part,
             true_pd=truth,
-            truth=None if entry["truth"] is None else Diagnosis(entry["truth"]),
-            share=float(entry["share"]),
+            truth=entry.truth,
+            share=entry.share,
         )
-        for entry, part, truth in zip(manifest["periods"], rows[1:], true_pd, strict=True)
+        for entry, part, truth in zip(manifest.periods, rows[1:], true_pd, strict=True)
     )
-    settings = parse_settings(manifest["settings"], "the back-test's settings")
-    return History(settings, rows[0], periods, tuple(manifest["notes"]), *manifest["labels"])
+    settings = parse_settings(manifest.settings, "the back-test's settings")
+    return History(settings, rows[0], periods, manifest.notes, *manifest.labels)
 
 
-def _period(period: Played) -> Json:
-    return {
-        "name": period.name,
-        "label": period.label,
-        "first": period.first.isoformat(),
-        "end": period.end.isoformat(),
-        "rows": len(period.rows),
-        "truth": None if period.truth is None else period.truth.value,
-        "share": period.share,
-    }
+def _period(period: Played) -> KeptPeriod:
+    return KeptPeriod(
+        name=period.name,
+        label=period.label,
+        first=period.first,
+        end=period.end,
+        rows=len(period.rows),
+        truth=period.truth,
+        share=period.share,
+    )
 
 
 def _dump(values: npt.NDArray[Any]) -> bytes:
@@ -106,6 +131,6 @@ def _dump(values: npt.NDArray[Any]) -> bytes:
     return out.getvalue()
 
 
-def _load(artefact: Artefact, name: str) -> npt.NDArray[Any]:
+def _load(artefact: Artefact[BacktestManifest], name: str) -> npt.NDArray[Any]:
     loaded: npt.NDArray[Any] = np.load(io.BytesIO(artefact.bytes(name)), allow_pickle=False)
     return loaded

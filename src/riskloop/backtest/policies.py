@@ -61,13 +61,13 @@ def retrain_plainly(home: Home, now: datetime) -> None:
     if champion.at >= now:  # after an interruption: this period's was exchanged already
         return
     manifest = home.artefact(champion.version).manifest
-    history = manifest["training"]["history"]
+    history = manifest.training.history
     matured = home.decisions.frame(matured_by=to_micros(now - home.settings.portfolio.outcome_window))
     rows = pool(load_history(home.artefacts, history), matured).rows
     plain = home.settings.model_copy(update={"train": home.settings.train.model_copy(update={"folds": PLAIN_FOLDS})})
     try:
         candidate = fit(
-            rows, plain, learners=(manifest["learner"],), parent=champion.version, origin="retrain", history=history
+            rows, plain, learners=(manifest.learner,), parent=champion.version, origin="retrain", history=history
         )
     except DataError:  # nothing that can be learned from: the old model stays
         return

@@ -19,6 +19,7 @@ import numpy as np
 
 from riskloop.backtest.history import History, Played
 from riskloop.backtest.policies import Policy
+from riskloop.core.manifest import ModelManifest
 from riskloop.core.settings import AlertSettings, Settings, settings_text
 from riskloop.core.types import Decisions, Ints, Rows, from_micros, to_micros
 from riskloop.loop.first import train_first
@@ -181,7 +182,7 @@ def model_of(home: Home, version: int) -> Model:
 def _model(root: Path, artefact: str, version: int) -> Model:
     from riskloop.store.artefacts import Artefacts
 
-    return load_model(Artefacts(root).read(artefact), version)
+    return load_model(Artefacts(root).read(artefact, ModelManifest), version)
 
 
 def matured(history: History, number: int, turn: Turn, window: timedelta) -> list[Outcome]:

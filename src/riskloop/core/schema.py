@@ -9,10 +9,11 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 
 from riskloop.core.errors import ConfigError
@@ -21,29 +22,36 @@ from riskloop.core.types import Bools, Floats, Json
 Kind = Literal["number", "category"]
 
 
-@dataclass(frozen=True)
-class Feature:
+def _written(default: Any) -> Any:
+    """A default that is written all the same. Those of later fields are not, so old schemas keep their fingerprint."""
+    return msgspec.field(default_factory=lambda: default)
+
+
+class Feature(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """One input column."""
 
     name: str
-    kind: Kind = "number"
-    low: float = -math.inf  # hard limits: a value outside them is refused, not scored
-    high: float = math.inf
-    categories: tuple[str, ...] = ()  # the levels, as text, in the order of their codes
-    unseen: Literal["refuse", "flag"] = "refuse"  # a level never seen: 422, or scored as missing and flagged
-    nullable: bool = False
-    monotone: Literal[-1, 0, 1] = 0  # +1: more of it can only raise the PD
-    protected: bool = False  # kept for fairness checks, no model input
+    kind: Kind = _written("number")
+    low: float | None = _written(None)  # hard limits: a value outside them is refused, not scored; None: no limit
+    high: float | None = _written(None)
+    categories: tuple[str, ...] = _written(())  # the levels, as text, in the order of their codes
+    unseen: Literal["refuse", "flag"] = _written("refuse")  # a level never seen: 422, or scored as missing and flagged
+    nullable: bool = _written(False)
+    monotone: Literal[-1, 0, 1] = _written(0)  # +1: more of it can only raise the PD
+    protected: bool = _written(False)  # kept for fairness checks, no model input
     special: tuple[float, ...] = ()  # numbers that are codes (-9999: no record): outside range, order and scale
     prefixes: tuple[int, ...] = ()  # a tree of codes: characters that make a branch, such as 2 and 3 of a postcode
 
     def __post_init__(self) -> None:
+        for name, limit, none in (("low", self.low, -math.inf), ("high", self.high, math.inf)):
+            # One way to write each, for the fingerprint.
+            msgspec.structs.force_setattr(self, name, None if limit is None or limit == none else float(limit))
         if self.kind == "category" and not self.categories:
             raise ConfigError(
                 f"Feature '{self.name}' is a category without levels; list them in 'categories' of "
                 f"[features.{self.name}]."
             )
-        if self.low > self.high:
+        if self.range[0] > self.range[1] or self.low == math.inf or self.high == -math.inf:
             raise ConfigError(f"Feature '{self.name}' has the range [{self.low}, {self.high}], which is empty.")
         if len(set(self.categories)) != len(self.categories):
             raise ConfigError(f"Feature '{self.name}' lists a category twice.")
@@ -57,6 +65,11 @@ class Feature:
                 f"Feature '{self.name}' is a number, which has no prefixes; make it a category, or remove 'prefixes'."
             )
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """The hard limits, infinite where there is none."""
+        return (-math.inf if self.low is None else self.low, math.inf if self.high is None else self.high)
+
     @cached_property
     def codes(self) -> dict[str, int]:
         """Level text to code."""
@@ -64,7 +77,8 @@ class Feature:
 
     def outside(self, values: Floats) -> Bools:
         """Which values break the hard limits; shape of ``values``. Missing ones and special codes do not."""
-        wrong: Bools = (values < self.low) | (values > self.high)
+        low, high = self.range
+        wrong: Bools = (values < low) | (values > high)
         return wrong & ~np.isin(values, self.special) if self.special else wrong
 
     def text(self, value: float) -> str:
@@ -116,7 +130,7 @@ class Schema:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over the canonical JSON: two schemas with the same fingerprint read rows the same way."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(msgspec.to_builtins(self), sort_keys=True).encode()).hexdigest()
 
     @cached_property
     def _model_limits(self) -> tuple[list[int], Floats]:
@@ -148,45 +162,3 @@ class Schema:
             else:
                 decoded[feature.name] = int(value) if value.is_integer() and abs(value) < 2**53 else value
         return decoded
-
-    def to_json(self) -> Json:
-        """A plain dictionary; infinities become None, so that it is valid JSON."""
-        features = []
-        for feature in self.features:
-            entry = asdict(feature)
-            entry["low"] = None if math.isinf(feature.low) else feature.low
-            entry["high"] = None if math.isinf(feature.high) else feature.high
-            entry["categories"] = list(feature.categories)
-            for later in ("special", "prefixes"):  # absent where unused: schemas of before keep their fingerprint
-                if not entry[later]:
-                    del entry[later]
-                else:
-                    entry[later] = list(entry[later])
-            features.append(entry)
-        return {
-            "features": features,
-            "target": self.target,
-            "id": self.id,
-            "time": self.time,
-            "ignored": list(self.ignored),
-        }
-
-    @classmethod
-    def from_json(cls, data: Json) -> "Schema":
-        """The inverse of :meth:`to_json`."""
-        features = []
-        for entry in cast("list[dict[str, Any]]", data["features"]):
-            values = dict(entry)
-            values["low"] = -math.inf if entry["low"] is None else float(entry["low"])
-            values["high"] = math.inf if entry["high"] is None else float(entry["high"])
-            values["categories"] = tuple(entry["categories"])
-            values["special"] = tuple(float(code) for code in entry.get("special", ()))
-            values["prefixes"] = tuple(int(length) for length in entry.get("prefixes", ()))
-            features.append(Feature(**values))
-        return cls(
-            features=tuple(features),
-            target=data["target"],
-            id=data["id"],
-            time=data["time"],
-            ignored=tuple(data["ignored"]),
-        )

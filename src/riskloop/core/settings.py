@@ -1,7 +1,6 @@
 """Every setting of riskloop.toml, once: its name, its default, its help. `docs/settings.md` is held to it by a test."""
 
 import json
-import math
 import re
 import tomllib
 from datetime import timedelta
@@ -346,7 +345,7 @@ class Settings(Section):
 
 
 def _feature(name: str, entry: FeatureSettings) -> Feature:
-    low, high = entry.range if entry.range is not None else (-math.inf, math.inf)
+    low, high = entry.range or (None, None)
     return Feature(
         name=name,
         kind=entry.kind,
@@ -383,7 +382,7 @@ def _entry(feature: Feature) -> FeatureSettings:
     """The inverse of `_feature`."""
     return FeatureSettings(
         kind=feature.kind,
-        range=(feature.low, feature.high),
+        range=feature.range,
         categories=feature.categories,
         unseen=feature.unseen,
         nullable=feature.nullable,

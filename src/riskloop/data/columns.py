@@ -101,17 +101,18 @@ def _parsed_numbers(column: pa.ChunkedArray, feature: Feature, problems: Problem
 
 def _in_range(feature: Feature) -> float:
     """Any value that raises no second problem, for rows that already have one."""
-    return float(np.clip(0.0, feature.low, feature.high))
+    return float(np.clip(0.0, *feature.range))
 
 
 def _check_numbers(values: Floats, feature: Feature, problems: Problems) -> None:
     if not feature.nullable:
         problems.add(feature.name, "is missing, and may not be (nullable = false)", np.isnan(values), lambda _: None)
     problems.add(feature.name, "is infinite", np.isinf(values), lambda row: float(values[row]))
+    low, high = feature.range
     outside = np.isfinite(values) & feature.outside(values)
     problems.add(
         feature.name,
-        f"is outside the range [{feature.low:g}, {feature.high:g}]",
+        f"is outside the range [{low:g}, {high:g}]",
         outside,
         lambda row: float(values[row]),
     )

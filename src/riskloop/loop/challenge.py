@@ -8,14 +8,15 @@ from typing import Literal
 import numpy as np
 
 from riskloop.core.errors import DataError
+from riskloop.core.manifest import Order
 from riskloop.core.settings import GateSettings
 from riskloop.core.types import Action, Diagnosis, GateReport, Json, to_micros
 from riskloop.gate.verdict import judge
+from riskloop.loop import snapshot
 from riskloop.loop.champion import Served, load
 from riskloop.loop.evidence import context, evaluate, keep
-from riskloop.loop.making import Order, Work, make
+from riskloop.loop.making import Work, make
 from riskloop.loop.register import register
-from riskloop.loop.snapshot import Snapshot
 from riskloop.loop.trainer import Tick
 from riskloop.retrain.dataset import pool, unseen_by
 from riskloop.scoring.model import load_model
@@ -41,7 +42,7 @@ def challenge(home: Home, case: Case, served: Served, now: datetime, say: Say, t
     Deterministic: the same case at the same ``now`` makes the same artefact, so a crash before the verdict is
     stored costs time and nothing else. Raises DataError while too few outcomes have matured.
     """
-    order = Order(served.version, _action(case), case.diagnosis, since(home, case), Snapshot.judged(home, now))
+    order = Order(served.version, _action(case), case.diagnosis, since(home, case), snapshot.take_judged(home, now))
     work = make(
         home,
         order,
@@ -91,7 +92,7 @@ def _record(work: Work) -> Json:
         "training": work.made.trained_on.sentence,
         "weighting": work.made.choice.weighting.name,
         "learner": work.made.choice.learner,
-        "blended": bool(work.made.candidate.manifest["training"].get("blended")),
+        "blended": work.made.candidate.manifest.training.blended,
         "validation": dict(work.made.choice.tried),
         "effective_size": work.made.trained_on.effective_size,
         "fingerprint": work.made.trained_on.fingerprint,
@@ -114,16 +115,16 @@ def compare(home: Home, champion: int, challenger: int, now: datetime) -> GateRe
     Raises DataError when there is no such decision yet.
     """
     one, other = load(home, champion), load(home, challenger)
-    frame = Snapshot.take(home, now).frame(home)
+    frame = snapshot.read(home, snapshot.take(home, now))
     rows = pool(None, frame)
-    unseen = unseen_by(one.manifest["training"].get("record"), rows)
-    unseen &= unseen_by(other.manifest["training"].get("record"), rows)
+    unseen = unseen_by(one.manifest.training.record, rows)
+    unseen &= unseen_by(other.manifest.training.record, rows)
     tested = np.flatnonzero(unseen)
     if not tested.size:
         raise DataError("No matured decision exists that neither version was trained on; wait for outcomes.")
     scores = other.model.probabilities(rows.rows.features[tested])
     # Only a recalibration of this very champion ranks like it; against any other model the ranking decides.
-    alike = other.manifest.get("origin") == "recalibrate" and other.manifest.get("parent") == champion
+    alike = other.manifest.origin == "recalibrate" and other.manifest.parent == champion
     kind: Literal["retrain", "recalibrate"] = "recalibrate" if alike else "retrain"
     evaluation = evaluate(home, one, other.model, rows, tested, scores, frame, kind, blocks=None)
     return judge(evaluation, home.settings.gate, context(home, one, challenger, other.manifest, now))

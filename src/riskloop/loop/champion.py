@@ -7,8 +7,9 @@ from functools import lru_cache
 import numpy as np
 
 from riskloop.core.errors import ArtefactError
+from riskloop.core.manifest import M, ModelManifest
 from riskloop.core.stats import upper_quantile
-from riskloop.core.types import Floats, Json
+from riskloop.core.types import Floats
 from riskloop.monitor.matured import Trained
 from riskloop.monitor.profile import Reference
 from riskloop.scoring.model import Model, load_model
@@ -21,7 +22,7 @@ class Served:
     """A version's model, and the sample of its training rows that stands for its history."""
 
     version: int
-    manifest: Json
+    manifest: ModelManifest
     model: Model
     reference: Reference
     features: Floats  # (m, k) of the sample
@@ -30,16 +31,11 @@ class Served:
     outcomes: Floats  # (m,)
 
     @property
-    def importance(self) -> dict[str, float]:
-        """Each model input's share of the model's importance."""
-        return {str(name): float(share) for name, share in self.manifest["importance"].items()}
-
-    @property
     def trained(self) -> Trained:
         """How well it ranked at its training."""
-        metrics = self.manifest["metrics"]
+        metrics = self.manifest.metrics
         # The upper end is cut at 1, the lower one never in practice.
-        return Trained(metrics["auc"], (metrics["auc"] - metrics["auc_low"]) / upper_quantile(0.025))
+        return Trained(metrics.auc, (metrics.auc - metrics.auc_low) / upper_quantile(0.025))
 
     @property
     def shrunk(self) -> float:
@@ -47,7 +43,7 @@ class Served:
 
         A recalibrated model's line was learned from its own decisions.
         """
-        return 1.0 if self.manifest["origin"] == "recalibrate" else float(self.manifest["calibration"]["b"])
+        return 1.0 if self.manifest.origin == "recalibrate" else self.manifest.calibration.b
 
 
 def load(home: Home, version: int) -> Served:
@@ -59,7 +55,7 @@ def load(home: Home, version: int) -> Served:
 
 
 @lru_cache(maxsize=4)
-def _made_of(artefact: Artefact, version: int, threads: int) -> Served:
+def _made_of(artefact: Artefact[ModelManifest], version: int, threads: int) -> Served:
     model = load_model(artefact, version, threads=threads)
     features = array(artefact, "reference.npy")
     # Windows are scored by the model itself, so its own scores are what theirs must be compared with.
@@ -76,7 +72,7 @@ def _made_of(artefact: Artefact, version: int, threads: int) -> Served:
     )
 
 
-def array(artefact: Artefact, file: str) -> Floats:
+def array(artefact: Artefact[M], file: str) -> Floats:
     """A NumPy file of an artefact; pickled content is refused."""
     try:
         loaded = np.load(io.BytesIO(artefact.bytes(file)), allow_pickle=False)

@@ -9,9 +9,10 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from riskloop.core.manifest import EvaluationManifest, ModelManifest
 from riskloop.core.schema import Schema
 from riskloop.core.stats import customer_codes
-from riskloop.core.types import DecisionFrame, Floats, Ints, Json
+from riskloop.core.types import DecisionFrame, Floats, Ints
 from riskloop.gate.budget import Try, tried
 from riskloop.gate.evaluation import Applicants, Context, Coverage, Evaluation
 from riskloop.loop.champion import Served, array, dump_array
@@ -127,15 +128,15 @@ def _coverage(frame: DecisionFrame) -> Coverage | None:
     )
 
 
-def context(home: Home, served: Served, version: int, manifest: Json, now: datetime) -> Context:
+def context(home: Home, served: Served, version: int, manifest: ModelManifest, now: datetime) -> Context:
     """What the gate has to know beside the rows."""
     settings = home.settings
-    schema, challenger = served.model.schema, Schema.from_json(manifest["schema"])
+    schema, challenger = served.model.schema, manifest.schema
     return Context(
         now=now,
         champion=served.version,
         challenger=version,
-        learner=manifest["learner"],
+        learner=manifest.learner,
         allowed_learners=settings.gate.learners or settings.train.learners,
         champion_features=tuple(schema.names[i] for i in schema.model_columns),
         challenger_features=tuple(challenger.names[i] for i in challenger.model_columns),
@@ -177,13 +178,13 @@ def keep(home: Home, evaluation: Evaluation, rows: Pool, tested: Ints, champion:
     blocks = np.zeros(tested.size) if evaluation.blocks is None else evaluation.blocks
     values = (rows.sources[tested], evaluation.labels, evaluation.champion, evaluation.challenger, blocks)
     files = {f"{name}.npy": dump_array(column.astype(np.float64)) for name, column in zip(_ARRAYS, values, strict=True)}
-    manifest = {"kind": "evaluation", "champion": champion, "challenger": challenger}
+    manifest = EvaluationManifest(champion=champion, challenger=challenger)
     return home.artefacts.write(manifest, files).name
 
 
 def kept(home: Home, name: str) -> Tested:
     """The inverse of :func:`keep`; ArtefactError when a file was altered."""
-    artefact = home.artefacts.read(name)
+    artefact = home.artefacts.read(name, EvaluationManifest)
     decisions, labels, champion, challenger, *blocks = (
         array(artefact, f"{column}.npy") for column in _ARRAYS if f"{column}.npy" in artefact.contents
     )

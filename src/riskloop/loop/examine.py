@@ -71,11 +71,13 @@ def at_closing(
             window.features,
             window.scores,
             settings.drift,
-            importance=served.importance,
+            importance=served.manifest.importance,
             report_path=page,
         )
     else:
-        findings += profile_findings(served.reference, window.profile, settings.drift, importance=served.importance)
+        findings += profile_findings(
+            served.reference, window.profile, settings.drift, importance=served.manifest.importance
+        )
     if window.whole and len(window.times):
         findings = dated(findings, served.reference, window.features, window.scores, window.times)
         findings += _begun_within(served, window, findings)

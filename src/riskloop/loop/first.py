@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from datetime import datetime
 
+from msgspec import to_builtins
+
 from riskloop.core.errors import GateRefused
 from riskloop.core.types import Json, PromotionKind, Rows
 from riskloop.loop.register import register
@@ -22,14 +24,12 @@ def train_first(
     stored = save_history(home.artefacts, rows, home.schema)
     candidate = fit(rows, home.settings, history=stored.name, progress=progress)
     version = register(home, candidate, rows, origin="train", now=now, by=by)
-    metrics = candidate.manifest["metrics"]
+    shown = to_builtins(candidate.manifest)
     return {
         "version": version,
         "learner": candidate.learner,
-        "metrics": metrics,
-        "comparison": candidate.manifest["comparison"],
-        "threshold": candidate.manifest["threshold"],
-        "sentence": _promoted(home, version, metrics["auc"], now, by),
+        **{key: shown[key] for key in ("metrics", "comparison", "threshold")},
+        "sentence": _promoted(home, version, candidate.manifest.metrics.auc, now, by),
     }
 
 

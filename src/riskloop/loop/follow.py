@@ -13,9 +13,9 @@ from riskloop.core.types import Action, Diagnosis, GateReport, PromotionKind, Ve
 from riskloop.decide.policy import renews
 from riskloop.gate.approval import Approval, approve, evidence_fingerprint
 from riskloop.gate.verdict import sentences
+from riskloop.loop import snapshot
 from riskloop.loop.challenge import challenge, since
 from riskloop.loop.champion import Served
-from riskloop.loop.snapshot import Snapshot
 from riskloop.loop.trainer import Tick
 from riskloop.monitor.performance import ranks_worse
 from riskloop.promote import promote
@@ -133,7 +133,7 @@ def renew(home: Home, served: Served, now: datetime) -> Case | None:
         tries = [case for case in cases if case.window_id == made.window_id and case.id >= made.id]
         learned, version = max((_learned(home, case), case.challenger or 0) for case in tries)
         start = to_micros(first.first_time)
-        known = Snapshot.judged(home, now).matured(home, start)
+        known = snapshot.count_matured(home, snapshot.take_judged(home, now), start)
         if not renews(made.diagnosis, home.settings.policy, learned=learned, known=known):
             continue
         if made.state is CaseState.REFUSED and not _still_worse(home, served, made, start, known, now):
@@ -195,7 +195,7 @@ def _still_worse(home: Home, served: Served, refused: Case, start: int, known: i
     looks = audit.about(home.database, RENEWAL, subject)
     if looks and known < home.settings.gate.retry_growth * looks[-1].document["known"]:
         return False
-    frame = Snapshot.judged(home, now).frame(home, start=start)
+    frame = snapshot.read(home, snapshot.take_judged(home, now), start=start)
     scores = served.model.probabilities(frame.features)
     alpha, trained = home.settings.drift.alpha, served.trained
     worse = ranks_worse(scores, frame.outcomes, served.probabilities, served.outcomes, alpha=alpha, trained=trained)
@@ -217,7 +217,7 @@ def train(home: Home, case: Case, served: Served, now: datetime, say: Say, tick:
     A case that waits costs one count until enough has matured for another try. That depends on no outcome: to look
     again when the scores look good would spend more of the alpha budget than is on record.
     """
-    matured = Snapshot.judged(home, now).matured(home, since(home, case) or 0)
+    matured = snapshot.count_matured(home, snapshot.take_judged(home, now), since(home, case) or 0)
     if case.state is CaseState.WAITING and matured < (home.cases.events(case.id)[-1].document.get("next") or 0):
         return None
     seq = home.champion().seq

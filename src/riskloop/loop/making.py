@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace
 
 from riskloop.core.errors import DataError
-from riskloop.core.types import Action, DecisionFrame, Diagnosis, Json
+from riskloop.core.manifest import Order
+from riskloop.core.settings import Settings
+from riskloop.core.types import DecisionFrame, Json
+from riskloop.loop import snapshot
 from riskloop.loop.champion import Served
-from riskloop.loop.snapshot import Snapshot
 from riskloop.loop.trainer import Made, Tick, Trainer
 from riskloop.retrain.challenger import ChallengerPlan, plan_challenger
 from riskloop.retrain.dataset import Pool, pool, unseen_by
@@ -17,44 +20,6 @@ from riskloop.store.history import load_history
 from riskloop.store.home import Home
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be made, from what."""
-
-    champion: int  # version that the challenger wants to follow
-    action: Action
-    diagnosis: Diagnosis
-    since: int | None  # first microsecond of the new world
-    snapshot: Snapshot
-
-    def to_json(self, home: Home) -> Json:
-        """For the manifest, with the settings that matter and are not in it already."""
-        settings = home.settings
-        return {
-            "champion": self.champion,
-            "action": self.action.value,
-            "diagnosis": self.diagnosis.value,
-            "since": self.since,
-            "snapshot": self.snapshot.to_json(),
-            "settings": {
-                "retrain": settings.retrain.model_dump(mode="json"),
-                "gate": settings.gate.model_dump(mode="json", include={"evaluation", "holdout", "blocks"}),
-                "portfolio": settings.portfolio.model_dump(mode="json", include={"outcome_window"}),
-            },
-        }
-
-    @classmethod
-    def from_json(cls, document: Json) -> "Order":
-        """The inverse of :meth:`to_json`, without the settings."""
-        return cls(
-            champion=document["champion"],
-            action=Action(document["action"]),
-            diagnosis=Diagnosis(document["diagnosis"]),
-            since=document["since"],
-            snapshot=Snapshot.from_json(document["snapshot"]),
-        )
 
 
 @dataclass(frozen=True)
@@ -81,27 +46,37 @@ def make(
 
     Raises DataError while fewer than ``least`` outcomes of each class can be tested on.
     """
-    settings, training = home.settings, served.manifest["training"]
-    frame = order.snapshot.frame(home)
-    rows = pool(load_history(home.artefacts, training["history"]), frame, identified=served.model.schema.id is not None)
+    settings, training = home.settings, served.manifest.training
+    frame = snapshot.read(home, order.snapshot)
+    rows = pool(load_history(home.artefacts, training.history), frame, identified=served.model.schema.id is not None)
     plan = evaluation_plan(
         rows,
         settings.gate,
-        unseen=unseen_by(training.get("record"), rows),
+        unseen=unseen_by(training.record, rows),
         since=order.since,
     )
     _require(rows, plan, least)
     recipe = plan_challenger(
         order.action,
         order.diagnosis,
-        champion_learner=served.manifest["learner"],
+        champion_learner=served.manifest.learner,
         rows=len(rows),
         train=settings.train,
         retrain=settings.retrain,
     )
     say(recipe.sentence)
-    trainer = Trainer(home, served, rows, recipe, order.since, order.to_json(home), tick)
+    ordered = replace(order, settings=_shaping(settings))
+    trainer = Trainer(home, served, rows, recipe, order.since, ordered, tick)
     return Work(trainer.make(plan), frame, rows, plan, recipe)
+
+
+def _shaping(settings: Settings) -> Json:
+    """The settings that decide what is made of an order, and are not in the manifest already."""
+    return {
+        "retrain": settings.retrain.model_dump(mode="json"),
+        "gate": settings.gate.model_dump(mode="json", include={"evaluation", "holdout", "blocks"}),
+        "portfolio": settings.portfolio.model_dump(mode="json", include={"outcome_window"}),
+    }
 
 
 def _require(rows: Pool, plan: Plan, least: int) -> None:

@@ -6,12 +6,13 @@ from typing import Final
 
 import numpy as np
 
+from riskloop.core.manifest import TrainingRecord
 from riskloop.core.span import Span
 from riskloop.core.stats import density_ratio_weights, weighted_auc_gain
 from riskloop.core.types import DecisionFrame, Floats, Ints, Json, Promotion, to_micros
+from riskloop.loop import snapshot
 from riskloop.loop.champion import Served, load
 from riskloop.loop.evidence import kept
-from riskloop.loop.snapshot import Snapshot
 from riskloop.promote import ProbationState, judge_probation, settle
 from riskloop.promote.probation import Estimated, on_probation
 from riskloop.retrain.dataset import pool, unseen_by
@@ -81,7 +82,7 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
 
 def _since(home: Home, promotion: Promotion, now: datetime) -> DecisionFrame:
     """The decisions since the promotion that are not quarantined, with the outcomes that have matured."""
-    return Snapshot.take(home, now).frame(home, start=to_micros(promotion.at))
+    return snapshot.read(home, snapshot.take(home, now), start=to_micros(promotion.at))
 
 
 def _scores(frame: DecisionFrame, new: Served, old: Served) -> Scores:
@@ -113,6 +114,5 @@ def _estimate(home: Home, promotion: Promotion, frame: DecisionFrame, new: Serve
     return Estimated(gain.difference, gain.std_error, SOURCE)
 
 
-def _record(model: Served) -> Json | None:
-    record: Json | None = model.manifest["training"].get("record")
-    return record
+def _record(model: Served) -> TrainingRecord | None:
+    return model.manifest.training.record

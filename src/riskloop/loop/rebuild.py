@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 
 from riskloop.core.errors import RiskloopError
+from riskloop.core.manifest import ModelManifest, seal
 from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings, restored
 from riskloop.core.types import Json
 from riskloop.loop.champion import load
-from riskloop.loop.making import Order, make
+from riskloop.loop.making import make
 from riskloop.loop.trainer import Tick
-from riskloop.store.artefacts import seal
 from riskloop.store.history import load_history
 from riskloop.store.home import Home
 from riskloop.train.candidate import Candidate, library_versions
@@ -39,14 +39,14 @@ def rebuild(home: Home, version: int, tick: Tick = lambda _sentence, _share: Non
     """
     artefact = home.artefact(version)
     manifest = artefact.manifest
-    then = _settings(home, Schema.from_json(manifest["schema"]), manifest["settings"])
+    then = _settings(home, manifest.schema, manifest.settings)
     candidate = _made_again(replace(home, settings=then), manifest, tick)
     sealed = seal(candidate.manifest, candidate.files)
     names = [n for n in {**candidate.files, **artefact.contents} if candidate.files.get(n) != artefact.contents.get(n)]
-    parts = {**manifest, **sealed.manifest}
-    names += [f"manifest: {key}" for key in parts if key != "files" and manifest.get(key) != sealed.manifest.get(key)]
+    parts = [key for key in manifest.__struct_fields__ if getattr(manifest, key) != getattr(sealed.manifest, key)]
+    names += [f"manifest: {key}" for key in parts if key != "files"]
     now = library_versions()
-    changed = {name: [old, now.get(name)] for name, old in manifest["libraries"].items() if now.get(name) != old}
+    changed = {name: [old, now.get(name)] for name, old in manifest.libraries.items() if now.get(name) != old}
     identical = sealed.sha256 == artefact.sha256
     return Rebuilt(
         version=version,
@@ -59,16 +59,14 @@ def rebuild(home: Home, version: int, tick: Tick = lambda _sentence, _share: Non
     )
 
 
-def _made_again(home: Home, manifest: Json, tick: Tick) -> Candidate:
-    training = manifest["training"]
-    record = training.get("record")
+def _made_again(home: Home, manifest: ModelManifest, tick: Tick) -> Candidate:
+    history, record = manifest.training.history, manifest.training.record
     if record is None:
-        rows = load_history(home.artefacts, training["history"])
-        return fit(rows, home.settings, history=training["history"], progress=tick)
-    if "order" not in record:
+        return fit(load_history(home.artefacts, history), home.settings, history=history, progress=tick)
+    order = record.order
+    if order is None:
         raise RiskloopError("This version's manifest holds no order; it was made by an older riskloop.")
-    order = Order.from_json(record["order"])
-    then = _settings(home, home.settings.row_schema, record["order"]["settings"])
+    then = _settings(home, home.settings.row_schema, order.settings)
     return make(replace(home, settings=then), order, load(home, order.champion), tick=tick).made.candidate
 
 
@@ -88,9 +86,9 @@ def _first(error: Exception) -> str:
     return str(error)
 
 
-def _sentence(version: int, manifest: Json, identical: bool, names: list[str], changed: Json) -> str:
-    record = manifest["training"].get("record") or manifest["training"]
-    rows = f"{record['rows']:,} rows (fingerprint {record['fingerprint'][:12]})"
+def _sentence(version: int, manifest: ModelManifest, identical: bool, names: list[str], changed: Json) -> str:
+    record = manifest.training.record or manifest.training
+    rows = f"{record.rows:,} rows (fingerprint {record.fingerprint[:12]})"
     if identical:
         return f"Version {version} was made again from its record and {rows}: every byte is the same."
     libraries = ", ".join(f"{name} {old} then, {new} now" for name, (old, new) in changed.items())

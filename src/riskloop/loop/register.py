@@ -38,7 +38,7 @@ def register(
         artefact=artefact.name,
         sha256=artefact.sha256,
         origin=origin,
-        auc=float(candidate.manifest["metrics"]["auc"]),
+        auc=candidate.manifest.metrics.auc,
         parent=parent,
         case_id=case_id,
         by=by,

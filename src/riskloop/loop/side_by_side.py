@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from riskloop.core import stats
+from riskloop.core.manifest import TrainingRecord
 from riskloop.core.types import Bools, DecisionFrame, Floats, Json, to_micros
 from riskloop.loop.evidence import protected_groups
 from riskloop.loop.snapshot import without_quarantine
@@ -41,7 +42,7 @@ def side_by_side(home: Home, first: int, second: int, now: datetime) -> Json:
     Only ``rows`` and ``defaults`` are there while too few decisions are final that neither was trained on.
     """
     artefacts = [home.artefact(version) for version in (first, second)]
-    frame = _unseen(home, [artefact.manifest["training"].get("record") for artefact in artefacts], now)
+    frame = _unseen(home, [artefact.manifest.training.record for artefact in artefacts], now)
     known = np.flatnonzero(~np.isnan(frame.outcomes))
     labels, features, times = frame.outcomes[known], frame.features[known], frame.times[known]
     defaults = int(labels.sum())
@@ -61,7 +62,7 @@ def side_by_side(home: Home, first: int, second: int, now: datetime) -> Json:
     }
 
 
-def _unseen(home: Home, records: Sequence[Json | None], now: datetime) -> DecisionFrame:
+def _unseen(home: Home, records: Sequence[TrainingRecord | None], now: datetime) -> DecisionFrame:
     """A spread sample of the latest decisions that are final, sound, and new to both models."""
     parts = []
     for first, last in home.windows.matured_spans(WINDOWS):

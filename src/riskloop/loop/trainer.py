@@ -9,16 +9,18 @@ from itertools import count
 from typing import Final
 
 import numpy as np
+from msgspec.structs import replace
 
 from riskloop.core.errors import DataError
+from riskloop.core.manifest import Calibration, Order, TrainingRecord
 from riskloop.core.stats import auc, density_ratio_weights
-from riskloop.core.types import Floats, Ints, Json
+from riskloop.core.types import Floats, Ints
 from riskloop.loop.champion import Served
 from riskloop.retrain.challenger import ChallengerPlan
 from riskloop.retrain.dataset import Pool, TrainingSet, Weighting, choose, thinned, training_set
 from riskloop.retrain.plan import Plan, Split, latest_block
 from riskloop.store.home import Home
-from riskloop.train.calibrate import Calibration, fit_calibration
+from riskloop.train.calibrate import fit_calibration
 from riskloop.train.candidate import Candidate
 from riskloop.train.fit import Judged, enough, fit, fit_once, recalibrate
 
@@ -69,7 +71,7 @@ class Trainer:
         rows: Pool,
         recipe: ChallengerPlan,
         since: int | None,
-        order: Json,
+        order: Order,
         tick: Tick = lambda _sentence, _share: None,
     ) -> None:
         self.home = home
@@ -106,7 +108,7 @@ class Trainer:
 
     def choose(self, index: Ints) -> Choice:
         """A weighting for the first learner, then a learner, by the latest block of ``index``."""
-        learners = self.recipe.learners or (str(self.served.manifest["learner"]),)
+        learners = self.recipe.learners or (self.served.manifest.learner,)
         plain = Choice(learners[0], self.recipe.weightings[0], Calibration(), {})
         block = self._validation(index)
         if self.recipe.kind == "recalibrate" or block is None:
@@ -197,7 +199,7 @@ class Trainer:
                 judged=self._judged(used, choice, blocks),
                 parent=self.served.version,
                 origin="retrain",
-                history=self.served.manifest["training"]["history"],
+                history=self.served.manifest.training.history,
                 record=self._record(used),
             )
         self._done("all rows")
@@ -228,11 +230,11 @@ class Trainer:
             model.probabilities(recent.features),
             recent.target,
             self.home.settings,
-            training={**self.served.manifest["training"], "record": self._record(used)},
+            training=replace(self.served.manifest.training, record=self._record(used)),
         )
 
-    def _record(self, used: TrainingSet) -> Json:
-        return {**used.record, "order": self.order}
+    def _record(self, used: TrainingSet) -> TrainingRecord:
+        return replace(used.record, order=self.order)
 
     def _training_set(self, index: Ints, weighting: Weighting, stands_for: Floats | None = None) -> TrainingSet:
         return training_set(

@@ -5,7 +5,6 @@ is the profile of the whole, bit for bit. There is no floating-point sum in it: 
 2⁻⁴⁰, and moments of features are those of the row sample.
 """
 
-import base64
 import hashlib
 import json
 import zlib
@@ -20,7 +19,7 @@ import numpy as np
 from riskloop.core.errors import DataError
 from riskloop.core.schema import Schema
 from riskloop.core.stats import BinCounter, Bins, fit_numeric_bins, level_bins
-from riskloop.core.types import Floats, Ints, Json
+from riskloop.core.types import Floats, Ints
 from riskloop.monitor.sample import CAPACITY, Hashes, RowSample, row_hashes
 from riskloop.monitor.structure import Structure, ranks_of
 
@@ -211,25 +210,6 @@ class Reference:
     def structure(self) -> Structure:
         """How the columns hang together in the history."""
         return Structure.of(self.ranks)
-
-    def to_json(self) -> Json:
-        """Plain JSON; the profile is in it as base64."""
-        return {
-            "schema": self.schema.to_json(),
-            "bins": [bins.to_json() for bins in self.bins],
-            "score_bins": self.score_bins.to_json(),
-            "own": base64.b64encode(self.own.to_bytes()).decode("ascii"),
-        }
-
-    @classmethod
-    def from_json(cls, data: Json) -> "Reference":
-        """The inverse of :meth:`to_json`."""
-        return cls(
-            schema=Schema.from_json(data["schema"]),
-            bins=tuple(Bins.from_json(bins) for bins in data["bins"]),
-            score_bins=Bins.from_json(data["score_bins"]),
-            own=Profile.from_bytes(base64.b64decode(data["own"])),
-        )
 
 
 class _Pass:

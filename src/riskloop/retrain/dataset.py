@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from riskloop.core.errors import DataError
 from riskloop.core.exploration import inclusion_weights
+from riskloop.core.manifest import TrainingRecord
 from riskloop.core.settings import RetrainSettings
 from riskloop.core.stats import customer_codes, effective_size, paired_delong
-from riskloop.core.types import Bools, DecisionFrame, Floats, Ints, Json, Rows
+from riskloop.core.types import Bools, DecisionFrame, Floats, Ints, Rows
 
 UNIFORM: Final = "uniform"
 CREDIBILITY: Final = "credibility"
@@ -64,7 +65,7 @@ class TrainingSet:
     weights: Floats | None  # mean 1; None: all alike
     effective_size: float  # Kish's (Σw)²/Σw² rows
     fingerprint: str  # sha256 over ids, features, labels and weights
-    record: Json  # for the manifest
+    record: TrainingRecord
     sentence: str
     changed: Bools | None = None  # (n,): rows of a world in which the same customers default differently
 
@@ -139,18 +140,16 @@ def _within(ids: Ints, ranges: Sequence[tuple[int, int]]) -> Bools:
     return inside
 
 
-def unseen_by(records: Json | None, rows: Pool) -> Bools:
+def unseen_by(record: TrainingRecord | None, rows: Pool) -> Bools:
     """Which rows a model was not trained on, shape (n,), by its training record; None: trained on the history."""
-    return unseen_sources(records, rows.sources)
+    return unseen_sources(record, rows.sources)
 
 
-def unseen_sources(records: Json | None, sources: Ints) -> Bools:
+def unseen_sources(record: TrainingRecord | None, sources: Ints) -> Bools:
     """The same for rows that are only known by their sources, as in `Pool`."""
-    if records is None:
+    if record is None:
         return sources > 0
-    seen = _within(sources, [tuple(pair) for pair in records["decisions"]])
-    seen |= _within(-1 - sources, [tuple(pair) for pair in records["history"]])
-    return ~seen
+    return ~(_within(sources, record.decisions) | _within(-1 - sources, record.history))
 
 
 def weightings(settings: RetrainSettings, *, drifted: bool, shifted: bool) -> tuple[Weighting, ...]:
@@ -290,17 +289,17 @@ def _assembled(rows: Pool, index: Ints, weights: Floats | None, weighting: Weigh
     effective = float(labels.size) if weights is None else effective_size(weights)
     print_ = fingerprint(taken, weights)
     logged = int(np.count_nonzero(sources > 0))
-    record: Json = {
-        "fingerprint": print_,
-        "rows": int(labels.size),
-        "defaults": defaults,
-        "decisions": _ranges(sources[sources > 0]),
-        "history": _ranges(-1 - sources[sources < 0]),
-        "explored": int(np.count_nonzero(rows.stands_for[index] > 1.0)),
-        "weighting": weighting.name,
-        "since": since,
-        "effective_size": effective,
-    }
+    record = TrainingRecord(
+        fingerprint=print_,
+        rows=int(labels.size),
+        defaults=defaults,
+        decisions=_ranges(sources[sources > 0]),
+        history=_ranges(-1 - sources[sources < 0]),
+        explored=int(np.count_nonzero(rows.stands_for[index] > 1.0)),
+        weighting=weighting.name,
+        since=since,
+        effective_size=effective,
+    )
     weighted = "" if weights is None else f", weighted '{weighting.name}' (worth {effective:,.0f} equal rows)"
     sentence = (
         f"Trained on {labels.size:,} matured rows with {defaults:,} defaults, {labels.size - logged:,} of the history "
@@ -319,12 +318,12 @@ def fingerprint(rows: Rows, weights: Floats | None) -> str:
     return digest.hexdigest()
 
 
-def _ranges(values: Ints) -> list[list[int]]:
-    """Sorted whole numbers as [first, last] runs."""
+def _ranges(values: Ints) -> tuple[tuple[int, int], ...]:
+    """Sorted whole numbers as (first, last) runs."""
     if not values.size:
-        return []
+        return ()
     ordered = np.sort(values)
     breaks = np.flatnonzero(np.diff(ordered) > 1)
     starts = ordered[np.concatenate(([0], breaks + 1))]
     ends = ordered[np.concatenate((breaks, [ordered.size - 1]))]
-    return [[int(a), int(b)] for a, b in zip(starts, ends, strict=True)]
+    return tuple((int(a), int(b)) for a, b in zip(starts, ends, strict=True))

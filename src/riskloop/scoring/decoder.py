@@ -46,7 +46,7 @@ class Decoder:
         self._decode = msgspec.json.Decoder(_struct(schema)).decode
         self._values = msgspec.structs.astuple
         self._codes = [(i, f, _codes(f)) for i, f in enumerate(schema.features) if f.kind == "category"]
-        self._guarded = [(i, f) for i, f in enumerate(schema.features) if f.special]
+        self._guarded = [(i, f, *f.range) for i, f in enumerate(schema.features) if f.special]
         self._nullable = [(i, f.name) for i, f in enumerate(schema.features) if f.nullable]
         self._id = self._width if schema.id is not None else None
         self._time = self._width + (schema.id is not None) if schema.time is not None else None
@@ -60,8 +60,8 @@ class Decoder:
             values = self._values(self._decode(body))
             row = list(values[: self._width])
             flags = self._code(row) if self._codes or self._nullable else None
-            for i, feature in self._guarded:  # the compiled type knows one interval only
-                if row[i] == row[i] and row[i] not in feature.special and not feature.low <= row[i] <= feature.high:
+            for i, feature, low, high in self._guarded:  # the compiled type knows one interval only
+                if row[i] == row[i] and row[i] not in feature.special and not low <= row[i] <= high:
                     raise ValueError(feature.name)
             identity = "" if self._id is None else str(values[self._id])
             time = None if self._time is None or values[self._time] is None else moment(values[self._time], now)
@@ -136,8 +136,8 @@ def _type(feature: Feature) -> Any:
     if feature.kind == "category":
         kind = Annotated[str, msgspec.Meta(max_length=MAX_ID)] | float | bool
     else:
-        least, most = min((feature.low, *feature.special)), max((feature.high, *feature.special))
-        low, high = (least if math.isfinite(least) else None), (most if math.isfinite(most) else None)
+        low = None if feature.low is None else min((feature.low, *feature.special))
+        high = None if feature.high is None else max((feature.high, *feature.special))
         kind = Annotated[float, msgspec.Meta(ge=low, le=high)]
     return kind | None if feature.nullable else kind
 
@@ -204,8 +204,9 @@ def _value_problem(feature: Feature, value: Any) -> str | None:
         return "must be a number"
     if isinstance(value, int) and abs(value) > sys.float_info.max:
         return "must be a finite number"
-    if not feature.low <= value <= feature.high and value not in feature.special:
-        return f"must be between {feature.low:.10g} and {feature.high:.10g}"
+    low, high = feature.range
+    if not low <= value <= high and value not in feature.special:
+        return f"must be between {low:.10g} and {high:.10g}"
     return None
 
 

@@ -7,8 +7,9 @@ from typing import Final, Literal, Protocol
 import numpy as np
 
 from riskloop.core.errors import ArtefactError
+from riskloop.core.manifest import ModelManifest
 from riskloop.core.schema import Schema
-from riskloop.core.types import Floats, Json, Reason
+from riskloop.core.types import Floats, Reason
 from riskloop.scoring.predictors import Predictor, load_predictor
 from riskloop.store.artefacts import Artefact
 
@@ -26,14 +27,14 @@ class Model:
     A row gets the same numbers alone and among others, bit for bit.
     """
 
-    def __init__(self, schema: Schema, version: int, manifest: Json, predictor: Predictor) -> None:
+    def __init__(self, schema: Schema, version: int, manifest: ModelManifest, predictor: Predictor) -> None:
         self.schema = schema
         self.version = version
         self.manifest = manifest
-        self.threshold = float(manifest["threshold"])
-        levels = manifest["risk_levels"]
-        self._bounds = [float(levels[name]) for name in _LEVELS[:-1]]
-        self._a, self._b = float(manifest["calibration"]["a"]), float(manifest["calibration"]["b"])
+        self.threshold = manifest.threshold
+        levels = manifest.risk_levels
+        self._bounds = [levels.low, levels.medium, levels.high]
+        self._a, self._b = manifest.calibration.a, manifest.calibration.b
         self._predictor = predictor
         self._inputs = np.array(schema.model_columns)
 
@@ -80,13 +81,13 @@ class Model:
         return [_LEVELS[place] for place in np.searchsorted(self._bounds, probabilities, side="right").tolist()]
 
 
-def load_model(artefact: Artefact, version: int, threads: int = 1) -> Model:
+def load_model(artefact: Artefact[ModelManifest], version: int, threads: int = 1) -> Model:
     """Make a verified artefact ready to score; ``threads`` of one large call, 0 for all cores.
 
     Raises ArtefactError when the manifest or the model file is not usable.
     """
     try:
-        schema = Schema.from_json(artefact.manifest["schema"])
+        schema = artefact.manifest.schema
         return Model(schema, version, artefact.manifest, load_predictor(artefact, schema, threads))
     except (KeyError, TypeError, ValueError) as error:
         raise ArtefactError(f"The manifest of {artefact.path} is not one of a model: {error!r}. Train again.") from None

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from riskloop.core.errors import ArtefactError
+from riskloop.core.manifest import ModelManifest
 from riskloop.core.schema import Schema
 from riskloop.core.types import Floats
 from riskloop.scoring.lightgbm import Booster
@@ -118,9 +119,9 @@ class EstimatorPredictor:
         return np.column_stack((parts, scores[m] - parts.sum(axis=1)))
 
 
-def load_predictor(artefact: Artefact, schema: Schema, threads: int) -> Predictor:
+def load_predictor(artefact: Artefact[ModelManifest], schema: Schema, threads: int) -> Predictor:
     """The predictor of an artefact's model file. Raises ArtefactError."""
-    file = str(artefact.manifest["model_file"])
+    file = artefact.manifest.model_file
     content, where = artefact.bytes(file), str(artefact.path / file)
     if file.endswith(".txt"):
         return TreesPredictor(content, where, threads)
@@ -129,6 +130,6 @@ def load_predictor(artefact: Artefact, schema: Schema, threads: int) -> Predicto
     if file.endswith(".skops"):
         from riskloop.store.estimators import load_estimator
 
-        typical = [artefact.manifest["baseline"][schema.names[i]] for i in schema.model_columns]
+        typical = [artefact.manifest.baseline[schema.names[i]] for i in schema.model_columns]
         return EstimatorPredictor(load_estimator(content, where), np.array(typical, dtype=np.float64))
     raise ArtefactError(f"{where} is no model file that this version of riskloop reads; upgrade it.")

@@ -144,9 +144,9 @@ def _property(feature: Feature) -> Json:
             found["enum"] = list(feature.categories)
     else:
         found = {"type": "number"}
-        if math.isfinite(feature.low):
+        if feature.low is not None:
             found["minimum"] = min((feature.low, *feature.special))
-        if math.isfinite(feature.high):
+        if feature.high is not None:
             found["maximum"] = max((feature.high, *feature.special))
     if feature.nullable:
         found["type"] = [found["type"], "null"]
@@ -160,8 +160,8 @@ def _property(feature: Feature) -> Json:
 def _example(feature: Feature) -> float | str:
     if feature.kind == "category":
         return feature.categories[0]
-    low = feature.low if math.isfinite(feature.low) else min(0.0, feature.high)
-    high = feature.high if math.isfinite(feature.high) else low
+    low = min(0.0, feature.range[1]) if feature.low is None else feature.low
+    high = low if feature.high is None else feature.high
     middle = low + (high - low) / 4
     whole = float(math.floor(middle))
     value = whole if low <= whole <= high else middle

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO, Final, Protocol, cast
 
+import msgspec
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -101,7 +102,7 @@ def metrics(service: Worker, _key: Viewer) -> Response:
 def model(service: Worker, _key: Viewer) -> Json:
     """The champion: version, quality, threshold, schema."""
     champion = service.reloader.champion
-    return {**views.model(service.home, champion.version), "schema": champion.schema.to_json()}
+    return {**views.model(service.home, champion.version), "schema": msgspec.to_builtins(champion.schema)}
 
 
 @router.get("/models", tags=["models"])

@@ -6,7 +6,6 @@ changed byte is found before it can score. Nothing in it is code, and nothing is
 """
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -14,27 +13,25 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic
 
 from riskloop.core.errors import ArtefactError, StorageError
-from riskloop.core.types import Json
+from riskloop.core.manifest import M, parse, seal
 from riskloop.store.files import FILE, FOLDER, make_folder
 
-# To change the layout: raise FORMAT, and teach `read` to accept the older numbers still.
-FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 STAGING: Final = ".writing-"
 _OLD: Final = 86_400  # seconds
 
 
 @dataclass(frozen=True)
-class Artefact:
+class Artefact(Generic[M]):
     """A verified artefact: every file was hashed when it was read."""
 
     name: str
     path: Path
     sha256: str  # of the manifest's bytes
-    manifest: Json = field(compare=False)  # the hash stands for all of it
+    manifest: M = field(compare=False)  # the hash stands for all of it
     contents: Mapping[str, bytes] = field(
         compare=False
     )  # the very bytes that were hashed, so that a later change cannot slip in
@@ -47,33 +44,13 @@ class Artefact:
             raise ArtefactError(f"The artefact '{self.name}' has no file '{file}'; train again.") from None
 
 
-@dataclass(frozen=True)
-class Sealed:
-    """What would be written: the manifest with the hash of every file, and its own."""
-
-    manifest: Json
-    text: bytes
-    sha256: str
-
-
-def seal(manifest: Json, files: Mapping[str, bytes]) -> Sealed:
-    """The final manifest of these files; the same content gives the same bytes."""
-    full = {
-        **manifest,
-        "format": FORMAT,
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())},
-    }
-    text = json.dumps(full, indent=1, sort_keys=True, allow_nan=False).encode()
-    return Sealed(json.loads(text), text, hashlib.sha256(text).hexdigest())
-
-
 class Artefacts:
     """The folder below which all artefacts of a portfolio live."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def write(self, manifest: Json, files: Mapping[str, bytes]) -> Artefact:
+    def write(self, manifest: M, files: Mapping[str, bytes]) -> Artefact[M]:
         """Store an artefact atomically; the same content twice is stored once.
 
         Raises StorageError when the disk refuses; then nothing is left behind.
@@ -89,12 +66,12 @@ class Artefacts:
                     f"The model cannot be written to {self.root}: {error.strerror or error}. "
                     "Nothing was registered; free space or rights, then run it again."
                 ) from error
-        return self.read(name, sealed.sha256)
+        return self.read(name, type(manifest), sealed.sha256)
 
-    def read(self, name: str, sha256: str | None = None) -> Artefact:
-        """Load an artefact and check every hash, the manifest's included when ``sha256`` is given.
+    def read(self, name: str, kind: type[M], sha256: str | None = None) -> Artefact[M]:
+        """Load an artefact of one kind and check every hash, the manifest's included when ``sha256`` is given.
 
-        Raises ArtefactError naming the first file that is missing, added or altered.
+        Raises ArtefactError naming the first file that is missing or altered, or what is wrong with the manifest.
         """
         path = self.root / name
         try:
@@ -105,16 +82,11 @@ class Artefacts:
         if sha256 is not None and found != sha256:
             raise ArtefactError(f"The manifest of {path} was altered: its sha256 is not the registered one.")
         try:
-            manifest = json.loads(text)
-            hashes = dict(manifest["files"])
-            number = int(manifest["format"])
-        except (ValueError, KeyError, TypeError):
-            raise ArtefactError(f"The manifest of {path} is not one that riskloop wrote.") from None
-        if number > FORMAT:
-            raise ArtefactError(
-                f"The artefact {path} has format {number}; this version of riskloop reads up to {FORMAT}. Upgrade it."
-            )
-        return Artefact(name, path, found, manifest, {file: _checked(path / file, h) for file, h in hashes.items()})
+            manifest = parse(text, kind)
+        except ArtefactError as error:
+            raise ArtefactError(f"The manifest of {path} cannot be used. {error}") from None
+        contents = {file: _checked(path / file, sha256) for file, sha256 in manifest.files.items()}
+        return Artefact(name, path, found, manifest, contents)
 
     def _place(self, final: Path, files: Mapping[str, bytes]) -> None:
         make_folder(self.root)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from riskloop.core.errors import DataError
+from riskloop.core.manifest import HistoryManifest
 from riskloop.core.schema import Schema
 from riskloop.core.types import Rows
 from riskloop.store.artefacts import Artefact, Artefacts
@@ -15,19 +16,21 @@ from riskloop.store.artefacts import Artefact, Artefacts
 _ARRAYS: Final = ("features", "times", "target")
 
 
-def save_history(artefacts: Artefacts, rows: Rows, schema: Schema) -> Artefact:
+def save_history(artefacts: Artefacts, rows: Rows, schema: Schema) -> Artefact[HistoryManifest]:
     """Store rows as an artefact named by their content; the same rows are stored once."""
     if rows.target is None:
         raise DataError("A history needs its target column.")
     files = {"ids.json": json.dumps(list(rows.ids)).encode()}
     for name, values in zip(_ARRAYS, (rows.features, rows.times, rows.target), strict=True):
         files[f"{name}.npy"] = _dump(values)
-    return artefacts.write({"kind": "history", "schema": schema.to_json(), "rows": len(rows)}, files)
+    return artefacts.write(HistoryManifest(schema=schema, rows=len(rows)), files)
 
 
-def load_history(artefacts: Artefacts, name: str) -> Rows:
-    """The rows of a stored history, hashes checked."""
-    artefact = artefacts.read(name)
+def load_history(artefacts: Artefacts, name: str | None) -> Rows:
+    """The rows of a stored history, hashes checked; DataError where a model names none."""
+    if name is None:
+        raise DataError("The model names no history, so there are no rows to learn from again; train a model first.")
+    artefact = artefacts.read(name, HistoryManifest)
     features, times, target = (
         np.load(io.BytesIO(artefact.bytes(f"{array}.npy")), allow_pickle=False) for array in _ARRAYS
     )

@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from riskloop.core.errors import ConfigError, NotReady
+from riskloop.core.manifest import ModelManifest
 from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings, parse_settings
 from riskloop.core.types import Promotion
@@ -102,10 +103,10 @@ class Home:
             raise NotReady("No model has been promoted yet. Run `riskloop train` first.")
         return promotion
 
-    def artefact(self, version: int) -> Artefact:
+    def artefact(self, version: int) -> Artefact[ModelManifest]:
         """The verified artefact of a version."""
         row = self.ledger.model(version)
-        return self.artefacts.read(row.artefact, row.sha256)
+        return self.artefacts.read(row.artefact, ModelManifest, row.sha256)
 
     def close(self) -> None:
         """Return the database's connections."""

@@ -1,37 +1,17 @@
 """Raw log-odds into probabilities that mean what they say, and the threshold above which they say default."""
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from riskloop.core.manifest import MOST_LOG_ODDS, Calibration
 from riskloop.core.settings import ThresholdSettings
 from riskloop.core.stats import recalibrate as fit_line
 from riskloop.core.types import Floats
 
-MOST_LOG_ODDS: Final = 30.0  # beyond it a double cannot tell the probability from 0 or 1
 _LEAST_SLOPE: Final = 0.05
 _SURE: Final = 1e-9  # probabilities of 0 and 1, which forests give, have no log-odds
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """p = sigmoid(a + b·z) for raw log-odds z. b > 0, so that the ranking, and with it every AUC, stays."""
-
-    a: float = 0.0
-    b: float = 1.0
-
-    def apply(self, z: Floats) -> Floats:
-        """Probabilities in (0, 1), shape of ``z``."""
-        from scipy.special import expit
-
-        p: Floats = expit(np.clip(self.a + self.b * z, -MOST_LOG_ODDS, MOST_LOG_ODDS))
-        return p
-
-    def then(self, line: "Calibration") -> "Calibration":
-        """One calibration that does what this one and ``line`` after it do."""
-        return Calibration(line.a + line.b * self.a, line.b * self.b)
 
 
 def log_odds(p: Floats) -> Floats:

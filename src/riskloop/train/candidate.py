@@ -7,10 +7,10 @@ from importlib.metadata import version
 
 import numpy as np
 
+from riskloop.core.manifest import ModelManifest, Training, TrainingRecord
 from riskloop.core.schema import Schema
-from riskloop.core.types import Floats, Json, Rows, from_micros
+from riskloop.core.types import Floats, Rows, from_micros
 
-FORMAT = 1
 _LIBRARIES = ("lightgbm", "numpy", "scikit-learn", "scipy", "skops")
 
 
@@ -20,30 +20,41 @@ class Candidate:
 
     learner: str
     files: Mapping[str, bytes]
-    manifest: Json  # holds no clock time: the same rows, settings and seed give the same bytes
+    manifest: ModelManifest  # the same rows, settings and seed give the same bytes
     predict: Callable[[Floats], Floats]  # features (n, k) in the schema's order to calibrated probabilities (n,)
 
 
-def describe_training(rows: Rows, schema: Schema, weights: Floats | None) -> Json:
-    """The manifest's `training`: sizes, first and last time, and the fingerprint of the very rows."""
+def describe_training(
+    rows: Rows,
+    schema: Schema,
+    weights: Floats | None,
+    *,
+    history: str | None,
+    record: TrainingRecord | None,
+    blended: bool,
+) -> Training:
+    """Sizes, first and last time, and the fingerprint of the very rows."""
     target = np.zeros(0) if rows.target is None else rows.target
     digest = hashlib.sha256(schema.fingerprint.encode())
     for part in (rows.features, target, rows.times, weights if weights is not None else np.zeros(0)):
         digest.update(np.ascontiguousarray(part).tobytes())
     timed = len(rows) > 0 and bool(rows.times.any())
-    return {
-        "rows": len(rows),
-        "defaults": int(target.sum()),
-        "first_time": from_micros(int(rows.times.min())).isoformat() if timed else None,
-        "last_time": from_micros(int(rows.times.max())).isoformat() if timed else None,
-        "weighted": weights is not None,
-        "fingerprint": digest.hexdigest(),
-    }
+    return Training(
+        rows=len(rows),
+        defaults=int(target.sum()),
+        first_time=from_micros(int(rows.times.min())).isoformat() if timed else None,
+        last_time=from_micros(int(rows.times.max())).isoformat() if timed else None,
+        weighted=weights is not None,
+        fingerprint=digest.hexdigest(),
+        history=history,
+        record=record,
+        blended=blended,
+    )
 
 
-def baseline(features: Floats, schema: Schema) -> Json:
+def baseline(features: Floats, schema: Schema) -> dict[str, float | None]:
     """A typical customer, coded: the median of each number, the commonest level of each category."""
-    typical: Json = {}
+    typical: dict[str, float | None] = {}
     for feature, column in zip(schema.features, features.T, strict=True):
         there = column[~np.isnan(column)]
         if not there.size:

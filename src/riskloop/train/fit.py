@@ -12,8 +12,19 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from msgspec.structs import replace as replaced
 
 from riskloop.core.errors import DataError
+from riskloop.core.manifest import (
+    FORMAT,
+    Calibration,
+    LearnerAuc,
+    Metrics,
+    ModelManifest,
+    RiskLevels,
+    Training,
+    TrainingRecord,
+)
 from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings
 from riskloop.core.stats import Interval, auc, brier, delong_variance, ks_statistic, log_loss
@@ -21,8 +32,8 @@ from riskloop.core.types import Bools, Floats, Ints, Json, Rows
 from riskloop.data.split import folds
 from riskloop.store.artefacts import Artefact
 from riskloop.train.blend import Blend, fit_blend
-from riskloop.train.calibrate import Calibration, choose_threshold, fit_calibration, log_odds
-from riskloop.train.candidate import FORMAT, Candidate, baseline, describe_training, library_versions
+from riskloop.train.calibrate import choose_threshold, fit_calibration, log_odds
+from riskloop.train.candidate import Candidate, baseline, describe_training, library_versions
 from riskloop.train.learners import LIGHTGBM, SCORECARD, Estimator, Learner, dump, learner, one_thread, require_known
 
 Progress = Callable[[str, float], None]  # what is being done, and the share that is done
@@ -62,7 +73,7 @@ def fit(
     parent: int | None = None,
     origin: str = "train",
     history: str | None = None,
-    record: Json | None = None,
+    record: TrainingRecord | None = None,
     progress: Progress | None = None,
 ) -> Candidate:
     """Fit the learners of ``settings`` (or ``learners``) to labelled ``rows`` and return the best by mean AUC.
@@ -107,30 +118,26 @@ def fit(
         "reference_scores.npy": _npy(p[sample]),
         "reference_target.npy": _npy(target[reference]),
     }
-    manifest: Json = {
-        "format": FORMAT,
-        "learner": best.learner.name,
-        "model_file": model_file,
-        "schema": schema.to_json(),
-        "calibration": {"a": calibration.a, "b": calibration.b},
-        "threshold": choose_threshold(p, settings.threshold, tested_weights),
-        "risk_levels": settings.risk_levels.model_dump(),
-        "metrics": _metrics(best, target[tested], p),
-        "comparison": {v.learner.name: _interval(v.interval) for v in validated},
-        "importance": _importance(final, model_file, content, schema, matrix[reference[:_IMPORTANCE_ROWS]]),
-        "training": {
-            **describe_training(rows, schema, weights),
-            **({"blended": True} if isinstance(final, Blend) else {}),
-            "history": history,
-            "record": record,
-        },
-        "baseline": baseline(rows.features, schema),
-        "seed": train.seed,
-        "settings": _settings(settings),
-        "libraries": library_versions(),
-        "parent": parent,
-        "origin": origin,
-    }
+    manifest = ModelManifest(
+        learner=best.learner.name,
+        model_file=model_file,
+        schema=schema,
+        calibration=calibration,
+        threshold=choose_threshold(p, settings.threshold, tested_weights),
+        risk_levels=_risk_levels(settings),
+        metrics=_metrics(best, target[tested], p),
+        comparison={v.learner.name: _interval(v.interval) for v in validated},
+        importance=_importance(final, model_file, content, schema, matrix[reference[:_IMPORTANCE_ROWS]]),
+        training=describe_training(
+            rows, schema, weights, history=history, record=record, blended=isinstance(final, Blend)
+        ),
+        baseline=baseline(rows.features, schema),
+        seed=train.seed,
+        settings=_settings(settings),
+        libraries=library_versions(),
+        parent=parent,
+        origin=origin,
+    )
     report("done", 1.0)
     return Candidate(best.learner.name, files, manifest, _predictor(final, schema, calibration))
 
@@ -154,13 +161,13 @@ def fit_once(
 
 
 def recalibrate(
-    parent: Artefact,
+    parent: Artefact[ModelManifest],
     version: int,
     predict: Callable[[Floats], Floats],
     probabilities: Floats,
     outcomes: Floats,
     settings: Settings,
-    training: Json | None = None,
+    training: Training | None = None,
 ) -> Candidate:
     """The parent's model with a new calibration line, fitted to its ``probabilities`` (n,) and ``outcomes`` (n,).
 
@@ -169,27 +176,23 @@ def recalibrate(
     its rows. Raises DataError when the outcomes have one class.
     """
     line = fit_calibration(log_odds(probabilities), outcomes)
-    old = Calibration(**parent.manifest["calibration"])
-    new = old.then(line)
     p = line.apply(log_odds(probabilities))
     reference_scores = np.load(io.BytesIO(parent.bytes("reference_scores.npy")), allow_pickle=False)
     files = {**parent.contents, "reference_scores.npy": _npy(line.apply(log_odds(reference_scores)))}
-    manifest = {
-        **{k: v for k, v in parent.manifest.items() if k != "files"},
-        "calibration": {"a": new.a, "b": new.b},
-        "threshold": choose_threshold(p, settings.threshold),
-        "risk_levels": settings.risk_levels.model_dump(),
-        "metrics": {
-            **parent.manifest["metrics"],
-            "brier": brier(outcomes, p),
-            "log_loss": log_loss(outcomes, p),
-        },
-        "training": training or parent.manifest["training"],
-        "settings": _settings(settings),
-        "parent": version,
-        "origin": "recalibrate",
-    }
-    return Candidate(manifest["learner"], files, manifest, lambda features: line.apply(log_odds(predict(features))))
+    then = parent.manifest
+    manifest = replaced(
+        then,
+        format=FORMAT,
+        calibration=then.calibration.then(line),
+        threshold=choose_threshold(p, settings.threshold),
+        risk_levels=_risk_levels(settings),
+        metrics=replaced(then.metrics, brier=brier(outcomes, p), log_loss=log_loss(outcomes, p)),
+        training=training or then.training,
+        settings=_settings(settings),
+        parent=version,
+        origin="recalibrate",
+    )
+    return Candidate(then.learner, files, manifest, lambda features: line.apply(log_odds(predict(features))))
 
 
 # --------------------------------------------------------------------------- validation
@@ -283,21 +286,25 @@ def _predictor(estimator: Estimator, schema: Schema, calibration: Calibration) -
 # --------------------------------------------------------------------------- the manifest's parts
 
 
-def _metrics(best: _Validated, target: Floats, p: Floats) -> Json:
-    return {
-        "auc": best.interval.estimate,
-        "auc_low": best.interval.lower,
-        "auc_high": best.interval.upper,
-        "gini": 2.0 * best.interval.estimate - 1.0,
-        "ks": ks_statistic(target, p),
-        "brier": brier(target, p),
-        "log_loss": log_loss(target, p),
-        "folds": list(best.fold_aucs),
-    }
+def _metrics(best: _Validated, target: Floats, p: Floats) -> Metrics:
+    return Metrics(
+        auc=best.interval.estimate,
+        auc_low=best.interval.lower,
+        auc_high=best.interval.upper,
+        gini=2.0 * best.interval.estimate - 1.0,
+        ks=ks_statistic(target, p),
+        brier=brier(target, p),
+        log_loss=log_loss(target, p),
+        folds=best.fold_aucs,
+    )
 
 
-def _interval(interval: Interval) -> Json:
-    return {"auc": interval.estimate, "low": interval.lower, "high": interval.upper}
+def _interval(interval: Interval) -> LearnerAuc:
+    return LearnerAuc(interval.estimate, interval.lower, interval.upper)
+
+
+def _risk_levels(settings: Settings) -> RiskLevels:
+    return RiskLevels(**settings.risk_levels.model_dump())
 
 
 def _settings(settings: Settings) -> Json:
@@ -326,7 +333,9 @@ def _npy(array: Floats) -> bytes:
     return out.getvalue()
 
 
-def _importance(estimator: Estimator, model_file: str, content: bytes, schema: Schema, matrix: Floats) -> Json:
+def _importance(
+    estimator: Estimator, model_file: str, content: bytes, schema: Schema, matrix: Floats
+) -> dict[str, float]:
     """Share of the mean absolute contribution, as the model will give them; 0 for features that are no model input."""
     size = np.abs(_contributions(estimator, model_file, content, matrix)).mean(axis=0)
     shares = dict.fromkeys(schema.names, 0.0)

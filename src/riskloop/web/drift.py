@@ -92,8 +92,7 @@ def _heat_cell(cell: Cell | None, fault: bool) -> HeatCell | None:
 
 
 def _importance(home: Home, version: int) -> Mapping[str, float]:
-    found: Mapping[str, float] = manifest(home, version).get("importance", {})
-    return found
+    return manifest(home, version).importance
 
 
 # --------------------------------------------------------------------------- one feature

@@ -3,17 +3,17 @@
 from functools import lru_cache
 from pathlib import Path
 
-from riskloop.core.types import Json
+from riskloop.core.manifest import ModelManifest
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.home import Home
 
 
-def manifest(home: Home, version: int) -> Json:
+def manifest(home: Home, version: int) -> ModelManifest:
     """What a version says of itself; the artefact's hashes are checked at the first reading."""
     row = home.ledger.model(version)
     return _read(home.artefacts.root, row.artefact, row.sha256)
 
 
 @lru_cache(maxsize=64)
-def _read(root: Path, artefact: str, sha256: str) -> Json:
-    return Artefacts(root).read(artefact, sha256).manifest
+def _read(root: Path, artefact: str, sha256: str) -> ModelManifest:
+    return Artefacts(root).read(artefact, ModelManifest, sha256).manifest

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import func, select
 
 from riskloop.core.errors import NotFound
+from riskloop.core.manifest import ModelManifest
 from riskloop.core.types import Json, Promotion, from_micros
 from riskloop.store.home import Home
 from riskloop.store.ledger import ModelRow, served
@@ -103,28 +104,22 @@ def model(home: Home, version: int) -> Json:
     row = home.ledger.model(version)
     written = manifest(home, version)
     history = home.ledger.promotions()
-    importance = sorted(written.get("importance", {}).items(), key=lambda item: -item[1])
+    importance = sorted(written.importance.items(), key=lambda item: -item[1])
     last = history[-1] if history else None
     return {
         "row": row,
         "manifest": written,
-        "data": _data(written["training"]),
+        "data": written.training.span,
         "entry": _listed(row, history),
         "promotions": [promotion for promotion in reversed(history) if promotion.version == version],
         "importance": [(name, share) for name, share in importance[:TOP] if share > 0.0],
         "largest": importance[0][1] if importance else 1.0,
-        "protected": [f["name"] for f in written["schema"]["features"] if f["protected"]],
-        "inputs": sum(not f["protected"] for f in written["schema"]["features"]),
+        "protected": [written.schema.names[i] for i in written.schema.protected_columns],
+        "inputs": len(written.schema.model_columns),
         "rollback": rollback_order(last) if last is not None and last.version == version else None,
         "beside": _beside(home, version),
         "against": last.version if last is not None and last.version != version else row.parent,
     }
-
-
-def _data(training: Json) -> tuple[datetime, datetime] | None:
-    """The first and the last day of the training rows; None where they have no time."""
-    first, last = training.get("first_time"), training.get("last_time")
-    return (datetime.fromisoformat(first), datetime.fromisoformat(last)) if first and last else None
 
 
 def _beside(home: Home, version: int) -> tuple[int | None, int | None]:
@@ -178,27 +173,26 @@ def _curves(found: Sequence[Json]) -> dict[str, Json]:
     }
 
 
-def _different(first: Json, second: Json) -> list[tuple[str, Any, Any]]:
+def _different(first: ModelManifest, second: ModelManifest) -> list[tuple[str, Any, Any]]:
     """Settings, features and libraries in which two manifests differ."""
     one, other = _flat(_settings(first)), _flat(_settings(second))
     names = dict.fromkeys([*one, *other])
     return [(name, one.get(name), other.get(name)) for name in names if one.get(name) != other.get(name)]
 
 
-def _settings(written: Json) -> Json:
-    training = written["training"]
-    record, data = training.get("record") or {}, _data(training)
+def _settings(written: ModelManifest) -> Json:
+    training, schema = written.training, written.schema
     return {
-        "learner": written["learner"],
-        "threshold": words.percent(written["threshold"], 2),
-        "training rows": words.number(training["rows"]),
-        "training defaults": words.number(training["defaults"]),
-        "training until": None if data is None else words.day(data[1]),
-        "weighting": record.get("weighting"),
-        "half of it the old world's model": "yes" if training.get("blended") else "no",
-        "inputs": ", ".join(f["name"] for f in written["schema"]["features"] if not f["protected"]),
-        "settings": written.get("settings", {}),
-        "library": written.get("libraries", {}),
+        "learner": written.learner,
+        "threshold": words.percent(written.threshold, 2),
+        "training rows": words.number(training.rows),
+        "training defaults": words.number(training.defaults),
+        "training until": None if training.span is None else words.day(training.span[1]),
+        "weighting": None if training.record is None else training.record.weighting,
+        "half of it the old world's model": "yes" if training.blended else "no",
+        "inputs": ", ".join(schema.names[i] for i in schema.model_columns),
+        "settings": written.settings,
+        "library": written.libraries,
     }
 
 

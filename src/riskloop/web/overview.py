@@ -122,7 +122,7 @@ def stages(
 ) -> list[Stage]:
     """The loop in its order, each station with its present state."""
     champion = promotions[-1] if promotions else None
-    training = {} if champion is None else manifest(home, champion.version)["training"]
+    rows = 0 if champion is None else manifest(home, champion.version).training.rows
     newest = versions[-1] if versions else None
     report = last_report(home)
     working = next((case for case in open_cases if case.state is not CaseState.QUARANTINED), None)
@@ -134,7 +134,7 @@ def stages(
         Stage(
             "train",
             "Train",
-            "No model yet" if newest is None else f"{training.get('rows', 0):,} rows",
+            "No model yet" if newest is None else f"{rows:,} rows",
             "run `riskloop train`" if champion is None else f"behind version {champion.version}",
             "/dashboard/models",
         ),

@@ -1,0 +1,86 @@
+"""A portfolio of riskloop 0.1.0 opens, scores and replays to the last bit. `make_portfolio.py` says how it was made."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from riskloop.core.types import PromotionKind
+from riskloop.data.read import rows_from
+from riskloop.portfolio import Portfolio
+from riskloop.scoring.model import load_model
+
+OLD = Path(__file__).parent / "format_1"
+EXPECTED: dict[str, Any] = json.loads((OLD / "expected.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def portfolio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portfolio]:
+    """A copy, opened by the code of today: its database is migrated."""
+    folder = tmp_path_factory.mktemp("old") / "portfolio"
+    shutil.copytree(OLD, folder)
+    opened = Portfolio.open(folder)
+    yield opened
+    opened.home.close()
+
+
+def hexadecimal(values: Any) -> list[str]:
+    return [float(value).hex() for value in np.ravel(values).tolist()]
+
+
+def test_what_was_on_record_is_there(portfolio: Portfolio) -> None:
+    home = portfolio.home
+    assert home.schema.fingerprint == EXPECTED["schema"]
+    assert home.decisions.count() == 240
+    assert [promotion.version for promotion in home.ledger.promotions()] == [1, 2]
+    assert home.ledger.promotions()[0].kind is PromotionKind.FIRST
+    assert [model.origin for model in home.ledger.models()] == ["train", "train", "recalibrate", "retrain"]
+    assert len(home.windows.latest(10)) == 2
+    assert portfolio.status()["champion"]["version"] == 2
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
+def test_every_old_model_scores_to_the_last_bit(portfolio: Portfolio, version: int) -> None:
+    home, expected = portfolio.home, EXPECTED["models"][str(version)]
+    artefact = home.artefact(version)
+    assert artefact.sha256 == expected["sha256"]
+    model = load_model(artefact, version)
+    history = pd.read_csv(OLD / "rows.csv", dtype={"job": str})
+    features = rows_from(history, model.schema, target="required", where="rows.csv").features
+    assert model.threshold.hex() == expected["threshold"]
+    assert hexadecimal(model.probabilities(features)) == expected["probabilities"]
+    assert hexadecimal(model.contributions(features[:5])) == expected["contributions"]
+
+
+def test_every_old_decision_replays_to_the_last_bit(portfolio: Portfolio) -> None:
+    assert len(EXPECTED["decisions"]) == 240
+    explored = 0
+    for number, expected in EXPECTED["decisions"].items():
+        replayed = portfolio.replay(number)
+        assert replayed["identical"], replayed["sentence"]
+        assert replayed["probability"].hex() == replayed["replayed_probability"].hex() == expected["probability"]
+        for key in expected.keys() - {"probability"}:
+            assert replayed[key] == expected[key], (number, key)
+        explored += bool(expected["flags"])
+    assert explored == 16
+
+
+def test_the_champion_goes_on_scoring(portfolio: Portfolio) -> None:
+    history = pd.read_csv(OLD / "rows.csv", dtype={"job": str}).drop(columns=["bad", "day"])
+    scored = portfolio.score(history.assign(day="2025-03-20"))
+    assert hexadecimal(scored["probability"]) == EXPECTED["models"]["2"]["probabilities"]
+    assert scored["decision_id"].iloc[0] == "241"
+    assert portfolio.replay(241)["identical"]
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_an_old_challenger_is_made_of_the_same_rows(portfolio: Portfolio, version: int) -> None:
+    """The record of format 1 is enough to make it again. Libraries may round differently, the rows are the same."""
+    found = portfolio.rebuild(version)
+    assert {name for name in found["differing"] if name.startswith("reference.npy")} == set()
+    assert portfolio.home.artefact(version).manifest.training.record is not None
