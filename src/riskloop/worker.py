@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from riskloop.console import Console
     from riskloop.portfolio import Portfolio
 
-CHILD: Final = "--child"  # option of `watch` under `up`
+CHILD: Final = "--child-of"  # option of `watch` under `up`
 
 
 def parse_now(text: str | None) -> datetime | None:
@@ -43,22 +43,21 @@ def api_url(url: str | None, config: Path) -> str:
     return f"http://{serve.host}:{serve.port}" if serve else "http://127.0.0.1:8000"
 
 
-def watch_forever(portfolio: "Portfolio", *, every: float, console: "Console", alone: bool = True) -> None:
+def watch_forever(portfolio: "Portfolio", *, every: float, console: "Console", parent: int | None = None) -> None:
     """Cycle until the process is told to stop; a cycle under way is finished first.
 
     What may heal by itself (no champion yet, another worker, a database that is away) is said once and tried
-    again; everything else ends the worker. One that is not ``alone`` ends with the process that started it, even when
-    that was killed.
+    again; everything else ends the worker. One that names its ``parent`` process ends with it, even when that was
+    killed while this one was starting.
     """
     from riskloop.serve.process import LOGGING
 
     logging.config.dictConfig(LOGGING)
     stop = Event()
-    parent = os.getppid()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     said = ""
-    while not stop.is_set() and (alone or os.getppid() == parent):
+    while not stop.is_set() and parent in (None, os.getppid()):
         started = time.monotonic()
         try:
             report = portfolio.cycle(say=console.line)
@@ -77,7 +76,8 @@ def serve_and_watch(config: Path, *, host: str | None, port: int | None, workers
     """Run the server in this process and the worker in another one; when the server ends, so does the worker."""
     from riskloop.serve.process import run_server
 
-    command = [sys.executable, "-m", "riskloop.cli", "watch", "--config", str(config), "--every", str(every), CHILD]
+    command = [sys.executable, "-m", "riskloop.cli", "watch", "--config", str(config), "--every", str(every)]
+    command += [CHILD, str(os.getpid())]
     with subprocess.Popen(command) as worker:  # noqa: S603 - our own module
         try:
             run_server(config, host=host, port=port, workers=workers)

@@ -20,6 +20,7 @@ from riskloop.core.errors import ConfigError
 from riskloop.core.types import Json
 from riskloop.serve.process import bind
 from riskloop.store.home import Home
+from riskloop.worker import CHILD
 
 from .conftest import ROW, add_model, promote
 
@@ -247,3 +248,12 @@ def test_the_loops_worker_ends_with_its_server(home: Home, how: signal.Signals) 
         process.send_signal(how)
         process.communicate(timeout=180)  # the pipe is closed when the last process of both has ended
         assert process.returncode == (0 if how is signal.SIGTERM else -how)
+
+
+def test_a_worker_whose_server_was_killed_while_it_was_starting_ends(home: Home) -> None:
+    """Its parent is another process by then, so it is told which one it belongs to."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    watch = ["watch", "--config", str(home.config), "--every", "1", CHILD, str(gone.pid)]
+    ended = subprocess.run([sys.executable, "-m", "riskloop.cli", *watch], capture_output=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr

@@ -73,7 +73,7 @@ def watch(
     every: Annotated[float, typer.Option(min=1, help="Seconds between cycles.")] = 60,
     now: Annotated[str | None, typer.Option(help="Act as if it were this UTC time (ISO 8601), with --once.")] = None,
     as_json: JsonOption = False,
-    child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
+    child_of: Annotated[int | None, typer.Option("--child-of", hidden=True)] = None,
 ) -> None:
     """Run the loop's worker: monitor, diagnose, retrain, promote.
 
@@ -88,7 +88,7 @@ def watch(
             report = portfolio.cycle(now=parse_now(now), say=console.line, progress=tick)
         console.answer(report, *([] if report["lines"] else ["Nothing was due."]))
         return
-    watch_forever(portfolio, every=every, console=console, alone=not child)
+    watch_forever(portfolio, every=every, console=console, parent=child_of)
 
 
 def up(
