@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from riskloop.core.errors import ConfigError, StorageError
+from riskloop.core.manifest import Manifest
 from riskloop.store.adapters import open_database
 from riskloop.store.appender import Logged
 from riskloop.store.artefacts import Artefacts
@@ -188,7 +189,7 @@ def test_whatever_the_umask_only_the_owner_can_read(tmp_path: Path) -> None:
     database.migrate()
     log = DecisionLog(database)
     log.append(scored(1))
-    Artefacts(tmp_path / "some" / "models").write({"kind": "test"}, {"a.json": b"{}"})
+    Artefacts(tmp_path / "some" / "models").write(Manifest(), {"a.json": b"{}"})
     with database.read():
         made = list(tmp_path.rglob("*"))
         assert {path.name for path in made} >= {"riskloop.db", "riskloop.db-wal", "riskloop.db-shm", "er", "models"}
