@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from statistics import NormalDist
@@ -24,12 +25,14 @@ import numpy as np
 from benchmarks._goals import Goal, lines
 from riskloop.core import stats
 from riskloop.core.settings import GateSettings
-from riskloop.core.types import Floats, Verdict
+from riskloop.core.types import Floats, Ints, Verdict
 from riskloop.gate import Context, Evaluation, Try, judge, tried
 
 GAINS: Final = (-0.005, 0.0, 0.002, 0.005, 0.01)
 DEFAULTS: Final = (100, 300, 1500, 5000)
 CORRELATIONS: Final = (0.95, 0.90)
+TIMES: Final = (2, 3, 6, 12)  # how often every customer comes
+LASTING: Final = 0.9  # share of the variance of a score that stays when a customer comes again
 FRESH: Final = (0.05, 0.25, 1.0)  # share of the tested window that is new in every weekly try
 CHAMPION_AUC: Final = 0.77
 DEFAULT_RATE: Final = 0.22
@@ -37,7 +40,7 @@ TRIES: Final = 12
 NO_BETTER: Final = (-0.005, 0.0)
 RESAMPLES: Final = 200
 START: Final = datetime(2025, 1, 6, tzinfo=UTC)
-RULES: Final = ("gate", "gate without budget", "AUC higher", "AUC + 0.005", "bootstrap")
+RULES: Final = ("gate", "by row", "gate without budget", "AUC higher", "AUC + 0.005", "bootstrap")
 
 Row = dict[str, Any]
 Generator = np.random.Generator
@@ -93,8 +96,30 @@ def _weighted_auc(labels: Floats, scores: Floats, counts: Floats) -> Floats:
     return auc
 
 
+def again(part: World, noise: Floats, times: int, rng: Generator) -> tuple[World, Floats, Ints | None]:
+    """Every customer of ``part`` comes so many times; scores are as good as before, and the customers are told."""
+    if times == 1:
+        return part, noise, None
+    who = np.tile(np.arange(part.labels.size), times)
+    kept, new = LASTING**0.5, (1.0 - LASTING) ** 0.5
+    both = rng.standard_normal(who.size)  # what changes about a customer is seen by both models
+    return (
+        World(part.labels[who], kept * part.champion[who] + new * both, part.shared[who]),
+        kept * noise[who] + new * (0.95 * both + (1 - 0.95**2) ** 0.5 * rng.standard_normal(who.size)),
+        who,
+    )
+
+
 def one_run(
-    defaults: int, gain: float, correlation: float, fresh: float, tries: int, rng: Generator, bootstrap: bool
+    defaults: int,
+    gain: float,
+    correlation: float,
+    fresh: float,
+    tries: int,
+    rng: Generator,
+    *,
+    bootstrap: bool,
+    times: int = 1,
 ) -> dict[str, bool]:
     """Which rules promote at least once in a run of ``tries``?"""
     settings = GateSettings()
@@ -104,12 +129,17 @@ def one_run(
     for number in range(tries):
         span = slice(number * step, number * step + size)
         part = World(whole.labels[span], whole.champion[span], whole.shared[span])
+        part, noise, customers = again(part, challenger_noise(part, correlation, rng), times, rng)
         before = probabilities(part.labels, part.champion, CHAMPION_AUC)
-        noise = challenger_noise(part, correlation, rng)
         after = probabilities(part.labels, noise, CHAMPION_AUC + gain)
         now = START + timedelta(weeks=number)
         if not promoted["gate"]:
-            evaluation = Evaluation(part.labels, before, after, 0.2, 0.2, latency_ms=1.0, reasons=True)
+            evaluation = Evaluation(
+                part.labels, before, after, 0.2, 0.2, latency_ms=1.0, reasons=True, customers=customers
+            )
+            if customers is not None:
+                blind = judge(replace(evaluation, customers=None), settings, _context(now, ()))
+                promoted["by row"] |= blind.verdict is Verdict.PROMOTE
             report = judge(evaluation, settings, _context(now, tuple(spent)))
             promoted["gate"] = passes = report.verdict is Verdict.PROMOTE
             # A budget only lowers the level: without one, a try can pass only where the full level would let it.
@@ -134,31 +164,39 @@ def _context(now: datetime, tries: tuple[Try, ...]) -> Context:
     return Context(now, 1, 2, "lightgbm", ("lightgbm",), ("x",), ("x",), tries=tries)
 
 
-def cells(quick: bool) -> Iterator[tuple[int, float, float, float, int]]:
-    """(defaults, gain, correlation, fresh, tries) of every cell."""
+def cells(quick: bool) -> Iterator[tuple[int, float, float, float, int, int]]:
+    """(defaults, gain, correlation, fresh, tries, times) of every cell."""
     defaults = (100, 1500) if quick else DEFAULTS
     correlations = CORRELATIONS[:1] if quick else CORRELATIONS
     for count, gain, correlation in product(defaults, GAINS, correlations):
-        yield count, gain, correlation, 1.0, 1
+        yield count, gain, correlation, 1.0, 1, 1
     for count, gain, correlation, fresh in product(
         (1500,) if quick else (300, 1500), (0.0, 0.01), correlations, FRESH[1:2] if quick else FRESH
     ):
-        yield count, gain, correlation, fresh, TRIES
+        yield count, gain, correlation, fresh, TRIES, 1
+    for times, count, gain in product(TIMES[-1:] if quick else TIMES, (300, 1500), (0.0, 0.01)):
+        yield count, gain, CORRELATIONS[0], 1.0, 1, times
+    for times in TIMES[-1:] if quick else TIMES[1::2]:
+        yield 300, 0.0, CORRELATIONS[0], FRESH[1], TRIES, times
 
 
 def measure(quick: bool, runs: int, seed: int) -> list[Row]:
     """The share of runs in which each rule promotes, one row per cell."""
     table: list[Row] = []
-    for number, (defaults, gain, correlation, fresh, tries) in enumerate(cells(quick)):
+    for number, (defaults, gain, correlation, fresh, tries, times) in enumerate(cells(quick)):
         rng = np.random.default_rng([seed, number])
-        repeats = max(min(runs, 200), min(runs, runs * 1500 // (defaults * tries)))
-        resampled = min(repeats, 300, 60_000 // (defaults * tries))  # a hundred times slower than all else together
+        repeats = max(min(runs, 200), min(runs, runs * 1500 // (defaults * tries * times)))
+        resampled = min(
+            repeats, 300, 60_000 // (defaults * tries * times)
+        )  # a hundred times slower than all else together
         found = [
-            one_run(defaults, gain, correlation, fresh, tries, rng, bootstrap=i < resampled) for i in range(repeats)
+            one_run(defaults, gain, correlation, fresh, tries, rng, bootstrap=i < resampled, times=times)
+            for i in range(repeats)
         ]
         rates: Row = {rule: float(np.mean([run[rule] for run in found])) for rule in RULES}
-        rates["bootstrap"] = float(np.mean([run["bootstrap"] for run in found[:resampled]]))
+        rates["bootstrap"] = float(np.mean([run["bootstrap"] for run in found[: max(1, resampled)]]))
         row: Row = {"defaults": defaults, "gain": gain, "correlation": correlation, "fresh": fresh, "tries": tries}
+        row["times"] = times
         table.append(row | {"runs": repeats, "bootstrap_runs": resampled, "promoted": rates})
         print(_line(table[-1]), file=sys.stderr, flush=True)
     return table
@@ -204,11 +242,16 @@ def _distance(labels: Floats, first: Floats, second: Floats) -> float:
 def goals(table: Sequence[Row], tested: Row) -> list[Goal]:
     """The worst cell of every kind counts, not the mean."""
 
-    def rates(rule: str, tries: int, gains: tuple[float, ...], defaults: int | None = None) -> list[float]:
+    def rates(
+        rule: str, tries: int, gains: tuple[float, ...], defaults: int | None = None, *, repeated: bool = False
+    ) -> list[float]:
         return [
             row["promoted"][rule]
             for row in table
-            if row["tries"] == tries and row["gain"] in gains and defaults in (None, row["defaults"])
+            if row["tries"] == tries
+            and row["gain"] in gains
+            and defaults in (None, row["defaults"])
+            and (row["times"] > 1) is repeated
         ]
 
     return [
@@ -216,6 +259,16 @@ def goals(table: Sequence[Row], tested: Row) -> list[Goal]:
         Goal(f"… in runs of {TRIES} tries", max(rates("gate", TRIES, NO_BETTER)), 0.10),
         Goal("equal challengers promoted by 'AUC higher'", min(rates("AUC higher", 1, (0.0,))), 0.45, least=True),
         Goal("+0.01 with 1,500 defaults promoted by the gate", min(rates("gate", 1, (0.01,), 1500)), 0.80, least=True),
+        Goal(
+            "no-better, customers come up to 12 times, single tries", max(rates("gate", 1, (0.0,), repeated=True)), 0.05
+        ),
+        Goal(f"… in runs of {TRIES} tries", max(rates("gate", TRIES, (0.0,), repeated=True)), 0.10),
+        Goal(
+            "+0.01 with 1,500 customers who default and come up to 12 times",
+            min(rates("gate", 1, (0.01,), 1500, repeated=True)),
+            0.75,
+            least=True,
+        ),
         Goal(f"seconds of DeLong's test on {tested['rows']:,} rows", tested["seconds"], 2.0),
         Goal("distance of DeLong's test from the definition", tested["distance"], 1e-10),
     ]
@@ -226,7 +279,8 @@ def goals(table: Sequence[Row], tested: Row) -> list[Goal]:
 
 def _line(row: Row) -> str:
     head = (
-        f"{row['tries']:>5} {row['defaults']:>8} {row['gain']:>+7.3f} {row['correlation']:>5.2f} {row['fresh']:>5.0%}"
+        f"{row['tries']:>5} {row['times']:>5} {row['defaults']:>8} {row['gain']:>+7.3f} "
+        f"{row['correlation']:>5.2f} {row['fresh']:>5.0%}"
     )
     return head + f" {row['runs']:>6} " + " ".join(f"{row['promoted'][rule]:>12.1%}" for rule in RULES)
 
@@ -246,7 +300,7 @@ def main() -> None:
         document = {"seed": given.seed, "cells": table, "delong": tested, "goals": [goal.to_json() for goal in reached]}
         print(json.dumps(document))
         return
-    print("tries defaults    gain  corr fresh   runs " + " ".join(f"{rule[:12]:>12}" for rule in RULES))
+    print("tries times defaults    gain  corr fresh   runs " + " ".join(f"{rule[:12]:>12}" for rule in RULES))
     for row in table:
         print(_line(row))
     print("\n".join(lines(reached)))
