@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from riskloop.core import stats
 from riskloop.core.errors import DataError
 from riskloop.core.settings import GateSettings
 from riskloop.gate import Applicants, Context, Coverage, Evaluation
@@ -18,7 +17,6 @@ from riskloop.gate.checks import (
     calibration,
     evidence,
     log_loss,
-    outcome_coverage,
     score_shift,
 )
 from riskloop.gate.rules import ENVELOPE, GUARDRAILS, NOTICES
@@ -121,28 +119,8 @@ def test_scores_that_move_as_a_whole_leave_the_envelope(evaluation: MakeEvaluati
     assert score_shift(replace(one, challenger=one.champion**3), GateSettings(), context()).passed is False
 
 
-@pytest.mark.parametrize(("known", "passed"), [(100, True), (10, None)])
-def test_missing_outcomes_of_the_declined_are_said(
-    known: int, passed: bool | None, evaluation: MakeEvaluation, context: MakeContext
-) -> None:
-    one = evaluation(coverage=Coverage(300, 300, 100, known, explored=10))
-    check = outcome_coverage(one, GateSettings(), context())
-    assert check.passed is passed
-    assert ("approved customers only" in check.sentence) is (passed is None)
-
-
 def test_columns_of_other_lengths_are_refused() -> None:
     with pytest.raises(DataError, match="3 labels and 2 values of 'challenger'"):
         Evaluation(np.zeros(3), np.zeros(3), np.zeros(2), 0.2, 0.2)
     with pytest.raises(DataError, match="3 applicants and 1 values of 'SEX'"):
         Applicants(np.zeros(3), np.zeros(3), {"SEX": ["2"]})
-
-
-def test_explored_decisions_speak_for_the_declined(evaluation: MakeEvaluation, context: MakeContext) -> None:
-    weights = np.where(np.arange(7000) % 50 == 0, 40.0, 1.0)
-    one = evaluation(coverage=Coverage(6860, 6860, 5740, 140, explored=140), weights=weights)
-    check = outcome_coverage(one, GateSettings(), context())
-    assert "140 of them approved at random" in check.sentence
-    assert "Weighted for all applicants" in check.sentence
-    gain = stats.weighted_auc_gain(one.labels, one.champion, one.challenger, weights)
-    assert check.details == {"gain": gain.difference, "std_error": gain.std_error, "applicants": weights.sum()}

@@ -21,7 +21,6 @@ Rule = Callable[[Evaluation, GateSettings, Context], Check]
 
 _MATERIAL: Final = 0.05  # a grade whose defaults exceed its PD by less than this share is close enough
 _MISSED: Final = 0.01  # share of all defaults that a challenger may miss more than the champion
-_COVERAGE: Final = 0.5  # below this ratio the outcomes speak for the approved only
 _MONTH: Final = timedelta(days=30)
 
 
@@ -240,53 +239,6 @@ def promotion_rate(evaluation: Evaluation, settings: GateSettings, context: Cont
         f"{recent + 1}, and {settings.max_promotions_per_month} are planned for."
     )
     return _envelope("promotion_rate", evaluation, recent + 1, settings.max_promotions_per_month, sentence)
-
-
-# --------------------------------------------------------------------------- notices
-
-
-def outcome_coverage(evaluation: Evaluation, _settings: GateSettings, _: Context) -> Check:
-    """Selection bias: are there outcomes of the customers that the champion called defaults? Never refuses."""
-    source = "reject inference (Hand & Henley, JRSS A 160 (1997) 523–541)"
-    found = evaluation.coverage
-    if found is None or not found.approved or not found.declined:
-        sentence = "How many of the declined customers have outcomes is not known here."
-        return unjudged("outcome_coverage", evaluation, _COVERAGE, source, sentence)
-    approved, declined = found.approved_known / found.approved, found.declined_known / found.declined
-    ratio = declined / approved if approved else 0.0
-    seen = ratio >= _COVERAGE
-    weighted, details = _for_all(evaluation)
-    explored = f", {found.explored:,} of them approved at random" if found.explored else ""
-    end = "the tests speak for all customers" if seen else "the tests speak for approved customers only"
-    if weighted and not seen:
-        end = "the tests speak for approved customers"
-    return Check(
-        name="outcome_coverage",
-        passed=True if seen else None,
-        statistic=ratio,
-        threshold=_COVERAGE,
-        source=source,
-        sizes={**sizes(evaluation), "declined": found.declined, "declined_known": found.declined_known},
-        sentence=f"Outcomes are known for {approved:.0%} of the customers that the champion approved and for "
-        f"{declined:.0%} of those it declined ({found.declined_known:,}{explored}): {end}.{weighted}",
-        details=details,
-    )
-
-
-def _for_all(evaluation: Evaluation) -> tuple[str, Json]:
-    """The gain among all applicants, where explored decisions stand for the declined."""
-    labels, weights = evaluation.labels, evaluation.weights
-    if weights is None or min(np.count_nonzero(labels == 1.0), np.count_nonzero(labels == 0.0)) < 2:
-        return "", {}
-    gain = stats.weighted_auc_gain(
-        labels, evaluation.champion, evaluation.challenger, weights, evaluation.blocks, evaluation.customers
-    )
-    sentence = (
-        f" Weighted for all applicants, declined ones included, the AUC goes from {gain.auc_champion:.4f} to "
-        f"{gain.auc_challenger:.4f} ({gain.difference:+.4f}, standard error {gain.std_error:.4f})."
-    )
-    details = {"gain": gain.difference, "std_error": gain.std_error, "applicants": float(weights.sum())}
-    return sentence, details
 
 
 def _envelope(name: str, evaluation: Evaluation, value: float, allowed: float, sentence: str) -> Check:

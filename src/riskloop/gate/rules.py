@@ -13,16 +13,16 @@ from riskloop.gate.checks import (
     latency,
     learner,
     log_loss,
-    outcome_coverage,
     promotion_rate,
     reasons,
     score_shift,
 )
 from riskloop.gate.evaluation import Context, Evaluation
 from riskloop.gate.fairness import approval_ratio
+from riskloop.gate.selection import outcome_coverage, reject_inference
 
 Rule = Callable[[Evaluation, GateSettings, Context], Check]
 
 GUARDRAILS: Final[tuple[Rule, ...]] = (log_loss, calibration, approval_ratio, latency, reasons)  # reject a challenger
 ENVELOPE: Final[tuple[Rule, ...]] = (auc_range, approval_shift, score_shift, learner, feature_set, promotion_rate)
-NOTICES: Final[tuple[Rule, ...]] = (outcome_coverage,)  # inform
+NOTICES: Final[tuple[Rule, ...]] = (outcome_coverage, reject_inference)  # inform
