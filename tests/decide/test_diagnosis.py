@@ -75,7 +75,21 @@ TABLE = [
     ("the ranking, beyond the mix", [verdict(DRIFTED), *outcomes(SEVERE, OK, SEVERE)], Diagnosis.CONCEPT_DRIFT),
     ("the level, as the mix explains", [verdict(OK), *outcomes(OK, SEVERE, OK, OK)], Diagnosis.STABLE),
     ("the level, beyond the mix", [verdict(DRIFTED), *outcomes(OK, SEVERE, OK, SEVERE)], Diagnosis.PRIOR_SHIFT),
-    ("unknown outcomes", [verdict(OK), finding("auc", UNKNOWN)], Diagnosis.STABLE),
+    ("unknown outcomes", [verdict(OK), finding("auc", UNKNOWN)], Diagnosis.NOT_ENOUGH_DATA),
+    ("an unknown level", [verdict(OK), finding("auc", OK), finding("calibration", UNKNOWN)], Diagnosis.NOT_ENOUGH_DATA),
+    ("an unknown slope", [verdict(OK), *outcomes()[:2], slope(0.7, UNKNOWN)], Diagnosis.NOT_ENOUGH_DATA),
+    ("an unknown population", [verdict(UNKNOWN), *outcomes()], Diagnosis.NOT_ENOUGH_DATA),
+    ("the mix, and unknown outcomes", [verdict(DRIFTED), finding("auc", UNKNOWN)], Diagnosis.COVARIATE_SHIFT),
+    (
+        "the level, and an unknown slope",
+        [verdict(OK), *outcomes(OK, SEVERE)[:2], slope(1.0, UNKNOWN)],
+        Diagnosis.PRIOR_SHIFT,
+    ),
+    (
+        "a volume that nothing is compared with",
+        [verdict(OK), finding("volume", UNKNOWN), *outcomes()],
+        Diagnosis.STABLE,
+    ),
     ("features that do not matter", [finding("psi", SEVERE, "AGE"), verdict(NOISE)], Diagnosis.STABLE),
     ("a segment alone", [verdict(OK), finding("segment", DRIFTED, "SEX = 2"), *outcomes()], Diagnosis.STABLE),
     ("an estimate alone", [verdict(OK), finding("estimated_auc", DRIFTED, "pape")], Diagnosis.STABLE),
@@ -185,5 +199,26 @@ def test_drift_dates_from_its_first_window() -> None:
 
 
 def test_stable_and_small_windows_say_so() -> None:
-    assert diagnose([verdict(OK)], [], DRIFT).sentence == "Stable: nothing moved beyond chance."
+    judged = [verdict(OK), *outcomes()]
+    assert diagnose(judged, [], DRIFT).sentence == "Stable: nothing moved beyond chance."
+    early = diagnose([verdict(OK)], [], DRIFT).sentence
+    assert early == "Stable so far: nothing moved beyond chance. Its outcomes are not judged yet."
     assert "Not enough data" in diagnose([FEW], [], DRIFT).sentence
+
+
+@pytest.mark.parametrize("severity", [DRIFTED, SEVERE])
+@pytest.mark.parametrize("check", ["psi", "segment", "jeffreys", "estimated_auc"])
+@pytest.mark.parametrize("judged", [[], outcomes()], ids=["closing", "matured"])
+def test_stable_is_not_said_beside_what_moved(check: str, severity: Severity, judged: list[Finding]) -> None:
+    answer = diagnose([verdict(NOISE), finding(check, severity, "AGE", "AGE moved."), *judged], [], DRIFT)
+    assert answer.diagnosis is Diagnosis.STABLE
+    assert "table" not in answer.sentence
+    assert answer.sentence.endswith("AGE moved.")
+    stable = next(rung for rung in answer.rungs if rung.explanation is Diagnosis.STABLE)
+    assert "AGE moved." in stable.evidence_against
+
+
+def test_what_could_not_be_judged_says_why() -> None:
+    unknown = finding("auc", UNKNOWN, sentence="The AUC cannot be judged, because nobody defaulted.")
+    answer = diagnose([verdict(OK), unknown, finding("calibration", OK)], [], DRIFT)
+    assert answer.sentence == "The AUC cannot be judged, because nobody defaulted. Not enough data to judge."

@@ -210,7 +210,7 @@ def test_outcomes_count_when_they_are_final_and_not_before(loop: Loop) -> None:
     final = window.end_time + home.settings.portfolio.outcome_window
     early, found = mature(home, loop.served, window, final - timedelta(days=33))
     assert next(f for f in found if f.check == "auc").severity is Severity.UNKNOWN  # nobody's outcome is final
-    assert early.diagnosis is Diagnosis.STABLE
+    assert early.diagnosis is Diagnosis.NOT_ENOUGH_DATA  # not judged is not stable
     judged, found = mature(home, loop.served, window, final)
     assert judged.diagnosis is Diagnosis.CONCEPT_DRIFT
     assert judged.matured_at == final

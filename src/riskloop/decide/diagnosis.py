@@ -2,6 +2,7 @@
 
 Data fault → too few rows → sampling noise → covariate shift → prior shift → concept drift. A rung holds or not by the
 findings alone; the diagnosis is the first fault, else what the outcomes say beyond the population, else the population.
+A window in which nothing moved, but what decides could not be computed, is not stable: it was not judged.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,7 @@ POPULATION: Final = ("drift",)
 LEVEL: Final = ("calibration",)
 RANKING: Final = ("auc",)
 SPREAD: Final = ("calibration_slope",)  # below 1 the scores tell customers apart less than they claim, else more
+DECISIVE: Final = (*POPULATION, *RANKING, *LEVEL, *SPREAD)
 
 
 def diagnose(findings: Sequence[Finding], history: Sequence[Sequence[Finding]], drift: DriftSettings) -> Diagnosed:
@@ -36,6 +38,8 @@ def diagnose(findings: Sequence[Finding], history: Sequence[Sequence[Finding]], 
     confirmed = _confirmed(rung.explanation, findings, history, drift)
     if rung.explanation is Diagnosis.DATA_FAULT:
         sentence = _fault_sentence(findings, history)
+    elif rung.explanation is Diagnosis.STABLE:
+        sentence = _stable_sentence(findings)
     else:
         sentence = _sentence(rung, confirmed, _since(_deciding(rung.explanation, findings), history))
     return Diagnosed(rung.explanation, confirmed, sentence, rungs)
@@ -61,8 +65,10 @@ def _ladder(findings: Sequence[Finding]) -> tuple[Rung, ...]:
     population = _moved(findings, POPULATION)
     ranking, level = _by_outcomes(findings)
     something = bool(population or ranking or level)
+    if not something:
+        few += [f for f in findings if f.check in DECISIVE and f.severity is Severity.UNKNOWN]
     noise = [f for f in findings if f.severity is Severity.NOISE]
-    calm = [f for f in findings if f.check in (*POPULATION, *RANKING, *LEVEL, *SPREAD) and f.severity is Severity.OK]
+    calm = [f for f in findings if f.check in DECISIVE and f.severity is Severity.OK]
     ranked = [f for f in findings if f.check in RANKING and f.severity is not Severity.UNKNOWN]
     matured = ranked or [f for f in findings if f.check in RANKING]
     return (
@@ -72,7 +78,7 @@ def _ladder(findings: Sequence[Finding]) -> tuple[Rung, ...]:
             Diagnosis.STABLE,
             not (faults or few or something),
             _sentences([*noise, *calm]),
-            _sentences([*population, *ranking, *level]),
+            _sentences([*population, *ranking, *level, *_beside(findings)]),
         ),
         _rung(Diagnosis.COVARIATE_SHIFT, population, _sentences(_ok(findings, POPULATION))),
         Rung(
@@ -146,6 +152,21 @@ def _fault_sentence(findings: Sequence[Finding], history: Sequence[Sequence[Find
     return f"{faults[0].sentence.rstrip('.')}{f' since {since}' if since else ''}; {rest}: a data fault."
 
 
+def _stable_sentence(findings: Sequence[Finding]) -> str:
+    """Nothing decisive moved; what else did is named, because "stable" beside a column that moved is not true."""
+    beside = _sentences(_beside(findings))
+    if beside:
+        return f"Nothing that decides moved beyond chance. Beside it: {' '.join(beside)}"
+    if any(f.check in RANKING for f in findings):
+        return "Stable: nothing moved beyond chance."
+    return "Stable so far: nothing moved beyond chance. Its outcomes are not judged yet."
+
+
+def _beside(findings: Iterable[Finding]) -> list[Finding]:
+    """What moved and decides nothing: a column that carries little, a segment, an estimate, a risk level."""
+    return [f for f in findings if f.severity in MOVED and f.check not in DECISIVE]
+
+
 def _since(deciding: Sequence[Finding], history: Sequence[Sequence[Finding]]) -> str:
     """The first day of a change, "3 May 2025": in the earliest of the windows in a row that show it; else empty."""
     days = [str(f.details["since"]) for f in deciding if "since" in f.details]
@@ -170,13 +191,10 @@ def _sentence(rung: Rung, confirmed: bool, since: str) -> str:
     first = rung.evidence_for[0] if rung.evidence_for else ""
     says = {
         Diagnosis.NOT_ENOUGH_DATA: "Not enough data to judge.",
-        Diagnosis.STABLE: "Stable: nothing moved beyond chance.",
         Diagnosis.COVARIATE_SHIFT: "Other customers come than in the history (covariate shift).",
         Diagnosis.PRIOR_SHIFT: "The ranking holds but the level of default does not (prior shift).",
         Diagnosis.CONCEPT_DRIFT: "The same customers default differently than in the history (concept drift).",
     }[rung.explanation]
-    if rung.explanation is Diagnosis.STABLE:
-        return says
     waiting = rung.explanation is not Diagnosis.NOT_ENOUGH_DATA and not confirmed
     if since:
         says = f"{says.rstrip('.')}, since {since}."
