@@ -103,6 +103,7 @@ def _matured(window: Month, outcomes: np.ndarray) -> list[Finding]:
             past.features, past.scores, past.outcomes, window.features, window.scores
         ),
         segments=segments_of(SCHEMA, past.features, window.features),
+        stands_for=np.linspace(1.0, 2.0, len(outcomes)),
     )
 
 

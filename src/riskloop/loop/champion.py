@@ -28,7 +28,14 @@ class Served:
     features: Floats  # (m, k) of the sample
     reference_scores: Floats  # (m,) the model's own scores of the sample
     probabilities: Floats  # (m,) out of fold, calibrated: how good it is on rows that it has not seen
-    outcomes: Floats  # (m,)
+    outcomes: Floats  # (m,) NaN for applicants who were declined, whose outcome nobody knows
+
+    @property
+    def labelled(self) -> tuple[Floats, Floats, Floats]:
+        """Model inputs (l, i), probabilities (l,) and outcomes (l,) of the sample's rows that have an outcome."""
+        known = ~np.isnan(self.outcomes)
+        inputs = list(self.model.schema.model_columns)
+        return self.features[known][:, inputs], self.probabilities[known], self.outcomes[known]
 
     @property
     def trained(self) -> Trained:

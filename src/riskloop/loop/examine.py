@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from riskloop.core.settings import Settings
 from riskloop.core.types import Finding, Floats, Ints, Severity
 from riskloop.loop.champion import Served
@@ -87,11 +89,21 @@ def at_closing(
 
 
 def when_matured(
-    served: Served, settings: Settings, features: Floats, scores: Floats, outcomes: Floats
+    served: Served,
+    settings: Settings,
+    features: Floats,
+    scores: Floats,
+    outcomes: Floats,
+    stands_for: Floats | None = None,
 ) -> list[Finding]:
-    """Realised performance of a window's decisions, whole and by segment; ``outcomes`` are NaN where not final."""
+    """Realised performance of a window's decisions, whole and by segment; ``outcomes`` are NaN where not final.
+
+    What is expected is computed on the very rows that have an outcome: who has one is no change of the world.
+    ``stands_for`` (n,) says how many applicants each decision stands for, where some were approved at random.
+    """
     inputs = list(served.model.schema.model_columns)
     columns = settings.drift.segments or None
+    known = ~np.isnan(outcomes)
     return performance_findings(
         scores,
         outcomes,
@@ -99,12 +111,11 @@ def when_matured(
         served.outcomes,
         alpha=settings.drift.alpha,
         levels=settings.risk_levels,
-        expected=lambda: expected_performance(
-            served.features[:, inputs], served.probabilities, served.outcomes, features[:, inputs], scores
-        ),
+        expected=lambda: expected_performance(*served.labelled, features[known][:, inputs], scores[known]),
         segments=segments_of(served.model.schema, served.features, features, columns),
         shrunk=served.shrunk,
         trained=served.trained,
+        stands_for=stands_for,
     )
 
 
@@ -143,9 +154,7 @@ def _consequences(served: Served, settings: Settings, window: Arrived) -> list[F
         served.model.threshold,
     )
     return found + estimate_findings(
-        served.features[:, inputs],
-        served.probabilities,
-        served.outcomes,
+        *served.labelled,
         window.features[:, inputs],
         window.scores,
         harm_auc=settings.policy.harm_auc,

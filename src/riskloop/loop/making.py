@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from riskloop.core.errors import DataError
 from riskloop.core.manifest import Order
 from riskloop.core.settings import Settings
-from riskloop.core.types import DecisionFrame, Json
+from riskloop.core.types import DecisionFrame, Floats, Json
 from riskloop.loop import snapshot
 from riskloop.loop.champion import Served
 from riskloop.loop.trainer import Made, Tick, Trainer
@@ -66,7 +66,8 @@ def make(
     )
     say(recipe.sentence)
     ordered = replace(order, settings=_shaping(settings))
-    trainer = Trainer(home, served, rows, recipe, order.since, ordered, tick)
+    declined = _declined(frame, order.since)
+    trainer = Trainer(home, served, rows, recipe, order.since, ordered, tick, declined)
     return Work(trainer.make(plan), frame, rows, plan, recipe)
 
 
@@ -77,6 +78,20 @@ def _shaping(settings: Settings) -> Json:
         "gate": settings.gate.model_dump(mode="json", include={"evaluation", "holdout", "blocks"}),
         "portfolio": settings.portfolio.model_dump(mode="json", include={"outcome_window"}),
     }
+
+
+def _declined(frame: DecisionFrame, since: int | None) -> Floats | None:
+    """Features of who applied in the time that is learned from and has no outcome; mostly who was declined.
+
+    None where some were approved at random: their weights stand for the declined already.
+    """
+    known = ~np.isnan(frame.outcomes)
+    if not known.any() or (frame.exploration is not None and (frame.exploration[known] > 0.0).any()):
+        return None
+    times = frame.times
+    inside = (times <= times[known].max()) & (times >= (times.min() if since is None else since))
+    features: Floats = frame.features[~known & inside]
+    return features
 
 
 def _require(rows: Pool, plan: Plan, least: int) -> None:

@@ -17,6 +17,7 @@ from riskloop.loop.champion import Served
 from riskloop.loop.examine import Arrived, at_closing, when_matured
 from riskloop.monitor.onset import CHANGED
 from riskloop.monitor.profile import Profile
+from riskloop.retrain.dataset import applicants
 from riskloop.store.home import Home
 from riskloop.store.refusals import refusal_counts
 from riskloop.store.windows import Window
@@ -167,7 +168,7 @@ def mature(home: Home, served: Served, window: Window, now: datetime) -> tuple[W
         return matured, known
     frame = home.decisions.frame(window.span, matured_by=_mature_until(home, now))
     scores = served.model.probabilities(frame.features)
-    realised = when_matured(served, home.settings, frame.features, scores, frame.outcomes)
+    realised = when_matured(served, home.settings, frame.features, scores, frame.outcomes, applicants(frame))
     since = f"{window.first_time:%Y-%m-%d}"
     realised = [replace(f, details={**f.details, "since": since}) if f.severity in CHANGED else f for f in realised]
     findings = [*known, *realised]

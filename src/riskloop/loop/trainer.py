@@ -62,7 +62,10 @@ class Block:
 
 
 class Trainer:
-    """Fits for one order on one pool of matured rows. ``order`` goes into the manifest, for the rebuilding."""
+    """Fits for one order on one pool of matured rows. ``order`` goes into the manifest, for the rebuilding.
+
+    ``declined`` (d, k) are features of applicants of the same time whose outcome nobody knows.
+    """
 
     def __init__(
         self,
@@ -73,6 +76,7 @@ class Trainer:
         since: int | None,
         order: Order,
         tick: Tick = lambda _sentence, _share: None,
+        declined: Floats | None = None,
     ) -> None:
         self.home = home
         self.served = served
@@ -80,6 +84,7 @@ class Trainer:
         self.recipe = recipe
         self.since = since
         self.order = order
+        self.declined = declined
         self._tick = tick
         self._steps = count(1)
         self._total = 1
@@ -197,6 +202,7 @@ class Trainer:
                 present=None if self.since is None else used.rows.times >= self.since,
                 changed=used.changed is not None,
                 judged=self._judged(used, choice, blocks),
+                declined=self.declined,
                 parent=self.served.version,
                 origin="retrain",
                 history=self.served.manifest.training.history,

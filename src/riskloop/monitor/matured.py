@@ -12,6 +12,7 @@ from riskloop.core.types import Finding, Floats, Severity
 
 LEAST_DEFAULTS: Final = 10  # of either class
 SEVERE: Final = 0.1  # of alpha
+RATE_GAP: Final = 0.10  # of the expected defaults
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,34 +11,27 @@ import numpy as np
 import numpy.typing as npt
 
 from riskloop.core.errors import DataError
-from riskloop.core.findings import DESCRIBES, DeclaredCheck
+from riskloop.core.findings import DeclaredCheck
 from riskloop.core.settings import RiskLevelSettings
 from riskloop.core.stats import (
     EstimatedPerformance,
     auc,
     auc_interval,
-    benjamini_hochberg,
-    brier_interval,
     calibration_in_the_large,
     calibration_slope,
     delong_variance,
-    gini_interval,
-    jeffreys_by_grade,
-    ks_interval,
-    log_loss_interval,
     normal_tail,
     upper_quantile,
     wilson_interval,
 )
 from riskloop.core.types import Finding, Floats, Severity
-from riskloop.monitor.matured import LEAST_DEFAULTS, Matured, Trained, finding, severity, shown, unknown
+from riskloop.monitor.breakdown import applicant_findings, grade_findings, measure_findings, segment_findings
+from riskloop.monitor.matured import LEAST_DEFAULTS, RATE_GAP, Matured, Trained, finding, severity, shown, unknown
+from riskloop.monitor.selection import Comparison
 
 LOOKS: Final = 6.0  # two looks at a window, and at the second one ranking, level and slope
 
-LEVELS: Final = ("low", "medium", "high", "very_high")
-
 AUC_DROP: Final = 0.02
-RATE_GAP: Final = 0.10  # of the expected defaults
 SLOPE_GAP: Final = 0.2
 
 AUC: Final = DeclaredCheck(
@@ -71,24 +64,6 @@ SLOPE_EXPLAINED: Final = DeclaredCheck(
     "slope_explained", "the calibration slope is what the changed population explains", _PAPE
 )
 
-_DEFINED: Final = "Definition and interval in core.stats"
-MEASURES: Final = (
-    (DeclaredCheck("gini", DESCRIBES, _DEFINED, "Gini"), gini_interval),
-    (DeclaredCheck("ks", DESCRIBES, _DEFINED, "KS"), ks_interval),
-    (DeclaredCheck("brier", DESCRIBES, _DEFINED, "The Brier score"), brier_interval),
-    (DeclaredCheck("log_loss", DESCRIBES, _DEFINED, "The log loss"), log_loss_interval),
-)
-JEFFREYS: Final = DeclaredCheck(
-    "jeffreys",
-    "the grade's default rate is its mean probability",
-    "Jeffreys test (ECB, 2019), two-sided; Benjamini & Hochberg over the grades",
-)
-SEGMENT: Final = DeclaredCheck(
-    "segment",
-    "as many of the segment default as the probabilities say",
-    "AUC with its DeLong interval; calibration in the large (Cox, 1958), Benjamini & Hochberg over the segments",
-)
-
 
 def performance_findings(
     probabilities: Floats,
@@ -102,6 +77,7 @@ def performance_findings(
     segments: Mapping[str, npt.NDArray[np.object_]] | None = None,
     shrunk: float = 1.0,
     trained: Trained | None = None,
+    stands_for: Floats | None = None,
 ) -> list[Finding]:
     """Realised performance of one window's decisions, NaN outcomes left out.
 
@@ -110,24 +86,25 @@ def performance_findings(
     `monitor.estimate`); it is asked only when something fell, because it is slow. ``segments`` maps a column's name
     to the segment of every row. ``shrunk`` is the slope of the champion's calibration line, where that line was
     learned from models of parts of the history. ``trained`` is the AUC that windows are held against; None: that of
-    the reference.
+    the reference. ``stands_for`` (n,) says how many applicants each row stands for, where some were approved at random.
     """
-    window = Matured.of(probabilities, outcomes)
-    history = Matured.of(reference_probabilities, reference_outcomes)
-    if not (window.enough and history.enough):
+    compared = Comparison.of(probabilities, outcomes, reference_probabilities, reference_outcomes, trained)
+    window, history = compared.window, compared.history
+    if not compared.enough:
         return [_too_few(window, history)]
     level = alpha / LOOKS
     tests: dict[DeclaredCheck, Callable[[], Finding]] = {
-        AUC: lambda: _ranking(window, history, level, trained),
+        AUC: lambda: _ranking(compared, level),
         CALIBRATION: lambda: _level(window, history, level),
         CALIBRATION_SLOPE: lambda: _slope(window, history, level, shrunk),
     }
     found = [_attempt(check, test, window, history) for check, test in tests.items()]
     if expected is not None and any(f.severity in (Severity.DRIFTED, Severity.SEVERE) for f in found):
         found += _explained(window, history, expected, level, shrunk)
-    found += _measures(window, history, trained)
-    found += _grades(window, history, levels or RiskLevelSettings(), alpha)
-    found += _segment_findings(segments or {}, probabilities, outcomes, history, alpha)
+    found += measure_findings(compared)
+    found += applicant_findings(compared, outcomes, probabilities, stands_for)
+    found += grade_findings(window, history, levels or RiskLevelSettings(), alpha)
+    found += segment_findings(segments or {}, probabilities, outcomes, history, alpha)
     return found
 
 
@@ -141,10 +118,10 @@ def ranks_worse(
     trained: Trained | None = None,
 ) -> bool:
     """Whether these decisions show an AUC below that of the training, by the band and test of a window."""
-    window, history = Matured.of(probabilities, outcomes), Matured.of(reference_probabilities, reference_outcomes)
-    if not (window.enough and history.enough):
+    compared = Comparison.of(probabilities, outcomes, reference_probabilities, reference_outcomes, trained)
+    if not compared.enough:
         return False
-    found = _attempt(AUC, lambda: _ranking(window, history, alpha / LOOKS, trained), window, history)
+    found = _attempt(AUC, lambda: _ranking(compared, alpha / LOOKS), compared.window, compared.history)
     return found.severity in (Severity.DRIFTED, Severity.SEVERE)
 
 
@@ -159,11 +136,8 @@ def _attempt(check: DeclaredCheck, test: Callable[[], Finding], window: Matured,
         return unknown(check, window, history, error.message)
 
 
-def _ranking(window: Matured, history: Matured, alpha: float, trained: Trained | None) -> Finding:
-    trained = trained or Trained(
-        auc(history.outcomes, history.probabilities),
-        math.sqrt(delong_variance(history.outcomes, history.probabilities)),
-    )
+def _ranking(compared: Comparison, alpha: float) -> Finding:
+    window, history, trained = compared.window, compared.history, compared.trained
     now, before = auc_interval(window.outcomes, window.probabilities), trained.auc
     error = math.hypot(math.sqrt(delong_variance(window.outcomes, window.probabilities)), trained.std_error)
     p = normal_tail((before - now.estimate) / error) if error else float(now.estimate >= before)
@@ -175,8 +149,20 @@ def _ranking(window: Matured, history: Matured, alpha: float, trained: Trained |
         before - max(AUC_DROP, upper_quantile(alpha) * error),
         window,
         history,
-        f"The AUC on {window.outcomes.size:,} matured decisions is {shown(now)}; at training it was {before:.3f}.",
-        {"p_value": p, "lower": now.lower, "upper": now.upper, "reference": before},
+        f"The AUC on {window.outcomes.size:,} matured decisions is {shown(now)}; at training it was {before:.3f}"
+        f"{_restriction(compared)}.",
+        {"p_value": p, "lower": now.lower, "upper": now.upper, "reference": before, "known": compared.known}
+        | ({} if compared.whole is None else {"reference_applicants": compared.whole}),
+    )
+
+
+def _restriction(compared: Comparison) -> str:
+    """The restriction of range, where there is one."""
+    if compared.whole is None:
+        return ""
+    return (
+        f" among customers with such scores, and {compared.whole:.3f} among all applicants "
+        f"(outcomes are known for {compared.known:.0%} of the window, and the score decides for whom)"
     )
 
 
@@ -299,89 +285,6 @@ def _slope_explained(
             {"p_value": p, "estimate": estimate.slope.value},
         )
     ]
-
-
-# --------------------------------------------------------------------------- what else is shown
-
-
-def _measures(window: Matured, history: Matured, trained: Trained | None) -> list[Finding]:
-    found = []
-    for check, interval in MEASURES:
-        now, then = (interval(part.outcomes, part.probabilities) for part in (window, history))
-        before = 2.0 * trained.auc - 1.0 if trained and check.name == "gini" else then.estimate
-        found.append(
-            finding(
-                check,
-                Severity.OK,
-                now.estimate,
-                None,
-                window,
-                history,
-                f"{check.title} is {shown(now)}; at training it was {before:.3f}.",
-                {"reference": before, "lower": now.lower, "upper": now.upper},
-            )
-        )
-    return found
-
-
-def _grades(window: Matured, history: Matured, levels: RiskLevelSettings, alpha: float) -> list[Finding]:
-    # A probability at a bound belongs to the level above it.
-    grades = np.searchsorted((levels.low, levels.medium, levels.high), window.probabilities, side="right")
-    tests = jeffreys_by_grade(window.outcomes, window.probabilities, grades, two_sided=True)
-    rejected = benjamini_hochberg([test.p_value for test in tests], alpha)
-    return [
-        JEFFREYS.finding(
-            LEVELS[test.grade],
-            Severity.DRIFTED if off else Severity.OK,
-            (test.n, history.outcomes.size),
-            f"{test.defaults} of {test.n} with risk level {LEVELS[test.grade]} defaulted; "
-            f"expected were {test.pd * test.n:.1f}.",
-            statistic=test.p_value,
-            critical=alpha,
-            details={"defaults": test.defaults, "pd": test.pd, "p_value": test.p_value},
-        )
-        for test, off in zip(tests, rejected, strict=True)
-    ]
-
-
-def _segment_findings(
-    segments: Mapping[str, npt.NDArray[np.object_]],
-    probabilities: Floats,
-    outcomes: Floats,
-    history: Matured,
-    alpha: float,
-) -> list[Finding]:
-    """A segment that is off is said to be; the diagnosis is the whole window's."""
-    parts = {
-        f"{name} = {member}": Matured.of(probabilities[members == member], outcomes[members == member])
-        for name, members in segments.items()
-        for member in sorted(set(members.tolist()))
-    }
-    judged = {subject: part for subject, part in parts.items() if part.enough}
-    levels = [calibration_in_the_large(part.outcomes, part.probabilities) for part in judged.values()]
-    rejected = benjamini_hochberg([level.p_value for level in levels], alpha)
-    found = []
-    for (subject, part), level, off in zip(judged.items(), levels, rejected, strict=True):
-        now, expected = auc_interval(part.outcomes, part.probabilities), float(part.probabilities.sum())
-        matters = abs(part.defaults / expected - 1.0) > RATE_GAP
-        found.append(
-            SEGMENT.finding(
-                subject,
-                Severity.DRIFTED if off and matters else Severity.OK,
-                (part.outcomes.size, history.outcomes.size),
-                f"{subject}: AUC {shown(now)}; {part.defaults} of {part.outcomes.size} defaulted, "
-                f"expected were {expected:.1f}.",
-                statistic=now.estimate,
-                details={
-                    "p_value": level.p_value,
-                    "lower": now.lower,
-                    "upper": now.upper,
-                    "defaults": part.defaults,
-                    "expected": expected,
-                },
-            )
-        )
-    return found
 
 
 def _too_few(window: Matured, history: Matured) -> Finding:

@@ -70,6 +70,7 @@ def fit(
     present: Bools | None = None,
     changed: bool = False,
     judged: Judged | None = None,
+    declined: Floats | None = None,
     parent: int | None = None,
     origin: str = "train",
     history: str | None = None,
@@ -83,7 +84,9 @@ def fit(
     kept as the reference then comes from them, and folds mix all times, because time blocks would test the new world
     by models of the old one. ``changed`` says that they default differently from the older ones, so that the old
     world's model is corrected by them (`riskloop.train.blend`). ``judged`` takes the place of the validation of a
-    single learner. ``history`` and ``record`` say where the rows are, for the manifest.
+    single learner. ``declined`` (d, k) are features of applicants whose outcome nobody knows: nothing is learned from
+    them, but they belong to the reference, which stands for who applies. ``history`` and ``record`` say where the rows
+    are, for the manifest.
     Raises DataError when the rows cannot be learned from, ConfigError for an impossible learner.
     """
     schema, train = settings.row_schema, settings.train
@@ -109,14 +112,19 @@ def fit(
     tested_weights = None if weights is None else weights[tested]
     calibration = fit_calibration(best.raw[tested], target[tested], tested_weights)
     p = calibration.apply(best.raw[tested])
-    sample = _sample(len(tested), settings.drift.reference_rows, tested_weights, train.seed)
+    others = rows.features[:0] if declined is None else declined
+    share = len(tested) / (len(tested) + len(others))
+    sample = _sample(len(tested), round(share * settings.drift.reference_rows), tested_weights, train.seed)
     reference = tested[sample]
+    predict = _predictor(final, schema, calibration)
+    others = others[_sample(len(others), round((1.0 / share - 1.0) * len(sample)), None, train.seed)]
+    unlearned = predict(others) if len(others) else np.empty(0)
     model_file, content = dump(final)
     files = {
         model_file: content,
-        "reference.npy": _npy(rows.features[reference]),
-        "reference_scores.npy": _npy(p[sample]),
-        "reference_target.npy": _npy(target[reference]),
+        "reference.npy": _npy(np.concatenate((rows.features[reference], others))),
+        "reference_scores.npy": _npy(np.concatenate((p[sample], unlearned))),
+        "reference_target.npy": _npy(np.concatenate((target[reference], np.full(len(others), np.nan)))),
     }
     manifest = ModelManifest(
         learner=best.learner.name,
@@ -139,7 +147,7 @@ def fit(
         origin=origin,
     )
     report("done", 1.0)
-    return Candidate(best.learner.name, files, manifest, _predictor(final, schema, calibration))
+    return Candidate(best.learner.name, files, manifest, predict)
 
 
 def fit_once(

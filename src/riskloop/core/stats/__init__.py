@@ -32,6 +32,7 @@ from riskloop.core.stats.discrimination import (
     gini,
     ks_statistic,
     paired_delong,
+    weighted_auc,
     weighted_auc_gain,
 )
 from riskloop.core.stats.estimation import (
@@ -125,6 +126,7 @@ __all__ = [
     "recalibrate",
     "squared_error",
     "upper_quantile",
+    "weighted_auc",
     "weighted_auc_gain",
     "wilson_interval",
 ]

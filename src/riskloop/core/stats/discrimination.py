@@ -185,6 +185,15 @@ def weighted_auc_gain(
     return WeightedGain(before, after, after - before, math.sqrt(squared_error(influences, customers)))
 
 
+def weighted_auc(labels: npt.ArrayLike, scores: npt.ArrayLike, weights: npt.ArrayLike) -> tuple[float, float]:
+    """AUC and its standard error in the population that ``weights`` (n,) stand for; with equal weights DeLong's.
+
+    Sources as in `weighted_auc_gain`: it is the gain over a score that is the same for everybody, whose AUC is ½.
+    """
+    gain = weighted_auc_gain(labels, np.zeros(np.shape(labels)), scores, weights)
+    return gain.auc_challenger, gain.std_error
+
+
 def _blocks(defaults: Bools, blocks: npt.ArrayLike | None, counted: Bools | None = None) -> list[Ints]:
     """Positions of every block with two ``counted`` (n,) rows of either class; DataError when there is none."""
     names = np.zeros(defaults.size, dtype=np.int64) if blocks is None else np.asarray(blocks)
