@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from riskloop.core.manifest import Order
 from riskloop.core.span import Span
 from riskloop.core.types import Action, Diagnosis, Severity, to_micros
+from riskloop.loop import snapshot
 from riskloop.loop.champion import load
 from riskloop.loop.examine import Arrived, at_closing
-from riskloop.loop.making import Order, make
+from riskloop.loop.making import make
 from riskloop.loop.register import register
-from riskloop.loop.snapshot import Snapshot
 from riskloop.portfolio import Portfolio
 
 from .conftest import MONTHS, live, recession
@@ -30,12 +31,12 @@ def test_after_a_retraining_on_the_approved_windows_are_compared_with_all_applic
         live(portfolio, month, 600 + number, recession(), declined_too=False)
     home, served = portfolio.home, load(portfolio.home, 1)
     since = to_micros(datetime(2025, 1, 1, tzinfo=UTC))
-    snapshot = Snapshot.take(home, NOW)
-    made = make(home, Order(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, snapshot), served).made
+    taken = snapshot.take(home, NOW)
+    made = make(home, Order(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, taken), served).made
     version = register(home, made.candidate, made.trained_on.rows, origin="retrain", parent=1, now=NOW)
     challenger = load(home, version)
 
-    frame = snapshot.frame(home)
+    frame = snapshot.read(home, taken)
     declined = float(np.isnan(frame.outcomes[frame.times <= frame.times[~np.isnan(frame.outcomes)].max()]).mean())
     assert declined > 0.1
     assert abs(float(np.isnan(challenger.outcomes).mean()) - declined) < 0.01
@@ -43,7 +44,7 @@ def test_after_a_retraining_on_the_approved_windows_are_compared_with_all_applic
     assert len(challenger.labelled[2]) == np.count_nonzero(~np.isnan(challenger.outcomes))
 
     live(portfolio, date(2025, 4, 1), 700, recession(), known=False)
-    april = home.decisions.frame(Span(first_id=snapshot.decisions + 1))
+    april = home.decisions.frame(Span(first_id=taken.decisions + 1))
     scores = challenger.model.probabilities(april.features)
     profile = challenger.reference.profile(april.features, scores, april.times)
     found = at_closing(challenger, home.settings, Arrived(profile, april.features, scores, april.times))
