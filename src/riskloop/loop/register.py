@@ -1,9 +1,7 @@
-"""From a fitted candidate to a numbered version: written, loaded again, compared, and only then in the ledger."""
+"""From a fitted candidate to a numbered version: compared as it would be loaded, then written, then numbered."""
 
-import shutil
 from datetime import datetime
 
-from riskloop.core.errors import ArtefactError
 from riskloop.core.types import Rows
 from riskloop.scoring.model import check_agreement, load_model
 from riskloop.store.home import Home
@@ -23,15 +21,13 @@ def register(
 ) -> int:
     """Store and number a candidate; the same one for the same case keeps its number.
 
-    What will score in production is loaded from the written files and must agree with the fitted scikit-learn
-    object on every training row. Raises ArtefactError when it does not; then nothing is registered.
+    What will score in production is loaded from the bytes to be written and must agree with the fitted scikit-learn
+    object on every training row. Raises ArtefactError when it does not; then nothing is written, and a version that
+    has the same bytes already keeps its files.
     """
+    ready = home.artefacts.prepare(candidate.manifest, candidate.files)
+    check_agreement(load_model(ready, 0, threads=home.settings.train.threads), candidate, rows.features)
     artefact = home.artefacts.write(candidate.manifest, candidate.files)
-    try:
-        check_agreement(load_model(artefact, 0, threads=home.settings.train.threads), candidate, rows.features)
-    except ArtefactError:
-        shutil.rmtree(artefact.path, ignore_errors=True)
-        raise
     return home.ledger.register(
         created_at=now,
         learner=candidate.learner,

@@ -22,6 +22,7 @@ from riskloop.store.files import FILE, FOLDER, make_folder
 MANIFEST: Final = "manifest.json"
 STAGING: Final = ".writing-"
 _OLD: Final = 86_400  # seconds
+_NAME: Final = 16  # hex digits of the hash that name the folder
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,19 @@ class Artefacts:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def prepare(self, manifest: M, files: Mapping[str, bytes]) -> Artefact[M]:
+        """What `write` would store, as `read` would read it; nothing is written."""
+        sealed = seal(manifest, files)
+        name = sealed.sha256[:_NAME]
+        return Artefact(name, self.root / name, sealed.sha256, parse(sealed.text, type(manifest)), dict(files))
+
     def write(self, manifest: M, files: Mapping[str, bytes]) -> Artefact[M]:
         """Store an artefact atomically; the same content twice is stored once.
 
         Raises StorageError when the disk refuses; then nothing is left behind.
         """
         sealed = seal(manifest, files)
-        name = sealed.sha256[:16]
+        name = sealed.sha256[:_NAME]
         final = self.root / name
         if not final.exists():
             try:
