@@ -13,8 +13,10 @@ from riskloop.store.decisions import DecisionLog
 @pytest.fixture(params=ADAPTERS)
 def url(request: pytest.FixtureRequest) -> str:
     """Where a new database may be made, for each adapter."""
-    places = {"sqlite:///": lambda: "sqlite:///riskloop.db"}
-    return places[request.param]()
+    if request.param == "postgresql+psycopg://":
+        return str(request.getfixturevalue("postgres").fresh())
+    assert request.param == "sqlite:///", "a new adapter needs a place for its tests"
+    return "sqlite:///riskloop.db"
 
 
 @pytest.fixture

@@ -117,7 +117,20 @@ def test_a_number_too_large_names_nothing(database: Database, number: int) -> No
         DecisionLog(database).get(number)
 
 
-@pytest.mark.parametrize("url", ["", "riskloop.db", "mysql://host/db", "postgresql:/x", "sqlite:x.db"])
-def test_an_unknown_database_is_refused(tmp_path: Path, url: str) -> None:
-    with pytest.raises(ConfigError, match="does not know the database"):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "riskloop.db",
+        "mysql://ann:secret@host/db",
+        "postgresql://ann:secret@host/db",
+        "postgresql+asyncpg://ann:secret@host/db",
+        "postgres://ann:secret@host/db",
+        "sqlite:x.db",
+    ],
+)
+def test_an_unknown_database_is_refused_without_its_password(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError, match=r"must begin with sqlite:/// or postgresql\+psycopg://") as refused:
         open_database(url, tmp_path)
+    assert "secret" not in refused.value.message
+    assert not list(tmp_path.iterdir())

@@ -1,7 +1,8 @@
 """Group commit: what waits together is scored in one call and committed in one transaction.
 
-Everything happens in the event loop's thread. A thread of its own for the commits was measured and is slower: the
-two fight over the interpreter, while the commit of a whole group takes less than the requests that it serves.
+With SQLite everything happens in the event loop's thread. A thread of its own for the commits was measured and is
+slower: the two fight over the interpreter, while the commit of a whole group takes less than the requests that it
+serves. A server's answer takes longer, and may take very long, so a remote log is asked in a thread.
 There is no artificial delay: a group is whatever arrived while the last one was being committed.
 
 Before a group is scored, the ledger is asked whether the champion is still the one that is loaded. If not, the group
@@ -13,7 +14,9 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +28,7 @@ from riskloop.core.types import Bools, Decisions, Ints, Reason
 from riskloop.serve.champion import Answer, Champion, Explain, moment_text
 from riskloop.serve.metrics import Metrics
 from riskloop.serve.reload import Reloader
-from riskloop.store.appender import Appender
+from riskloop.store.appender import Appender, Logged
 
 log = logging.getLogger("riskloop.serve")
 
@@ -78,6 +81,8 @@ class Batcher:
         self.failure: str | None = None  # why the last commit failed; None when it did not
         self._encode = msgspec.json.Encoder().encode
         self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="riskloop-log")  # makes its thread when it is used
+        self._task: asyncio.Task[None]
 
     @property
     def depth(self) -> int:
@@ -99,7 +104,10 @@ class Batcher:
         self._count += 1
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._flush)
+            if self._appender.remote:
+                self._task = self._loop.create_task(self._flush_remotely())
+            else:
+                self._loop.call_soon(self._flush)
         return answer
 
     async def drain(self, patience: float = PATIENCE) -> None:
@@ -108,17 +116,39 @@ class Batcher:
         while self._count and time.monotonic() < until:
             await asyncio.sleep(0.005)
 
+    async def close(self) -> None:
+        """Let go of the log; nothing can be submitted any more."""
+        await asyncio.to_thread(self._thread.shutdown)
+        self._appender.close()
+
     def _flush(self, *, in_vain: bool = False) -> None:
         self._scheduled = False
         if self._waiting and not in_vain and not self._is_current():
             self._scheduled = True
-            self._catching_up = self._loop.create_task(self._catch_up())
+            self._task = self._loop.create_task(self._catch_up())
             return
+        self._score_waiting()
+        if self._scored:
+            self._commit()
+
+    async def _flush_remotely(self) -> None:
+        """As `_flush`, with a thread that waits for the network; whoever comes meanwhile is in the next group."""
+        while self._waiting or self._scored:
+            try:
+                if self._waiting and not await self._loop.run_in_executor(self._thread, self._is_current):
+                    await self._read_anew()
+                self._score_waiting()
+                if self._scored:
+                    await self._commit_remotely()
+            except Exception as error:  # noqa: BLE001 - the next group must not wait for ever
+                self._fail([*self._waiting, *(w for g in self._scored for w in g.waiting)], error)
+                self._waiting, self._scored = [], []
+        self._scheduled = False
+
+    def _score_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
         for champion in {id(w.champion): w.champion for w in waiting}.values():
             self._score(champion, [w for w in waiting if w.champion is champion])
-        if self._scored:
-            self._commit()
 
     def _is_current(self) -> bool:
         try:
@@ -127,6 +157,10 @@ class Batcher:
             return True
 
     async def _catch_up(self) -> None:
+        await self._read_anew()
+        self._flush(in_vain=self._reloader.problem is not None)
+
+    async def _read_anew(self) -> None:
         """Load the promoted model, and read by its schema what waits. While that fails the old one goes on serving."""
         await asyncio.to_thread(self._reloader.look)
         champion = self._reloader.champion
@@ -139,7 +173,6 @@ class Batcher:
                 self._fail([request], error)
             else:
                 self._waiting.append(request)
-        self._flush(in_vain=self._reloader.problem is not None)
 
     def _score(self, champion: Champion, waiting: list[Waiting]) -> None:
         try:
@@ -148,17 +181,35 @@ class Batcher:
             self._fail(waiting, error)
 
     def _commit(self) -> None:
-        groups = self._scored
-        started = time.perf_counter()
+        groups, started = self._scored, time.perf_counter()
         try:
             logged = self._appender.append([g.scored for g in groups])
         except Exception as error:  # noqa: BLE001 - whatever the log says, the requests are answered
             self._scored = []
             self._refuse(groups, error)
             return
-        if logged is None:
-            self._wait_for_lock()
+        if logged is not None:
+            self._committed(groups, logged, started)
+        elif self._keep_patient() and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_later(self._retry, self._flush)
+            self._retry = min(2 * self._retry, LAST_RETRY)
+
+    async def _commit_remotely(self) -> None:
+        groups, started = self._scored, time.perf_counter()
+        work = partial(self._appender.append, [g.scored for g in groups])
+        try:
+            logged = await self._loop.run_in_executor(self._thread, work)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._scored = []
+            self._refuse(groups, error)
             return
+        if logged is not None:
+            self._committed(groups, logged, started)
+        else:
+            self._keep_patient()
+
+    def _committed(self, groups: Sequence[Group], logged: Sequence[Logged], started: float) -> None:
         self._scored = []
         if self.failure is not None:
             log.info("Decisions are logged again", extra={"action": "log_recovered"})
@@ -168,16 +219,14 @@ class Batcher:
         for group, place in zip(groups, logged, strict=True):
             self._answer(group, place.first_id)
 
-    def _wait_for_lock(self) -> None:
+    def _keep_patient(self) -> bool:
+        """Refuse the groups that have waited for too long; whether any still wait."""
         now = time.monotonic()
         late = [g for g in self._scored if now - g.since > PATIENCE]
         self._scored = [g for g in self._scored if now - g.since <= PATIENCE]
         if late:
             self._refuse(late, self._appender.busy())
-        if self._scored and not self._scheduled:
-            self._scheduled = True
-            self._loop.call_later(self._retry, self._flush)
-            self._retry = min(2 * self._retry, LAST_RETRY)
+        return bool(self._scored)
 
     def _refuse(self, groups: Sequence[Group], error: Exception) -> None:
         self._metrics.commit_failed()

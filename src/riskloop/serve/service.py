@@ -50,15 +50,14 @@ class Service:
         self.bulk_threads = ThreadPoolExecutor(BULK_THREADS, thread_name_prefix="riskloop-bulk")
         self._batches = 0  # requests of /predict/batch under way
         self.batcher: Batcher
-        self._appender: Appender
         self._keeper: Appender
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Load the champion and begin to follow the ledger."""
-        self._appender = self.home.decisions.appender(waits=False, checkpoints=False)
+        appender = self.home.decisions.appender(waits=False, checkpoints=False)
         self._keeper = self.home.decisions.appender()
-        self.batcher = Batcher(self._appender, self.reloader, self.home.settings.serve.max_waiting, self.metrics)
+        self.batcher = Batcher(appender, self.reloader, self.home.settings.serve.max_waiting, self.metrics)
         self.metrics.depth = lambda: self.batcher.depth
         self.metrics.batches = lambda: self._batches
         await asyncio.to_thread(self.reloader.look)
@@ -74,7 +73,7 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self.bulk_threads.shutdown)
         await asyncio.to_thread(self.refusals.flush)
-        self._appender.close()
+        await self.batcher.close()
         self._keeper.close()
 
     def begin_batch(self) -> None:

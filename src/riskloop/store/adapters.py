@@ -13,8 +13,17 @@ def _sqlite(url: str, folder: Path) -> Database:
     return Sqlite((folder / url.removeprefix(Sqlite.scheme)).absolute())
 
 
-ADAPTERS: Final = {Sqlite.scheme: _sqlite}  # by how their URLs begin
-SCHEMES: Final = " or ".join(ADAPTERS)
+def _postgres(url: str, _folder: Path) -> Database:
+    try:
+        from riskloop.store.postgres import Postgres
+    except ImportError as error:
+        raise ConfigError(
+            f"PostgreSQL needs its driver ({error}); install it with `pip install 'riskloop[postgres]'`."
+        ) from None
+    return Postgres(url)
+
+
+ADAPTERS: Final = {"sqlite:///": _sqlite, "postgresql+psycopg://": _postgres}  # by how their URLs begin
 
 
 def open_database(url: str, folder: Path) -> Database:
@@ -27,4 +36,8 @@ def open_database(url: str, folder: Path) -> Database:
             database = connect(url, folder)
             database.check()
             return database
-    raise ConfigError(f"riskloop does not know the database of [storage] url = '{url}'; begin it with {SCHEMES}.")
+    # Only its beginning is shown: the rest may hold a password.
+    raise ConfigError(
+        f"[storage] url begins with '{url.partition(':')[0][:40]}:', which is no database that riskloop knows; it must "
+        f"begin with {' or '.join(ADAPTERS)}."
+    )

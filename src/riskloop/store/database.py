@@ -98,14 +98,18 @@ class Database(ABC):
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except DBAPIError as error:
+        except (DBAPIError, OverflowError) as error:
+            if isinstance(error, OverflowError) or self._too_large(error):
+                raise NotFound(
+                    "So large a number names nothing here; numbers of decisions, versions and cases are small."
+                ) from None
             raise StorageError(
                 f"The database {self.name} refused: {_first_line(error)}. Nothing was written; it can be tried again."
             ) from error
-        except OverflowError:  # a number of a person's, beyond the 64 bits of the database's own
-            raise NotFound(
-                "So large a number names nothing here; numbers of decisions, versions and cases are small."
-            ) from None
+
+    def _too_large(self, error: DBAPIError) -> bool:
+        """Whether a person's number went beyond the 64 bits of the database's own."""
+        return False
 
 
 def _first_line(error: DBAPIError) -> str:

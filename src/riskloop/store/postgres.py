@@ -1,0 +1,302 @@
+"""PostgreSQL: one server for several API machines and workers.
+
+Appending copies rows in binary form within the transaction that takes their ids from the counter's row; a row that is
+locked makes the others wait, so ids are consecutive over all machines. One thing is new beside a file: a connection
+can break after COMMIT was sent. Then nobody knows whether it happened, and it must be found out before the same
+decisions are written again or their requests are answered: see `PostgresAppender.append`.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Final
+
+import psycopg
+from psycopg import errors
+from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from riskloop.core.errors import ConfigError, StorageError
+from riskloop.core.types import Decisions
+from riskloop.store.appender import DECISION_COLUMNS, Chunk, Logged, decision_tuples, repeated
+from riskloop.store.database import BUSY_SECONDS, Database
+
+OLDEST: Final = 13  # major version of the server
+PATIENCE: Final = 10.0  # seconds in which the fate of a COMMIT is looked for
+_IMPATIENT: Final = 0.25  # seconds that an appender that must not wait waits for another one
+_FIRST_PAUSE: Final = 0.02
+_LAST_PAUSE: Final = 0.5
+# What a network does silently is noticed: connecting has an end, and so has waiting for a machine that is gone.
+_NETWORK: Final = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "application_name": "riskloop",
+}
+_MIGRATING: Final = int.from_bytes(b"riskloop")
+_DURABLE: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+_COPY: Final = f"COPY decisions ({DECISION_COLUMNS}) FROM STDIN (FORMAT BINARY)"
+_TYPES: Final = ("int8", "text", "int8", "int8", "int4", "float8", "int2", "bytea", "text")
+_TAKE: Final = "UPDATE counters SET value = value + %s WHERE name = 'decisions' RETURNING value"
+_LOCK: Final = "SELECT value FROM counters WHERE name = 'decisions' FOR UPDATE"
+_FIND: Final = f"SELECT {DECISION_COLUMNS} FROM decisions WHERE id >= %s AND id < %s ORDER BY id"
+_INSERT_CHUNK: Final = "INSERT INTO chunks (key, fingerprint, first_id, rows, at) VALUES (%s, %s, %s, %s, %s)"
+_FIND_CHUNK: Final = "SELECT fingerprint, first_id, rows FROM chunks WHERE key = %s"
+_PROMOTED: Final = "SELECT coalesce(max(seq), 0) FROM promotions"
+_SERVER: Final = """
+SELECT current_setting('server_version_num')::int / 10000 AS version,
+       pg_is_in_recovery() AS standby,
+       current_setting('default_transaction_read_only')::bool AS read_only,
+       current_setting('fsync')::bool AND current_setting('full_page_writes')::bool AS durable,
+       pg_encoding_to_char(encoding) AS encoding,
+       current_schema() AS schema,
+       current_user AS role,
+       CASE WHEN to_regclass('decisions') IS NULL
+            THEN coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)
+            ELSE has_table_privilege('decisions', 'INSERT') END AS writes
+FROM pg_database WHERE datname = current_database()
+"""
+
+
+class Postgres(Database):
+    """A database of a PostgreSQL server."""
+
+    scheme: ClassVar[str] = "postgresql+psycopg://"
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = make_url(url)
+        except (ArgumentError, ValueError) as error:
+            raise ConfigError(f"[storage] url cannot be read: {error}") from None
+        self.engine = create_engine(parsed, pool_pre_ping=True, connect_args=_NETWORK)
+        self._reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+        @event.listens_for(self.engine, "connect")
+        def prepare(connection: Any, _record: Any) -> None:
+            _prepare(connection, BUSY_SECONDS)
+            connection.commit()
+
+    def now(self, connection: Connection) -> int:
+        """The server's clock."""
+        micros = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+        return int(connection.execute(micros).scalar_one())
+
+    def alone(self, connection: Connection) -> None:
+        """An advisory lock, which needs no table; others wait as long as it takes."""
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+
+    def check(self) -> None:
+        """Ask the server what it is; a portfolio needs one that is durable, speaks UTF-8 and lets this role write."""
+        with self.read() as connection:
+            server = connection.execute(text(_SERVER)).one()
+        problems = {
+            f"it is PostgreSQL {server.version}; riskloop needs {OLDEST} or newer": server.version < OLDEST,
+            "it is a standby, which only reads; name the primary server": server.standby,
+            f"transactions of the role {server.role} only read": server.read_only,
+            "it runs with fsync or full_page_writes off, so a power cut would lose decisions": not server.durable,
+            f"its encoding is {server.encoding}; create it with ENCODING 'UTF8'": server.encoding != "UTF8",
+            "no schema of the role's search_path exists": server.schema is None,
+            f"the role {server.role} may not write in schema {server.schema}": not server.writes,
+        }
+        for problem, holds in problems.items():
+            if holds:
+                raise ConfigError(f"The database {self.name} cannot keep a portfolio: {problem}.")
+
+    def appender(self, *, waits: bool = True, checkpoints: bool = True) -> "PostgresAppender":
+        """See :class:`PostgresAppender`; the server makes its checkpoints itself."""
+        _, options = self.engine.dialect.create_connect_args(self.engine.url)
+        seconds = BUSY_SECONDS if waits else _IMPATIENT
+
+        def connect() -> "psycopg.Connection[Any]":
+            connection = psycopg.connect(**{**options, **_NETWORK}, autocommit=True)
+            _prepare(connection, seconds)
+            # A machine that was stopped in the middle must not keep all others waiting.
+            connection.execute("SET idle_in_transaction_session_timeout = '5s'")
+            return connection
+
+        return PostgresAppender(self.name, connect)
+
+    def _too_large(self, error: DBAPIError) -> bool:
+        return isinstance(error.orig, errors.NumericValueOutOfRange)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            yield connection
+
+
+def _prepare(connection: Any, seconds: float) -> None:
+    connection.execute(f"SET lock_timeout = '{int(seconds * 1000)}ms'")
+    connection.execute(_DURABLE)
+
+
+class PostgresAppender:
+    """Appends through a connection of its own, by binary COPY."""
+
+    remote = True
+
+    def __init__(self, name: str, connect: "Callable[[], psycopg.Connection[Any]]") -> None:
+        self.name = name
+        self._connect = connect
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def append(self, groups: Sequence[Decisions], chunk: Chunk | None = None) -> list[Logged] | None:
+        """See :meth:`Appender.append`.
+
+        A connection that breaks before COMMIT was sent has written nothing; one that was stale is replaced. After
+        that its outcome is unknown: the ids are looked up under the counter's lock, which the lost transaction holds
+        until it has ended. If they hold these very decisions, they were committed; if not, they never will be.
+        """
+        sent: list[Logged] | None = None  # places for which COMMIT was sent and not answered
+        until, pause, tries = time.monotonic() + PATIENCE, _FIRST_PAUSE, 0
+        while True:
+            tries += 1
+            try:
+                connection = self._connection or self._open()
+                logged, is_new = _written(connection, groups, chunk, sent)
+                if is_new:
+                    sent = logged
+                    connection.execute("COMMIT")
+                else:
+                    connection.execute("ROLLBACK")
+            except (errors.LockNotAvailable, errors.DeadlockDetected):
+                self.close()
+                if sent is None:
+                    return None
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                self.close()
+                if sent is None and tries > 1:
+                    raise self._refused(error) from error
+                if time.monotonic() > until:
+                    raise self._unknown(error) from error
+            except psycopg.Error as error:
+                self.close()
+                raise self._refused(error) from error
+            except BaseException:
+                self.close()
+                raise
+            else:
+                return logged
+            if tries > 1:
+                time.sleep(pause)
+                pause = min(2 * pause, _LAST_PAUSE)
+
+    def promoted(self) -> int:
+        """See :meth:`Appender.promoted`."""
+        for last in (False, True):  # a connection that was idle may be stale
+            try:
+                row = (self._connection or self._open()).execute(_PROMOTED).fetchone()
+            except psycopg.Error as error:
+                self.close()
+                if last:
+                    raise self._refused(error) from error
+            else:
+                return 0 if row is None else int(row[0])
+        raise AssertionError
+
+    def busy(self) -> StorageError:
+        """See :meth:`Appender.busy`."""
+        return StorageError(
+            f"Another process holds the lock of {self.name} that gives ids for too long. Nothing was logged; it can "
+            "be tried again."
+        )
+
+    def tidy(self) -> None:
+        """The server keeps house itself."""
+
+    def close(self) -> None:
+        """See :meth:`Appender.close`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _open(self) -> "psycopg.Connection[Any]":
+        self._connection = self._connect()
+        return self._connection
+
+    def _refused(self, error: Exception) -> StorageError:
+        return StorageError(
+            f"The decision log {self.name} cannot be written: {_first_line(error)}. Nothing was logged; it can be "
+            "tried again."
+        )
+
+    def _unknown(self, error: Exception) -> StorageError:
+        return StorageError(
+            f"The connection to the decision log {self.name} broke while it committed ({_first_line(error)}), and the "
+            f"database did not come back within {PATIENCE:.0f} seconds. These decisions may be on record or not; look "
+            "for the customers before you send them again."
+        )
+
+
+def _written(
+    connection: "psycopg.Connection[Any]",
+    groups: Sequence[Decisions],
+    chunk: Chunk | None,
+    sent: list[Logged] | None,
+) -> tuple[list[Logged], bool]:
+    """Write the groups in a transaction that is left open; False when they were found, and nothing was written."""
+    count = sum(len(group) for group in groups)
+    if sent is None and chunk is None:
+        with connection.pipeline():  # one round trip
+            connection.execute("BEGIN")
+            taken = connection.execute(_TAKE, (count,))
+        return _copied(connection, groups, _value(taken) - count + 1), True
+    connection.execute("BEGIN")
+    connection.execute(_LOCK)
+    if chunk is not None:
+        known = connection.execute(_FIND_CHUNK, (chunk.key,)).fetchone()
+        if known is not None:
+            again = repeated(chunk, *known)
+            own = Logged(again.first_id, again.rows)
+            return [own if sent == [own] else again], False
+    elif sent is not None and _is_there(connection, groups, sent):
+        return sent, False
+    logged = _copied(connection, groups, _value(connection.execute(_TAKE, (count,))) - count + 1)
+    if chunk is not None:
+        place = logged[0]
+        values = (chunk.key, chunk.fingerprint, place.first_id, place.rows, groups[0].scored_at)
+        connection.execute(_INSERT_CHUNK, values)
+    return logged, True
+
+
+def _copied(connection: "psycopg.Connection[Any]", groups: Sequence[Decisions], first_id: int) -> list[Logged]:
+    logged = []
+    with connection.cursor().copy(_COPY) as copy:
+        copy.set_types(_TYPES)
+        for group in groups:
+            for row in decision_tuples(first_id, group):
+                copy.write_row(row)
+            logged.append(Logged(first_id, len(group)))
+            first_id += len(group)
+    return logged
+
+
+def _is_there(connection: "psycopg.Connection[Any]", groups: Sequence[Decisions], places: Sequence[Logged]) -> bool:
+    """Whether these ids hold these decisions, every value of them; another machine may have been given the ids."""
+    wanted = [
+        row for group, place in zip(groups, places, strict=True) for row in decision_tuples(place.first_id, group)
+    ]
+    first = places[0].first_id
+    found = connection.execute(_FIND, (first, first + len(wanted))).fetchall()
+    return found == [tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in wanted]
+
+
+def _value(cursor: "psycopg.Cursor[Any]") -> int:
+    row = cursor.fetchone()
+    if row is None:
+        raise errors.NoDataFound("the table `counters` lacks the row of the decisions")
+    return int(row[0])
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
