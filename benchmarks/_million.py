@@ -12,6 +12,7 @@ import requests
 
 from benchmarks._portfolios import AFTER, NOW, PAST, config, customers, decide, trained
 from benchmarks.serving import running
+from riskloop.cases import CaseState
 from riskloop.core.manifest import Order
 from riskloop.core.types import Action, Diagnosis, to_micros
 from riskloop.loop import snapshot
@@ -20,7 +21,6 @@ from riskloop.loop.making import make
 from riskloop.portfolio import Portfolio
 from riskloop.simulation import SCENARIOS
 from riskloop.simulation.embedded import TARGET, TIME, simulate
-from riskloop.store.cases import CaseState
 from riskloop.store.home import CONFIG, Home
 
 NEW: Final = 48_000  # decisions of the changed world, in three months
@@ -50,7 +50,7 @@ def turnover(folder: Path, rows: int) -> dict[str, Any]:
         used = getrusage(RUSAGE_CHILDREN)
         found["cpu"] = round(used.ru_utime + used.ru_stime, 1)
     case = home.cases.latest(1)[0]
-    record = next(e.document["record"] for e in home.cases.events(case.id) if "record" in e.document)
+    record = next(e.document["record"] for e in home.cases.steps(case.id) if "record" in e.document)
     found |= {"rows": rows, "training": record["training"], "plan": record["plan"], "mix": _mix(home)}
     home.close()
     return found

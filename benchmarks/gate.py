@@ -25,8 +25,8 @@ import numpy as np
 from benchmarks._goals import Goal, lines
 from riskloop.core import stats
 from riskloop.core.settings import GateSettings
-from riskloop.core.types import Floats, Ints, Verdict
-from riskloop.gate import Context, Evaluation, Try, judge, tried
+from riskloop.core.types import Floats, Ints, Try, Verdict
+from riskloop.gate import Context, Evaluation, judge, tried
 
 GAINS: Final = (-0.005, 0.0, 0.002, 0.005, 0.01)
 DEFAULTS: Final = (100, 300, 1500, 5000)

@@ -25,11 +25,12 @@ import httpx
 from sqlalchemy import Connection, text
 
 from riskloop.app import create_app
+from riskloop.cases import CaseState, Move
 from riskloop.core.types import Diagnosis, to_micros
 from riskloop.data.infer import infer_config
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate
-from riskloop.store.cases import CaseState, advance, open_case
+from riskloop.store.cases import move_case, open_case
 
 LIMIT: Final = 300.0  # milliseconds
 DAY: Final = timedelta(days=1)
@@ -128,13 +129,13 @@ def _cases(connection: Connection, windows: int) -> None:
         first = number * windows // CASES + 1
         case = open_case(
             connection,
+            Move(CaseState.WATCHING, "Other customers come."),
             at=at,
-            state=CaseState.WATCHING,
             diagnosis=kind,
             window_id=first,
-            sentence="Other customers come.",
+            champion=1,
         )
-        advance(connection, case, CaseState.ENDED, "It went away.", at=at + DAY)
+        move_case(connection, case, Move(CaseState.ENDED, "It went away."), at=at + DAY)
 
 
 def pages(windows: int, count: int) -> dict[str, str]:

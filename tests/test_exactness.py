@@ -68,8 +68,8 @@ def test_every_way_to_a_probability_gives_the_same(customers: Path, tmp_path: Pa
     rows = rows_from(table, home.schema, target="required", where="history.csv")
     candidate = candidate_of(kind, home, rows, settings)
     version = register(home, candidate, rows, origin="train", now=NOW)
-    home.ledger.promote(
-        version, expected_seq=0, kind=PromotionKind.MANUAL, at=NOW, by="test", reason="exact", evidence=None
+    home.ledger.append(
+        version, expected_seq=0, kind=PromotionKind.FORCED, at=NOW, by="test", reason="exact", evidence=None
     )
     fitted = candidate.predict(rows.features)
 

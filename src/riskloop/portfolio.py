@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from riskloop import views
-from riskloop.core.errors import ConfigError, Conflict, DataError, GateRefused, NotFound
+from riskloop.core.errors import ConfigError, DataError, NotFound
 from riskloop.core.exploration import draw, explore, rate_of
-from riskloop.core.types import Decisions, Json, PromotionKind, Rows, Verdict
-from riskloop.store import audit
-from riskloop.store.documents import plain
+from riskloop.core.types import Decisions, Json, Rows
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.ledger import current_user
 from riskloop.store.outcomes import Outcome, Recorded
@@ -168,36 +166,12 @@ class Portfolio:
 
     def promote(self, version: int, *, by: str | None = None, reason: str, force: bool = False) -> Json:
         """Make a version champion if the gate says so on matured decisions, or with ``force`` on a person's word."""
-        at, by = datetime.now(UTC), by or current_user()
-        champion = self.home.champion()
-        if champion.version == version:
-            raise Conflict(f"Version {version} is champion already.")
-        evidence: Json = {"forced": force}
-        if not force:
-            compared = self.compare(champion.version, version)
-            evidence |= compared
-            self._record_try(compared, version, at, by)
-            if compared["verdict"] != Verdict.PROMOTE:
-                raise GateRefused(f"{compared['sentences'][0]} Use --force with a --reason to take it upon yourself.")
-        promotion = self.home.ledger.promote(
-            version,
-            expected_seq=champion.seq,
-            kind=PromotionKind.MANUAL,
-            at=at,
-            by=by,
-            reason=reason,
-            evidence=evidence,
+        from riskloop.loop.promotion import promote_on_request
+
+        made = promote_on_request(
+            self.home, version, by=by or current_user(), reason=reason, force=force, now=datetime.now(UTC)
         )
-        return views.promotion(promotion)
-
-    def _record_try(self, compared: Json, version: int, at: datetime, by: str) -> None:
-        """Asking for a promotion spends alpha as the loop's own tries do; else one would ask until luck says yes."""
-        from riskloop.loop.evidence import GATE
-
-        report = {key: value for key, value in compared.items() if key not in {"champion", "challenger", "sentences"}}
-        document = {"champion": compared["champion"], "report": plain(report)}
-        with self.home.database.write() as connection:
-            audit.record(connection, at=at, by=by, action=GATE, subject=f"model {version}", document=document)
+        return views.promotion(made)
 
     def rebuild(self, version: int, *, progress: Callable[[str, float], None] = lambda _what, _share: None) -> Json:
         """Make a version again from its record and compare every byte: what it was trained on is on record."""
@@ -214,25 +188,18 @@ class Portfolio:
 
         ``seq`` is the promotion that the caller has seen; PromotionConflict when it is not the last one any more.
         """
-        from riskloop.promote import rollback
+        from riskloop.loop.promotion import roll_back
 
-        promotion = rollback(
-            self.home.ledger,
-            expected_seq=self.home.champion().seq if seq is None else seq,
-            at=datetime.now(UTC),
-            by=by or current_user(),
-            reason=reason,
-        )
-        return views.promotion(promotion)
+        made = roll_back(self.home, by=by or current_user(), reason=reason, seq=seq, now=datetime.now(UTC))
+        return views.promotion(made)
 
     def compare(self, champion: int, challenger: int, *, now: datetime | None = None) -> Json:
         """The gate's report on two versions, on the matured decisions that neither was trained on."""
-        from riskloop.gate.verdict import sentences
         from riskloop.loop.challenge import compare
+        from riskloop.loop.promotion import document
 
         report = compare(self.home, champion, challenger, now or datetime.now(UTC))
-        document: Json = asdict(report)
-        return {**document, "champion": champion, "challenger": challenger, "sentences": sentences(report)}
+        return document(report, champion, challenger)
 
     def side_by_side(self, first: int, second: int, *, now: datetime | None = None) -> Json:
         """Curves, measures and segments of two versions on recent matured decisions that neither was trained on."""
@@ -248,26 +215,22 @@ class Portfolio:
         ``evidence`` is the fingerprint of the report that was read, as `cases show` prints it, or its first eight
         characters or more: GateRefused when the case has another report by now.
         """
-        return self._decide(number, approved=True, by=by, note=note, evidence=evidence)
+        from riskloop.loop.trial import approve_challenger
+
+        case, now = self.home.cases.get(number), datetime.now(UTC)
+        by = by or current_user()
+        return views.case(approve_challenger(self.home, case, by=by, note=note, now=now, evidence=evidence))
 
     def reject(self, number: int, *, by: str | None = None, note: str) -> Json:
         """Reject the challenger of a case that needs a person."""
-        return self._decide(number, approved=False, by=by, note=note)
+        from riskloop.loop.trial import reject_challenger
 
-    def _decide(self, number: int, *, approved: bool, by: str | None, note: str, evidence: str | None = None) -> Json:
-        from riskloop.loop.follow import decide_by_person
-
-        case = self.home.cases.get(number)
-        now = datetime.now(UTC)
-        return views.case(
-            decide_by_person(
-                self.home, case, approved=approved, by=by or current_user(), note=note, now=now, evidence=evidence
-            )
-        )
+        case, now = self.home.cases.get(number), datetime.now(UTC)
+        return views.case(reject_challenger(self.home, case, by=by or current_user(), note=note, now=now))
 
     def release(self, number: int, *, by: str | None = None, note: str) -> Json:
         """Let the quarantined rows of a case be learned from again."""
-        from riskloop.loop.follow import release
+        from riskloop.loop.cases import release
 
         case = self.home.cases.get(number)
         return views.case(release(self.home, case, by=by or current_user(), note=note, now=datetime.now(UTC)))

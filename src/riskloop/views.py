@@ -4,9 +4,9 @@ from datetime import datetime
 
 from msgspec import to_builtins
 
+from riskloop.cases import Case, CaseStep, events
 from riskloop.core.errors import NotFound
 from riskloop.core.types import Finding, Json, Promotion
-from riskloop.store.cases import Case, CaseEvent
 from riskloop.store.documents import plain
 from riskloop.store.home import Home
 from riskloop.store.ledger import ModelRow, served
@@ -115,7 +115,7 @@ def cases(home: Home, limit: int = 100) -> list[Json]:
 
 def case_story(home: Home, number: int) -> Json:
     """One case with every step."""
-    return {**case(home.cases.get(number)), "events": [_event(event) for event in home.cases.events(number)]}
+    return {**case(home.cases.get(number)), "events": [_step(step) for step in home.cases.steps(number)]}
 
 
 def case(entry: Case) -> Json:
@@ -131,16 +131,18 @@ def case(entry: Case) -> Json:
         "tries": entry.tries,
         "opened_at": utc(entry.opened_at),
         "closed_at": utc(entry.closed_at),
+        "closed_by": entry.closed_by,
+        "unresolved": entry.unresolved,
     }
 
 
-def _event(event: CaseEvent) -> Json:
+def _step(step: CaseStep) -> Json:
     return {
-        "at": utc(event.at),
-        "state": event.state.value,
-        "by": event.by,
-        "sentence": event.sentence,
-        "document": event.document,
+        "at": utc(step.at),
+        "state": step.state.value,
+        "by": step.by,
+        "sentence": step.sentence,
+        "document": events.plain(step.event),
     }
 
 

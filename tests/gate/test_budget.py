@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from riskloop.core.settings import GateSettings
-from riskloop.core.types import Verdict
-from riskloop.gate import Context, Evaluation, Try, judge, level, tried
+from riskloop.core.types import Try, Verdict
+from riskloop.gate import Context, Evaluation, judge, level, tried
 from riskloop.gate.budget import information
 
 NOW = datetime(2025, 5, 5, 14, 3, tzinfo=UTC)

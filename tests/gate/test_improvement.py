@@ -9,9 +9,8 @@ import pytest
 from scipy import stats as scipy_stats
 
 from riskloop.core.settings import GateSettings
-from riskloop.core.types import Floats
+from riskloop.core.types import Floats, Try
 from riskloop.gate import Context, Evaluation
-from riskloop.gate.budget import Try
 from riskloop.gate.improvement import improvement
 
 MakeContext = Callable[..., Context]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from riskloop.core.settings import GateSettings
-from riskloop.core.types import GateReport, Verdict
-from riskloop.gate import Context, Evaluation, Try, judge, sentences
+from riskloop.core.types import GateReport, Try, Verdict
+from riskloop.gate import Context, Evaluation, judge, sentences
 from riskloop.store import documents
 
 MakeContext = Callable[..., Context]

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from riskloop.cases import Case, CaseState, Move
 from riskloop.core.settings import AlertSettings
 from riskloop.core.types import Diagnosis
 from riskloop.loop.alerts import SIGNATURE, TIMESTAMP, notify, post, sign
 from riskloop.store import audit
-from riskloop.store.cases import Case, CaseState, advance, open_case
+from riskloop.store.cases import move_case, open_case
 from riskloop.store.home import Home
 
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
@@ -101,13 +102,13 @@ def home(tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) ->
 def opened(home: Home, state: CaseState, diagnosis: Diagnosis = Diagnosis.DATA_FAULT) -> Case:
     with home.database.write() as connection:
         return open_case(
-            connection, at=NOW, state=state, diagnosis=diagnosis, window_id=3, sentence="LIMIT is 100 times larger."
+            connection, Move(state, "LIMIT is 100 times larger."), at=NOW, diagnosis=diagnosis, window_id=3, champion=1
         )
 
 
 def moved(home: Home, case: Case, state: CaseState) -> Case:
     with home.database.write() as connection:
-        return advance(connection, case, state, "Still so.", at=NOW + timedelta(days=30))
+        return move_case(connection, case, Move(state, "Still so."), at=NOW + timedelta(days=30))
 
 
 def told(home: Home) -> None:

@@ -6,6 +6,7 @@ from typing import cast
 
 import numpy as np
 
+from riskloop.cases import Case, CaseState, Move
 from riskloop.core.manifest import EvaluationManifest
 from riskloop.core.types import Diagnosis
 from riskloop.gate import Evaluation
@@ -13,7 +14,7 @@ from riskloop.loop.challenge import _patience
 from riskloop.loop.champion import Served, dump_array
 from riskloop.loop.evidence import keep, kept
 from riskloop.retrain.dataset import Pool
-from riskloop.store.cases import Case, CaseState, advance, open_case
+from riskloop.store.cases import move_case, open_case
 from riskloop.store.home import Home
 
 JULY = datetime(2025, 7, 1, tzinfo=UTC)
@@ -22,11 +23,18 @@ JULY = datetime(2025, 7, 1, tzinfo=UTC)
 def case(home: Home, diagnosis: Diagnosis, window: int, challenger: int | None = None) -> Case:
     with home.database.write() as connection:
         opened = open_case(
-            connection, at=JULY, state=CaseState.CONFIRMED, diagnosis=diagnosis, window_id=window, sentence="Changed."
+            connection,
+            Move(CaseState.CONFIRMED, "Changed."),
+            at=JULY,
+            diagnosis=diagnosis,
+            window_id=window,
+            champion=1,
         )
         if challenger is None:
             return opened
-        return advance(connection, opened, CaseState.PROMOTED, "Better.", at=JULY, challenger=challenger)
+        return move_case(
+            connection, opened, Move(CaseState.PROMOTED, "Better.", changes={"challenger": challenger}), at=JULY
+        )
 
 
 def test_only_where_the_champion_is_shown_to_do_worse_the_next_try_is_soon(home: Home) -> None:

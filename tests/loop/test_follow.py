@@ -6,15 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from riskloop.cases import CaseState
+from riskloop.cases.events import Judged
 from riskloop.core.errors import Conflict, GateRefused
 from riskloop.core.types import Json, PromotionKind
+from riskloop.loop.cases import follow_rollback
+from riskloop.loop.trial import approve_challenger
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import month_starts
 from riskloop.store import audit
-from riskloop.store.cases import CaseState
+from riskloop.store.tries import tries_against
 
 from .conftest import MONTHS, live, recession
 
+MAY = datetime(2025, 5, 1, tzinfo=UTC)
 Copy = Callable[[Path], Portfolio]
 
 
@@ -43,8 +48,7 @@ def test_a_waiting_case_is_tried_again_when_enough_has_matured(trained_folder: P
     case = home.cases.latest()[0]
     assert case.state is CaseState.WAITING
     assert (case.tries, len(home.ledger.models())) == (1, 2)
-    waits = home.cases.events(case.id)[-1].document
-    assert waits["next"] == pytest.approx(2.0 * waits["matured"], rel=0.01)
+    assert case.wait_for == pytest.approx(2.0 * case.learned, rel=0.01)
     live(portfolio, months[2], 102, recession(), n=700)
     _cycle(portfolio, 4, day=2)  # February is final: not twice as many
     assert home.cases.get(case.id).tries == 1
@@ -52,9 +56,11 @@ def test_a_waiting_case_is_tried_again_when_enough_has_matured(trained_folder: P
     _cycle(portfolio, 5, day=2)
     assert home.cases.get(case.id).tries == 2
     assert home.cases.get(case.id).state is CaseState.WAITING
-    first, second = (event.document["report"]["checks"][1] for event in home.cases.reports())
-    assert second["sizes"]["defaults"] > first["sizes"]["defaults"]
-    assert second["details"]["tries_before"] == 1
+    said = (step.event for step in home.cases.steps(case.id))
+    first, second = (event.report.checks[1] for event in said if isinstance(event, Judged))
+    assert second.sizes["defaults"] > first.sizes["defaults"]
+    assert second.details["tries_before"] == 1
+    assert [one.alpha for one in tries_against(home.database, 1)] == [c.details["level"] for c in (first, second)]
     home.close()
 
 
@@ -69,6 +75,31 @@ def test_progress_is_told_fit_by_fit(drifted_folder: Path, copied: Copy) -> None
 
 
 # --------------------------------------------------------------------------- a person
+
+
+def test_a_rollback_moves_the_case_and_leaves_the_harm_on_record(asking: Portfolio) -> None:
+    approve_challenger(asking.home, asking.home.cases.get(1), by="a.validator", note="read", now=MAY)
+    promoted = asking.home.cases.get(1)
+    assert (promoted.state, promoted.closed_by, promoted.unresolved) == (CaseState.PROMOTED, "a.validator", False)
+    asking.rollback(by="b.officer", reason="Complaints.")
+    case = asking.home.cases.get(1)
+    assert (case.state, case.unresolved, case.champion) == (CaseState.ROLLED_BACK, True, 1)
+    assert case.sentence == "Version 2 was rolled back. Version 1 is champion again: Complaints."
+    assert follow_rollback(asking.home, MAY) == [], "once"
+    asking.home.close()
+
+
+def test_a_persons_word_without_the_gate_is_on_record_as_that(asking: Portfolio) -> None:
+    asking.promote(2, by="b.officer", reason="The branches asked for it.", force=True)
+    made = asking.home.champion()
+    assert (made.kind, made.by) == (PromotionKind.FORCED, "b.officer")
+    with pytest.raises(Conflict, match="champion already"):
+        asking.promote(2, by="b.officer", reason="The branches asked for it.", force=True)
+    asking.approve(1, by="a.validator", note="read")
+    case = asking.home.cases.get(1)
+    assert case.state is CaseState.WAITING, "it was judged against another champion"
+    assert "the champion changed meanwhile" in case.sentence
+    asking.home.close()
 
 
 @pytest.fixture
@@ -90,7 +121,7 @@ def test_an_approval_is_bound_to_the_report_that_was_read(asking: Portfolio) -> 
     assert asking.home.champion().version == 1
     asking.approve(1, by="a.validator", note="read", evidence=fingerprint[:12])
     promotion = asking.home.champion()
-    assert (promotion.version, promotion.by, promotion.kind) == (2, "a.validator", PromotionKind.GATE)
+    assert (promotion.version, promotion.by, promotion.kind) == (2, "a.validator", PromotionKind.APPROVED)
     assert promotion.evidence["approval"]["evidence"] == promotion.evidence["fingerprint"] == fingerprint
     with pytest.raises(Conflict):
         asking.reject(1, by="b.validator", note="too late")
@@ -99,13 +130,13 @@ def test_an_approval_is_bound_to_the_report_that_was_read(asking: Portfolio) -> 
 
 def test_of_two_persons_at_once_one_decides(asking: Portfolio) -> None:
     """Both read the case before either decided."""
-    from riskloop.loop.follow import decide_by_person
+    from riskloop.loop.trial import reject_challenger
 
     case, now = asking.home.cases.get(1), datetime(2025, 5, 1, tzinfo=UTC)
-    decide_by_person(asking.home, case, approved=False, by="a.validator", note="no", now=now)
+    reject_challenger(asking.home, case, by="a.validator", note="no", now=now)
     with pytest.raises(Conflict, match="somebody else moved it"):
-        decide_by_person(asking.home, case, approved=False, by="b.validator", note="no", now=now)
-    assert [e.by for e in asking.home.cases.events(1) if e.state is CaseState.REJECTED] == ["a.validator"]
+        reject_challenger(asking.home, case, by="b.validator", note="no", now=now)
+    assert [e.by for e in asking.home.cases.steps(1) if e.state is CaseState.REJECTED] == ["a.validator"]
     asking.home.close()
 
 
@@ -117,7 +148,7 @@ def test_asking_again_and_again_spends_the_budget(drifted_folder: Path, copied: 
         with pytest.raises(GateRefused, match="--force"):
             portfolio.promote(2, by="a.validator", reason="luck")
         live(portfolio, MONTHS[month], 300 + month, recession(), n=200)
-        spent.append(audit.of(portfolio.home.database, "gate")[-1].document["report"]["checks"][1]["details"])
+        spent.append(audit.latest(portfolio.home.database, 1)[0].document["report"]["checks"][1]["details"])
     assert [details["tries_before"] for details in spent] == [0, 1]
     assert spent[1]["budget_left"] < spent[0]["budget_left"]
     assert portfolio.home.champion().version == 1

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from riskloop.cases import CaseState
 from riskloop.core.types import PromotionKind
 from riskloop.portfolio import Portfolio
-from riskloop.store.cases import CaseState
 
 NOW_AT = datetime(2025, 4, 30, tzinfo=UTC)
 NOW = NOW_AT.isoformat()
@@ -29,7 +29,7 @@ def _story(portfolio: Portfolio) -> dict[str, Any]:
         "models": [(m.version, m.sha256, m.origin, m.case_id) for m in home.ledger.models()],
         "promotions": [(p.seq, p.version, p.previous, p.kind, p.at, p.by, p.reason) for p in home.ledger.promotions()],
         "cases": home.cases.latest(),
-        "events": [(e.at, e.state, e.by, e.sentence) for c in home.cases.latest() for e in home.cases.events(c.id)],
+        "events": [(e.at, e.state, e.by, e.sentence) for c in home.cases.latest() for e in home.cases.steps(c.id)],
         "windows": home.windows.latest(),
         "findings": [home.windows.findings(w.id) for w in home.windows.latest()],
     }

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from riskloop.core.types import Action, Diagnosis
-from riskloop.loop.follow import follow_up
+from riskloop.loop.cases import follow_window
 from riskloop.store.home import Home
 from riskloop.store.windows import Window
 
@@ -37,10 +37,10 @@ def test_a_fault_is_one_case_also_when_its_outcomes_are_final(tmp_path: Path) ->
     (tmp_path / "riskloop.toml").write_text('[portfolio]\ntarget = "bad"\n[features.debt]\n')
     home = Home.open(tmp_path)
     with home.database.write() as connection:
-        window = follow_up(connection, home, faulty(), NOW)
+        window = follow_window(connection, home, faulty(), NOW)
     later = datetime(2025, 4, 5, tzinfo=UTC)
     with home.database.write() as connection:
-        again = follow_up(connection, home, replace(window, matured_at=later), later)
+        again = follow_window(connection, home, replace(window, matured_at=later), later)
     assert again.case_id == window.case_id
     assert [case.id for case in home.cases.latest()] == [window.case_id]
     home.close()

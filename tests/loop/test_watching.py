@@ -9,13 +9,14 @@ from typing import cast
 import numpy as np
 import pytest
 
+from riskloop.cases import Case, CaseState, Move
 from riskloop.core.types import Action, Diagnosis
-from riskloop.loop import follow, snapshot
+from riskloop.loop import renewal, snapshot
+from riskloop.loop.cases import follow_window
 from riskloop.loop.champion import Served
-from riskloop.loop.follow import follow_up
 from riskloop.loop.observe import earlier_findings
 from riskloop.store import audit
-from riskloop.store.cases import Case, CaseState, advance, open_case
+from riskloop.store.cases import move_case, open_case
 from riskloop.store.home import Home
 from riskloop.store.ledger import Ledger
 from riskloop.store.windows import Window, save
@@ -53,7 +54,7 @@ def champion(version: int) -> Served:
 def followed(home: Home, *windows: Window) -> list[CaseState]:
     for one in windows:
         with home.database.write() as connection:
-            follow_up(connection, home, one, JULY)
+            follow_window(connection, home, one, JULY)
     return [case.state for case in home.cases.latest()]
 
 
@@ -69,16 +70,21 @@ def test_an_earlier_window_says_nothing_about_a_later_one(home: Home) -> None:
     assert followed(home, window(6, Diagnosis.STABLE, final=False)) == [CaseState.ENDED]
 
 
-def refused(home: Home, diagnosis: Diagnosis, matured: int, champion: int = 1) -> Case:
+def rejected(home: Home, diagnosis: Diagnosis, matured: int, champion: int = 1) -> Case:
     """A case of April whose challenger learned from so many outcomes and was not better than the champion."""
     april = window(4, diagnosis, final=True)
     with home.database.write() as connection:
         save(connection, april, [])
         case = open_case(
-            connection, at=JULY, state=CaseState.CONFIRMED, diagnosis=diagnosis, window_id=4, sentence="The AUC fell."
+            connection,
+            Move(CaseState.CONFIRMED, "The AUC fell."),
+            at=JULY,
+            diagnosis=diagnosis,
+            window_id=4,
+            champion=1,
         )
-        document = {"matured": matured, "champion": champion}
-        return advance(connection, case, CaseState.REFUSED, "Not better.", at=JULY, document=document)
+        changes = {"learned": matured, "champion": champion, "challenger": 9}
+        return move_case(connection, case, Move(CaseState.REJECTED, "Not better.", changes=changes), at=JULY)
 
 
 @pytest.fixture
@@ -98,55 +104,55 @@ def known(ledger: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def set_(matured: int, *, worse: bool = True) -> None:
         monkeypatch.setattr(snapshot, "count_matured", lambda home, known, start: matured)
-        monkeypatch.setattr(follow, "_still_worse", lambda *_: worse)
+        monkeypatch.setattr(renewal, "_still_worse", lambda *_: worse)
 
     return set_
 
 
 def test_a_new_concept_is_learned_again_when_its_outcomes_have_doubled(home: Home, known: Callable[..., None]) -> None:
-    refused(home, Diagnosis.CONCEPT_DRIFT, 500)
-    assert followed(home, window(5, Diagnosis.CONCEPT_DRIFT, final=True)) == [CaseState.REFUSED]
+    rejected(home, Diagnosis.CONCEPT_DRIFT, 500)
+    assert followed(home, window(5, Diagnosis.CONCEPT_DRIFT, final=True)) == [CaseState.REJECTED]
     known(999)
-    assert follow.renew(home, champion(1), JULY) is None
+    assert renewal.renew(home, champion(1), JULY) is None
     known(1000, worse=False)
-    assert follow.renew(home, champion(1), JULY) is None
+    assert renewal.renew(home, champion(1), JULY) is None
     known(1000)
-    newest = follow.renew(home, champion(1), JULY)
+    newest = renewal.renew(home, champion(1), JULY)
     assert newest is not None
     assert newest.state is CaseState.CONFIRMED
     assert newest.window_id == 4, "the new world began where it was first seen"
-    assert "learned from 500 of their outcomes, and was refused; 1,000 are known now" in newest.sentence
-    assert follow.renew(home, champion(1), JULY) is None, "one open case is enough"
+    assert "Version 9 learned from 500 of their outcomes and was rejected. 1,000 are known now" in newest.sentence
+    assert renewal.renew(home, champion(1), JULY) is None, "one open case is enough"
 
 
 def test_a_recalibrated_champion_still_waits_for_a_better_one(home: Home, known: Callable[..., None]) -> None:
-    refused(home, Diagnosis.CONCEPT_DRIFT, 500)
+    rejected(home, Diagnosis.CONCEPT_DRIFT, 500)
     known(1000)
-    assert follow.renew(home, champion(2), JULY) is None
-    assert follow.renew(home, champion(3), JULY) is not None
+    assert renewal.renew(home, champion(2), JULY) is None
+    assert renewal.renew(home, champion(3), JULY) is not None
 
 
 def test_the_word_of_a_person_is_the_last(home: Home, known: Callable[..., None]) -> None:
-    refused(home, Diagnosis.CONCEPT_DRIFT, 500)
+    rejected(home, Diagnosis.CONCEPT_DRIFT, 500)
     with home.database.write() as connection:
         case = open_case(
             connection,
+            Move(CaseState.NEEDS_APPROVAL, "The AUC fell."),
             at=JULY,
-            state=CaseState.NEEDS_APPROVAL,
             diagnosis=Diagnosis.CONCEPT_DRIFT,
             window_id=4,
-            sentence="The AUC fell.",
+            champion=1,
         )
-        advance(connection, case, CaseState.REJECTED, "Rejected: not now", at=JULY, by="Ms Validator")
+        move_case(connection, case, Move(CaseState.REJECTED, "Rejected: not now"), at=JULY, by="Ms Validator")
     known(5000)
-    assert follow.renew(home, champion(1), JULY) is None
+    assert renewal.renew(home, champion(1), JULY) is None
 
 
-def test_a_look_at_a_refused_concept_is_repeated_with_more_outcomes_only(
+def test_a_look_at_a_rejected_concept_is_repeated_with_more_outcomes_only(
     home: Home, ledger: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log shows no harm, so nothing is opened; every look is on record."""
-    refused(home, Diagnosis.CONCEPT_DRIFT, 500)
+    rejected(home, Diagnosis.CONCEPT_DRIFT, 500)
     frame = SimpleNamespace(features=np.zeros((4, 1)), outcomes=np.array([0.0, 1.0, 0.0, 1.0]))
     monkeypatch.setattr(snapshot, "read", lambda home, known, start: frame)
     model = SimpleNamespace(probabilities=lambda features: np.full(len(features), 0.5))
@@ -156,34 +162,34 @@ def test_a_look_at_a_refused_concept_is_repeated_with_more_outcomes_only(
         asked.append(1)
         return False
 
-    monkeypatch.setattr(follow, "ranks_worse", worse)
+    monkeypatch.setattr(renewal, "ranks_worse", worse)
     served = cast(
         "Served",
         SimpleNamespace(version=1, model=model, probabilities=np.zeros(0), outcomes=np.zeros(0), trained=None),
     )
     for matured, looks in ((1000, 1), (1100, 1), (1200, 2)):
         monkeypatch.setattr(snapshot, "count_matured", lambda home, known, start, matured=matured: matured)
-        assert follow.renew(home, served, JULY) is None
+        assert renewal.renew(home, served, JULY) is None
         assert len(asked) == looks
-    assert [e.document["known"] for e in audit.of(home.database, follow.RENEWAL)] == [1000, 1200]
+    assert [e.document["known"] for e in audit.latest(home.database)[::-1]] == [1000, 1200]
 
 
 def test_a_changed_mix_is_not(home: Home, known: Callable[..., None]) -> None:
-    refused(home, Diagnosis.COVARIATE_SHIFT, 500)
+    rejected(home, Diagnosis.COVARIATE_SHIFT, 500)
     known(5000)
-    assert followed(home, window(5, Diagnosis.COVARIATE_SHIFT, final=True)) == [CaseState.REFUSED]
-    assert follow.renew(home, champion(1), JULY) is None
+    assert followed(home, window(5, Diagnosis.COVARIATE_SHIFT, final=True)) == [CaseState.REJECTED]
+    assert renewal.renew(home, champion(1), JULY) is None
 
 
 def test_what_another_champion_was_compared_with_is_not_learned_again(home: Home, known: Callable[..., None]) -> None:
-    refused(home, Diagnosis.CONCEPT_DRIFT, 500, champion=2)
+    rejected(home, Diagnosis.CONCEPT_DRIFT, 500, champion=2)
     known(5000)
-    assert follow.renew(home, champion(1), JULY) is None
+    assert renewal.renew(home, champion(1), JULY) is None
 
 
-def test_a_refusal_binds_the_champion_that_was_compared(home: Home) -> None:
-    """Another champion serves now, and it may be worse than the one that the refused challenger could not beat."""
-    refused(home, Diagnosis.CONCEPT_DRIFT, 500, champion=2)
+def test_a_rejection_binds_the_champion_that_was_compared(home: Home) -> None:
+    """Another champion serves now, and it may be worse than the one that the rejected challenger could not beat."""
+    rejected(home, Diagnosis.CONCEPT_DRIFT, 500, champion=2)
     followed(home, window(5, Diagnosis.CONCEPT_DRIFT, final=True))
     newest = home.cases.latest()[0]
     assert (newest.state, newest.window_id) == (CaseState.WATCHING, 5)

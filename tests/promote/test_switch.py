@@ -1,9 +1,11 @@
+import ast
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+import riskloop
 from riskloop.core.errors import GateRefused, NotFound, PromotionConflict
 from riskloop.core.types import Promotion, PromotionKind
 from riskloop.promote import promote, rollback
@@ -105,3 +107,25 @@ def test_nothing_to_roll_back(ledger: Ledger, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no champion"):
         _back(Ledger(empty), 0)
     empty.close()
+
+
+def test_the_ledger_is_written_here_and_nowhere_else() -> None:
+    """Everything that changes the champion goes through `promote` or `rollback`."""
+    source = Path(riskloop.__file__).parent
+    writers = [
+        path.relative_to(source).as_posix()
+        for path in sorted(source.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "append"
+        and "expected_seq" in {keyword.arg for keyword in node.keywords}
+    ]
+    assert set(writers) == {"promote/switch.py"}
+    inserts = [p.name for p in sorted(source.rglob("*.py")) if "insert(promotions)" in p.read_text(encoding="utf-8")]
+    assert inserts == ["ledger.py"]
+
+
+def test_every_kind_brings_a_challenger_takes_one_back_or_is_the_first() -> None:
+    for kind in PromotionKind:
+        assert kind.brings_challenger + kind.takes_back + (kind is PromotionKind.FIRST) == 1

@@ -69,10 +69,10 @@ def add_model(home: Home, intercept: float = 0.0, threshold: float = 0.5, schema
 def promote(home: Home, version: int) -> int:
     """Make a version champion without asking the gate; returns the promotion's number."""
     last = home.ledger.champion()
-    done = home.ledger.promote(
+    done = home.ledger.append(
         version,
         expected_seq=0 if last is None else last.seq,
-        kind=PromotionKind.MANUAL,
+        kind=PromotionKind.FORCED,
         at=datetime.now(UTC),
         by="test",
         reason="test",

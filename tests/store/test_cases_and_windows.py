@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import event
 
+from riskloop.cases import CaseState, Move
+from riskloop.cases.events import Waits
 from riskloop.core.errors import NotFound
 from riskloop.core.span import Span
 from riskloop.core.types import Action, Diagnosis, Finding, Rung, Severity
-from riskloop.store.cases import Cases, CaseState, advance, open_case
+from riskloop.store.cases import Cases, move_case, open_case
 from riskloop.store.database import Database
 from riskloop.store.windows import Window, Windows, save, set_quarantine
 
@@ -79,19 +81,24 @@ def test_a_case_keeps_every_step(database: Database) -> None:
     with database.write() as connection:
         case = open_case(
             connection,
+            Move(CaseState.WATCHING, "PAY_0 moved."),
             at=MAY,
-            state=CaseState.WATCHING,
             diagnosis=Diagnosis.COVARIATE_SHIFT,
             window_id=1,
-            sentence="PAY_0 moved.",
+            champion=1,
         )
-        case = advance(connection, case, CaseState.TRAINED, "Trained.", at=MAY, challenger=2, document={"rows": 5})
-        advance(connection, case, CaseState.REFUSED, "No better.", at=MAY, by="ann", tries=1)
+        case = move_case(
+            connection,
+            case,
+            Move(CaseState.TRAINED, "Trained.", event=Waits(5, 9), changes={"challenger": 2}),
+            at=MAY,
+        )
+        move_case(connection, case, Move(CaseState.REJECTED, "No better.", changes={"tries": 1}), at=MAY, by="ann")
     cases = Cases(database)
     final = cases.get(case.id)
-    assert (final.state, final.challenger, final.tries, final.is_open) == (CaseState.REFUSED, 2, 1, False)
-    assert [event.state for event in cases.events(case.id)] == ["watching", "trained", "refused"]
-    assert cases.events(case.id)[1].document == {"rows": 5}
+    assert (final.state, final.challenger, final.tries, final.is_open) == (CaseState.REJECTED, 2, 1, False)
+    assert [step.state for step in cases.steps(case.id)] == ["watching", "trained", "rejected"]
+    assert cases.steps(case.id)[1].event == Waits(5, 9)
     assert cases.latest(only_open=True) == []
 
 

@@ -19,7 +19,7 @@ def register(ledger: Ledger, name: str = "a", case_id: int | None = None) -> int
 
 
 def promote(ledger: Ledger, version: int, expected_seq: int, at: datetime = MAY) -> Promotion:
-    return ledger.promote(version, expected_seq=expected_seq, kind=PromotionKind.MANUAL, at=at, by="ann", reason="test")
+    return ledger.append(version, expected_seq=expected_seq, kind=PromotionKind.FORCED, at=at, by="ann", reason="test")
 
 
 def test_versions_count_up_and_the_same_artefact_keeps_its_number(database: Database) -> None:

@@ -58,7 +58,7 @@ def add_model(home: Home, points: float = 2.0, learner: str = "scorecard", recor
 
 def promote(home: Home, version: int, kind: PromotionKind = PromotionKind.FIRST) -> None:
     last = home.ledger.champion()
-    home.ledger.promote(
+    home.ledger.append(
         version,
         expected_seq=0 if last is None else last.seq,
         kind=kind,

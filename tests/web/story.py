@@ -13,11 +13,11 @@ from typing import Final
 
 import httpx
 
+from riskloop.cases import Case
 from riskloop.data.infer import infer_config
 from riskloop.portfolio import Portfolio
 from riskloop.simulation import SCENARIOS, Embedded, stream
 from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate
-from riskloop.store.cases import Case
 
 from .browser import WAIT
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from riskloop.cases import CaseState
 from riskloop.core.types import PromotionKind
-from riskloop.loop.follow import decide_by_person
-from riskloop.store.cases import CaseState
+from riskloop.loop.trial import approve_challenger
 
 from .browser import FAINT, OVERLAPPING, UNNAMED, chromium, settled, watched
 from .story import Loop, play, served
@@ -81,7 +81,7 @@ def case_in(loop: Loop, state: CaseState) -> int:
 def filled(loop: Loop, text: str) -> str:
     """An address or a text with the story's numbers."""
     found = loop.challenged
-    return text.format(waiting=found.id, refused=case_in(loop, CaseState.REFUSED), challenger=found.challenger)
+    return text.format(waiting=found.id, refused=case_in(loop, CaseState.REJECTED), challenger=found.challenger)
 
 
 # --------------------------------------------------------------------------- looking
@@ -268,7 +268,7 @@ def test_pictures_for_the_documents(browser: Browser, loop: Loop) -> None:
     picture(browser, loop, "decisions", "/dashboard/decisions?since=2025-04-01&until=2025-04-30&low=60")
     picture(browser, loop, "decision", "/dashboard/decisions/4500?replay=1")
     home, note, now = loop.portfolio.home, "The approval rate was discussed.", datetime(2025, 10, 7, tzinfo=UTC)
-    decide_by_person(home, home.cases.get(loop.challenged.id), approved=True, by="A. Approver", note=note, now=now)
+    approve_challenger(home, home.cases.get(loop.challenged.id), by="A. Approver", note=note, now=now)
     picture(browser, loop, "models", "/dashboard/models")
 
 

@@ -3,10 +3,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from riskloop.cases import Case, CaseState, Move
+from riskloop.cases.events import Judged, Making
 from riskloop.core.types import Diagnosis, GateReport, Verdict
 from riskloop.gate.approval import evidence_fingerprint
-from riskloop.store import documents
-from riskloop.store.cases import Case, CaseState, advance, open_case
+from riskloop.store.cases import move_case, open_case
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys, Role
 
@@ -18,11 +19,11 @@ def waiting_case(home: Home) -> Case:
     with home.database.write() as connection:
         case = open_case(
             connection,
+            Move(CaseState.CONFIRMED, "It fell."),
             at=MAY,
-            state=CaseState.CONFIRMED,
             diagnosis=Diagnosis.CONCEPT_DRIFT,
             window_id=1,
-            sentence="It fell.",
+            champion=1,
         )
     return judged(home, case)
 
@@ -31,24 +32,27 @@ def judged(home: Home, case: Case, points: float = 3.0) -> Case:
     """The case with one more challenger and the gate's report on it."""
     version = add_model(home, points)
     report = GateReport(Verdict.NEEDS_APPROVAL, "A person must <approve>.", (), 0.7, 0.75)
-    document = {"report": documents.plain(report), "fingerprint": evidence_fingerprint(report, version)}
-    document |= {"matured": 10, "champion": 1, "seq": 1, "record": {"plan": "Refit."}}
+    record = Making("Refit.", "", "", "uniform", "scorecard", {}, 10.0, "rows")
+    said = Judged(report, [report.sentence], evidence_fingerprint(report, version), None, record, 10, None, 1, 1)
     with home.database.write() as connection:
-        case = advance(
-            connection, case, CaseState.TRAINED, "Judged.", at=MAY, challenger=version, tries=1, document=document
+        case = move_case(
+            connection,
+            case,
+            Move(CaseState.TRAINED, "Judged.", event=said, changes={"challenger": version, "tries": 1}),
+            at=MAY,
         )
-        return advance(connection, case, CaseState.NEEDS_APPROVAL, report.sentence, at=MAY)
+        return move_case(connection, case, Move(CaseState.NEEDS_APPROVAL, report.sentence), at=MAY)
 
 
 def quarantine(home: Home) -> Case:
     with home.database.write() as connection:
         case = open_case(
             connection,
+            Move(CaseState.QUARANTINED, "Units changed."),
             at=MAY,
-            state=CaseState.QUARANTINED,
             diagnosis=Diagnosis.DATA_FAULT,
             window_id=1,
-            sentence="Units changed.",
+            champion=1,
         )
     save(home, window(1, Diagnosis.DATA_FAULT, case_id=case.id))
     return case
@@ -74,11 +78,11 @@ def test_cases_are_paged_by_their_numbers(home: Home) -> None:
         for number in range(30):
             open_case(
                 connection,
+                Move(CaseState.WATCHING, f"Case number {number}."),
                 at=MAY,
-                state=CaseState.WATCHING,
                 diagnosis=Diagnosis.COVARIATE_SHIFT,
                 window_id=1,
-                sentence=f"Case number {number}.",
+                champion=1,
             )
     first = client_of(home).get("/dashboard/cases").text
     assert "Case number 29." in first
@@ -102,7 +106,7 @@ def test_an_approval_promotes_and_is_on_record_with_name_and_note(home: Home) ->
     status, _ = order(client_of(home), f"/dashboard/cases/{case.id}/approve", note="The shift was expected.")
     assert status == 303
     assert home.champion().version == 2
-    last = home.cases.events(case.id)[-1]
+    last = home.cases.steps(case.id)[-1]
     assert (last.by, last.state) == ("Ann", CaseState.PROMOTED)
     assert "The shift was expected." in last.sentence
 

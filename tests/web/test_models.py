@@ -29,7 +29,7 @@ def test_the_ledger_says_who_served_when_and_why(home: Home) -> None:
 
 def test_versions_and_promotions_are_paged_by_their_numbers(home: Home) -> None:
     for number in range(30):
-        promote(home, add_model(home, points=3.0 + number), PromotionKind.MANUAL)
+        promote(home, add_model(home, points=3.0 + number), PromotionKind.FORCED)
     page = client_of(home).get("/dashboard/models").text
     assert "/dashboard/models?before=7" in page
     assert "/dashboard/models?ledger_before=7" in page

@@ -2,8 +2,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from riskloop.cases import CaseState, Move
 from riskloop.core.types import Action, Diagnosis
-from riskloop.store.cases import CaseState, advance, open_case
+from riskloop.store.cases import move_case, open_case
 from riskloop.store.home import Home
 from riskloop.web import queries
 from riskloop.web.overview import headline
@@ -28,11 +29,11 @@ def test_it_shows_champion_windows_cases_and_promotions(home: Home) -> None:
     with home.database.write() as connection:
         case = open_case(
             connection,
+            Move(CaseState.CONFIRMED, "The AUC fell."),
             at=MAY,
-            state=CaseState.CONFIRMED,
             diagnosis=Diagnosis.CONCEPT_DRIFT,
             window_id=2,
-            sentence="The AUC fell.",
+            champion=1,
         )
     save(home, window(1))
     save(home, window(2, Diagnosis.CONCEPT_DRIFT, action=Action.RETRAIN, case_id=case.id))
@@ -44,11 +45,21 @@ def test_it_shows_champion_windows_cases_and_promotions(home: Home) -> None:
 def test_what_waits_for_a_person_comes_first(home: Home) -> None:
     with home.database.write() as connection:
         waiting = open_case(
-            connection, at=MAY, state=CaseState.WATCHING, diagnosis=Diagnosis.COVARIATE_SHIFT, window_id=1, sentence="a"
+            connection,
+            Move(CaseState.WATCHING, "a"),
+            at=MAY,
+            diagnosis=Diagnosis.COVARIATE_SHIFT,
+            window_id=1,
+            champion=1,
         )
-        advance(connection, waiting, CaseState.NEEDS_APPROVAL, "Look at it.", at=MAY)
+        move_case(connection, waiting, Move(CaseState.NEEDS_APPROVAL, "Look at it."), at=MAY)
         open_case(
-            connection, at=MAY, state=CaseState.QUARANTINED, diagnosis=Diagnosis.DATA_FAULT, window_id=2, sentence="b"
+            connection,
+            Move(CaseState.QUARANTINED, "b"),
+            at=MAY,
+            diagnosis=Diagnosis.DATA_FAULT,
+            window_id=2,
+            champion=1,
         )
     text = client_of(home).get("/").text
     assert f"Case {waiting.id} needs an approval." in text

@@ -6,8 +6,9 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
+from riskloop.cases import CaseState, Move
 from riskloop.core.types import Decisions, Diagnosis, Rung, Severity, to_micros
-from riskloop.store.cases import CaseState, open_case
+from riskloop.store.cases import open_case
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys, Role
 
@@ -121,7 +122,7 @@ def test_what_comes_from_outside_is_text_and_never_markup(home: Home) -> None:
     moved = replace(moved, sentence=HOSTILE, details={**moved.details, "labels": [HOSTILE, "clerk", "missing"]})
     kind = Diagnosis.COVARIATE_SHIFT
     with home.database.write() as connection:
-        case = open_case(connection, at=MAY, state=CaseState.WATCHING, diagnosis=kind, window_id=1, sentence=HOSTILE)
+        case = open_case(connection, Move(CaseState.WATCHING, HOSTILE), at=MAY, diagnosis=kind, window_id=1, champion=1)
     rungs = (Rung(kind, True, (HOSTILE,), (HOSTILE,)),)
     save(home, window(1, kind, sentence=HOSTILE, rungs=rungs, case_id=case.id, name=HOSTILE), moved)
     found = quote(HOSTILE, safe="")

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime
 
+from riskloop.cases import Case, CaseState
 from riskloop.core.types import Diagnosis
-from riskloop.store.cases import Case, CaseState
 from riskloop.store.home import Home
 from riskloop.web.timeline import timeline
 

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from riskloop.cases import CaseState
 from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.settings import Settings
 from riskloop.core.types import PromotionKind, to_micros
 from riskloop.loop import cycle
-from riskloop.loop.follow import decide_by_person
 from riskloop.loop.register import register
+from riskloop.loop.trial import approve_challenger
+from riskloop.promote import promote
 from riskloop.retrain.dataset import pool
-from riskloop.store.cases import CaseState
 from riskloop.store.history import load_history
 from riskloop.store.home import Home
 from riskloop.train.fit import fit
@@ -43,7 +44,7 @@ def through_the_loop(home: Home, now: datetime) -> None:
     for case in home.cases.latest(only_open=True):
         if case.state is CaseState.NEEDS_APPROVAL:
             note = "Back-tests approve what the gate shows to be better."
-            decide_by_person(home, case, approved=True, by=BY, note=note, now=now)
+            approve_challenger(home, case, by=BY, note=note, now=now)
 
 
 def unapproved(home: Home, now: datetime) -> None:
@@ -73,13 +74,15 @@ def retrain_plainly(home: Home, now: datetime) -> None:
         return
     version = register(home, candidate, rows, origin="retrain", now=now, parent=champion.version, by=BY)
     if version != champion.version:
-        home.ledger.promote(
+        promote(
+            home.ledger,
             version,
             expected_seq=champion.seq,
-            kind=PromotionKind.MANUAL,
+            kind=PromotionKind.FORCED,
             at=now,
             by=BY,
             reason="Retrained on all matured rows; nobody tested it.",
+            fingerprint=home.ledger.model(version).sha256,
         )
 
 

@@ -23,7 +23,7 @@ from riskloop.backtest.score import Scores, against, exchange, overall, period_s
 from riskloop.backtest.worlds import Game, embedded_world, frame_world, read_frame
 from riskloop.core.errors import ConfigError
 from riskloop.core.settings import duration_text
-from riskloop.core.types import Bools, Diagnosis, Json, Promotion, PromotionKind, to_micros
+from riskloop.core.types import Bools, Diagnosis, Json, Promotion, to_micros
 from riskloop.store.home import Home
 
 Tick = Callable[[str, float], None]
@@ -129,7 +129,7 @@ def _story(home: Home, history: History, policy: Policy, scores: Sequence[Scores
     exchanges = [
         _exchange(home, history, scores, promotion, following)
         for promotion, following in zip(promotions, [*promotions[1:], None], strict=True)
-        if promotion.kind in {PromotionKind.GATE, PromotionKind.MANUAL}
+        if promotion.kind.brings_challenger
     ]
     cases = [views.case_story(home, case.id) for case in reversed(home.cases.latest(1000))]
     if policy.monitored:
@@ -148,7 +148,7 @@ def _story(home: Home, history: History, policy: Policy, scores: Sequence[Scores
     return {
         "retrainings": [{**entry, "period": _period_of(history, str(entry["at"]))} for entry in retrainings],
         "promotions": exchanges,
-        "rollbacks": sum(p.kind in {PromotionKind.ROLLBACK, PromotionKind.PROBATION} for p in promotions),
+        "rollbacks": sum(p.kind.takes_back for p in promotions),
         "windows": {window.name: views.window(window) for window in home.windows.latest(10_000)},
         "cases": cases,
     }

@@ -267,14 +267,38 @@ class GateReport:
     retry_defaults: int | None = None  # further ones that the next try will probably have
 
 
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One test of a challenger against a champion: what it spent of the alpha budget."""
+
+    champion: int
+    at: datetime
+    alpha: float  # the level that it used
+    evidence: str  # fingerprint of labels and scores: the same evidence, tried twice, is one try
+
+    def __post_init__(self) -> None:
+        require_utc(self.at, "Try.at")
+
+
 class PromotionKind(StrEnum):
     """Why the champion changed."""
 
     FIRST = "first"
-    GATE = "gate"
-    MANUAL = "manual"
-    ROLLBACK = "rollback"
+    GATE = "gate"  # the gate says so, whoever asked
+    APPROVED = "approved"  # by a person, outside the plan of the gate
+    FORCED = "forced"  # by a person, without the gate or against it
+    ROLLBACK = "rollback"  # by a person
     PROBATION = "probation"  # an automatic rollback
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether an earlier champion came back."""
+        return self in (PromotionKind.ROLLBACK, PromotionKind.PROBATION)
+
+    @property
+    def brings_challenger(self) -> bool:
+        """Whether a new version took the champion's place."""
+        return self in (PromotionKind.GATE, PromotionKind.APPROVED, PromotionKind.FORCED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from riskloop.cases import CaseState
 from riskloop.console import Console, table
 from riskloop.core.errors import Conflict, Unreachable
-from riskloop.core.types import Diagnosis, Json, PromotionKind
+from riskloop.core.types import Diagnosis, Json
 from riskloop.demo.story import Chapter, Story, embedded_story, frame_story
 from riskloop.demo.traffic import Traffic
-from riskloop.store.cases import CaseState
 from riskloop.store.files import make_folder
 
 if TYPE_CHECKING:
@@ -217,10 +217,8 @@ def _hand_in(portfolio: "Portfolio", story: Story, chapter: Chapter, folder: Pat
 
 
 def _verdict(portfolio: "Portfolio", number: int) -> str | None:
-    for event in reversed(portfolio.case(number)["events"]):
-        if "report" in event["document"]:
-            return str(event["document"]["report"]["verdict"])
-    return None
+    judged = portfolio.home.cases.judged(number)
+    return None if judged is None else judged.report.verdict.value
 
 
 # --------------------------------------------------------------------------- after the last month
@@ -249,8 +247,8 @@ def _document(portfolio: "Portfolio", story: Story, verdicts: dict[str, str], tr
     champion = portfolio.model()
     return {
         "months": [asdict(month) for month in months],
-        "promotions": sum(p.kind is PromotionKind.GATE for p in portfolio.home.ledger.promotions()),
-        "refused": sum(case.state is CaseState.REFUSED for case in cases),
+        "promotions": sum(p.kind.brings_challenger for p in portfolio.home.ledger.promotions()),
+        "rejected": sum(case.state is CaseState.REJECTED for case in cases),
         "faults": sum(month.diagnosis == Diagnosis.DATA_FAULT for month in months),
         "retrainings_on_faults": on_faults,
         "requests": traffic.sent,
@@ -270,7 +268,7 @@ def _lines(document: Json, folder: Path, url: str, leave: bool) -> list[str]:
     lines = [
         "",
         table(head, [tuple(month.values()) for month in document["months"]]),
-        f"Promotions by evidence: {document['promotions']}, challengers refused: {document['refused']}, "
+        f"Promotions by evidence: {document['promotions']}, challengers rejected: {document['rejected']}, "
         f"data faults: {document['faults']}, retrainings on them: {document['retrainings_on_faults']}.",
         f"{document['requests']:,} single requests ({answered}), {document['failed_requests']} failed.",
         f"Champion: version {document['champion']['version']}. {document['seconds']:.0f} seconds.",

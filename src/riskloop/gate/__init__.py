@@ -1,7 +1,7 @@
 """The tests that a challenger must pass. Pure: scores and labels in, a verdict with its evidence out."""
 
 from riskloop.gate.approval import Approval, approve, evidence_fingerprint
-from riskloop.gate.budget import Level, Try, level, tried
+from riskloop.gate.budget import Level, level, tried
 from riskloop.gate.evaluation import Applicants, Context, Coverage, Evaluation
 from riskloop.gate.verdict import judge, sentences
 
@@ -12,7 +12,6 @@ __all__ = [
     "Coverage",
     "Evaluation",
     "Level",
-    "Try",
     "approve",
     "evidence_fingerprint",
     "judge",

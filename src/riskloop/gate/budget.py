@@ -16,24 +16,11 @@ from typing import Final
 
 from riskloop.core.settings import GateSettings
 from riskloop.core.stats import upper_quantile
-from riskloop.core.types import GateReport, require_utc
+from riskloop.core.types import GateReport, Try
 
 SOURCE: Final = "Bonferroni over tries; spending after Lan & DeMets, Biometrika 70 (1983) 659–663"
 _LEAST: Final = 1e-6  # a spent budget: no number of defaults helps, and none must be divided by
 IMPROVEMENT: Final = ("auc_gain", "log_loss_gain")  # the checks that spend the budget
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """One test of a challenger against a champion."""
-
-    champion: int
-    at: datetime
-    alpha: float  # the level that it used
-    evidence: str  # `Evaluation.fingerprint`
-
-    def __post_init__(self) -> None:
-        require_utc(self.at, "Try.at")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from riskloop.core.errors import DataError
 from riskloop.core.stats import PairedDeLong, PairedLoss, count_customers, paired_delong, paired_log_loss_test
-from riskloop.core.types import Floats, Ints, require_utc
-from riskloop.gate.budget import Try
+from riskloop.core.types import Floats, Ints, Try, require_utc
 
 GROUP_MISSING: Final = "missing"  # the level of a row whose protected attribute is not known
 

@@ -9,20 +9,20 @@ Every step ends in one transaction and can be repeated: a worker that dies is re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
-from riskloop.loop import alerts, follow, probation
+from riskloop.cases import Case, CaseState, Signal, may
+from riskloop.loop import alerts, probation, trial
+from riskloop.loop.cases import follow_rollback, follow_window
 from riskloop.loop.champion import Served, load
 from riskloop.loop.observe import close, due, mature
+from riskloop.loop.renewal import renew
 from riskloop.loop.trainer import Tick
-from riskloop.store.cases import Case, CaseState
 from riskloop.store.home import Home
 from riskloop.store.leases import held
 from riskloop.store.windows import Window, save
 
 Say = Callable[[str], None]
 Clock = Callable[[], datetime]
-READY: Final = frozenset({CaseState.CONFIRMED, CaseState.WAITING})  # to train a challenger
 
 
 @dataclass
@@ -60,7 +60,7 @@ def cycle(
         for sentence in _observe(home, served, now, done):
             lease.renew()
             tell(sentence)
-        renewed = follow.renew(home, served, now)
+        renewed = renew(home, served, now)
         if renewed is not None:
             tell(renewed.sentence)
         for case in reversed(home.cases.latest(only_open=True)):
@@ -73,6 +73,7 @@ def cycle(
         sentence = probation.watch(home, now, clock)
         if sentence:
             tell(sentence)
+        done.cases += follow_rollback(home, clock())
     alerts.notify(home)
     return done
 
@@ -82,7 +83,7 @@ def _observe(home: Home, served: Served, now: datetime, done: Cycle) -> Iterator
     for span in due(home, now):
         window, findings, profile = close(home, served, span, now)
         with home.database.write() as connection:
-            window = follow.follow_up(connection, home, window, now)
+            window = follow_window(connection, home, window, now)
             save(connection, window, findings, profile)
         done.closed.append(window)
         yield f"{window.name}: {window.rows:,} decisions. {window.sentence}"
@@ -94,7 +95,7 @@ def _observe(home: Home, served: Served, now: datetime, done: Cycle) -> Iterator
         window, findings = mature(home, model, old, now)
         with home.database.write() as connection:
             if model is served:
-                window = follow.follow_up(connection, home, window, now)
+                window = follow_window(connection, home, window, now)
             save(connection, window, findings)
         done.matured.append(window)
         if window.diagnosis is not old.diagnosis or window.confirmed != old.confirmed:
@@ -103,9 +104,9 @@ def _observe(home: Home, served: Served, now: datetime, done: Cycle) -> Iterator
 
 def advance(home: Home, case: Case, served: Served, now: datetime, say: Say, tick: Tick, clock: Clock) -> Case | None:
     """Take one case as far as it goes now; None when it does not move."""
-    trained = follow.train(home, case, served, now, say, tick) if case.state in READY else None
+    trained = trial.train(home, case, served, now, say, tick) if may(case, Signal.JUDGED) else None
     current = trained or case
-    return follow.settle(home, current, clock()) if current.state is CaseState.TRAINED else trained
+    return trial.follow_verdict(home, current, clock()) if current.state is CaseState.TRAINED else trained
 
 
 __all__ = ["Cycle", "advance", "cycle"]

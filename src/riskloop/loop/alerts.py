@@ -1,7 +1,7 @@
 """Who is told that a case needs attention: the log, and a webhook with a signed POST. One alert a case.
 
 A case is alerted when a fault is quarantined, or when a change is confirmed; one that is only watched may be chance.
-Sending happens in a thread of its own and may fail: the audit knows which cases were told of, and what was not
+Sending happens in a thread of its own and may fail: the store knows which cases were told of, and what was not
 delivered is tried again after the next cycle. Nothing here can stop a cycle or make it wait.
 """
 
@@ -18,11 +18,12 @@ from typing import Final
 
 import requests
 
+from riskloop.cases import Case, CaseState
 from riskloop.core.errors import Locked, RiskloopError
 from riskloop.core.settings import AlertSettings
 from riskloop.core.types import Diagnosis, Json
 from riskloop.store import audit
-from riskloop.store.cases import Case, CaseState
+from riskloop.store.alerts import remember_alert, told
 from riskloop.store.home import Home
 from riskloop.store.leases import held
 
@@ -73,19 +74,15 @@ def _tell_all(home: Home) -> None:
 
 
 def _due(home: Home) -> list[Case]:
-    told = {event.subject for event in audit.of(home.database, ACTION)}
-    return [case for case in reversed(home.cases.latest(LATEST)) if _subject(case) not in told and _matters(home, case)]
+    known = told(home.database)
+    return [case for case in reversed(home.cases.latest(LATEST)) if case.id not in known and _matters(home, case)]
 
 
 def _matters(home: Home, case: Case) -> bool:
     if case.diagnosis is Diagnosis.DATA_FAULT or case.state not in QUIET:
         return True
     # It may have been confirmed and ended within one cycle.
-    return case.state is CaseState.ENDED and any(event.state not in QUIET for event in home.cases.events(case.id))
-
-
-def _subject(case: Case) -> str:
-    return f"case {case.id}"
+    return case.state is CaseState.ENDED and any(step.state not in QUIET for step in home.cases.steps(case.id))
 
 
 def _tell(home: Home, case: Case) -> None:
@@ -99,20 +96,22 @@ def _tell(home: Home, case: Case) -> None:
             return
         channel = {"channel": "webhook", "url": settings.webhook}
     log.warning("Case %d, %s: %s", case.id, case.diagnosis.value, message["sentence"], extra={"action": ACTION})
+    now = datetime.now(UTC)
     with home.database.write() as connection:
+        remember_alert(connection, case.id, channel["channel"], now)
         audit.record(
             connection,
-            at=datetime.now(UTC),
+            at=now,
             by="riskloop",
             action=ACTION,
-            subject=_subject(case),
+            subject=f"case {case.id}",
             document={**channel, **message},
         )
 
 
 def document(home: Home, case: Case) -> Json:
     """What is told of a case: plain JSON, with the sentence that it was opened with and where it stands now."""
-    events = home.cases.events(case.id)
+    steps = home.cases.steps(case.id)
     return {
         "event": "case",
         "portfolio": home.settings.portfolio.name,
@@ -121,7 +120,7 @@ def document(home: Home, case: Case) -> Json:
         "state": case.state.value,
         "opened_at": case.opened_at.isoformat(),
         "window": case.window_id,
-        "sentence": events[0].sentence if events else case.sentence,
+        "sentence": steps[0].sentence if steps else case.sentence,
         "latest": case.sentence,
     }
 

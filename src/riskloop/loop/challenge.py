@@ -7,10 +7,12 @@ from typing import Literal
 
 import numpy as np
 
+from riskloop.cases import Case
+from riskloop.cases.events import Making
 from riskloop.core.errors import DataError
 from riskloop.core.manifest import Order
 from riskloop.core.settings import GateSettings
-from riskloop.core.types import Action, Diagnosis, GateReport, Json, to_micros
+from riskloop.core.types import Action, Diagnosis, GateReport, to_micros
 from riskloop.gate.verdict import judge
 from riskloop.loop import snapshot
 from riskloop.loop.champion import Served, load
@@ -20,7 +22,6 @@ from riskloop.loop.register import register
 from riskloop.loop.trainer import Tick
 from riskloop.retrain.dataset import pool, unseen_by
 from riskloop.scoring.model import load_model
-from riskloop.store.cases import Case
 from riskloop.store.home import Home
 
 Say = Callable[[str], None]
@@ -33,7 +34,7 @@ class Challenge:
     version: int
     report: GateReport
     evaluation: str  # artefact with the tested decisions and both scores
-    record: Json  # how it was made: rows, weights, plan
+    record: Making
 
 
 def challenge(home: Home, case: Case, served: Served, now: datetime, say: Say, tick: Tick) -> Challenge:
@@ -85,18 +86,19 @@ def _patience(home: Home, case: Case, served: Served) -> GateSettings:
     )
 
 
-def _record(work: Work) -> Json:
-    return {
-        "plan": work.recipe.sentence,
-        "evaluation": work.plan.sentence,
-        "training": work.made.trained_on.sentence,
-        "weighting": work.made.choice.weighting.name,
-        "learner": work.made.choice.learner,
-        "blended": work.made.candidate.manifest.training.blended,
-        "validation": dict(work.made.choice.tried),
-        "effective_size": work.made.trained_on.effective_size,
-        "fingerprint": work.made.trained_on.fingerprint,
-    }
+def _record(work: Work) -> Making:
+    choice, trained_on = work.made.choice, work.made.trained_on
+    return Making(
+        plan=work.recipe.sentence,
+        evaluation=work.plan.sentence,
+        training=trained_on.sentence,
+        weighting=choice.weighting.name,
+        learner=choice.learner,
+        validation={name: float(auc) for name, auc in choice.tried.items()},
+        effective_size=float(trained_on.effective_size),
+        fingerprint=trained_on.fingerprint,
+        blended=work.made.candidate.manifest.training.blended,
+    )
 
 
 def since(home: Home, case: Case) -> int | None:

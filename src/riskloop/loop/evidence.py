@@ -13,15 +13,12 @@ from riskloop.core.manifest import EvaluationManifest, ModelManifest
 from riskloop.core.schema import Schema
 from riskloop.core.stats import customer_codes
 from riskloop.core.types import DecisionFrame, Floats, Ints
-from riskloop.gate.budget import Try, tried
 from riskloop.gate.evaluation import Applicants, Context, Coverage, Evaluation
 from riskloop.loop.champion import Served, array, dump_array
 from riskloop.retrain.dataset import Pool
 from riskloop.scoring.model import Model
-from riskloop.store import audit, documents
 from riskloop.store.home import Home
-
-GATE: Final = "gate"  # audit events of tests that a person asked for
+from riskloop.store.tries import tries_against
 
 
 def evaluate(
@@ -140,17 +137,9 @@ def context(home: Home, served: Served, version: int, manifest: ModelManifest, n
         allowed_learners=settings.gate.learners or settings.train.learners,
         champion_features=tuple(schema.names[i] for i in schema.model_columns),
         challenger_features=tuple(challenger.names[i] for i in challenger.model_columns),
-        tries=_tries(home),
+        tries=tries_against(home.database, served.version),
         promotions=tuple(promotion.at for promotion in home.ledger.promotions()),
     )
-
-
-def _tries(home: Home) -> tuple[Try, ...]:
-    """Every earlier test of a challenger: from the events of the cases, and those that a person asked for."""
-    found = [(event.document, event.at) for event in home.cases.reports()]
-    found += [(event.document, event.at) for event in audit.of(home.database, GATE)]
-    tries = [tried(documents.gate_report(document["report"]), int(document["champion"]), at) for document, at in found]
-    return tuple(one for one in tries if one is not None)
 
 
 # --------------------------------------------------------------------------- kept for later

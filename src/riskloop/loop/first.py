@@ -8,6 +8,7 @@ from msgspec import to_builtins
 from riskloop.core.errors import GateRefused
 from riskloop.core.types import Json, PromotionKind, Rows
 from riskloop.loop.register import register
+from riskloop.promote import promote
 from riskloop.store.history import save_history
 from riskloop.store.home import Home
 from riskloop.train.fit import fit
@@ -49,5 +50,14 @@ def _promoted(home: Home, version: int, auc: float, now: datetime, by: str) -> s
             f"train.floor_auc ({floor:g})."
         )
     reason = f"The first model; AUC {auc:.4f}."
-    home.ledger.promote(version, expected_seq=0, kind=PromotionKind.FIRST, at=now, by=by, reason=reason)
+    promote(
+        home.ledger,
+        version,
+        expected_seq=0,
+        kind=PromotionKind.FIRST,
+        at=now,
+        by=by,
+        reason=reason,
+        fingerprint=home.ledger.model(version).sha256,
+    )
     return f"Version {version} is champion, with a cross-validated AUC of {auc:.4f}."

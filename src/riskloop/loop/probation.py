@@ -9,15 +9,16 @@ import numpy as np
 from riskloop.core.manifest import TrainingRecord
 from riskloop.core.span import Span
 from riskloop.core.stats import density_ratio_weights, weighted_auc_gain
-from riskloop.core.types import DecisionFrame, Floats, Ints, Json, Promotion, to_micros
+from riskloop.core.types import DecisionFrame, Floats, Ints, Promotion, to_micros
 from riskloop.loop import snapshot
 from riskloop.loop.champion import Served, load
 from riskloop.loop.evidence import kept
 from riskloop.promote import ProbationState, judge_probation, settle
 from riskloop.promote.probation import Estimated, on_probation
 from riskloop.retrain.dataset import pool, unseen_by
-from riskloop.store import audit
+from riskloop.store import audit, documents
 from riskloop.store.home import Home
+from riskloop.store.probations import Watched, remember, watched
 
 ACTION: Final = "probation"
 GROWTH: Final = 1.2  # a further look at outcomes needs this many times the matured ones of the last
@@ -40,15 +41,15 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
     promotion = on_probation(home.ledger.promotions())
     if promotion is None or promotion.previous is None:
         return ""
-    subject = f"promotion {promotion.seq}"
-    looks = audit.about(home.database, ACTION, subject)
-    last: Json = looks[-1].document if looks else {"state": ProbationState.WATCHING, "spent": 0.0}
-    if last["state"] != ProbationState.WATCHING:
+    last = watched(home.database, promotion.seq) or Watched(
+        promotion.seq, ProbationState.WATCHING, spent=0.0, matured=0, decisions=0, at=now, sentence=""
+    )
+    if last.state != ProbationState.WATCHING:
         return ""
     frame = _since(home, promotion, now)
     matured = int(np.count_nonzero(~np.isnan(frame.outcomes)))
-    outcomes_grew = matured > GROWTH * last.get("matured", 0)
-    decisions_grew = len(frame) > ESTIMATED_GROWTH * last.get("decisions", 0)
+    outcomes_grew = matured > GROWTH * last.matured
+    decisions_grew = len(frame) > ESTIMATED_GROWTH * last.decisions
     if not (outcomes_grew or decisions_grew):
         return ""
     new, old = load(home, promotion.version), load(home, promotion.previous)
@@ -61,19 +62,23 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
         theirs,
         home.settings.probation,
         customers=customers,
-        spent=float(last["spent"]),
+        spent=last.spent,
         estimated=estimated,
     )
     back = settle(home.ledger, look, promotion, at=clock())
-    document = {
-        "state": look.state.value,
-        "spent": look.spent,
-        "matured": matured if outcomes_grew else last.get("matured", 0),
-        "decisions": len(frame) if decisions_grew else last.get("decisions", 0),
-        "sentence": look.sentence,
-        "checks": [check.sentence for check in look.checks],
-    }
+    seen = Watched(
+        seq=promotion.seq,
+        state=look.state.value,
+        spent=look.spent,
+        matured=matured if outcomes_grew else last.matured,
+        decisions=len(frame) if decisions_grew else last.decisions,
+        at=now,
+        sentence=look.sentence,
+    )
     with home.database.write() as connection:
+        remember(connection, seen)
+        document = {**documents.plain(seen), "at": now.isoformat(), "checks": [c.sentence for c in look.checks]}
+        subject = f"promotion {promotion.seq}"
         audit.record(connection, at=now, by="riskloop", action=ACTION, subject=subject, document=document)
     if back is not None:
         return f"Rolled back to version {back.version}. {look.sentence}"

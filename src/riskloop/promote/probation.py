@@ -174,5 +174,5 @@ def on_probation(promotions: Sequence[Promotion]) -> Promotion | None:
     if not promotions:
         return None
     last = promotions[-1]
-    watched = last.kind in (PromotionKind.GATE, PromotionKind.MANUAL) and last.previous is not None
+    watched = last.kind.brings_challenger and last.previous is not None
     return last if watched else None

@@ -1,4 +1,4 @@
-"""One way to change the champion: compare-and-swap, with its evidence, in the ledger's one transaction."""
+"""The one way to change the champion: compare-and-swap, with its evidence, in the ledger's one transaction."""
 
 from datetime import datetime
 
@@ -16,33 +16,32 @@ def promote(
     at: datetime,
     by: str,
     reason: str,
-    evidence: Json,
     fingerprint: str,
+    evidence: Json | None = None,
 ) -> Promotion:
     """Make ``version`` the champion if nobody changed it since ``expected_seq`` (0: there was none).
 
-    Idempotent: where the promotion after ``expected_seq`` is this one, of the same evidence (``fingerprint``, of
-    version and report), it is the answer, so a step that crashed after its commit can be repeated, also when
-    something else was promoted since. Raises PromotionConflict
-    when somebody else was first, NotFound for an unknown version.
+    ``fingerprint`` names the evidence: of version and report, of the artefact, of a person's word. Idempotent: where
+    the promotion after ``expected_seq`` is this one, of the same fingerprint, it is the answer, so a step that crashed
+    after its commit can be repeated, also when something else was promoted since. Raises PromotionConflict when
+    somebody else was first, NotFound for an unknown version.
     """
     made = _made_before(ledger, version, expected_seq, fingerprint)
     if made is not None:
         return made
     try:
-        return ledger.promote(
+        return ledger.append(
             version,
             expected_seq=expected_seq,
             kind=kind,
             at=at,
             by=by,
             reason=reason,
-            evidence={**evidence, "fingerprint": fingerprint},
+            evidence={**(evidence or {}), "fingerprint": fingerprint},
         )
     except PromotionConflict:
-        made = _made_before(
-            ledger, version, expected_seq, fingerprint
-        )  # by a twin of this call, between the look and the swap
+        # A twin of this call may have come between the look and the swap.
+        made = _made_before(ledger, version, expected_seq, fingerprint)
         if made is None:
             raise
         return made
@@ -77,7 +76,7 @@ def rollback(
     if last.seq == expected_seq and last.previous is None:
         raise GateRefused(f"Version {last.version} is the first champion; there is no earlier one to roll back to.")
     previous = last.previous if last.previous is not None else last.version
-    return ledger.promote(
+    return ledger.append(
         previous,
         expected_seq=expected_seq,
         kind=kind,

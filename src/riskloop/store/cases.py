@@ -1,76 +1,16 @@
-"""Cases: every investigation from its first finding to its end, with every step on record.
+"""Cases on record: where each stands, and every step that it took."""
 
-watching ──► confirmed ──► waiting ◄──┐
-    │            │            │       │ not enough evidence yet
-    │            └──────► trained ────┤
-    ▼                         │       │
-  ended                       ├──► promoted
-    ▲                         ├──► refused
-quarantined (a data fault)    └──► needs_approval ──► promoted / rejected
-"""
-
-import json
-from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
+from riskloop.cases import Case, CaseState, CaseStep, Move, events
+from riskloop.cases.case import LOOP
 from riskloop.core.errors import Conflict, NotFound
-from riskloop.core.types import Diagnosis, Json, from_micros, to_micros
-from riskloop.store import documents
+from riskloop.core.types import Diagnosis, from_micros, to_micros
 from riskloop.store.database import Database
 from riskloop.store.tables import case_events, cases
-
-
-class CaseState(StrEnum):
-    """Where a case stands."""
-
-    WATCHING = "watching"  # a first finding; not confirmed by further windows
-    CONFIRMED = "confirmed"  # the policy ordered an action that is not begun yet
-    WAITING = "waiting"  # for outcomes to mature
-    TRAINED = "trained"  # a challenger is registered and has to pass the gate
-    NEEDS_APPROVAL = "needs_approval"
-    QUARANTINED = "quarantined"  # a data fault, still in the feed
-    PROMOTED = "promoted"
-    REFUSED = "refused"
-    REJECTED = "rejected"
-    ENDED = "ended"  # it went away
-
-
-CLOSED: Final = frozenset({CaseState.PROMOTED, CaseState.REFUSED, CaseState.REJECTED, CaseState.ENDED})
-
-
-@dataclass(frozen=True)
-class Case:
-    """One investigation."""
-
-    id: int
-    opened_at: datetime
-    closed_at: datetime | None
-    state: CaseState
-    diagnosis: Diagnosis
-    window_id: int  # the first finding's window
-    challenger: int | None
-    tries: int  # challengers that went to the gate
-    sentence: str  # the latest step, for a person
-
-    @property
-    def is_open(self) -> bool:
-        """Whether something can still happen to it."""
-        return self.state not in CLOSED
-
-
-@dataclass(frozen=True)
-class CaseEvent:
-    """One step of a case."""
-
-    at: datetime
-    state: CaseState
-    by: str
-    sentence: str
-    document: Json
 
 
 class Cases:
@@ -84,102 +24,107 @@ class Cases:
         query = select(cases).order_by(cases.c.id.desc()).limit(limit)
         if only_open:
             query = query.where(cases.c.closed_at.is_(None))
-        with self.database.read() as connection:
-            return [read_case(row) for row in connection.execute(query)]
+        return self._cases(query)
+
+    def unresolved(self) -> list[Case]:
+        """Closed cases whose harm nothing has mended, newest first, whichever champion they are about."""
+        return self._cases(select(cases).where(cases.c.unresolved).order_by(cases.c.id.desc()))
+
+    def of_challenger(self, version: int) -> list[Case]:
+        """The cases whose latest challenger a version is, newest first."""
+        return self._cases(select(cases).where(cases.c.challenger == version).order_by(cases.c.id.desc()))
 
     def get(self, number: int) -> Case:
         """One case, or NotFound."""
-        with self.database.read() as connection:
-            row = connection.execute(select(cases).where(cases.c.id == number)).first()
-        if row is None:
+        found = self._cases(select(cases).where(cases.c.id == number))
+        if not found:
             raise NotFound(f"There is no case {number}; see `riskloop cases list`.")
-        return read_case(row)
+        return found[0]
 
-    def events(self, number: int) -> list[CaseEvent]:
+    def steps(self, number: int) -> list[CaseStep]:
         """Every step of a case, oldest first."""
-        return self._events(select(case_events).where(case_events.c.case_id == number))
-
-    def reports(self) -> list[CaseEvent]:
-        """The steps of all cases in which a challenger was judged, oldest first."""
-        judged = self._events(select(case_events).where(case_events.c.state == CaseState.TRAINED.value))
-        return [event for event in judged if "report" in event.document]
-
-    def _events(self, query: Select[Any]) -> list[CaseEvent]:
+        query = select(case_events).where(case_events.c.case_id == number).order_by(case_events.c.id)
         with self.database.read() as connection:
-            return [
-                CaseEvent(from_micros(r.at), CaseState(r.state), r.by, r.sentence, json.loads(r.document))
-                for r in connection.execute(query.order_by(case_events.c.id))
-            ]
+            return [_step(row) for row in connection.execute(query)]
+
+    def judged(self, number: int) -> events.Judged | None:
+        """What the gate said of a case's latest challenger; None before it said anything."""
+        said = (step.event for step in reversed(self.steps(number)))
+        return next((event for event in said if isinstance(event, events.Judged)), None)
+
+    def _cases(self, query: Select[Any]) -> list[Case]:
+        with self.database.read() as connection:
+            return [read_case(row) for row in connection.execute(query)]
 
 
 def open_case(
-    connection: Connection, *, at: datetime, state: CaseState, diagnosis: Diagnosis, window_id: int, sentence: str
+    connection: Connection, move: Move, *, at: datetime, diagnosis: Diagnosis, window_id: int, champion: int | None
 ) -> Case:
-    """Open a case with its first event, in the caller's transaction."""
-    result = connection.execute(
-        insert(cases).values(
-            opened_at=to_micros(at),
-            closed_at=None,
-            state=state.value,
-            diagnosis=diagnosis.value,
-            window_id=window_id,
-            challenger=None,
-            tries=0,
-            sentence=sentence,
-        )
-    )
+    """Open a case with its first step, in the caller's transaction."""
+    case = Case(0, at, None, move.state, diagnosis, window_id, None, 0, move.sentence, champion=champion)
+    result = connection.execute(insert(cases).values(opened_at=to_micros(at), window_id=window_id, **_values(case)))
     (number,) = result.inserted_primary_key or (0,)
-    case = Case(number, at, None, state, diagnosis, window_id, None, 0, sentence)
-    _event(connection, case, at, "riskloop", {})
+    case = Case(number, at, None, move.state, diagnosis, window_id, None, 0, move.sentence, champion=champion)
+    _write_step(connection, case, move, at, LOOP)
     return case
 
 
-def advance(
-    connection: Connection,
-    case: Case,
-    state: CaseState,
-    sentence: str,
-    *,
-    at: datetime,
-    by: str = "riskloop",
-    **changes: Any,
-) -> Case:
-    """Move a case to ``state`` with an event, in the caller's transaction.
+def move_case(connection: Connection, case: Case, move: Move, *, at: datetime, by: str = LOOP) -> Case:
+    """Let a case take a step, in the caller's transaction.
 
-    ``changes`` may set diagnosis, challenger, tries, and `document` for the event. Raises Conflict when somebody else
-    moved the case since ``case`` was read: a worker that lost its lease, or two persons at once.
+    Raises Conflict when somebody else moved it since ``case`` was read: a worker that lost its lease, or two persons
+    at once.
     """
-    document = changes.pop("document", {})
-    moved = replace(case, state=state, sentence=sentence, closed_at=at if state in CLOSED else None, **changes)
+    moved = move.of(case, at=at, by=by)
     done = connection.execute(
         update(cases)
         .where(cases.c.id == case.id, cases.c.state == case.state.value, cases.c.tries == case.tries)
-        .values(
-            state=moved.state.value,
-            closed_at=None if moved.closed_at is None else to_micros(moved.closed_at),
-            diagnosis=moved.diagnosis.value,
-            challenger=moved.challenger,
-            tries=moved.tries,
-            sentence=sentence,
-        )
+        .values(**_values(moved))
     )
     if done.rowcount == 0:
         raise Conflict(f"Case {case.id} is not '{case.state.value}' any more: somebody else moved it. Look again.")
-    _event(connection, moved, at, by, document)
+    _write_step(connection, moved, move, at, by)
     return moved
 
 
-def _event(connection: Connection, case: Case, at: datetime, by: str, document: Any) -> None:
+def remember_look(connection: Connection, case: Case, known: int) -> None:
+    """Keep with how many outcomes it was last asked whether the champion of a rejected challenger ranks worse."""
+    connection.execute(update(cases).where(cases.c.id == case.id).values(looked=known))
+
+
+def _write_step(connection: Connection, case: Case, move: Move, at: datetime, by: str) -> None:
     connection.execute(
         insert(case_events).values(
             case_id=case.id,
             at=to_micros(at),
-            state=case.state.value,
+            state=move.state.value,
             by=by,
-            sentence=case.sentence,
-            document=documents.dumps(document),
+            sentence=move.sentence,
+            document=events.dumps(move.event),
         )
     )
+
+
+def _step(row: Row[Any]) -> CaseStep:
+    return CaseStep(from_micros(row.at), CaseState(row.state), row.by, row.sentence, events.loads(row.document))
+
+
+def _values(case: Case) -> dict[str, Any]:
+    """What of a case may change."""
+    return {
+        "closed_at": None if case.closed_at is None else to_micros(case.closed_at),
+        "state": case.state.value,
+        "diagnosis": case.diagnosis.value,
+        "challenger": case.challenger,
+        "tries": case.tries,
+        "sentence": case.sentence,
+        "champion": case.champion,
+        "learned": case.learned,
+        "wait_for": case.wait_for,
+        "looked": case.looked,
+        "closed_by": case.closed_by,
+        "unresolved": case.unresolved,
+    }
 
 
 def read_case(row: Row[Any]) -> Case:

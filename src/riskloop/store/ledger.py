@@ -100,6 +100,15 @@ class Ledger:
             )
         return version
 
+    def alike(self, version: int) -> frozenset[int]:
+        """A version, and those that it is a recalibration of: they rank alike."""
+        row = self.model(version)
+        versions = {version}
+        while row.origin == "recalibrate" and row.parent is not None:
+            row = self.model(row.parent)
+            versions.add(row.version)
+        return frozenset(versions)
+
     def models(self) -> list[ModelRow]:
         """Every version, oldest first."""
         with self.database.read() as connection:
@@ -134,7 +143,7 @@ class Ledger:
             ).first()
         return None if row is None else _promotion(row)
 
-    def promote(
+    def append(
         self,
         version: int,
         *,
@@ -145,7 +154,7 @@ class Ledger:
         reason: str,
         evidence: Json | None = None,
     ) -> Promotion:
-        """Make ``version`` the champion if the ledger still ends at ``expected_seq`` (0: it is empty).
+        """Write the next row if the ledger still ends at ``expected_seq`` (0: it is empty). Only `promote/` calls it.
 
         One transaction writes the promotion, its evidence and the audit event. Raises PromotionConflict when
         somebody promoted meanwhile, NotFound when there is no such version.
@@ -205,16 +214,26 @@ def _values(promotion: Promotion) -> Json:
 
 def _promotion(row: Row[tuple[object, ...]]) -> Promotion:
     values = row._mapping
+    evidence = json.loads(values["evidence"])
     return Promotion(
         seq=values["seq"],
         version=values["version"],
         previous=values["previous"],
-        kind=PromotionKind(values["kind"]),
+        kind=_kind(values["kind"], evidence),
         at=from_micros(values["at"]),
         by=values["by"],
         reason=values["reason"],
-        evidence=json.loads(values["evidence"]),
+        evidence=evidence,
     )
+
+
+def _kind(stored: str, evidence: Json) -> PromotionKind:
+    """Rows are never rewritten: riskloop 0.1 told a person's word from the gate's in the evidence only."""
+    if stored == "manual":
+        return PromotionKind.GATE if evidence.get("forced") is False else PromotionKind.FORCED
+    if stored == PromotionKind.GATE.value and "approval" in evidence:
+        return PromotionKind.APPROVED
+    return PromotionKind(stored)
 
 
 def _model(row: Row[tuple[object, ...]]) -> ModelRow:

@@ -162,6 +162,12 @@ cases = Table(
     Column("challenger", Integer),  # model version
     Column("tries", Integer, nullable=False),  # how often a challenger went to the gate
     Column("sentence", Text, nullable=False),
+    Column("champion", Integer),  # version that the findings, and the latest challenger, are held against
+    Column("learned", Integer, nullable=False, server_default="0"),  # outcomes of the new world at the latest try
+    Column("wait_for", Integer),  # outcomes of the new world from which it is tried again
+    Column("looked", Integer),  # outcomes at the last look whether the champion still ranks worse
+    Column("closed_by", String(200)),
+    Column("unresolved", Boolean, nullable=False, server_default=false()),  # closed, and a harm is not mended
 )
 
 case_events = Table(
@@ -173,9 +179,46 @@ case_events = Table(
     Column("state", String(30), nullable=False),
     Column("by", String(200), nullable=False),
     Column("sentence", Text, nullable=False),
-    Column("document", Text, nullable=False),  # JSON: findings, gate report, …
+    Column("document", Text, nullable=False),  # JSON of `cases.events`
 )
 Index("case_events_case", case_events.c.case_id, case_events.c.id)
+
+# Every test of a challenger by the gate, whoever asked: what the alpha budget was spent on.
+gate_tries = Table(
+    "gate_tries",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("case_id", Integer),  # NULL: a person asked
+    Column("champion", Integer, nullable=False),
+    Column("challenger", Integer),
+    Column("alpha", Double, nullable=False),
+    Column("evidence", String(64), nullable=False),  # fingerprint of labels and scores: the same twice is one try
+)
+Index("gate_tries_champion", gate_tries.c.champion, gate_tries.c.at)
+
+# How far the watch over each promoted champion has come.
+probations = Table(
+    "probations",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),  # of the promotion
+    Column("state", String(20), nullable=False),
+    Column("spent", Double, nullable=False),  # of the probation's alpha
+    Column("matured", BigInteger, nullable=False),  # outcomes at the last look at outcomes
+    Column("decisions", BigInteger, nullable=False),  # at the last look at estimates
+    Column("at", BigInteger, nullable=False),
+    Column("sentence", Text, nullable=False),
+)
+
+# Cases that somebody was told of.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("case_id", Integer, primary_key=True, autoincrement=False),
+    Column("channel", String(40), nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
 
 audit = Table(
     "audit",

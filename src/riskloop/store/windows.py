@@ -140,6 +140,28 @@ class Windows:
         with self.database.read() as connection:
             return sorted((int(first), int(last)) for first, last in connection.execute(query))
 
+    def final_diagnoses(self, version: int, *, before: int, limit: int) -> list[Diagnosis]:
+        """What the windows of a champion before window ``before`` said with their final outcomes, newest first.
+
+        Faults and windows without enough data say nothing, and are left out.
+        """
+        silent = (Diagnosis.NOT_ENOUGH_DATA.value, Diagnosis.DATA_FAULT.value)
+        query = (
+            select(windows.c.diagnosis)
+            .where(windows.c.model_version == version, windows.c.id < before, windows.c.matured_at.is_not(None))
+            .where(windows.c.diagnosis.not_in(silent))
+            .order_by(windows.c.id.desc())
+            .limit(limit)
+        )
+        with self.database.read() as connection:
+            return [Diagnosis(text) for text in connection.execute(query).scalars()]
+
+    def closings(self, limit: int) -> list[datetime]:
+        """When the newest windows closed, newest first."""
+        query = select(windows.c.closed_at).order_by(windows.c.id.desc()).limit(limit)
+        with self.database.read() as connection:
+            return [from_micros(at) for at in connection.execute(query).scalars()]
+
     def count(self, version: int | None = None) -> int:
         """How many windows were closed, or of these compared with a model version."""
         query = select(func.count()).select_from(windows)

@@ -57,7 +57,7 @@ def do_case(number: Number, name: str, portfolio: Owner, ordered: Ordered) -> Re
 
 def _order(home: Home, number: int, name: str) -> Order:
     case = home.cases.get(number)
-    for order in orders_of(case, home.windows.of_case(number), home.cases.events(number)):
+    for order in orders_of(case, home.windows.of_case(number), home.cases.steps(number)):
         if order.name == name:
             return order
     if name in CASE_ORDERS:

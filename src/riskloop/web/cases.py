@@ -1,13 +1,15 @@
 """Cases: the list, and each one as a story from its first finding to its end."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from sqlalchemy import func, select
 
+from riskloop.cases import Case, CaseState, CaseStep, events
 from riskloop.core.errors import NotFound
-from riskloop.core.types import Json
-from riskloop.store.cases import Case, CaseEvent, CaseState, read_case
+from riskloop.core.types import Check, Json, Verdict
+from riskloop.store.cases import read_case
 from riskloop.store.home import Home
 from riskloop.store.tables import cases, windows
 from riskloop.store.windows import Window
@@ -20,12 +22,12 @@ Show = Literal["all", "open", "closed"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One event of a case, with the parts of its document that a page shows."""
+    """One step of a case, with what a page shows of it."""
 
-    event: CaseEvent
-    checks: list[Json]  # of the gate
-    verdict: str | None
-    record: Json | None  # how the challenger was made
+    taken: CaseStep
+    checks: Sequence[Check]  # of the gate
+    verdict: Verdict | None
+    record: events.Making | None  # how the challenger was made
 
 
 def case_list(home: Home, show: Show, before: int | None) -> Json:
@@ -62,8 +64,8 @@ def story(home: Home, number: int) -> Json:
     """One case from its first finding to its end, and what a person may do about it now."""
     case = home.cases.get(number)
     found = _windows(home, case)
-    events = home.cases.events(number)
-    steps = [_step(event) for event in events]
+    taken = home.cases.steps(number)
+    steps = [_step(one) for one in taken]
     champion = home.ledger.champion()
     return {
         "case": case,
@@ -71,7 +73,7 @@ def story(home: Home, number: int) -> Json:
         "rungs": found[-1].rungs if found else (),
         "steps": steps,
         "judged": next((step for step in reversed(steps) if step.checks), None),
-        "orders": orders_of(case, found, events),
+        "orders": orders_of(case, found, taken),
         "serves": champion is not None and champion.version == case.challenger,
         "ended_well": case.state is CaseState.PROMOTED,
     }
@@ -88,11 +90,8 @@ def _windows(home: Home, case: Case) -> list[Window]:
     return found
 
 
-def _step(event: CaseEvent) -> Step:
-    report = event.document.get("report")
-    return Step(
-        event=event,
-        checks=[] if report is None else report["checks"],
-        verdict=None if report is None else report["verdict"],
-        record=event.document.get("record"),
-    )
+def _step(taken: CaseStep) -> Step:
+    said = taken.event
+    if not isinstance(said, events.Judged):
+        return Step(taken, (), None, None)
+    return Step(taken, said.report.checks, said.report.verdict, said.record)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from riskloop.cases import Case, CaseStep, Signal, events, may
 from riskloop.core.types import Promotion
-from riskloop.store.cases import Case, CaseEvent, CaseState
 from riskloop.store.windows import Window
 
 Name = Literal["approve", "reject", "release", "rollback"]
@@ -25,11 +25,11 @@ class Order:
     seen: Mapping[str, str] = field(default_factory=dict)  # what the form says that the person has looked at
 
 
-def orders_of(case: Case, windows: Sequence[Window], events: Sequence[CaseEvent]) -> list[Order]:
+def orders_of(case: Case, windows: Sequence[Window], steps: Sequence[CaseStep]) -> list[Order]:
     """What may be done about a case in its present state."""
     at = f"/dashboard/cases/{case.id}"
     found = []
-    if case.state is CaseState.NEEDS_APPROVAL:
+    if may(case, Signal.APPROVED):
         found += [
             Order(
                 "approve",
@@ -39,7 +39,7 @@ def orders_of(case: Case, windows: Sequence[Window], events: Sequence[CaseEvent]
                 f"Version {case.challenger} becomes the champion at once. Every server scores with it within a second, "
                 "and it is on probation from then on.",
                 primary=True,
-                seen=_report(events),
+                seen=_report(steps),
             ),
             Order(
                 "reject",
@@ -50,7 +50,7 @@ def orders_of(case: Case, windows: Sequence[Window], events: Sequence[CaseEvent]
             ),
         ]
     held = [window.name for window in windows if window.quarantined and window.case_id == case.id]
-    if held:
+    if held and may(case, Signal.RELEASED):
         found.append(
             Order(
                 "release",
@@ -64,10 +64,10 @@ def orders_of(case: Case, windows: Sequence[Window], events: Sequence[CaseEvent]
     return found
 
 
-def _report(events: Sequence[CaseEvent]) -> dict[str, str]:
+def _report(steps: Sequence[CaseStep]) -> dict[str, str]:
     """The fingerprint of the newest report: who approves means this one, not one that is made meanwhile."""
-    found = (event.document.get("fingerprint") for event in reversed(events))
-    return next(({"evidence": str(fingerprint)} for fingerprint in found if fingerprint), {})
+    said = (step.event for step in reversed(steps))
+    return next(({"evidence": event.fingerprint} for event in said if isinstance(event, events.Judged)), {})
 
 
 def rollback_order(promotion: Promotion | None) -> Order | None:

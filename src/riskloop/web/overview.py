@@ -1,17 +1,16 @@
 """What the first page shows: the loop as it is now, the champion, what waits for a person."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
 
-from riskloop.core.types import Diagnosis, Json, Promotion
-from riskloop.store import audit
-from riskloop.store.cases import Case, CaseState
+from riskloop.cases import Case, CaseState, events
+from riskloop.core.types import Diagnosis, Json, Promotion, Verdict
 from riskloop.store.home import Home
 from riskloop.store.ledger import ModelRow
+from riskloop.store.probations import watched
 from riskloop.store.tables import case_events
 from riskloop.store.windows import Window
 from riskloop.web import words
@@ -49,13 +48,11 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """The newest report of the gate."""
+class LastReport:
+    """What the gate said last of a case's challenger."""
 
     case: int
-    at: int
-    verdict: str
-    sentence: str
+    verdict: Verdict
 
 
 def overview(home: Home, now: datetime) -> Json:
@@ -196,10 +193,10 @@ def stages(
     ]
 
 
-def last_report(home: Home) -> Judged | None:
+def last_report(home: Home) -> LastReport | None:
     """What the gate said last, whoever asked."""
     query = (
-        select(case_events.c.case_id, case_events.c.at, case_events.c.document)
+        select(case_events.c.case_id, case_events.c.document)
         .where(case_events.c.state == CaseState.TRAINED.value)
         .order_by(case_events.c.id.desc())
         .limit(1)
@@ -208,13 +205,13 @@ def last_report(home: Home) -> Judged | None:
         row = connection.execute(query).first()
     if row is None:
         return None
-    report = json.loads(row.document).get("report")
-    return None if report is None else Judged(row.case_id, row.at, report["verdict"], report["sentence"])
+    said = events.loads(row.document)
+    return LastReport(row.case_id, said.report.verdict) if isinstance(said, events.Judged) else None
 
 
 def _probation(home: Home, champion: Promotion | None) -> str | None:
     """What the last look at a champion on probation found."""
     if champion is None:
         return None
-    looks = audit.about(home.database, "probation", f"promotion {champion.seq}")
-    return str(looks[-1].document["sentence"]) if looks else None
+    look = watched(home.database, champion.seq)
+    return None if look is None else look.sentence

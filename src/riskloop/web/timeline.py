@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from riskloop.cases import Case
 from riskloop.core.types import Promotion
-from riskloop.store.cases import Case
 from riskloop.store.ledger import ModelRow
 from riskloop.store.windows import Window
 

@@ -8,8 +8,8 @@ from typing import Final, Literal
 
 from markupsafe import Markup, escape
 
+from riskloop.cases import CaseState
 from riskloop.core.types import Action, Diagnosis, PromotionKind, Severity, Verdict
-from riskloop.store.cases import CaseState
 
 Tone = Literal["ok", "quiet", "busy", "watch", "bad", "fault"]
 NOTHING: Final = "–"
@@ -49,8 +49,8 @@ STATES: Final[Mapping[str, Label]] = {
     CaseState.NEEDS_APPROVAL: Label("Needs approval", "watch", "person"),
     CaseState.QUARANTINED: Label("Quarantined", "fault", "fault"),
     CaseState.PROMOTED: Label("Promoted", "ok", "up"),
-    CaseState.REFUSED: Label("Challenger refused", "quiet", "cross"),
-    CaseState.REJECTED: Label("Rejected", "quiet", "cross"),
+    CaseState.REJECTED: Label("Challenger rejected", "quiet", "cross"),
+    CaseState.ROLLED_BACK: Label("Rolled back", "watch", "back"),
     CaseState.ENDED: Label("Ended", "quiet", "check"),
 }
 
@@ -73,7 +73,8 @@ SEVERITIES: Final[Mapping[str, Label]] = {
 KINDS: Final[Mapping[str, Label]] = {
     PromotionKind.FIRST: Label("First model", "ok", "up"),
     PromotionKind.GATE: Label("By the gate", "ok", "up"),
-    PromotionKind.MANUAL: Label("By a person", "busy", "person"),
+    PromotionKind.APPROVED: Label("Approved by a person", "ok", "person"),
+    PromotionKind.FORCED: Label("Forced by a person", "watch", "person"),
     PromotionKind.ROLLBACK: Label("Rolled back", "watch", "back"),
     PromotionKind.PROBATION: Label("Rolled back on probation", "watch", "back"),
 }

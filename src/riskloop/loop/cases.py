@@ -1,0 +1,100 @@
+"""Carries out what the machine of the cases orders: for a window, for a person, after a rollback."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from riskloop.cases import LOOP, Case, CaseState, Move, Signal, move
+from riskloop.cases.windows import Known, Seen, WindowMove, steps
+from riskloop.core.errors import Conflict
+from riskloop.core.types import Action, Diagnosis
+from riskloop.store.cases import move_case, open_case
+from riskloop.store.home import Home
+from riskloop.store.windows import Window, set_quarantine
+
+LATEST = 20  # closed cases that may say that a change was looked into already
+
+
+def move_one(home: Home, case: Case, step: Move, *, at: datetime, by: str = LOOP) -> Case:
+    """Let a case take a step in a transaction of its own."""
+    with home.database.write() as connection:
+        return move_case(connection, case, step, at=at, by=by)
+
+
+def follow_window(connection: Connection, home: Home, window: Window, now: datetime) -> Window:
+    """Open, move or end cases for a diagnosed window, in the transaction that stores it; the window with its case."""
+    for step in steps(_seen(window), _known(home, window)):
+        case = _taken(connection, window, step, now)
+        if step.joins:
+            window = replace(window, case_id=case.id)
+    return window
+
+
+def _taken(connection: Connection, window: Window, step: WindowMove, now: datetime) -> Case:
+    if step.case is not None:
+        return step.case if step.move is None else move_case(connection, step.case, step.move, at=now)
+    if step.move is None:
+        raise ValueError("a step without a case opens one, and needs a move")
+    return open_case(
+        connection,
+        step.move,
+        at=now,
+        diagnosis=window.diagnosis,
+        window_id=window.id,
+        champion=window.model_version,
+    )
+
+
+def _seen(window: Window) -> Seen:
+    return Seen(
+        id=window.id,
+        name=window.name,
+        champion=window.model_version,
+        diagnosis=window.diagnosis,
+        sentence=window.sentence,
+        acts=window.action in {Action.RETRAIN, Action.RECALIBRATE},
+        final=window.matured_at is not None,
+        case_id=window.case_id,
+    )
+
+
+def _known(home: Home, window: Window) -> Known:
+    cases = {case.id: case for case in [*home.cases.latest(LATEST), *home.cases.latest(only_open=True)]}
+    cases |= {case.id: case for case in home.cases.unresolved()}
+    enough, again = home.settings.drift.among, home.settings.policy.again
+    said = [window.diagnosis, *home.windows.final_diagnoses(window.model_version, before=window.id, limit=enough)]
+    other = (number for number, diagnosis in enumerate(said) if diagnosis is not Diagnosis.STABLE)
+    return Known(
+        cases=sorted(cases.values(), key=lambda case: -case.id),
+        closings=home.windows.closings(again + 1),
+        again=again,
+        calm=next(other, len(said)),
+        enough=enough,
+    )
+
+
+def release(home: Home, case: Case, *, by: str, note: str, now: datetime) -> Case:
+    """Let the quarantined windows of a case be learned from again, on a person's word."""
+    windows = [window for window in home.windows.quarantined() if window.case_id == case.id]
+    if not windows:
+        raise Conflict(f"Case {case.id} holds no quarantined window.")
+    names = ", ".join(window.name for window in windows)
+    step = move(case, Signal.RELEASED, f"Released {names}: {note}")
+    with home.database.write() as connection:
+        for window in windows:
+            set_quarantine(connection, window.id, False)
+        return move_case(connection, case, step, at=now, by=by)
+
+
+def follow_rollback(home: Home, now: datetime) -> list[Case]:
+    """Move the case whose challenger the last promotion took back. Can be repeated: a crash in between is caught up."""
+    last = home.ledger.champion()
+    if last is None or not last.kind.takes_back or last.previous is None:
+        return []
+    sentence = f"Version {last.previous} was rolled back. Version {last.version} is champion again: {last.reason}"
+    cases = [case for case in home.cases.of_challenger(last.previous) if case.state is CaseState.PROMOTED]
+    return [
+        move_one(home, case, move(case, Signal.TAKEN_BACK, sentence, champion=last.version), at=now, by=last.by)
+        for case in cases
+    ]

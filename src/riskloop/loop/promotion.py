@@ -1,0 +1,71 @@
+"""What persons order about the champion: a promotion by the gate or by force, and a rollback."""
+
+from datetime import datetime
+
+from riskloop.core.errors import Conflict, GateRefused
+from riskloop.core.types import GateReport, Json, Promotion, PromotionKind, Verdict
+from riskloop.gate.approval import evidence_fingerprint
+from riskloop.gate.budget import tried
+from riskloop.gate.verdict import sentences
+from riskloop.loop.cases import follow_rollback
+from riskloop.loop.challenge import compare
+from riskloop.promote import promote, rollback
+from riskloop.store import audit
+from riskloop.store.documents import plain
+from riskloop.store.home import Home
+from riskloop.store.tries import record_try
+
+
+def promote_on_request(home: Home, version: int, *, by: str, reason: str, force: bool, now: datetime) -> Promotion:
+    """Make a version champion if the gate says so on matured decisions, or with ``force`` on a person's word.
+
+    Raises Conflict when it is champion already, GateRefused when the gate does not say so.
+    """
+    champion = home.champion()
+    if champion.version == version:
+        raise Conflict(f"Version {version} is champion already.")
+    kind, evidence, fingerprint = PromotionKind.FORCED, {}, f"{by}: {reason}"
+    if not force:
+        report = compare(home, champion.version, version, now)
+        _record_try(home, report, champion.version, version, by, now)
+        if report.verdict is not Verdict.PROMOTE:
+            raise GateRefused(f"{report.sentence} To decide without the gate, use --force with a --reason.")
+        kind, evidence = PromotionKind.GATE, document(report, champion.version, version)
+        fingerprint = evidence_fingerprint(report, version)
+    return promote(
+        home.ledger,
+        version,
+        expected_seq=champion.seq,
+        kind=kind,
+        at=now,
+        by=by,
+        reason=reason,
+        evidence=evidence,
+        fingerprint=fingerprint,
+    )
+
+
+def document(report: GateReport, champion: int, challenger: int) -> Json:
+    """A report with the versions that it is about, as plain JSON."""
+    return {**plain(report), "champion": champion, "challenger": challenger, "sentences": sentences(report)}
+
+
+def _record_try(home: Home, report: GateReport, champion: int, version: int, by: str, now: datetime) -> None:
+    """Asking for a promotion spends alpha as the loop's own tries do; else one would ask until luck says yes."""
+    spent = tried(report, champion, now)
+    with home.database.write() as connection:
+        if spent is not None:
+            record_try(connection, spent, challenger=version, by=by)
+        about: Json = {"champion": champion, "report": plain(report)}
+        audit.record(connection, at=now, by=by, action="gate", subject=f"model {version}", document=about)
+
+
+def roll_back(home: Home, *, by: str, reason: str, seq: int | None, now: datetime) -> Promotion:
+    """Put the champion before the present one back, and move its case.
+
+    ``seq`` is the promotion that the person has seen; PromotionConflict when it is not the last one any more.
+    """
+    expected = home.champion().seq if seq is None else seq
+    made = rollback(home.ledger, expected_seq=expected, at=now, by=by, reason=reason)
+    follow_rollback(home, now)
+    return made

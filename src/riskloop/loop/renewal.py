@@ -1,0 +1,69 @@
+"""A case is opened again when many more outcomes of its new world are known than its challenger learned from."""
+
+from datetime import datetime
+
+from riskloop.cases import Case, Signal, move
+from riskloop.cases.renewal import Renewable, renewable
+from riskloop.core.types import to_micros
+from riskloop.decide.policy import renews
+from riskloop.loop import snapshot
+from riskloop.loop.champion import Served
+from riskloop.monitor.performance import ranks_worse
+from riskloop.store import audit
+from riskloop.store.cases import open_case, remember_look
+from riskloop.store.home import Home
+
+CASES = 1000  # newest ones that are looked through
+
+
+def renew(home: Home, served: Served, now: datetime) -> Case | None:
+    """Open a case where a better model is likely by now; None where none is."""
+    for found in renewable(home.cases.latest(CASES), home.ledger.alike(served.version)):
+        first = home.windows.get(found.case.window_id)
+        if first is None:
+            continue
+        start = to_micros(first.first_time)
+        known = snapshot.count_matured(home, snapshot.take_judged(home, now), start)
+        if not renews(found.case.diagnosis, home.settings.policy, learned=found.learned, known=known):
+            continue
+        if found.in_vain and not _still_worse(home, served, found.case, start, known, now):
+            continue
+        step = move(None, Signal.GROWN, _sentence(found, first.name, known))
+        with home.database.write() as connection:
+            return open_case(
+                connection,
+                step,
+                at=now,
+                diagnosis=found.case.diagnosis,
+                window_id=found.case.window_id,
+                champion=served.version,
+            )
+    return None
+
+
+def _sentence(found: Renewable, first: str, known: int) -> str:
+    rejected = " and was rejected" if found.in_vain else ""
+    return (
+        f"Customers differ from the history since {first}. Version {found.version} learned from {found.learned:,} of "
+        f"their outcomes{rejected}. {known:,} are known now, so a better model is likely."
+    )
+
+
+def _still_worse(home: Home, served: Served, rejected: Case, start: int, known: int, now: datetime) -> bool:
+    """Whether all ``known`` outcomes since ``start`` together show that the champion ranks worse than at its training.
+
+    A further look needs as many more outcomes as a waiting case does: every look is another chance to be wrong.
+    """
+    if rejected.looked is not None and known < home.settings.gate.retry_growth * rejected.looked:
+        return False
+    frame = snapshot.read(home, snapshot.take_judged(home, now), start=start)
+    scores = served.model.probabilities(frame.features)
+    alpha, trained = home.settings.drift.alpha, served.trained
+    worse = ranks_worse(scores, frame.outcomes, served.probabilities, served.outcomes, alpha=alpha, trained=trained)
+    with home.database.write() as connection:
+        remember_look(connection, rejected, known)
+        document = {"known": known, "worse": worse}
+        audit.record(
+            connection, at=now, by="riskloop", action="renewal", subject=f"case {rejected.id}", document=document
+        )
+    return worse

@@ -1,0 +1,175 @@
+"""A case's challenger on trial: it is trained and judged, and what the gate or a person says of it is done."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+
+from riskloop.cases import LOOP, OF_VERDICT, Case, CaseState, Order, Signal, events, move
+from riskloop.core.errors import DataError, GateRefused, PromotionConflict
+from riskloop.core.types import GateReport, PromotionKind
+from riskloop.gate.approval import Approval, approve, evidence_fingerprint
+from riskloop.gate.budget import tried
+from riskloop.gate.verdict import sentences
+from riskloop.loop import snapshot
+from riskloop.loop.cases import move_one
+from riskloop.loop.challenge import Challenge, challenge, since
+from riskloop.loop.champion import Served
+from riskloop.loop.trainer import Tick
+from riskloop.promote import promote
+from riskloop.store.cases import move_case
+from riskloop.store.documents import gate_report, plain
+from riskloop.store.home import Home
+from riskloop.store.tries import record_try
+
+Say = Callable[[str], None]
+SHORT = 8  # characters of a fingerprint that are enough to name it
+
+
+def train(home: Home, case: Case, served: Served, now: datetime, say: Say, tick: Tick) -> Case | None:
+    """Train and judge a challenger for a confirmed case, or wait for outcomes; None when there is nothing new.
+
+    A case that waits costs one count until enough has matured for another try. That depends on no outcome: to look
+    again when the scores look good would spend more of the alpha budget than is on record.
+    """
+    matured = snapshot.count_matured(home, snapshot.take_judged(home, now), since(home, case) or 0)
+    if case.state is CaseState.WAITING and matured < (case.wait_for or 0):
+        return None
+    seq = home.champion().seq
+    try:
+        made = challenge(home, case, served, now, say, tick)
+    except DataError as waiting:
+        gate = home.settings.gate
+        following = max(math.ceil(matured * gate.retry_growth), matured + gate.min_defaults)
+        waits = events.Waits(matured, following)
+        return move_one(home, case, move(case, Signal.TOO_FEW, waiting.message, waits, wait_for=following), at=now)
+    return _judged(home, case, served, made, matured, seq, now)
+
+
+def _judged(home: Home, case: Case, served: Served, made: Challenge, matured: int, seq: int, now: datetime) -> Case:
+    """Keep what the gate said of a challenger, and what the test cost."""
+    judged = events.Judged(
+        report=gate_report(plain(made.report)),
+        sentences=sentences(made.report),
+        fingerprint=evidence_fingerprint(made.report, made.version),
+        evaluation=made.evaluation,
+        record=made.record,
+        matured=matured,
+        next=_next(made.report, matured),
+        champion=served.version,
+        seq=seq,
+    )
+    step = move(
+        case,
+        Signal.JUDGED,
+        f"Version {made.version} was trained and judged. {made.report.sentence}",
+        judged,
+        challenger=made.version,
+        tries=case.tries + 1,
+        champion=served.version,
+        learned=matured,
+        wait_for=judged.next,
+    )
+    spent = tried(made.report, served.version, now)
+    with home.database.write() as connection:
+        if spent is not None:
+            record_try(connection, spent, challenger=made.version, by=LOOP, case_id=case.id)
+        return move_case(connection, case, step, at=now)
+
+
+def _next(report: GateReport, matured: int) -> int | None:
+    """How many decisions have to have matured for the next try; None when there is none."""
+    if report.retry_defaults is None:
+        return None
+    defaults = max(1, int(report.checks[0].sizes["defaults"]))
+    return matured + max(1, math.ceil(matured * report.retry_defaults / defaults))
+
+
+def follow_verdict(home: Home, case: Case, now: datetime) -> Case:
+    """Do what the gate said about a trained challenger; can be repeated."""
+    judged = _last(home, case)
+    signal = OF_VERDICT[judged.report.verdict]
+    said: events.Event = events.Note()
+    if signal is Signal.UNDECIDED:
+        said = events.Waits(judged.matured, judged.next)
+    elif signal is Signal.OUTSIDE:
+        said = events.Asks(judged.fingerprint)
+    step = move(case, signal, judged.report.sentence, said)
+    if step.order is Order.PROMOTE:
+        return _promoted(home, case, judged, signal, PromotionKind.GATE, LOOP, judged.report.sentence, now)
+    return move_one(home, case, step, at=now)
+
+
+def approve_challenger(
+    home: Home, case: Case, *, by: str, note: str, now: datetime, evidence: str | None = None
+) -> Case:
+    """A named person approves a challenger outside the plan.
+
+    ``evidence`` is the fingerprint of the report that the person read (or its beginning); None: the case's report as
+    it is now. Raises GateRefused when it is that of another report, Conflict when the case asks nobody.
+    """
+    move(case, Signal.APPROVED, "")  # refused at once where there is nothing to approve
+    judged = _last(home, case)
+    version = _challenger(case)
+    fingerprint = evidence_fingerprint(judged.report, version)
+    read = fingerprint if evidence is None or _begins(fingerprint, evidence) else evidence
+    approval = Approval(version, read, by, now, note)
+    approve(judged.report, approval)
+    kind, reason = PromotionKind.APPROVED, f"Approved: {note}"
+    return _promoted(home, case, judged, Signal.APPROVED, kind, by, reason, now, approval)
+
+
+def reject_challenger(home: Home, case: Case, *, by: str, note: str, now: datetime) -> Case:
+    """A named person rejects a challenger outside the plan."""
+    return move_one(home, case, move(case, Signal.REJECTED, f"Rejected: {note}"), at=now, by=by)
+
+
+def _promoted(
+    home: Home,
+    case: Case,
+    judged: events.Judged,
+    signal: Signal,
+    kind: PromotionKind,
+    by: str,
+    reason: str,
+    now: datetime,
+    approval: Approval | None = None,
+) -> Case:
+    """Make a case's challenger the champion, against the very champion that it was judged with."""
+    version = _challenger(case)
+    evidence = {"case": case.id, "report": plain(judged.report), "evaluation": judged.evaluation}
+    if approval is not None:
+        evidence["approval"] = {**asdict(approval), "at": approval.at.isoformat()}
+    try:
+        promote(
+            home.ledger,
+            version,
+            expected_seq=judged.seq,
+            kind=kind,
+            at=now,
+            by=by,
+            reason=reason,
+            evidence=evidence,
+            fingerprint=evidence_fingerprint(judged.report, version),
+        )
+    except PromotionConflict as conflict:
+        again = move(case, Signal.OVERTAKEN, conflict.message, events.Waits(0, 0), wait_for=0)
+        return move_one(home, case, again, at=now, by=by)
+    return move_one(home, case, move(case, signal, f"Version {version} is champion. {reason}"), at=now, by=by)
+
+
+def _last(home: Home, case: Case) -> events.Judged:
+    judged = home.cases.judged(case.id)
+    if judged is None:
+        raise GateRefused(f"Case {case.id} has no gate report yet; its challenger was not judged.")
+    return judged
+
+
+def _challenger(case: Case) -> int:
+    if case.challenger is None:
+        raise GateRefused(f"Case {case.id} has no challenger.")
+    return case.challenger
+
+
+def _begins(fingerprint: str, given: str) -> bool:
+    return len(given) >= SHORT and fingerprint.startswith(given)
