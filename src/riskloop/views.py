@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import to_builtins
 
-from riskloop.cases import Case, CaseStep, events
+from riskloop.cases import Case, CaseStep, events, known_harm
 from riskloop.core.errors import NotFound
 from riskloop.core.types import Finding, Json, Promotion
 from riskloop.store.documents import plain
@@ -32,7 +32,14 @@ def status(home: Home, now: datetime) -> Json:
         "exploration": exploration(home),
         "last_window": window(latest[-1]) if latest else None,
         "open_cases": [case(entry) for entry in home.cases.latest(only_open=True)],
+        "unresolved": [] if champion is None else [case(entry) for entry in unresolved(home, champion.version)],
     }
+
+
+def unresolved(home: Home, champion: int) -> list[Case]:
+    """The closed cases by which a champion is known to do worse than at its training, newest first."""
+    marked = home.cases.unresolved()
+    return known_harm(marked, champion, home.ledger.alike(champion)) if marked else []
 
 
 def exploration(home: Home) -> Json | None:

@@ -1,13 +1,14 @@
 """The machine is the table that docs/architecture.md draws, and nothing moves beside it."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
 import pytest
 
-from riskloop.cases import CLOSED, OF_VERDICT, TABLE, Case, CaseState, Order, Signal, may, move
+from riskloop.cases import CLOSED, OF_VERDICT, TABLE, Case, CaseState, Order, Signal, known_harm, may, move
 from riskloop.core.errors import Conflict
 from riskloop.core.types import Diagnosis, Verdict
 
@@ -84,3 +85,13 @@ def test_only_a_harm_that_outcomes_showed_stays_unresolved(diagnosis: Diagnosis)
 def test_what_a_person_cannot_order_names_what_can_be() -> None:
     with pytest.raises(Conflict, match="Case 1 is 'promoted'; only a case that is 'needs_approval' can be approved"):
         move(case(CaseState.PROMOTED), Signal.APPROVED, "")
+
+
+def test_a_harm_belongs_to_the_champion_that_serves() -> None:
+    concept = replace(case(CaseState.REJECTED), unresolved=True)
+    prior = replace(case(CaseState.ROLLED_BACK, Diagnosis.PRIOR_SHIFT), unresolved=True)
+    mended = replace(concept, unresolved=False)
+    marked = [concept, prior, mended]
+    assert known_harm(marked, 1, {1}) == [concept, prior]
+    assert known_harm(marked, 2, {2}) == []
+    assert known_harm(marked, 3, {3, 1}) == [concept], "a recalibration of version 1 ranks as it does"

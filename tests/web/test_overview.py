@@ -2,8 +2,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from riskloop import views
 from riskloop.cases import CaseState, Move
-from riskloop.core.types import Action, Diagnosis
+from riskloop.core.types import Action, Diagnosis, PromotionKind
 from riskloop.store.cases import move_case, open_case
 from riskloop.store.home import Home
 from riskloop.web import queries
@@ -70,6 +71,33 @@ def test_a_sound_loop_says_so(home: Home) -> None:
     save(home, window(1))
     found = headline(home.ledger.champion(), home.windows.latest(1)[0], [])
     assert (found.tone, found.text) == ("ok", "Version 1 serves, and no case is open.")
+
+
+@pytest.mark.parametrize("state", [CaseState.REJECTED, CaseState.ROLLED_BACK])
+@pytest.mark.parametrize("diagnosis", [Diagnosis.STABLE, Diagnosis.NOT_ENOUGH_DATA, Diagnosis.COVARIATE_SHIFT])
+def test_a_champion_that_is_known_to_do_worse_is_never_green(
+    home: Home, state: CaseState, diagnosis: Diagnosis
+) -> None:
+    with home.database.write() as connection:
+        opened = Move(CaseState.CONFIRMED, "The AUC fell.")
+        case = open_case(connection, opened, at=MAY, diagnosis=Diagnosis.CONCEPT_DRIFT, window_id=1, champion=1)
+        move_case(connection, case, Move(state, "No better one was found.", changes={"unresolved": True}), at=MAY)
+    save(home, window(2, diagnosis))
+    client = client_of(home)
+    page = client.get("/").text
+    assert "Version 1 serves and is known to do worse: concept drift, unresolved since 1 May 2025." in page
+    assert "and no case is open" not in page
+    assert "Unresolved since" in client.get(f"/dashboard/cases/{case.id}").text
+    assert "unresolved" in client.get("/dashboard/cases").text
+    assert [one["id"] for one in views.status(home, MAY)["unresolved"]] == [case.id]
+    promote(home, add_model(home, points=3.0), PromotionKind.FORCED)
+    assert "known to do worse" not in client.get("/").text, "another model serves"
+
+
+def test_a_window_with_too_few_decisions_is_not_a_green_tick(home: Home) -> None:
+    save(home, window(1, Diagnosis.NOT_ENOUGH_DATA))
+    found = headline(home.ledger.champion(), home.windows.latest(1)[0], [])
+    assert (found.tone, found.icon) == ("quiet", "dots")
 
 
 @pytest.mark.parametrize("count", [1, 7, 2 * queries.SAMPLE + 1])

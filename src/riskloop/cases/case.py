@@ -1,6 +1,6 @@
 """One investigation, from its first finding to its end. `machine.py` says how it moves."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -109,3 +109,17 @@ class Move:
         if closes and closed:  # what is added to a closed case does not close it again
             return moved
         return replace(moved, closed_at=at if closes else None, closed_by=by if closes else None)
+
+
+def known_harm(cases: Iterable[Case], champion: int, alike: Collection[int]) -> list[Case]:
+    """The unresolved cases by which a champion is known to do worse than at its training.
+
+    ``alike`` are the champion and those that it is a recalibration of: a recalibration mends the level of the PD and
+    ranks as its parent does.
+    """
+    return [
+        case
+        for case in cases
+        if case.unresolved
+        and (case.champion == champion or (case.diagnosis is Diagnosis.CONCEPT_DRIFT and case.champion in alike))
+    ]

@@ -24,6 +24,11 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     if document["exploration"]:
         lines.append(document["exploration"]["sentence"])
     lines += [f"Case {c['id']} ({c['state']}): {c['sentence']}" for c in document["open_cases"]] or ["No open case."]
+    for case in document["unresolved"]:
+        found, since = case["diagnosis"].replace("_", " "), case["opened_at"][:10]
+        lines.append(
+            f"Unresolved since {since}: case {case['id']} found {found}. Version {champion['version']} still serves."
+        )
     Console(as_json).answer(document, *lines)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from riskloop import views
 from riskloop.cases import Case, CaseState, events
 from riskloop.core.types import Diagnosis, Json, Promotion, Verdict
 from riskloop.store.home import Home
@@ -68,9 +69,10 @@ def overview(home: Home, now: datetime) -> Json:
     today = served_since(database, now.replace(hour=0, minute=0, second=0, microsecond=0))
     last = recent[-1] if recent else None
     shown = today if today.decisions or last is None else served_between(database, last.first_id, last.last_id)
+    harm = [] if champion is None else views.unresolved(home, champion.version)
     return {
         "now": now,
-        "headline": headline(champion, last, open_cases),
+        "headline": headline(champion, last, open_cases, harm),
         "stages": stages(home, versions, promotions, last, open_cases, today.decisions),
         "champion": champion,
         "model": None if champion is None else home.ledger.model(champion.version),
@@ -87,7 +89,9 @@ def overview(home: Home, now: datetime) -> Json:
     }
 
 
-def headline(champion: Promotion | None, last: Window | None, open_cases: Sequence[Case]) -> Headline:
+def headline(
+    champion: Promotion | None, last: Window | None, open_cases: Sequence[Case], harm: Sequence[Case] = ()
+) -> Headline:
     """The one sentence that matters most now."""
     if champion is None:
         return Headline("watch", "dots", "No model serves yet.", more="Run `riskloop train` to train the first one.")
@@ -97,10 +101,17 @@ def headline(champion: Promotion | None, last: Window | None, open_cases: Sequen
             return Headline("watch", "person", f"Case {case.id} needs an approval.", link, case.sentence)
         if case.state is CaseState.QUARANTINED:
             return Headline("fault", "fault", f"Case {case.id}: a data fault in the feed.", link, case.sentence)
+        if harm and case.state is CaseState.WATCHING:
+            continue  # a first finding says less than what is known
         return Headline(label.tone, label.icon, f"Case {case.id} is open: {label.text.lower()}.", link, case.sentence)
+    for case in harm:
+        found = words.DIAGNOSES[case.diagnosis].text.lower()
+        text = f"Version {champion.version} serves and is known to do worse: {found}, unresolved since"
+        more = f"Case {case.id} ended without a better model. {case.sentence}"
+        return Headline("bad", "drift", f"{text} {words.day(case.opened_at)}.", f"/dashboard/cases/{case.id}", more)
     if last is None:
         return Headline("ok", "check", f"Version {champion.version} serves.", more="No window is closed yet.")
-    if last.diagnosis in (Diagnosis.STABLE, Diagnosis.NOT_ENOUGH_DATA):
+    if last.diagnosis is Diagnosis.STABLE:
         more = f"{last.name}: {last.sentence}"
         return Headline("ok", "check", f"Version {champion.version} serves, and no case is open.", more=more)
     label = words.DIAGNOSES[last.diagnosis]
