@@ -4,11 +4,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from riskloop.core.types import Decisions, Floats, Rows, to_micros
+from riskloop.core.types import Floats, Rows, to_micros
 from riskloop.data.infer import infer_config
 from riskloop.data.read import rows_from
 from riskloop.loop.champion import load
 from riskloop.portfolio import Portfolio
+from riskloop.scoring.decide import decide
 from riskloop.simulation.embedded import ID, TARGET, TIME, World, month_starts, simulate
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.outcomes import Outcome
@@ -50,10 +51,7 @@ def customers(home: Home, world: World, months: list[date], n: int, seed: int) -
     return rows_from(frame, home.schema, target="required", where="the simulation")
 
 
-def decide(home: Home, rows: Rows) -> None:
+def decided(home: Home, rows: Rows) -> None:
     """Log the first champion's decisions on them, and all their outcomes."""
-    model = load(home, 1).model
-    p = model.probabilities(rows.features)
-    scored = Decisions(rows.ids, rows.times.tolist(), to_micros(NOW), 1, p, p >= model.threshold, rows.features)
-    first = home.decisions.append(scored).first_id
+    first = home.decisions.append(decide(load(home, 1).model, rows, to_micros(NOW))).first_id
     home.outcomes.record([Outcome(y == 1.0, NOW, first + i) for i, y in enumerate(labels(rows).tolist())], NOW)

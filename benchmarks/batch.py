@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from benchmarks.servers import PIPELINE
 from benchmarks.serving import prepare, running
-from riskloop.data import simulate
+from riskloop.simulation import embedded as simulate
 from riskloop.store.home import Home
 
 ROWS: Final = 1_000_000

@@ -8,9 +8,8 @@ from typing import Any, Final
 import msgspec
 import uvicorn
 
-from riskloop.scoring.decoder import Decoder
+from riskloop.scoring.answers import Answer
 from riskloop.scoring.model import load_model
-from riskloop.serve.champion import Answer
 from riskloop.serve.process import LOGGING, bind
 from riskloop.store.home import Home
 
@@ -23,7 +22,7 @@ class Bare:
     def __init__(self, home: Home) -> None:
         version = home.champion().version
         self._model = load_model(home.artefact(version), version)
-        self._decoder = Decoder(self._model.schema)
+        self._decoder = self._model.decoder
         self._encode = msgspec.json.Encoder().encode
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

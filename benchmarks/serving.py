@@ -24,9 +24,9 @@ from typing import Any, Final, NamedTuple
 
 import requests
 
-from riskloop.data import simulate
 from riskloop.data.infer import infer_config
 from riskloop.portfolio import Portfolio
+from riskloop.simulation import embedded as simulate
 from riskloop.store.home import CONFIG, Home
 
 SERVERS: Final = ("riskloop", "bare", "pydantic", "usual")

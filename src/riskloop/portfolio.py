@@ -1,18 +1,14 @@
 """The Python API: a portfolio opened from its riskloop.toml. The commands and the server are thin layers over it."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from riskloop import views
-from riskloop.core.errors import ConfigError, DataError, NotFound
-from riskloop.core.exploration import draw, explore, rate_of
-from riskloop.core.types import Decisions, Json, Rows
+from riskloop.core.errors import ConfigError, NotFound
+from riskloop.core.types import Json, to_micros
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.ledger import current_user
 from riskloop.store.outcomes import Outcome, Recorded
@@ -65,28 +61,23 @@ class Portfolio:
         return self.home.folder / named
 
     def score(self, frame: "pd.DataFrame") -> "pd.DataFrame":
-        """Score and log customers; returns the frame with the decision's columns appended, same order and index."""
-        import pandas as pd
+        """Decide on customers and log it; returns the frame with the decisions' columns appended, same order and index.
 
-        from riskloop.data.read import rows_from
+        The columns are those of `/predict/batch`; ``flags`` holds JSON text, or None where there is nothing to flag.
+        """
+        from riskloop.scoring.answers import Answers
+        from riskloop.scoring.bodies import table_rows
+        from riskloop.scoring.decide import decide
         from riskloop.scoring.model import load_model
 
         version = self.home.champion().version
         model = load_model(self.home.artefact(version), version)
-        rows = rows_from(frame, model.schema, target="absent", where="the frame")
-        probabilities = model.probabilities(rows.features)
-        scored_at = datetime.now(UTC)
-        scored = _scored(rows, probabilities, model.threshold, version, scored_at, self.home.settings.exploration.rate)
-        logged = self.home.decisions.append(scored)
-        return frame.assign(
-            decision_id=pd.array([str(logged.first_id + i) for i in range(len(rows))], dtype="string").to_numpy(),
-            default=scored.defaults,
-            probability=probabilities,
-            risk_level=[model.risk_level(p) for p in probabilities.tolist()],
-            threshold=model.threshold,
-            model_version=version,
-            scored_at=views.utc(scored_at),
-        )
+        now = to_micros(datetime.now(UTC))
+        rows = table_rows(frame, model, where="the frame", now=now)
+        decisions = decide(model, rows, now, self.home.settings.exploration.rate)
+        answers = Answers(model, decisions, self.home.decisions.append(decisions).first_id).table().to_pandas()
+        appended = {name: answers[name].to_numpy() for name in answers if name != "customer_id"}
+        return frame.assign(**appended)
 
     def record_outcomes(self, labels: "Path | str | pd.DataFrame", *, now: datetime | None = None) -> Recorded:
         """Hand in what happened: decision_id or the id column, the target (or `default`), optionally known_at.
@@ -277,6 +268,8 @@ class Portfolio:
 
     def replay(self, decision_id: str | int) -> Json:
         """Score a logged decision again with the model of that day and compare the probabilities to the last bit."""
+        from riskloop.scoring.answers import described
+        from riskloop.scoring.decide import decide_again
         from riskloop.scoring.model import load_model
 
         try:
@@ -285,29 +278,12 @@ class Portfolio:
             raise NotFound(f"'{decision_id}' is not a decision id; they are whole numbers.") from None
         decision = self.home.decisions.get(number)
         model = load_model(self.home.artefact(decision.model_version), decision.model_version)
-        row = decision.features.reshape(1, -1)
-        again = float(model.probabilities(row)[0])
-        rate = rate_of(decision.flags)
-        explored = rate > 0.0 and draw(decision.customer_id, decision.features, decision.model_version) < rate
-        as_decided = (again >= model.threshold and not explored) == decision.default
-        identical = again == decision.probability and as_decided and explored == (rate > 0.0)
-        reasons = model.reasons(row[0], model.contributions(row)[0], self.home.settings.serve.max_reasons)
-        how = "the same probability, to the last bit" if identical else f"{again!r} instead: they differ"
+        probability, identical = decide_again(model, decision)
+        how = "the same probability, to the last bit" if identical else f"{probability!r} instead: they differ"
         return {
-            "decision_id": str(number),
-            "customer_id": decision.customer_id,
-            "time": views.utc(decision.time),
-            "scored_at": views.utc(decision.scored_at),
-            "model_version": decision.model_version,
-            "features": model.schema.decode(decision.features),
-            "flags": decision.flags,
-            "default": decision.default,
-            "threshold": model.threshold,
-            "risk_level": model.risk_level(decision.probability),
-            "probability": decision.probability,
-            "replayed_probability": again,
+            **described(model, decision, self.home.settings.serve.max_reasons),
+            "replayed_probability": probability,
             "identical": identical,
-            "reasons": [asdict(reason) for reason in reasons],
             "sentence": f"Decision {number} was {decision.probability!r} by version {decision.model_version}; "
             f"scored again it is {how}.",
         }
@@ -343,22 +319,3 @@ class Portfolio:
         from riskloop.store.keys import Keys
 
         Keys(self.home.database).revoke(name, at=datetime.now(UTC), by=current_user())
-
-
-def _scored(rows: Rows, probabilities: Any, threshold: float, version: int, at: datetime, rate: float) -> Decisions:
-    from riskloop.core.types import to_micros
-
-    micros = to_micros(at)
-    if rows.times.max(initial=0) > micros:
-        raise DataError("A decision's time lies in the future; check the time column.")
-    defaults, flags = explore(probabilities >= threshold, rows.ids, rows.features, version, rate, [None] * len(rows))
-    return Decisions(
-        customer_ids=rows.ids,
-        times=np.where(rows.times == 0, micros, rows.times).tolist(),
-        scored_at=micros,
-        model_version=version,
-        probabilities=probabilities,
-        defaults=defaults,
-        features=rows.features,
-        flags=[json.dumps(flag) if flag else None for flag in flags] if any(flags) else None,
-    )

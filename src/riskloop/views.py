@@ -6,7 +6,7 @@ from msgspec import to_builtins
 
 from riskloop.cases import Case, CaseStep, events, known_harm
 from riskloop.core.errors import NotFound
-from riskloop.core.types import Finding, Json, Promotion
+from riskloop.core.types import Finding, Json, Promotion, iso
 from riskloop.store.documents import plain
 from riskloop.store.home import Home
 from riskloop.store.ledger import ModelRow, served
@@ -15,7 +15,7 @@ from riskloop.store.windows import Window
 
 def utc(moment: datetime | None) -> str | None:
     """ISO 8601 with a Z, to the second or as exact as the moment is."""
-    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+    return None if moment is None else iso(moment, "auto")
 
 
 def status(home: Home, now: datetime) -> Json:

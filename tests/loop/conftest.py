@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from riskloop.core.types import Decisions, to_micros
+from riskloop.core.types import to_micros
 from riskloop.data.infer import infer_config
 from riskloop.data.read import rows_from
 from riskloop.portfolio import Portfolio
+from riskloop.scoring.decide import decide
 from riskloop.scoring.model import load_model
 from riskloop.simulation import SCENARIOS
 from riskloop.simulation.embedded import ID, TARGET, TIME, World, month_starts, simulate
@@ -66,14 +67,12 @@ def live(
     assert rows.target is not None
     version = home.champion().version
     model = load_model(home.artefact(version), version)
-    p = model.probabilities(rows.features)
     at = to_micros(datetime(month.year, month.month, 1, tzinfo=UTC))
-    logged = home.decisions.append(
-        Decisions(rows.ids, rows.times.tolist(), at, version, p, p >= model.threshold, rows.features)
-    )
+    decisions = decide(model, rows, at)
+    logged = home.decisions.append(decisions)
     if known:
         when = datetime(month.year, month.month, 28, tzinfo=UTC)
-        seen = (p < model.threshold) | declined_too
+        seen = ~decisions.defaults | declined_too
         reported = [Outcome(bool(y), when, logged.first_id + i) for i, y in enumerate(rows.target) if seen[i]]
         home.outcomes.record(reported, when)
 

@@ -9,7 +9,7 @@ import pytest
 
 from riskloop.core.errors import StorageError
 from riskloop.core.types import Json
-from riskloop.serve import blocks
+from riskloop.scoring import bodies
 from riskloop.store.home import Home
 from riskloop.store.sqlite import SqliteAppender
 
@@ -86,7 +86,7 @@ def test_all_ways_in_give_the_same_bits(client: httpx.Client) -> None:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "BLOCK", 7)
+    monkeypatch.setattr(bodies, "BLOCK_ROWS", 7)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -195,7 +195,7 @@ def test_a_bad_body_is_refused(client: httpx.Client, home: Home, content: bytes,
 
 
 def test_a_ragged_line_is_counted_from_the_bodys_start(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("riskloop.serve.blocks.BLOCK", 2)
+    monkeypatch.setattr("riskloop.scoring.bodies.BLOCK_ROWS", 2)
     content = b"id,debt,income,job,sex\n" + b"".join(b"c%d,1,1,7,1\n" % i for i in range(1, 7)) + b"c7,1\n"
     assert "row 7: Expected 5 columns, got 2" in send(client, content, CSV).json()["error"]["message"]
 

@@ -79,7 +79,7 @@ def test_the_example_is_a_row_of_any_schema(home: Home) -> None:
     schema = home.schema
     import json
 
-    assert Decoder(schema).row(json.dumps(example(schema)).encode(), 0).flags is None
+    assert Decoder(schema).row(json.dumps(example(schema)).encode(), 0).unseen is None
     assert row_schema(schema)["additionalProperties"] is False
 
 

@@ -23,6 +23,7 @@ from riskloop.core.manifest import ModelManifest
 from riskloop.core.settings import AlertSettings, Settings, settings_text
 from riskloop.core.types import Decisions, Ints, Rows, from_micros, to_micros
 from riskloop.loop.first import train_first
+from riskloop.scoring.decide import decide
 from riskloop.scoring.model import Model, load_model
 from riskloop.store.appender import Chunk
 from riskloop.store.files import make_folder
@@ -159,18 +160,8 @@ def _play(home: Home, history: History, number: int, turn: Turn, policy: Policy)
 def _decided(home: Home, rows: Rows, turn: Turn) -> Decisions:
     # After an interruption the champion may be a later one already; the turn's is the one at its beginning.
     promotion = home.ledger.champion_at(turn.first) or home.champion()
-    model = model_of(home, promotion.version)
-    features = rows.features[turn.rows]
-    probabilities = model.probabilities(features)
-    return Decisions(
-        customer_ids=rows.ids[turn.rows],
-        times=rows.times[turn.rows].tolist(),
-        scored_at=to_micros(turn.end),
-        model_version=promotion.version,
-        probabilities=probabilities,
-        defaults=probabilities >= model.threshold,
-        features=features,
-    )
+    came = rows.take(np.arange(turn.rows.start, turn.rows.stop))
+    return decide(model_of(home, promotion.version), came, to_micros(turn.end), home.settings.exploration.rate)
 
 
 def model_of(home: Home, version: int) -> Model:

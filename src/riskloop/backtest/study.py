@@ -112,12 +112,11 @@ def collected(folder: Path, history: History, policy: Policy) -> Run:
         edges = np.cumsum([len(period.rows) for period in history.periods])[:-1]
         probabilities = np.split(frame.probabilities, edges)
         versions = np.split(frame.model_versions, edges)
-        thresholds = {int(v): model_of(home, int(v)).threshold for v in np.unique(frame.model_versions)}
+        declined = np.split(~frame.approved, edges)
         scores, champions = [], []
-        for period, p, used in zip(history.periods, probabilities, versions, strict=True):
+        for period, p, used, defaults in zip(history.periods, probabilities, versions, declined, strict=True):
             target = period.rows.target if period.rows.target is not None else np.full(len(period.rows), np.nan)
-            declined = p >= np.array([thresholds[int(v)] for v in used]) if len(p) else np.empty(0, dtype=np.bool_)
-            scores.append(Scores(target, p, declined, period.true_pd))
+            scores.append(Scores(target, p, defaults, period.true_pd))
             champions.append(int(used[-1]) if len(used) else None)
         return Run(policy.name, policy.sentence, tuple(scores), tuple(champions), _story(home, history, policy, scores))
     finally:

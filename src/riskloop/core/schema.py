@@ -133,11 +133,14 @@ class Schema:
         return hashlib.sha256(json.dumps(msgspec.to_builtins(self), sort_keys=True).encode()).hexdigest()
 
     @cached_property
+    def limits(self) -> Floats:
+        """For each column the first code that is not a level, and infinity for numbers; shape (len(self),)."""
+        return np.array([float(len(f.categories)) if f.kind == "category" else math.inf for f in self.features])
+
+    @cached_property
     def _model_limits(self) -> tuple[list[int], Floats]:
-        """The model's columns, and for each the first code that is not a level (infinity for numbers)."""
-        chosen = [self.features[i] for i in self.model_columns]
-        limits = [float(len(f.categories)) if f.kind == "category" else math.inf for f in chosen]
-        return list(self.model_columns), np.array(limits)
+        columns = list(self.model_columns)
+        return columns, self.limits[columns]
 
     def model_matrix(self, features: Floats) -> Floats:
         """What a model sees of rows of shape (n, len(self)): no protected column, unseen levels as missing."""

@@ -54,6 +54,11 @@ def from_micros(micros: int) -> datetime:
     return EPOCH + timedelta(microseconds=int(micros))
 
 
+def iso(moment: datetime, timespec: str = "microseconds") -> str:
+    """A UTC datetime as ``2025-03-31T09:30:00.123456Z``; ``timespec`` as in `datetime.isoformat`."""
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
 # --------------------------------------------------------------------------- rows
 
 
@@ -141,6 +146,13 @@ class DecisionFrame:
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])
+
+    @property
+    def approved(self) -> Bools:
+        """Who was approved, explored ones included, shape (n,). ValueError when that was not read."""
+        if self.declined is None or self.exploration is None:
+            raise ValueError("these decisions were read without what they were")
+        return ~self.declined | (self.exploration > 0.0)
 
     def take(self, index: Ints) -> "DecisionFrame":
         """The decisions at ``index``, in that order."""

@@ -8,16 +8,17 @@ import json
 import math
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from typing import Annotated, Any, Final, NamedTuple, NoReturn
 
 import msgspec
+import numpy as np
 
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.schema import Feature, Schema
-from riskloop.core.types import Problem
+from riskloop.core.types import Problem, Rows
 from riskloop.core.values import level_text, parse_time
 
 MAX_ROW: Final = 2**20  # bytes of one row
@@ -31,9 +32,9 @@ class Parsed(NamedTuple):
     """One valid row."""
 
     customer_id: str  # empty when the schema has no id column
-    time: int | None  # microseconds; None when the request does not say
+    time: int  # microseconds; 0 when the request does not say
     features: bytes  # float64 little-endian in the schema's order
-    flags: dict[str, Any] | None
+    unseen: dict[str, str] | None  # feature to the text of a level that was never seen
 
 
 class Decoder:
@@ -47,7 +48,7 @@ class Decoder:
         self._values = msgspec.structs.astuple
         self._codes = [(i, f, _codes(f)) for i, f in enumerate(schema.features) if f.kind == "category"]
         self._guarded = [(i, f, *f.range) for i, f in enumerate(schema.features) if f.special]
-        self._nullable = [(i, f.name) for i, f in enumerate(schema.features) if f.nullable]
+        self._nullable = [i for i, f in enumerate(schema.features) if f.nullable]
         self._id = self._width if schema.id is not None else None
         self._time = self._width + (schema.id is not None) if schema.time is not None else None
 
@@ -59,19 +60,29 @@ class Decoder:
         try:
             values = self._values(self._decode(body))
             row = list(values[: self._width])
-            flags = self._code(row) if self._codes or self._nullable else None
+            unseen = self._code(row) if self._codes or self._nullable else None
             for i, feature, low, high in self._guarded:  # the compiled type knows one interval only
                 if row[i] == row[i] and row[i] not in feature.special and not low <= row[i] <= high:
                     raise ValueError(feature.name)
             identity = "" if self._id is None else str(values[self._id])
-            time = None if self._time is None or values[self._time] is None else moment(values[self._time], now)
+            time = 0 if self._time is None or values[self._time] is None else moment(values[self._time], now)
         except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
             explain(self.schema, bytes(body), now, error)
-        return Parsed(identity, time, self._pack(*row), flags)
+        return Parsed(identity, time, self._pack(*row), unseen)
 
-    def _code(self, row: list[Any]) -> dict[str, Any] | None:
-        """Levels to codes and missing to NaN, in place; returns what must be flagged."""
-        flags: dict[str, Any] | None = None
+    def rows(self, parsed: Sequence[Parsed]) -> Rows:
+        """Parsed rows as one matrix, which shares their memory and is read-only."""
+        features = np.frombuffer(b"".join([p.features for p in parsed]), dtype="<f8")
+        return Rows(
+            features=features.reshape(-1, self._width),
+            ids=[p.customer_id for p in parsed],
+            times=np.array([p.time for p in parsed], dtype=np.int64),
+            unseen={row: p.unseen for row, p in enumerate(parsed) if p.unseen},
+        )
+
+    def _code(self, row: list[Any]) -> dict[str, str] | None:
+        """Levels to codes and missing to NaN, in place; returns the levels never seen."""
+        unseen: dict[str, str] | None = None
         for i, feature, codes in self._codes:
             level = row[i]
             code = codes.get(level) if level is not True and level is not False else None
@@ -80,17 +91,14 @@ class Decoder:
             if code is None:
                 if feature.unseen == "refuse":
                     raise ValueError(feature.name)
-                flags = flags or {}
-                flags.setdefault("unseen", {})[feature.name] = level_text(level)
+                unseen = unseen or {}
+                unseen[feature.name] = level_text(level)
                 code = float(len(feature.categories))
             row[i] = code
-        for i, name in self._nullable:
-            value = row[i]
-            if value is None or value != value:
+        for i in self._nullable:
+            if row[i] is None:
                 row[i] = _NAN
-                flags = flags or {}
-                flags.setdefault("missing", []).append(name)
-        return flags
+        return unseen
 
 
 def _codes(feature: Feature) -> dict[Any, float]:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable
+from functools import cached_property
 from typing import Final, Literal, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from riskloop.core.errors import ArtefactError
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.schema import Schema
 from riskloop.core.types import Floats, Reason
+from riskloop.scoring.decoder import Decoder
 from riskloop.scoring.predictors import Predictor, load_predictor
 from riskloop.store.artefacts import Artefact
 
@@ -37,6 +39,11 @@ class Model:
         self._a, self._b = manifest.calibration.a, manifest.calibration.b
         self._predictor = predictor
         self._inputs = np.array(schema.model_columns)
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """Reads rows of its schema from JSON."""
+        return Decoder(self.schema)
 
     def probabilities(self, features: Floats) -> Floats:
         """Calibrated probabilities of default in (0, 1), shape (n,)."""

@@ -10,22 +10,22 @@ waits for the new one: once a promotion has returned, no request that comes afte
 """
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import numpy as np
 
 from riskloop.core.errors import Overloaded, RiskloopError, StorageError
-from riskloop.core.exploration import explore
-from riskloop.core.types import Bools, Decisions, Ints, Reason
-from riskloop.serve.champion import Answer, Champion, Explain, moment_text
+from riskloop.core.settings import Settings
+from riskloop.core.types import Decisions, Reason
+from riskloop.scoring.answers import Answers
+from riskloop.scoring.decide import Explain, decide, reasons
+from riskloop.scoring.model import Model
 from riskloop.serve.metrics import Metrics
 from riskloop.serve.reload import Reloader
 from riskloop.store.appender import Appender, Logged
@@ -40,27 +40,27 @@ PATIENCE: Final = 5.0  # seconds that a request waits for the write lock before 
 class Waiting:
     """One request on its way into the log."""
 
-    __slots__ = ("answer", "body", "champion", "explain", "parsed")
+    __slots__ = ("answer", "body", "explain", "model", "parsed")
 
-    def __init__(self, champion: Champion, body: bytes, explain: Explain, answer: "asyncio.Future[bytes]") -> None:
+    def __init__(self, model: Model, body: bytes, explain: Explain, answer: "asyncio.Future[bytes]") -> None:
         self.body = body
         self.explain = explain
         self.answer = answer
-        self.read_by(champion)
+        self.read_by(model)
 
-    def read_by(self, champion: Champion) -> None:
+    def read_by(self, model: Model) -> None:
         """Check the row by a model's schema; raises DataError."""
-        self.parsed = champion.decoder.row(self.body, time.time_ns() // 1000)
-        self.champion = champion
+        self.parsed = model.decoder.row(self.body, time.time_ns() // 1000)
+        self.model = model
 
 
 @dataclass(slots=True)
 class Group:
-    """Requests of one champion, scored and not yet committed."""
+    """Requests that one model decided on, not yet committed."""
 
-    champion: Champion
+    model: Model
     waiting: Sequence[Waiting]
-    scored: Decisions
+    decisions: Decisions
     reasons: dict[int, list[Reason]]
     since: float = field(default_factory=time.monotonic)
 
@@ -68,13 +68,15 @@ class Group:
 class Batcher:
     """Takes rows, gives back encoded answers after their commit. One per worker process, in its event loop."""
 
-    def __init__(self, appender: Appender, reloader: Reloader, max_waiting: int, metrics: Metrics) -> None:
+    def __init__(self, appender: Appender, reloader: Reloader, settings: Settings, metrics: Metrics) -> None:
         self._appender = appender  # must not block: opened with waits=False
         self._reloader = reloader
-        self._max_waiting = max_waiting
+        self._max_waiting = settings.serve.max_waiting
+        self._max_reasons = settings.serve.max_reasons
+        self._exploration = settings.exploration.rate
         self._metrics = metrics
         self._waiting: list[Waiting] = []
-        self._scored: list[Group] = []
+        self._decided: list[Group] = []
         self._count = 0
         self._scheduled = False
         self._retry = FIRST_RETRY
@@ -100,7 +102,7 @@ class Batcher:
                 "Nothing was logged; send it again in a second."
             )
         answer = self._loop.create_future()
-        self._waiting.append(Waiting(self._reloader.champion, body, explain, answer))
+        self._waiting.append(Waiting(self._reloader.model, body, explain, answer))
         self._count += 1
         if not self._scheduled:
             self._scheduled = True
@@ -127,28 +129,28 @@ class Batcher:
             self._scheduled = True
             self._task = self._loop.create_task(self._catch_up())
             return
-        self._score_waiting()
-        if self._scored:
+        self._decide_waiting()
+        if self._decided:
             self._commit()
 
     async def _flush_remotely(self) -> None:
         """As `_flush`, with a thread that waits for the network; whoever comes meanwhile is in the next group."""
-        while self._waiting or self._scored:
+        while self._waiting or self._decided:
             try:
                 if self._waiting and not await self._loop.run_in_executor(self._thread, self._is_current):
                     await self._read_anew()
-                self._score_waiting()
-                if self._scored:
+                self._decide_waiting()
+                if self._decided:
                     await self._commit_remotely()
             except Exception as error:  # noqa: BLE001 - the next group must not wait for ever
-                self._fail([*self._waiting, *(w for g in self._scored for w in g.waiting)], error)
-                self._waiting, self._scored = [], []
+                self._fail([*self._waiting, *(w for g in self._decided for w in g.waiting)], error)
+                self._waiting, self._decided = [], []
         self._scheduled = False
 
-    def _score_waiting(self) -> None:
+    def _decide_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for champion in {id(w.champion): w.champion for w in waiting}.values():
-            self._score(champion, [w for w in waiting if w.champion is champion])
+        for model in {id(w.model): w.model for w in waiting}.values():
+            self._decide(model, [w for w in waiting if w.model is model])
 
     def _is_current(self) -> bool:
         try:
@@ -163,29 +165,32 @@ class Batcher:
     async def _read_anew(self) -> None:
         """Load the promoted model, and read by its schema what waits. While that fails the old one goes on serving."""
         await asyncio.to_thread(self._reloader.look)
-        champion = self._reloader.champion
+        model = self._reloader.model
         waiting, self._waiting = self._waiting, []
         for request in waiting:
             try:
-                if request.champion is not champion:
-                    request.read_by(champion)
+                if request.model is not model:
+                    request.read_by(model)
             except RiskloopError as error:
                 self._fail([request], error)
             else:
                 self._waiting.append(request)
 
-    def _score(self, champion: Champion, waiting: list[Waiting]) -> None:
+    def _decide(self, model: Model, waiting: list[Waiting]) -> None:
         try:
-            self._scored.append(_scored(champion, waiting))
+            rows = model.decoder.rows([w.parsed for w in waiting])
+            decisions = decide(model, rows, time.time_ns() // 1000, self._exploration)
+            explained = reasons(model, decisions, [w.explain for w in waiting], self._max_reasons)
+            self._decided.append(Group(model, waiting, decisions, explained))
         except Exception as error:  # noqa: BLE001 - one bad model call must not leave its requests without an answer
             self._fail(waiting, error)
 
     def _commit(self) -> None:
-        groups, started = self._scored, time.perf_counter()
+        groups, started = self._decided, time.perf_counter()
         try:
-            logged = self._appender.append([g.scored for g in groups])
+            logged = self._appender.append([g.decisions for g in groups])
         except Exception as error:  # noqa: BLE001 - whatever the log says, the requests are answered
-            self._scored = []
+            self._decided = []
             self._refuse(groups, error)
             return
         if logged is not None:
@@ -196,12 +201,12 @@ class Batcher:
             self._retry = min(2 * self._retry, LAST_RETRY)
 
     async def _commit_remotely(self) -> None:
-        groups, started = self._scored, time.perf_counter()
-        work = partial(self._appender.append, [g.scored for g in groups])
+        groups, started = self._decided, time.perf_counter()
+        work = partial(self._appender.append, [g.decisions for g in groups])
         try:
             logged = await self._loop.run_in_executor(self._thread, work)
         except Exception as error:  # noqa: BLE001 - as above
-            self._scored = []
+            self._decided = []
             self._refuse(groups, error)
             return
         if logged is not None:
@@ -210,7 +215,7 @@ class Batcher:
             self._keep_patient()
 
     def _committed(self, groups: Sequence[Group], logged: Sequence[Logged], started: float) -> None:
-        self._scored = []
+        self._decided = []
         if self.failure is not None:
             log.info("Decisions are logged again", extra={"action": "log_recovered"})
             self.failure = None
@@ -222,11 +227,11 @@ class Batcher:
     def _keep_patient(self) -> bool:
         """Refuse the groups that have waited for too long; whether any still wait."""
         now = time.monotonic()
-        late = [g for g in self._scored if now - g.since > PATIENCE]
-        self._scored = [g for g in self._scored if now - g.since <= PATIENCE]
+        late = [g for g in self._decided if now - g.since > PATIENCE]
+        self._decided = [g for g in self._decided if now - g.since <= PATIENCE]
         if late:
             self._refuse(late, self._appender.busy())
-        return bool(self._scored)
+        return bool(self._decided)
 
     def _refuse(self, groups: Sequence[Group], error: Exception) -> None:
         self._metrics.commit_failed()
@@ -243,64 +248,9 @@ class Batcher:
                 request.answer.set_exception(error)
 
     def _answer(self, group: Group, first_id: int) -> None:
-        champion, scored = group.champion, group.scored
-        model, version, scored_at = champion.model, champion.version, moment_text(scored.scored_at)
-        probabilities = scored.probabilities.tolist()
-        defaults = scored.defaults.tolist()
-        self._metrics.scored(version, scored.probabilities)
+        self._metrics.scored(group.model.version, group.decisions.probabilities)
         self._count -= len(group.waiting)
-        for i, request in enumerate(group.waiting):
-            if request.answer.done():  # the client went away; the decision is logged all the same
-                continue
-            answer = Answer(
-                str(first_id + i),
-                scored.customer_ids[i] or None,
-                defaults[i],
-                probabilities[i],
-                model.risk_level(probabilities[i]),
-                model.threshold,
-                version,
-                group.reasons.get(i, []),
-                scored_at,
-            )
-            if scored.flags is not None and (flags := scored.flags[i]) is not None:
-                answer.flags = msgspec.Raw(flags.encode())
-            request.answer.set_result(self._encode(answer))
-
-
-def _scored(champion: Champion, waiting: list[Waiting]) -> Group:
-    parsed = [w.parsed for w in waiting]
-    features = champion.matrix(b"".join([p.features for p in parsed]))
-    probabilities = champion.model.probabilities(features)
-    defaults = probabilities >= champion.model.threshold
-    customer_ids, flags = [p.customer_id for p in parsed], [p.flags for p in parsed]
-    if champion.exploration:
-        defaults, flags = explore(defaults, customer_ids, features, champion.version, champion.exploration, flags)
-    chosen = explained(defaults, [w.explain for w in waiting])
-    now = time.time_ns() // 1000
-    scored = Decisions(
-        customer_ids=customer_ids,
-        times=[now if p.time is None else p.time for p in parsed],
-        scored_at=now,
-        model_version=champion.version,
-        probabilities=probabilities,
-        defaults=defaults,
-        features=features,
-        flags=flag_texts(flags),
-    )
-    return Group(champion, waiting, scored, champion.reasons(features, chosen))
-
-
-def explained(defaults: Bools, wanted: Sequence[Explain]) -> Ints:
-    """The rows whose reasons were asked for."""
-    if all(explain == "default" for explain in wanted):
-        return np.flatnonzero(defaults)
-    chosen = [w == "all" or (w == "default" and d) for w, d in zip(wanted, defaults.tolist(), strict=True)]
-    return np.flatnonzero(chosen)
-
-
-def flag_texts(flags: Sequence[dict[str, Any] | None]) -> list[str | None] | None:
-    """The flags as they are stored; None when no row has any."""
-    if not any(flags):
-        return None
-    return [json.dumps(flag) if flag else None for flag in flags]
+        answers = Answers(group.model, group.decisions, first_id, group.reasons)
+        for request, answer in zip(group.waiting, answers.each(), strict=True):
+            if not request.answer.done():  # else the client went away; the decision is logged all the same
+                request.answer.set_result(self._encode(answer))

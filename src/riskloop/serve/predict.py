@@ -9,8 +9,8 @@ from starlette.requests import ClientDisconnect
 
 from riskloop.core.errors import BodyTooLarge, DataError, MalformedBody, UnsupportedMedia
 from riskloop.core.types import Problem
+from riskloop.scoring.decide import Explain
 from riskloop.scoring.decoder import MAX_ROW
-from riskloop.serve.champion import Explain
 from riskloop.serve.service import Service
 from riskloop.store.keys import Role
 

@@ -11,7 +11,7 @@ from riskloop.store.refusals import HOUR, Refusal, add_refusals
 
 log = logging.getLogger("riskloop.serve")
 
-MOST: Final = 1000  # different kinds between two flushes; clients can invent any number of field names
+MAX_KINDS: Final = 1000  # of refusals between two flushes; clients can invent any number of field names
 OTHER: Final = "(other)"
 
 
@@ -29,7 +29,7 @@ class Refusals:
         hour = time.time_ns() // 1000 // HOUR * HOUR
         for field, problem in {(p.field, p.problem) for p in error.details} or {("", error.code)}:
             refusal = Refusal(hour, field[:200], problem[:100])
-            if refusal not in self._counts and len(self._counts) >= MOST:
+            if refusal not in self._counts and len(self._counts) >= MAX_KINDS:
                 refusal = Refusal(hour, OTHER, OTHER)
             self._counts[refusal] += 1
 

@@ -7,40 +7,42 @@ from typing import Final
 
 from riskloop.core.errors import NotReady, RiskloopError
 from riskloop.core.types import Promotion
-from riskloop.scoring.decoder import Decoder
-from riskloop.scoring.model import load_model
+from riskloop.scoring.model import Model, load_model
 from riskloop.serve.access import Access
-from riskloop.serve.champion import Champion
 from riskloop.serve.metrics import Metrics
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys
 
 log = logging.getLogger("riskloop.serve")
 
-EVERY: Final = 0.25  # seconds between two looks at the ledger
-KEPT: Final = 8  # old versions kept loaded, for repeated chunks
+LOOK_EVERY: Final = 0.25  # seconds between two looks at the ledger
+KEPT_MODELS: Final = 8  # old versions kept loaded, for repeated chunks
 
 
 class Reloader:
-    """Holds the champion. Reading it is reading one reference; replacing it is one assignment."""
+    """Holds the champion. Reading it is reading one reference; replacing it is one assignment.
+
+    Requests in flight keep the model that they began with.
+    """
 
     def __init__(self, home: Home, metrics: Metrics, access: Access) -> None:
         self._home = home
         self._metrics = metrics
         self._access = access
         self._keys = Keys(home.database)
-        self._champion: Champion | None = None
-        self._loaded: dict[int, Champion] = {}
+        self._model: Model | None = None
+        self._seq = 0  # of the promotion that made it champion
+        self._loaded: dict[int, Model] = {}
         self._looking = Lock()
         self._newest = 0  # the last promotion that was looked at, whether its model could be loaded or not
         self.problem: str | None = None  # why the ledger's champion does not serve
 
     @property
-    def champion(self) -> Champion:
-        """The model that serves; NotReady before there is one."""
-        if self._champion is None:
+    def model(self) -> Model:
+        """The champion; NotReady before there is one."""
+        if self._model is None:
             raise NotReady(self.problem or "No model has been promoted yet. Run `riskloop train` first.")
-        return self._champion
+        return self._model
 
     def is_current(self, seq: int) -> bool:
         """Whether the promotion ``seq`` has been followed, or was found to be impossible to follow."""
@@ -63,39 +65,35 @@ class Reloader:
     async def follow(self) -> None:
         """Look again and again until cancelled."""
         while True:
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(LOOK_EVERY)
             await asyncio.to_thread(self.look)
 
-    def version(self, version: int) -> Champion:
+    def version(self, version: int) -> Model:
         """Any version, loaded for old decisions; the champion itself when it is that one."""
-        if self._champion is not None and self._champion.version == version:
-            return self._champion
-        found = self._loaded.pop(version, None) or self._load(version, seq=0)
+        if self._model is not None and self._model.version == version:
+            return self._model
+        found = self._loaded.pop(version, None) or load_model(self._home.artefact(version), version)
         self._loaded[version] = found
-        while len(self._loaded) > KEPT:
+        while len(self._loaded) > KEPT_MODELS:
             self._loaded.pop(next(iter(self._loaded)))
         return found
 
     def _take(self, promotion: Promotion) -> None:
-        if self._champion is not None and promotion.seq == self._champion.seq:
+        if promotion.seq == self._seq:
             return
         try:
-            champion = self._load(promotion.version, promotion.seq)
-            self._champion = champion
+            model = load_model(self._home.artefact(promotion.version), promotion.version)
+            _ = model.decoder  # compiled now, not in the first request
+            self._model, self._seq = model, promotion.seq
         finally:
             self._newest = promotion.seq
-        self._metrics.champion_version = champion.version
+        self._metrics.champion_version = model.version
         log.info(
             "Version %d serves (promotion %d)",
-            champion.version,
+            model.version,
             promotion.seq,
-            extra={"action": "champion", "version": champion.version, "seq": promotion.seq},
+            extra={"action": "champion", "version": model.version, "seq": promotion.seq},
         )
-
-    def _load(self, version: int, seq: int) -> Champion:
-        model = load_model(self._home.artefact(version), version)
-        settings = self._home.settings
-        return Champion(seq, model, Decoder(model.schema), settings.serve.max_reasons, settings.exploration.rate)
 
     def _failed(self, problem: str) -> None:
         if problem != self.problem:

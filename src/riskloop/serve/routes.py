@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from riskloop import views
 from riskloop.core.errors import BodyTooLarge, DataError, MalformedBody, RiskloopError, StorageError
 from riskloop.core.types import Json, Problem, as_utc
-from riskloop.serve.bulk import Batch, media_type
-from riskloop.serve.champion import Explain
+from riskloop.scoring.answers import described
+from riskloop.scoring.decide import Explain
+from riskloop.serve.bulk import BatchRequest, media_type
 from riskloop.serve.predict import compressed
 from riskloop.serve.service import Service
 from riskloop.store.appender import Chunk
@@ -101,7 +102,7 @@ def metrics(service: Worker, _key: Viewer) -> Response:
 @router.get("/model", tags=["models"])
 def model(service: Worker, _key: Viewer) -> Json:
     """The champion: version, quality, threshold, schema."""
-    champion = service.reloader.champion
+    champion = service.reloader.model
     return {**views.model(service.home, champion.version), "schema": msgspec.to_builtins(champion.schema)}
 
 
@@ -148,22 +149,10 @@ def case(number: Number, service: Worker, _key: Viewer) -> Json:
 
 @router.get("/decisions/{decision_id}", tags=["scoring"])
 def decision(decision_id: Number, service: Worker, _key: Viewer) -> Json:
-    """One logged decision with the features that it was made on."""
+    """One logged decision as it was answered, with the features that it was made on."""
     found = service.home.decisions.get(decision_id)
-    champion = service.reloader.version(found.model_version)
-    return {
-        "decision_id": str(found.decision_id),
-        "customer_id": found.customer_id or None,
-        "time": views.utc(found.time),
-        "scored_at": views.utc(found.scored_at),
-        "model_version": found.model_version,
-        "default": found.default,
-        "probability": found.probability,
-        "risk_level": champion.model.risk_level(found.probability),
-        "threshold": champion.model.threshold,
-        "features": champion.schema.decode(found.features),
-        "flags": found.flags,
-    }
+    model = service.reloader.version(found.model_version)
+    return described(model, found, service.home.settings.serve.max_reasons)
 
 
 @router.post("/outcomes", tags=["outcomes"])
@@ -212,7 +201,7 @@ async def predict_batch(
         body, fingerprint = await _spooled(request, service.home.settings.serve.max_body)
         done.callback(body.close)
         chunk = None if idempotency_key is None else Chunk(idempotency_key, fingerprint)
-        blocks = service.bulk.answers(Batch(body, kind, answer, explain, first_row, chunk))
+        blocks = service.bulk.answers(BatchRequest(body, kind, answer, explain, first_row, chunk))
         first = await service.in_bulk(lambda: next(blocks))
         return _Answers(service, first, blocks, answer, done.pop_all())
 

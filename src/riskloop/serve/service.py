@@ -28,7 +28,7 @@ from riskloop.store.keys import Keys
 log = logging.getLogger("riskloop.serve")
 
 BULK_THREADS: Final = 2
-MOST_BATCHES: Final = 16  # under way at once
+MAX_BATCHES: Final = 16  # under way at once
 TIDY_EVERY: Final = 1.0  # seconds
 FLUSH_EVERY: Final = 5.0  # seconds
 
@@ -46,7 +46,7 @@ class Service:
         self.reloader = Reloader(home, self.metrics, self.access)
         self.refusals = Refusals(home.database)
         self.workers = Workers()
-        self.bulk = Bulk(home.decisions, self.reloader, self.metrics)
+        self.bulk = Bulk(home.decisions, self.reloader, home.settings, self.metrics)
         self.bulk_threads = ThreadPoolExecutor(BULK_THREADS, thread_name_prefix="riskloop-bulk")
         self._batches = 0  # requests of /predict/batch under way
         self.batcher: Batcher
@@ -57,7 +57,7 @@ class Service:
         """Load the champion and begin to follow the ledger."""
         appender = self.home.decisions.appender(waits=False, checkpoints=False)
         self._keeper = self.home.decisions.appender()
-        self.batcher = Batcher(appender, self.reloader, self.home.settings.serve.max_waiting, self.metrics)
+        self.batcher = Batcher(appender, self.reloader, self.home.settings, self.metrics)
         self.metrics.depth = lambda: self.batcher.depth
         self.metrics.batches = lambda: self._batches
         await asyncio.to_thread(self.reloader.look)
@@ -78,7 +78,7 @@ class Service:
 
     def begin_batch(self) -> None:
         """Count a batch in; raises Overloaded when too many are under way."""
-        if self._batches >= MOST_BATCHES:
+        if self._batches >= MAX_BATCHES:
             raise Overloaded(
                 f"{self._batches} batches are under way, which is the limit. Nothing was logged; "
                 "send it again in a second."
@@ -96,7 +96,7 @@ class Service:
     @property
     def documented_schema(self) -> Schema:
         """The champion's schema; before there is a champion, what riskloop.toml says."""
-        return self.reloader.champion.schema if self.metrics.champion_version else self.home.schema
+        return self.reloader.model.schema if self.metrics.champion_version else self.home.schema
 
     def refuse(self, error: Exception) -> tuple[int, bytes, HeaderList]:
         """Count and word a failed request: its status, body and headers."""

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
 
 from riskloop.core.errors import DataError
 from riskloop.core.types import Decision, Json, from_micros, to_micros
+from riskloop.scoring.answers import described
 from riskloop.store.home import Home
 from riskloop.store.tables import decisions, outcomes, windows
 from riskloop.web.guard import Service
@@ -188,18 +189,16 @@ def _key(row: Row[Any]) -> Key:
 def decision(home: Home, service: Service, number: int, replayed: Json | None) -> Json:
     """One decision: inputs, contributions, what became of it, and the same scored again where that was asked for."""
     found = home.decisions.get(number)
-    model = service.reloader.version(found.model_version).model
+    model = service.reloader.version(found.model_version)
     parts = model.contributions(found.features.reshape(1, -1))[0]
     names = model.schema.names
     order = sorted(range(len(names)), key=lambda i: -abs(parts[i]))
     values = model.schema.decode(found.features)
     return {
         "decision": found,
-        "risk_level": model.risk_level(found.probability),
-        "threshold": model.threshold,
         "inputs": [(names[i], values[names[i]], float(parts[i]), model.schema.features[i].protected) for i in order],
         "largest": max(1e-12, max(abs(float(parts[i])) for i in order)),
-        "reasons": model.reasons(found.features, parts, home.settings.serve.max_reasons),
+        "answer": described(model, found, home.settings.serve.max_reasons),
         "outcome": _outcome(home, number),
         "matures": found.time + home.settings.portfolio.outcome_window,
         "window": _window(home, found),

@@ -15,6 +15,7 @@ from fastapi import Depends, Path, Query, Request, Response
 
 from riskloop.core.errors import Forbidden, Refused
 from riskloop.core.types import Json
+from riskloop.scoring.model import Model
 from riskloop.store.home import Home
 from riskloop.store.keys import Role
 
@@ -40,8 +41,8 @@ class Access(Protocol):
 class Models(Protocol):
     """Loads model versions."""
 
-    def version(self, version: int) -> Any:
-        """A version with its `model`, kept loaded."""
+    def version(self, version: int) -> Model:
+        """A version, kept loaded."""
         ...
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from riskloop.core.errors import MalformedBody
-from riskloop.serve import blocks
+from riskloop.scoring import bodies
 
 TEXTS = st.text(alphabet='a"}{,[] \\', max_size=8)
 OBJECTS = st.dictionaries(TEXTS, TEXTS | st.dictionaries(TEXTS, st.lists(TEXTS, max_size=2), max_size=2), max_size=3)
@@ -15,8 +15,8 @@ OBJECTS = st.dictionaries(TEXTS, TEXTS | st.dictionaries(TEXTS, st.lists(TEXTS, 
 
 def elements(content: bytes, piece: int) -> list[Any]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "PIECE", piece)
-        return [json.loads(bytes(element)) for element in blocks._elements(io.BytesIO(content))]
+        patch.setattr(bodies, "PIECE_BYTES", piece)
+        return [json.loads(bytes(element)) for element in bodies._elements(io.BytesIO(content))]
 
 
 @given(rows=st.lists(OBJECTS, max_size=12), piece=st.integers(1, 60), indent=st.sampled_from([None, 2]))
@@ -35,6 +35,6 @@ def test_what_is_no_array_is_refused_whole_or_in_pieces(content: bytes, piece: i
 
 
 def test_a_row_without_end_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "MAX_ROW", 1000)
+    monkeypatch.setattr(bodies, "MAX_ROW", 1000)
     with pytest.raises(MalformedBody, match="of at most 1000 bytes, after row 2"):
         elements(b'[{}, {}, {"a": "' + b"x" * 5000, 100)

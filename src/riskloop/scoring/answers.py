@@ -1,0 +1,101 @@
+"""Logged decisions as they are answered: one JSON object each, or a table with a column for each field."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from riskloop.core.types import Decision, Decisions, Json, Reason, from_micros, iso, to_micros
+from riskloop.scoring.decide import reasons
+from riskloop.scoring.model import Model, RiskLevel
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Answer(msgspec.Struct, omit_defaults=True, gc=False):
+    """What `POST /predict` answers; one element of what `POST /predict/batch` answers."""
+
+    decision_id: str
+    customer_id: str | None
+    default: bool
+    probability: float
+    risk_level: RiskLevel
+    threshold: float
+    model_version: int
+    reasons: list[Reason]
+    scored_at: str
+    flags: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # only when there is something to flag
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Logged decisions of one model, in the order of their rows."""
+
+    model: Model
+    decisions: Decisions
+    first_id: int
+    reasons: Mapping[int, list[Reason]] = field(default_factory=dict)  # by row
+
+    def each(self) -> Iterator[Answer]:
+        """One answer a row."""
+        decisions, model, scored_at = self.decisions, self.model, iso(from_micros(self.decisions.scored_at))
+        flags: Sequence[str | None] = decisions.flags or [None] * len(decisions)
+        columns = decisions.customer_ids, decisions.defaults.tolist(), decisions.probabilities.tolist(), flags
+        for i, (customer, default, probability, flag) in enumerate(zip(*columns, strict=True)):
+            yield Answer(
+                str(self.first_id + i),
+                customer or None,
+                default,
+                probability,
+                model.risk_level(probability),
+                model.threshold,
+                decisions.model_version,
+                self.reasons.get(i, []),
+                scored_at,
+                msgspec.Raw(flag.encode()) if flag is not None else msgspec.UNSET,
+            )
+
+    def table(self, *, with_reasons: bool = False) -> "pa.RecordBatch":
+        """One column a field; flags, and reasons if asked for, as JSON text."""
+        import pyarrow as pa
+
+        decisions, n = self.decisions, len(self.decisions)
+        columns: dict[str, Any] = {
+            "decision_id": pa.array(range(self.first_id, self.first_id + n), pa.int64()).cast(pa.string()),
+            "customer_id": pa.array([c or None for c in decisions.customer_ids], pa.string()),
+            "default": pa.array(decisions.defaults),
+            "probability": pa.array(decisions.probabilities),
+            "risk_level": pa.array(self.model.risk_levels(decisions.probabilities), pa.string()),
+            "threshold": pa.repeat(pa.scalar(self.model.threshold, pa.float64()), n),
+            "model_version": pa.repeat(pa.scalar(decisions.model_version, pa.int64()), n),
+            "scored_at": pa.repeat(iso(from_micros(decisions.scored_at)), n),
+            "flags": pa.nulls(n, pa.string()) if decisions.flags is None else pa.array(decisions.flags, pa.string()),
+        }
+        if with_reasons:
+            encode = msgspec.json.encode
+            columns["reasons"] = pa.array([encode(self.reasons.get(i, [])).decode() for i in range(n)], pa.string())
+        return pa.RecordBatch.from_pydict(columns)
+
+
+def described(model: Model, decision: Decision, most: int) -> Json:
+    """A logged decision as it was answered, with its time, its features, and ``most`` reasons, declined or not."""
+    decisions = Decisions(
+        customer_ids=[decision.customer_id],
+        times=[to_micros(decision.time)],
+        scored_at=to_micros(decision.scored_at),
+        model_version=decision.model_version,
+        probabilities=np.array([decision.probability]),
+        defaults=np.array([decision.default]),
+        features=decision.features.reshape(1, -1),
+    )
+    (answer,) = Answers(model, decisions, decision.decision_id, reasons(model, decisions, "all", most)).each()
+    document: Json = msgspec.to_builtins(answer)
+    return {
+        **document,
+        "time": iso(decision.time, "auto"),
+        "features": model.schema.decode(decision.features),
+        "flags": decision.flags,
+    }
