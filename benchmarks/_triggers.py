@@ -181,7 +181,7 @@ def run_trigger(history: History, name: str, refits: Refits, first: Sequence[Flo
             models[version] = model
             retrained.append(number)
     promotions = [_exchange(history, scores, models, first, k, at, retrained) for k, at in enumerate(retrained)]
-    labels = [history.periods[number].label for number in retrained]
+    labels = [history.periods[number].name for number in retrained]
     story: Json = {
         "retrainings": [{"period": label} for label in labels],
         "promotions": promotions,
@@ -206,7 +206,7 @@ def _exchange(
     old = [first[k] if position == 0 else models[position].predict(history.periods[k].rows.features) for k in served]
     new = [models[position + 1].predict(history.periods[k].rows.features) for k in served]
     found = exchange([scores[k] for k in served], old, new)
-    return {"period": history.periods[at].label, "periods": len(served), **found}
+    return {"period": history.periods[at].name, "periods": len(served), **found}
 
 
 # --------------------------------------------------------------------------- what late outcomes allow

@@ -15,7 +15,6 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
@@ -24,13 +23,15 @@ import numpy as np
 
 from benchmarks._looptable import REAL, end_of, goals, lines, summary, told
 from benchmarks._triggers import TOLD, TRIGGERS, Refits, run_told, run_trigger
-from riskloop.backtest.history import History, Wishes
+from riskloop.backtest.history import History
 from riskloop.backtest.oracle import oracle_scores
 from riskloop.backtest.policies import NEVER, policy_named
 from riskloop.backtest.replay import first_champion, model_of, replay
+from riskloop.backtest.request import Request
 from riskloop.backtest.score import Scores
 from riskloop.backtest.study import Run, collected
-from riskloop.backtest.worlds import Game, embedded_world, frame_world
+from riskloop.backtest.worlds import Game
+from riskloop.backtest.worlds import play as play_scenario
 from riskloop.core import stats
 from riskloop.core.settings import Settings
 from riskloop.core.types import Floats, Json
@@ -93,13 +94,16 @@ def play(task: Task, cache: Path) -> list[Json]:
 
 
 def _world(task: Task) -> tuple[History, Game]:
-    wishes = Wishes(target="default", seed=task.seed)
-    if task.data is None:
-        made = partial(embedded_world, task.scenario, months=task.months, per_month=task.per_month, seed=task.seed)
-    else:
-        frame = load_uci(task.data).drop(columns="ID")
-        made = partial(frame_world, task.scenario, frame, months=task.months, seed=task.seed)
-    history, game = made(wishes=wishes)
+    frame = None if task.data is None else load_uci(task.data).drop(columns="ID")
+    asked = Request(
+        frame,
+        target="default",
+        scenario=task.scenario,
+        months=task.months,
+        per_month=task.per_month,
+        seed=task.seed,
+    )
+    history, game = play_scenario(asked)
     settings = changed(history.settings, (*task.changes, "train.threads = 1"))
     return replace(history, settings=settings), game
 
@@ -147,7 +151,7 @@ def _still(history: History, name: str, scores: Sequence[Floats]) -> Run:
 
 def measures(scenario: str, history: History, run: Run, best: Sequence[Floats]) -> Json:
     """What one policy did on one stream, as plain numbers that can be added up."""
-    labels = [period.label for period in history.periods]
+    labels = [period.name for period in history.periods]
     changed_at = next((k for k, period in enumerate(history.periods) if period.share > 0), None)
     at = [labels.index(entry["period"]) for entry in run.story["retrainings"]]
     promotions = run.story["promotions"]

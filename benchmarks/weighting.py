@@ -16,8 +16,8 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks._portfolios import labels
-from riskloop.backtest.history import Wishes
 from riskloop.backtest.oracle import together
+from riskloop.backtest.request import Request
 from riskloop.backtest.worlds import embedded_world, frame_world, rows_of
 from riskloop.core.settings import Settings
 from riskloop.core.stats import auc
@@ -87,9 +87,7 @@ class Changed:
 
 def _embedded(seed: int) -> Changed:
     """True AUCs on other customers of both worlds."""
-    history, game = embedded_world(
-        "recession", Wishes(target="default", seed=seed), months=12, per_month=1000, seed=seed
-    )
+    history, game = embedded_world(Request(scenario="recession", months=12, per_month=1000, seed=seed))
     schema = history.settings.row_schema
     months = list(game.play(seed=seed + OTHERS, per_month=3000))
     sides = []
@@ -108,8 +106,8 @@ def _embedded(seed: int) -> Changed:
 
 def _real(seed: int, data: str) -> Changed:
     """Realised AUCs on the rows of the new world that were not learned from, and on the unchanged months."""
-    wishes = Wishes(target="default", seed=seed)
-    history, _ = frame_world("recession", load_uci(data).drop(columns="ID"), wishes, months=12, seed=seed)
+    frame = load_uci(data).drop(columns="ID")
+    history, _ = frame_world(Request(frame, target="default", scenario="recession", months=12, seed=seed))
     new = together([period.rows for period in history.periods if period.share > 0])
     old = together([period.rows for period in history.periods if period.share == 0])
 

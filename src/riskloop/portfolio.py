@@ -139,13 +139,15 @@ class Portfolio:
         Returns the document that `riskloop backtest --json` writes; nothing of this portfolio is touched. See
         docs/backtest.md for its content. Raises DataError or ConfigError for a history that cannot be replayed.
         """
-        from riskloop.backtest.history import Wishes
         from riskloop.backtest.request import WORK, Request
         from riskloop.backtest.study import backtest
 
         request = Request(
             history=self._history() if history is None and scenario is None else history,
-            wishes=Wishes(outcome_window=outcome_window, windows=windows, trained=train_on, seed=seed),
+            outcome_window=outcome_window,
+            windows=windows,
+            train_on=train_on,
+            seed=seed,
             policies=policies,
             scenario=scenario,
             settings=self.home.settings,

@@ -2,25 +2,32 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from riskloop.backtest.history import Wishes, read_history
+from riskloop.backtest.history import History, read_history
 from riskloop.backtest.kept import keep, kept
+from riskloop.backtest.request import Request
 from riskloop.core.errors import ConfigError, DataError, NotFound
 from riskloop.core.settings import Settings
 
 Customers = Callable[..., pd.DataFrame]
 Written = Callable[[pd.DataFrame], Path]
-WISHES = Wishes(target="default", time="period", id="id")
+ASKED = Request(target="default", time="period", id="id")
+
+
+def read(source: Path | pd.DataFrame, **changes: Any) -> History:
+    """The history of a source whose columns are named."""
+    return read_history(replace(ASKED, history=source, **changes))
 
 
 def test_a_file_without_a_config_is_cut_into_past_and_periods(customers: Customers, file: Written) -> None:
-    history = read_history(file(customers(9, 200)), WISHES)
+    history = read(file(customers(9, 200)))
     assert len(history.past) == 3 * 200
-    assert [period.label for period in history.periods] == ["4", "5", "6", "7", "8", "9"]
+    assert [period.name for period in history.periods] == ["4", "5", "6", "7", "8", "9"]
     assert [len(period.rows) for period in history.periods] == [200] * 6
     assert history.settings.windows.by == "month"
     assert history.settings.features["region"].kind == "category"
@@ -39,16 +46,16 @@ def test_dates_may_be_written_in_many_ways(customers: Customers, file: Written, 
     }[written]
     written_months = [text.format(m.replace("-", "") if written == "YYYYMM" else m) for m in months]
     frame = frame.assign(period=[written_months[p - 1] for p in frame["period"]])
-    history = read_history(file(frame), WISHES)
-    assert [period.label for period in history.periods] == months[2:]
-    assert history.first_label == months[0]
+    history = read(file(frame))
+    assert [period.name for period in history.periods] == months[2:]
+    assert history.first_name == months[0]
 
 
 def test_frame_and_parquet_give_the_same_rows(customers: Customers, tmp_path: Path) -> None:
     frame = customers(6, 200)
     frame.to_parquet(tmp_path / "history.parquet")
-    one = read_history(tmp_path / "history.parquet", WISHES)
-    other = read_history(frame, WISHES)
+    one = read(tmp_path / "history.parquet")
+    other = read(frame)
     np.testing.assert_array_equal(one.past.features, other.past.features)
     assert one.past.ids == other.past.ids
 
@@ -56,7 +63,7 @@ def test_frame_and_parquet_give_the_same_rows(customers: Customers, tmp_path: Pa
 def test_unsorted_and_repeated_rows_are_put_right_and_said(customers: Customers, file: Written) -> None:
     frame = customers(6, 200)
     shuffled = pd.concat([frame, frame.iloc[:7]]).sample(frac=1.0, random_state=3)
-    history = read_history(file(shuffled), WISHES)
+    history = read(file(shuffled))
     assert len(history.past) + sum(len(period.rows) for period in history.periods) == len(frame)
     assert any("order" in note for note in history.notes)
     assert any(note.startswith("7 rows have the same 'id'") for note in history.notes)
@@ -67,18 +74,18 @@ def test_a_few_unreadable_and_future_dates_are_left_out_and_said(customers: Cust
     frame["period"] = "2024-0" + frame["period"]
     frame.loc[3, "period"] = "soon"
     frame.loc[[5, 6], "period"] = "2203-01-01"
-    history = read_history(file(frame), WISHES, now=datetime(2025, 1, 1, tzinfo=UTC))
+    history = read_history(replace(ASKED, history=file(frame)), now=datetime(2025, 1, 1, tzinfo=UTC))
     assert history.notes[:2] == (
         "1 row has no readable date in 'period' and is left out.",
         "2 rows have a date in the future in 'period' and are left out.",
     )
-    assert history.periods[-1].label == "2024-06"
+    assert history.periods[-1].name == "2024-06"
 
 
 def test_a_column_of_no_dates_is_refused(customers: Customers, file: Written) -> None:
     frame = customers(6, 200)
     with pytest.raises(DataError, match="'region' holds 'north', which is no date"):
-        read_history(file(frame.rename(columns={"region": "x"}).assign(region="north")), replace(WISHES, time="region"))
+        read(file(frame.rename(columns={"region": "x"}).assign(region="north")), time="region")
 
 
 def test_a_date_far_away_is_refused_with_the_span(customers: Customers, file: Written) -> None:
@@ -86,13 +93,13 @@ def test_a_date_far_away_is_refused_with_the_span(customers: Customers, file: Wr
     frame["period"] = "2024-0" + frame["period"]
     frame.loc[3, "period"] = "1024-01-01"
     with pytest.raises(DataError, match="from 1024-01-01"):
-        read_history(file(frame), WISHES)
+        read(file(frame))
 
 
 def test_periods_without_outcomes_are_kept_and_said(customers: Customers, file: Written) -> None:
     frame = customers(6, 200).astype({"default": float})
     frame.loc[frame["period"] == 5, "default"] = np.nan
-    history = read_history(file(frame), WISHES)
+    history = read(file(frame))
     target = history.periods[2].rows.target
     assert target is not None
     assert np.isnan(target).all()
@@ -104,7 +111,7 @@ def test_a_period_of_one_class_and_one_of_few_rows_are_said(customers: Customers
     frame = customers(6, 200)
     frame.loc[frame["period"] == 5, "default"] = 0
     frame = frame[(frame["period"] != 6) | (frame["id"] % 10 == 0)]
-    history = read_history(file(frame), WISHES)
+    history = read(file(frame))
     assert any("One class only, so no AUC there: 5." in note for note in history.notes)
     assert any("Fewer rows than windows.min_rows (100), so no diagnosis there: 6 (20)." in n for n in history.notes)
 
@@ -123,39 +130,39 @@ def test_what_cannot_be_replayed_is_refused(
     customers: Customers, file: Written, change: Callable[[pd.DataFrame], pd.DataFrame], says: str
 ) -> None:
     with pytest.raises(DataError, match=says):
-        read_history(file(change(customers(6, 200))), WISHES)
+        read(file(change(customers(6, 200))))
 
 
 def test_columns_that_are_not_there_are_named(customers: Customers, file: Written) -> None:
     path = file(customers(6, 200))
     with pytest.raises(DataError, match="did you mean 'period'"):
-        read_history(path, replace(WISHES, time="perod"))
+        read(path, time="perod")
     with pytest.raises(ConfigError, match="--target"):
-        read_history(path, Wishes(time="period"))
+        read_history(Request(path, time="period"))
     with pytest.raises(ConfigError, match="--time"):
-        read_history(path, Wishes(target="default"))
+        read_history(Request(path, target="default"))
     with pytest.raises(NotFound, match="does not exist"):
-        read_history(path.with_name("none.csv"), WISHES)
+        read(path.with_name("none.csv"))
 
 
 def test_the_first_periods_can_be_chosen(customers: Customers, file: Written) -> None:
     path = file(customers(6, 200))
-    assert len(read_history(path, replace(WISHES, trained=5)).periods) == 1
+    assert len(read(path, train_on=5).periods) == 1
     with pytest.raises(ConfigError, match="--train-on 6"):
-        read_history(path, replace(WISHES, trained=6))
+        read(path, train_on=6)
 
 
 def test_a_kept_history_comes_back_as_it_was(customers: Customers, settings: Settings, tmp_path: Path) -> None:
-    wishes = Wishes(outcome_window=timedelta(days=90), seed=5)
-    history = read_history(customers(6, 200), wishes, settings)
+    asked = Request(customers(6, 200), outcome_window=timedelta(days=90), seed=5, settings=settings)
+    history = read_history(asked)
     again = kept(keep(tmp_path, history))
     assert again.settings == history.settings
     assert again.settings.portfolio.outcome_window == timedelta(days=90)
     assert again.notes == history.notes
     for one, other in zip(again.periods, history.periods, strict=True):
         np.testing.assert_array_equal(one.rows.features, other.rows.features)
-        assert (one.label, one.first, one.end, list(one.rows.ids)) == (
-            other.label,
+        assert (one.name, one.first, one.end, list(one.rows.ids)) == (
+            other.name,
             other.first,
             other.end,
             list(other.rows.ids),

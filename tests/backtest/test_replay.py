@@ -32,7 +32,7 @@ def _history(settings: Settings, shifted: timedelta = timedelta(0)) -> History:
         if k == 1:
             times[10:30] += round(shifted.total_seconds() * 1e6)
         name = f"{first:%Y-%m}"
-        periods.append(Played(name, name, first, end, _rows(times)))
+        periods.append(Played(name, first, end, _rows(times)))
     return History(settings, _rows(np.empty(0, dtype=np.int64)), tuple(periods))
 
 

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from riskloop.backtest import replay as replaying
-from riskloop.backtest.history import Wishes
 from riskloop.backtest.policies import policies_named
 from riskloop.backtest.report import page
 from riskloop.backtest.request import Request
@@ -26,7 +25,6 @@ def request_(customers: Customers, settings: Settings, tmp_path_factory: pytest.
     money = settings.model_copy(update={"money": MoneySettings(default_cost=10.0, good_gain=2.0)})
     return Request(
         history=customers(12, 400, turns_at=7),
-        wishes=Wishes(),
         policies="on_drift,manual",
         settings=money,
         work=tmp_path_factory.mktemp("work"),
@@ -171,7 +169,7 @@ def test_a_scenario_knows_the_truth_and_brings_an_oracle(settings: Settings, tmp
             policies="manual",
             work=tmp_path / "work",
             jobs=1,
-            wishes=Wishes(seed=3),
+            seed=3,
         )
     )
     oracle = done["policies"]["oracle"]["periods"]

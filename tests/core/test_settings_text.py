@@ -1,6 +1,7 @@
+import json
 from datetime import timedelta
 
-from riskloop.core.settings import parse_settings, settings_text
+from riskloop.core.settings import Settings, parse_settings, settings_text
 
 TEXT = """
 [portfolio]
@@ -29,3 +30,9 @@ def test_the_text_of_settings_gives_the_settings() -> None:
     again = parse_settings(settings_text(settings))
     assert again == settings
     assert again.portfolio.outcome_window == timedelta(days=90)
+
+
+def test_the_document_of_settings_gives_the_settings() -> None:
+    settings = parse_settings(TEXT)
+    document = json.loads(settings.model_dump_json())
+    assert Settings.model_validate(json.loads(json.dumps(document, allow_nan=False))) == settings

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
+from riskloop.backtest.request import Request, adapted
 from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.periods import Calendar, Period, period_of
 from riskloop.core.settings import Settings, parse_settings
@@ -20,7 +21,7 @@ from riskloop.data.infer import infer_config, no_column
 from riskloop.data.read import rows_from, table_of
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 TRAINED_SHARE: Final = 1 / 3  # of the periods, unless the caller says how many
 UNREADABLE: Final = 0.05  # share of rows whose time may be unreadable; with more, the column is the wrong one
@@ -33,7 +34,6 @@ class Played:
     """One period of production, with what became of its customers."""
 
     name: str  # as the loop calls its window
-    label: str  # as the file writes it: "14" for plain period numbers
     first: datetime
     end: datetime
     rows: Rows  # in order of arrival; the target is NaN where the outcome is not known
@@ -50,57 +50,21 @@ class History:
     past: Rows
     periods: tuple[Played, ...]
     notes: tuple[str, ...] = ()  # what was wrong with the file and what was done about it
-    first_label: str = ""  # of the past
-    last_label: str = ""
+    first_name: str = ""  # of the past's periods
+    last_name: str = ""
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """What the caller asks for; None: as the portfolio's settings say, or a sensible choice."""
-
-    target: str | None = None
-    time: str | None = None
-    id: str | None = None
-    outcome_window: timedelta | None = None
-    windows: Calendar | None = None
-    trained: int | None = None  # periods at the start that the first model is trained on
-    seed: int | None = None
-
-
-def adapted(settings: Settings, wishes: Wishes) -> Settings:
-    """The portfolio's settings as a back-test runs with them: own storage, no pages, whole calendar windows."""
-    by = wishes.windows or settings.windows.by
-    if by == "count":
-        raise ConfigError("A back-test counts by calendar; give --windows day, week or month.")
-    plain = Settings.model_fields["storage"].default
-    portfolio = {"outcome_window": wishes.outcome_window or settings.portfolio.outcome_window, "history": None}
-    seed = settings.train.seed if wishes.seed is None else wishes.seed
-    return settings.model_copy(
-        update={
-            "portfolio": settings.portfolio.model_copy(update=portfolio),
-            "storage": plain,
-            "windows": settings.windows.model_copy(update={"by": by}),
-            # Evidently takes seconds for each window; the profiles give the same numbers.
-            "drift": settings.drift.model_copy(update={"evidently_rows": 0}),
-            "train": settings.train.model_copy(update={"seed": seed}),
-        }
-    )
-
-
-def read_history(
-    source: "Path | str | pd.DataFrame",
-    wishes: Wishes,
-    settings: Settings | None = None,
-    *,
-    now: datetime | None = None,
-) -> History:
-    """A labelled file or frame in time order; its schema is inferred where no settings are given.
+def read_history(asked: Request, *, now: datetime | None = None) -> History:
+    """The request's file or frame in time order; its schema is inferred where no settings are given.
 
     Rows without a readable time, from the future, or repeated, are left out and counted in the notes. Raises
     ConfigError or DataError, saying what to do, when nothing can be played.
     """
+    source, settings = asked.history, asked.settings
+    if source is None:
+        raise ConfigError("Name a history to replay, or a --scenario to play on the embedded portfolio.")
     where = str(source) if isinstance(source, (str, Path)) else "the frame"
-    target, time, customer = _columns(wishes, settings)
+    target, time, customer = _columns(asked)
     table = table_of(source, where=where)
     for name in (target, time, customer):
         if name is not None and name not in table.column_names:
@@ -114,26 +78,25 @@ def read_history(
     if settings is None:
         text = infer_config(where, target=target, id=customer, time=time, table=table)
         settings = parse_settings(text, "the inferred configuration")
-    settings = adapted(settings, wishes)
+    settings = adapted(settings, asked)
+    if labelled_by and settings.windows.by == "month":
+        settings = settings.model_copy(update={"windows": settings.windows.model_copy(update={"numbered": True})})
     rows = rows_from(table, settings.row_schema, target="required", where=where)
     rows = replace(rows, times=times, target=outcomes)
-    return cut(rows, settings, wishes.trained, notes, where, ordinals=labelled_by)
+    return cut(rows, settings, asked.train_on, notes, where)
 
 
-def _columns(wishes: Wishes, settings: Settings | None) -> tuple[str, str, str | None]:
-    known = settings.portfolio if settings is not None else None
-    target = wishes.target or (known.target if known else None)
-    time = wishes.time or (known.time if known else None)
-    if target is None:
-        raise ConfigError("Which column says who defaulted? Name it with --target.")
+def _columns(asked: Request) -> tuple[str, str, str | None]:
+    target, time = asked.outcome, asked.column("time")
     if time is None:
         raise ConfigError("A back-test replays a history in time order; name the column of the date with --time.")
+    known = None if asked.settings is None else asked.settings.portfolio
     if known is not None and (target, time) != (known.target, known.time):
         raise ConfigError(
             f"The configuration says target '{known.target}' and time '{known.time}'; leave out --target and --time, "
             "or --config."
         )
-    return target, time, wishes.id or (known.id if known else None)
+    return target, time, asked.column("id")
 
 
 # --------------------------------------------------------------------------- cleaning
@@ -236,49 +199,38 @@ def cut(
     trained: int | None,
     notes: Sequence[str],
     where: str,
-    *,
-    ordinals: bool = False,
 ) -> History:
     """Rows in time order as past and periods."""
     by = settings.windows.by
     if by == "count":
         raise ConfigError("A back-test counts by calendar; give --windows day, week or month.")
-    spans = _spans(int(rows.times[0]), int(rows.times[-1]), by, where)
+    spans = _spans(int(rows.times[0]), int(rows.times[-1]), by, settings.windows.numbered, where)
     edges = np.searchsorted(rows.times, [to_micros(span.first) for span in spans] + [to_micros(spans[-1].end)])
-    label = _ordinal_label if ordinals and by == "month" else _name
     first = _trained(rows, edges, settings, trained, by, where)
     past = rows.take(np.arange(edges[first]))
     known = ~np.isnan(_target(past))
     periods = tuple(
-        Played(span.name, label(span), span.first, span.end, rows.take(np.arange(edges[k], edges[k + 1])))
+        Played(span.name, span.first, span.end, rows.take(np.arange(edges[k], edges[k + 1])))
         for k, span in enumerate(spans)
         if k >= first
     )
     found = [*notes, *_remarks(periods, settings)]
-    return History(settings, past.take(known), periods, tuple(found), label(spans[0]), label(spans[first - 1]))
-
-
-def _name(span: Period) -> str:
-    return span.name
-
-
-def _ordinal_label(span: Period) -> str:
-    return str((span.first.year - 2000) * 12 + span.first.month)
+    return History(settings, past.take(known), periods, tuple(found), spans[0].name, spans[first - 1].name)
 
 
 def _target(rows: Rows) -> Floats:
     return np.full(len(rows), math.nan) if rows.target is None else rows.target
 
 
-def _spans(first: int, last: int, by: Calendar, where: str) -> list[Period]:
-    spans = [period_of(from_micros(first), by)]
+def _spans(first: int, last: int, by: Calendar, numbered: bool, where: str) -> list[Period]:
+    spans = [period_of(from_micros(first), by, numbered)]
     while to_micros(spans[-1].end) <= last:
         if len(spans) == MOST_PERIODS:
             raise DataError(
                 f"{where} spans more than {MOST_PERIODS:,} {by}s, from {from_micros(first):%Y-%m-%d} to "
                 f"{from_micros(last):%Y-%m-%d}; correct odd dates, or choose longer --windows."
             )
-        spans.append(period_of(spans[-1].end, by))
+        spans.append(period_of(spans[-1].end, by, numbered))
     return spans
 
 
@@ -307,10 +259,10 @@ def _trained(rows: Rows, edges: Ints, settings: Settings, wished: int | None, by
 def _remarks(periods: Sequence[Played], settings: Settings) -> list[str]:
     """Periods that cannot be judged, and why."""
     least = settings.windows.min_rows
-    counts = {period.label: len(period.rows) for period in periods}
-    small = [f"{label} ({count:,})" for label, count in counts.items() if count < least]
-    unknown = [p.label for p in periods if len(p.rows) and np.isnan(_target(p.rows)).all()]
-    single = [p.label for p in periods if _one_class(_target(p.rows))]
+    counts = {period.name: len(period.rows) for period in periods}
+    small = [f"{name} ({count:,})" for name, count in counts.items() if count < least]
+    unknown = [p.name for p in periods if len(p.rows) and np.isnan(_target(p.rows)).all()]
+    single = [p.name for p in periods if _one_class(_target(p.rows))]
     remarks = []
     if small:
         remarks.append(f"Fewer rows than windows.min_rows ({least}), so no diagnosis there: {_listed(small)}.")

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from riskloop import __version__
 from riskloop.backtest.history import History, Played
 from riskloop.core.manifest import Manifest
-from riskloop.core.settings import parse_settings, settings_text
-from riskloop.core.types import Diagnosis, Floats, Rows
+from riskloop.core.settings import Settings
+from riskloop.core.types import Diagnosis, Floats, Json, Rows
 from riskloop.store.artefacts import Artefact, Artefacts
 from riskloop.store.files import make_folder
 
@@ -25,7 +25,6 @@ class KeptPeriod(msgspec.Struct, frozen=True):
     """One period of a kept history, without its rows."""
 
     name: str
-    label: str
     first: datetime
     end: datetime
     rows: int
@@ -38,11 +37,11 @@ class BacktestManifest(Manifest, frozen=True, kw_only=True):
 
     kind: Literal["backtest"] = "backtest"
     version: str  # riskloop's
-    settings: str  # as the text of a riskloop.toml
+    settings: Json
     past: int  # rows
     periods: tuple[KeptPeriod, ...]
     notes: tuple[str, ...]
-    labels: tuple[str, str]
+    names: tuple[str, str]  # of the first and the last period of the past
 
 
 def keep(work: Path, history: History) -> Path:
@@ -64,11 +63,11 @@ def keep(work: Path, history: History) -> Path:
         files["true_pd.npy"] = _dump(np.concatenate([truth for truth in truths if truth is not None]))
     manifest = BacktestManifest(
         version=__version__,
-        settings=settings_text(history.settings),
+        settings=json.loads(history.settings.model_dump_json()),
         past=len(history.past),
         periods=tuple(_period(period) for period in history.periods),
         notes=history.notes,
-        labels=(history.first_label, history.last_label),
+        names=(history.first_name, history.last_name),
     )
     # The artefact's own name is not known before it is written, and then it names the folder too.
     artefact = Artefacts(work / ROWS).write(manifest, files)
@@ -99,7 +98,6 @@ def kept(folder: Path) -> History:
     periods = tuple(
         Played(
             name=entry.name,
-            label=entry.label,
             first=entry.first,
             end=entry.end,
             rows=part,
@@ -109,14 +107,13 @@ def kept(folder: Path) -> History:
         )
         for entry, part, truth in zip(manifest.periods, rows[1:], true_pd, strict=True)
     )
-    settings = parse_settings(manifest.settings, "the back-test's settings")
-    return History(settings, rows[0], periods, manifest.notes, *manifest.labels)
+    settings = Settings.model_validate(manifest.settings)
+    return History(settings, rows[0], periods, manifest.notes, *manifest.names)
 
 
 def _period(period: Played) -> KeptPeriod:
     return KeptPeriod(
         name=period.name,
-        label=period.label,
         first=period.first,
         end=period.end,
         rows=len(period.rows),

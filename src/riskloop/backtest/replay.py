@@ -20,7 +20,7 @@ import numpy as np
 from riskloop.backtest.history import History, Played
 from riskloop.backtest.policies import Policy
 from riskloop.core.manifest import ModelManifest
-from riskloop.core.settings import AlertSettings, Settings, settings_text
+from riskloop.core.settings import Settings, settings_text
 from riskloop.core.types import Decisions, Ints, Rows, from_micros, to_micros
 from riskloop.loop.first import train_first
 from riskloop.scoring.decide import decide
@@ -42,8 +42,7 @@ def first_champion(folder: Path, history: History, tick: Tick | None = None) -> 
     make_folder(folder.parent)
     building = Path(tempfile.mkdtemp(prefix=f"{folder.name}.building-", dir=folder.parent))
     try:
-        _configure(building, history.settings)
-        home = Home.open(building)
+        home = _opened(building, history.settings)
         try:
             train_first(home, history.past, now=history.periods[0].first, by="back-test", progress=tick)
         finally:
@@ -65,9 +64,8 @@ def replay(
         copy = folder.with_name(f"{folder.name}.copying")
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(first, copy)
-        _configure(copy, policy.applied(history.settings))
         copy.rename(folder)
-    home = Home.open(folder)
+    home = _opened(folder, policy.applied(history.settings))
     try:
         periods, finished = _progress(folder)
         for number in range(periods, len(history.periods)):
@@ -102,9 +100,10 @@ def _mark(folder: Path, periods: int, finished: int) -> None:
     written.replace(folder / PROGRESS)
 
 
-def _configure(folder: Path, settings: Settings) -> None:
-    quiet = settings.model_copy(update={"alerts": AlertSettings()})  # nobody is told of what happens in a back-test
-    (folder / CONFIG).write_text(settings_text(quiet), encoding="utf-8")
+def _opened(folder: Path, settings: Settings) -> Home:
+    """The portfolio in ``folder``. Its riskloop.toml is for people who look into it later; nothing here reads it."""
+    (folder / CONFIG).write_text(settings_text(settings), encoding="utf-8")
+    return Home.open(folder, settings)
 
 
 # --------------------------------------------------------------------------- one period

@@ -1,7 +1,6 @@
 """One back-test from start to end: read or make the history, replay every policy, score, compare."""
 
 import os
-import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from riskloop import views
-from riskloop.backtest.history import History, Played, Wishes, read_history
+from riskloop.backtest.history import History, Played, read_history
 from riskloop.backtest.kept import keep
 from riskloop.backtest.oracle import oracle_scores
 from riskloop.backtest.policies import NEVER, ORACLE, Policy, policies_named
@@ -20,8 +19,7 @@ from riskloop.backtest.replay import arrivals, first_champion, model_of
 from riskloop.backtest.request import Request
 from riskloop.backtest.runs import FIRST, folder_of, run_all
 from riskloop.backtest.score import Scores, against, exchange, overall, period_scores
-from riskloop.backtest.worlds import Game, embedded_world, frame_world, read_frame
-from riskloop.core.errors import ConfigError
+from riskloop.backtest.worlds import Game, play
 from riskloop.core.settings import duration_text
 from riskloop.core.types import Bools, Diagnosis, Json, Promotion, to_micros
 from riskloop.store.home import Home
@@ -74,26 +72,7 @@ def backtest(request: Request, progress: Tick | None = None, *, now: datetime | 
 
 
 def _history(request: Request, now: datetime | None) -> tuple[History, Game | None]:
-    wishes, settings = request.wishes, request.settings
-    if request.scenario is None:
-        if request.history is None:
-            raise ConfigError("Name a history to replay, or a --scenario to play on the embedded portfolio.")
-        return read_history(request.history, wishes, settings, now=now), None
-    seed = _seed(wishes)
-    if request.history is None:
-        return embedded_world(
-            request.scenario, wishes, months=request.months, per_month=request.per_month, seed=seed, settings=settings
-        )
-    source = request.history
-    if isinstance(source, (str, Path)):
-        frame, name = read_frame(Path(source)), Path(source).stem
-    else:
-        frame, name = source, "rows in random order"
-    return frame_world(request.scenario, frame, wishes, months=request.months, seed=seed, settings=settings, name=name)
-
-
-def _seed(wishes: Wishes) -> int:
-    return 1 if wishes.seed is None else wishes.seed
+    return (read_history(request, now=now), None) if request.scenario is None else play(request)
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -106,7 +85,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 def collected(folder: Path, history: History, policy: Policy) -> Run:
     """Read a replayed portfolio: decisions by period, and everything that is on record about the loop."""
-    home = Home.open(folder)
+    home = Home.open(folder, policy.applied(history.settings))
     try:
         frame = home.decisions.frame()
         edges = np.cumsum([len(period.rows) for period in history.periods])[:-1]
@@ -192,14 +171,14 @@ def _between(period: Played, first: datetime, end: datetime) -> Bools:
 
 
 def _period_of(history: History, at: str) -> str:
-    """The label of the period in which, or at whose end, something happened."""
+    """The name of the period in which, or at whose end, something happened."""
     moment = datetime.fromisoformat(at)
-    begun = [period.label for period in history.periods if period.first < moment]
-    return begun[-1] if begun else history.last_label
+    begun = [period.name for period in history.periods if period.first < moment]
+    return begun[-1] if begun else history.last_name
 
 
 def _oracle(folder: Path, history: History, game: Game, never: Run) -> Run:
-    home = Home.open(folder / FIRST)
+    home = Home.open(folder / FIRST, history.settings)
     try:
         learner = home.ledger.model(home.champion().version).learner
     finally:
@@ -222,7 +201,6 @@ def _oracle(folder: Path, history: History, game: Game, never: Run) -> Run:
 def compared(history: History, runs: Sequence[Run], request: Request, folder: Path) -> Json:
     """Everything as one JSON document."""
     never = next(run for run in runs if run.policy == NEVER.name)
-    renamed = {period.name: period.label for period in history.periods if period.name != period.label}
     policies = {run.policy: _policy(history, run, never) for run in runs}
     cases = [{"policy": run.policy, **case} for run in runs for case in run.story["cases"]]
     for case in cases:
@@ -234,10 +212,10 @@ def compared(history: History, runs: Sequence[Run], request: Request, folder: Pa
     document: Json = {
         "portfolio": settings.portfolio.name,
         "scenario": request.scenario,
-        "seed": settings.train.seed if request.scenario is None else _seed(request.wishes),
+        "seed": settings.train.seed if request.scenario is None else request.game_seed,
         "windows": settings.windows.by,
         "outcome_window": duration_text(settings.portfolio.outcome_window),
-        "trained_on": {"rows": len(history.past), "first": history.first_label, "last": history.last_label},
+        "trained_on": {"rows": len(history.past), "first": history.first_name, "last": history.last_name},
         "decisions": sum(len(period.rows) for period in history.periods),
         "approved": request.approve,
         "kept": str(folder) if request.keep else None,
@@ -245,7 +223,7 @@ def compared(history: History, runs: Sequence[Run], request: Request, folder: Pa
         "policies": policies,
         "cases": cases,
     }
-    return {**_renamed(document, renamed), "answer": answer(document)}
+    return {**document, "answer": answer(document)}
 
 
 def _windows(runs: Sequence[Run], policy: str) -> Json:
@@ -261,7 +239,7 @@ def _policy(history: History, run: Run, never: Run) -> Json:
         window = run.story["windows"].get(period.name)
         told = {key: window[key] if window else None for key in ("diagnosis", "confirmed", "action", "sentence")}
         truth = None if period.truth is None else period.truth.value
-        periods.append({"period": period.label, **document, "champion": champion, **told, "truth": truth})
+        periods.append({"period": period.name, **document, "champion": champion, **told, "truth": truth})
     promotions = run.story["promotions"]
     return {
         "sentence": run.sentence,
@@ -275,23 +253,6 @@ def _policy(history: History, run: Run, never: Run) -> Json:
         "promotion_list": promotions,
         "retraining_list": run.story["retrainings"],
     }
-
-
-def _renamed(document: Json, names: dict[str, str]) -> Json:
-    """Sentences of the loop name its windows; a file with plain period numbers knows them by its own."""
-    if not names:
-        return document
-    pattern = re.compile("|".join(rf"\b{re.escape(name)}\b(?![-:T\d])" for name in names))
-
-    def text(value: object) -> object:
-        if isinstance(value, str):
-            return pattern.sub(lambda match: names[match[0]], value)
-        if isinstance(value, dict):
-            return {key: text(entry) for key, entry in value.items()}
-        return [text(entry) for entry in value] if isinstance(value, list) else value
-
-    renamed = text(document)
-    return renamed if isinstance(renamed, dict) else document
 
 
 def answer(document: Json) -> str:

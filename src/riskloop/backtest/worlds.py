@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from riskloop.backtest.history import History, Played, Wishes, adapted
+from riskloop.backtest.history import History, Played
+from riskloop.backtest.request import Request, adapted
 from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.periods import period_of
 from riskloop.core.schema import Schema
-from riskloop.core.settings import Settings, parse_settings
+from riskloop.core.settings import parse_settings
 from riskloop.core.types import Rows
 from riskloop.data.infer import infer_config, no_column
 from riskloop.data.read import rows_from, table_of
@@ -44,40 +45,28 @@ class Game:
         return stream(self.scenario, self.source, self.months, per_month or self.per_month, chosen)
 
 
-def embedded_world(
-    scenario: str, wishes: Wishes, *, months: int, per_month: int, seed: int, settings: Settings | None = None
-) -> tuple[History, Game]:
-    """A year of the embedded portfolio's past, and ``months`` of production in the scenario's world."""
-    past = simulate(month_starts(FIRST, PAST_MONTHS), per_month, seed)
-    production = tuple(month_starts(FIRST, PAST_MONTHS + months)[PAST_MONTHS:])
-    game = Game(scenario_named(scenario), Embedded(), production, per_month, seed)
-    return _history(past, game, "embedded portfolio", TARGET, TIME, ID, wishes, settings, ()), game
+def play(asked: Request) -> tuple[History, Game]:
+    """The request's scenario as a history, on its own rows or on the embedded portfolio."""
+    return embedded_world(asked) if asked.history is None else frame_world(asked)
 
 
-def frame_world(
-    scenario: str,
-    frame: "pd.DataFrame",
-    wishes: Wishes,
-    *,
-    months: int,
-    seed: int,
-    settings: Settings | None = None,
-    name: str = "rows in random order",
-) -> tuple[History, Game]:
-    """A labelled frame in random order: a part is the past, the scenario chooses the others. No label is invented.
+def embedded_world(asked: Request) -> tuple[History, Game]:
+    """A year of the embedded portfolio's past, and ``asked.months`` of production in the scenario's world."""
+    past = simulate(month_starts(FIRST, PAST_MONTHS), asked.per_month, asked.game_seed)
+    game = Game(_scenario(asked), Embedded(), _production(asked), asked.per_month, asked.game_seed)
+    return _history(past, game, "embedded portfolio", replace(asked, target=TARGET, time=TIME, id=ID), ()), game
 
-    ``name`` is the portfolio's where no settings give one.
+
+def frame_world(asked: Request) -> tuple[History, Game]:
+    """Labelled rows in random order: a part is the past, the scenario chooses the others. No label is invented.
 
     The order is random so that the scenario is the only change. Raises DataError when the rows do not suffice.
     """
-    target = wishes.target or (settings.portfolio.target if settings else None)
-    if target is None:
-        raise ConfigError("Which column says who defaulted? Name it with --target.")
+    frame, name = _frame(asked)
+    target, time, customer = asked.outcome, asked.column("time") or TIME, asked.column("id") or "customer_id"
     if target not in frame.columns:
         raise no_column("the file", target, [str(name) for name in frame.columns])
-    time = wishes.time or (settings.portfolio.time if settings else None) or TIME
-    customer = wishes.id or (settings.portfolio.id if settings else None) or "customer_id"
-    shuffled = frame.iloc[np.random.default_rng(seed).permutation(len(frame))].reset_index(drop=True)
+    shuffled = frame.iloc[np.random.default_rng(asked.game_seed).permutation(len(frame))].reset_index(drop=True)
     shuffled[customer] = np.arange(1, len(shuffled) + 1)
     size = round(PAST_SHARE * len(shuffled))
     past = shuffled.iloc[:size].copy()
@@ -85,12 +74,32 @@ def frame_world(
     sizes = np.diff(np.linspace(0, size, len(starts) + 1).astype(int)).tolist()
     past[time] = np.concatenate([spread_over(start, n) for start, n in zip(starts, sizes, strict=True)])
     source = FrameSource(shuffled.iloc[size:], target, time=time, skip=(customer,))
-    production = tuple(month_starts(FIRST, PAST_MONTHS + months)[PAST_MONTHS:])
-    game = _largest(scenario_named(scenario), source, production, len(shuffled) - size, seed)
+    game = _largest(_scenario(asked), source, _production(asked), len(shuffled) - size, asked.game_seed)
     note = (
         f"The rows are taken in random order, {game.per_month:,} in a month, so that the scenario is the only change."
     )
-    return _history(past, game, name, target, time, customer, wishes, settings, (note,)), game
+    return _history(past, game, name, replace(asked, target=target, time=time, id=customer), (note,)), game
+
+
+def _scenario(asked: Request) -> Scenario:
+    if asked.scenario is None:
+        raise ConfigError("Name the --scenario to play.")
+    return scenario_named(asked.scenario)
+
+
+def _production(asked: Request) -> tuple[date, ...]:
+    return tuple(month_starts(FIRST, PAST_MONTHS + asked.months)[PAST_MONTHS:])
+
+
+def _frame(asked: Request) -> "tuple[pd.DataFrame, str]":
+    """The rows, and the portfolio's name where no settings give one."""
+    import pandas as pd
+
+    source = asked.history
+    if isinstance(source, pd.DataFrame):
+        return source, "rows in random order"
+    path = Path(source or "")
+    return read_frame(path), path.stem
 
 
 def _largest(scenario: Scenario, source: Source, months: tuple[date, ...], rows: int, seed: int) -> Game:
@@ -111,25 +120,17 @@ def _largest(scenario: Scenario, source: Source, months: tuple[date, ...], rows:
     )
 
 
-def _history(
-    past: "pd.DataFrame",
-    game: Game,
-    name: str,
-    target: str,
-    time: str,
-    customer: str,
-    wishes: Wishes,
-    settings: Settings | None,
-    notes: Sequence[str],
-) -> History:
-    where = "the past"
+def _history(past: "pd.DataFrame", game: Game, name: str, asked: Request, notes: Sequence[str]) -> History:
+    """``asked`` names all three columns here."""
+    where, settings = "the past", asked.settings
     if settings is None:
         table = table_of(past, where=where)
-        settings = parse_settings(infer_config(name, target=target, id=customer, time=time, table=table), where)
+        text = infer_config(name, target=asked.outcome, id=asked.id, time=asked.time, table=table)
+        settings = parse_settings(text, where)
         # Faults bring what the past did not have; refused at the door, they would never reach the loop.
         open_ = {name: entry.model_copy(update={"nullable": True}) for name, entry in settings.features.items()}
         settings = settings.model_copy(update={"features": open_})
-    settings = adapted(settings, replace(wishes, windows="month"))
+    settings = adapted(settings, replace(asked, windows="month"))
     rows = rows_from(past, settings.row_schema, target="required", where=where)
     periods = tuple(as_period(month, settings.row_schema) for month in game.play())
     first, last = f"{FIRST:%Y-%m}", f"{month_starts(FIRST, PAST_MONTHS)[-1]:%Y-%m}"
@@ -139,9 +140,7 @@ def _history(
 def as_period(month: Month, schema: Schema) -> Played:
     """A scenario's month with the truth about it."""
     span = period_of(datetime(month.start.year, month.start.month, 1, tzinfo=UTC), "month")
-    return Played(
-        span.name, span.name, span.first, span.end, rows_of(month, schema), month.true_pd, month.diagnosis, month.share
-    )
+    return Played(span.name, span.first, span.end, rows_of(month, schema), month.true_pd, month.diagnosis, month.share)
 
 
 def rows_of(month: Month, schema: Schema) -> Rows:

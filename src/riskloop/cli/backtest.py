@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -10,6 +10,9 @@ from riskloop.console import Console, table
 from riskloop.core.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from riskloop.core.periods import Calendar
     from riskloop.core.settings import Settings
 
 
@@ -47,7 +50,7 @@ def backtest(
 
     Beside each policy: never retraining, retraining every period, and an oracle where a scenario knows the truth.
     """
-    from riskloop.backtest.request import Request, wishes
+    from riskloop.backtest.request import Request
     from riskloop.backtest.study import backtest as run
 
     console = Console()
@@ -56,7 +59,13 @@ def backtest(
             raise StorageError(f"The folder {file.parent} does not exist, so {file.name} cannot be written into it.")
     request = Request(
         history=history,
-        wishes=wishes(target, time_column, id_column, outcome_window, windows, train_on, seed),
+        target=target,
+        time=time_column,
+        id=id_column,
+        outcome_window=_duration(outcome_window),
+        windows=_calendar(windows),
+        train_on=train_on,
+        seed=seed,
         policies=policy,
         scenario=scenario,
         months=months,
@@ -69,6 +78,25 @@ def backtest(
     with console.progress("Back-test") as tick:
         document = run(request, tick)
     console.answer(document, *_compared(document), *_written(document, json_file, html_file))
+
+
+def _calendar(windows: str | None) -> "Calendar | None":
+    from riskloop.core.periods import Calendar
+
+    by: Calendar | None = next((name for name in get_args(Calendar) if name == windows), None)
+    if by != windows:
+        raise ConfigError(f"--windows {windows}: choose day, week or month.")
+    return by
+
+
+def _duration(text: str | None) -> "timedelta | None":
+    from riskloop.core.settings import parse_duration
+
+    try:
+        span: timedelta | None = parse_duration(text)
+    except ValueError as error:
+        raise ConfigError(f"--outcome-window: {error}.") from None
+    return span
 
 
 def _settings(config: Path) -> "Settings":

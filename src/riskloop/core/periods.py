@@ -14,7 +14,7 @@ Calendar = Literal["day", "week", "month"]
 class Period:
     """A named span of time: ``first`` is inside, ``end`` is not."""
 
-    name: str  # "2025-05-31", "2025-W22", "2025-05"
+    name: str  # "2025-05-31", "2025-W22", "2025-05"; "305" where months are numbered
     first: datetime
     end: datetime
 
@@ -24,8 +24,8 @@ class Period:
         return Span.between(self.first, self.end)
 
 
-def period_of(moment: datetime, by: Calendar) -> Period:
-    """The day, ISO week or month that ``moment`` (UTC) lies in."""
+def period_of(moment: datetime, by: Calendar, numbered: bool = False) -> Period:
+    """The day, ISO week or month that ``moment`` (UTC) lies in; months may be called by their number since 2000-01."""
     midnight = datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
     if by == "day":
         return Period(f"{midnight:%Y-%m-%d}", midnight, midnight + timedelta(days=1))
@@ -34,12 +34,14 @@ def period_of(moment: datetime, by: Calendar) -> Period:
         return Period(f"{first:%G-W%V}", first, first + timedelta(days=7))
     first = midnight.replace(day=1)
     following = (first + timedelta(days=31)).replace(day=1)
-    return Period(f"{first:%Y-%m}", first, following)
+    number = (first.year - 2000) * 12 + first.month  # the inverse of `core.values.parse_time`
+    name = str(number) if numbered and number > 0 else f"{first:%Y-%m}"
+    return Period(name, first, following)
 
 
-def periods_between(first: datetime, until: datetime, by: Calendar) -> Iterator[Period]:
+def periods_between(first: datetime, until: datetime, by: Calendar, numbered: bool = False) -> Iterator[Period]:
     """The whole periods from the one that contains ``first`` to the last one that ended by ``until``."""
-    period = period_of(first, by)
+    period = period_of(first, by, numbered)
     while period.end <= until:
         yield period
-        period = period_of(period.end, by)
+        period = period_of(period.end, by, numbered)

@@ -41,7 +41,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class Section(BaseModel):
     """A table of riskloop.toml; an unknown key in it is an error, because a typo must not become a default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_timedelta="float")
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_timedelta="float", ser_json_inf_nan="strings")
 
 
 class PortfolioSettings(Section):
@@ -154,6 +154,9 @@ class WindowSettings(Section):
 
     by: Literal["day", "week", "month", "count"] = Field("month", description="Calendar periods, or a count.")
     size: int = Field(2000, gt=0, description="`count`: decisions in a window.")
+    numbered: bool = Field(
+        False, description="`month`: call months by their number, 1 for 2000-01, as files with plain numbers do."
+    )
     min_rows: int = Field(100, gt=0, description="A window with fewer rows is `not_enough_data`.")
 
 

@@ -65,7 +65,7 @@ def due(home: Home, now: datetime) -> Iterator[Due]:
         return
     start = last.end_time if last is not None else from_micros(logged.earliest) if logged is not None else now
     silent = last is not None and last.rows == 0
-    for period in periods_between(start, now, windows.by):
+    for period in periods_between(start, now, windows.by, windows.numbered):
         window = _period(home, period)
         if window.ids == NOTHING and silent:
             continue  # a silence is one finding, not one a period; what still comes for this one makes it a window

@@ -30,8 +30,10 @@ class Home:
     database: Database
 
     @classmethod
-    def open(cls, config: str | Path = CONFIG) -> "Home":
+    def open(cls, config: str | Path = CONFIG, settings: Settings | None = None) -> "Home":
         """Read the configuration, open the database and bring its tables up to date.
+
+        With ``settings`` the file is not read: ``config`` is where relative paths start.
 
         Raises ConfigError when there is no such file or a setting is wrong, StorageError when the database
         cannot be used.
@@ -39,14 +41,7 @@ class Home:
         path = Path(config)
         if path.is_dir():
             path = path / CONFIG
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"The configuration {path} cannot be read ({getattr(error, 'strerror', None) or error}). "
-                "`riskloop init HISTORY.csv --target COLUMN` writes one."
-            ) from None
-        settings = parse_settings(text, str(path))
+        settings = settings or _read(path)
         database = open_database(settings.storage.url, path.parent)
         database.migrate()
         return cls(path, settings, database)
@@ -111,3 +106,14 @@ class Home:
     def close(self) -> None:
         """Return the database's connections."""
         self.database.close()
+
+
+def _read(config: Path) -> Settings:
+    try:
+        text = config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"The configuration {config} cannot be read ({getattr(error, 'strerror', None) or error}). "
+            "`riskloop init HISTORY.csv --target COLUMN` writes one."
+        ) from None
+    return parse_settings(text, str(config))
