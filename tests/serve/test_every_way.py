@@ -84,7 +84,7 @@ class Ways:
         checked = rows_from(pd.DataFrame(rows), self.home.schema, target="absent", where="the past")
         checked = replace(checked, target=np.full(len(rows), np.nan))
         first, end = datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 4, 1, tzinfo=UTC)
-        history = History(self.home.settings, checked, (Played("2025-03", "2025-03", first, end, checked),))
+        history = History(self.home.settings, checked, (Played("2025-03", first, end, checked),))
         replay(self.home.folder, self.home.folder, history, NEVER)
         return []
 
