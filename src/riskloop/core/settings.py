@@ -160,6 +160,36 @@ class WindowSettings(Section):
     min_rows: int = Field(100, gt=0, description="A window with fewer rows is `not_enough_data`.")
 
 
+class OutcomeSettings(Section):
+    """The contract of the outcome feed: who is reported, when, and from when on it counts as complete."""
+
+    reported: Literal["all", "defaults"] = Field(
+        "all",
+        description="Who is reported: everybody who got a loan, or defaults only; then silence up to the watermark "
+        "means good.",
+    )
+    silent_declined: bool = Field(
+        False, description="`defaults`: silence means good for declined customers, too, as they got the loan all the same."
+    )
+    due: Literal["any", "day", "week", "month"] = Field(
+        "any", description="A file is due after each of these periods; `any`: there is no date, and none is late."
+    )
+    grace: Duration = Field(timedelta(days=10), description="A file that is due may come this much later.")
+    patience: Duration = Field(
+        timedelta(days=45),
+        description="Without a watermark: so long after an outcome was final it is waited for; what has come then counts.",
+    )
+    share: Fraction = Field(
+        1.0,
+        gt=0,
+        description="A window is judged from this share of its expected outcomes on, with those that lack bounded: all "
+        "good, and all bad. 1: only when the feed is complete.",
+    )
+    definition: str = Field(
+        "1", min_length=1, max_length=60, description="Version of the definition of default, as it is now."
+    )
+
+
 class DriftSettings(Section):
     """When a change counts."""
 
@@ -320,6 +350,7 @@ class Settings(Section):
     serve: ServeSettings = ServeSettings()
     exploration: ExplorationSettings = ExplorationSettings()
     windows: WindowSettings = WindowSettings()
+    outcomes: OutcomeSettings = OutcomeSettings()
     drift: DriftSettings = DriftSettings()
     policy: PolicySettings = PolicySettings()
     retrain: RetrainSettings = RetrainSettings()

@@ -1,7 +1,7 @@
 """The decision log: every scored customer, committed before the answer leaves. Reading it; `appender` writes it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -9,10 +9,12 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from riskloop.core.errors import DataError, NotFound
 from riskloop.core.exploration import EXPLORED, rate_of
+from riskloop.core.maturity import Maturity
 from riskloop.core.span import EVERYTHING, Span
-from riskloop.core.types import Decision, DecisionFrame, Decisions, from_micros
+from riskloop.core.types import Decision, DecisionFrame, Decisions, Ints, from_micros
 from riskloop.store.appender import Appender, Chunk, Logged, repeated
 from riskloop.store.database import Database
+from riskloop.store.outcomes import counted
 from riskloop.store.spans import where
 from riskloop.store.tables import chunks, decisions, outcomes
 
@@ -26,6 +28,7 @@ _FRAME: Final = (
     decisions.c.is_default,
     decisions.c.flags,
 )
+DAY: Final = 86_400_000_000  # microseconds
 _PART: Final = 500  # below SQLite's oldest limit of 999 bound variables
 
 
@@ -144,39 +147,48 @@ class DecisionLog:
     def frame(
         self,
         span: Span = EVERYTHING,
-        *,
-        matured_by: int | None = None,
-        outcomes_until: int | None = None,
+        known: Maturity | None = None,
     ) -> DecisionFrame:
-        """The decisions of a span, ordered by id.
+        """The decisions of a span, ordered by id, with the outcomes that count by ``known``; without it all are NaN.
 
-        Outcomes are NaN unless ``matured_by`` is given: then those of decisions up to that time are filled in,
-        where known; with ``outcomes_until`` as they were when that was the highest outcome id.
         Raises DataError when the rows were logged under schemas of different length.
         """
-        condition = [where(span)]
-        query = select(*_FRAME).where(*condition).order_by(decisions.c.id)
+        query = select(*_FRAME).where(where(span)).order_by(decisions.c.id)
         with self.database.read() as connection:
             frame = _frame(connection.execute(query).all())
-            if matured_by is not None:
-                condition.append(decisions.c.time <= matured_by)
-                if outcomes_until is not None:
-                    condition.append(outcomes.c.id <= outcomes_until)
-                _fill_outcomes(connection, frame, condition)
+            if known is not None:
+                _settle(frame, _outcomes(connection, where(span), known), known)
         return frame
 
-    def chosen(self, ids: Sequence[int], *, matured_by: int) -> DecisionFrame:
+    def chosen(self, ids: Sequence[int], known: Maturity) -> DecisionFrame:
         """The decisions with these ids as far as they exist, and their outcomes as in `frame`."""
         rows: list[Any] = []
-        known: dict[int, float] = {}
+        found: dict[int, float] = {}
         with self.database.read() as connection:
             for start in range(0, len(ids), _PART):
                 condition = decisions.c.id.in_(ids[start : start + _PART])
                 rows += connection.execute(select(*_FRAME).where(condition).order_by(decisions.c.id)).all()
-                known |= _outcomes(connection, [condition, decisions.c.time <= matured_by])
+                found |= _outcomes(connection, condition, known)
         frame = _frame(rows)
-        frame.outcomes[:] = [known.get(number, np.nan) for number in frame.ids.tolist()]
+        _settle(frame, found, known)
         return frame
+
+    def days(self, first: int, last: int, known: Maturity) -> tuple[Ints, Ints, Ints]:
+        """Days with approved decisions whose time is in [first, last], microseconds, and what is known of them.
+
+        Returns the day's beginning, how many were approved, and how many of these have an outcome, each (d,).
+        """
+        there = select(outcomes.c.id).where(outcomes.c.decision_id == decisions.c.id, counted(known)).exists()
+        day = decisions.c.time.op("/")(DAY)
+        query = (
+            select(day, func.count(), func.count().filter(there))
+            .where(where(Span(start=first, end=last + 1)), decisions.c.is_default == 0)
+            .group_by(day)
+            .order_by(day)
+        )
+        with self.database.read() as connection:
+            found = np.array(connection.execute(query).all(), dtype=np.int64).reshape(-1, 3)
+        return found[:, 0] * DAY, found[:, 1], found[:, 2]
 
 
 def _decision(row: Row[Any]) -> Decision:
@@ -218,19 +230,20 @@ def _frame(rows: Sequence[Row[Any] | tuple[Any, ...]]) -> DecisionFrame:
     )
 
 
-def _fill_outcomes(connection: Connection, frame: DecisionFrame, condition: Sequence[ColumnElement[bool]]) -> None:
-    """The latest outcome of each decision; the frame is not handed out yet, so its array may be written."""
-    known = _outcomes(connection, condition)
-    for position, number in enumerate(frame.ids.tolist()):
-        frame.outcomes[position] = known.get(number, np.nan)
+def _settle(frame: DecisionFrame, found: Mapping[int, float], known: Maturity) -> None:
+    """Fill in the outcomes that count; the frame is not handed out yet, so its array may be written."""
+    reported = np.array([found.get(number, np.nan) for number in frame.ids.tolist()], dtype=np.float64)
+    approved_at_random = np.zeros(len(frame)) if frame.exploration is None else frame.exploration
+    declined = np.zeros(len(frame), dtype=np.bool_) if frame.declined is None else frame.declined
+    frame.outcomes[:] = known.settle(reported, frame.times, declined & (approved_at_random == 0.0))
 
 
-def _outcomes(connection: Connection, condition: Sequence[ColumnElement[bool]]) -> dict[int, float]:
+def _outcomes(connection: Connection, condition: ColumnElement[bool], known: Maturity) -> dict[int, float]:
     """The latest outcome by decision."""
     query = (
         select(outcomes.c.decision_id, outcomes.c.defaulted)
         .join(decisions, decisions.c.id == outcomes.c.decision_id)
-        .where(*condition)
+        .where(condition, decisions.c.time <= known.until, counted(known))
         .order_by(outcomes.c.id)
     )
     return {number: float(value) for number, value in connection.execute(query)}

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import Connection, func, insert, select
+import numpy as np
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select
 
+from riskloop.core.errors import DataError
+from riskloop.core.maturity import LATEST, Maturity
 from riskloop.core.span import Span
-from riskloop.core.types import to_micros
+from riskloop.core.types import Ints, to_micros
 from riskloop.store import counters
 from riskloop.store.database import Database
 from riskloop.store.spans import where
-from riskloop.store.tables import decisions, outcomes
+from riskloop.store.tables import decisions, deliveries, outcomes
 
 T = TypeVar("T", int, str)
 
@@ -37,6 +40,7 @@ class Recorded:
     repeated: int  # already known with the same value
     corrected: int  # a different value was known before; both are kept, the later one counts
     unmatched: tuple[str, ...]  # ids that belong to no decision; nothing was recorded for them
+    complete_until: datetime | None = None  # the watermark that was handed in
 
 
 class Outcomes:
@@ -45,8 +49,25 @@ class Outcomes:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def record(self, reported: Sequence[Outcome], recorded_at: datetime) -> Recorded:
-        """Store outcomes in one transaction. The same file handed in twice changes nothing."""
+    def record(
+        self,
+        reported: Sequence[Outcome],
+        recorded_at: datetime,
+        *,
+        by: str = "riskloop",
+        complete_until: datetime | None = None,
+        definition: str = "1",
+    ) -> Recorded:
+        """Store outcomes in one transaction. The same file handed in twice changes nothing.
+
+        ``complete_until`` is the feed's watermark: every outcome that was final before it is reported by now.
+        Raises DataError when it lies after ``recorded_at``.
+        """
+        if complete_until is not None and complete_until > recorded_at:
+            raise DataError(
+                f"The outcomes cannot be complete until {complete_until:%Y-%m-%d %H:%M} UTC: that is in the future. "
+                "Nothing was recorded."
+            )
         with self.database.write() as connection:
             counters.lock(connection, outcomes)
             matched, unmatched = _match(connection, reported)
@@ -66,26 +87,67 @@ class Outcomes:
                         "recorded_at": to_micros(recorded_at),
                     }
                 )
-            if rows:
-                first = counters.take(connection, outcomes, len(rows))
+            first = counters.take(connection, outcomes, len(rows)) if rows else None
+            if first is not None:
                 connection.execute(insert(outcomes), [{"id": first + i, **row} for i, row in enumerate(rows)])
-        return Recorded(len(rows), repeated, corrected, tuple(unmatched))
+            connection.execute(
+                insert(deliveries).values(
+                    at=to_micros(recorded_at),
+                    by=by,
+                    first_id=first,
+                    last_id=None if first is None else first + len(rows) - 1,
+                    recorded=len(rows),
+                    repeated=repeated,
+                    corrected=corrected,
+                    unmatched=len(unmatched),
+                    complete_until=None if complete_until is None else to_micros(complete_until),
+                    definition=definition,
+                    examined=False,
+                    held=False,
+                    findings="[]",
+                )
+            )
+        return Recorded(len(rows), repeated, corrected, tuple(unmatched), complete_until)
 
     def last_id(self) -> int:
         """The id of the newest outcome, 0 when there is none: what was known at a moment, in one number."""
         with self.database.read() as connection:
-            return int(connection.execute(select(func.coalesce(func.max(outcomes.c.id), 0))).scalar_one())
+            return _last_id(connection)
 
-    def matured(self, start: int, until: int, without: Sequence[Span] = ()) -> int:
-        """How many decisions with time in [start, until], microseconds, have a known outcome; none of ``without``."""
+    def matured(self, start: int, known: Maturity, without: Sequence[Span] = ()) -> int:
+        """How many decisions with time from ``start`` on, microseconds, have an outcome that counts; none of
+        ``without``."""
+        there = select(outcomes.c.id).where(outcomes.c.decision_id == decisions.c.id, counted(known)).exists()
         query = (
-            select(func.count(func.distinct(outcomes.c.decision_id)))
-            .join(decisions, decisions.c.id == outcomes.c.decision_id)
-            .where(decisions.c.time >= start, decisions.c.time <= until)
+            select(func.count())
+            .select_from(decisions)
+            .where(decisions.c.time >= start, decisions.c.time <= known.until)
             .where(*(~where(span) for span in without))
         )
+        if known.silence == "unknown":
+            query = query.where(there)
+        elif not known.silent_declined:
+            query = query.where(decisions.c.is_default == 0)
         with self.database.read() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def reported_for(self, after: int) -> tuple[Ints, Ints]:
+        """Ids and times in microseconds, each (n,), of the decisions that have an outcome with an id above ``after``."""
+        query = select(decisions.c.id, decisions.c.time).join(outcomes, outcomes.c.decision_id == decisions.c.id)
+        with self.database.read() as connection:
+            rows = connection.execute(query.where(outcomes.c.id > after)).all()
+        found = np.array(rows, dtype=np.int64).reshape(-1, 2)
+        return found[:, 0], found[:, 1]
+
+
+def counted(known: Maturity) -> ColumnElement[bool]:
+    """The outcomes that were there and are not in quarantine."""
+    held = (outcomes.c.id.between(first, last) for first, last in known.held)
+    return and_(outcomes.c.id <= known.outcomes, *(~one for one in held))
+
+
+def _last_id(connection: Connection) -> int:
+    return int(connection.execute(select(func.coalesce(func.max(outcomes.c.id), 0))).scalar_one())
 
 
 def _match(connection: Connection, reported: Sequence[Outcome]) -> tuple[dict[int, Outcome], list[str]]:
@@ -126,8 +188,13 @@ def _existing(connection: Connection, ids: Sequence[int]) -> set[int]:
 
 def _latest(connection: Connection, ids: Sequence[int]) -> dict[int, bool]:
     known: dict[int, bool] = {}
+    held = select(deliveries.c.first_id, deliveries.c.last_id).where(deliveries.c.held)
+    # What is in quarantine is not known: the same value in another file has to be recorded.
+    spans = [(first, last) for first, last in connection.execute(held) if first is not None]
+    sound = counted(Maturity(LATEST, held=tuple(spans)))
     for part in _parts(ids):
-        last = select(func.max(outcomes.c.id)).where(outcomes.c.decision_id.in_(part)).group_by(outcomes.c.decision_id)
+        of_part = outcomes.c.decision_id.in_(part)
+        last = select(func.max(outcomes.c.id)).where(of_part, sound).group_by(outcomes.c.decision_id)
         query = select(outcomes.c.decision_id, outcomes.c.defaulted).where(outcomes.c.id.in_(last))
         known.update({number: bool(value) for number, value in connection.execute(query)})
     return known

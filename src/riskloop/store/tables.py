@@ -84,6 +84,27 @@ outcomes = Table(
 )
 Index("outcomes_decision", outcomes.c.decision_id, outcomes.c.id)
 
+# What was handed in together, by a file or a request. Its outcomes have consecutive ids; a repeated file has none.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("first_id", BigInteger),  # outcome ids
+    Column("last_id", BigInteger),
+    Column("recorded", Integer, nullable=False),
+    Column("repeated", Integer, nullable=False),
+    Column("corrected", Integer, nullable=False),
+    Column("unmatched", Integer, nullable=False),
+    Column("complete_until", BigInteger),  # the watermark, exclusive: what was final before it is reported
+    Column("definition", String(60), nullable=False),  # version of the definition of default
+    Column("examined", Boolean, nullable=False),
+    Column("held", Boolean, nullable=False),  # in quarantine: kept, and counted nowhere
+    Column("case_id", Integer),
+    Column("findings", Text, nullable=False),  # JSON
+)
+
 models = Table(
     "models",
     metadata,
@@ -123,7 +144,8 @@ windows = Table(
     Column("rows", Integer, nullable=False),
     Column("model_version", Integer, nullable=False),  # the champion that it is compared with
     Column("closed_at", BigInteger, nullable=False),
-    Column("matured_at", BigInteger),  # when it was judged again, with its final outcomes
+    Column("matured_at", BigInteger),  # when it was last judged with its outcomes; NULL: not yet
+    Column("judged_with", BigInteger),  # the highest outcome id then
     Column("diagnosis", String(40), nullable=False),
     Column("confirmed", Boolean, nullable=False),
     Column("action", String(20), nullable=False),

@@ -30,7 +30,7 @@ class Window:
     rows: int
     model_version: int  # the champion that it was compared with
     closed_at: datetime
-    matured_at: datetime | None  # when it was judged again with its final outcomes
+    matured_at: datetime | None  # when it was last judged with its outcomes; None: not yet
     diagnosis: Diagnosis
     confirmed: bool
     action: Action
@@ -40,6 +40,7 @@ class Window:
     quarantined: bool
     case_id: int | None
     counted: bool = False  # a fixed number of consecutive decisions; else those of a calendar period
+    judged_with: int | None = None  # the highest outcome id when it was judged with its outcomes
 
     @property
     def span(self) -> Span:
@@ -96,9 +97,14 @@ class Windows:
         """One window."""
         return next(iter(self._read(_LISTED.where(windows.c.id == number))), None)
 
-    def immature(self) -> list[Window]:
-        """Windows that still wait for their final outcomes, oldest first."""
-        return self._read(_LISTED.where(windows.c.matured_at.is_(None), windows.c.rows > 0).order_by(windows.c.id))
+    def unjudged(self, until: int) -> list[Window]:
+        """Windows that ended by ``until``, microseconds, and were not judged with their outcomes yet, oldest first."""
+        waiting = windows.c.matured_at.is_(None), windows.c.rows > 0, windows.c.end_time <= until
+        return self._read(_LISTED.where(*waiting).order_by(windows.c.id))
+
+    def judged_before(self, outcome: int) -> list[Window]:
+        """Windows that were judged with their outcomes when ``outcome`` was not there yet, oldest first."""
+        return self._read(_LISTED.where(windows.c.judged_with < outcome).order_by(windows.c.id))
 
     def of_case(self, number: int) -> list[Window]:
         """The windows that belong to a case, oldest first."""
@@ -171,6 +177,16 @@ class Windows:
             return int(connection.execute(query).scalar_one())
 
 
+def set_judged(connection: Connection, numbers: Sequence[int], outcome: int) -> None:
+    """Say that outcomes up to the id ``outcome`` change nothing about some windows, in the caller's transaction."""
+    connection.execute(update(windows).where(windows.c.id.in_(numbers)).values(judged_with=outcome))
+
+
+def judge_again(connection: Connection, outcome: int) -> None:
+    """Have windows that were judged with an outcome, or since, looked at again, in the caller's transaction."""
+    connection.execute(update(windows).where(windows.c.judged_with >= outcome).values(judged_with=outcome - 1))
+
+
 def set_quarantine(connection: Connection, number: int, quarantined: bool) -> None:
     """Quarantine a window's rows, or release them, in the caller's transaction."""
     connection.execute(update(windows).where(windows.c.id == number).values(quarantined=quarantined))
@@ -197,6 +213,7 @@ def _values(window: Window) -> Json:
         "quarantined": window.quarantined,
         "case_id": window.case_id,
         "counted": window.counted,
+        "judged_with": window.judged_with,
     }
 
 

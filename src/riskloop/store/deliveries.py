@@ -1,0 +1,114 @@
+"""What was handed in together as outcomes: when, by whom, up to where it is complete, and whether it counts."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from riskloop.core.types import Finding, from_micros
+from riskloop.store import documents
+from riskloop.store.database import Database
+from riskloop.store.tables import deliveries
+from riskloop.store.windows import judge_again
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One file or request with outcomes."""
+
+    id: int
+    at: datetime
+    by: str
+    first_id: int | None  # outcome ids; None: nothing new was in it
+    last_id: int | None
+    recorded: int
+    repeated: int
+    corrected: int
+    unmatched: int
+    complete_until: datetime | None  # the watermark, exclusive
+    definition: str  # version of the definition of default
+    examined: bool
+    held: bool  # in quarantine
+    case_id: int | None
+    findings: tuple[Finding, ...]
+
+
+class Deliveries:
+    """Reads deliveries; the watermark is theirs."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def latest(self, limit: int = 60) -> list[Delivery]:
+        """The newest deliveries, oldest of them first."""
+        return self._read(select(deliveries).order_by(deliveries.c.id.desc()).limit(limit))[::-1]
+
+    def unexamined(self) -> list[Delivery]:
+        """Deliveries that nobody has looked at yet, oldest first."""
+        return self._read(select(deliveries).where(~deliveries.c.examined).order_by(deliveries.c.id))
+
+    def of_case(self, number: int) -> list[Delivery]:
+        """The deliveries that a case holds, oldest first."""
+        return self._read(select(deliveries).where(deliveries.c.case_id == number).order_by(deliveries.c.id))
+
+    def held(self) -> list[Delivery]:
+        """The deliveries in quarantine, oldest first."""
+        return self._read(select(deliveries).where(deliveries.c.held).order_by(deliveries.c.id))
+
+    def watermark(self) -> datetime | None:
+        """Up to where the feed is complete, as it says itself; None when it never did. Held ones say nothing."""
+        query = select(func.max(deliveries.c.complete_until)).where(~deliveries.c.held)
+        with self.database.read() as connection:
+            found = connection.execute(query).scalar()
+        return None if found is None else from_micros(found)
+
+    def last_at(self) -> datetime | None:
+        """When something was handed in last."""
+        with self.database.read() as connection:
+            found = connection.execute(select(func.max(deliveries.c.at))).scalar()
+        return None if found is None else from_micros(found)
+
+    def _read(self, query: Any) -> list[Delivery]:
+        with self.database.read() as connection:
+            return [_delivery(row) for row in connection.execute(query)]
+
+
+def examined(connection: Connection, numbers: Sequence[int], found: Sequence[Finding] = ()) -> None:
+    """Store what was found in deliveries that were looked at together, in the caller's transaction."""
+    values = {"examined": True, "findings": documents.dumps(list(found))}
+    connection.execute(update(deliveries).where(deliveries.c.id.in_(numbers)).values(**values))
+
+
+def hold(connection: Connection, numbers: Sequence[int], case_id: int) -> None:
+    """Quarantine deliveries, in the caller's transaction; windows that they decided are judged again."""
+    _set(connection, numbers, held=True, case_id=case_id)
+
+
+def release(connection: Connection, numbers: Sequence[int]) -> None:
+    """Let deliveries count again, in the caller's transaction; windows that they speak about are judged again."""
+    _set(connection, numbers, held=False)
+
+
+def _set(connection: Connection, numbers: Sequence[int], **values: object) -> None:
+    chosen = deliveries.c.id.in_(numbers)
+    connection.execute(update(deliveries).where(chosen).values(**values))
+    first = connection.execute(select(func.min(deliveries.c.first_id)).where(chosen)).scalar()
+    if first is not None:
+        judge_again(connection, int(first))
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    values = dict(row._mapping)
+    until = values["complete_until"]
+    found = tuple(documents.finding(document) for document in json.loads(values["findings"]))
+    return Delivery(
+        **{
+            **values,
+            "at": from_micros(values["at"]),
+            "complete_until": None if until is None else from_micros(until),
+            "findings": found,
+        }
+    )
