@@ -18,10 +18,12 @@ from riskloop.data.infer import infer_config
 from riskloop.data.read import rows_from
 from riskloop.loop import observe, snapshot
 from riskloop.loop.champion import Served, load
-from riskloop.loop.observe import close, due, mature
+from riskloop.loop.mature import Judgement, mature
+from riskloop.loop.observe import close, due
 from riskloop.monitor.profile import Profile
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate
+from riskloop.store.maturity import maturity
 from riskloop.store.outcomes import Outcome
 from riskloop.store.windows import Window, save
 
@@ -86,6 +88,10 @@ class Loop:
                 save(connection, window, findings, profile)
             closed.append(window)
         return closed
+
+    def judge(self, window: Window, now: datetime) -> Judgement:
+        home = self.portfolio.home
+        return mature(home, self.served, window, maturity(home, now), now)
 
     def findings(self, window: Window) -> list[Finding]:
         return self.portfolio.home.windows.findings(window.id)
@@ -208,10 +214,11 @@ def test_outcomes_count_when_they_are_final_and_not_before(loop: Loop) -> None:
     (window,) = loop.close(noon(2025, 2, 1))
     assert window.diagnosis is Diagnosis.STABLE
     final = window.end_time + home.settings.portfolio.outcome_window
-    early, found = mature(home, loop.served, window, final - timedelta(days=33))
-    assert next(f for f in found if f.check == "auc").severity is Severity.UNKNOWN  # nobody's outcome is final
-    assert early.diagnosis is Diagnosis.NOT_ENOUGH_DATA  # not judged is not stable
-    judged, found = mature(home, loop.served, window, final)
+    early = loop.judge(window, final - timedelta(days=33))
+    assert not early.judged  # nobody's outcome is final
+    assert early.window.diagnosis is Diagnosis.NOT_ENOUGH_DATA
+    judgement = loop.judge(window, final)
+    judged, found = judgement.window, judgement.findings
     assert judged.diagnosis is Diagnosis.CONCEPT_DRIFT
     assert judged.matured_at == final
     assert "since 1 January 2025" in judged.sentence
@@ -285,8 +292,8 @@ def test_windows_by_count_are_told_apart_by_their_numbers(folder: Path) -> None:
     assert len(learned) == 600 + 500
     outcomes: Floats = learned.outcomes
     assert not np.isnan(outcomes).any()
-    _, found = mature(loop.portfolio.home, loop.served, first, noon(2025, 12, 1))
-    assert next(f for f in found if f.check == "auc").n == 600
+    judged = loop.judge(first, noon(2025, 12, 1))
+    assert next(f for f in judged.findings if f.check == "auc").n == 600
     loop.portfolio.home.close()
 
 

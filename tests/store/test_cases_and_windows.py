@@ -10,7 +10,7 @@ from riskloop.cases import CaseState, Move
 from riskloop.cases.events import Waits
 from riskloop.core.errors import NotFound
 from riskloop.core.span import Span
-from riskloop.core.types import Action, Diagnosis, Finding, Rung, Severity
+from riskloop.core.types import Action, Diagnosis, Finding, Rung, Severity, to_micros
 from riskloop.store.cases import Cases, move_case, open_case
 from riskloop.store.database import Database
 from riskloop.store.windows import Window, Windows, save, set_quarantine
@@ -48,7 +48,8 @@ def test_a_window_and_its_findings_come_back(database: Database) -> None:
     assert windows.get(1) == WINDOW
     assert windows.latest() == [WINDOW]
     assert windows.findings(1) == [FINDING]
-    assert windows.immature() == [WINDOW]
+    assert windows.unjudged(to_micros(WINDOW.end_time)) == [WINDOW]
+    assert windows.unjudged(to_micros(WINDOW.end_time) - 1) == []
 
 
 def test_saving_again_replaces(database: Database) -> None:
@@ -129,7 +130,7 @@ def test_windows_are_listed_and_counted_without_their_profiles(many: Windows) ->
     looks: dict[str, Callable[[], int]] = {
         "count": lambda: many.count(1) + many.count() - 90,
         "latest": lambda: len(many.latest(1000)),
-        "immature": lambda: len(many.immature()),
+        "unjudged": lambda: len(many.unjudged(to_micros(WINDOW.end_time))),
         "quarantined": lambda: len(many.quarantined()),
         "of_model": lambda: len(many.of_model(1, MANY, 1000)) + 31,
         "get": lambda: many.count() if many.get(3) else 0,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from riskloop.core.errors import Conflict, DataError, NotFound, StorageError
+from riskloop.core.maturity import Maturity
 from riskloop.core.span import Span
 from riskloop.core.types import Decisions, from_micros
 from riskloop.store.appender import Appender, Chunk, Logged
@@ -100,7 +101,7 @@ def test_outcomes_are_filled_in_where_known_and_mature(log: DecisionLog) -> None
     ]
     Outcomes(log.database).record(reported, known)
     Outcomes(log.database).record([Outcome(False, known, decision_id=1)], known)  # a correction
-    outcomes = log.frame(matured_by=MAY + 2 * DAY).outcomes
+    outcomes = log.frame(known=Maturity(MAY + 2 * DAY)).outcomes
     np.testing.assert_array_equal(outcomes, [0.0, 0.0, np.nan, np.nan])
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from riskloop.cases import CaseState
 from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.settings import Settings
-from riskloop.core.types import PromotionKind, to_micros
+from riskloop.core.types import PromotionKind
 from riskloop.loop import cycle
 from riskloop.loop.register import register
 from riskloop.loop.trial import approve_challenger
@@ -16,6 +16,7 @@ from riskloop.promote import promote
 from riskloop.retrain.dataset import pool
 from riskloop.store.history import load_history
 from riskloop.store.home import Home
+from riskloop.store.maturity import maturity
 from riskloop.train.fit import fit
 
 Step = Callable[[Home, datetime], None]  # what happens at the end of a period
@@ -63,7 +64,7 @@ def retrain_plainly(home: Home, now: datetime) -> None:
         return
     manifest = home.artefact(champion.version).manifest
     history = manifest.training.history
-    matured = home.decisions.frame(matured_by=to_micros(now - home.settings.portfolio.outcome_window))
+    matured = home.decisions.frame(known=maturity(home, now))
     rows = pool(load_history(home.artefacts, history), matured).rows
     plain = home.settings.model_copy(update={"train": home.settings.train.model_copy(update={"folds": PLAIN_FOLDS})})
     try:

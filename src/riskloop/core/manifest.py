@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from riskloop.core.errors import ArtefactError, ConfigError
+from riskloop.core.maturity import Maturity, Silence
 from riskloop.core.schema import Schema
 from riskloop.core.span import Span
 from riskloop.core.types import Action, Diagnosis, Floats, Json
@@ -88,13 +89,21 @@ class LearnerAuc(msgspec.Struct, frozen=True):
     high: float
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     """A state of the decision log, as far as it may be learned from; `loop/snapshot.py` takes and reads it."""
 
     decisions: int  # highest decision id
     outcomes: int  # highest outcome id
-    matured_by: int  # microseconds: the latest decision time whose outcome window was over
+    matured_by: int  # microseconds: the latest decision time up to which the outcome feed was complete
     quarantined: tuple[Span, ...]  # what stays out, also because it was not judged yet
+    silence: Silence = "unknown"  # what no report up to then means
+    silent_declined: bool = False
+    held: tuple[tuple[int, int], ...] = ()  # first and last ids of outcomes in quarantine
+
+    @property
+    def maturity(self) -> Maturity:
+        """Which outcomes counted."""
+        return Maturity(self.matured_by, self.outcomes, self.silence, self.silent_declined, self.held)
 
 
 class Order(msgspec.Struct, frozen=True):

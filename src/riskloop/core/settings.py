@@ -169,7 +169,8 @@ class OutcomeSettings(Section):
         "means good.",
     )
     silent_declined: bool = Field(
-        False, description="`defaults`: silence means good for declined customers, too, as they got the loan all the same."
+        False,
+        description="`defaults`: silence means good for declined customers, too; they got the loan all the same.",
     )
     due: Literal["any", "day", "week", "month"] = Field(
         "any", description="A file is due after each of these periods; `any`: there is no date, and none is late."
@@ -177,7 +178,7 @@ class OutcomeSettings(Section):
     grace: Duration = Field(timedelta(days=10), description="A file that is due may come this much later.")
     patience: Duration = Field(
         timedelta(days=45),
-        description="Without a watermark: so long after an outcome was final it is waited for; what has come then counts.",
+        description="Without a watermark: how long outcomes are waited for after they are final; then what came counts.",
     )
     share: Fraction = Field(
         1.0,

@@ -61,7 +61,7 @@ def _answer(held: Sequence[Rung]) -> Rung:
 
 def _ladder(findings: Sequence[Finding]) -> tuple[Rung, ...]:
     faults = sorted((f for f in findings if f.severity is Severity.FAULT), key=_specificity)
-    few = [f for f in findings if f.check == "rows" and f.severity is Severity.UNKNOWN]
+    few = [f for f in findings if f.check in ("rows", "outcomes") and f.severity is Severity.UNKNOWN]
     population = _moved(findings, POPULATION)
     ranking, level = _by_outcomes(findings)
     something = bool(population or ranking or level)

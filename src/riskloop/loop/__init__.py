@@ -14,11 +14,13 @@ from riskloop.cases import Case, CaseState, Signal, may
 from riskloop.loop import alerts, probation, trial
 from riskloop.loop.cases import follow_rollback, follow_window
 from riskloop.loop.champion import Served, load
-from riskloop.loop.observe import close, due, mature
+from riskloop.loop.mature import mature, to_judge
+from riskloop.loop.observe import close, due
 from riskloop.loop.renewal import renew
 from riskloop.loop.trainer import Tick
 from riskloop.store.home import Home
 from riskloop.store.leases import held
+from riskloop.store.maturity import maturity
 from riskloop.store.windows import Window, save
 
 Say = Callable[[str], None]
@@ -87,19 +89,22 @@ def _observe(home: Home, served: Served, now: datetime, done: Cycle) -> Iterator
             save(connection, window, findings, profile)
         done.closed.append(window)
         yield f"{window.name}: {window.rows:,} decisions. {window.sentence}"
-    for old in home.windows.immature():
-        if old.end_time + home.settings.portfolio.outcome_window > now:
-            break
+    known = maturity(home, now)
+    for old in to_judge(home, known, now):
         # The champion that it was compared with may be history by now; then it is judged for the record only.
         model = served if old.model_version == served.version else load(home, old.model_version)
-        window, findings = mature(home, model, old, now)
+        found = mature(home, model, old, known, now)
+        window = found.window
+        if not found.judged and window == old:
+            continue
         with home.database.write() as connection:
-            if model is served:
+            if model is served and found.judged:
                 window = follow_window(connection, home, window, now)
-            save(connection, window, findings)
-        done.matured.append(window)
+            save(connection, window, found.findings)
+        if found.judged:
+            done.matured.append(window)
         if window.diagnosis is not old.diagnosis or window.confirmed != old.confirmed:
-            yield f"{window.name}, outcomes final: {window.sentence}"
+            yield f"{window.name}, {'by its outcomes' if found.judged else 'outcomes due'}: {window.sentence}"
 
 
 def advance(home: Home, case: Case, served: Served, now: datetime, say: Say, tick: Tick, clock: Clock) -> Case | None:

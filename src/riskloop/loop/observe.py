@@ -14,7 +14,7 @@ from riskloop.core.types import DecisionFrame, Diagnosis, Finding, from_micros, 
 from riskloop.decide.diagnosis import diagnose
 from riskloop.decide.policy import Context, decide
 from riskloop.loop.champion import Served
-from riskloop.loop.examine import Arrived, at_closing, when_matured
+from riskloop.loop.examine import Arrived, at_closing
 from riskloop.monitor.onset import CHANGED
 from riskloop.monitor.profile import Profile
 from riskloop.retrain.dataset import applicants
@@ -118,7 +118,7 @@ def close(home: Home, served: Served, window: Due, now: datetime) -> tuple[Windo
     answer = diagnose(findings, earlier_findings(home, served.version, number), home.settings.drift)
     if not any(f.severity in CHANGED for f in findings):
         page.unlink(missing_ok=True)  # a page is evidence of a change, not of every month
-    action = decide(answer, home.settings.policy, _context(home, served, findings))
+    action = decide(answer, home.settings.policy, policy_context(home, served, findings))
     return (
         Window(
             id=number,
@@ -160,23 +160,6 @@ def _arrived(home: Home, served: Served, window: Due) -> Arrived:
     return Arrived(profile, sample, scores, np.empty(0, dtype=np.int64))
 
 
-def mature(home: Home, served: Served, window: Window, now: datetime) -> tuple[Window, list[Finding]]:
-    """Judge a closed window again with its final outcomes; a quarantined one stays what it was."""
-    matured = replace(window, matured_at=now)
-    known = home.windows.findings(window.id)
-    if window.diagnosis is Diagnosis.DATA_FAULT:
-        return matured, known
-    frame = home.decisions.frame(window.span, matured_by=_mature_until(home, now))
-    scores = served.model.probabilities(frame.features)
-    realised = when_matured(served, home.settings, frame.features, scores, frame.outcomes, applicants(frame))
-    since = f"{window.first_time:%Y-%m-%d}"
-    realised = [replace(f, details={**f.details, "since": since}) if f.severity in CHANGED else f for f in realised]
-    findings = [*known, *realised]
-    answer = diagnose(findings, earlier_findings(home, served.version, window.id), home.settings.drift)
-    action = decide(answer, home.settings.policy, _context(home, served, findings))
-    return matured.judged(answer, action), findings
-
-
 def earlier_findings(home: Home, version: int, before: int) -> list[list[Finding]]:
     """The findings of the windows before, as far as they were compared with the same model, oldest first."""
     same = home.windows.of_model(version, before, home.settings.drift.among)
@@ -197,7 +180,7 @@ def _earlier_profiles(home: Home, before: int) -> list[Profile]:
     return [Profile.from_bytes(profile) for profile in home.windows.profiles(sound)]
 
 
-def _context(home: Home, served: Served, findings: Sequence[Finding]) -> Context:
+def policy_context(home: Home, served: Served, findings: Sequence[Finding]) -> Context:
     closed = home.windows.count(served.version)
     return Context(windows_since_training=closed + 1, auc_loss=_auc_loss(findings))
 
@@ -209,7 +192,3 @@ def _auc_loss(findings: Sequence[Finding]) -> float | None:
             if finding.check == check and subject in (None, finding.subject) and finding.statistic is not None:
                 return float(finding.details["reference"]) - finding.statistic
     return None
-
-
-def _mature_until(home: Home, now: datetime) -> int:
-    return to_micros(now - home.settings.portfolio.outcome_window)

@@ -13,12 +13,13 @@ import numpy as np
 
 from riskloop.core import stats
 from riskloop.core.manifest import TrainingRecord
-from riskloop.core.types import Bools, DecisionFrame, Floats, Json, to_micros
+from riskloop.core.types import Bools, DecisionFrame, Floats, Json
 from riskloop.loop.evidence import protected_groups
 from riskloop.loop.snapshot import without_quarantine
 from riskloop.retrain.dataset import unseen_sources
 from riskloop.scoring.model import Model, load_model
 from riskloop.store.home import Home
+from riskloop.store.maturity import maturity
 
 MOST: Final = 4000  # decisions
 WINDOWS: Final = 12  # the latest matured ones
@@ -71,9 +72,8 @@ def _unseen(home: Home, records: Sequence[TrainingRecord | None], now: datetime)
             ids = ids[unseen_sources(record, ids)]
         parts.append(ids)
     ids = np.concatenate([np.empty(0, np.int64), *parts])
-    until = to_micros(now - home.settings.portfolio.outcome_window)
     sample = ids[:: max(1, -(-ids.size // MOST))].tolist()
-    return without_quarantine(home, home.decisions.chosen(sample, matured_by=until))
+    return without_quarantine(home, home.decisions.chosen(sample, maturity(home, now)))
 
 
 def _measures(labels: Floats, one: _Version) -> Json:

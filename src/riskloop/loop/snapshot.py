@@ -15,6 +15,7 @@ from riskloop.core.manifest import Snapshot
 from riskloop.core.span import Span
 from riskloop.core.types import DecisionFrame, Severity, to_micros
 from riskloop.store.home import Home
+from riskloop.store.maturity import maturity
 from riskloop.store.windows import Window
 
 EARLIER: Final = 12  # windows, the last of which may be empty
@@ -22,11 +23,15 @@ EARLIER: Final = 12  # windows, the last of which may be empty
 
 def take(home: Home, now: datetime) -> Snapshot:
     """The state at ``now``."""
+    known = maturity(home, now)
     return Snapshot(
         decisions=home.decisions.last_id(),
-        outcomes=home.outcomes.last_id(),
-        matured_by=to_micros(now - home.settings.portfolio.outcome_window),
+        outcomes=known.outcomes,
+        matured_by=known.until,
         quarantined=_quarantined(home),
+        silence=known.silence,
+        silent_declined=known.silent_declined,
+        held=known.held,
     )
 
 
@@ -45,13 +50,13 @@ def take_judged(home: Home, now: datetime) -> Snapshot:
 
 def count_matured(home: Home, known: Snapshot, start: int) -> int:
     """How many decisions from the time ``start`` on can be learned from."""
-    return home.outcomes.matured(start, known.matured_by, known.quarantined)
+    return home.outcomes.matured(start, known.maturity, known.quarantined)
 
 
 def read(home: Home, known: Snapshot, *, start: int | None = None) -> DecisionFrame:
     """Every decision (from the time ``start`` on) that is not quarantined, with its outcome where that is final."""
     span = Span(last_id=known.decisions, start=start)
-    frame = home.decisions.frame(span, matured_by=known.matured_by, outcomes_until=known.outcomes)
+    frame = home.decisions.frame(span, known.maturity)
     return _outside(frame, known.quarantined)
 
 

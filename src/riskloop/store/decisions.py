@@ -42,6 +42,20 @@ class Extent(NamedTuple):
     latest: int
 
 
+class Covered(NamedTuple):
+    """How many decisions of a span were approved and declined, and how many of them have an outcome."""
+
+    approved: int
+    approved_known: int
+    declined: int
+    declined_known: int
+
+    @property
+    def known(self) -> int:
+        """Decisions with an outcome."""
+        return self.approved_known + self.declined_known
+
+
 class DecisionLog:
     """Reads the log, and hands out appenders for it."""
 
@@ -178,10 +192,9 @@ class DecisionLog:
 
         Returns the day's beginning, how many were approved, and how many of these have an outcome, each (d,).
         """
-        there = select(outcomes.c.id).where(outcomes.c.decision_id == decisions.c.id, counted(known)).exists()
         day = decisions.c.time.op("/")(DAY)
         query = (
-            select(day, func.count(), func.count().filter(there))
+            select(day, func.count(), func.count().filter(_reported(known)))
             .where(where(Span(start=first, end=last + 1)), decisions.c.is_default == 0)
             .group_by(day)
             .order_by(day)
@@ -189,6 +202,24 @@ class DecisionLog:
         with self.database.read() as connection:
             found = np.array(connection.execute(query).all(), dtype=np.int64).reshape(-1, 3)
         return found[:, 0] * DAY, found[:, 1], found[:, 2]
+
+    def coverage(self, span: Span, known: Maturity) -> Covered:
+        """Who of a span has an outcome that counts, approved and declined."""
+        approved, there = decisions.c.is_default == 0, _reported(known)
+        query = select(
+            func.count().filter(approved),
+            func.count().filter(approved, there),
+            func.count().filter(~approved),
+            func.count().filter(~approved, there),
+        )
+        with self.database.read() as connection:
+            row = connection.execute(query.select_from(decisions).where(where(span))).one()
+        return Covered(*(int(value) for value in row))
+
+
+def _reported(known: Maturity) -> ColumnElement[bool]:
+    """Whether a decision has a report that is not in quarantine, however early it came."""
+    return select(outcomes.c.id).where(outcomes.c.decision_id == decisions.c.id, counted(known)).exists()
 
 
 def _decision(row: Row[Any]) -> Decision:

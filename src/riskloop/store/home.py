@@ -14,6 +14,7 @@ from riskloop.store.artefacts import Artefact, Artefacts
 from riskloop.store.cases import Cases
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
+from riskloop.store.deliveries import Deliveries
 from riskloop.store.ledger import Ledger
 from riskloop.store.outcomes import Outcomes
 from riskloop.store.windows import Windows
@@ -80,6 +81,11 @@ class Home:
     def outcomes(self) -> Outcomes:
         """What happened."""
         return Outcomes(self.database)
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """What was handed in as outcomes, and when."""
+        return Deliveries(self.database)
 
     @cached_property
     def windows(self) -> Windows:

@@ -1,5 +1,6 @@
 """Which outcomes count now: the one place that training, gate, probation, monitoring and pages go by."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -29,17 +30,13 @@ def maturity(home: Home, now: datetime) -> Maturity:
     watermark = home.deliveries.watermark()
     if watermark is not None:
         # What was final before the watermark is settled; the watermark itself is exclusive.
-        return _at(known, to_micros(min(now, watermark) - window) - (watermark <= now), given=True)
+        until = to_micros(min(now, watermark) - window) - (watermark <= now)
+        return replace(known, until=until, given=True)
     if settings.reported == "defaults":
         last = home.deliveries.last_at()
-        return _at(known, NOTHING if last is None else to_micros(min(now, last) - window - settings.patience))
-    return _at(known, _arrived(home, known, settings.patience))
-
-
-def _at(known: Maturity, until: int, *, given: bool = False) -> Maturity:
-    from dataclasses import replace
-
-    return replace(known, until=until, given=given)
+        until = NOTHING if last is None else to_micros(min(now, last) - window - settings.patience)
+        return replace(known, until=until)
+    return replace(known, until=_arrived(home, known, settings.patience))
 
 
 def _arrived(home: Home, known: Maturity, patience: timedelta) -> int:

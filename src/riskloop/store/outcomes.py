@@ -131,13 +131,15 @@ class Outcomes:
         with self.database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def reported_for(self, after: int) -> tuple[Ints, Ints]:
-        """Ids and times in microseconds, each (n,), of the decisions that have an outcome with an id above ``after``."""
-        query = select(decisions.c.id, decisions.c.time).join(outcomes, outcomes.c.decision_id == decisions.c.id)
+    def reported_for(self, after: int) -> tuple[Ints, Ints, Ints]:
+        """The outcomes with an id above ``after``: their ids, decision ids and decision times in microseconds, (n,)."""
+        query = select(outcomes.c.id, decisions.c.id, decisions.c.time).join(
+            decisions, outcomes.c.decision_id == decisions.c.id
+        )
         with self.database.read() as connection:
             rows = connection.execute(query.where(outcomes.c.id > after)).all()
-        found = np.array(rows, dtype=np.int64).reshape(-1, 2)
-        return found[:, 0], found[:, 1]
+        found = np.array(rows, dtype=np.int64).reshape(-1, 3)
+        return found[:, 0], found[:, 1], found[:, 2]
 
 
 def counted(known: Maturity) -> ColumnElement[bool]:

@@ -1,0 +1,151 @@
+"""A closed window judged with its outcomes: when they are complete, and again whenever more or corrected ones come."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+
+from riskloop.core.maturity import Maturity
+from riskloop.core.types import Bools, DecisionFrame, Diagnosis, Finding, Floats, to_micros
+from riskloop.decide.diagnosis import diagnose
+from riskloop.decide.policy import decide
+from riskloop.loop.champion import Served
+from riskloop.loop.examine import when_matured
+from riskloop.loop.observe import earlier_findings, policy_context
+from riskloop.monitor.labels import BOUNDS, agreed, not_judged
+from riskloop.monitor.onset import CHANGED
+from riskloop.store.decisions import Covered
+from riskloop.store.home import Home
+from riskloop.store.windows import Window, set_judged
+
+BY: Final = "by_outcomes"  # detail of the findings that a later judgement replaces
+# Findings by outcomes of riskloop's first version do not say what they are.
+UNMARKED: Final = frozenset(
+    (
+        *("auc", "gini", "ks", "brier", "log_loss", "calibration", "calibration_slope", "jeffreys", "segment"),
+        *("auc_explained", "calibration_explained", "slope_explained"),
+    )
+)
+INSTANT: Final = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A window with what its outcomes say, or that they cannot say it yet."""
+
+    window: Window
+    findings: list[Finding]
+
+    @property
+    def judged(self) -> bool:
+        """Whether its outcomes were there."""
+        return self.window.matured_at is not None
+
+
+def to_judge(home: Home, known: Maturity, now: datetime) -> list[Window]:
+    """Windows whose outcomes are final by now and not judged, and those about which more is known, oldest first."""
+    until = to_micros(now - home.settings.portfolio.outcome_window)
+    return sorted([*home.windows.unjudged(until), *_told_more(home, known.outcomes)], key=lambda window: window.id)
+
+
+def _told_more(home: Home, last: int) -> Iterator[Window]:
+    """Judged windows with outcomes that came, or were corrected, since."""
+    judged = home.windows.judged_before(last)
+    if not judged:
+        return
+    numbers, ids, times = home.outcomes.reported_for(min(window.judged_with or 0 for window in judged))
+    untouched = []
+    for window in judged:
+        if (window.span.mask(times, ids) & (numbers > (window.judged_with or 0))).any():
+            yield window
+        else:
+            untouched.append(window.id)
+    with home.database.write() as connection:
+        set_judged(connection, untouched, last)
+
+
+def mature(home: Home, served: Served, window: Window, known: Maturity, now: datetime) -> Judgement:
+    """Judge a closed window with the outcomes that count by ``known``; a quarantined one stays what it was.
+
+    Where they are not there, the window is not judged, and says why.
+    """
+    closing = [finding for finding in home.windows.findings(window.id) if not _by_outcomes(finding)]
+    matured = replace(window, matured_at=now, judged_with=known.outcomes)
+    if window.diagnosis is Diagnosis.DATA_FAULT:
+        return Judgement(matured, closing)
+    over = replace(known, until=to_micros(now - home.settings.portfolio.outcome_window))
+    covered = home.decisions.coverage(window.span, over)
+    complete = to_micros(window.end_time - INSTANT) <= known.until
+    because = _why_not(home, covered, known, complete=complete)
+    if because is not None:
+        return _unjudged(
+            home, served, window, [*closing, _marked(not_judged(covered.known, len(served.outcomes), because))]
+        )
+    realised = _realised(home, served, window, known if complete else over, bounded=not complete)
+    findings = [*closing, *realised]
+    answer = diagnose(findings, earlier_findings(home, served.version, window.id), home.settings.drift)
+    action = decide(answer, home.settings.policy, policy_context(home, served, findings))
+    return Judgement(matured.judged(answer, action), findings)
+
+
+def _why_not(home: Home, covered: Covered, known: Maturity, *, complete: bool) -> str | None:
+    """Why the outcomes of a window cannot be judged, as a clause; None where they can."""
+    settings = home.settings.outcomes
+    whose = f"{covered.approved_known:,} of {covered.approved:,} approved customers"
+    if complete and (covered.known or known.silence == "good"):
+        return None
+    if complete:
+        return f"none of its {covered.approved + covered.declined:,} customers has an outcome"
+    if settings.share < 1.0 and covered.approved_known >= settings.share * max(1, covered.approved):
+        return None
+    if known.given:
+        return f"the outcome feed is not complete for it: {whose} have an outcome"
+    return f"the outcome of only {whose} has arrived"
+
+
+def _unjudged(home: Home, served: Served, window: Window, findings: list[Finding]) -> Judgement:
+    answer = diagnose(findings, earlier_findings(home, served.version, window.id), home.settings.drift)
+    waiting = replace(window, matured_at=None, judged_with=None)
+    if answer.diagnosis is window.diagnosis:
+        return Judgement(replace(waiting, sentence=answer.sentence, rungs=answer.rungs), findings)
+    action = decide(answer, home.settings.policy, policy_context(home, served, findings))
+    return Judgement(waiting.judged(answer, action), findings)
+
+
+def _realised(home: Home, served: Served, window: Window, known: Maturity, *, bounded: bool) -> list[Finding]:
+    """What the outcomes say; of an incomplete window only what they say however the missing ones turn out."""
+    frame = home.decisions.frame(window.span, known)
+    scores = served.model.probabilities(frame.features)
+    found = when_matured(served, home.settings, frame.features, scores, frame.outcomes)
+    if bounded:
+        bounds = [
+            when_matured(served, home.settings, frame.features, scores, filled)
+            for filled in _filled(frame.outcomes, _expected(frame))
+        ]
+        found = agreed(found, bounds)
+    since = f"{window.first_time:%Y-%m-%d}"
+    return [_marked(f, **({"since": since} if f.severity in CHANGED else {})) for f in found]
+
+
+def _marked(finding: Finding, **details: str) -> Finding:
+    return replace(finding, details={**finding.details, **details, BY: True})
+
+
+def _by_outcomes(finding: Finding) -> bool:
+    return finding.check in UNMARKED or BY in finding.details
+
+
+def _expected(frame: DecisionFrame) -> Bools:
+    """Who got a loan, so that an outcome is expected."""
+    nobody = np.zeros(len(frame), dtype=np.bool_)
+    declined = nobody if frame.declined is None else frame.declined
+    explored = nobody if frame.exploration is None else frame.exploration > 0.0
+    return ~declined | explored
+
+
+def _filled(outcomes: Floats, expected: Bools) -> Sequence[Floats]:
+    """The outcomes with all missing ones good, and with all bad."""
+    lacking = np.isnan(outcomes) & expected
+    return [np.where(lacking, value, outcomes) for value in BOUNDS]
