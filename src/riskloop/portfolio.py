@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -79,16 +79,37 @@ class Portfolio:
         appended = {name: answers[name].to_numpy() for name in answers if name != "customer_id"}
         return frame.assign(**appended)
 
-    def record_outcomes(self, labels: "Path | str | pd.DataFrame", *, now: datetime | None = None) -> Recorded:
+    def record_outcomes(
+        self,
+        labels: "Path | str | pd.DataFrame | None" = None,
+        *,
+        complete_until: str | date | datetime | None = None,
+        by: str | None = None,
+        now: datetime | None = None,
+    ) -> Recorded:
         """Hand in what happened: decision_id or the id column, the target (or `default`), optionally known_at.
 
-        The same file twice changes nothing. Raises DataError naming the first wrong cells.
+        ``complete_until`` is the feed's watermark: every outcome that was final by then is reported (a date includes
+        that day). It can be handed in without labels. The same file twice changes nothing. Raises DataError naming
+        the first wrong cells, or a watermark in the future.
         """
-        from riskloop.data.outcomes import read_outcomes
+        from riskloop.data.outcomes import read_outcomes, read_watermark
 
         at = now or datetime.now(UTC)
-        reported: list[Outcome] = read_outcomes(labels, self.home.schema, default_known_at=at)
-        return self.home.outcomes.record(reported, at)
+        watermark = None if complete_until is None else read_watermark(complete_until)
+        if labels is None and watermark is None:
+            raise DataError("Nothing was handed in: give outcomes, or up to when they are complete.")
+        reported: list[Outcome] = []
+        if labels is not None:
+            schema, empty = self.home.schema, watermark is not None
+            reported = read_outcomes(labels, schema, default_known_at=at, empty=empty)
+        return self.home.outcomes.record(
+            reported,
+            at,
+            by=by or current_user(),
+            complete_until=watermark,
+            definition=self.home.settings.outcomes.definition,
+        )
 
     def cycle(
         self,

@@ -6,10 +6,11 @@ from msgspec import to_builtins
 
 from riskloop.cases import Case, CaseStep, events, known_harm
 from riskloop.core.errors import NotFound
-from riskloop.core.types import Finding, Json, Promotion, iso
+from riskloop.core.types import Finding, Json, Promotion, iso, to_micros
 from riskloop.store.documents import plain
 from riskloop.store.home import Home
 from riskloop.store.ledger import ModelRow, served
+from riskloop.store.maturity import feed_state
 from riskloop.store.windows import Window
 
 
@@ -31,6 +32,7 @@ def status(home: Home, now: datetime) -> Json:
         "policy": home.settings.policy.name,
         "exploration": exploration(home),
         "last_window": window(latest[-1]) if latest else None,
+        "outcomes": outcomes(home, now),
         "open_cases": [case(entry) for entry in home.cases.latest(only_open=True)],
         "unresolved": [] if champion is None else [case(entry) for entry in unresolved(home, champion.version)],
     }
@@ -40,6 +42,25 @@ def unresolved(home: Home, champion: int) -> list[Case]:
     """The closed cases by which a champion is known to do worse than at its training, newest first."""
     marked = home.cases.unresolved()
     return known_harm(marked, champion, home.ledger.alike(champion)) if marked else []
+
+
+def outcomes(home: Home, now: datetime) -> Json:
+    """Where the outcome feed stands: up to when it is complete, whether it is late, what is in quarantine."""
+    state = feed_state(home, now)
+    how = "as it says itself" if state.given else "as far as what arrived tells"
+    until = state.complete_until
+    complete = "No outcome counts yet." if until is None else f"Outcomes are complete up to {until:%Y-%m-%d}, {how}."
+    waiting = home.windows.unjudged(to_micros(now - home.settings.portfolio.outcome_window))
+    return {
+        "complete_until": iso(until),
+        "given": state.given,
+        "last_at": iso(state.last_at),
+        "due": iso(state.due),
+        "late": state.late,
+        "held": list(state.held),
+        "not_judged": [entry.name for entry in waiting],
+        "sentence": " ".join(part for part in (complete, state.late) if part),
+    }
 
 
 def exploration(home: Home) -> Json | None:

@@ -67,3 +67,12 @@ def test_a_grade_that_the_test_rejects_says_in_which_direction(judged: Home) -> 
     assert "&lt; 0.001" in page
     other = client_of(judged).get("/dashboard/performance?cohort=3").text
     assert "No grades for 2025-03." in other
+
+
+def test_a_cohort_whose_outcomes_are_due_and_not_there_is_not_judged(judged: Home) -> None:
+    late = finding("outcomes", "window", None, Severity.UNKNOWN)
+    save(judged, window(4, Diagnosis.NOT_ENOUGH_DATA), late)
+    assert "<td>not judged</td>" in client_of(judged).get("/dashboard/performance").text
+    page = client_of(judged).get("/dashboard/windows/4").text
+    assert "<dd>not judged</dd>" in page
+    assert "<dd>not yet</dd>" in client_of(judged).get("/dashboard/windows/3").text

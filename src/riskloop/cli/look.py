@@ -21,6 +21,10 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     )
     if window:
         lines.append(f"Last window: {window['name']}, {window['decisions']:,} decisions: {window['sentence']}")
+    if champion is not None:
+        lines.append(document["outcomes"]["sentence"])
+    if waiting := document["outcomes"]["not_judged"]:
+        lines.append(f"Not judged by their outcomes yet, which are due: {', '.join(waiting)}.")
     if document["exploration"]:
         lines.append(document["exploration"]["sentence"])
     lines += [f"Case {c['id']} ({c['state']}): {c['sentence']}" for c in document["open_cases"]] or ["No open case."]

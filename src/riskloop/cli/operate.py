@@ -142,16 +142,24 @@ def score(
 
 
 def outcomes(
-    labels: Annotated[Path, typer.Argument(help="decision_id or customer id, default (0/1), optionally known_at.")],
+    labels: Annotated[
+        Path | None, typer.Argument(help="decision_id or customer id, default (0/1), optionally known_at.")
+    ] = None,
+    complete_until: Annotated[
+        str | None,
+        typer.Option(help="The feed is complete up to here, such as 2025-06-30: what is not reported will not come."),
+    ] = None,
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Hand in what happened to customers who were decided on."""
-    recorded = open_portfolio(config).record_outcomes(labels)
+    """Hand in what happened to customers who were decided on, and up to when that is complete."""
+    recorded = open_portfolio(config).record_outcomes(labels, complete_until=complete_until)
     lines = [
         f"Recorded {recorded.recorded:,} outcomes ({recorded.repeated:,} were known, {recorded.corrected:,} correct "
         "an earlier one)."
     ]
+    if recorded.complete_until is not None:
+        lines.append(f"The feed is complete up to {recorded.complete_until:%Y-%m-%d %H:%M} UTC.")
     if recorded.unmatched:
         named = ", ".join(recorded.unmatched[:5])
         lines.append(f"{len(recorded.unmatched):,} belong to no decision and were left out: {named} …")

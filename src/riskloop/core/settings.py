@@ -178,7 +178,7 @@ class OutcomeSettings(Section):
     grace: Duration = Field(timedelta(days=10), description="A file that is due may come this much later.")
     patience: Duration = Field(
         timedelta(days=45),
-        description="Without a watermark: how long outcomes are waited for after they are final; then what came counts.",
+        description="Without a watermark: how long outcomes are waited for once they are final; then what came counts.",
     )
     share: Fraction = Field(
         1.0,

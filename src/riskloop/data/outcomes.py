@@ -1,7 +1,7 @@
 """Reading what happened: a file or frame of outcomes, by decision or by customer."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from riskloop.core.errors import DataError
@@ -23,15 +23,36 @@ VALUES: Final = {
 SHOWN: Final = 10  # problems named one by one
 
 
-def read_outcomes(source: Source, schema: Schema, *, default_known_at: datetime) -> list[Outcome]:
+def read_watermark(given: str | date | datetime) -> datetime:
+    """The moment before which every outcome is reported; a date means that day included. UTC where no zone is named.
+
+    Raises DataError for a text that is neither date nor time.
+    """
+    try:
+        moment = datetime.fromisoformat(given) if isinstance(given, str) else given
+        day = len(given) <= len("2025-06-30") if isinstance(given, str) else not isinstance(given, datetime)
+        if not isinstance(moment, datetime):
+            moment = datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
+        return as_utc(moment) + (timedelta(days=1) if day else timedelta(0))
+    except ValueError:
+        raise DataError(
+            f"The outcomes are complete until '{given}', which is no date; write 2025-06-30 or 2025-06-30T12:00Z.",
+            [Problem("complete_until", "is no date", str(given))],
+        ) from None
+
+
+def read_outcomes(source: Source, schema: Schema, *, default_known_at: datetime, empty: bool = False) -> list[Outcome]:
     """Outcomes of a CSV or Parquet file, an open CSV, or a frame.
 
     Needs a column `decision_id`, or the schema's id column (`customer_id` is understood too); the schema's target
     or `default` with 0/1, true/false or yes/no; and may have `known_at` (ISO 8601, UTC when it names no zone).
     Other columns are not read. Raises DataError naming rows, columns and values; then nothing is returned. Two rows
-    that contradict each other at the same moment are refused; of later knowledge the latest counts.
+    that contradict each other at the same moment are refused; of later knowledge the latest counts. ``empty``: no rows
+    is no error, as where a watermark says that nothing more will come.
     """
-    columns = _columns(source)
+    columns = _columns(source, empty)
+    if empty and not any(columns.values()):
+        return []
     names = [name for name in (schema.id, "customer_id") if name]
     decision = _first(columns, ["decision_id"])
     customer = _first(columns, names)
@@ -64,10 +85,10 @@ def read_outcomes(source: Source, schema: Schema, *, default_known_at: datetime)
     return found
 
 
-def _columns(source: Source) -> dict[str, list[str]]:
+def _columns(source: Source, empty: bool) -> dict[str, list[str]]:
     """Every column as text without white space around it, a missing value as empty text."""
     table = table_of(source, as_text=True, where="The outcomes")
-    if not table.num_rows:
+    if not table.num_rows and not empty:
         raise DataError("The outcomes hold no rows.")
     return {
         name: ["" if value is None else str(value).strip() for value in column.to_pylist()]

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, BinaryIO, Final, Protocol, cast
 
 import msgspec
@@ -37,8 +38,8 @@ class Portfolio(Protocol):
         """Make a version the champion, if the gate agrees."""
         ...
 
-    def record_outcomes(self, labels: Any) -> Any:
-        """Store what happened; ``labels`` is a frame or a CSV file."""
+    def record_outcomes(self, labels: Any, *, complete_until: str | None, by: str) -> Any:
+        """Store what happened, and up to when that is complete; ``labels`` is a frame or a CSV file."""
         ...
 
 
@@ -156,13 +157,25 @@ def decision(decision_id: Number, service: Worker, _key: Viewer) -> Json:
 
 
 @router.post("/outcomes", tags=["outcomes"])
-async def outcomes(request: Request, portfolio: Owner, service: Worker, _key: Reporter) -> Json:
-    """What happened: a JSON array or CSV with decision_id or the customer's id, the target, optionally known_at."""
+async def outcomes(
+    request: Request,
+    portfolio: Owner,
+    service: Worker,
+    key: Reporter,
+    complete_until: Annotated[
+        str | None, Query(max_length=40, description="Up to when the feed is complete: 2025-06-30 includes that day.")
+    ] = None,
+) -> Json:
+    """What happened: a JSON array or CSV with decision_id or the customer's id, the target, optionally known_at.
+
+    With `complete_until` the feed's watermark rises; an empty array is enough for that.
+    """
     body, _ = await _spooled(request, service.home.settings.serve.max_body)
     with body:
         kind = media_type(request.headers.get("content-type"), of="/outcomes", kinds=("application/json", _CSV))
         labels = body if kind == _CSV else await asyncio.to_thread(_frame, body)
-        document: Json = plain(await asyncio.to_thread(portfolio.record_outcomes, labels))
+        record = partial(portfolio.record_outcomes, labels, complete_until=complete_until, by=key)
+        document: Json = plain(await asyncio.to_thread(record))
     return document
 
 

@@ -120,8 +120,8 @@ class OutcomeFeed:
         for at, outcome in coming:
             by_time.setdefault(at, []).append(outcome)
         if self.kind.watermark:  # a file with nothing new in it says how far it is complete, too
-            for at in self._file_days(now):
-                by_time.setdefault(to_micros(at), [])
+            for day in self._file_days(now):
+                by_time.setdefault(to_micros(day), [])
         self._until = now
         said = self.kind.watermark
         return [

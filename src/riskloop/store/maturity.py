@@ -1,11 +1,13 @@
 """Which outcomes count now: the one place that training, gate, probation, monitoring and pages go by."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from riskloop.core.maturity import NOTHING, Maturity, complete_days, usual_share
-from riskloop.core.types import to_micros
+from riskloop.core.periods import period_of
+from riskloop.core.span import Span
+from riskloop.core.types import from_micros, to_micros
 from riskloop.store.home import Home
 
 USUAL: Final = timedelta(days=90)  # of settled decisions, whose coverage is the usual one
@@ -48,3 +50,61 @@ def _arrived(home: Home, known: Maturity, patience: timedelta) -> int:
     if complete == len(days):
         return known.until
     return max(waited, int(days[complete]) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """Where the outcome feed stands."""
+
+    complete_until: datetime | None  # every outcome that was final by then counts; None: nothing does
+    given: bool  # as the feed says itself; else inferred from what arrived
+    last_at: datetime | None  # when something was handed in last
+    due: datetime | None  # when the file was due that is not there; None: none is late
+    late: str | None  # the same as a sentence
+    held: tuple[int, ...]  # deliveries in quarantine
+
+
+def feed_state(home: Home, now: datetime) -> FeedState:
+    """What status, pages and alerts say about the outcome feed."""
+    known, window = maturity(home, now), home.settings.portfolio.outcome_window
+    last = home.deliveries.last_at()
+    until = None if known.until < 0 else min(now, from_micros(known.until) + window)
+    due = _late_since(home, last, now)
+    return FeedState(
+        complete_until=until,
+        given=known.given,
+        last_at=last,
+        due=due,
+        late=None if due is None else _late_sentence(home, due, last),
+        held=tuple(delivery.id for delivery in home.deliveries.held()),
+    )
+
+
+def _late_since(home: Home, last: datetime | None, now: datetime) -> datetime | None:
+    """When a file was due that is late by now."""
+    settings, logged = home.settings.outcomes, home.decisions.extent()
+    if logged is None:
+        return None
+    first_final = from_micros(logged.earliest) + home.settings.portfolio.outcome_window
+    if settings.due == "any":
+        since = first_final if last is None else max(first_final, last)
+        return since if now - since > settings.patience and _final_since(home, since, now) else None
+    period = period_of(now - settings.grace, settings.due)
+    end, watermark = period.first, home.deliveries.watermark()
+    there = last is not None and last >= end if watermark is None else watermark >= end
+    return None if there or first_final >= end else end
+
+
+def _final_since(home: Home, since: datetime, now: datetime) -> bool:
+    window = home.settings.portfolio.outcome_window
+    return home.decisions.extent(Span.between(since - window, now - window)) is not None
+
+
+def _late_sentence(home: Home, due: datetime, last: datetime | None) -> str:
+    came = "none ever came" if last is None else f"the last one came on {last:%Y-%m-%d}"
+    if home.settings.outcomes.due == "any":
+        return f"No outcome has been handed in since {due:%Y-%m-%d}, though further ones are final: {came}."
+    watermark = home.deliveries.watermark()
+    if watermark is not None and last is not None and last >= due:
+        came = f"the last one says that it is complete up to {watermark:%Y-%m-%d}"
+    return f"The outcome file that was due on {due:%Y-%m-%d} is late: {came}."

@@ -187,6 +187,7 @@ def window(home: Home, number: int) -> Json:
         "window": row,
         "last_day": row.end_time - timedelta(microseconds=1),
         "matures": row.end_time + home.settings.portfolio.outcome_window,
+        "overdue": any(f.check == "outcomes" and f.severity is Severity.UNKNOWN for f in found),
         "rungs": row.rungs,
         "notable": [f for f in worst_first(found) if f.severity in NOTABLE and f.check != "impact"],
         "rest": [f for f in worst_first(found) if f.severity not in NOTABLE and f.check != "impact"],

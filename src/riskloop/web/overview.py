@@ -11,6 +11,7 @@ from riskloop.cases import Case, CaseState, events
 from riskloop.core.types import Diagnosis, Json, Promotion, Verdict
 from riskloop.store.home import Home
 from riskloop.store.ledger import ModelRow
+from riskloop.store.maturity import feed_state
 from riskloop.store.probations import watched
 from riskloop.store.tables import case_events
 from riskloop.store.windows import Window
@@ -74,6 +75,7 @@ def overview(home: Home, now: datetime) -> Json:
         "now": now,
         "headline": headline(champion, last, open_cases, harm),
         "stages": stages(home, versions, promotions, last, open_cases, today.decisions),
+        "feed": feed_state(home, now),
         "champion": champion,
         "model": None if champion is None else home.ledger.model(champion.version),
         "manifest": None if champion is None else manifest(home, champion.version),

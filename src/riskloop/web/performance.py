@@ -27,6 +27,7 @@ CHECKS: Final = (
     "auc_explained",
     "calibration_explained",
     "jeffreys",
+    "outcomes",
     *(f"estimated_{name}" for name in (*MEASURES, "default_rate", "log_loss")),
 )
 TITLES: Final = {"auc": "AUC", "ks": "KS", "brier": "Brier score"}
@@ -56,7 +57,7 @@ class Cohort:
         if self.window.diagnosis is Diagnosis.DATA_FAULT:
             return "quarantined" if self.window.quarantined else "data fault"
         if self.window.matured_at is None:
-            return "immature"
+            return "not judged" if "outcomes" in self.found else "immature"
         return "final" if self.realised("auc").value is not None else "too few outcomes"
 
     def realised(self, measure: str) -> Value:
