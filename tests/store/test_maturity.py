@@ -40,10 +40,14 @@ def home(tmp_path: Path) -> Iterator[Home]:
     found.close()
 
 
-def report(home: Home, days: range, at: datetime, *, approved_only: bool = False, **given: datetime) -> None:
+def report(
+    home: Home, days: range, at: datetime, *, approved_only: bool = False, until: datetime | None = None
+) -> None:
     ids = [1 + day * PER_DAY + k for day in days for k in range(PER_DAY)]
     chosen = [number for number in ids if not approved_only or (number - 1) % 5]
-    home.outcomes.record([Outcome(number % 7 == 0, at, decision_id=number) for number in chosen], at, **given)
+    home.outcomes.record(
+        [Outcome(number % 7 == 0, at, decision_id=number) for number in chosen], at, complete_until=until
+    )
 
 
 def day_of(micros: int) -> int:
@@ -124,7 +128,7 @@ def test_a_file_that_is_due_and_not_there_is_late(tmp_path: Path) -> None:
     assert feed_state(home, june + 15 * DAY).late is None, "no outcome was final in May"
     report(home, range(10), july + 12 * DAY)
     assert feed_state(home, july + 13 * DAY).late is None
-    report(home, range(10), july + 13 * DAY, complete_until=july - 5 * DAY)
+    report(home, range(10), july + 13 * DAY, until=july - 5 * DAY)
     assert "complete up to 2025-06-26" in str(feed_state(home, july + 14 * DAY).late)
     home.close()
 
