@@ -5,7 +5,7 @@ import pytest
 
 from riskloop.core.maturity import Maturity, complete_days, usual_share
 
-DAYS, A_DAY = 30, 20
+DAYS, A_DAY = 45, 20
 
 
 def test_only_settled_decisions_count_and_early_defaults_do_not() -> None:
@@ -26,7 +26,7 @@ def test_where_only_defaults_are_reported_silence_of_the_approved_is_good(silent
     np.testing.assert_array_equal(known.settle(reported, times, declined), expected)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("usual", [1.0, 0.7])
 def test_days_are_complete_up_to_the_first_that_lacks_outcomes(usual: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -34,7 +34,7 @@ def test_days_are_complete_up_to_the_first_that_lacks_outcomes(usual: float, see
     known = rng.binomial(A_DAY, usual, DAYS)
     assert complete_days(expected, known, usual) == DAYS
     known[18:] = 0
-    assert 16 <= complete_days(expected, known, usual) <= 18
+    assert 12 <= complete_days(expected, known, usual) <= 18
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -48,7 +48,7 @@ def test_a_feed_that_brings_defaults_first_is_not_complete(seed: int) -> None:
 
 def test_few_customers_wait_until_all_are_there() -> None:
     assert complete_days(np.array([3, 4, 2]), np.array([3, 4, 2]), 1.0) == 3
-    assert complete_days(np.array([3, 4, 2]), np.array([3, 4, 1]), 1.0) == 0
+    assert complete_days(np.array([3, 4, 2]), np.array([3, 4, 1]), 1.0) == 2
     assert complete_days(np.array([], dtype=np.int64), np.array([], dtype=np.int64), 1.0) == 0
 
 

@@ -50,20 +50,27 @@ def complete_days(expected: Ints, known: Ints, usual: float) -> int:
     """How many days, from the first one on, are complete.
 
     ``expected`` (d,) decisions of each day should have an outcome by now, ``known`` (d,) have one; ``usual`` is the
-    share of a settled day that ever gets one. Days are looked at in chunks of at least 30 expected outcomes. A chunk is
-    complete when at most 5% of the usual ones lack, beyond what chance gives (two standard errors).
+    share of a settled day that ever gets one. Days are looked at in chunks of at least 30 expected outcomes, or of 120
+    where not all ever come. A chunk is complete when at most 5% of the usual ones lack, beyond what chance gives (three
+    standard errors).
     """
     if usual < LEAST_USUAL:
         return 0
-    complete = start = 0
+    start, least = 0, CHUNK if usual == 1.0 else 4 * CHUNK
     for day in range(len(expected)):
         n, k = int(expected[start : day + 1].sum()), int(known[start : day + 1].sum())
-        if n < CHUNK and day + 1 < len(expected):
+        if n < least and day + 1 < len(expected):
             continue
-        if k < (1.0 - LACK) * usual * n - 2.0 * math.sqrt(n * usual * (1.0 - usual)):
-            break
-        complete = start = day + 1
-    return complete
+        if k < (1.0 - LACK) * usual * n - 3.0 * math.sqrt(n * usual * (1.0 - usual)):
+            return start + _whole(expected[start:], known[start:], usual)
+        start = day + 1
+    return start
+
+
+def _whole(expected: Ints, known: Ints, usual: float) -> int:
+    """How many days at the beginning of a chunk that is not complete are."""
+    enough = np.cumsum(known) >= (1.0 - LACK) * usual * np.cumsum(expected)
+    return int(np.argmin(enough)) if not enough.all() else len(enough)
 
 
 def usual_share(expected: Ints, known: Ints, default: float = 1.0) -> float:
