@@ -75,7 +75,7 @@ def book(trained_folder: Path, tmp_path: Path, request: pytest.FixtureRequest) -
     shutil.copytree(trained_folder, folder)
     contract = "".join(f'{name} = "{value}"\n' for name, value in kind.settings.items())
     with (folder / "riskloop.toml").open("a", encoding="utf-8") as config:
-        config.write(f"[outcomes]\n{contract}[drift]\nevidently_rows = 0\n[policy]\nname = "manual"\n")
+        config.write(f"[outcomes]\n{contract}[drift]\nevidently_rows = 0\n[policy]\nname = 'manual'\n")
     portfolio = Portfolio.open(folder)
     yield Book(portfolio, OutcomeFeed(kind, portfolio.home.settings.portfolio.outcome_window, seed=7))
     portfolio.home.close()
