@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from riskloop import views
 from riskloop.core.types import Decisions, Diagnosis, Json, to_micros
 from riskloop.data.read import rows_from
 from riskloop.portfolio import Portfolio
@@ -128,7 +129,7 @@ def test_a_window_whose_outcomes_are_due_and_not_there_is_not_judged_and_says_so
     assert february.matured_at is None
     assert february.diagnosis is Diagnosis.NOT_ENOUGH_DATA, "its outcomes are final since 31 March"
     assert "cannot be judged" in february.sentence
-    status = book.portfolio.status()["outcomes"]
+    status = views.status(book.portfolio.home, datetime(2025, 4, 2, tzinfo=UTC))["outcomes"]
     assert status["not_judged"] == ["2025-02"]
     (shown,) = [entry for entry in book.portfolio.drift(3) if entry["name"] == "2025-02"]
     assert not shown["mature"]
