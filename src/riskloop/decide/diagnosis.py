@@ -61,12 +61,12 @@ def _answer(held: Sequence[Rung]) -> Rung:
 
 def _ladder(findings: Sequence[Finding]) -> tuple[Rung, ...]:
     faults = sorted((f for f in findings if f.severity is Severity.FAULT), key=_specificity)
-    few = [f for f in findings if f.check in ("rows", "outcomes") and f.severity is Severity.UNKNOWN]
+    few = [f for f in findings if f.check == "rows" and f.severity is Severity.UNKNOWN]
     population = _moved(findings, POPULATION)
     ranking, level = _by_outcomes(findings)
     something = bool(population or ranking or level)
     if not something:
-        few += [f for f in findings if f.check in DECISIVE and f.severity is Severity.UNKNOWN]
+        few += [f for f in findings if f.check in (*DECISIVE, "outcomes") and f.severity is Severity.UNKNOWN]
     noise = [f for f in findings if f.severity is Severity.NOISE]
     calm = [f for f in findings if f.check in DECISIVE and f.severity is Severity.OK]
     ranked = [f for f in findings if f.check in RANKING and f.severity is not Severity.UNKNOWN]

@@ -16,6 +16,7 @@ from riskloop.loop.examine import when_matured
 from riskloop.loop.observe import earlier_findings, policy_context
 from riskloop.monitor.labels import BOUNDS, agreed, not_judged
 from riskloop.monitor.onset import CHANGED
+from riskloop.retrain.dataset import applicants
 from riskloop.store.decisions import Covered
 from riskloop.store.home import Home
 from riskloop.store.windows import Window, set_judged
@@ -118,13 +119,14 @@ def _realised(home: Home, served: Served, window: Window, known: Maturity, *, bo
     """What the outcomes say; of an incomplete window only what they say however the missing ones turn out."""
     frame = home.decisions.frame(window.span, known)
     scores = served.model.probabilities(frame.features)
-    found = when_matured(served, home.settings, frame.features, scores, frame.outcomes)
+    stands_for = applicants(frame)
+
+    def said(outcomes: Floats) -> list[Finding]:
+        return when_matured(served, home.settings, frame.features, scores, outcomes, stands_for)
+
+    found = said(frame.outcomes)
     if bounded:
-        bounds = [
-            when_matured(served, home.settings, frame.features, scores, filled)
-            for filled in _filled(frame.outcomes, _expected(frame))
-        ]
-        found = agreed(found, bounds)
+        found = agreed(found, [said(filled) for filled in _filled(frame.outcomes, _expected(frame))])
     since = f"{window.first_time:%Y-%m-%d}"
     return [_marked(f, **({"since": since} if f.severity in CHANGED else {})) for f in found]
 

@@ -17,7 +17,6 @@ from riskloop.loop.champion import Served
 from riskloop.loop.examine import Arrived, at_closing
 from riskloop.monitor.onset import CHANGED
 from riskloop.monitor.profile import Profile
-from riskloop.retrain.dataset import applicants
 from riskloop.store.home import Home
 from riskloop.store.refusals import refusal_counts
 from riskloop.store.windows import Window
