@@ -52,10 +52,10 @@ def outcomes(home: Home, now: datetime) -> Json:
     complete = "No outcome counts yet." if until is None else f"Outcomes are complete up to {until:%Y-%m-%d}, {how}."
     waiting = home.windows.unjudged(to_micros(now - home.settings.portfolio.outcome_window))
     return {
-        "complete_until": iso(until),
+        "complete_until": utc(until),
         "given": state.given,
-        "last_at": iso(state.last_at),
-        "due": iso(state.due),
+        "last_at": utc(state.last_at),
+        "due": utc(state.due),
         "late": state.late,
         "held": list(state.held),
         "not_judged": [entry.name for entry in waiting],
