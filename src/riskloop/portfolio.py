@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from riskloop import views
-from riskloop.core.errors import ConfigError, NotFound
+from riskloop.core.errors import ConfigError, DataError, NotFound
 from riskloop.core.types import Json, to_micros
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.ledger import current_user
