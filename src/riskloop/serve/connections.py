@@ -1,6 +1,8 @@
 """Patience with clients: uvicorn's HTTP protocol waits for ever, this one until a limit.
 
 A request costs nothing more for it than two assignments; everything else is one timer for each connection.
+uvicorn has no setting for this, and its protocol is no public interface: pyproject.toml bounds its version, and
+tests/serve/test_uvicorn.py checks everything of it that is used here. Raise the bound when that test passes.
 """
 
 from typing import Any, Final
