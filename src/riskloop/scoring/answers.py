@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import numpy as np
@@ -13,6 +13,12 @@ from riskloop.scoring.model import Model, RiskLevel
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_FLAGS: Final = (
+    "Missing values and levels never seen, and `explored` for a customer who was approved at random although the "
+    "probability reaches the threshold; absent when there is nothing to flag."
+)
 
 
 class Answer(msgspec.Struct, omit_defaults=True, gc=False):
@@ -26,8 +32,10 @@ class Answer(msgspec.Struct, omit_defaults=True, gc=False):
     threshold: float
     model_version: int
     reasons: list[Reason]
-    scored_at: str
-    flags: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # only when there is something to flag
+    scored_at: Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+    flags: Annotated[msgspec.Raw, msgspec.Meta(description=_FLAGS, extra_json_schema={"type": "object"})] | (
+        msgspec.UnsetType
+    ) = msgspec.UNSET
 
 
 @dataclass(frozen=True, slots=True)

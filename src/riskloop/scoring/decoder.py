@@ -44,7 +44,7 @@ class Decoder:
         self.schema = schema
         self._width = len(schema)
         self._pack = struct.Struct(f"<{self._width}d").pack
-        self._decode = msgspec.json.Decoder(_struct(schema)).decode
+        self._decode = msgspec.json.Decoder(row_type(schema)).decode
         self._values = msgspec.structs.astuple
         self._codes = [(i, f, _codes(f)) for i, f in enumerate(schema.features) if f.kind == "category"]
         self._guarded = [(i, f, *f.range) for i, f in enumerate(schema.features) if f.special]
@@ -117,17 +117,23 @@ def _code_of(feature: Feature, value: Any) -> float | None:
     return known.get(level_text(value))
 
 
-def _struct(schema: Schema) -> type[msgspec.Struct]:
-    """The schema as a msgspec type; attribute names are positions, so that any column name is possible."""
+def row_type(schema: Schema) -> type[msgspec.Struct]:
+    """The schema as a msgspec type, which documents itself (`msgspec.json.schema`).
+
+    Attribute names are positions, so that any column name is possible.
+    """
     fields: list[Any] = []
     for i, feature in enumerate(schema.features):
         fields.append(_field(f"f{i}", feature.name, _type(feature), optional=feature.nullable))
     if schema.id is not None:
         text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]
         number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-        fields.append(_field("id", schema.id, text | number, optional=False))
+        customer = Annotated[text | number, msgspec.Meta(description="The customer's id.")]
+        fields.append(_field("id", schema.id, customer, optional=False))
     if schema.time is not None:
-        fields.append(_field("time", schema.time, str | int | None, optional=True))
+        about = "When the customer is decided on: an ISO 8601 date or time, or a period such as 202503; now by default."
+        moment_ = Annotated[str | int | None, msgspec.Meta(description=about)]
+        fields.append(_field("time", schema.time, moment_, optional=True))
     for i, name in enumerate(schema.ignored):
         fields.append(_field(f"x{i}", name, Any, optional=True))
     return msgspec.defstruct("Row", fields, kw_only=True, forbid_unknown_fields=True, gc=False)
@@ -141,13 +147,20 @@ def _field(attribute: str, name: str, kind: Any, *, optional: bool) -> tuple[str
 
 def _type(feature: Feature) -> Any:
     kind: Any
+    about = ["Kept for fairness checks; no model input."] if feature.protected else []
     if feature.kind == "category":
-        kind = Annotated[str, msgspec.Meta(max_length=MAX_ID)] | float | bool
+        levels = {"enum": [*feature.categories]} if feature.unseen == "refuse" else {"examples": [*feature.categories]}
+        kind = Annotated[str, msgspec.Meta(max_length=MAX_ID, extra_json_schema=levels)] | float | bool
+        about.append("A level; one that is a number may be sent as a number.")
     else:
         low = None if feature.low is None else min((feature.low, *feature.special))
         high = None if feature.high is None else max((feature.high, *feature.special))
         kind = Annotated[float, msgspec.Meta(ge=low, le=high)]
-    return kind | None if feature.nullable else kind
+        if feature.special:
+            codes = ", ".join(f"{code:g}" for code in feature.special)
+            about.append(f"Codes outside its range: {codes}.")
+    kind = kind | None if feature.nullable else kind
+    return Annotated[kind, msgspec.Meta(description=" ".join(about))] if about else kind
 
 
 def moment(value: str | int, now: int) -> int:

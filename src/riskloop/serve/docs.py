@@ -9,7 +9,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from riskloop.serve.openapi import KEY_SCHEMES, batch_operation, outcomes_operation, predict_operation
+from riskloop.serve.openapi import KEY_SCHEMES, batch_operation, components, outcomes_operation, predict_operation
 from riskloop.serve.service import Service
 
 FILES: Final = Path(fastapi_offline.__file__).parent / "static"
@@ -56,12 +56,14 @@ def document(pages: FastAPI, service: Service) -> dict[str, Any]:
         "/predict/batch": {"post": batch_operation(found["paths"]["/predict/batch"]["post"], schema)},
         "/outcomes": {"post": outcomes_operation(found["paths"]["/outcomes"]["post"], schema)},
     }
-    components = {**found.get("components", {}), "securitySchemes": KEY_SCHEMES}
+    parts = found.get("components", {})
+    schemas = {**parts.get("schemas", {}), **components(schema)}
+    described = {**parts, "schemas": schemas, "securitySchemes": KEY_SCHEMES}
     secured = {
         path: item if path in _OPEN else {method: {**how, "security": _ANY} for method, how in item.items()}
         for path, item in paths.items()
     }
-    return {**found, "paths": secured, "components": components}
+    return {**found, "paths": secured, "components": described}
 
 
 _ANY: Final[list[dict[str, list[str]]]] = [{name: []} for name in KEY_SCHEMES]

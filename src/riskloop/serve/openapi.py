@@ -1,4 +1,4 @@
-"""What `/docs` says about rows: the exact fields, with an example."""
+"""What `/docs` says about rows: the exact fields, out of the types that read and write them, with an example."""
 
 import io
 import math
@@ -9,6 +9,8 @@ import msgspec
 
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import Json
+from riskloop.scoring.answers import Answer
+from riskloop.scoring.decoder import row_type
 
 _REFUSAL: Json = {
     "description": "Refused; nothing was logged.",
@@ -25,6 +27,9 @@ _REFUSAL: Json = {
     },
 }
 
+
+ROW: Final[Json] = {"$ref": "#/components/schemas/Row"}
+ANSWER: Final[Json] = {"$ref": "#/components/schemas/Answer"}
 
 KEY_SCHEMES: Final[Json] = {
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -50,12 +55,12 @@ def predict_operation(schema: Schema) -> Json:
         ],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": row_schema(schema), "example": example(schema)}},
+            "content": {"application/json": {"schema": ROW, "example": example(schema)}},
         },
         "responses": {
             "200": {
                 "description": "The logged decision.",
-                "content": {"application/json": {"schema": _ANSWER}},
+                "content": {"application/json": {"schema": ANSWER}},
             },
             **dict.fromkeys(("400", "401", "403", "408", "413", "415", "422", "503"), _REFUSAL),
         },
@@ -64,7 +69,7 @@ def predict_operation(schema: Schema) -> Json:
 
 def batch_operation(found: Json, schema: Schema) -> Json:
     """FastAPI's operation of `POST /predict/batch` with its bodies: JSON array, NDJSON, CSV or Arrow stream."""
-    row, answer = {"type": "array", "items": row_schema(schema)}, {"type": "array", "items": _ANSWER}
+    row, answer = {"type": "array", "items": ROW}, {"type": "array", "items": ANSWER}
     first = example(schema)
     text, binary = {"type": "string"}, {"type": "string", "format": "binary"}
     bodies: Json = {
@@ -111,50 +116,17 @@ def _csv(row: Json) -> str:
     return out.getvalue()
 
 
-def row_schema(schema: Schema) -> Json:
-    """One row as JSON Schema."""
-    properties = {feature.name: _property(feature) for feature in schema.features}
-    required = [feature.name for feature in schema.features if not feature.nullable]
-    if schema.id is not None:
-        properties[schema.id] = {"type": ["string", "integer"], "description": "The customer's id."}
-        required.append(schema.id)
-    if schema.time is not None:
-        text = "When the customer is decided on (ISO 8601); now by default."
-        properties[schema.time] = {"type": "string", "description": text}
-    return {
-        "title": "Row",
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
-    }
+def components(schema: Schema) -> Json:
+    """JSON Schemas of a row and of an answer, by name: those of the types that read and write them."""
+    types = (row_type(schema), Answer)
+    _, found = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    return found
 
 
 def example(schema: Schema) -> Json:
     """A row that the schema accepts."""
     row = {feature.name: _example(feature) for feature in schema.features}
     return row if schema.id is None else {schema.id: "1", **row}
-
-
-def _property(feature: Feature) -> Json:
-    found: Json
-    if feature.kind == "category":
-        found = {"type": "string", "description": "A level; one that is a number may be sent as a number."}
-        if feature.unseen == "refuse":
-            found["enum"] = list(feature.categories)
-    else:
-        found = {"type": "number"}
-        if feature.low is not None:
-            found["minimum"] = min((feature.low, *feature.special))
-        if feature.high is not None:
-            found["maximum"] = max((feature.high, *feature.special))
-    if feature.nullable:
-        found["type"] = [found["type"], "null"]
-        if "enum" in found:
-            found["enum"].append(None)
-    if feature.protected:
-        found["description"] = "Kept for fairness checks; no model input."
-    return found
 
 
 def _example(feature: Feature) -> float | str:
@@ -166,34 +138,3 @@ def _example(feature: Feature) -> float | str:
     whole = float(math.floor(middle))
     value = whole if low <= whole <= high else middle
     return int(value) if value.is_integer() else value
-
-
-_ANSWER: Json = {
-    "type": "object",
-    "properties": {
-        "decision_id": {"type": "string"},
-        "customer_id": {"type": ["string", "null"]},
-        "default": {"type": "boolean"},
-        "probability": {"type": "number"},
-        "risk_level": {"type": "string", "enum": ["low", "medium", "high", "very_high"]},
-        "threshold": {"type": "number"},
-        "model_version": {"type": "integer"},
-        "reasons": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "feature": {"type": "string"},
-                    "contribution": {"type": "number"},
-                    "text": {"type": "string"},
-                },
-            },
-        },
-        "scored_at": {"type": "string", "format": "date-time"},
-        "flags": {
-            "type": "object",
-            "description": "Missing and unseen values, and `explored` for a customer who was approved at random "
-            "although the probability reaches the threshold; absent when there are none.",
-        },
-    },
-}
