@@ -100,7 +100,7 @@ def test_calibration_is_compared_on_the_same_customers(evaluation: MakeEvaluatio
     found = calibration(sharper, GateSettings(), context())
     assert found.details["challenger"], "the grade is found"
     assert found.passed is True
-    assert "not shown to matter" in found.sentence
+    assert "The challenger is not shown to miss more." in found.sentence
     right = replace(sharper, champion=one.challenger)  # a champion that is right about them
     assert calibration(right, GateSettings(), context()).passed is False
 

@@ -66,10 +66,11 @@ def test_the_page_says_for_which_gain_and_when_it_is_tried_again(
     report = judge(evaluation(n=400, champion=0.9, challenger=0.7, seed=2), GateSettings(), context())
     details = report.checks[1].details
     assert report.verdict is Verdict.INSUFFICIENT_EVIDENCE
-    assert "a true gain of 0.0100 AUC, the least that the gate is set to find" in report.sentence
+    assert "more matured defaults to find a true gain of 0.0100 AUC" in report.sentence
     assert f"about {report.defaults_needed:,} more matured defaults" in report.sentence
-    assert f"the one seen ({details['gain'] + 0.001:+.4f}), about {details['defaults_if_real']:,}" in report.sentence
-    assert f"when about {report.retry_defaults:,} more have matured" in report.sentence
+    assert f"about {details['defaults_if_real']:,} if the true gain is as large as the one seen" in report.sentence
+    assert f"({details['gain'] + 0.001:+.4f})" in report.sentence
+    assert f"after about {report.retry_defaults:,} more, and may pass then" in report.sentence
 
 
 def test_the_defaults_it_asks_for_give_the_power(evaluation: MakeEvaluation, context: MakeContext) -> None:

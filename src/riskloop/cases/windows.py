@@ -58,9 +58,7 @@ def steps(window: Seen, known: Known) -> list[WindowMove]:
         return _fault(window, fault)
     found = []
     if fault is not None and not window.final:
-        sentence = (
-            f"The feed is sound again in {window.name}. The quarantined rows stay out until a person releases them."
-        )
+        sentence = f"{window.name} is sound again. The quarantined rows stay out until a person releases them."
         found.append(WindowMove(fault, move(fault, Signal.SOUND, sentence), joins=False))
     if window.diagnosis is Diagnosis.STABLE and not window.acts:
         return found + _calm(window, change, known)
@@ -74,13 +72,13 @@ def _fault(window: Seen, fault: Case | None) -> list[WindowMove]:
         return [WindowMove(None, move(None, Signal.FAULT, f"{window.name} is quarantined. {window.sentence}"))]
     if fault.window_id == window.id:
         return [WindowMove(fault, None)]
-    return [WindowMove(fault, move(fault, Signal.FAULT, f"Still so in {window.name}. {window.sentence}"))]
+    return [WindowMove(fault, move(fault, Signal.FAULT, f"{window.name} is quarantined too. {window.sentence}"))]
 
 
 def _calm(window: Seen, change: Case | None, known: Known) -> list[WindowMove]:
     found = []
     if change is not None and may(change, Signal.CALM) and _contradicts(window, change):
-        sentence = f"It went away: {window.name} is stable."
+        sentence = f"{window.name} is stable: the finding went away."
         found.append(WindowMove(change, move(change, Signal.CALM, sentence), joins=False))
     if window.final and known.calm >= known.enough:
         for case in known.cases:

@@ -90,7 +90,7 @@ def models_promote(
 ) -> None:
     """Make a version the champion, if the gate agrees.
 
-    With --force you take it upon yourself; the ledger says so.
+    With --force you decide without the gate. The ledger says so.
     """
     document = open_portfolio(config).promote(version, by=by, reason=reason, force=force)
     Console(as_json).answer(document, f"Version {version} is champion (promotion {document['seq']}).")

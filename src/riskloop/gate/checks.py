@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from riskloop.core import stats
+from riskloop.core.english import counted
 from riskloop.core.settings import GateSettings
 from riskloop.core.types import Bools, Check, Floats, Ints, Json
 from riskloop.gate.evaluation import Context, Evaluation
@@ -36,7 +37,7 @@ def evidence(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
     """Are there enough defaults, and enough others, for any test at all?"""
     fewest = min(evaluation.defaults, evaluation.non_defaults)
     passed = fewest >= settings.min_defaults
-    end = "enough to test on" if passed else f"and fewer than {settings.min_defaults} of either are no evidence"
+    end = "That is enough." if passed else f"The gate needs {settings.min_defaults} who defaulted and as many others."
     return Check(
         name="evidence",
         passed=passed,
@@ -45,8 +46,8 @@ def evidence(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
         source="normal approximation of DeLong's test (Obuchowski 1998)",
         sizes=sizes(evaluation),
         sentence=f"{evaluation.labels.size:,} matured decisions{_of_customers(evaluation)}, which neither model was "
-        f"trained on, hold {evaluation.defaults:,} {'defaults' if evaluation.customers is None else 'who defaulted'}: "
-        f"{end}.",
+        f"trained on, hold {evaluation.defaults:,} {'defaults' if evaluation.customers is None else 'who defaulted'}. "
+        f"{end}",
     )
 
 
@@ -79,9 +80,9 @@ def log_loss(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
     # Equal probabilities have no error: with a margin of 0 they must pass.
     passed = True if upper <= margin else (False if lower > margin else None)
     end = {
-        True: "a loss beyond the allowed one is ruled out",
-        False: "the challenger's probabilities are shown to be worse",
-        None: "a loss beyond the allowed one can neither be shown nor ruled out",
+        True: "More is ruled out.",
+        False: "The challenger's probabilities are worse.",
+        None: "More is neither shown nor ruled out.",
     }[passed]
     return Check(
         name="log_loss",
@@ -90,8 +91,9 @@ def log_loss(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
         threshold=margin,
         source="paired t-test of non-inferiority (Diebold & Mariano 1995)",
         sizes=sizes(evaluation),
-        sentence=f"Log loss goes from {test.champion:.4f} to {test.challenger:.4f}, by {_range(lower, upper)} with "
-        f"{1 - settings.alpha:.0%} confidence either way; +{margin:.4f} is allowed: {end}.",
+        sentence=f"Log loss goes from {test.champion:.4f} to {test.challenger:.4f}: a change between "
+        f"{lower:+.4f} and {upper:+.4f}, each limit with {1 - settings.alpha:.0%} confidence. The gate allows "
+        f"+{margin:.4f}. {end}",
         details={"champion": test.champion, "challenger": test.challenger, "difference": test.difference},
     )
 
@@ -99,7 +101,7 @@ def log_loss(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
 def calibration(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
     """In the grades where the PD is shown to be too low: how many defaults does it miss?
 
-    Refused when it is shown to miss materially more of them than the champion, both than the champion does in such
+    Rejected when it is shown to miss materially more of them than the champion, both than the champion does in such
     grades of its own and than the champion's PDs of the same customers.
     """
     before = _underestimated(evaluation, evaluation.champion, settings.alpha)
@@ -113,7 +115,7 @@ def calibration(evaluation: Evaluation, settings: GateSettings, _: Context) -> C
     )
     passed = least <= _MISSED
     missed, others = (float(model.missed.sum()) / defaults for model in (after, before))
-    more = "not shown to matter" if passed else f"at least {least:.1%} more"
+    end = "is not shown to miss more" if passed else f"misses at least {least:.1%} more"
     return Check(
         name="calibration",
         passed=passed,
@@ -121,10 +123,17 @@ def calibration(evaluation: Evaluation, settings: GateSettings, _: Context) -> C
         threshold=_MISSED,
         source="Jeffreys test by grade (ECB 2019, 2.5.3.1), Bonferroni over grades; paired lower bound",
         sizes=sizes(evaluation),
-        sentence=f"The challenger's PD is shown to be too low in {_count(len(after.grades), 'grade')}, which miss "
-        f"{missed:.1%} of the defaults; the champion's in {len(before.grades)}, which miss {others:.1%}: {more}.",
+        sentence=f"The champion's PD is too low in {_in_grades(before, others)}, the challenger's in "
+        f"{_in_grades(after, missed)}. The challenger {end}.",
         details={"challenger": after.grades, "champion": before.grades, "missed": [missed, others]},
     )
+
+
+def _in_grades(model: "_Underestimated", missed: float) -> str:
+    """``2 grades (15.1% of the defaults missed)``."""
+    if not model.grades:
+        return "no grade"
+    return f"{counted(len(model.grades), 'grade')} ({missed:.1%} of the defaults missed)"
 
 
 class _Underestimated(NamedTuple):
@@ -180,7 +189,7 @@ _ENVELOPE: Final = "change envelope, fixed in advance in [gate]"
 def auc_range(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
     """A gain that is too good is more likely a leak."""
     gain = evaluation.ranking.difference
-    sentence = f"The AUC changes by {gain:+.4f}; more than {settings.max_auc_gain:+.2f} would look like a leak."
+    sentence = f"The AUC changes by {gain:+.4f}. More than {settings.max_auc_gain:+.2f} would look like a leak."
     return _envelope("auc_range", evaluation, gain, settings.max_auc_gain, sentence)
 
 
@@ -188,9 +197,8 @@ def approval_shift(evaluation: Evaluation, settings: GateSettings, _: Context) -
     """How far the approval rate moves for the same customers."""
     before, after = (float(np.mean(approved)) for approved in decided(evaluation))
     sentence = (
-        f"Of the same {len(evaluation.everybody.champion):,} applicants {before:.1%} are approved by the champion and "
-        f"{after:.1%} would be by the challenger; "
-        f"{settings.max_approval_shift:.0%} either way may change without a person."
+        f"Of the same {len(evaluation.everybody.champion):,} applicants the champion approves {before:.1%} and the "
+        f"challenger {after:.1%}. The plan allows a change of {100.0 * settings.max_approval_shift:g} points."
     )
     check = _envelope("approval_shift", evaluation, abs(after - before), settings.max_approval_shift, sentence)
     return replace(check, sizes=applied(evaluation))
@@ -201,8 +209,9 @@ def score_shift(evaluation: Evaluation, settings: GateSettings, _: Context) -> C
     everybody = evaluation.everybody
     bins = stats.fit_numeric_bins(everybody.champion)
     value = stats.psi(bins.count(everybody.champion), bins.count(everybody.challenger))
-    planned = f"{settings.max_score_psi:g} is planned for"
-    sentence = f"The scores of the same applicants move by a PSI of {value:.3f}; {planned}."
+    sentence = (
+        f"The scores of the same applicants move by a PSI of {value:.3f}. The plan allows {settings.max_score_psi:g}."
+    )
     check = _envelope("score_shift", evaluation, value, settings.max_score_psi, sentence)
     return replace(check, sizes=applied(evaluation))
 
@@ -210,8 +219,8 @@ def score_shift(evaluation: Evaluation, settings: GateSettings, _: Context) -> C
 def learner(evaluation: Evaluation, _: GateSettings, context: Context) -> Check:
     """Is it a kind of model that may be promoted unasked?"""
     passed = context.learner in context.allowed_learners
-    end = "is" if passed else "is not"
-    sentence = f"The learner '{context.learner}' {end} among those planned for: {', '.join(context.allowed_learners)}."
+    allowed = ", ".join(context.allowed_learners)
+    sentence = f"The learner is '{context.learner}'. The plan allows {allowed}."
     return Check("learner", passed, None, None, _ENVELOPE, sizes(evaluation), sentence)
 
 
@@ -224,7 +233,7 @@ def feature_set(evaluation: Evaluation, _: GateSettings, context: Context) -> Ch
     sentence = (
         f"Both models read the same {len(before)} features."
         if passed
-        else f"The challenger {' and '.join(changes)}: features were not planned to change."
+        else f"The challenger {' and '.join(changes)}. The plan allows no change of the features."
     )
     changed = float(len(added) + len(dropped))
     details = {"added": added, "dropped": dropped}
@@ -235,8 +244,8 @@ def promotion_rate(evaluation: Evaluation, settings: GateSettings, context: Cont
     """A champion that changes every few days is not under control."""
     recent = sum(context.now - _MONTH < moment <= context.now for moment in context.promotions)
     sentence = (
-        f"The champion changed {_count(recent, 'time')} in the last 30 days; this change would be number "
-        f"{recent + 1}, and {settings.max_promotions_per_month} are planned for."
+        f"The champion changed {counted(recent, 'time')} in the last 30 days. The plan allows "
+        f"{settings.max_promotions_per_month}, this change included."
     )
     return _envelope("promotion_rate", evaluation, recent + 1, settings.max_promotions_per_month, sentence)
 
@@ -247,14 +256,6 @@ def _envelope(name: str, evaluation: Evaluation, value: float, allowed: float, s
 
 def unjudged(name: str, evaluation: Evaluation, threshold: float | None, source: str, sentence: str) -> Check:
     return Check(name, None, None, threshold, source, sizes(evaluation), sentence)
-
-
-def _range(lower: float, upper: float) -> str:
-    return f"{lower:+.4f} to {upper:+.4f}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def finite(value: float) -> float | None:

@@ -80,7 +80,7 @@ def _sentence(group: _Group, passed: bool | None, least: float) -> str:
     known = (
         f"The {adjective} group {group.feature} {group.group} ({group.rows:,} people) is approved at "
         f"{group.ratio.estimate:.2f} ({group.ratio.lower:.2f} to {group.ratio.upper:.2f}) of the largest group's rate; "
-        f"the champion's ratio is {group.champion:.2f} and {least:.2f} is asked for"
+        f"the champion's ratio is {group.champion:.2f} and {least:.2f} is needed"
     )
     if passed is False:
         return f"{known}: it is shown to be worse than what is allowed, and worse than the champion."

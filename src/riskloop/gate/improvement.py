@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from riskloop.core import stats
+from riskloop.core.english import p_is
 from riskloop.core.settings import GateSettings
 from riskloop.core.types import Check, Json
 from riskloop.gate import budget
@@ -108,7 +109,7 @@ class _Test:
 def _on_auc(evaluation: Evaluation, settings: GateSettings, test: stats.PairedDeLong) -> _Test:
     detect = settings.detect - settings.least_gain
     within = "" if evaluation.blocks is None else ", compared within each block of time,"
-    asked = f", and at least {settings.least_gain:+.4f} is asked for" if settings.least_gain else ""
+    asked = f"; at least {settings.least_gain:+.4f} is needed" if settings.least_gain else ""
     return _Test(
         name="auc_gain",
         source="paired DeLong test (DeLong et al. 1988; Sun & Xu 2014), by customer (Obuchowski 1997)",
@@ -178,18 +179,18 @@ def _outcome(
     passed: bool | None, p: float, granted: budget.Level, power: float, test: _Test, settings: GateSettings
 ) -> str:
     before = "the first try" if not granted.tries else f"try {granted.tries + 1} against this champion"
-    level = f"p = {_short(p)} against the {_short(granted.alpha)} that {before} may use"
+    level = f"{p_is(p)}, and {before} may use {_short(granted.alpha)}"
     true = f"a true gain of {_gain(test)}"
     if passed:
         return f"It is better: {level}."
     if passed is None:
         return (
-            f"That may be luck: {level}. These outcomes would show {true} with {power:.0%} probability only; "
-            f"{settings.power:.0%} is asked for before a challenger is refused."
+            f"That may be luck: {level}. These outcomes would show {true} with {power:.0%} probability. "
+            f"The gate needs {settings.power:.0%} to reject a challenger."
         )
     if power >= settings.power:
-        return f"It is not shown to be better: {level}, and {true} would have been found with {power:.0%} probability."
-    return f"It is not shown to be better: {level}, and {true} is ruled out with {1 - settings.alpha:.0%} confidence."
+        return f"It is not shown to be better: {level}. The test finds {true} with {power:.0%} probability."
+    return f"It is not shown to be better: {level}. The test rules out {true} with {1 - settings.alpha:.0%} confidence."
 
 
 def _short(value: float) -> str:

@@ -26,9 +26,9 @@ def outcome_coverage(evaluation: Evaluation, _settings: GateSettings, _: Context
     seen = ratio >= _COVERAGE
     weighted, details = _for_all(evaluation)
     explored = f", {found.explored:,} of them approved at random" if found.explored else ""
-    end = "the tests speak for all customers" if seen else "the tests speak for approved customers only"
+    end = "The tests speak for all customers." if seen else "The tests speak for approved customers only."
     if weighted and not seen:
-        end = "the tests speak for approved customers"
+        end = "The tests speak for approved customers."
     return Check(
         name="outcome_coverage",
         passed=True if seen else None,
@@ -37,7 +37,7 @@ def outcome_coverage(evaluation: Evaluation, _settings: GateSettings, _: Context
         source=source,
         sizes={**sizes(evaluation), "declined": found.declined, "declined_known": found.declined_known},
         sentence=f"Outcomes are known for {approved:.0%} of the customers that the champion approved and for "
-        f"{declined:.0%} of those it declined ({found.declined_known:,}{explored}): {end}.{weighted}",
+        f"{declined:.0%} of those that it declined ({found.declined_known:,}{explored}). {end}{weighted}",
         details=details,
     )
 

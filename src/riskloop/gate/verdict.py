@@ -19,18 +19,17 @@ def judge(evaluation: Evaluation, settings: GateSettings, context: Context) -> G
     Nothing is tested, and so nothing of the alpha budget is spent, on fewer defaults than the settings ask for.
     """
     enough = evidence(evaluation, settings, context)
-    versions = f"version {context.challenger} for version {context.champion}"
     if not enough.passed:
         missing = int((enough.threshold or 0.0) - evaluation.defaults)
-        more = f"; at least {missing:,} more defaults are needed" if missing > 0 else "; more non-defaults are needed"
-        sentence = f"There is no evidence yet to exchange {versions}{more}."
+        more = f"at least {missing:,} more defaults" if missing > 0 else "more customers who did not default"
+        sentence = f"It is too early to judge version {context.challenger}. The gate needs {more}."
         needed = max(0, missing)
         return GateReport(Verdict.INSUFFICIENT_EVIDENCE, sentence, (enough,), None, None, needed, max(1, needed))
     gain = improvement(evaluation, settings, context)
     guardrails = [rule(evaluation, settings, context) for rule in GUARDRAILS]
     envelope = [rule(evaluation, settings, context) for rule in ENVELOPE]
     notices = [rule(evaluation, settings, context) for rule in NOTICES]
-    verdict, sentence = _verdict(gain, guardrails, envelope, versions, settings)
+    verdict, sentence = _verdict(gain, guardrails, envelope, context, settings)
     waits = verdict is Verdict.INSUFFICIENT_EVIDENCE
     return GateReport(
         verdict=verdict,
@@ -44,8 +43,9 @@ def judge(evaluation: Evaluation, settings: GateSettings, context: Context) -> G
 
 
 def _verdict(
-    gain: Improvement, guardrails: Sequence[Check], envelope: Sequence[Check], versions: str, settings: GateSettings
+    gain: Improvement, guardrails: Sequence[Check], envelope: Sequence[Check], context: Context, settings: GateSettings
 ) -> tuple[Verdict, str]:
+    champion, challenger = f"version {context.champion}", f"Version {context.challenger}"
     failed = [check.name for check in guardrails if check.passed is False]
     outside = [check.name for check in envelope if check.passed is False]
     # A guardrail that these people cannot answer is no pass: more outcomes do not help, a person does.
@@ -54,36 +54,36 @@ def _verdict(
     ]
     undecided = [check.name for check in guardrails if check.name == "log_loss" and check.passed is None]
     if gain.check.passed is False:
-        return Verdict.KEEP, f"Keep the champion, do not exchange {versions}: it is not shown to be better."
+        return Verdict.KEEP, f"Keep {champion}. {challenger} is not shown to be better."
     if failed:
-        return Verdict.KEEP, f"Keep the champion, do not exchange {versions}: {_named(failed)} would get worse."
+        return Verdict.KEEP, f"Keep {champion}. {challenger} fails: {_named(failed)}."
     if gain.check.passed is None:
-        return Verdict.INSUFFICIENT_EVIDENCE, f"It is too early to exchange {versions}. {_wait(gain, settings)}"
+        return Verdict.INSUFFICIENT_EVIDENCE, f"It is too early to judge {challenger.lower()}. {_wait(gain, settings)}"
     if undecided:
         return (
             Verdict.INSUFFICIENT_EVIDENCE,
-            f"It is too early to exchange {versions}: it is better, but a loss in log loss is not ruled out yet. "
-            f"It is tried again with about {gain.retry_defaults:,} more matured defaults.",
+            f"It is too early to promote {challenger.lower()}. It ranks better, and its log loss may be worse. "
+            f"The case is tried again after about {gain.retry_defaults:,} more matured defaults.",
         )
     if outside:
         return (
             Verdict.NEEDS_APPROVAL,
-            f"Exchanging {versions} would be better, but outside the plan ({_named(outside)}): a person must approve.",
+            f"{challenger} is better than {champion} and outside the plan: {_named(outside)}. A person must decide.",
         )
-    return Verdict.PROMOTE, f"Promote {versions}: it is better, and no guardrail falls."
+    return Verdict.PROMOTE, f"Promote {challenger.lower()}. It is better than {champion}, and every guardrail holds."
 
 
 def _wait(gain: Improvement, settings: GateSettings) -> str:
     """How long, for which gain, and when it is looked at again: no one number says all three."""
     sentence = (
-        f"To show a true gain of {gain.difference}, the least that the gate is set to find, takes about "
-        f"{gain.defaults_needed:,} more matured defaults"
+        f"The gate needs about {gain.defaults_needed:,} more matured defaults to find a true gain of "
+        f"{gain.difference} with {settings.power:.0%} probability"
     )
     if gain.defaults_if_real is not None and gain.defaults_if_real < gain.defaults_needed:
-        sentence += f"; if the true gain is as large as the one seen ({gain.seen}), about {gain.defaults_if_real:,}"
+        sentence += f", and about {gain.defaults_if_real:,} if the true gain is as large as the one seen ({gain.seen})"
     return (
-        f"{sentence} (with {settings.power:.0%} probability). The case is tried again with a new challenger when about "
-        f"{gain.retry_defaults:,} more have matured, and may pass then."
+        f"{sentence}. The case is tried again with a new challenger after about {gain.retry_defaults:,} more, "
+        "and may pass then."
     )
 
 

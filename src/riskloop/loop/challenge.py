@@ -123,7 +123,7 @@ def compare(home: Home, champion: int, challenger: int, now: datetime) -> GateRe
     unseen &= unseen_by(other.manifest.training.record, rows)
     tested = np.flatnonzero(unseen)
     if not tested.size:
-        raise DataError("No matured decision exists that neither version was trained on; wait for outcomes.")
+        raise DataError("No matured decision is new to both versions. More outcomes have to mature.")
     scores = other.model.probabilities(rows.rows.features[tested])
     # Only a recalibration of this very champion ranks like it; against any other model the ranking decides.
     alike = other.manifest.origin == "recalibrate" and other.manifest.parent == champion

@@ -38,7 +38,7 @@ def _promoted(home: Home, version: int, auc: float, now: datetime, by: str) -> s
     champion = home.ledger.champion()
     if champion is not None:
         if champion.version == version:
-            return f"Version {version} is champion already; the same history and config train the same model."
+            return f"Version {version} is champion already. The same history and config train the same model."
         return (
             f"Registered version {version} with AUC {auc:.4f}. Version {champion.version} stays champion until "
             f"`riskloop models promote {version} --reason …`."

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec.structs import replace
 
+from riskloop.core.english import counted
 from riskloop.core.errors import DataError
 from riskloop.core.manifest import Order
 from riskloop.core.settings import Settings
@@ -98,6 +99,6 @@ def _require(rows: Pool, plan: Plan, least: int) -> None:
     defaults = int(np.count_nonzero(rows.labels[plan.tested]))
     if min(defaults, plan.tested.size - defaults) < least:
         raise DataError(
-            f"{plan.tested.size:,} matured decisions with {defaults:,} defaults can be tested on; "
-            f"{least} of each class are needed. More outcomes have to mature."
+            f"{plan.tested.size:,} matured decisions with {counted(defaults, 'default')} can be tested. The gate needs "
+            f"{least} defaults and as many others. More outcomes have to mature."
         )

@@ -65,7 +65,7 @@ def _made_again(home: Home, manifest: ModelManifest, tick: Tick) -> Candidate:
         return fit(load_history(home.artefacts, history), home.settings, history=history, progress=tick)
     order = record.order
     if order is None:
-        raise RiskloopError("This version's manifest holds no order; it was made by an older riskloop.")
+        raise RiskloopError("This version's manifest holds no order. An older riskloop made it.")
     then = _settings(home, home.settings.row_schema, order.settings)
     return make(replace(home, settings=then), order, load(home, order.champion), tick=tick).made.candidate
 

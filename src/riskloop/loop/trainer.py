@@ -227,7 +227,7 @@ class Trainer:
     def _recalibrated(self, used: TrainingSet) -> Candidate:
         recent = used.rows if self.since is None else used.rows.take(used.rows.times >= self.since)
         if recent.target is None or not len(recent):
-            raise DataError("No matured decisions since the change can be learned from yet.")
+            raise DataError("No decision since the change has matured yet.")
         model = self.served.model
         return recalibrate(
             self.home.artefact(self.served.version),

@@ -161,7 +161,7 @@ def _promoted(
 def _last(home: Home, case: Case) -> events.Judged:
     judged = home.cases.judged(case.id)
     if judged is None:
-        raise GateRefused(f"Case {case.id} has no gate report yet; its challenger was not judged.")
+        raise GateRefused(f"Case {case.id} has no report of the gate yet.")
     return judged
 
 

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from riskloop.core import stats
+from riskloop.core.english import counted, p_is
 from riskloop.core.settings import ProbationSettings
 from riskloop.core.types import Check, Floats, Ints, Json, Promotion, PromotionKind
 from riskloop.promote.switch import rollback
@@ -72,11 +73,11 @@ def judge_probation(
     defaults = stats.count_customers(customers, labels == 1.0)
     if not labels.size:
         return Probation(
-            ProbationState.WATCHING, "No new outcomes have matured that neither model has learned from.", guess, spent
+            ProbationState.WATCHING, "No outcome that is new to both models has matured yet.", guess, spent
         )
     if min(defaults, stats.count_customers(customers, labels == 0.0)) < settings.min_defaults:
         sentence = (
-            f"{defaults} defaults have matured since the promotion; {settings.min_defaults} are needed to see anything."
+            f"{counted(defaults, 'default')} matured since the promotion. The first look needs {settings.min_defaults}."
         )
         return Probation(ProbationState.WATCHING, sentence, guess, spent)
     ranking = stats.paired_delong(labels, new, old, customers=customers)  # H₀: the old one does not rank better
@@ -94,7 +95,7 @@ def judge_probation(
             _SOURCE_AUC,
             sizes,
             f"On {labels.size:,} decisions that matured since, the new champion's AUC is {ranking.auc_champion:.4f} "
-            f"and the old one's {ranking.auc_challenger:.4f} (p = {ranking.p_one_sided:.2g} for the old being better).",
+            f"and the old one's {ranking.auc_challenger:.4f} (the old one is better: {p_is(ranking.p_one_sided)}).",
         ),
         Check(
             "log_loss",
@@ -103,8 +104,8 @@ def judge_probation(
             level,
             _SOURCE_LOSS,
             sizes,
-            f"Their log loss is {loss.challenger:.4f} and {loss.champion:.4f} "
-            f"(p = {loss.p_worse:.2g} for the old being better).",
+            f"The new champion's log loss is {loss.challenger:.4f} and the old one's {loss.champion:.4f} "
+            f"(the old one is better: {p_is(loss.p_worse)}).",
         ),
     )
     return _concluded(checks, spent + 2.0 * level, information >= 1.0, settings)
@@ -113,15 +114,15 @@ def judge_probation(
 def _concluded(checks: tuple[Check, ...], spent: float, powerful: bool, settings: ProbationSettings) -> Probation:
     failed = [check for check in checks if not check.passed]
     if failed:
-        sentence = f"The new champion is shown to be worse than the old one. {failed[0].sentence}"
+        sentence = f"The new champion is worse than the old one. {failed[0].sentence}"
         return Probation(ProbationState.HARMFUL, sentence, checks, spent)
     if powerful:
         sentence = (
-            f"The probation is passed: a loss of {settings.detect:g} in AUC would have been seen with "
-            f"{settings.power:.0%} probability, and none was."
+            f"The new champion has passed its probation. The tests find a loss of {settings.detect:g} in AUC with "
+            f"{settings.power:.0%} probability, and found none."
         )
         return Probation(ProbationState.PASSED, sentence, checks, spent)
-    sentence = "No harm is seen; the probation goes on until more outcomes have matured."
+    sentence = "No harm is found. The probation goes on with the next outcomes."
     return Probation(ProbationState.WATCHING, sentence, checks, spent)
 
 
@@ -139,9 +140,7 @@ def _harmful(estimated: Estimated, settings: ProbationSettings) -> bool:
 
 def _estimated_check(estimated: Estimated, settings: ProbationSettings, labels: Floats) -> Check:
     harmful = _harmful(estimated, settings)
-    end = (
-        f"more than the {settings.detect:g} that may be lost" if harmful else f"no loss of {settings.detect:g} is seen"
-    )
+    end = f"The loss is larger than {settings.detect:g}." if harmful else f"A loss of {settings.detect:g} is not found."
     return Check(
         "estimated_auc",
         not harmful,
@@ -149,8 +148,8 @@ def _estimated_check(estimated: Estimated, settings: ProbationSettings, labels: 
         -settings.detect,
         estimated.source,
         {"rows": int(labels.size), "defaults": int(np.count_nonzero(labels == 1.0))},
-        f"Before the outcomes, the new champion's AUC is estimated {estimated.difference:+.4f} against the old one's "
-        f"(standard error {estimated.std_error:.4f}): {end}.",
+        f"Before the outcomes are known, the new champion's AUC minus the old one's is estimated at "
+        f"{estimated.difference:+.4f} (standard error {estimated.std_error:.4f}). {end}",
     )
 
 

@@ -189,7 +189,7 @@ def _settings(written: ModelManifest) -> Json:
         "training defaults": words.number(training.defaults),
         "training until": None if training.span is None else words.day(training.span[1]),
         "weighting": None if training.record is None else training.record.weighting,
-        "half of it the old world's model": "yes" if training.blended else "no",
+        "blended with a model from before the change": "yes" if training.blended else "no",
         "inputs": ", ".join(schema.names[i] for i in schema.model_columns),
         "settings": written.settings,
         "library": written.libraries,

@@ -1,0 +1,11 @@
+"""Numbers as they stand in sentences."""
+
+
+def p_is(p: float) -> str:
+    """``p = 0.032``, ``p < 0.0001``."""
+    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 grade``, ``3 grades``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
