@@ -9,7 +9,7 @@ from riskloop.core.errors import Conflict, DataError, NotFound, StorageError
 from riskloop.core.maturity import Maturity
 from riskloop.core.span import Span
 from riskloop.core.types import Decisions, from_micros
-from riskloop.store.appender import Appender, Chunk, Logged
+from riskloop.store.appender import Appender, ChunkKey, Logged
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.outcomes import Outcome, Outcomes
 
@@ -69,13 +69,13 @@ def test_many_writers_leave_no_gap(log: DecisionLog) -> None:
 
 
 def test_a_chunk_is_logged_once_and_its_key_is_its_own(log: DecisionLog) -> None:
-    chunk = Chunk("run-0", "aa")
+    chunk = ChunkKey("run-0", "aa")
     assert log.find_chunk(chunk) is None
     assert log.append(scored(5), chunk) == Logged(1, 5)
     assert log.append(scored(5), chunk) == Logged(1, 5, repeated=True)
     assert log.find_chunk(chunk) == Logged(1, 5, repeated=True)
     with pytest.raises(Conflict, match="other rows"):
-        log.append(scored(5), Chunk("run-0", "bb"))
+        log.append(scored(5), ChunkKey("run-0", "bb"))
     assert log.count() == 5
 
 

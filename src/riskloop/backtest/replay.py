@@ -25,7 +25,7 @@ from riskloop.core.types import Decisions, Ints, Rows, from_micros, to_micros
 from riskloop.loop.first import train_first
 from riskloop.scoring.decide import decide
 from riskloop.scoring.model import Model, load_model
-from riskloop.store.appender import Chunk
+from riskloop.store.appender import ChunkKey
 from riskloop.store.files import make_folder
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.outcomes import Outcome
@@ -149,7 +149,7 @@ def _play(home: Home, history: History, number: int, turn: Turn, policy: Policy)
     """The champion decides on the turn's customers; at its end what has matured is known, and the loop turns."""
     period = history.periods[number]
     if turn.rows.start < turn.rows.stop:
-        home.decisions.append(_decided(home, period.rows, turn), Chunk(turn.key, period.name))
+        home.decisions.append(_decided(home, period.rows, turn), ChunkKey(turn.key, period.name))
     outcomes = matured(history, number, turn, home.settings.portfolio.outcome_window)
     if outcomes:
         home.outcomes.record(outcomes, turn.end)

@@ -22,7 +22,8 @@ from riskloop.core.schema import Schema
 from riskloop.core.span import Span
 from riskloop.core.types import Action, Diagnosis, Floats, Json
 
-MOST_LOG_ODDS: Final = 30.0  # beyond it a double cannot tell the probability from 0 or 1
+MAX_LOG_ODDS: Final = 30.0  # beyond it a double cannot tell the probability from 0 or 1
+MIN_PROBABILITY: Final = 1e-9  # 0 and 1, which forests give, have no log-odds
 
 
 FORMAT: Final = 1  # what is written; READERS, below, reads it and every older one
@@ -52,7 +53,7 @@ class Calibration:
         """Probabilities in (0, 1), shape of ``z``."""
         from scipy.special import expit
 
-        p: Floats = expit(np.clip(self.a + self.b * z, -MOST_LOG_ODDS, MOST_LOG_ODDS))
+        p: Floats = expit(np.clip(self.a + self.b * z, -MAX_LOG_ODDS, MAX_LOG_ODDS))
         return p
 
     def then(self, line: "Calibration") -> "Calibration":

@@ -15,7 +15,7 @@ import numpy as np
 from riskloop.core.errors import ArtefactError
 from riskloop.core.types import Floats
 
-FEW: Final = 16  # rows up to which calls for single rows cost less than setting up one call for all
+FEW_ROWS: Final = 16  # rows up to which calls for single rows cost less than setting up one call for all
 _FLOAT64, _RAW, _CONTRIBUTIONS = 1, 1, 3
 
 
@@ -52,7 +52,7 @@ class Booster:
         matrix = np.ascontiguousarray(matrix, dtype=np.float64)
         n = len(matrix)
         result = np.empty(n)
-        if n > FEW:
+        if n > FEW_ROWS:
             self._predict(matrix, _RAW, result)
             return result
         length = c_int64()

@@ -8,7 +8,7 @@ from typing import Final, Literal, Protocol
 import numpy as np
 
 from riskloop.core.errors import ArtefactError
-from riskloop.core.manifest import ModelManifest
+from riskloop.core.manifest import MAX_LOG_ODDS, ModelManifest
 from riskloop.core.schema import Schema
 from riskloop.core.types import Floats, Reason
 from riskloop.scoring.decoder import Decoder
@@ -19,7 +19,6 @@ RiskLevel = Literal["low", "medium", "high", "very_high"]
 
 TOLERANCE: Final = 1e-9  # between what scores in production and the fitted scikit-learn object
 _LEVELS: Final[tuple[RiskLevel, ...]] = ("low", "medium", "high", "very_high")
-_MOST_LOG_ODDS: Final = 30.0  # as in training
 _ALONE: Final = 100  # rows that are compared alone and among others
 
 
@@ -50,7 +49,7 @@ class Model:
         return self._calibrated(self._predictor.raw(self.schema.model_matrix(features)))
 
     def _calibrated(self, raw: Floats) -> Floats:
-        z = np.minimum(np.maximum(self._a + self._b * raw, -_MOST_LOG_ODDS), _MOST_LOG_ODDS)
+        z = np.minimum(np.maximum(self._a + self._b * raw, -MAX_LOG_ODDS), MAX_LOG_ODDS)
         p: Floats = 1.0 / (1.0 + np.exp(-z))
         return p
 

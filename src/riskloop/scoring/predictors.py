@@ -9,14 +9,13 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from riskloop.core.errors import ArtefactError
-from riskloop.core.manifest import ModelManifest
+from riskloop.core.manifest import MIN_PROBABILITY, ModelManifest
 from riskloop.core.schema import Schema
 from riskloop.core.types import Floats
 from riskloop.scoring.lightgbm import Booster
 from riskloop.scoring.shap import ShapTables, parse_trees
 from riskloop.store.artefacts import Artefact
 
-_SURE: Final = 1e-9  # as in training: probabilities of 0 and 1 have no log-odds
 _DIGITS: Final = 11  # of log-odds; what is beyond depends on how many rows an estimator is given at once
 
 
@@ -104,7 +103,7 @@ class EstimatorPredictor:
     def raw(self, matrix: Floats) -> Floats:
         """See :class:`Predictor`."""
         p = np.asarray(self._estimator.predict_proba(matrix), dtype=np.float64)[:, 1]
-        p = np.clip(p, _SURE, 1.0 - _SURE)
+        p = np.clip(p, MIN_PROBABILITY, 1.0 - MIN_PROBABILITY)
         z: Floats = np.round(np.log(p) - np.log1p(-p), _DIGITS)
         return z
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from riskloop.core.types import Bools, Floats, Ints
 
-BITS: Final = 8  # nodes of a tree in one byte; deeper trees are left to LightGBM
-BLOCK: Final = 64  # rows at a time: what is in between stays in the processor's cache
+MAX_NODES: Final = 8  # nodes of a tree in one byte; deeper trees are left to LightGBM
+CACHED_ROWS: Final = 64  # rows at a time: what is in between stays in the processor's cache
 _CATEGORICAL, _DEFAULT_LEFT = 1, 2
 _MISSING_NONE, _MISSING_ZERO = 0, 1
 
@@ -78,7 +78,7 @@ class ShapTables:
     @staticmethod
     def possible(trees: list[Tree]) -> bool:
         """Whether every tree is shallow enough, and treats zero as a number."""
-        return all(len(t.feature) <= BITS and not ((t.kind >> 2 & 3) == _MISSING_ZERO).any() for t in trees)
+        return all(len(t.feature) <= MAX_NODES and not ((t.kind >> 2 & 3) == _MISSING_ZERO).any() for t in trees)
 
     def __init__(self, trees: list[Tree], width: int) -> None:
         """Tables for ``trees`` over rows of ``width`` columns."""
@@ -103,8 +103,8 @@ class ShapTables:
         result = np.zeros((len(matrix), self.width + 1))
         result[:, -1] = self.base
         if self._used.size:
-            for start in range(0, len(matrix), BLOCK):
-                result[start : start + BLOCK, self._used] = self._parts(matrix[start : start + BLOCK])
+            for start in range(0, len(matrix), CACHED_ROWS):
+                result[start : start + CACHED_ROWS, self._used] = self._parts(matrix[start : start + CACHED_ROWS])
         return result
 
     def _parts(self, matrix: Floats) -> Floats:
@@ -114,7 +114,7 @@ class ShapTables:
 
     def _place_nodes(self, trees: list[Tree]) -> None:
         """Lay all nodes side by side, a byte a tree; a place without a node says right."""
-        shape = (len(trees), BITS)
+        shape = (len(trees), MAX_NODES)
         features = np.zeros(shape, dtype=np.int64)
         thresholds = np.full(shape, -np.inf)
         missing = np.ones(shape, dtype=np.int64)  # which copy of the row: missing is 0, infinite, or minus infinite
@@ -131,7 +131,7 @@ class ShapTables:
             for node in np.flatnonzero(~numeric):
                 table = np.zeros(levels + 1, dtype=np.bool_)  # the last one for what the split does not know
                 table[tree.members[int(tree.threshold[node])]] = True
-                nodes.append(number * BITS + int(node))
+                nodes.append(number * MAX_NODES + int(node))
                 tables.append(table)
         self._features, self._thresholds = features.ravel(), thresholds.ravel()
         self._copies = self._features + self.width * missing.ravel()

@@ -26,7 +26,7 @@ from riskloop.core.types import Decisions, Reason
 from riskloop.scoring.answers import Answers
 from riskloop.scoring.decide import Explain, decide, reasons
 from riskloop.scoring.model import Model
-from riskloop.serve.metrics import Metrics
+from riskloop.serve.metrics import ServingMetrics
 from riskloop.serve.reload import Reloader
 from riskloop.store.appender import Appender, Logged
 
@@ -68,7 +68,7 @@ class Group:
 class Batcher:
     """Takes rows, gives back encoded answers after their commit. One per worker process, in its event loop."""
 
-    def __init__(self, appender: Appender, reloader: Reloader, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, appender: Appender, reloader: Reloader, settings: Settings, metrics: ServingMetrics) -> None:
         self._appender = appender  # must not block: opened with waits=False
         self._reloader = reloader
         self._max_waiting = settings.serve.max_waiting

@@ -18,9 +18,9 @@ from riskloop.scoring.bodies import READERS
 from riskloop.scoring.decide import Explain, decide, reasons
 from riskloop.scoring.model import Model
 from riskloop.scoring.writers import WRITERS
-from riskloop.serve.metrics import Metrics
+from riskloop.serve.metrics import ServingMetrics
 from riskloop.serve.reload import Reloader
-from riskloop.store.appender import Appender, Chunk, Logged
+from riskloop.store.appender import Appender, ChunkKey, Logged
 from riskloop.store.decisions import DecisionLog
 
 
@@ -33,7 +33,7 @@ class BatchRequest:
     answer: str  # media type of the answer
     explain: Explain
     first_row: int  # number of the first row in messages
-    chunk: Chunk | None  # the idempotency key and the body's fingerprint
+    chunk: ChunkKey | None  # the idempotency key and the body's fingerprint
 
 
 def media_type(
@@ -55,7 +55,7 @@ def media_type(
 class Bulk:
     """Scores batches in worker threads; each thread has its own connection to the log."""
 
-    def __init__(self, log: DecisionLog, reloader: Reloader, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, log: DecisionLog, reloader: Reloader, settings: Settings, metrics: ServingMetrics) -> None:
         self._log = log
         self._reloader = reloader
         self._max_reasons = settings.serve.max_reasons
@@ -88,7 +88,7 @@ class Bulk:
             yield writer.write(self._answers(model, block, batch, _part(batch.chunk, number)))
         yield writer.end()
 
-    def _answers(self, model: Model, rows: Rows, batch: BatchRequest, chunk: Chunk | None) -> Answers:
+    def _answers(self, model: Model, rows: Rows, batch: BatchRequest, chunk: ChunkKey | None) -> Answers:
         known = None if chunk is None else self._log.find_chunk(chunk)
         if known is not None:
             return self._again(known, batch.explain)
@@ -107,7 +107,7 @@ class Bulk:
     def _explained(self, model: Model, decisions: Decisions, first_id: int, explain: Explain) -> Answers:
         return Answers(model, decisions, first_id, reasons(model, decisions, explain, self._max_reasons))
 
-    def _append(self, decisions: Decisions, chunk: Chunk | None) -> Logged:
+    def _append(self, decisions: Decisions, chunk: ChunkKey | None) -> Logged:
         appender: Appender | None = getattr(self._local, "appender", None)
         if appender is None:
             appender = self._local.appender = self._log.appender(checkpoints=False)
@@ -117,7 +117,7 @@ class Bulk:
         return logged[0]
 
 
-def _part(chunk: Chunk | None, number: int) -> Chunk | None:
+def _part(chunk: ChunkKey | None, number: int) -> ChunkKey | None:
     if chunk is None or number == 0:
         return chunk
     return replace(chunk, key=f"{chunk.key}\n{number}")  # no header holds a line break, so no caller's key is this one

@@ -50,7 +50,7 @@ class Histogram:
         return buckets
 
 
-class Metrics:
+class ServingMetrics:
     """All measurements of one worker process."""
 
     def __init__(self) -> None:

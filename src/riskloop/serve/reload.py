@@ -9,7 +9,7 @@ from riskloop.core.errors import NotReady, RiskloopError
 from riskloop.core.types import Promotion
 from riskloop.scoring.model import Model, load_model
 from riskloop.serve.access import Access
-from riskloop.serve.metrics import Metrics
+from riskloop.serve.metrics import ServingMetrics
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys
 
@@ -25,7 +25,7 @@ class Reloader:
     Requests in flight keep the model that they began with.
     """
 
-    def __init__(self, home: Home, metrics: Metrics, access: Access) -> None:
+    def __init__(self, home: Home, metrics: ServingMetrics, access: Access) -> None:
         self._home = home
         self._metrics = metrics
         self._access = access

@@ -22,7 +22,7 @@ from riskloop.scoring.decide import Explain
 from riskloop.serve.bulk import BatchRequest, media_type
 from riskloop.serve.predict import compressed
 from riskloop.serve.service import Service
-from riskloop.store.appender import Chunk
+from riskloop.store.appender import ChunkKey
 from riskloop.store.documents import plain
 from riskloop.store.keys import Role
 
@@ -213,7 +213,7 @@ async def predict_batch(
     with done:
         body, fingerprint = await _spooled(request, service.home.settings.serve.max_body)
         done.callback(body.close)
-        chunk = None if idempotency_key is None else Chunk(idempotency_key, fingerprint)
+        chunk = None if idempotency_key is None else ChunkKey(idempotency_key, fingerprint)
         blocks = service.bulk.answers(BatchRequest(body, kind, answer, explain, first_row, chunk))
         first = await service.in_bulk(lambda: next(blocks))
         return _Answers(service, first, blocks, answer, done.pop_all())

@@ -17,7 +17,7 @@ from riskloop.core.types import Json
 from riskloop.serve.access import Access
 from riskloop.serve.batcher import Batcher
 from riskloop.serve.bulk import Bulk
-from riskloop.serve.metrics import Metrics
+from riskloop.serve.metrics import ServingMetrics
 from riskloop.serve.refusals import Refusals
 from riskloop.serve.reload import Reloader
 from riskloop.serve.workers import Workers
@@ -41,7 +41,7 @@ class Service:
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self.metrics = Metrics()
+        self.metrics = ServingMetrics()
         self.access = Access(Keys(home.database).ring())
         self.reloader = Reloader(home, self.metrics, self.access)
         self.refusals = Refusals(home.database)

@@ -16,7 +16,7 @@ DECISION_COLUMNS: Final = "id, customer_id, time, scored_at, model_version, prob
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class ChunkKey:
     """A part of a file under an idempotency key."""
 
     key: str
@@ -41,7 +41,7 @@ class Appender(Protocol):
 
     remote: bool  # whether a call waits for a network: then it belongs into a thread
 
-    def append(self, groups: Sequence[Decisions], chunk: Chunk | None = None) -> list[Logged] | None:
+    def append(self, groups: Sequence[Decisions], chunk: ChunkKey | None = None) -> list[Logged] | None:
         """Log the groups in one durable transaction, in order.
 
         With ``chunk`` there is one group, and it is logged once however often it is sent. Returns None when
@@ -68,7 +68,7 @@ class Appender(Protocol):
         ...
 
 
-def repeated(chunk: Chunk, fingerprint: str, first_id: int, rows: int) -> Logged:
+def repeated(chunk: ChunkKey, fingerprint: str, first_id: int, rows: int) -> Logged:
     """A chunk that is in the log already; Conflict when its key was used with other rows."""
     if fingerprint != chunk.fingerprint:
         raise Conflict(

@@ -12,7 +12,7 @@ from riskloop.core.exploration import EXPLORED, rate_of
 from riskloop.core.maturity import Maturity
 from riskloop.core.span import EVERYTHING, Span
 from riskloop.core.types import Decision, DecisionFrame, Decisions, Ints, from_micros
-from riskloop.store.appender import Appender, Chunk, Logged, repeated
+from riskloop.store.appender import Appender, ChunkKey, Logged, repeated
 from riskloop.store.database import Database
 from riskloop.store.outcomes import counted
 from riskloop.store.spans import where
@@ -66,7 +66,7 @@ class DecisionLog:
         """A connection of its own for appending; see :class:`Appender`."""
         return self.database.appender(waits=waits, checkpoints=checkpoints)
 
-    def append(self, group: Decisions, chunk: Chunk | None = None) -> Logged:
+    def append(self, group: Decisions, chunk: ChunkKey | None = None) -> Logged:
         """Log one group of decisions durably; StorageError when that is impossible now."""
         appender = self.appender()
         try:
@@ -77,7 +77,7 @@ class DecisionLog:
             raise appender.busy()
         return logged[0]
 
-    def find_chunk(self, chunk: Chunk) -> Logged | None:
+    def find_chunk(self, chunk: ChunkKey) -> Logged | None:
         """Where a chunk was logged, None when it was not; Conflict when its key belongs to other rows."""
         query = select(chunks.c.fingerprint, chunks.c.first_id, chunks.c.rows).where(chunks.c.key == chunk.key)
         with self.database.read() as connection:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from riskloop.core.errors import ConfigError, StorageError
 from riskloop.core.types import Decisions
-from riskloop.store.appender import DECISION_COLUMNS, Chunk, Logged, decision_tuples, repeated
+from riskloop.store.appender import DECISION_COLUMNS, ChunkKey, Logged, decision_tuples, repeated
 from riskloop.store.database import BUSY_SECONDS, Database
 
 OLDEST: Final = 13  # major version of the server
@@ -150,7 +150,7 @@ class PostgresAppender:
         self._connect = connect
         self._connection: psycopg.Connection[Any] | None = None
 
-    def append(self, groups: Sequence[Decisions], chunk: Chunk | None = None) -> list[Logged] | None:
+    def append(self, groups: Sequence[Decisions], chunk: ChunkKey | None = None) -> list[Logged] | None:
         """See :meth:`Appender.append`.
 
         A connection that breaks before COMMIT was sent has written nothing; one that was stale is replaced. After
@@ -241,7 +241,7 @@ class PostgresAppender:
 def _written(
     connection: "psycopg.Connection[Any]",
     groups: Sequence[Decisions],
-    chunk: Chunk | None,
+    chunk: ChunkKey | None,
     sent: list[Logged] | None,
 ) -> tuple[list[Logged], bool]:
     """Write the groups in a transaction that is left open; False when they were found, and nothing was written."""

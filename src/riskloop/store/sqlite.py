@@ -19,7 +19,7 @@ from sqlalchemy.exc import DisconnectionError
 
 from riskloop.core.errors import ConfigError, StorageError
 from riskloop.core.types import Decisions
-from riskloop.store.appender import DECISION_COLUMNS, Chunk, Logged, decision_tuples, repeated
+from riskloop.store.appender import DECISION_COLUMNS, ChunkKey, Logged, decision_tuples, repeated
 from riskloop.store.database import BUSY_SECONDS, Database
 from riskloop.store.files import make_file
 
@@ -166,7 +166,7 @@ class SqliteAppender:
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
 
-    def append(self, groups: Sequence[Decisions], chunk: Chunk | None = None) -> list[Logged] | None:
+    def append(self, groups: Sequence[Decisions], chunk: ChunkKey | None = None) -> list[Logged] | None:
         """See :meth:`Appender.append`."""
         try:
             connection = self._connection or self._open()
@@ -276,12 +276,12 @@ def _begin(cursor: sqlite3.Cursor) -> bool:
     return True
 
 
-def _known(cursor: sqlite3.Cursor, chunk: Chunk) -> list[Logged]:
+def _known(cursor: sqlite3.Cursor, chunk: ChunkKey) -> list[Logged]:
     found = cursor.execute(_FIND_CHUNK, (chunk.key,)).fetchone()
     return [] if found is None else [repeated(chunk, *found)]
 
 
-def _insert(cursor: sqlite3.Cursor, groups: Sequence[Decisions], chunk: Chunk | None) -> list[Logged]:
+def _insert(cursor: sqlite3.Cursor, groups: Sequence[Decisions], chunk: ChunkKey | None) -> list[Logged]:
     logged = []
     count = sum(len(group) for group in groups)
     following = int(cursor.execute(_TAKE, (count,)).fetchone()[0]) - count + 1

@@ -5,20 +5,19 @@ from typing import Final
 
 import numpy as np
 
-from riskloop.core.manifest import MOST_LOG_ODDS, Calibration
+from riskloop.core.manifest import MAX_LOG_ODDS, MIN_PROBABILITY, Calibration
 from riskloop.core.settings import ThresholdSettings
 from riskloop.core.stats import recalibrate as fit_line
 from riskloop.core.types import Floats
 
 _LEAST_SLOPE: Final = 0.05
-_SURE: Final = 1e-9  # probabilities of 0 and 1, which forests give, have no log-odds
 
 
 def log_odds(p: Floats) -> Floats:
     """logit of probabilities; 0 and 1 are moved inside by 1e-9."""
     from scipy.special import logit
 
-    z: Floats = logit(np.clip(p, _SURE, 1.0 - _SURE))
+    z: Floats = logit(np.clip(p, MIN_PROBABILITY, 1.0 - MIN_PROBABILITY))
     return z
 
 
@@ -31,7 +30,7 @@ def fit_calibration(z: Floats, outcomes: Floats, weights: Floats | None = None) 
     """
     from scipy.special import expit
 
-    line = fit_line(outcomes, expit(np.clip(z, -MOST_LOG_ODDS, MOST_LOG_ODDS)), weights)
+    line = fit_line(outcomes, expit(np.clip(z, -MAX_LOG_ODDS, MAX_LOG_ODDS)), weights)
     if line.slope >= _LEAST_SLOPE:
         return Calibration(line.intercept, line.slope)
     return Calibration(_level(z, float(np.average(outcomes, weights=weights)), weights), 1.0)
