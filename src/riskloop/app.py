@@ -16,7 +16,8 @@ from riskloop.core.errors import DataError, MalformedBody, NotFound, RiskloopErr
 from riskloop.scoring.decoder import shown
 from riskloop.serve import routes
 from riskloop.serve.docs import add_docs
-from riskloop.serve.predict import Predict, Receive, Scope, Send
+from riskloop.serve.door import Door, Receive, Scope, Send
+from riskloop.serve.predict import Predict
 from riskloop.serve.service import Service
 from riskloop.store.home import Home
 from riskloop.web import pages as dashboard
@@ -27,16 +28,17 @@ CONFIG_VARIABLE: Final = "RISKLOOP_CONFIG"  # how a worker process learns which 
 class App:
     """`POST /predict` straight to its function, everything else to FastAPI."""
 
-    def __init__(self, predict: Predict, pages: FastAPI) -> None:
+    def __init__(self, predict: Predict, pages: FastAPI, service: Service) -> None:
         self._predict = predict
         self.pages = pages
+        self._door = Door(pages, service.refuse, roomy=routes.ROOMY, most=service.home.settings.serve.max_body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
             await self._predict(scope, receive, send)
         else:
-            await self.pages(scope, receive, send)
+            await self._door(scope, receive, send)
 
 
 def create_app(home: Home, portfolio: routes.Portfolio) -> App:
@@ -68,7 +70,7 @@ def create_app(home: Home, portfolio: routes.Portfolio) -> App:
     _handle_errors(pages, service)
     pages.router.routes.append(Route("/predict", predict, methods=["POST"]))  # refuses other methods
     add_docs(pages, service)
-    return App(predict, pages)
+    return App(predict, pages, service)
 
 
 def create_from_environment() -> App:

@@ -66,7 +66,7 @@ def test_with_keys_a_browser_is_asked_for_one(home: Home) -> None:
     scorer = keys.create("feed", [Role.SCORE], at=MAY, by="test")
     client = client_of(home)
     refused = client.get("/")
-    assert (refused.status_code, refused.headers["www-authenticate"][:5]) == (401, "Basic")
+    assert (refused.status_code, refused.headers["www-authenticate"][:6]) == (401, "Bearer")
     assert "asks for a key" in refused.text
     assert client.get("/", auth=("any", viewer)).status_code == 200
     assert client.get("/", auth=("any", scorer)).status_code == 403

@@ -36,20 +36,23 @@ class BatchRequest:
     chunk: ChunkKey | None  # the idempotency key and the body's fingerprint
 
 
-def media_type(
-    header: str | None,
-    fallback: str | None = None,
-    *,
-    of: str = "/predict/batch",
-    kinds: Collection[str] = tuple(READERS),
-) -> str:
-    """A Content-Type or Accept header as one of ``kinds``; ``fallback`` when it names none of them."""
-    named = (part.partition(";")[0].strip().lower() for part in (header or "").split(","))
-    found = next((kind for kind in named if kind in kinds), fallback)
-    if found is None:
+def content_type(header: str | None, *, of: str = "/predict/batch", kinds: Collection[str] = tuple(READERS)) -> str:
+    """A Content-Type header as one of ``kinds``: one type, to the letter, with or without parameters.
+
+    Leniency opens a door: `text/plain;x=y,text/csv` is plain text to a browser, which then asks nobody whether another
+    site's page may send it.
+    """
+    named = (header or "").partition(";")[0].strip().lower()
+    if named not in kinds or "," in (header or ""):
         sent = f"not '{header}'" if header else "and the request does not say what it sends"
         raise UnsupportedMedia(f"{of} reads {', '.join(kinds)}, {sent}; set the Content-Type header.")
-    return found
+    return named
+
+
+def accepted(header: str | None, fallback: str) -> str:
+    """The first type of an Accept header that a batch can be answered in; ``fallback`` when there is none."""
+    named = (part.partition(";")[0].strip().lower() for part in (header or "").split(","))
+    return next((kind for kind in named if kind in READERS), fallback)
 
 
 class Bulk:

@@ -6,20 +6,21 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import partial
-from typing import Annotated, Any, BinaryIO, Final, Protocol, cast
+from typing import Annotated, Any, BinaryIO, Final, Protocol, TypeVar, cast
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BeforeValidator
 
 from riskloop import views
 from riskloop.core.errors import BodyTooLarge, DataError, MalformedBody, RiskloopError, StorageError
 from riskloop.core.types import Json, Problem, as_utc
 from riskloop.scoring.answers import described
 from riskloop.scoring.decide import Explain
-from riskloop.serve.bulk import BatchRequest, media_type
+from riskloop.serve.bulk import BatchRequest, accepted, content_type
+from riskloop.serve.door import SMALL_BODY, body_of
+from riskloop.serve.outcomes import outcome_table
 from riskloop.serve.predict import compressed
 from riskloop.serve.service import Service
 from riskloop.store.appender import ChunkKey
@@ -29,6 +30,7 @@ from riskloop.store.keys import Role
 IN_MEMORY: Final = 8 * 2**20  # a longer body goes through a temporary file
 
 _CSV: Final = "text/csv"
+T = TypeVar("T")
 
 
 class Portfolio(Protocol):
@@ -43,13 +45,13 @@ class Portfolio(Protocol):
         ...
 
 
-class PromotionRequest(BaseModel):
+class PromotionRequest(msgspec.Struct, forbid_unknown_fields=True):
     """Body of `POST /models/{version}/promote`."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    reason: str = Field(min_length=1, max_length=2000, description="Why; it stays in the ledger.")
-    force: bool = Field(False, description="Promote although the gate does not say so.")
+    reason: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=2000, pattern=r"\S", description="Why; it stays in the ledger.")
+    ]
+    force: Annotated[bool, msgspec.Meta(description="Promote although the gate does not say so.")] = False
 
 
 def _service(request: Request) -> Service:
@@ -76,7 +78,16 @@ Reporter = Annotated[str, allowed(Role.OUTCOMES)]
 Viewer = Annotated[str, allowed(Role.VIEW)]
 Operator = Annotated[str, allowed(Role.OPERATE)]
 
-Number = Annotated[int, Path(le=2**63 - 1)]  # what the database can hold
+
+def _digits(text: str) -> str:
+    """Only digits name a thing: '+1' and '1_0' are numbers to Python and no address."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("a number is written with digits only")
+    return text
+
+
+Number = Annotated[int, BeforeValidator(_digits), Path(le=2**63 - 1)]  # what the database can hold
+ROOMY: Final = frozenset(("/outcomes", "/predict/batch"))  # may send files
 
 router = APIRouter()
 
@@ -124,10 +135,26 @@ def model_at(moment: datetime, service: Worker, _key: Viewer) -> Json:
 
 
 @router.post("/models/{version}/promote", tags=["models"])
-def promote(version: Number, body: PromotionRequest, portfolio: Owner, key: Operator) -> Json:
+async def promote(request: Request, version: Number, portfolio: Owner, key: Operator) -> Json:
     """Make a version the champion, if the gate agrees or `force` is set. Every worker has it within a second."""
-    document: Json = plain(portfolio.promote(version, by=key, reason=body.reason, force=body.force))
+    asked = _decoded(await body_of(request.receive, SMALL_BODY), PromotionRequest)
+    done = await asyncio.to_thread(portfolio.promote, version, by=key, reason=asked.reason, force=asked.force)
+    document: Json = plain(done)
     return document
+
+
+def _decoded(body: bytes, kind: type[T]) -> T:
+    """A small JSON body as ``kind``; MalformedBody for what is no JSON, DataError for another content."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        problem, _, where = str(error).partition(" - at `$")
+        field = where.rstrip("`").lstrip(".") or "body"
+        raise DataError(
+            f"The request is not as /docs says: {field}: {problem}. Nothing was changed.", [Problem(field, problem)]
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBody(f"The body is not valid JSON: {error}. Nothing was changed.") from None
 
 
 @router.get("/drift", tags=["monitoring"])
@@ -170,23 +197,17 @@ async def outcomes(
 
     With `complete_until` the feed's watermark rises; an empty array is enough for that.
     """
-    body, _ = await _spooled(request, service.home.settings.serve.max_body)
-    with body:
-        kind = media_type(request.headers.get("content-type"), of="/outcomes", kinds=("application/json", _CSV))
-        labels = body if kind == _CSV else await asyncio.to_thread(_frame, body)
-        record = partial(portfolio.record_outcomes, labels, complete_until=complete_until, by=key)
-        document: Json = plain(await asyncio.to_thread(record))
+    kind = content_type(request.headers.get("content-type"), of="/outcomes", kinds=("application/json", _CSV))
+    with service.batch():
+        body, _ = await _spooled(request, service.home.settings.serve.max_body)
+
+        def record() -> Any:
+            labels = body if kind == _CSV else outcome_table(body.read(), service.home.schema)
+            return portfolio.record_outcomes(labels, complete_until=complete_until, by=key)
+
+        with body:
+            document: Json = plain(await service.in_bulk(record))
     return document
-
-
-def _frame(body: BinaryIO) -> Any:
-    import msgspec
-    import pandas as pd
-
-    try:
-        return pd.DataFrame(msgspec.json.decode(body.read(), type=list[dict[str, Any]]))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedBody(f"The body must be a JSON array of objects: {error}.") from None
 
 
 @router.post("/predict/batch", tags=["scoring"], response_class=Response)
@@ -204,12 +225,11 @@ async def predict_batch(
     """
     if (refusal := compressed(request.headers.raw)) is not None:
         raise refusal
-    kind = media_type(request.headers.get("content-type"))
-    answer = media_type(request.headers.get("accept"), kind)
+    kind = content_type(request.headers.get("content-type"))
+    answer = accepted(request.headers.get("accept"), kind)
     explain: Explain = reasons or ("default" if answer.endswith("json") else "none")
-    service.begin_batch()
     done = ExitStack()
-    done.callback(service.end_batch)
+    done.enter_context(service.batch())
     with done:
         body, fingerprint = await _spooled(request, service.home.settings.serve.max_body)
         done.callback(body.close)

@@ -5,8 +5,9 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import msgspec
@@ -48,7 +49,7 @@ class Service:
         self.workers = Workers()
         self.bulk = Bulk(home.decisions, self.reloader, home.settings, self.metrics)
         self.bulk_threads = ThreadPoolExecutor(BULK_THREADS, thread_name_prefix="riskloop-bulk")
-        self._batches = 0  # requests of /predict/batch under way
+        self._batches = 0  # requests of /predict/batch and /outcomes under way
         self.batcher: Batcher
         self._keeper: Appender
         self._tasks: list[asyncio.Task[None]] = []
@@ -76,18 +77,19 @@ class Service:
         await self.batcher.close()
         self._keeper.close()
 
-    def begin_batch(self) -> None:
-        """Count a batch in; raises Overloaded when too many are under way."""
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Count a request with many rows in and out; raises Overloaded when too many are under way."""
         if self._batches >= MAX_BATCHES:
             raise Overloaded(
-                f"{self._batches} batches are under way, which is the limit. Nothing was logged; "
+                f"{self._batches} requests with many rows are under way, which is the limit. Nothing was logged; "
                 "send it again in a second."
             )
         self._batches += 1
-
-    def end_batch(self) -> None:
-        """Count a batch out."""
-        self._batches -= 1
+        try:
+            yield
+        finally:
+            self._batches -= 1
 
     async def in_bulk(self, work: Callable[[], T]) -> T:
         """Run a batch's work in the threads meant for it."""
@@ -110,7 +112,7 @@ class Service:
         if isinstance(error, NotReady | StorageError):
             headers.append((b"retry-after", b"1"))
         if isinstance(error, Unauthorised) and error.status == 401:
-            headers.append((b"www-authenticate", b'Basic realm="riskloop", Bearer'))
+            headers.append((b"www-authenticate", b'Bearer realm="riskloop"'))
         return error.status, body, headers
 
     def broke_off(self, error: RiskloopError) -> None:

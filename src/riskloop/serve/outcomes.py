@@ -1,0 +1,63 @@
+"""`POST /outcomes` as JSON, read by a decoder that knows the fields: memory grows with the body and no faster."""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from riskloop.core.errors import DataError, MalformedBody
+from riskloop.core.schema import Schema
+from riskloop.core.types import Problem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Value = str | int | float | bool | None
+_FIELDS: Final = ("decision_id", "customer_id", "default", "known_at")
+
+
+def outcome_table(body: bytes, schema: Schema) -> "pa.Table":
+    """A JSON array of outcomes as columns of text; `data.outcomes` reads their values.
+
+    Raises MalformedBody for what is no JSON array of objects, DataError for a field that no outcome has, by name.
+    """
+    import pyarrow as pa
+
+    names = tuple(dict.fromkeys(name for name in (*_FIELDS, schema.id, schema.target) if name))
+    try:
+        rows = _decoder(names).decode(body)
+    except msgspec.ValidationError as error:
+        raise _wrong(str(error), names) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBody(f"The body must be a JSON array of objects: {error}. Nothing was recorded.") from None
+    columns = {name: [_text(getattr(row, f"f{i}")) for row in rows] for i, name in enumerate(names)}
+    there = {name: column for name, column in columns.items() if any(value is not None for value in column)}
+    return pa.table({name: pa.array(column, pa.string()) for name, column in (there or columns).items()})
+
+
+@lru_cache(maxsize=8)
+def _decoder(names: tuple[str, ...]) -> msgspec.json.Decoder[list[Any]]:
+    fields = [(f"f{i}", Value, None) for i in range(len(names))]  # a target may have any name, also 'class'
+    rename = {f"f{i}": name for i, name in enumerate(names)}
+    row = msgspec.defstruct("OutcomeRow", fields, rename=rename, forbid_unknown_fields=True)
+    return msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
+
+
+def _wrong(message: str, names: tuple[str, ...]) -> DataError | MalformedBody:
+    """msgspec's sentence with the row and the field that it means."""
+    problem, _, place = message.partition(" - at `$")
+    if "unknown field" in problem:
+        field = problem.partition("`")[2].rstrip("`")
+        row = place.partition("[")[2].partition("]")[0]
+        where = f"row {int(row) + 1}" if row.isdigit() else "a row"
+        return DataError(
+            f"The field '{field}' ({where}) is none of an outcome, which has {', '.join(names)}. Nothing was recorded.",
+            [Problem(field, "is not known")],
+        )
+    return MalformedBody(f"The body must be a JSON array of objects: {problem}. Nothing was recorded.")
+
+
+def _text(value: Value) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return str(value).lower() if isinstance(value, bool) else repr(value)
