@@ -140,9 +140,13 @@ def test_refusals_have_one_shape(client: httpx.Client, path: str, status: int) -
     [
         (b"{", 400, "malformed", "not valid JSON"),
         (b"\xff", 400, "malformed", "not valid JSON"),
-        (b"[" * 100_000, 400, "malformed", "not valid JSON"),
-        (b"", 422, "bad_data", "body: Field required"),
-        (b'{"reason": "\\ud800"}', 422, "bad_data", "reason: "),
+        (b"[" * 60_000, 422, "bad_data", "body: Expected `object`, got `array`"),
+        (b"[" * 100_000, 413, "too_large", "65,536 bytes"),
+        (b"", 400, "malformed", "not valid JSON"),
+        (b"{}", 422, "bad_data", "reason: "),
+        (b'{"reason": " "}', 422, "bad_data", "reason: "),
+        (b'{"reason": 1}', 422, "bad_data", "reason: "),
+        (b'{"reason": "\\ud800"}', 400, "malformed", "not valid JSON"),
         (b'{"reason": "why", "when": "now"}', 422, "bad_data", "when: "),
     ],
 )

@@ -149,7 +149,7 @@ def _decoded(body: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         problem, _, where = str(error).partition(" - at `$")
-        field = where.rstrip("`").lstrip(".") or "body"
+        field = where.rstrip("`").lstrip(".") or (problem.split("`")[1] if "field `" in problem else "body")
         raise DataError(
             f"The request is not as /docs says: {field}: {problem}. Nothing was changed.", [Problem(field, problem)]
         ) from None
