@@ -1,6 +1,6 @@
 """Portfolios of the embedded customers, trained and with decisions on record, for the benchmarks of retraining."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -34,7 +34,7 @@ def config(folder: Path, history: "pd.DataFrame") -> str:
     """The text that `riskloop init` would write."""
     sample = history.sample(min(_SAMPLE, len(history)), random_state=1).sort_values(TIME)
     sample.to_csv(folder / "sample.csv", index=False)
-    return infer_config(folder / "sample.csv", target=TARGET, id=ID, time=TIME)
+    return infer_config(folder / "sample.csv", target=TARGET, id=ID, time=TIME, outcome_window=timedelta(days=30))
 
 
 def trained(folder: Path, history: "pd.DataFrame", text: str) -> Portfolio:

@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, NamedTuple
@@ -60,7 +60,13 @@ def prepare(folder: Path, *, usual: bool = True) -> Home:
     months = simulate.month_starts(date(2024, 1, 1), 5)
     history = simulate.simulate(months, HISTORY_ROWS // 5, seed=1)
     history.to_csv(folder / "history.csv", index=False)
-    text = infer_config(folder / "history.csv", target=simulate.TARGET, id=simulate.ID, time=simulate.TIME)
+    text = infer_config(
+        folder / "history.csv",
+        target=simulate.TARGET,
+        id=simulate.ID,
+        time=simulate.TIME,
+        outcome_window=timedelta(days=30),
+    )
     (folder / CONFIG).write_text(text.replace("\n[train]", '\n[train]\nlearners = ["lightgbm"]\n#', 1))
     portfolio = Portfolio.open(folder)
     portfolio.train(folder / "history.csv")

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -138,7 +138,7 @@ def trained(history: "pd.DataFrame", folder: Path, learner: str = "lightgbm") ->
     """A champion by the project's own training, from its own artefact."""
     path = folder / "history.csv"
     history.to_csv(path, index=False)
-    config = infer_config(path, target=TARGET, id=ID, time=TIME)
+    config = infer_config(path, target=TARGET, id=ID, time=TIME, outcome_window=timedelta(days=30))
     # No value is refused at the door: every fault has to be told by the monitor.
     config = config.replace("\nkind = ", "\nnullable = true\nkind = ").replace("\n# unseen = ", "\nunseen = ")
     config = config.replace("\n[train]", f'\n[train]\nlearners = ["{learner}"]\nthreads = 1')

@@ -43,7 +43,7 @@ def build(folder: Path, windows: int, count: int) -> Portfolio:
     """The portfolio with everything in it."""
     history = folder / "history.csv"
     simulate(month_starts(date(2024, 1, 1), 12), 1500, 1).to_csv(history, index=False)
-    config = infer_config(history, target=TARGET, id=ID, time=TIME, folder=folder)
+    config = infer_config(history, target=TARGET, id=ID, time=TIME, folder=folder, outcome_window=timedelta(days=30))
     config = config.replace("[windows]", '[windows]\nby = "day"', 1)
     _write(folder, config, "lightgbm")
     Portfolio.open(folder).train(history, now=START - DAY)

@@ -1,7 +1,7 @@
 """The Python API: a portfolio opened from its riskloop.toml. The commands and the server are thin layers over it."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -29,28 +29,43 @@ class Portfolio:
         """Open the portfolio of a riskloop.toml (or of the folder that holds one)."""
         return cls(Home.open(config))
 
+    def with_data(self, data: Json) -> "Portfolio":
+        """The same portfolio, which reads files as ``data`` says instead of [data] of its riskloop.toml."""
+        settings = self.home.settings
+        changed = settings.model_copy(update={"data": settings.data.model_copy(update=data)})
+        return Portfolio(replace(self.home, settings=changed))
+
     # ----------------------------------------------------------------------- the loop
 
     def train(
         self,
         history: "Path | str | pd.DataFrame | None" = None,
         *,
+        refused: Path | None = None,
         progress: Callable[[str, float], None] | None = None,
         now: datetime | None = None,
     ) -> Json:
         """Train the learners on a labelled history and register the best.
 
         The first version that clears ``train.floor_auc`` becomes champion; later ones wait for the gate or a
-        person. Returns version, sentence, metrics and comparison. Raises DataError for a history that breaks the
-        schema, GateRefused when a first model stays below the floor.
+        person. Rows that cannot be read are set aside, into the CSV ``refused`` if it is named. Returns version,
+        sentence, metrics, comparison and what was read. Raises DataError for a history that breaks the schema in
+        more than ``data.max_refused`` of its rows, GateRefused when a first model stays below the floor.
         """
-        from riskloop.data.read import rows_from
+        from riskloop.data.read import read_rows
+        from riskloop.data.refused import refused_document, write_refused
         from riskloop.loop.first import train_first
 
         source = history if history is not None else self._history()
         where = str(source) if isinstance(source, (str, Path)) else "the history"
-        rows = rows_from(source, self.home.schema, target="required", where=where)
-        return train_first(self.home, rows, now=now or datetime.now(UTC), by=current_user(), progress=progress)
+        at, settings = now or datetime.now(UTC), self.home.settings
+        checked = read_rows(
+            source, self.home.schema, target="required", where=where, dialect=settings.data, latest=to_micros(at)
+        )
+        if refused is not None:
+            write_refused(checked, refused)
+        trained = train_first(self.home, checked.rows, now=at, by=current_user(), progress=progress)
+        return {**trained, "data": refused_document(checked, where)}
 
     def _history(self) -> Path:
         named = self.home.settings.portfolio.history

@@ -51,7 +51,12 @@ def test_every_kind_of_column_is_recognised(tmp_path: Path) -> None:
     assert {name for name, f in settings.features.items() if f.protected} == {"applicantAge", "Gender"}
     assert {name for name, f in settings.features.items() if f.nullable} == {"score"}
     assert settings.features["region_code"].categories == ("10", "20", "30")
-    for comment in ("guessed: unique, and named like an id", "free text or a key", 'the same value "loan"', "dates;"):
+    for comment in (
+        "guessed: unique, and named like an id",
+        "free text or a key",
+        'the same value "loan"',
+        "after the decision",
+    ):
         assert comment in text
 
 
@@ -106,15 +111,15 @@ def test_refusals(tmp_path: Path) -> None:
     path = tmp_path / "h.csv"
     with pytest.raises(NotFound):
         infer_config(path, target="y")
-    pd.DataFrame({"x": [1, 2, 3], "default": ["good", "bad", "bad"], "one": 1}).to_csv(path, index=False)
+    pd.DataFrame({"x": [1, 2, 3], "default": ["rot", "blau", "blau"], "one": 1}).to_csv(path, index=False)
     with pytest.raises(DataError, match="did you mean 'default'"):
         infer_config(path, target="defaulted")
-    with pytest.raises(DataError, match=r"holds 'good', 'bad'; it has to be 1 for a default and 0"):
+    with pytest.raises(DataError, match=r"holds 'rot' \(1\), 'blau' \(2\); it has to be 1 for a default and 0"):
         infer_config(path, target="default")
     with pytest.raises(DataError, match="one class only"):
         infer_config(path, target="one")
     pd.DataFrame({"x": [1, 2], "day": ["2024-01-01", "soon"], "y": [0, 1]}).to_csv(path, index=False)
-    with pytest.raises(DataError, match="'soon', which is no date"):
+    with pytest.raises(DataError, match="'soon', which is not a date"):
         infer_config(path, target="y", time="day")
     pd.DataFrame({"sex": [1, 2], "y": [0, 1]}).to_csv(path, index=False)
     with pytest.raises(ConfigError, match="no column that a model could use"):

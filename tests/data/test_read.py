@@ -93,7 +93,11 @@ def test_production_may_lack_target_and_time_and_may_carry_the_target(history: P
         ("2.0", "5", "line 3, column 'grade': '5' is not one of its levels (1, 2, other)"),
         ("0,2024-01-31", "maybe,2024-01-31", "line 2, column 'default': 'maybe' is neither"),
         ("0,2024-01-31", ",2024-01-31", "line 2, column 'default': is neither"),
-        ("2024-01-31", "31/01/2024", "line 2, column 'day': '31/01/2024' is not a date"),
+        ("2024-01-31", "32/01/2024", "line 2, column 'day': '32/01/2024' is not a date"),
+        ("2024-01-31", "03/01/2024", "can be 03 January 2024 (dmy) or 01 March 2024 (mdy)"),
+        ("2024-01-31", "240131", "as YYMMDD it is 2024-01-31"),
+        ("2024-01-31", "45322", "as a day number of a spreadsheet it is 2024-01-31"),
+        ("2024-01-31", "1970-01-01", "is before 1980-01-01 ('earliest' of [portfolio])"),
         ("007", "", "line 2, column 'id': is missing"),
     ],
 )
@@ -128,7 +132,7 @@ def test_a_duplicate_id_is_refused_unless_the_time_differs(tmp_path: Path) -> No
         (GOOD.splitlines()[0] + "\n", DataError, "holds no rows"),
         (GOOD.replace(",income", ",wages"), DataError, "'income' is missing; column 'wages' is not in the schema"),
         (GOOD.replace(",income", ",amount"), DataError, "has the column 'amount' twice"),
-        (GOOD + "north,1\n", MalformedBody, "Expected 8 columns, got 2"),
+        (GOOD + "north,1\n", DataError, "line 6, column '': has 2 fields instead of 8"),
         (GOOD.replace(",", ";"), MalformedBody, "semicolons"),
         (GOOD.replace("1,2024", "0,2024").replace("3,1,", "3,0,"), DataError, "same value 0"),
     ],
@@ -143,7 +147,9 @@ def test_bytes_that_are_no_table(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(GOOD.encode().replace(b"other", b"oth\xe9r"))
     (tmp_path / "b.parquet").write_bytes(b"PAR1nonsense")
     (tmp_path / "c.csv").write_bytes(bytes(range(256)))
-    for name in ("a.csv", "b.parquet", "c.csv"):
+    with pytest.raises(DataError, match="bytes that are not utf-8"):
+        rows_from(tmp_path / "a.csv", SCHEMA, target="required", where="a.csv")
+    for name in ("b.parquet", "c.csv"):
         with pytest.raises(MalformedBody):
             rows_from(tmp_path / name, SCHEMA, target="required", where=name)
     with pytest.raises(NotFound, match="does not exist"):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,8 +15,8 @@ from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.periods import Calendar, Period, period_of
 from riskloop.core.settings import Settings, parse_settings
 from riskloop.core.types import Bools, Diagnosis, Floats, Ints, Rows, from_micros, to_micros
-from riskloop.core.values import level_text, parse_time
-from riskloop.data.columns import TARGETS
+from riskloop.core.values import TARGETS, level_text, parse_time
+from riskloop.data.guess import window_of
 from riskloop.data.infer import infer_config, no_column
 from riskloop.data.read import rows_from, table_of
 
@@ -65,7 +65,7 @@ def read_history(asked: Request, *, now: datetime | None = None) -> History:
         raise ConfigError("Name a history to replay, or a --scenario to play on the embedded portfolio.")
     where = str(source) if isinstance(source, (str, Path)) else "the frame"
     target, time, customer = _columns(asked)
-    table = table_of(source, where=where)
+    table = table_of(source, where=where, dialect=None if settings is None else settings.data)
     for name in (target, time, customer):
         if name is not None and name not in table.column_names:
             raise no_column(where, name, table.column_names)
@@ -76,7 +76,9 @@ def read_history(asked: Request, *, now: datetime | None = None) -> History:
     table, times = _once(table, times, customer, where, notes)
     table, outcomes = _outcomes(table, target, where, notes)
     if settings is None:
-        text = infer_config(where, target=target, id=customer, time=time, table=table)
+        text = infer_config(
+            where, target=target, id=customer, time=time, table=table, outcome_window=_window(target, asked, notes)
+        )
         settings = parse_settings(text, "the inferred configuration")
     settings = adapted(settings, asked)
     if labelled_by and settings.windows.by == "month":
@@ -84,6 +86,14 @@ def read_history(asked: Request, *, now: datetime | None = None) -> History:
     rows = rows_from(table, settings.row_schema, target="required", where=where)
     rows = replace(rows, times=times, target=outcomes)
     return cut(rows, settings, asked.train_on, notes, where)
+
+
+def _window(target: str, asked: Request, notes: list[str]) -> timedelta:
+    """As asked for, as the target's name says, or 30 days with a word about it."""
+    found = asked.outcome_window or window_of(target)
+    if found is None:
+        notes.append("Nothing says how long until an outcome is final; 30 days are taken. Give --outcome-window.")
+    return found or timedelta(days=30)
 
 
 def _columns(asked: Request) -> tuple[str, str, str | None]:

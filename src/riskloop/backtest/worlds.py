@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -125,7 +125,14 @@ def _history(past: "pd.DataFrame", game: Game, name: str, asked: Request, notes:
     where, settings = "the past", asked.settings
     if settings is None:
         table = table_of(past, where=where)
-        text = infer_config(name, target=asked.outcome, id=asked.id, time=asked.time, table=table)
+        text = infer_config(
+            name,
+            target=asked.outcome,
+            id=asked.id,
+            time=asked.time,
+            table=table,
+            outcome_window=timedelta(days=30),
+        )
         settings = parse_settings(text, where)
         # Faults bring what the past did not have; refused at the door, they would never reach the loop.
         open_ = {name: entry.model_copy(update={"nullable": True}) for name, entry in settings.features.items()}

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from riskloop import __version__
-from riskloop.cli import backtest, cases, keys, look, models, operate
+from riskloop.cli import backtest, cases, data, keys, look, models, operate
 from riskloop.console import Console
 from riskloop.core.errors import ConfigError, RiskloopError, StorageError
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
 )
 for command in (
-    operate.init,
+    data.init,
     operate.train,
     operate.serve,
     operate.watch,

@@ -5,54 +5,50 @@ from typing import Annotated
 
 import typer
 
-from riskloop.cli.options import CONFIG, ConfigOption, JsonOption, UrlOption, open_portfolio
+from riskloop.cli.options import (
+    CONFIG,
+    ConfigOption,
+    DatesOption,
+    DecimalOption,
+    DelimiterOption,
+    EncodingOption,
+    JsonOption,
+    RefusedOption,
+    SheetOption,
+    SkipOption,
+    UrlOption,
+    dialect_options,
+    leave_partly,
+    open_portfolio,
+)
 from riskloop.console import Console, table
-from riskloop.core.errors import ConfigError
-
-
-def init(
-    history: Annotated[Path, typer.Argument(help="Labelled past customers, CSV or Parquet.")],
-    target: Annotated[str, typer.Option(help="Column that is 1 for a default and 0 for none.")],
-    id_column: Annotated[str | None, typer.Option("--id", help="Column with the customer's id.")] = None,
-    time_column: Annotated[str | None, typer.Option("--time", help="Column with the date of the decision.")] = None,
-    config: ConfigOption = CONFIG,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing configuration.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Infer the schema of a history and write a riskloop.toml."""
-    from riskloop.core.settings import parse_settings
-    from riskloop.data.infer import infer_config
-
-    console = Console(as_json)
-    if config.exists() and not force:
-        raise ConfigError(f"{config} exists already; use --force to replace it, or --config to write another file.")
-    text = infer_config(history, target=target, id=id_column, time=time_column, folder=config.parent)
-    settings = parse_settings(text, str(config))
-    config.write_text(text, encoding="utf-8")
-    kept = [name for name, feature in settings.features.items() if not feature.protected]
-    protected = [name for name, feature in settings.features.items() if feature.protected]
-    console.answer(
-        {"config": str(config), "features": kept, "protected": protected, "ignored": settings.portfolio.ignore},
-        f"Wrote {config}: {len(kept)} model inputs, {len(protected)} protected ({', '.join(protected) or 'none'}).",
-        "Read it once, above all the kinds and the protected columns, then run: riskloop train",
-    )
 
 
 def train(
     history: Annotated[Path | None, typer.Argument(help="By default portfolio.history of riskloop.toml.")] = None,
     config: ConfigOption = CONFIG,
+    refused: RefusedOption = None,
+    delimiter: DelimiterOption = None,
+    encoding: EncodingOption = None,
+    decimal: DecimalOption = None,
+    sheet: SheetOption = None,
+    skip: SkipOption = None,
+    dates: DatesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train the learners and register the best model.
 
     The first version whose AUC clears train.floor_auc becomes champion; later ones wait for the gate or a person.
+    Rows that cannot be read are set aside with their reason; the exit code is 12 then.
     """
     console = Console(as_json)
-    portfolio = open_portfolio(config)
+    portfolio = open_portfolio(config, dialect_options(delimiter, encoding, decimal, sheet, skip, dates))
     with console.progress("Training") as tick:
-        trained = portfolio.train(history, progress=tick)
+        trained = portfolio.train(history, progress=tick, refused=refused)
     rows = [(name, entry["auc"], entry["low"], entry["high"]) for name, entry in trained["comparison"].items()]
-    console.answer(trained, table(("learner", "AUC", "low", "high"), rows), trained["sentence"])
+    told = [trained["data"]["sentence"], *trained["data"]["reasons"]]
+    console.answer(trained, *told, table(("learner", "AUC", "low", "high"), rows), trained["sentence"])
+    leave_partly(trained["data"]["refused"])
 
 
 def serve(

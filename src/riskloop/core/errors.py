@@ -22,15 +22,20 @@
     └── Unauthorised                    401  exit 11   no key, or an unknown one
         └── Forbidden                   403  exit 11   the key's role does not allow it
 
+Exit code 12 (`PARTLY`) is no error: the work is done, but for rows that were set aside with their reason.
+
 A class carries its HTTP status and its exit code; the web layer and the command line only map.
 A message says what is wrong, where, and what to do, in one sentence or two.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 if TYPE_CHECKING:  # types brings NumPy, and `riskloop --help` must answer at once
     from riskloop.core.types import Problem
+
+
+PARTLY: Final = 12  # exit code of work that is done but for rows that were set aside
 
 
 class RiskloopError(Exception):

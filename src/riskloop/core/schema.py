@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -20,6 +19,8 @@ from riskloop.core.errors import ConfigError
 from riskloop.core.types import Bools, Floats, Json
 
 Kind = Literal["number", "category"]
+TextStyle = Literal["plain", "amount", "percent", "unit"]  # how a number is written: 1234.5, $1,234, 13.5%, 36 months
+DateOrder = Literal["", "dmy", "mdy"]  # of dates such as 03/01/2023; "": they are not read unless one reading is left
 
 
 def _written(default: Any) -> Any:
@@ -41,6 +42,8 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     protected: bool = _written(False)  # kept for fairness checks, no model input
     special: tuple[float, ...] = ()  # numbers that are codes (-9999: no record): outside range, order and scale
     prefixes: tuple[int, ...] = ()  # a tree of codes: characters that make a branch, such as 2 and 3 of a postcode
+    written: TextStyle = "plain"  # how the number is written where it is text
+    context: bool = False  # the same for all customers of a period (a rate, an index)
 
     def __post_init__(self) -> None:
         for name, limit, none in (("low", self.low, -math.inf), ("high", self.high, math.inf)):
@@ -90,15 +93,20 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         return f"{value:.10g}"
 
 
-@dataclass(frozen=True)
-class Schema:
+class Schema(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """The features in their fixed order, and the names of the columns that are not features."""
 
     features: tuple[Feature, ...]
     target: str
-    id: str | None = None
-    time: str | None = None
-    ignored: tuple[str, ...] = field(default=())  # columns that files may carry and nobody reads
+    id: str | None = _written(None)
+    time: str | None = _written(None)
+    ignored: tuple[str, ...] = _written(())  # columns that files may carry and nobody reads
+    unit: str | None = None  # the column that says which rows are one customer's; ids may repeat then
+    bad: tuple[str, ...] = ()  # values of the target that are a default; none: 1, yes, true
+    good: tuple[str, ...] = ()  # … and that are none; a value of neither kind has no outcome (yet)
+    missing: tuple[str, ...] = ()  # words for a missing value beside the usual ones
+    dates: DateOrder = ""
+    earliest: str = "1980-01-01"  # no decision is older
 
     def __post_init__(self) -> None:
         if not self.features:

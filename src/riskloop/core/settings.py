@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from riskloop.core.errors import ConfigError
-from riskloop.core.schema import Feature, Schema
+from riskloop.core.schema import DateOrder, Feature, Schema, TextStyle
 from riskloop.core.types import Problem
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -52,9 +52,41 @@ class PortfolioSettings(Section):
     id: str | None = Field(None, description="Column with the customer's id; without it the row number is used.")
     time: str | None = Field(None, description="Column with the date of the decision (ISO 8601).")
     history: str | None = Field(None, description="File that `riskloop train` reads when none is named.")
+    unit: str | None = Field(
+        None, description="Column that says which rows are one customer's; an id may come several times then."
+    )
+    bad: tuple[str, ...] = Field(
+        (), description="Values of the target that are a default; empty: 1, yes, true. All others are none."
+    )
+    good: tuple[str, ...] = Field(
+        (), description="With `bad`: values that are none; rows with any other value have no outcome and are left out."
+    )
     ignore: tuple[str, ...] = Field((), description="Columns that files may carry and nobody reads.")
+    earliest: str = Field(
+        "1980-01-01", pattern=r"^\d{4}-\d{2}-\d{2}$", description="A decision with an older date is refused."
+    )
     outcome_window: Duration = Field(
         timedelta(days=30), description="How long after a decision its outcome counts as final."
+    )
+
+
+class DataSettings(Section):
+    """How the lender's files are written (`init` finds it), and what becomes of rows that cannot be read."""
+
+    encoding: str = Field("utf-8", description="Encoding of text files, such as utf-8, utf-16 or cp1252.")
+    delimiter: str = Field(",", min_length=1, max_length=1, description="Between fields; a blank stands for any run.")
+    decimal: Literal[".", ","] = Field(".", description="Decimal sign of numbers in text files.")
+    skip: int = Field(0, ge=0, description="Lines above the header, such as a note.")
+    header: bool = Field(True, description="Whether a line holds the column names.")
+    below: int = Field(0, ge=0, description="Lines between the header and the first row, such as units.")
+    columns: tuple[str, ...] = Field((), description="Column names where no header line holds them.")
+    footer: int = Field(0, ge=0, description="At most this many lines of totals are left out at the end.")
+    sheet: str | None = Field(None, description="Sheet of a workbook; by default the first one with a table.")
+    missing: tuple[str, ...] = Field((), description="Words for a missing value beside the usual ones.")
+    dates: DateOrder = Field("", description="Order of dates such as 03/01/2023: dmy or mdy; ISO needs none.")
+    strict: bool = Field(False, description="Refuse a file for one bad row, instead of setting the row aside.")
+    max_refused: Fraction = Field(
+        0.05, description="A file of which a larger share of the rows cannot be read is refused as a whole."
     )
 
 
@@ -84,6 +116,11 @@ class FeatureSettings(Section):
     prefixes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (), description="A category of nested codes (postcode, industry): characters that make a branch, as in [2, 3]."
     )
+    written: TextStyle = Field(
+        "plain",
+        description="How a number is written where it is text: amount ($1,234.50), percent (13.5%), unit (36 months).",
+    )
+    context: bool = Field(False, description="The same for all customers of a period, such as an interest rate.")
 
 
 class ThresholdSettings(Section):
@@ -342,6 +379,7 @@ class Settings(Section):
     """The whole of riskloop.toml."""
 
     portfolio: PortfolioSettings
+    data: DataSettings = DataSettings()
     storage: StorageSettings = StorageSettings()
     features: dict[str, FeatureSettings] = Field(min_length=1, description="The input columns, in order.")
     threshold: ThresholdSettings = ThresholdSettings()
@@ -368,14 +406,27 @@ class Settings(Section):
         return self
 
     @property
+    def _ignored(self) -> tuple[str, ...]:
+        """Beside an id the unit is read in histories only."""
+        portfolio = self.portfolio
+        both = portfolio.unit is not None and portfolio.id not in (None, portfolio.unit)
+        return (*portfolio.ignore, str(portfolio.unit)) if both else portfolio.ignore
+
+    @property
     def row_schema(self) -> Schema:
         """The features and special columns as the stages use them."""
         return Schema(
             features=tuple(_feature(name, entry) for name, entry in self.features.items()),
             target=self.portfolio.target,
-            id=self.portfolio.id,
+            id=self.portfolio.id or self.portfolio.unit,
             time=self.portfolio.time,
-            ignored=self.portfolio.ignore,
+            ignored=self._ignored,
+            unit=self.portfolio.unit,
+            bad=self.portfolio.bad,
+            good=self.portfolio.good,
+            missing=self.data.missing,
+            dates=self.data.dates,
+            earliest=self.portfolio.earliest,
         )
 
 
@@ -393,6 +444,8 @@ def _feature(name: str, entry: FeatureSettings) -> Feature:
         protected=entry.protected,
         special=entry.special,
         prefixes=tuple(sorted(entry.prefixes)),
+        written=entry.written,
+        context=entry.context,
     )
 
 
@@ -400,8 +453,18 @@ def restored(settings: Settings, schema: Schema, recorded: dict[str, Any]) -> Se
     """``settings`` with the ``schema`` of an older model and the sections that its manifest ``recorded``."""
     changes: dict[str, Any] = {
         "portfolio": settings.portfolio.model_copy(
-            update={"target": schema.target, "id": schema.id, "time": schema.time, "ignore": schema.ignored}
+            update={
+                "target": schema.target,
+                "id": schema.id,
+                "time": schema.time,
+                "ignore": tuple(name for name in schema.ignored if name != schema.unit),
+                "unit": schema.unit,
+                "bad": schema.bad,
+                "good": schema.good,
+                "earliest": schema.earliest,
+            }
         ),
+        "data": settings.data.model_copy(update={"missing": schema.missing, "dates": schema.dates}),
         "features": {feature.name: _entry(feature) for feature in schema.features},
     }
     for name, values in recorded.items():
@@ -425,6 +488,8 @@ def _entry(feature: Feature) -> FeatureSettings:
         protected=feature.protected,
         special=feature.special,
         prefixes=feature.prefixes,
+        written=feature.written,
+        context=feature.context,
     )
 
 

@@ -1,56 +1,314 @@
-"""What a single value of a file or a request means: a level, a time, a number."""
+"""The vocabulary of single values, the same for files, frames, requests and outcomes: missing, truth, id, number, date.
 
+Nothing here knows a column or a file; what is declared of a column (how its numbers are written, in which order its
+dates) is an argument.
+"""
+
+import math
 import re
-from datetime import UTC, date, datetime
+from collections.abc import Collection, Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
+from riskloop.core.schema import DateOrder, TextStyle
 from riskloop.core.types import as_utc, to_micros
 
-_WHOLE = re.compile(r"([+-]?\d+)\.0*")
-_MONTHS_FROM: Final = 2000 * 12 - 1  # period 1 is 2000-01
-_LAST_PERIOD: Final = 1200
+# --------------------------------------------------------------------------- missing
+
+# Spellings of a missing value. A level of a category wins over them: 'NA' may be a region.
+MISSING: Final = frozenset(
+    {"", "NA", "N/A", "n/a", "NaN", "nan", "NAN", "null", "NULL", "Null", "None", "#N/A", "#n/a", "#NA", "<NA>", "NaT"}
+    | {"n.a.", "N.A.", "#NULL!", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NAME?", "\\N", "(null)", "?", ".", "-", "--"}
+)
+# … which are levels of a category, but no numbers.
+MISSING_NUMBER: Final = MISSING | {
+    "none",
+    "NONE",
+    "na",
+    "unknown",
+    "Unknown",
+    "UNKNOWN",
+    "missing",
+    "Missing",
+    "MISSING",
+}
+
+
+def is_missing(text: str, extra: Collection[str] = ()) -> bool:
+    """Whether a text, white space around it aside, stands for a missing value."""
+    text = text.strip()
+    return text in MISSING or text in extra
+
+
+# --------------------------------------------------------------------------- levels and ids
+
+_WHOLE: Final = re.compile(r"([+-]?\d+)\.0*")
 
 
 def level_text(value: Any) -> str:
-    """The level that a value names: 2, 2.0, ``"2.0"`` and ``" 2 "`` are ``"2"``; booleans are true and false."""
+    """The level or id that a value names: 2, 2.0, ``"2.0"`` and ``" 2 "`` are ``"2"``; ``"002"`` stays what it is.
+
+    Booleans are true and false, a time of day is 09:00.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if isinstance(value, time):
+        return value.isoformat("minutes" if not (value.second or value.microsecond) else "auto")
     text = str(value).strip()
     if (whole := _WHOLE.fullmatch(text)) is not None:
         return whole[1]
     return text.lower() if text in ("True", "False", "TRUE", "FALSE") else text
 
 
-def parse_time(value: Any) -> int:
-    """Microseconds since the epoch of an ISO date or datetime (UTC where no zone is given), or of a period.
+# --------------------------------------------------------------------------- truth
 
-    Periods are ``YYYY-MM``, the integers YYYYMM and YYYYMMDD, and 1, 2, 3 … for months counted from 2000-01.
-    Raises ValueError when the value is none of these.
+TARGETS: Final[Mapping[str, float]] = {
+    "0": 0.0, "1": 1.0, "no": 0.0, "yes": 1.0, "n": 0.0, "y": 1.0, "false": 0.0, "true": 1.0,
+}  # fmt: skip
+
+
+def truth(value: Any, bad: Collection[str] = (), good: Collection[str] = ()) -> float | None:
+    """1.0 for a default, 0.0 for none, None for what is neither.
+
+    Without ``bad`` those are 1/0, yes/no, y/n and true/false. With it a value of ``bad`` is a default; every other
+    one is none, or, with ``good``, only the values named there. Case and white space do not matter.
     """
-    text = level_text(value)
-    if text.isdecimal():
-        return _parse_period(int(text))
-    if re.fullmatch(r"\d{4}-\d{2}", text):
-        text += "-01"
-    return to_micros(as_utc(datetime.fromisoformat(text)))
+    text = level_text(value).casefold()
+    if not bad:
+        return TARGETS.get(text)
+    if text in {level_text(word).casefold() for word in bad}:
+        return 1.0
+    if not good:
+        return 0.0
+    return 0.0 if text in {level_text(word).casefold() for word in good} else None
 
 
-def _parse_period(number: int) -> int:
-    if 1 <= number <= _LAST_PERIOD:
-        months = _MONTHS_FROM + number
-        year, month, day = months // 12, months % 12 + 1, 1
-    elif 1000_01 <= number <= 9999_12:
-        year, month, day = number // 100, number % 100, 1
-    else:
-        year, month, day = number // 10_000, number // 100 % 100, number % 100
-    return to_micros(datetime.combine(date(year, month, day), datetime.min.time(), UTC))
+# --------------------------------------------------------------------------- numbers
+
+_CURRENCY: Final = re.compile(
+    r"[$€£¥₹₽₺₩¢\u00a0\u202f\s']|\b(?:USD|EUR|GBP|CHF|INR|JPY|CNY|AUD|CAD|ZAR|BRL|PLN|SEK|Rs\.?)"
+)
+_UNIT: Final = re.compile(r"([<>≤≥]?=?)\s*([+-]?[\d.,]+)\s*(\+?)\s*[^\d]*")
+_GROUPED: Final = {
+    ".": re.compile(r"[+-]?\d{1,3}(?:,\d{2,3})*(?:\.\d*)?"),
+    ",": re.compile(r"[+-]?\d{1,3}(?:\.\d{3})*(?:,\d*)?"),
+}
+_PLAIN: Final = {".": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)"), ",": re.compile(r"[+-]?(?:\d+,?\d*|,\d+)")}
 
 
-def parse_number(text: str) -> float:
-    """The number that ``text`` writes; NaN when it is none."""
+def parse_number(text: str, style: TextStyle = "plain", decimal: str = ".") -> float:
+    """The number that ``text`` writes; NaN when it is none.
+
+    ``amount`` drops currency signs and the thousands' separators, (1,234) is negative. ``percent`` drops the sign:
+    13.5% is 13.5. ``unit`` drops words: '36 months' is 36, '10+ years' 10, '< 1 year' 0, '> 5' 6.
+    """
+    text = text.strip()
+    if style == "plain":
+        return _plain(text, decimal)
+    if style == "percent":
+        return _grouped(text.removesuffix("%").rstrip(), decimal)
+    if style == "amount":
+        negative = text.startswith("(") and text.endswith(")")
+        value = _grouped(_CURRENCY.sub("", text[1:-1] if negative else text), decimal)
+        return -value if negative else value
+    found = _UNIT.fullmatch(text)
+    if found is None:
+        return _plain(text, decimal)
+    value = _grouped(found[2], decimal)
+    return value - 1 if found[1] == "<" else value + 1 if found[1] == ">" else value
+
+
+def _plain(text: str, decimal: str) -> float:
+    if decimal == ",":
+        text = text.replace(",", ".") if "." not in text else "_"
     try:
         return float("nan" if "_" in text else text)
     except ValueError:
-        return float("nan")
+        return math.nan
+
+
+def _grouped(text: str, decimal: str) -> float:
+    if _PLAIN[decimal].fullmatch(text) is None:
+        if _GROUPED[decimal].fullmatch(text) is None:
+            return _plain(text, decimal)
+        text = text.replace("," if decimal == "." else ".", "")
+    return _plain(text, decimal)
+
+
+def style_of(texts: Collection[str], decimal: str = ".") -> TextStyle | None:
+    """How all of ``texts`` write their numbers; None when they are not numbers, or nothing says what they are."""
+    if not texts:
+        return None
+    styles: tuple[TextStyle, ...] = ("plain", "percent", "amount", "unit")
+    for style in styles:
+        if style == "percent" and not any(text.rstrip().endswith("%") for text in texts):
+            continue
+        if style == "unit" and not _one_unit(texts):
+            continue
+        if all(math.isfinite(parse_number(text, style, decimal)) for text in texts):
+            return style
+    return None
+
+
+def _one_unit(texts: Collection[str]) -> bool:
+    """Whether the words beside the numbers are one unit: '1 year' and '10+ years', but not '1 car' and '2 home'."""
+    words = {re.sub(r"[\d.,+<>≤≥=\s-]", "", text).casefold().rstrip("s.") for text in texts}
+    return len(words - {""}) == 1 and len(next(iter(words - {""}))) > 1
+
+
+# --------------------------------------------------------------------------- dates
+
+FORMATS: Final = "2024-05-31, 2024-05, 20240531, 202405, 31-May-2024, May-2024 or 2024Q2"
+FIRST_YEAR, LAST_YEAR = 1900, 2100
+
+_MONTHS_FROM: Final = 2000 * 12 - 1  # period 1 is 2000-01
+LAST_PERIOD: Final = 1200
+_EXCEL: Final = date(1899, 12, 30)  # day 0 of a spreadsheet's serial numbers
+_PIVOT: Final = 69  # 68 is 2068, 69 is 1969, as POSIX has it
+
+_MONTHS: Final = {
+    name: number
+    for number, names in enumerate(
+        (
+            "jan|january|januar", "feb|february|februar", "mar|march|märz|mrz", "apr|april", "may|mai", "jun|june|juni",
+            "jul|july|juli", "aug|august", "sep|sept|september", "oct|october|okt|oktober", "nov|november",
+            "dec|december|dez|dezember",
+        ),
+        1,
+    )
+    for name in names.split("|")
+}  # fmt: skip
+_NAME: Final = "|".join(sorted(_MONTHS, key=len, reverse=True))
+_MONTH_YEAR: Final = re.compile(rf"({_NAME})\.?[-\s/,]*'?(\d{{4}}|\d{{2}})", re.IGNORECASE)
+_YEAR_MONTH: Final = re.compile(rf"(\d{{4}})[-\s/]*({_NAME})", re.IGNORECASE)
+_DAY_MONTH_YEAR: Final = re.compile(rf"(\d{{1,2}})\.?[-\s/]*({_NAME})\.?[-\s/,]*(\d{{4}}|\d{{2}})(.*)", re.IGNORECASE)
+_MONTH_DAY_YEAR: Final = re.compile(rf"({_NAME})\.?\s+(\d{{1,2}}),?\s+(\d{{4}})(.*)", re.IGNORECASE)
+_QUARTER: Final = re.compile(r"(\d{4})[-\s]*Q([1-4])|Q([1-4])[-\s/]*(\d{4})", re.IGNORECASE)
+_THREE: Final = re.compile(r"(\d{1,2})([/.\-])(\d{1,2})\2(\d{4}|\d{2})(.*)", re.DOTALL)
+_YEAR_FIRST: Final = re.compile(r"(\d{4})[/.\-](\d{1,2})(?:[/.\-](\d{1,2}))?(.*)", re.DOTALL)
+_MONTH_SLASH: Final = re.compile(r"(\d{1,2})[/.\-](\d{4})")
+
+
+def parse_time(value: Any, order: DateOrder = "") -> int:
+    """Microseconds since the epoch of a date, a time (UTC where no zone is given) or a period.
+
+    Read are ISO 8601, YYYY-MM, the integers YYYYMM and YYYYMMDD, months by name, quarters, and 1, 2, 3 … for months
+    counted from 2000-01. Of 03/01/2023 ``order`` says which is the day; without it only a date that can be read in one
+    way is read. Raises ValueError, saying what the value could be, for everything else and for years outside of 1900
+    to 2100.
+    """
+    if isinstance(value, datetime):
+        return _bounded(as_utc(value))
+    if isinstance(value, date):
+        return _bounded(datetime.combine(value, time(), UTC))
+    text = level_text(value)
+    if text.isascii() and text.isdecimal():
+        return _bounded(_period(int(text)))
+    return _bounded(_written(text, order))
+
+
+def _written(text: str, order: DateOrder) -> datetime:
+    if re.fullmatch(r"\d{4}-\d{2}", text):
+        text += "-01"
+    try:
+        return as_utc(datetime.fromisoformat(text))
+    except ValueError:
+        pass
+    if (found := _THREE.fullmatch(text)) is not None:
+        first, second, year = int(found[1]), int(found[3]), _year(found[4])
+        return _with_time(_ordered(text, first, second, year, "dmy" if found[2] == "." else order), found[5])
+    if (found := _YEAR_FIRST.fullmatch(text)) is not None:
+        return _with_time(date(int(found[1]), int(found[2]), int(found[3] or 1)), found[4])
+    if (found := _MONTH_SLASH.fullmatch(text)) is not None:
+        return _with_time(date(int(found[2]), int(found[1]), 1))
+    if (found := _QUARTER.fullmatch(text)) is not None:
+        return _with_time(date(int(found[1] or found[4]), 3 * int(found[2] or found[3]) - 2, 1))
+    if (found := _DAY_MONTH_YEAR.fullmatch(text)) is not None:
+        return _with_time(date(_year(found[3]), _MONTHS[found[2].lower()], int(found[1])), found[4])
+    if (found := _MONTH_DAY_YEAR.fullmatch(text)) is not None:
+        return _with_time(date(int(found[3]), _MONTHS[found[1].lower()], int(found[2])), found[4])
+    if (found := _MONTH_YEAR.fullmatch(text)) is not None:
+        return _with_time(date(_year(found[2]), _MONTHS[found[1].lower()], 1))
+    if (found := _YEAR_MONTH.fullmatch(text)) is not None:
+        return _with_time(date(int(found[1]), _MONTHS[found[2].lower()], 1))
+    raise ValueError(f"is not a date; write {FORMATS}")
+
+
+def _ordered(text: str, first: int, second: int, year: int, order: DateOrder) -> date:
+    readings = {
+        name: day for name, day in (("dmy", _day(year, second, first)), ("mdy", _day(year, first, second))) if day
+    }
+    if order:
+        if order not in readings:
+            raise ValueError(f"is not a date in the order {order}; write {FORMATS}, or correct 'dates' of [data]")
+        return readings[order]
+    if not readings:
+        raise ValueError(f"is not a date; write {FORMATS}")
+    if len(set(readings.values())) > 1:
+        raise ValueError(
+            f"can be {readings['dmy']:%d %B %Y} (dmy) or {readings['mdy']:%d %B %Y} (mdy); "
+            'say which: dates = "dmy" or "mdy" in [data], or --dates'
+        )
+    return next(iter(readings.values()))
+
+
+def _day(year: int, month: int, day: int) -> date | None:
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+def _year(text: str) -> int:
+    number = int(text)
+    return number if len(text) == 4 else number + (2000 if number < _PIVOT else 1900)
+
+
+def _with_time(day: date, rest: str = "") -> datetime:
+    """A day with the time of day that may stand behind it."""
+    rest = rest.strip(" T,:").upper()
+    if not rest:
+        return datetime.combine(day, time(), UTC)
+    if (half := re.fullmatch(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*([AP])M", rest)) is not None:
+        hour = int(half[1]) % 12 + 12 * (half[4] == "P")
+        return datetime.combine(day, time(hour, int(half[2]), int(half[3] or 0)), UTC)
+    clock = (
+        rest.zfill(5)
+        if re.fullmatch(r"\d:\d{2}", rest)
+        else rest.zfill(8)
+        if re.fullmatch(r"\d:\d{2}:\d{2}", rest)
+        else rest
+    )
+    return as_utc(datetime.combine(day, time.fromisoformat(clock)))
+
+
+def _period(number: int) -> datetime:
+    if 1 <= number <= LAST_PERIOD:
+        months = _MONTHS_FROM + number
+        return datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)
+    for day in (_day(number // 100, number % 100, 1), _day(number // 10_000, number // 100 % 100, number % 100)):
+        if day is not None and FIRST_YEAR <= day.year <= LAST_YEAR:
+            return datetime.combine(day, time(), UTC)
+    raise ValueError(f"is not a date{_guess(number)}; write {FORMATS}")
+
+
+def _guess(number: int) -> str:
+    """What an integer that is no period could have been meant to be."""
+    meant = []
+    short = _day(2000 + number // 10_000, number // 100 % 100, number % 100) if 10**4 <= number < 10**6 else None
+    if short is not None:
+        meant.append(f"as YYMMDD it is {short}")
+    if 20_000 <= number <= 80_000:
+        meant.append(f"as a day number of a spreadsheet it is {_EXCEL + timedelta(days=number)}")
+    for unit, size in (("seconds", 1), ("milliseconds", 1000)):
+        if 10**8 * size < number < 41 * 10**8 * size:
+            meant.append(f"as {unit} since 1970 it is {datetime.fromtimestamp(number / size, UTC).date()}")
+    return f" ({', '.join(meant)})" if meant else ""
+
+
+def _bounded(moment: datetime) -> int:
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"is read as the year {moment.year}, which is outside of {FIRST_YEAR} to {LAST_YEAR}")
+    return to_micros(moment)

@@ -1,4 +1,4 @@
-"""One column of a file or frame into float64, integers or text, with every value that does not fit on record."""
+"""One column of a table into float64, integers or text, with every value that does not fit on record."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,51 +9,89 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from riskloop.core.errors import DataError
-from riskloop.core.schema import Feature
-from riskloop.core.types import Bools, Floats, Ints, Problem
-from riskloop.core.values import level_text, parse_number, parse_time
+from riskloop.core.schema import Feature, Schema
+from riskloop.core.types import Bools, Floats, Ints, Problem, from_micros
+from riskloop.core.values import (
+    FORMATS,
+    MISSING_NUMBER,
+    is_missing,
+    level_text,
+    parse_number,
+    parse_time,
+    truth,
+)
 
 SHOWN: Final = 5  # problems named in one message; the others are counted
+MOST_NAMED: Final = 10_000  # values of one column and block that are kept for the list of refused rows
 
-TARGETS: Final = {"0": 0.0, "1": 1.0, "no": 0.0, "yes": 1.0, "n": 0.0, "y": 1.0, "false": 0.0, "true": 1.0}
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A row that cannot be used, and the first thing that is wrong with it."""
+
+    position: int  # in the source, from 0
+    column: str
+    problem: str
+    value: Any = None
 
 
 @dataclass
 class Problems:
-    """What is wrong with a table, collected over its columns and raised once."""
+    """What is wrong with a table, collected over its columns."""
 
-    where: str
-    unit: str  # "line" for a CSV, "row" for everything else
-    numbering: Callable[[Sequence[int]], Sequence[int]]  # row positions to what a person would look for
-    found: list[tuple[int, Problem]] = field(default_factory=list)
+    found: list[Refused] = field(default_factory=list)
+    columns: list[Problem] = field(default_factory=list)  # that are wrong as a whole
     total: int = 0
+    encoding: str = "utf-8"
+    positions: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # of the block's rows in the source
 
-    def add(self, column: str, problem: str, wrong: Bools | Ints, values: Callable[[int], Any]) -> None:
-        """Record the rows that ``wrong`` marks or lists; ``values`` gives the offending value of a row."""
+    def add(
+        self,
+        column: str,
+        problem: str | Callable[[int], str],
+        wrong: Bools | Ints,
+        values: Callable[[int], Any] = lambda _row: None,
+    ) -> None:
+        """Record the rows of the block that ``wrong`` marks or lists, with the value that a row has."""
         rows = np.flatnonzero(wrong) if wrong.dtype == np.bool_ else wrong
         self.total += len(rows)
-        self.found += [(int(row), Problem(column, problem, values(int(row)))) for row in rows[:SHOWN]]
+        for number, row in enumerate(rows.tolist()):
+            named = number < MOST_NAMED
+            text = problem if isinstance(problem, str) else problem(row) if named else "cannot be read"
+            self.found.append(Refused(int(self.positions[row]), column, text, values(row) if named else None))
 
     def reject_column(self, column: str, problem: str) -> None:
         """Record a column that is wrong as a whole."""
-        self.total += 1
-        self.found.append((-1, Problem(column, problem)))
+        if all(known.field != column for known in self.columns):
+            self.total += 1
+            self.columns.append(Problem(column, problem))
 
-    def raise_if_any(self) -> None:
+    def refused(self) -> list[Refused]:
+        """One entry for each bad row, in order."""
+        first: dict[int, Refused] = {}
+        for entry in self.found:
+            first.setdefault(entry.position, entry)
+        return [first[position] for position in sorted(first)]
+
+    def raise_if_any(self, where: str, places: Callable[[Sequence[int]], list[str]]) -> None:
         """Raise DataError naming the first problems and counting the others."""
-        if not self.found:
-            return
-        first = sorted(self.found, key=lambda item: item[0])[:SHOWN]
-        numbers = iter(self.numbering([row for row, _ in first if row >= 0]))
-        details = []
-        for row, p in first:
-            place = f"{self.unit} {next(numbers)}: " if row >= 0 else ""
-            details.append(Problem(p.field, place + p.problem, p.value))
-        # One in the sentence, which has to stay one; the others are its details.
+        if self.total:
+            raise self.error(where, places)
+
+    def error(self, where: str, places: Callable[[Sequence[int]], list[str]]) -> DataError:
+        """One in the sentence, which has to stay one; the others are its details."""
+        first = sorted(self.found, key=lambda entry: entry.position)[: SHOWN - min(len(self.columns), SHOWN)]
+        details = self.columns[:SHOWN]
+        for entry, place in zip(first, places([entry.position for entry in first]), strict=True):
+            details.append(Problem(entry.column, f"{place}: {entry.problem}", entry.value))
         others = self.total - 1
+        if "\ufffd" in str(details[0].value):
+            details[0] = details[0]._replace(
+                problem=f"{details[0].problem} (\ufffd stands for bytes that are not {self.encoding}; see --encoding)"
+            )
         more = f" ({others:,} more {'problem' if others == 1 else 'problems'})" if others else ""
-        raise DataError(
-            f"{self.where} does not fit the schema: {_sentence(details[0])}{more}. "
+        return DataError(
+            f"{where} does not fit the schema: {_sentence(details[0])}{more}. "
             "Correct the data, or the schema in riskloop.toml.",
             details,
         )
@@ -61,52 +99,71 @@ class Problems:
 
 def _sentence(p: Problem) -> str:
     place, colon, rest = p.problem.partition(": ")
-    value = "" if p.value is None else f" {p.value!r}"
+    value = "" if p.value in (None, "") else f" {p.value!r}"
     return f"{place}, column '{p.field}':{value} {rest}" if colon else f"column '{p.field}' {p.problem}"
 
 
 # --------------------------------------------------------------------------- whole columns
 
 
-def read_numbers(column: pa.ChunkedArray, feature: Feature, problems: Problems) -> Floats:
-    """float64 of shape (n,); NaN where the value is missing."""
+def read_numbers(
+    column: pa.ChunkedArray, feature: Feature, problems: Problems, schema: Schema, decimal: str = "."
+) -> Floats:
+    """float64 of shape (n,); NaN where the value is missing or cannot be read."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
         kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        values = _parsed_numbers(column, feature, problems)
+    if is_text(kind):
+        values = _parsed_numbers(column, feature, problems, schema, decimal)
     elif pa.types.is_null(kind):
         values = np.full(len(column), np.nan)
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        values = column.cast(pa.float64(), safe=False).to_numpy()
+        values = np.array(column.cast(pa.float64(), safe=False).to_numpy())
     else:
         problems.reject_column(feature.name, f"holds values of type {kind}, not numbers")
         return np.full(len(column), np.nan)
+    for number in missing_numbers(schema):
+        values[values == number] = np.nan
     _check_numbers(values, feature, problems)
     return values
 
 
-def _parsed_numbers(column: pa.ChunkedArray, feature: Feature, problems: Problems) -> Floats:
-    try:
-        return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
-    except pa.ArrowInvalid:
-        encoded = _encoded(column)
-    known = np.array([parse_number(text) for text in encoded.dictionary.to_pylist()] or [np.nan])
-    codes = _codes(encoded)
-    wrong = (codes >= 0) & np.isnan(known[codes])
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column holds text."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def missing_numbers(schema: Schema) -> list[float]:
+    """Words for a missing value that are numbers, such as -9999."""
+    numbers = (parse_number(word) for word in schema.missing)
+    return [number for number in numbers if number == number]
+
+
+def _parsed_numbers(
+    column: pa.ChunkedArray, feature: Feature, problems: Problems, schema: Schema, decimal: str
+) -> Floats:
+    if decimal == "." and feature.written == "plain":
+        try:
+            return np.array(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+        except pa.ArrowInvalid:
+            pass
+    encoded = _encoded(column)
+    words = MISSING_NUMBER | set(schema.missing)
+    texts = [str(text) for text in encoded.dictionary.to_pylist()]
+    empty = np.array([text.strip() in words for text in texts] or [True])
+    known = np.array([parse_number(text, feature.written, decimal) for text in texts] or [np.nan])
+    codes = codes_of(encoded)
+    wrong = (codes >= 0) & np.isnan(known[codes]) & ~empty[codes]
     problems.add(feature.name, "is not a number", wrong, lambda row: column[row].as_py())
-    return np.where((codes >= 0) & ~wrong, known[codes], _in_range(feature) if wrong.any() else np.nan)
-
-
-def _in_range(feature: Feature) -> float:
-    """Any value that raises no second problem, for rows that already have one."""
-    return float(np.clip(0.0, *feature.range))
+    # Any value that raises no second problem, for rows that already have one.
+    filled = np.where(wrong, np.clip(0.0, *feature.range), known[codes])
+    return np.where(codes >= 0, filled, np.nan)
 
 
 def _check_numbers(values: Floats, feature: Feature, problems: Problems) -> None:
     if not feature.nullable:
-        problems.add(feature.name, "is missing, and may not be (nullable = false)", np.isnan(values), lambda _: None)
+        problems.add(feature.name, "is missing, and may not be (nullable = false)", np.isnan(values))
     problems.add(feature.name, "is infinite", np.isinf(values), lambda row: float(values[row]))
     low, high = feature.range
     outside = np.isfinite(values) & feature.outside(values)
@@ -118,16 +175,18 @@ def _check_numbers(values: Floats, feature: Feature, problems: Problems) -> None
     )
 
 
-def read_levels(column: pa.ChunkedArray, feature: Feature, problems: Problems) -> Floats:
+def read_levels(column: pa.ChunkedArray, feature: Feature, problems: Problems, schema: Schema) -> Floats:
     """Codes as float64 of shape (n,): the level's index, ``len(categories)`` for an unseen one, NaN for missing."""
     encoded = _encoded(column)
     known = {level_text(level): code for level, code in feature.codes.items()}
     unseen = len(feature.categories)
-    table = np.array([_coded(value, known, unseen) for value in encoded.dictionary.to_pylist()] or [np.nan])
-    codes = _codes(encoded)
+    table = np.array(
+        [_coded(value, known, unseen, schema.missing) for value in encoded.dictionary.to_pylist()] or [np.nan]
+    )
+    codes = codes_of(encoded)
     values = np.where(codes >= 0, table[codes], np.nan)
     if not feature.nullable:
-        problems.add(feature.name, "is missing, and may not be (nullable = false)", np.isnan(values), lambda _: None)
+        problems.add(feature.name, "is missing, and may not be (nullable = false)", np.isnan(values))
     if feature.unseen == "refuse":
         levels = ", ".join(feature.categories[:12]) + (", …" if unseen > 12 else "")
         problems.add(
@@ -141,82 +200,119 @@ def unseen_texts(column: pa.ChunkedArray, codes: Floats, feature: Feature) -> di
     return {row: level_text(column[row].as_py()) for row in np.flatnonzero(codes == len(feature.categories)).tolist()}
 
 
-def _coded(value: Any, known: Mapping[str, int], unseen: int) -> float:
+def _coded(value: Any, known: Mapping[str, int], unseen: int, missing: Sequence[str]) -> float:
+    """A level wins over a word for missing: 'NA' may be a region."""
     if isinstance(value, float) and value != value:
         return float("nan")
-    return float(known.get(level_text(value), unseen))
+    text = level_text(value)
+    if text not in known and is_missing(text, missing):
+        return float("nan")
+    return float(known.get(text, unseen))
 
 
-def read_target(column: pa.ChunkedArray, name: str, problems: Problems) -> Floats:
-    """0.0 and 1.0 of shape (n,), from 0/1, yes/no, y/n or true/false."""
+def read_target(column: pa.ChunkedArray, schema: Schema, problems: Problems, *, strict: bool) -> Floats:
+    """0.0 and 1.0 of shape (n,), as the schema reads them; NaN where there is no outcome.
+
+    With ``strict`` that is a problem.
+    """
     encoded = _encoded(column)
+    values = encoded.dictionary.to_pylist()
+    named = {level_text(word).casefold() for word in (*schema.bad, *schema.good)}
+    empty = np.array(
+        [
+            value is None
+            or value != value
+            or (is_missing(str(value), schema.missing) and level_text(value).casefold() not in named)
+            for value in values
+        ]
+        or [True]
+    )
+    read = [truth(value, schema.bad, schema.good) for value in values] or [None]
+    odd = np.array([reading is None for reading in read]) & ~empty
     table = np.array(
-        [TARGETS.get(level_text(value).lower(), np.nan) for value in encoded.dictionary.to_pylist()] or [np.nan]
+        [np.nan if reading is None or missing else reading for reading, missing in zip(read, empty, strict=True)]
     )
-    codes = _codes(encoded)
-    values = np.where(codes >= 0, table[codes], np.nan)
-    problems.add(
-        name,
-        "is neither 1 (default) nor 0 (none); yes/no and true/false are read too",
-        np.isnan(values),
-        lambda row: column[row].as_py(),
-    )
-    return values
+    codes = codes_of(encoded)
+    result = np.where(codes >= 0, table[codes], np.nan)
+    wrong = np.isnan(result) if strict else (codes >= 0) & odd[codes]
+    if not schema.good or strict:
+        names = (
+            "is neither 1 (default) nor 0 (none); yes/no and true/false are read too"
+            if not schema.bad
+            else f"is none of the values that 'bad' ({', '.join(schema.bad)}) and 'good' of [portfolio] name"
+        )
+        problems.add(schema.target, names, wrong, lambda row: column[row].as_py())
+    return np.asarray(result, dtype=np.float64)
 
 
-def read_times(column: pa.ChunkedArray, name: str, problems: Problems) -> Ints:
-    """Microseconds since the epoch as int64 of shape (n,)."""
-    kind = column.type
+def read_times(column: pa.ChunkedArray, schema: Schema, problems: Problems, latest: int | None = None) -> Ints:
+    """Microseconds since the epoch as int64 of shape (n,), none before ``schema.earliest`` or after ``latest``."""
+    name, kind = str(schema.time), column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         micros = pc.cast(column.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False), pa.int64())
         missing = micros.is_null().to_numpy()
-        values = micros.fill_null(0).to_numpy()
+        values = np.array(micros.fill_null(0).to_numpy())
+        problems.add(name, "is missing; a decision needs a date", missing)
     else:
         encoded = _encoded(column)
-        table = [_time_or_none(value) for value in encoded.dictionary.to_pylist()] or [None]
-        codes = _codes(encoded)
-        missing = (codes < 0) | np.array([t is None for t in table])[codes]
-        values = np.array([t or 0 for t in table], dtype=np.int64)[codes]
+        read = [_time_or_problem(value, schema) for value in encoded.dictionary.to_pylist()] or ["is missing"]
+        codes = codes_of(encoded)
+        said = [r if isinstance(r, str) else "" for r in read]
+        missing = (codes < 0) | np.array([bool(text) for text in said])[codes]
+        values = np.array([0 if isinstance(r, str) else r for r in read], dtype=np.int64)[codes]
+        problems.add(
+            name,
+            lambda row: said[codes[row]] if codes[row] >= 0 else "is missing; a decision needs a date",
+            missing,
+            lambda row: None if codes[row] < 0 else str(column[row].as_py()),
+        )
+    earliest = parse_time(schema.earliest)
+    dates = lambda row: from_micros(int(values[row])).date().isoformat()  # noqa: E731
     problems.add(
-        name,
-        "is not a date; write 2024-05-31, 2024-05, 20240531 or 202405",
-        missing,
-        lambda row: str(column[row].as_py()),
+        name, f"is before {schema.earliest} ('earliest' of [portfolio])", ~missing & (values < earliest), dates
     )
+    if latest is not None:
+        problems.add(name, "is in the future", ~missing & (values > latest), dates)
+    values[missing] = 0
     return np.asarray(values, dtype=np.int64)
 
 
-def _time_or_none(value: Any) -> int | None:
+def _time_or_problem(value: Any, schema: Schema) -> int | str:
+    if is_missing(str(value), schema.missing):
+        return "is missing; a decision needs a date"
     try:
-        return parse_time(value)
-    except (ValueError, OverflowError):
-        return None
+        return parse_time(value, schema.dates)
+    except (ValueError, OverflowError) as error:
+        text = str(error)
+        return text if text.startswith(("is ", "can be ")) else f"is not a date; write {FORMATS}"
 
 
-def read_ids(column: pa.ChunkedArray, name: str, times: Ints | None, problems: Problems) -> list[str]:
-    """The ids as text. The same id twice is a problem, unless the time column tells the two rows apart."""
-    ids: list[Any]
-    if pa.types.is_integer(column.type) or pa.types.is_string(column.type):
-        ids = column.cast(pa.string()).to_pylist()
+def read_ids(column: pa.ChunkedArray, name: str, problems: Problems) -> list[str]:
+    """The ids as text: 1, 1.0 and '1' are one id, '001' is another."""
+    if pa.types.is_integer(column.type):
+        ids: list[Any] = column.cast(pa.string()).to_pylist()
     else:
         ids = [None if value is None or value != value else level_text(value) for value in column.to_pylist()]
-    missing = np.flatnonzero(column.is_null().to_numpy()) if None in ids else np.empty(0, dtype=np.int64)
-    problems.add(name, "is missing", missing, lambda _: None)
-    if len(set(ids)) < len(ids):
-        _check_repeats(ids, name, times, problems)
-    return ids
+    missing = np.array([identity is None or identity in _NO_ID for identity in ids], dtype=np.bool_)
+    problems.add(name, "is missing", missing)
+    return ["" if identity is None else identity for identity in ids]
 
 
-def _check_repeats(ids: Sequence[str | None], name: str, times: Ints | None, problems: Problems) -> None:
+_NO_ID: Final = {"", "NaN", "nan", "NULL", "null", "None", "NaT", "<NA>", "#N/A"}
+
+
+def repeated_ids(ids: Sequence[str], times: Ints | None) -> list[int]:
+    """The rows whose id came before, with the same time where there are times."""
+    if len(set(ids)) == len(ids):
+        return []
     seen: set[Any] = set()
     repeats = []
     for row, identity in enumerate(ids):
         key = identity if times is None else (identity, int(times[row]))
-        if key in seen and identity is not None:
+        if key in seen and identity:
             repeats.append(row)
         seen.add(key)
-    text = "is a duplicate id" if times is None else "is a duplicate id with the same time"
-    problems.add(name, text, np.array(repeats, dtype=np.int64), lambda row: ids[row])
+    return repeats
 
 
 def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
@@ -229,6 +325,6 @@ def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
     return whole
 
 
-def _codes(encoded: pa.DictionaryArray) -> Ints:
+def codes_of(encoded: pa.DictionaryArray) -> Ints:
     """Positions in the dictionary; -1 where the value is missing."""
     return np.asarray(encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)

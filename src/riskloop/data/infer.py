@@ -1,86 +1,488 @@
 """From a history to a first riskloop.toml: every guess is written down where a person can see and change it."""
 
 import difflib
-import json
-import math
-import os
-import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-import pyarrow as pa
-import pyarrow.compute as pc
-from pydantic import BaseModel
+import numpy as np
+import numpy.typing as npt
 
 from riskloop.core.errors import ConfigError, DataError
-from riskloop.core.settings import Section, Settings, duration_text
-from riskloop.core.types import Problem
-from riskloop.core.values import level_text, parse_number, parse_time
-from riskloop.data.columns import TARGETS
-from riskloop.data.read import read_table
+from riskloop.core.schema import DateOrder
+from riskloop.core.settings import DataSettings
+from riskloop.core.types import Bools, Floats, Problem, from_micros
+from riskloop.core.values import parse_time, truth
+from riskloop.data import guess
+from riskloop.data.leaks import ROWS, Alone, evidence_of_leak, named_after, rank_alone
+from riskloop.data.survey import Column, Survey, survey
+from riskloop.data.tables import Source, open_source
+from riskloop.data.targets import Target, read_meaning
 
-MOST_LEVELS: Final = 100  # a text column with more is a key or free text
-MOST_CODES: Final = 50  # a column of integers with more is a number, whatever its name says
-NUMERIC_SHARE: Final = 0.95  # of the distinct values: above it the others are errors, not levels
+Role = Literal["target", "id", "unit", "time", "input", "protected", "context", "ignored"]
 
-# Parts of column names, and what they give away.
-_CODE: Final = (
-    "branch|category|channel|citizenship|city|class|code|country|county|district|education|employment|ethnic|ethnicity|"
-    "gender|grade|group|housing|industry|job|marital|marriage|nationality|occupation|ownership|product|profession|"
-    "province|purpose|race|region|religion|sector|segment|sex|state|status|type|zone"
-)
-_PROTECTED: Final = (
-    "birth|birthdate|birthday|citizenship|disability|dob|ethnic|ethnicity|gender|marital|marriage|nationality|origin|"
-    "pregnancy|pregnant|race|religion|sex"
-)
-_PERSON: Final = "age|applicant|band|bin|borrower|client|customer|group|in|person|years|yrs"
-_TIME: Final = (
-    "applied|at|created|date|datetime|day|granted|issued|month|opened|period|quarter|time|timestamp|vintage|week"
-)
-_ID: Final = "id|key|number|nr|no"
+STANDARD_WINDOW: Final = timedelta(days=365)  # the field's usual horizon, where nothing says another
+SHOWN: Final = 6  # levels in the table
 
 
 @dataclass(frozen=True)
-class _Column:
-    """What the distinct values of one column look like."""
+class Guessed:
+    """What one column is taken for, and why."""
 
     name: str
-    rows: int
+    role: Role
+    kind: str  # number, category, date, text, empty
     missing: int
-    levels: tuple[str, ...]  # distinct values as text, in order of first appearance
-    numbers: tuple[float, ...]  # those that are numbers
+    values: str  # its levels or its range
+    why: str
+    look: str = ""  # what a person should look at
+    written: str = "plain"
+    categories: tuple[str, ...] = ()
+    unseen: str = "refuse"
+    special: tuple[float, ...] = ()
+    alone: Alone | None = None
+    column: Column = field(repr=False, default_factory=lambda: Column(""))
 
-    @property
-    def words(self) -> list[str]:
-        """The name's parts: ``maritalStatus`` and ``MARITAL_STATUS`` are marital, status."""
-        return re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", self.name).lower())
 
-    def named(self, pattern: str) -> bool:
-        """Whether a part of the name is one of the words."""
-        return any(re.fullmatch(pattern, word) for word in self.words)
+@dataclass(frozen=True)
+class Examined:
+    """What `init` found in a history."""
 
-    @property
-    def numeric(self) -> bool:
-        return bool(self.numbers) and len(self.numbers) >= NUMERIC_SHARE * len(self.levels)
+    path: Path
+    rows: int
+    ragged: int
+    dialect: DataSettings
+    target: Target
+    columns: tuple[Guessed, ...]
+    outcome_window: timedelta
+    window_why: str
+    questions: tuple[str, ...]  # what should be confirmed before this is used
+    notes: tuple[str, ...]
 
-    @property
-    def whole(self) -> bool:
-        """Every value is an integer."""
-        return len(self.numbers) == len(self.levels) and all(x.is_integer() for x in self.numbers)
+    def of(self, role: Role) -> tuple[Guessed, ...]:
+        """The columns with a role."""
+        return tuple(column for column in self.columns if column.role == role)
 
-    @property
-    def unique(self) -> bool:
-        return self.missing == 0 and len(self.levels) == self.rows
+    def name_of(self, role: Role) -> str | None:
+        """The first column with a role."""
+        return next((column.name for column in self.columns if column.role == role), None)
 
-    @property
-    def dated(self) -> bool:
-        """Every value is a date, and not merely a small integer."""
-        if self.numeric and not (self.whole and min(self.numbers) >= 1000_01):
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the caller knows; None or empty: find it."""
+
+    target: str
+    id: str | None = None
+    time: str | None = None
+    unit: str | None = None
+    bad: tuple[str, ...] = ()
+    good: tuple[str, ...] = ()
+    outcome_window: timedelta | None = None
+    dialect: DataSettings | None = None  # what is not at its default is taken as it is
+
+
+def examine(source: Any, wanted: Wanted, *, where: str | None = None) -> Examined:
+    """Read a history once and say what each column is.
+
+    Raises NotFound or MalformedBody for the file, DataError when a named column is not there, the target has no
+    meaning or dates can be read in two ways, ConfigError when no column is left that a model could use.
+    """
+    where = where or str(source)
+    opened, dialect = _opened(source, wanted, where)
+    for name in (wanted.target, wanted.id, wanted.time, wanted.unit):
+        if name is not None and name not in opened.names:
+            raise no_column(where, name, opened.names)
+    looked = survey(opened, dialect)
+    if not looked.rows:
+        raise DataError(f"{where} holds no rows.")
+    return _Examination(where, wanted, dialect, looked).result(Path(where))
+
+
+def _opened(source: Any, wanted: Wanted, where: str) -> tuple[Source, DataSettings]:
+    from riskloop.data.dialect import find_dialect
+    from riskloop.data.tables import files_of, kind_of
+
+    known = wanted.dialect
+    if isinstance(source, (Path, str)):
+        first = files_of(source)[0]
+        if kind_of(first) == "text":
+            found = find_dialect(first, where, target=wanted.target, known=known)
+            return open_source(source, found, where, target=wanted.target)
+    opened, dialect = open_source(source, known, where, target=wanted.target)
+    if known is not None:
+        dialect = dialect.model_copy(update={"missing": known.missing, "dates": known.dates})
+    return opened, dialect
+
+
+def no_column(path: Path | str, name: str, columns: Collection[str]) -> DataError:
+    """What to raise for a column that the file does not have."""
+    close = difflib.get_close_matches(name, columns, n=1, cutoff=0.5)
+    hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(list(columns)[:30])}."
+    if columns and all(c == f"column_{i}" for i, c in enumerate(columns, 1)):
+        hint = f"it has no header line; its columns are column_1 to column_{len(columns)}, in their order."
+    return DataError(f"{path} has no column '{name}'; {hint}", [Problem(name, "is not a column")])
+
+
+class _Examination:
+    """The steps of `examine`, which share the facts."""
+
+    def __init__(self, where: str, wanted: Wanted, dialect: DataSettings, looked: Survey) -> None:
+        self.where, self.wanted, self.dialect, self.looked = where, wanted, dialect, looked
+        self.columns = looked.columns
+        self.questions: list[str] = []
+        self.notes: list[str] = []
+        self.orders = {name: self._orders(column) for name, column in self.columns.items()}
+        self.target = self._target()
+        self.time = wanted.time or self._found_time()
+        self.id = wanted.id or self._found_id()
+        self.unit = wanted.unit or self._found_unit()
+        self._check_time()
+        self.labels = self._labels()
+        self.times = self._dates_of(self.columns[self.time]) if self.time else None
+        self.seen = self._sampled()
+
+    def result(self, path: Path) -> Examined:
+        """All columns, with what is left to ask."""
+        columns = tuple(self._guessed(column) for column in self.columns.values())
+        if not any(column.role in ("input", "context") for column in columns):
+            raise ConfigError(f"{self.where} has no column that a model could use beside '{self.target.name}'.")
+        if (question := self.target.question) is not None:
+            self.questions.insert(0, question)
+        window, why = self._window()
+        if self.looked.ragged:
+            self.notes.append(
+                f"{self.looked.ragged:,} lines have more or fewer fields than the header; they are left out."
+            )
+        dialect = self.dialect.model_copy(update={"dates": self._order_written()})
+        return Examined(
+            path, self.looked.rows, self.looked.ragged, dialect, self.target, columns, window, why,
+            tuple(self.questions), tuple(self.notes),
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ special columns
+
+    def _target(self) -> Target:
+        column = self.columns[self.wanted.target]
+        counts = dict(column.levels)
+        named = {*self.wanted.bad, *self.wanted.good}
+        words = {word: count for word, count in column.words.items() if word in named or word in ("-", "?")}
+        if column.many or len(counts) > 60:
+            raise DataError(
+                f"{self.where}: the target column '{column.name}' holds {len(counts):,} different values; it has to be "
+                "1 for a default and 0 for none. Name another column with --target."
+            )
+        missing = column.missing
+        if "+" in counts or words.keys() & named:  # '-' is a value beside '+'
+            counts |= words
+            missing -= sum(words.values())
+        return read_meaning(column.name, counts, missing, self.where, self.wanted.bad, self.wanted.good)
+
+    def _rest(self) -> list[Column]:
+        taken = {self.wanted.target, self.wanted.id, self.wanted.time, self.wanted.unit}
+        return [column for name, column in self.columns.items() if name not in taken]
+
+    def _found_time(self) -> str | None:
+        for column in self._rest():
+            orders = self.orders[column.name]
+            if guess.is_decision_time(column, guess.is_dated(column, orders)):
+                return column.name
+        return None
+
+    def _found_id(self) -> str | None:
+        return next((c.name for c in self._rest() if c.name != self.time and guess.is_id(c)), None)
+
+    def _found_unit(self) -> str | None:
+        rest = [c for c in self._rest() if c.name not in (self.time, self.id)]
+        found = next((c.name for c in rest if guess.is_unit(c)), None)
+        if found is not None:
+            column = self.columns[found]
+            self.notes.append(
+                f"'{found}' comes {column.rows / len(column.levels):.1f} times on average: it is taken for the unit, "
+                "the customer, whose rows are never counted as several witnesses. --unit names another."
+            )
+        return found
+
+    def _orders(self, column: Column) -> list[DateOrder]:
+        if column.kind != "text" or (column.numeric and column.many):
+            return []
+        texts = column.texts
+        if self.dialect.dates:
+            return [self.dialect.dates] if guess.date_orders(texts[:1]) or guess.date_orders(texts) else []
+        if texts and not guess.date_orders(texts[:1]):  # most columns are no dates
+            return []
+        return guess.date_orders(texts)
+
+    def _check_time(self) -> None:
+        """Refuse dates of the decision that cannot be read, or in two ways."""
+        if self.time is None:
+            return
+        column = self.columns[self.time]
+        if column.kind == "date" or (self.orders[self.time] == [""] and not guess.is_periods(column)):
+            return
+        orders, periods = self.orders[self.time], guess.is_periods(column)
+        if column.kind == "number" or periods or column.numeric:
+            orders = guess.date_orders(column.texts) if not column.many else []
+        if orders == [self.dialect.dates] or orders == [""]:
+            return
+        if not orders:
+            raise DataError(f"{self.where}: column '{column.name}' {_no_date(column, self.dialect.dates)}")
+        first = column.texts[0]
+        readings = " or ".join(
+            f"{from_micros(parse_time(first, o)):%d %B %Y} ({o})" for o in ("dmy", "mdy") if _reads(first, o)
+        )
+        if len(orders) == 1:
+            odd = next(text for text in column.texts if len(guess.date_orders([text])) == 1 and _one_way(text))
+            hint = (
+                f"{odd!r} can be read as {orders[0]} only: say --dates {orders[0]} if the whole column is written so."
+            )
+        else:
+            hint = "No row tells which; say --dates dmy (day first) or --dates mdy (month first)."
+        raise DataError(
+            f"{self.where}: column '{column.name}' holds {first!r}, which can be {readings}. {hint}",
+            [Problem(column.name, "can be read in two ways", first)],
+        )
+
+    def _order_written(self) -> DateOrder:
+        return self.dialect.dates
+
+    def _window(self) -> tuple[timedelta, str]:
+        if self.wanted.outcome_window is not None:
+            return self.wanted.outcome_window, ""
+        if (found := guess.window_of(self.target.name)) is not None:
+            return found, "from the target's name"
+        self.notes.append(
+            "Nothing says how long after a decision its outcome is final; a year is written, as is usual. Set "
+            "outcome_window of [portfolio], or give --outcome-window."
+        )
+        return STANDARD_WINDOW, "NOT KNOWN: a year, as the field has it; set what your default definition says"
+
+    # ------------------------------------------------------------------ the sample
+
+    def _labels(self) -> Floats:
+        column, target = self.columns[self.target.name], self.target
+        values = column.sample
+        if values.dtype != object:
+            values = np.array([None if v != v else f"{v:.15g}" for v in values.tolist()], dtype=object)
+        read = {v: truth(v, target.bad, target.good) for v in {*values.tolist()} if v is not None}
+        return np.array(
+            [np.nan if v is None or read[v] is None else read[v] for v in values.tolist()], dtype=np.float64
+        )
+
+    def _sampled(self) -> tuple[npt.NDArray[np.int64], Bools]:
+        known = np.flatnonzero(~np.isnan(self.labels))
+        if len(known) > ROWS:
+            known = known[np.linspace(0, len(known) - 1, ROWS).astype(np.int64)]
+        return known, self.labels[known] == 1.0
+
+    def _dates_of(self, column: Column) -> Floats:
+        """The column's values in the sample as microseconds; NaN where they are no dates."""
+        order = (self.orders[column.name] or [self.dialect.dates])[0]
+        values = column.sample
+        if values.dtype != object:
+            values = np.array(
+                [None if v != v else int(v) if v.is_integer() else None for v in values.tolist()], dtype=object
+            )
+        known: dict[Any, float] = {None: np.nan}
+        for value in {*values.tolist()} - {None}:
+            try:
+                known[value] = float(parse_time(value, order))
+            except (ValueError, OverflowError):
+                known[value] = np.nan
+        return np.array([known[v] for v in values.tolist()])
+
+    def _is_context(self, column: Column) -> bool:
+        """Whether all rows of a period have the same value, and periods differ."""
+        if self.times is None or not column.numeric or column.missing or not len(column.levels) >= 3 or column.many:
             return False
-        return bool(self.levels) and all(_is_time(level) for level in self.levels)
+        values = column.sample
+        known = np.isfinite(self.times)
+        for periods in (self.times[known].astype(np.int64), guess.month_codes(self.times[known].astype(np.int64))):
+            distinct, codes, counts = np.unique(periods, return_inverse=True, return_counts=True)
+            if len(distinct) < 4 or np.median(counts) < 5:
+                continue
+            low = np.full(len(distinct), np.inf)
+            high = -low
+            np.minimum.at(low, codes, values[known])
+            np.maximum.at(high, codes, values[known])
+            if np.array_equal(low, high) and len(np.unique(low)) >= 3:
+                return True
+        return False
+
+    # ------------------------------------------------------------------ one column
+
+    def _guessed(self, column: Column) -> Guessed:
+        name, dated = column.name, guess.is_dated(column, self.orders[column.name])
+        base = Guessed(
+            name,
+            "ignored",
+            _kind(column, dated),
+            column.missing,
+            _values(column, dated),
+            "",
+            column=column,
+            look=_odd(column),
+        )
+        special = self._special(base, column)
+        if special is not None:
+            return special
+        if (reason := self._useless(column, dated)) is not None:
+            return replace(base, why=reason)
+        rows, defaults = self.seen
+        dates = self._dates_of(column)[rows] if dated and not column.numeric else None
+        sample = column.sample[rows]
+        if leak := evidence_of_leak(name, sample, defaults, None if self.times is None else self.times[rows], dates):
+            return replace(
+                base, why=f"known only after the decision: {leak}", look=_LEAK, alone=rank_alone(sample, defaults)
+            )
+        if dated and (guess.is_time_named(column) or not column.numeric):
+            return replace(base, why="dates; a model needs a number made from them")
+        if guess.free_text(column):
+            return replace(base, why=f"{_count(column)} different texts: free text or a key")
+        return self._input(base, column, rank_alone(sample, defaults))
+
+    def _special(self, base: Guessed, column: Column) -> Guessed | None:
+        name, wanted = column.name, self.wanted
+        if name == self.target.name:
+            return replace(base, role="target", why=f"{self.target.rate:.1%} are defaults")
+        if name == self.id or (name == self.unit and self.id is None):
+            role: Role = "id" if name == self.id else "unit"
+            why = "named by you" if name in (wanted.id, wanted.unit) else "unique, and named like an id"
+            return replace(
+                base, role=role, why=why if role == "id" or name == wanted.unit else "the same in several rows"
+            )
+        if name == self.unit:
+            return replace(base, role="unit", why="the customer whose row it is")
+        if name == self.time:
+            named = name == wanted.time
+            periods = "; whole numbers are read as period numbers" if guess.is_periods(column) else ""
+            return replace(
+                base,
+                role="time",
+                kind="date",
+                why=("named by you" if named else "named and read like a date") + periods,
+            )
+        return None
+
+    def _useless(self, column: Column, dated: bool) -> str | None:
+        """Why a column cannot help a model, or None."""
+        if not column.present:
+            return "empty"
+        if len(column.levels) == 1 and not column.many and not column.missing:
+            return f'the same value "{column.texts[0]}" in every row'
+        if (counter := guess.row_number(column)) is not None:
+            return counter
+        if guess.is_id(column) or (guess.is_unit(column) and not dated):
+            return "another id"
+        return None
+
+    def _input(self, base: Guessed, column: Column, alone: Alone | None) -> Guessed:
+        role: Role = "protected" if guess.is_protected(column.name) else "input"
+        if guess.is_category(column):
+            why = "few integers, and named like a code" if column.numeric else "texts"
+            if column.padded:
+                why = "codes with leading zeros"
+            many = len(column.levels) > guess.MOST_LEVELS
+            if many:
+                why += "; many levels: one that was never seen is scored as missing and flagged"
+            levels = tuple(sorted(column.texts, key=_level_order))
+            return replace(
+                base, role=role, kind="category", why=why, categories=levels, alone=alone,
+                unseen="flag" if many else "refuse", look=_first(base.look, _look_levels(column)),
+            )  # fmt: skip
+        special = guess.special_codes(column)
+        why = {"plain": "numbers", "amount": "amounts", "percent": "percentages", "unit": "numbers with a unit"}[
+            column.style
+        ]
+        look = base.look
+        if special:
+            shown = ", ".join(f"{code:g}" for code in special)
+            look = _first(look, f"{shown} stands far off and often: taken for a special code, a bin of its own")
+        if guess.maybe_codes(column):
+            look = _first(look, 'few integers: if they are codes and no quantities, say kind = "category"')
+        if self._is_context(column):
+            role, why = ("context" if role == "input" else role), "the same for all rows of a period"
+        return replace(
+            base, role=role, kind="number", why=why, written=column.style, special=special, look=look, alone=alone
+        )
+
+
+_LEAK: Final = "left out; if it is known at the decision, add a [features] table for it"
+
+
+def _reads(text: str, order: DateOrder) -> bool:
+    return bool(guess._all_dates([text], order))
+
+
+def _one_way(text: str) -> bool:
+    return _reads(text, "dmy") != _reads(text, "mdy")
+
+
+def _no_date(column: Column, order: DateOrder) -> str:
+    if column.missing and not column.levels:
+        return "is empty; name another column with --time."
+    for text in column.texts:
+        try:
+            parse_time(text, order)
+        except (ValueError, OverflowError) as error:
+            said = str(error) if str(error).startswith(("is ", "can ")) else "is no date"
+            return f"holds {text!r}, which {said}. Correct the file, or name another column with --time."
+    return "holds numbers that are no dates; name another column with --time."
+
+
+def _kind(column: Column, dated: bool) -> str:
+    if not column.present:
+        return "empty"
+    if column.kind == "date" or (dated and not column.numeric):
+        return "date"
+    return "number" if column.numeric else "text"
+
+
+def _values(column: Column, dated: bool) -> str:
+    if not column.present:
+        return ""
+    if column.numeric and column.low <= column.high:
+        return f"{column.low:.10g} to {column.high:.10g}"
+    texts = sorted(column.texts, key=_level_order) if not column.many else column.texts
+    if dated and len(texts) > 2:
+        return f"{texts[0]} … {texts[-1]}"
+    shown = ", ".join(text if len(text) <= 20 else text[:19] + "…" for text in texts[:SHOWN])
+    return shown + (f" … ({_count(column)})" if len(texts) > SHOWN else "")
+
+
+def _count(column: Column) -> str:
+    return f"{'more than ' if column.many else ''}{len(column.levels):,}"
+
+
+def _odd(column: Column) -> str:
+    if column.odd:
+        return f"not all values are numbers, for example {column.odd[0]!r}: such rows are set aside"
+    if named_after(column.name):
+        return "its name speaks of something after the decision"
+    return ""
+
+
+def _look_levels(column: Column) -> str:
+    word = next((word for word in ("NA", "None", "N/A") if word in column.words), None)
+    if word is not None and column.levels and all(len(t) <= 3 and t.isupper() for t in column.texts):
+        return f"'{word}' is read as missing; if it is a level, add it to categories"
+    if column.padded:
+        return ""
+    rare = sum(count < 5 for count in column.levels.values())
+    return f"{rare} levels come fewer than 5 times" if rare > 3 and column.rows > 200 else ""
+
+
+def _first(*texts: str) -> str:
+    return next((text for text in texts if text), "")
+
+
+def _level_order(level: str) -> tuple[int, float, str]:
+    from riskloop.core.values import parse_number
+
+    number = parse_number(level)
+    return (0, number, level) if np.isfinite(number) else (1, 0.0, level)
 
 
 def infer_config(
@@ -90,226 +492,19 @@ def infer_config(
     id: str | None = None,  # noqa: A002 - as the setting is called
     time: str | None = None,
     folder: Path | None = None,
-    table: pa.Table | None = None,
+    table: Any = None,
+    outcome_window: timedelta | None = None,
 ) -> str:
     """The text of a commented riskloop.toml, to be written into ``folder``, for the labelled history at ``path``.
 
-    With ``table`` the history has been read already, and ``path`` only names it.
-    Raises NotFound or MalformedBody for the file, DataError when a named column is not there or the target is not
-    0/1 (yes/no, true/false), ConfigError when no column is left that a model could use.
+    With ``table`` the history has been read already, and ``path`` only names it. Raises as `examine` does.
     """
-    table = read_table(path) if table is None else table
-    if table.num_rows == 0:
-        raise DataError(f"{path} holds no rows.")
-    columns = {name: _column(name, table[name]) for name in table.column_names}
-    for name in (target, id, time):
-        if name is not None and name not in columns:
-            raise no_column(path, name, columns)
-    _check_target(path, columns[target])
-    if time is not None and not all(_is_time(level) for level in columns[time].levels):
-        odd = next(level for level in columns[time].levels if not _is_time(level))
-        raise DataError(f"{path}: column '{time}' holds {odd!r}, which is no date; name another column with --time.")
-    rest = [column for name, column in columns.items() if name not in (target, id, time)]
-    found_id = id or next((c.name for c in rest if _is_id(c)), None)
-    found_time = time or next((c.name for c in rest if c.name != found_id and _is_time_column(c)), None)
-    rest = [c for c in rest if c.name not in (found_id, found_time)]
-    ignored = {c.name: reason for c in rest if (reason := _useless(c)) is not None}
-    features = [c for c in rest if c.name not in ignored]
-    if not any(not _protected(c) for c in features):
-        raise ConfigError(f"{path} has no column that a model could use beside '{target}'.")
-    # Relative paths of a configuration start at its folder; with both in one place the folder can be moved.
-    stored = Path(path) if folder is None else Path(os.path.relpath(path, folder))
-    lines = _portfolio(stored, columns[target], (found_id, id), (found_time, time), ignored)
-    for column in features:
-        lines += _feature(column)
-    return "\n".join([*lines, *_defaults()]) + "\n"
+    from riskloop.data.config import config_text
+
+    wanted = Wanted(target, id, time, outcome_window=outcome_window)
+    return config_text(examine(path if table is None else table, wanted, where=str(path)), folder)
 
 
-def _column(name: str, values: pa.ChunkedArray) -> _Column:
-    encoded = values.dictionary_encode().unify_dictionaries()
-    distinct = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
-    levels = dict.fromkeys(level_text(v) for v in distinct if v is not None and v == v)
-    missing = values.null_count + (int(pc.sum(pc.is_nan(values)).as_py() or 0) if _floating(values) else 0)
-    numbers = (parse_number(level) for level in levels)
-    return _Column(name, len(values), missing, tuple(levels), tuple(x for x in numbers if math.isfinite(x)))
-
-
-def _floating(values: pa.ChunkedArray) -> bool:
-    return bool(pa.types.is_floating(values.type))
-
-
-def _is_time(level: str) -> bool:
-    try:
-        parse_time(level)
-    except (ValueError, OverflowError):
-        return False
-    return True
-
-
-# --------------------------------------------------------------------------- guesses
-
-
-def _is_id(column: _Column) -> bool:
-    named = column.named(_ID) or column.name.lower().endswith("id")
-    return column.unique and named and (column.whole or not column.numeric)
-
-
-def _is_time_column(column: _Column) -> bool:
-    return column.missing == 0 and len(column.levels) > 1 and column.named(_TIME) and column.dated
-
-
-def _protected(column: _Column) -> bool:
-    # An age is a person's unless the name says what else is so old: account_age, age_of_loan.
-    of_person = "age" in column.words and all(re.fullmatch(_PERSON, word) for word in column.words)
-    return of_person or column.named(_PROTECTED)
-
-
-def _category(column: _Column) -> bool:
-    if not column.numeric:
-        return True
-    return column.whole and len(column.levels) <= MOST_CODES and column.named(_CODE)
-
-
-def _useless(column: _Column) -> str | None:
-    """Why a column cannot help a model, or None."""
-    if not column.levels:
-        return "empty"
-    if len(column.levels) == 1 and not column.missing:
-        return f"the same value {json.dumps(column.levels[0])} in every row"
-    if _is_id(column):
-        return "another id"
-    if column.dated and (column.named(_TIME) or not column.numeric):
-        return "dates; a model needs a number made from them"
-    if not column.numeric and len(column.levels) > MOST_LEVELS:
-        return f"{len(column.levels):,} different texts: free text or a key"
-    return None
-
-
-def _check_target(path: Path | str, target: _Column) -> None:
-    odd = [level for level in target.levels if level.lower() not in TARGETS]
-    if odd:
-        raise DataError(
-            f"{path}: the target column '{target.name}' holds {', '.join(map(repr, odd[:3]))}; it has to be 1 for a "
-            "default and 0 for none (yes/no and true/false are read too).",
-            [Problem(target.name, "is not 0 or 1", level) for level in odd[:5]],
-        )
-    if target.missing:
-        raise DataError(
-            f"{path}: the target column '{target.name}' is missing in {target.missing:,} rows; leave those rows out."
-        )
-    if len({TARGETS[level.lower()] for level in target.levels}) < 2:
-        raise DataError(f"{path}: the target column '{target.name}' has one class only; a history needs both.")
-
-
-def no_column(path: Path | str, name: str, columns: Collection[str]) -> DataError:
-    """What to raise for a column that the file does not have."""
-    close = difflib.get_close_matches(name, columns, n=1, cutoff=0.5)
-    hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(list(columns)[:30])}."
-    return DataError(f"{path} has no column '{name}'; {hint}", [Problem(name, "is not a column")])
-
-
-# --------------------------------------------------------------------------- text
-
-
-def _portfolio(
-    path: Path,
-    target: _Column,
-    id_column: tuple[str | None, str | None],
-    time_column: tuple[str | None, str | None],
-    ignored: dict[str, str],
-) -> list[str]:
-    lines = [
-        f"# Inferred from {_comment(path.name)} ({target.rows:,} rows). Read it once: above all the kinds, the",
-        "# protected columns, and what is ignored. Whatever is commented out stands at its default.",
-        "",
-        "[portfolio]",
-        f"name = {json.dumps(path.stem)}",
-        f"history = {json.dumps(str(path))}",
-        f"target = {json.dumps(target.name)}",
-    ]
-    found_id, given_id = id_column
-    if found_id is None:
-        lines.append('# id = "…"  # no column is unique and named like an id; rows are numbered instead')
-    else:
-        lines.append(f"id = {json.dumps(found_id)}" + ("" if given_id else "  # guessed: unique, and named like an id"))
-    found_time, given_time = time_column
-    if found_time is None:
-        lines.append('# time = "…"  # no column looks like a date; decisions get the time at which they are scored')
-    else:
-        lines.append(
-            f"time = {json.dumps(found_time)}" + ("" if given_time else "  # guessed: named and read like a date")
-        )
-    if ignored:
-        lines.append("ignore = [")
-        lines += [f"  {json.dumps(name)},  # {_comment(reason)}" for name, reason in ignored.items()]
-        lines.append("]")
-    lines.append('outcome_window = "30d"  # how long after a decision its outcome counts as final')
-    return lines
-
-
-def _feature(column: _Column) -> list[str]:
-    lines = ["", f"[features.{_key(column.name)}]"]
-    if _category(column):
-        levels = sorted(column.levels, key=_level_order)
-        lines.append('kind = "category"')
-        if column.numeric:
-            lines[-1] += "  # guessed: few integers, and named like a code"
-        lines.append(f"categories = {json.dumps(levels, ensure_ascii=False)}")
-        lines.append('# unseen = "flag"  # score a level never seen as missing, instead of refusing it')
-    else:
-        low, high = min(column.numbers), max(column.numbers)
-        lines.append('kind = "number"')
-        lines.append(f"# range = [{low:.15g}, {high:.15g}]  # seen here; as a setting it refuses everything outside")
-        if len(column.numbers) < len(column.levels):
-            odd = next(level for level in column.levels if not math.isfinite(parse_number(level)))
-            lines.append(
-                f"# Not all values are numbers, for example {_comment(repr(odd))}: training will name the lines."
-            )
-    if column.missing:
-        lines.append(f"nullable = true  # missing in {column.missing:,} of {column.rows:,} rows")
-    if _protected(column):
-        lines.append("protected = true  # guessed from its name: kept for fairness checks, no model input")
-    return lines
-
-
-def _defaults() -> list[str]:
-    """The other sections with their defaults, commented out."""
-    lines = [
-        "",
-        "# A scikit-learn classifier beside the built-in learners; name it in 'learners' of [train] too.",
-        "# [learners.forest]",
-        '# estimator = "sklearn.ensemble.ExtraTreesClassifier"',
-        "# params = { n_estimators = 300, min_samples_leaf = 20 }",
-    ]
-    for section, info in Settings.model_fields.items():
-        settings = info.default
-        if isinstance(settings, Section):
-            lines += ["", f"[{section}]  # {_comment(type(settings).__doc__ or '')}", *_values(settings)]
-    return lines
-
-
-def _values(settings: BaseModel) -> list[str]:
-    return [
-        f"# {name} = {_toml(getattr(settings, name))}  # {_comment(info.description or '')}"
-        for name, info in type(settings).model_fields.items()
-    ]
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, timedelta):
-        value = duration_text(value)
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
-
-
-def _comment(text: str) -> str:
-    """One line without control characters, which TOML refuses even in comments."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _level_order(level: str) -> tuple[int, float, str]:
-    number = parse_number(level)
-    return (0, number, level) if math.isfinite(number) else (1, 0.0, level)
+def special_roles(columns: Sequence[Guessed]) -> dict[str, str]:
+    """Role to column name, for those that are no features."""
+    return {c.role: c.name for c in columns if c.role in ("target", "id", "unit", "time")}

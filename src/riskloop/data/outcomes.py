@@ -87,7 +87,7 @@ def read_outcomes(source: Source, schema: Schema, *, default_known_at: datetime,
 
 def _columns(source: Source, empty: bool) -> dict[str, list[str]]:
     """Every column as text without white space around it, a missing value as empty text."""
-    table = table_of(source, as_text=True, where="The outcomes")
+    table = table_of(source, where="The outcomes")
     if not table.num_rows and not empty:
         raise DataError("The outcomes hold no rows.")
     return {

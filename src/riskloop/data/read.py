@@ -1,30 +1,67 @@
 """Files and frames into checked rows: nothing is guessed, nothing is filled in, every refusal names its place.
 
-CSV is read by pyarrow with the schema's types, so that a million rows take about a second; text is looked at
-again only to say which line is wrong.
+Text is read block by block with the schema's types, so that a million rows take about a second and a file may be
+larger than memory; a block in which a value does not fit is looked at again as text.
 """
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from riskloop.core.errors import DataError, MalformedBody, NotFound
+from riskloop.core.errors import DataError
 from riskloop.core.schema import Schema
-from riskloop.core.types import Ints, Problem, Rows
-from riskloop.data.columns import Problems, read_ids, read_levels, read_numbers, read_target, read_times, unseen_texts
+from riskloop.core.settings import DataSettings
+from riskloop.core.types import Floats, Ints, Problem, Rows
+from riskloop.data.columns import (
+    Problems,
+    Refused,
+    read_ids,
+    read_levels,
+    read_numbers,
+    read_target,
+    read_times,
+    repeated_ids,
+    unseen_texts,
+)
+from riskloop.data.tables import Block, open_source
+from riskloop.data.tables import Source as Rowed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MISSING: Final = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")  # spellings of a missing value in a CSV
-
 Source = Any  # Path | str | BinaryIO | pandas.DataFrame | pyarrow.Table | pyarrow.RecordBatch
 Purpose = Literal["required", "absent"]
+STANDARD: Final = DataSettings()  # UTF-8, commas, a header line
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What of a source can be used, and what cannot."""
+
+    rows: Rows
+    positions: Ints  # of the rows in the source, from 0
+    refused: tuple[Refused, ...]  # one entry for each row that cannot be used
+    read: int  # records of the source
+    left_out: int  # rows without an outcome, where one was needed
+    problems: Problems
+    source: Rowed
+
+    @property
+    def share(self) -> float:
+        """Of the rows, what is refused."""
+        return len(self.refused) / max(1, self.read)
+
+    def reasons(self) -> list[tuple[str, str, int]]:
+        """Column, problem and number of rows, the most frequent first."""
+        counts: dict[tuple[str, str], int] = {}
+        for entry in self.refused:
+            key = (entry.column, entry.problem)
+            counts[key] = counts.get(key, 0) + 1
+        return sorted(((c, p, n) for (c, p), n in counts.items()), key=lambda item: -item[2])
 
 
 def rows_from(
@@ -34,8 +71,9 @@ def rows_from(
     target: Purpose,
     where: str,
     first_row: int = 1,
+    dialect: DataSettings = STANDARD,
 ) -> Rows:
-    """Checked rows in the schema's feature order; the order of the source's columns is free.
+    """Checked rows in the schema's feature order; one bad row refuses all of them.
 
     ``target="required"`` is for history; with ``"absent"`` a target column is dropped, and a missing time column
     makes all times zero. ``where`` names the source in messages; ``first_row`` is the number of its first row
@@ -43,66 +81,201 @@ def rows_from(
 
     Raises NotFound, MalformedBody, or DataError naming line, column, value and problem of the first few.
     """
-    table = table_of(source, schema, where=where)
-    csv_source = source if isinstance(source, (Path, str)) and not _is_parquet(Path(source)) else None
-    check_columns(table.column_names, schema, target, where)
-    if table.num_rows == 0:
+    checked = read_rows(source, schema, target=target, where=where, first_row=first_row, dialect=dialect, strict=True)
+    return checked.rows
+
+
+def read_rows(
+    source: Source,
+    schema: Schema,
+    *,
+    target: Purpose,
+    where: str,
+    first_row: int = 1,
+    dialect: DataSettings = STANDARD,
+    strict: bool | None = None,
+    latest: int | None = None,
+) -> Checked:
+    """The rows that can be used, and those that are set aside with their reason; columns may come in any order.
+
+    ``strict``, by default as the dialect says, refuses the whole source for one bad row. ``latest`` is the last
+    possible time in microseconds. Raises NotFound, MalformedBody, or DataError: for columns that are not the schema's,
+    for more than ``dialect.max_refused`` of bad rows, for a history of one class.
+    """
+    strict = dialect.strict if strict is None else strict
+    opened, _ = open_source(source, dialect, where, first_row=first_row)
+    check_columns(opened.names, schema, target, where)
+    reader = _Reader(schema, target, dialect, strict, latest, opened.names)
+    reader.problems.encoding = dialect.encoding
+    read = 0
+    for block in opened.blocks(reader.columns, reader.types):
+        reader.take(block)
+        read += block.table.num_rows + len(block.ragged)
+    if not read:
         raise DataError(f"{where} holds no rows.")
-    problems = Problems(where, *_numbering(csv_source, first_row))
-    features = np.empty((table.num_rows, len(schema)))
-    unseen: dict[int, dict[str, str]] = {}
-    for position, feature in enumerate(schema.features):
-        column = table[feature.name]
-        read = read_levels if feature.kind == "category" else read_numbers
-        features[:, position] = read(column, feature, problems)
-        if feature.kind == "category" and feature.unseen == "flag":
-            for row, text in unseen_texts(column, features[:, position], feature).items():
-                unseen.setdefault(row, {})[feature.name] = text
-    times: Ints | None = None
-    if schema.time is not None and schema.time in table.column_names:
-        times = read_times(table[schema.time], schema.time, problems)
-    ids: Sequence[str]
-    if schema.id is None:
-        # A history's rows need names for its fingerprint; customers to be decided on have none.
-        ids = [str(number + 1) if target == "required" else "" for number in range(table.num_rows)]
-    else:
-        ids = read_ids(table[schema.id], schema.id, times, problems)
-    outcome = read_target(table[schema.target], schema.target, problems) if target == "required" else None
-    problems.raise_if_any()
-    if outcome is not None and np.all(outcome == outcome[0]):
+    checked = reader.checked(read, opened)
+    if strict or checked.problems.columns:
+        checked.problems.raise_if_any(where, opened.places)
+    _refuse_share(checked, where, dialect.max_refused)
+    _refuse_one_class(checked.rows, schema, where)
+    return checked
+
+
+def _refuse_share(checked: Checked, where: str, most: float) -> None:
+    if checked.refused and (checked.share > most or not len(checked.rows)):
+        error = checked.problems.error(where, checked.source.places)
+        named = "; ".join(f"column '{c}' {p} ({n:,} rows)" for c, p, n in checked.reasons()[:3])
         raise DataError(
-            f"{where} has the same value {outcome[0]:.0f} in column '{schema.target}' of every row; "
+            f"{len(checked.refused):,} of the {checked.read:,} rows of {where} cannot be read, more than "
+            f"max_refused = {most:g} of [data] allows: {named}. {error.message}",
+            error.details,
+        )
+
+
+def _refuse_one_class(rows: Rows, schema: Schema, where: str) -> None:
+    outcome = rows.target
+    if outcome is not None and (not len(outcome) or np.all(outcome == outcome[0])):
+        value = f"{outcome[0]:.0f}" if len(outcome) else "nothing"
+        raise DataError(
+            f"{where} has the same value {value} in column '{schema.target}' of every row; "
             "training needs defaults (1) and others (0)."
         )
-    times = np.zeros(len(features), dtype=np.int64) if times is None else times
-    return Rows(features, ids, times, outcome, unseen)
 
 
-def read_table(
-    source: Path | str | BinaryIO, schema: Schema | None = None, *, as_text: bool = False, where: str = ""
-) -> pa.Table:
-    """A CSV or Parquet file as an Arrow table: the schema's columns with its types, or all columns as they look.
+@dataclass
+class _Reader:
+    """Blocks of a table into the parts of `Rows`."""
 
-    With ``as_text`` the columns of a CSV stay the text that they are.
+    schema: Schema
+    target: Purpose
+    dialect: DataSettings
+    strict: bool
+    latest: int | None
+    names: Sequence[str]
+    problems: Problems = field(default_factory=Problems)
+    features: list[Floats] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    times: list[Ints] = field(default_factory=list)
+    outcomes: list[Floats] = field(default_factory=list)
+    positions: list[Ints] = field(default_factory=list)
+    unseen: dict[int, dict[str, str]] = field(default_factory=dict)
+    rows: int = 0
+
+    @property
+    def columns(self) -> list[str]:
+        """Those that are read."""
+        schema = self.schema
+        special = [schema.id, schema.unit, schema.time, schema.target if self.target == "required" else None]
+        return [n for n in dict.fromkeys([*schema.names, *special]) if n is not None and n in self.names]
+
+    @property
+    def types(self) -> Mapping[str, pa.DataType]:
+        """The types of the columns of a text: guessed ones would turn '007' into 7."""
+        levels = pa.dictionary(pa.int32(), pa.string())
+        types = {name: levels for name in (self.schema.target, self.schema.time) if name is not None}
+        for feature in self.schema.features:
+            if feature.kind == "category":
+                types[feature.name] = levels
+            elif feature.written == "plain":
+                types[feature.name] = pa.float64()
+        return types
+
+    def take(self, block: Block) -> None:
+        """Read a block."""
+        schema, table, problems = self.schema, block.table, self.problems
+        problems.positions = block.positions
+        for row, text in block.ragged:
+            problems.found.append(Refused(block.first + row, "", f"{text}; every line needs as many as the header"))
+            problems.total += 1
+        features = np.empty((table.num_rows, len(schema)))
+        for position, feature in enumerate(schema.features):
+            column = table[feature.name]
+            if feature.kind == "category":
+                features[:, position] = read_levels(column, feature, problems, schema)
+                if feature.unseen == "flag":
+                    for row, text in unseen_texts(column, features[:, position], feature).items():
+                        self.unseen.setdefault(self.rows + row, {})[feature.name] = text
+            else:
+                features[:, position] = read_numbers(column, feature, problems, schema, self.dialect.decimal)
+        self.rows += table.num_rows
+        self.features.append(features)
+        self.positions.append(problems.positions)
+        if schema.time is not None and schema.time in table.column_names:
+            self.times.append(read_times(table[schema.time], schema, problems, self.latest))
+        # In a history the customer counts; ids of single loans would make many witnesses of one.
+        name = schema.unit if schema.unit in table.column_names and self.target == "required" else schema.id
+        if name is not None:
+            self.ids += read_ids(table[name], name, problems)
+        if self.target == "required":
+            self.outcomes.append(read_target(table[schema.target], schema, problems, strict=self.strict))
+
+    def checked(self, read: int, source: Rowed) -> Checked:
+        """All blocks together, without the rows that have a problem or, in a history, no outcome."""
+        positions = np.concatenate(self.positions)
+        n, schema = len(positions), self.schema
+        times = np.concatenate(self.times) if self.times else np.zeros(n, dtype=np.int64)
+        # A history's rows need names for its fingerprint; customers to be decided on have none.
+        named = self.target == "required"
+        ids: Sequence[str] = self.ids or [str(i + 1) if named else "" for i in positions.tolist()]
+        if schema.id is not None and schema.unit is None:
+            text = "is a duplicate id with the same time" if self.times else "is a duplicate id"
+            repeats = repeated_ids(ids, times if self.times else None)
+            self.problems.positions = positions
+            self.problems.add(schema.id, text, np.array(repeats, dtype=np.int64), lambda row: ids[row])
+        outcome = np.concatenate(self.outcomes) if self.outcomes else None
+        refused = self.problems.refused()
+        bad = np.isin(positions, [entry.position for entry in refused])
+        without = np.isnan(outcome) & ~bad if outcome is not None else np.zeros(n, dtype=np.bool_)
+        features = np.concatenate(self.features) if len(self.features) > 1 else self.features[0]
+        rows = Rows(features, ids, times, outcome, self.unseen)
+        kept = ~bad & ~without
+        if not kept.all():
+            rows, positions = rows.take(kept), positions[kept]
+        return Checked(rows, positions, tuple(refused), read, int(without.sum()), self.problems, source)
+
+
+def read_table(source: Path | str | BinaryIO, *, where: str = "", dialect: DataSettings | None = STANDARD) -> pa.Table:
+    """Any file as one Arrow table; the columns of a text file are the text that they are.
 
     Raises NotFound for a path that is none, MalformedBody for bytes that are no table.
     """
-    if isinstance(source, (Path, str)):
-        path, where = Path(source), where or str(source)
-        if not path.is_file():
-            raise NotFound(f"The file {path} does not exist; check the path.")
-        if _is_parquet(path):
-            return _read_parquet(path, where)
-        with pa.input_stream(str(path), compression="detect") as stream:
-            return _read_csv(stream.read(), schema, where, as_text=as_text)
-    return _read_csv(source.read(), schema, where or "The CSV", as_text=as_text)
+    return table_of(
+        source, where=where or (str(source) if isinstance(source, (Path, str)) else "The CSV"), dialect=dialect
+    )
+
+
+def table_of(source: Source, *, where: str, dialect: DataSettings | None = STANDARD) -> pa.Table:
+    """Any source as one Arrow table; a text that is not a record raises MalformedBody."""
+    if isinstance(source, pa.Table):
+        return source
+    opened, _ = open_source(source, dialect, where)
+    blocks = list(opened.blocks())
+    for block in blocks:
+        refuse_ragged(block, opened, where)
+    tables = [block.table for block in blocks]
+    if not tables:
+        return pa.table({name: pa.array([], pa.string()) for name in opened.names})
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def refuse_ragged(block: Block, source: Rowed, where: str) -> None:
+    """Raise MalformedBody for the first record that does not have as many fields as the header."""
+    from riskloop.core.errors import MalformedBody
+
+    if block.ragged:
+        row, text = block.ragged[0]
+        place = source.places([block.first + row])[0]
+        raise MalformedBody(f"{where} is not valid CSV: {place} {text}. Every line needs as many fields as the header.")
 
 
 def check_columns(names: Sequence[str], schema: Schema, target: Purpose, where: str) -> None:
     """Raise DataError for the columns that the schema does not know, and for those that are not there."""
     optional = {schema.target, schema.time} if target == "absent" else set()
-    expected = [*schema.names, *(n for n in (schema.id, schema.time, schema.target) if n is not None)]
-    problems = [Problem(n, "appears twice") for n in _repeated(names)]
+    if target == "absent" and schema.unit != schema.id:
+        optional.add(schema.unit)
+    special = (schema.id, schema.unit, schema.time, schema.target)
+    expected = list(dict.fromkeys([*schema.names, *(n for n in special if n is not None)]))
+    problems = [Problem(n, "appears twice") for n in sorted({n for n in names if list(names).count(n) > 1})]
     problems += [Problem(n, "is missing") for n in expected if n not in names and n not in optional]
     problems += [Problem(n, "is not in the schema") for n in names if n not in expected and n not in schema.ignored]
     if problems:
@@ -113,152 +286,3 @@ def check_columns(names: Sequence[str], schema: Schema, target: Purpose, where: 
             "or add the column to riskloop.toml ([features.NAME], or 'ignore' of [portfolio]).",
             problems,
         )
-
-
-def _repeated(names: Sequence[str]) -> list[str]:
-    return sorted({name for name in names if names.count(name) > 1})
-
-
-# --------------------------------------------------------------------------- CSV and Parquet
-
-
-def _read_csv(content: bytes, schema: Schema | None, where: str, *, as_text: bool) -> pa.Table:
-    from pyarrow import csv as arrow_csv
-
-    header = _header(content, where)
-    if repeated := _repeated(header):
-        raise DataError(f"{where} has the column '{repeated[0]}' twice; rename or remove one.")
-    text = {name: pa.string() for name in header}
-    # Types come from the schema: guessed ones would turn '007' into 7 and stop at the first odd value.
-    types = text if schema is None else {**text, **_types(schema)}
-
-    def parse(column_types: dict[str, pa.DataType] | None, *, threads: bool = True) -> pa.Table:
-        return arrow_csv.read_csv(
-            pa.BufferReader(content),
-            read_options=arrow_csv.ReadOptions(use_threads=threads, block_size=1 << 22),
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=b'"' in content),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=column_types,
-                null_values=MISSING,
-                strings_can_be_null=True,
-                include_columns=None if schema is None else [n for n in header if n not in schema.ignored],
-            ),
-        )
-
-    for column_types in (types if schema is not None or as_text else None, text):
-        try:
-            return parse(column_types)
-        except pa.ArrowInvalid as error:
-            if "conversion error" not in str(error):
-                raise _malformed(lambda: parse(text, threads=False), error, where) from None
-    raise MalformedBody(f"{where} is not valid CSV: it holds bytes that are not UTF-8 text. Save it as UTF-8.")
-
-
-def _malformed(parse_slowly: Any, error: Exception, where: str) -> MalformedBody:
-    """Parsed by one thread, pyarrow can tell the row."""
-    try:
-        parse_slowly()
-    except pa.ArrowInvalid as slow:
-        error = slow
-    text = str(error).removeprefix("CSV parse error: ").split("\n")[0][:160]
-    return MalformedBody(f"{where} is not valid CSV: {text}. Every line needs as many fields as the header.")
-
-
-def _header(content: bytes, where: str) -> list[str]:
-    if not content.strip():
-        raise DataError(f"{where} is empty; it needs a header line and rows.")
-    line = content.lstrip(b"\xef\xbb\xbf").split(b"\n", 1)[0]
-    try:
-        header = next(csv.reader(io.StringIO(line.decode("utf-8"))), [])
-    except (UnicodeDecodeError, csv.Error):
-        raise MalformedBody(f"{where} is not a CSV file in UTF-8; save it as comma-separated UTF-8 text.") from None
-    if "\0" in line.decode():
-        raise MalformedBody(f"{where} is not a CSV file but binary data; give a CSV or Parquet file.")
-    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        raise MalformedBody(f"{where} is separated by semicolons or tabs; save it with commas.")
-    return header
-
-
-def _types(schema: Schema) -> dict[str, pa.DataType]:
-    levels = pa.dictionary(pa.int32(), pa.string())
-    types = {f.name: pa.float64() if f.kind == "number" else levels for f in schema.features}
-    types[schema.target] = levels
-    if schema.time is not None:
-        types[schema.time] = levels
-    if schema.id is not None:
-        types[schema.id] = pa.string()
-    return types
-
-
-def _is_parquet(path: Path) -> bool:
-    if path.suffix.lower() in (".parquet", ".pq"):
-        return True
-    try:
-        with path.open("rb") as file:
-            return file.read(4) == b"PAR1"
-    except OSError:
-        return False
-
-
-def _read_parquet(path: Path, where: str) -> pa.Table:
-    from pyarrow import parquet
-
-    try:
-        return parquet.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        text = str(error).split("\n")[0][:160]
-        raise MalformedBody(f"{where} is not a valid Parquet file: {text}. Write it again.") from None
-
-
-# --------------------------------------------------------------------------- frames
-
-
-def table_of(source: Source, schema: Schema | None = None, *, as_text: bool = False, where: str) -> pa.Table:
-    """Any source as an Arrow table; without a schema its columns stay as they look."""
-    if isinstance(source, pa.Table):
-        return source
-    if isinstance(source, pa.RecordBatch):
-        return pa.Table.from_batches([source])
-    if isinstance(source, (Path, str)) or hasattr(source, "read"):
-        return read_table(source, schema, as_text=as_text, where=where)
-    names = [str(name) for name in source.columns]
-    if repeated := _repeated(names):
-        raise DataError(f"{where} has the column '{repeated[0]}' twice; rename or remove one.")
-    return pa.table([_frame_column(source.iloc[:, i]) for i in range(len(names))], names=names)
-
-
-def _frame_column(series: "pd.Series[Any]") -> pa.ChunkedArray:
-    try:
-        column = pa.array(series, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        # Mixed objects, such as 1, 2, "x": as text the offending row can be named.
-        missing = series.isna()
-        column = pa.array([None if m else str(v) for v, m in zip(series, missing, strict=True)], pa.string())
-    return column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
-
-
-def _numbering(path: Path | str | None, first_row: int) -> tuple[str, Any]:
-    """What a person looks for: the line of a CSV, or the row counted from ``first_row``."""
-    if path is None:
-        return "row", lambda rows: [row + first_row for row in rows]
-
-    def lines(rows: Sequence[int]) -> list[int]:
-        with pa.input_stream(str(path), compression="detect") as stream:
-            return _lines(io.TextIOWrapper(io.BytesIO(stream.read()), "utf-8-sig", newline=""), rows)
-
-    return "line", lines
-
-
-def _lines(file: Iterable[str], rows: Sequence[int]) -> list[int]:
-    """The line on which each row begins: blank lines and quoted line ends make it more than row + 2."""
-    wanted, found = set(rows), {}
-    reader = csv.reader(file)
-    row, before = -2, 0
-    for record in reader:
-        row += bool(record)
-        if row in wanted:
-            found[row] = before + 1
-        before = reader.line_num
-        if row >= max(wanted, default=-1):
-            break
-    return [found.get(row, row + 2) for row in rows]

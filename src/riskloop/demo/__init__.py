@@ -90,7 +90,9 @@ def _train(folder: Path, story: Story, console: Console) -> "Portfolio":
     console.say(f"History: {len(story.history):,} customers, {story.history[story.target].mean():.1%} defaulted.")
     history = folder / "history.csv"
     story.history.to_csv(history, index=False)
-    text = infer_config(history, target=story.target, id=story.id, time=story.time, folder=folder)
+    text = infer_config(
+        history, target=story.target, id=story.id, time=story.time, folder=folder, outcome_window=timedelta(days=30)
+    )
     text = text.replace('name = "history"', 'name = "Demo portfolio"')
     for line, instead in BRISK.items():
         text = text.replace(f"# {line}", instead, 1)

@@ -1,0 +1,148 @@
+"""The text of a riskloop.toml from what `init` found: each guess with its reason, other settings commented out."""
+
+import json
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from riskloop.core.settings import DataSettings, Section, Settings, duration_text
+from riskloop.data.infer import Examined, Guessed
+
+WIDE: Final = 20  # levels in one line
+
+
+def config_text(found: Examined, folder: Path | None = None) -> str:
+    """A commented riskloop.toml, to be written into ``folder``."""
+    # Relative paths of a configuration start at its folder; with both in one place the folder can be moved.
+    stored = found.path if folder is None else Path(os.path.relpath(found.path, folder))
+    lines = [*_portfolio(found, stored), *_data(found.dialect)]
+    for column in found.columns:
+        if column.role in ("input", "protected", "context"):
+            lines += _feature(column, found.rows)
+    return "\n".join([*lines, *_defaults()]) + "\n"
+
+
+def _portfolio(found: Examined, path: Path) -> list[str]:
+    target = found.target
+    lines = [
+        f"# Inferred from {_comment(path.name)} ({found.rows:,} rows). Read it once: above all the kinds, the",
+        "# protected columns, and what is ignored. Whatever is commented out stands at its default.",
+        "",
+        "[portfolio]",
+        f"name = {json.dumps(path.stem.split('.')[0] or 'portfolio', ensure_ascii=False)}",
+        f"history = {json.dumps(str(path), ensure_ascii=False)}",
+        f"target = {json.dumps(target.name, ensure_ascii=False)}  # {target.rate:.2%} are defaults",
+    ]
+    if target.bad:
+        said = "  # guessed from the usual words" if target.guessed else ""
+        lines.append(f"bad = {_toml(target.bad)}{said}")
+        lines.append(f"good = {_toml(target.good)}")
+    lines.append(_named(found, "id", "no column is unique and named like an id; rows are numbered instead"))
+    if any(column.role == "unit" for column in found.columns):
+        lines.append(_named(found, "unit", ""))
+    lines.append(_named(found, "time", "no column looks like a date; decisions get the time at which they are scored"))
+    ignored = [column for column in found.columns if column.role == "ignored"]
+    if ignored:
+        lines.append("ignore = [")
+        lines += [f"  {json.dumps(c.name, ensure_ascii=False)},  # {_comment(c.why)}" for c in ignored]
+        lines.append("]")
+    why = found.window_why or "how long after a decision its outcome counts as final"
+    lines.append(f'outcome_window = "{duration_text(found.outcome_window)}"  # {why}')
+    return lines
+
+
+def _named(found: Examined, role: Any, without: str) -> str:
+    column = next((column for column in found.columns if column.role == role), None)
+    if column is None:
+        return f'# {role} = "…"  # {without}'
+    why = "" if column.why.startswith("named by you") else f"  # guessed: {_comment(column.why)}"
+    return f"{role} = {json.dumps(column.name, ensure_ascii=False)}{why}"
+
+
+def _data(dialect: DataSettings) -> list[str]:
+    lines = ["", f"[data]  # {_comment(DataSettings.__doc__ or '')}"]
+    for name, info in DataSettings.model_fields.items():
+        value = getattr(dialect, name)
+        comment = "" if value != info.default and value is not None else "# "
+        lines.append(f"{comment}{name} = {_toml('' if value is None else value)}  # {_comment(info.description or '')}")
+    return lines
+
+
+def _feature(column: Guessed, rows: int) -> list[str]:
+    lines = ["", f"[features.{_key(column.name)}]"]
+    if column.kind == "category":
+        lines.append(f'kind = "category"  # {_comment(column.why)}')
+        lines.append(f"categories = {_levels(column.categories)}")
+        comment = "" if column.unseen == "flag" else "# "
+        lines.append(f'{comment}unseen = "flag"  # score a level never seen as missing, instead of refusing it')
+    else:
+        lines.append('kind = "number"')
+        if column.written != "plain":
+            lines.append(f'written = "{column.written}"  # {_comment(column.why)}')
+        facts = column.column
+        lines.append(
+            f"# range = [{facts.low:.15g}, {facts.high:.15g}]  # seen here; as a setting it refuses everything outside"
+        )
+        if column.special:
+            lines.append(f"special = {_toml(column.special)}  # far off, and often: a code, with a bin of its own")
+        if facts.odd:
+            lines.append(
+                f"# Not all values are numbers, for example {_comment(repr(facts.odd[0]))}: such rows are set aside."
+            )
+    if column.missing:
+        lines.append(f"nullable = true  # missing in {column.missing:,} of {rows:,} rows")
+    if column.role == "protected":
+        lines.append("protected = true  # guessed from its name: kept for fairness checks, no model input")
+    if column.role == "context":
+        lines.append("context = true  # the same for all rows of a period: a path in time, not a distribution")
+    return lines
+
+
+def _levels(levels: tuple[str, ...]) -> str:
+    texts = [json.dumps(level, ensure_ascii=False) for level in levels]
+    if len(texts) <= WIDE:
+        return f"[{', '.join(texts)}]"
+    lines = [", ".join(texts[i : i + WIDE]) for i in range(0, len(texts), WIDE)]
+    return "[\n  " + ",\n  ".join(lines) + ",\n]"
+
+
+def _defaults() -> list[str]:
+    """The other sections with their defaults, commented out."""
+    lines = [
+        "",
+        "# A scikit-learn classifier beside the built-in learners; name it in 'learners' of [train] too.",
+        "# [learners.forest]",
+        '# estimator = "sklearn.ensemble.ExtraTreesClassifier"',
+        "# params = { n_estimators = 300, min_samples_leaf = 20 }",
+    ]
+    for section, info in Settings.model_fields.items():
+        settings = info.default
+        if isinstance(settings, Section) and section != "data":
+            lines += ["", f"[{section}]  # {_comment(type(settings).__doc__ or '')}", *_values(settings)]
+    return lines
+
+
+def _values(settings: BaseModel) -> list[str]:
+    return [
+        f"# {name} = {_toml(getattr(settings, name))}  # {_comment(info.description or '')}"
+        for name, info in type(settings).model_fields.items()
+    ]
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, timedelta):
+        value = duration_text(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+
+
+def _comment(text: str) -> str:
+    """One line without control characters, which TOML refuses even in comments."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,0 +1,271 @@
+"""How a text file or sheet is laid out: delimiter, decimal sign, header, notes above it, totals below.
+
+`init` finds it once and writes it into the configuration; every later file is read as that says.
+"""
+
+import csv
+import io
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from riskloop.core.errors import DataError, MalformedBody
+from riskloop.core.settings import DataSettings
+from riskloop.core.values import MISSING_NUMBER, parse_number, style_of
+from riskloop.data.streams import Bytes, find_encoding, is_utf8, open_bytes, read_start
+
+Grid = list[list[str]]  # the first records of a file, cell by cell
+
+SAMPLE: Final = 2**18  # bytes that are looked at
+MOST_NOTES: Final = 20  # lines above a header
+MOST_TOTALS: Final = 10  # lines below the rows
+NAMED: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
+SPELLED: Final = {
+    "tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "bar": "|", "blank": " ", "space": " ",
+}  # fmt: skip
+
+_TOTAL: Final = re.compile(
+    r"\s*[(\[<#*-]*\s*(grand\s+)?(totals?|sub-?total|sum|summe|gesamt|count|rows?|records?|number of|end\b|eof|average|"
+    r"mean|source|notes?|generated|exported|printed|report|\d+ (rows|records))\b",
+    re.IGNORECASE,
+)
+
+
+def find_dialect(
+    source: Bytes, where: str, *, target: str | None = None, known: DataSettings | None = None
+) -> DataSettings:
+    """The dialect of a text file. What ``known`` sets otherwise than the defaults stays as it is.
+
+    ``target`` decides between two header lines. Raises DataError for an empty file, MalformedBody for binary data.
+    """
+    start = read_start(source, SAMPLE)
+    if not start.strip(b"\0 \r\n\t\xef\xbb\xbf\xff\xfe"):
+        raise DataError(f"{where} is empty; it needs a header line and rows.")
+    given = {} if known is None else known.model_dump(exclude_defaults=True)
+    encoding = given.get("encoding") or _encoding(source, start)
+    text = _text(start, encoding, where)
+    delimiter = given.get("delimiter") or find_delimiter(text)
+    grid = split(text, delimiter)
+    if len(start) == SAMPLE:
+        grid = grid[:-1]  # it may be cut
+    found = layout(grid, target, skip=given.get("skip"))
+    body = grid[found["skip"] + found.get("header", True) + found.get("below", 0) :]
+    found |= {"encoding": encoding, "delimiter": delimiter, "decimal": _decimal(body, delimiter)}
+    width = len(found.get("columns") or grid[found["skip"]])
+    found["footer"] = _footer(_tail(source, encoding, where), delimiter, width)
+    return DataSettings(**{**found, **given})
+
+
+def layout(grid: Grid, target: str | None, skip: int | None = None) -> dict[str, Any]:
+    """Where the header is, what stands between it and the rows, and which names there are without one.
+
+    ``skip``, header, below and columns of `DataSettings`.
+    """
+    records = [i for i, record in enumerate(grid) if any(cell.strip() for cell in record)]
+    if not records:
+        raise DataError("The file holds blank lines only; it needs a header line and rows.")
+    width = Counter(len(grid[i]) for i in records[: 200 + MOST_NOTES]).most_common(1)[0][0]
+    top = skip if skip is not None else _first_full(grid, width)
+    if top >= len(grid):
+        raise DataError(f"The file has {len(grid)} lines only; with skip = {top} nothing is left of it.")
+    body = [grid[i] for i in records if i > top and len(grid[i]) == width][:200]
+    if not _is_header(grid[top], body):
+        return {"skip": top, "header": False, "columns": tuple(f"column_{i}" for i in range(1, width + 1))}
+    if len(body) > 2 and _is_header(body[0], body[1:], second=True):
+        return _two_headers(grid, top, grid.index(body[0]), target)
+    return {"skip": top, "header": True}
+
+
+def find_delimiter(text: str) -> str:
+    """The delimiter that cuts the most lines into the same number of fields, more than one."""
+    lines = [line for line in text.splitlines()[:-1] or text.splitlines() if line.strip()][:200]
+    best, found = 0.0, ","
+    for delimiter in (",", ";", "\t", "|"):
+        widths = Counter(len(record) for record in split("\n".join(lines), delimiter) if record)
+        if not widths:
+            continue
+        width, count = widths.most_common(1)[0]
+        records = sum(widths.values())
+        odd = min(records - count, MOST_NOTES, records // 2)  # notes and totals
+        # In '1,5;2,5' the comma is a decimal sign: the first line, the header, has none.
+        headed = len(split(lines[0], delimiter)[0]) == width
+        score = (count / (records - odd)) ** 2 * math.log(width) * (1.0 if headed else 0.6)
+        if score > best:
+            best, found = score, delimiter
+    if best < 0.1:
+        widths = Counter(len(line.split()) for line in lines)
+        width, count = widths.most_common(1)[0]
+        if width > 1 and count >= 0.9 * len(lines):
+            return " "
+    return found
+
+
+def split(text: str, delimiter: str) -> Grid:
+    """Records and fields; fields between blanks may be several blanks apart."""
+    if delimiter == " ":
+        return [line.split() for line in text.splitlines()]
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error:
+        return [line.split(delimiter) for line in text.splitlines()]
+
+
+def is_total(record: Sequence[str], width: int) -> bool:
+    """Whether a record at the end is no customer: a sum, a count, a source, a single cell of text."""
+    cells = [cell for cell in record if cell.strip()]
+    return not cells or (len(cells) == 1 < width) or (_TOTAL.match(cells[0]) is not None and not cells[0].isdecimal())
+
+
+def names_of(header: Sequence[str]) -> list[str]:
+    """Column names without white space around them; one that is empty is called after its place."""
+    return [name.strip().lstrip("\ufeff") or f"unnamed_{i}" for i, name in enumerate(header, 1)]
+
+
+def describe(dialect: DataSettings) -> str:
+    """The dialect in words: 'cp1252, separated by semicolons, decimal commas, 1 line above the header'."""
+    said = [dialect.encoding.upper(), f"separated by {NAMED.get(dialect.delimiter, repr(dialect.delimiter))}"]
+    if dialect.decimal == ",":
+        said.append("decimal commas")
+    if dialect.skip:
+        said.append(f"{dialect.skip} line{'s' * (dialect.skip > 1)} above the {'header' if dialect.header else 'rows'}")
+    if not dialect.header:
+        said.append("no header line")
+    if dialect.below:
+        said.append(f"{dialect.below} line{'s' * (dialect.below > 1)} below the header")
+    if dialect.footer:
+        said.append(f"{dialect.footer} line{'s' * (dialect.footer > 1)} of totals at the end")
+    return ", ".join(said)
+
+
+# --------------------------------------------------------------------------- encoding, decimal sign, totals
+
+
+def _encoding(source: Bytes, start: bytes) -> str:
+    found = find_encoding(start)
+    if found != "utf-8" or len(start) < SAMPLE or not isinstance(source, (Path, str)):
+        return found
+    # The first letter that is not ASCII may come late.
+    with open_bytes(source) as file:
+        before = b""
+        while piece := bytes(file.read(2**22)):
+            if not is_utf8(before + piece):
+                return find_encoding(piece) if not is_utf8(piece[4:]) else "utf-8"
+            before = piece[-3:] if not piece[-3:].isascii() else b""
+    return found
+
+
+def _text(start: bytes, encoding: str, where: str) -> str:
+    try:
+        text = start.decode(encoding, errors="replace").removeprefix("\ufeff")
+    except LookupError:
+        raise MalformedBody(
+            f"There is no encoding '{encoding}'; utf-8, utf-16 and cp1252 are the usual ones."
+        ) from None
+    if "\0" in text:
+        raise MalformedBody(f"{where} is not a text file but binary data; give a CSV, Parquet or Excel file.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _decimal(body: Grid, delimiter: str) -> str:
+    """The decimal sign: commas when whole columns are numbers with them and not without."""
+    if delimiter == "," and not any('"' in cell or "," in cell for record in body[:50] for cell in record):
+        return "."
+    points = commas = 0
+    for column in zip(*(record for record in body if len(record) == len(body[0])), strict=True) if body else ():
+        cells = {cell.strip() for cell in column} - MISSING_NUMBER
+        if not any("," in cell or "." in cell for cell in cells):
+            continue
+        grouped = all(re.fullmatch(r"[^\d]*\d{1,3}(,\d{3})+(\.\d+)?[^\d]*|[^,]*", cell) for cell in cells)
+        points += style_of(cells, ".") is not None and (grouped or any("." in cell for cell in cells))
+        commas += style_of(cells, ",") is not None and not (grouped and any("," in cell for cell in cells))
+    return "," if commas > points else "."
+
+
+def _tail(source: Bytes, encoding: str, where: str) -> list[str]:
+    """The last lines of a file."""
+    if not isinstance(source, (Path, str)):
+        return []
+    kept = b""
+    with open_bytes(source) as file:
+        size = Path(source).stat().st_size
+        if not hasattr(file, "seekable") or not file.seekable():
+            while piece := bytes(file.read(2**22)):
+                kept = (kept + piece)[-SAMPLE // 4 :]
+        else:
+            file.seek(max(0, size - SAMPLE // 4) // 4 * 4)
+            kept = bytes(file.read())
+    return [line for line in _text(kept, encoding.removesuffix("-sig"), where).splitlines() if line.strip(" ;,\t|")]
+
+
+def _footer(lines: Sequence[str], delimiter: str, width: int) -> int:
+    last = split("\n".join(lines[-MOST_TOTALS - 20 :]), delimiter)
+    count = 0
+    for record in reversed(last[1:]):
+        if count == MOST_TOTALS or not is_total(record, width):
+            break
+        count += 1
+    return count
+
+
+# --------------------------------------------------------------------------- header
+
+
+def _first_full(grid: Grid, width: int) -> int:
+    """The first record with the usual number of fields, of which nearly all are filled."""
+    for i, record in enumerate(grid[: MOST_NOTES + 1]):
+        filled = sum(bool(cell.strip()) for cell in record)
+        if len(record) == width and filled >= max(1, min(width - 1, math.ceil(0.8 * width))):
+            return i
+    return next(i for i, record in enumerate(grid) if any(cell.strip() for cell in record))
+
+
+def _is_header(record: Sequence[str], body: Grid, *, second: bool = False) -> bool:
+    """Whether the cells are names: not numbers where the column holds numbers, and not values of the column itself."""
+    if not body:
+        return not second
+    numeric = like = texts = same = 0
+    for i, cell in enumerate(record):
+        values = {row[i].strip() for row in body if i < len(row)} - MISSING_NUMBER
+        if not values or (second and not cell.strip()):
+            continue
+        if _numbers(values):
+            numeric += 1
+            like += _number(cell)
+        else:
+            texts += 1
+            same += cell.strip() in values
+    if second:  # units or descriptions under the names: no number where there are numbers
+        return numeric > 0 and like == 0 and same == 0 and numeric >= 0.3 * len(record)
+    if numeric and like >= max(1, 0.3 * numeric):
+        return False
+    return not (texts and same >= max(1, 0.3 * texts) and numeric == like)
+
+
+def _number(cell: str) -> bool:
+    return any(math.isfinite(parse_number(cell, "amount", sign)) for sign in (".", ","))
+
+
+def _numbers(values: Collection[str]) -> bool:
+    return sum(_number(value) for value in values) >= 0.9 * len(values)
+
+
+def _two_headers(grid: Grid, first: int, second: int, target: str | None) -> dict[str, Any]:
+    upper, lower = [[cell.strip() for cell in grid[i]] for i in (first, second)]
+    if target in lower and target not in upper:
+        return {"skip": second, "header": True}
+    if (target in upper and target not in lower) or _are_names(upper):
+        return {"skip": first, "header": True, "below": second - first}
+    if _are_names(lower):
+        return {"skip": second, "header": True}
+    joined, above = [], ""
+    for over, under in zip(upper, lower, strict=True):
+        above = over or above
+        joined.append(" ".join(part for part in (above, under) if part))
+    return {"skip": second + 1, "header": False, "columns": tuple(names_of(joined))}
+
+
+def _are_names(cells: Sequence[str]) -> bool:
+    return all(cells) and len(set(cells)) == len(cells)

@@ -1,0 +1,251 @@
+"""From the facts about a column to what it is: id, date, number, category, or nothing for a model."""
+
+import math
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+import numpy as np
+
+from riskloop.core.schema import DateOrder
+from riskloop.core.types import Ints
+from riskloop.core.values import LAST_PERIOD, parse_time
+from riskloop.data.survey import Column
+
+MOST_LEVELS: Final = 100  # a text column with more is a category only if its levels repeat
+MOST_CODES: Final = 50  # a column of integers with more is a number, unless its name says that it is a code
+REPEATS: Final = 5.0  # rows a level, on average, of a category with many levels
+HIGH_CARDINALITY: Final = 50_000
+SPIKE: Final = 0.005  # share of the rows that hold a special code
+
+# Parts of column names, and what they give away.
+_CODE: Final = (
+    "branch|category|channel|citizenship|city|class|code|country|county|district|education|employment|ethnic|ethnicity|"
+    "gender|grade|group|housing|industry|job|marital|marriage|nationality|occupation|ownership|product|profession|"
+    "province|purpose|race|region|religion|sector|segment|sex|state|status|type|zone|cluster"
+)
+_LONG_CODE: Final = (
+    "zip|zipcode|postal|postcode|plz|naics|sic|isic|nace|branch|dealer|agency|store|merchant|code|district"
+)
+_MEASURE: Final = (
+    "count|cnt|number|num|no|nr|n|years|year|yrs|months|month|mths|days|length|duration|tenure|amount|amt|total|sum|ratio|"
+    "rate|pct|percent|score|balance|income|salary|size|age|inquiries|accounts|dependents|times|limit|payment|price"
+)
+_PROTECTED: Final = (
+    "birth|birthdate|birthday|citizenship|disability|dob|ethnic|ethnicity|gender|marital|marriage|nationality|origin|"
+    "pregnancy|pregnant|race|religion|sex"
+)
+_PERSON: Final = "age|applicant|band|bin|borrower|client|customer|group|in|person|years|yrs"
+_TIME: Final = (
+    "applied|at|created|date|datetime|day|granted|issued|issue|month|opened|period|quarter|time|timestamp|vintage|week|"
+    "originated|origination|orig|funded|booked|asof|dt|approval|approved|disbursed|disbursement|ym|yyyymm"
+)
+_NOT_DECISION: Final = (
+    "birth|dob|birthday|birthdate|closed|close|end|maturity|last|next|paid|payment|default|chargeoff|charged|earliest|due|"
+    "update|updated|exit|first|expiry|expiration|hire|hired|retrieved|chgoff"
+)
+_ID: Final = "id|key|number|nr|no|uuid|guid|reference|ref"
+_INDEX: Final = (
+    r"(unnamed[:_ ]*\d*|index|row|rownum|row_?(num|number|id|nr|names?)|id_row|obs|observation|level_0|\#|nr|)"
+)
+
+
+def words_of(name: str) -> list[str]:
+    """The name's parts: ``maritalStatus`` and ``MARITAL_STATUS`` are marital, status."""
+    return re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+
+
+def is_named(name: str, pattern: str) -> bool:
+    """Whether a part of the name is one of the words."""
+    return any(re.fullmatch(pattern, word) for word in words_of(name))
+
+
+# --------------------------------------------------------------------------- ids and counters
+
+
+def is_id(column: Column) -> bool:
+    """Unique, and named like an id."""
+    whole = column.whole if column.numeric else True
+    return column.unique and _named_id(column.name) and whole and not _index(column)
+
+
+def _named_id(name: str) -> bool:
+    return is_named(name, _ID) or name.lower().endswith("id")
+
+
+def is_unit(column: Column) -> bool:
+    """Named like the id of a customer, and the same in several rows."""
+    name = column.name.lower()
+    strict = (
+        name.endswith("id") or is_named(column.name, "id|key|uuid|guid") or name in ("customer", "client", "borrower")
+    )
+    levels = len(column.levels)
+    whole = column.whole if column.numeric else True
+    repeated = column.many or levels > max(20, column.rows // 200)
+    return strict and whole and not column.missing and not column.unique and repeated
+
+
+def _index(column: Column) -> bool:
+    return re.fullmatch(_INDEX, column.name.strip().lower()) is not None
+
+
+def row_number(column: Column) -> str | None:
+    """Why a column is a count of the rows rather than a fact about a customer; None when it is none.
+
+    An unnamed or index-like column of distinct integers, integers in steps of one in the order of the file, or
+    integers that fill their range.
+    """
+    if not column.numeric or not column.whole or not column.unique or column.rows < 20:
+        return None
+    if _index(column):
+        return "the row's number, from an index that was saved with the table"
+    values = np.concatenate(column.keys) if column.keys else np.empty(0, dtype=np.int64)
+    if len(values) != column.rows:
+        return None
+    steps = np.diff(values)
+    if np.all(steps == steps[0]):
+        return "a counter: it grows by the same step from row to row"
+    if np.all(steps > 0) or np.all(steps < 0):
+        return "a counter: it only grows from row to row, and says where in the file a row stands"
+    if column.high - column.low < 1.5 * column.rows:
+        return "a counter in another order: each integer of its range comes once"
+    return None
+
+
+# --------------------------------------------------------------------------- dates
+
+
+def date_orders(texts: Sequence[str]) -> list[DateOrder]:
+    """The orders in which all of these can be read as dates: [""] where it does not matter, none for no dates."""
+    if not texts:
+        return []
+    if _all_dates(texts, ""):
+        return [""]
+    orders: tuple[DateOrder, ...] = ("dmy", "mdy")
+    return [order for order in orders if _all_dates(texts, order)]
+
+
+def _all_dates(texts: Sequence[str], order: DateOrder) -> bool:
+    try:
+        for text in texts:
+            parse_time(text, order)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def is_dated(column: Column, orders: Sequence[DateOrder]) -> bool:
+    """Whether every value is a date, and not merely a small integer."""
+    if column.kind == "date":
+        return column.present > 0
+    if column.kind == "boolean" or not column.levels or (column.many and column.numeric):
+        return False
+    if column.numeric and not (column.whole and column.low >= 1900_01):
+        return False
+    return bool(orders)
+
+
+def is_periods(column: Column) -> bool:
+    """Whether the values are period numbers: 1, 2, 3 …"""
+    return column.numeric and column.whole and column.low >= 1 and column.high <= LAST_PERIOD and len(column.levels) > 1
+
+
+def is_decision_time(column: Column, dated: bool) -> bool:
+    """Whether it looks like the date of the decision."""
+    plausible = is_named(column.name, _TIME) and not is_named(column.name, _NOT_DECISION)
+    several = len(column.levels) > 1 or column.kind == "date"
+    return plausible and dated and several and column.missing <= 0.01 * column.rows
+
+
+def is_time_named(column: Column) -> bool:
+    """Whether the name speaks of a date."""
+    return is_named(column.name, f"{_TIME}|{_NOT_DECISION}")
+
+
+def window_of(name: str) -> timedelta | None:
+    """The outcome window that the target's name gives away: default_12m, SeriousDlqin2yrs, default next month."""
+    text = name.lower().replace(".", " ").replace("_", " ").replace("-", " ")
+    if (found := re.search(r"(\d+)\s*(months?|mths?|mo|m|years?|yrs?|y|weeks?|w|days?|d)\b", text)) is not None:
+        days = {"m": 30.4375, "y": 365.25, "w": 7.0, "d": 1.0}[found[2][0]]
+        return timedelta(days=math.ceil(int(found[1]) * days))
+    return timedelta(days=31) if "next month" in text else timedelta(days=366) if "next year" in text else None
+
+
+# --------------------------------------------------------------------------- kinds
+
+
+def is_protected(name: str) -> bool:
+    """An attribute that must not be decided on; an age is a person's unless the name says what else is so old."""
+    words = words_of(name)
+    return ("age" in words and all(re.fullmatch(_PERSON, word) for word in words)) or is_named(name, _PROTECTED)
+
+
+def is_category(column: Column) -> bool:
+    """Whether the values are levels rather than quantities."""
+    if not column.numeric:
+        return True
+    if not column.whole or column.style != "plain" or is_named(column.name, _MEASURE):
+        return False
+    if column.many or len(column.levels) > MOST_CODES:
+        repeated = not column.many and column.present / max(1, len(column.levels)) >= REPEATS
+        return repeated and is_named(column.name, _LONG_CODE)
+    return is_named(column.name, _CODE)
+
+
+def maybe_codes(column: Column) -> bool:
+    """Whether integers might be codes although nothing in the name says so: few, and named like no quantity."""
+    few = (
+        column.numeric
+        and column.whole
+        and column.style == "plain"
+        and not column.many
+        and 3 <= len(column.levels) <= 12
+    )
+    counted = column.low == 0 and column.high == len(column.levels) - 1  # 0, 1, 2 … are rather a count
+    return few and not counted and not is_named(column.name, _MEASURE) and not is_category(column)
+
+
+def free_text(column: Column) -> bool:
+    """Whether a text has so many values that they are no levels."""
+    levels = len(column.levels)
+    if column.numeric or levels <= MOST_LEVELS:
+        return False
+    return column.many or levels > HIGH_CARDINALITY or column.present / levels < REPEATS
+
+
+def special_codes(column: Column) -> tuple[float, ...]:
+    """Numbers that stand far off with a spike, and look like codes: -9999, -1, 999."""
+    values = column.sample
+    values = values[np.isfinite(values)] if values.dtype != object else np.empty(0)
+    if values.size < 20 or column.style != "plain":
+        return ()
+    distinct, counts = np.unique(values, return_counts=True)
+    found: list[float] = []
+    while len(distinct) > 3 and len(found) < 6:
+        low, high = (distinct[1] - distinct[0]), (distinct[-1] - distinct[-2])
+        end = 0 if low >= high else len(distinct) - 1
+        inner = distinct[1:] if end == 0 else distinct[:-1]
+        spread = inner[-1] - inner[0]
+        if max(low, high) <= 0.5 * spread or counts[end] < max(5, SPIKE * values.size) or not _code(distinct[end]):
+            break
+        found.append(float(distinct[end]))
+        distinct, counts = np.delete(distinct, end), np.delete(counts, end)
+    return tuple(sorted(found))
+
+
+def _code(number: float) -> bool:
+    text = f"{abs(number):.0f}"
+    return (
+        number == int(number)
+        and (number < 0 or len(text) >= 2)
+        and (
+            set(text) <= {"9"} or set(text[:-1]) <= {"9"} or text in {"1", "8", "88", "888", "8888", "1111", "1000000"}
+        )
+    )
+
+
+def month_codes(times: Ints) -> Ints:
+    """The month of each time, counted from 1970."""
+    months: Ints = times.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
+    return months

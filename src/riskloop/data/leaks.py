@@ -1,0 +1,159 @@
+"""Columns that know the outcome because they were written after it: recoveries, a status, the date of a payoff.
+
+A model that is trained on one is perfect on paper and blind in production, where the column is empty or different.
+Four kinds of evidence, none of which needs a model: the column alone ranks too well; it holds values, or lacks them,
+exactly where the outcome is; its dates lie after the decision; its name says so.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from riskloop.core.stats import auc, delong_variance
+from riskloop.core.types import Bools, Floats, Ints
+
+ROWS: Final = 20_000  # of the sample that are looked at
+BINS: Final = 24
+FOLDS: Final = 3
+LEAST: Final = 10  # rows of a class below which nothing is said
+TOO_GOOD: Final = 0.9  # AUC of one column alone, two standard errors below what was found
+GOOD: Final = 0.65  # … with a name that says so
+PURE: Final = 0.98  # share of defaults among the rows that hold a value
+EXPECTED: Final = 15.0  # defaults that a part of the rows should have at the base rate, and has none of
+
+# Written after the decision, whatever the rest of the name says …
+_AFTER: Final = re.compile(
+    r"recover(y|ies)|charge[_ ]?off|chgoff|write[_ ]?off|written[_ ]?off|coll(ection)?s?_?(recovery|fee|amount)|"
+    r"last[_ ]?(pay|pymnt|pmt)|total[_ ]?(rec|pymnt|paid|payment)|out[_ ]?prncp|pay[_ ]?off|paid[_ ]?(off|amount|to)|"
+    r"settle|next[_ ]?(pay|pymnt)|(loan|account)[_ ]?status|"
+    r"(closed|close|closing|closure|end|exit|resolution|resolved|termination|default|cure)[_ ]?"
+    r"(date|at|on|day|time|reason|code)|time[_ ]?to[_ ]?default|"
+    r"months?[_ ]?to[_ ]?(default|pay)|foreclos|repossess|bankruptcy[_ ]?(date|after)|hardship|"
+    r"loss[_ ]?(amount|given)|lgd|outcome|days[_ ]?past[_ ]?due|debt[_ ]?settlement|net[_ ]?principal[_ ]?loss|"
+    r"cycles[_ ]?delinquent|current[_ ]?(balance|status|dpd)",
+    re.IGNORECASE,
+)
+# … unless it says that it looks back.
+_BEFORE: Final = re.compile(
+    r"prev|prior|past_?(?!due)|hist|before|bureau|ever|within|(12|24|36|6|3)_?(m|mth|mths|months)|last_?(year|\d)|inq|"
+    r"pub_rec|at_?application|initial|opening|number_of|num_|count|_cnt",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """How well one column alone ranks, out of fold."""
+
+    auc: float
+    error: float  # standard error
+
+    @property
+    def least(self) -> float:
+        """Two standard errors below."""
+        return self.auc - 2.0 * self.error
+
+
+def rank_alone(values: npt.NDArray[Any], defaults: Bools, seed: int = 0) -> Alone | None:
+    """AUC of the default rates of a column's bins or levels, each rate learned on other rows.
+
+    Missing values and the most frequent value have bins of their own. None where a class has too few rows.
+    """
+    if min(int(defaults.sum()), int((~defaults).sum())) < LEAST:
+        return None
+    codes = bins_of(values)
+    fold = np.random.default_rng(seed).integers(0, FOLDS, len(codes))
+    scores, base = np.empty(len(codes)), float(defaults.mean())
+    size = int(codes.max()) + 1
+    for number in range(FOLDS):
+        learned = fold != number
+        counts = np.bincount(codes[learned], minlength=size)
+        bad = np.bincount(codes[learned], weights=defaults[learned], minlength=size)
+        scores[~learned] = ((bad + 5 * base) / (counts + 5))[codes[~learned]]
+    return Alone(float(auc(defaults, scores)), float(np.sqrt(delong_variance(defaults, scores))))
+
+
+def bins_of(values: npt.NDArray[Any]) -> Ints:
+    """Each row's bin: 0 for missing, then the most frequent value, then levels or quantiles."""
+    if values.dtype == object:
+        levels, codes = np.unique(np.array(["" if v is None else f"={v}" for v in values]), return_inverse=True)
+        return np.asarray(codes + (0 if levels[0] == "" else 1), dtype=np.int64)
+    codes = np.zeros(len(values), dtype=np.int64)
+    known = np.isfinite(values)
+    present = values[known]
+    if not present.size:
+        return codes
+    distinct, counts = np.unique(present, return_counts=True)
+    spike = distinct[counts.argmax()]
+    edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1]))
+    codes[known] = np.where(present == spike, 1, 2 + np.searchsorted(edges, present, side="right"))
+    return codes
+
+
+def evidence_of_leak(
+    name: str, values: npt.NDArray[Any], defaults: Bools, times: Floats | None = None, dates: Floats | None = None
+) -> str | None:
+    """Why a column is taken to have been written after the outcome, in one sentence; None when nothing says so.
+
+    ``dates`` are the column's values as times (n,), where it is a date, and ``times`` those of the decisions.
+    """
+    named = _AFTER.search(name) is not None and _BEFORE.search(name) is None
+    if dates is not None and times is not None and (late := _late(dates, times)) > 0.5:
+        return f"{late:.0%} of its dates lie after the decision"
+    if (pure := _pure(values, defaults)) is not None:
+        return pure
+    alone = rank_alone(values, defaults)
+    if alone is None:
+        return None
+    if alone.least > TOO_GOOD:
+        return f"alone it ranks with an AUC of {alone.auc:.3f} (±{2 * alone.error:.3f}), too good for one column"
+    if named and alone.least > GOOD:
+        return f"its name says that it is known after the decision, and alone it has an AUC of {alone.auc:.3f}"
+    return None
+
+
+def named_after(name: str) -> bool:
+    """Whether a name says that a column is known only after the decision."""
+    return _AFTER.search(name) is not None and _BEFORE.search(name) is None
+
+
+def _late(dates: Floats, times: Floats) -> float:
+    both = np.isfinite(dates) & np.isfinite(times)
+    return float((dates[both] > times[both]).mean()) if both.sum() >= LEAST else 0.0
+
+
+def _pure(values: npt.NDArray[Any], defaults: Bools) -> str | None:
+    """Values, or gaps, that come with one outcome only."""
+    base = float(defaults.mean())
+    for part, what in _parts(values):
+        size, bad = int(part.sum()), int(defaults[part].sum())
+        if size < LEAST or size > len(values) - LEAST:
+            continue
+        if bad >= max(LEAST, PURE * size) and base < 0.8 and bad >= 0.2 * defaults.sum():
+            return f"{bad:,} of the {size:,} rows {what} are defaults ({base:.1%} of all are)"
+        if bad == 0 and size * base >= EXPECTED and size >= 0.2 * (~defaults).sum():
+            return f"none of the {size:,} rows {what} is a default ({base:.1%} of all are)"
+    return None
+
+
+def _parts(values: npt.NDArray[Any]) -> Sequence[tuple[Bools, str]]:
+    """With and without a value; with and without the most frequent one; each frequent level."""
+    codes = bins_of(values)
+    empty: Bools = np.asarray(codes == 0)
+    parts = [(~empty, "that hold a value"), (empty, "where it is missing")]
+    if values.dtype == object:
+        counts = np.bincount(codes)
+        for code in np.argsort(-counts)[:8].tolist():
+            if code and counts[code] >= LEAST:
+                level = next(value for value, c in zip(values, codes, strict=True) if c == code)
+                parts.append((np.asarray(codes == code), f"with {level!r}"))
+        return parts
+    spike: Bools = np.asarray(codes == 1)
+    if 0.05 * len(values) < spike.sum() < 0.98 * len(values):
+        shown = f"{values[spike][0]:g}"
+        parts += [(~spike & ~empty, f"that hold anything but {shown}"), (spike, f"that hold {shown}")]
+    return parts

@@ -1,0 +1,63 @@
+"""Rows that were set aside: their places and reasons in a sentence, and as a file to mend and hand in again."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from riskloop.core.types import Json
+from riskloop.data.read import Checked
+
+SHOWN = 5  # reasons in a summary
+
+
+def refused_document(checked: Checked, where: str) -> Json:
+    """What was read, set aside and left out, with the most frequent reasons."""
+    used, refused = len(checked.rows), len(checked.refused)
+    said = [f"Read {where}: {checked.read:,} rows, {used:,} of them used."]
+    if checked.rows.target is not None:
+        target = checked.rows.target
+        said.append(f"Default rate: {target.mean():.2%} ({int(target.sum()):,} defaults).")
+    if checked.left_out:
+        said.append(f"{checked.left_out:,} rows have no outcome and are left out.")
+    if refused:
+        said.append(f"{refused:,} rows ({checked.share:.2%}) cannot be read and are set aside:")
+    reasons = checked.reasons()
+    first = {(entry.column, entry.problem): entry for entry in reversed(checked.refused)}
+    lines = []
+    for column, problem, count in reasons[:SHOWN]:
+        entry = first[column, problem]
+        place = checked.source.places([entry.position])[0]
+        value = "" if entry.value in (None, "") else f" {entry.value!r}"
+        named = f"column '{column}':" if column else "the line"
+        lines.append(f"  {count:,} × {named}{value} {problem} (first in {place})")
+    if len(reasons) > SHOWN:
+        lines.append(f"  and {len(reasons) - SHOWN} more reasons")
+    return {
+        "rows": checked.read,
+        "used": used,
+        "refused": refused,
+        "left_out": checked.left_out,
+        "sentence": " ".join(said),
+        "reasons": lines,
+        "by_reason": [{"column": c, "problem": p, "rows": n} for c, p, n in reasons],
+    }
+
+
+def write_refused(checked: Checked, path: Path) -> None:
+    """The refused rows as a CSV: place, column, problem and value, then the row's own columns as they were read."""
+    wanted = {entry.position: entry for entry in checked.refused}
+    names = checked.source.names
+    places = dict(zip(wanted, checked.source.places(list(wanted)), strict=True))
+    rows: dict[int, dict[str, Any]] = {}
+    for block in checked.source.blocks():
+        here = [i for i, position in enumerate(block.positions.tolist()) if position in wanted]
+        if here:
+            for i, row in zip(here, block.table.take(here).to_pylist(), strict=True):
+                rows[int(block.positions[i])] = row
+    with path.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out)
+        writer.writerow(["refused_place", "refused_column", "refused_problem", "refused_value", *names])
+        for position, entry in wanted.items():
+            row = rows.get(position, {})
+            head = [places[position], entry.column, entry.problem, entry.value]
+            writer.writerow([*head, *(row.get(name) for name in names)])

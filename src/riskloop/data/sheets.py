@@ -1,0 +1,71 @@
+"""Workbooks: Excel (.xlsx, .xlsm, .xls, .xlsb) and OpenDocument, read by python-calamine."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from riskloop.core.errors import DataError, MalformedBody
+from riskloop.core.settings import DataSettings
+from riskloop.data.dialect import MOST_TOTALS, is_total, layout, names_of
+from riskloop.data.tables import TableSource, refuse_repeats, value_column
+
+Cells = list[list[Any]]
+
+
+def sheet_source(
+    path: Path, dialect: DataSettings | None, where: str, target: str | None
+) -> tuple[TableSource, DataSettings]:
+    """One sheet as a table: the one that the dialect names, or the first that holds rows.
+
+    Raises MalformedBody for what is no workbook, DataError when the sheet is not there or empty.
+    """
+    name, cells = _cells(path, dialect, where)
+    texts = [["" if value is None else str(value).strip() for value in row] for row in cells]
+    if dialect is None or dialect == DataSettings(sheet=dialect.sheet, missing=dialect.missing, dates=dialect.dates):
+        found: dict[str, Any] = {**(dialect.model_dump(exclude_defaults=True) if dialect else {})}
+        found |= {"sheet": name, **layout(texts, target)}
+        dialect = DataSettings(**{**found, "footer": _footer(texts)})
+    names = list(dialect.columns)
+    if dialect.header:
+        names = names_of(texts[dialect.skip]) if dialect.skip < len(texts) else []
+    first, end = dialect.skip + dialect.header + dialect.below, len(cells)
+    for _ in range(dialect.footer):
+        end -= end > first and is_total(texts[end - 1], len(names))
+    if not names:
+        raise DataError(f"{where} has no header in line {dialect.skip + 1} of sheet '{name}'; see --skip.")
+    refuse_repeats(names, where)
+    body = [row for row in cells[first:end] if any(value not in ("", None) for value in row)]
+    table = pa.table([value_column([row[i] for row in body]) for i in range(len(names))], names=names)
+    return TableSource(names, lambda: [table], first_row=first + 1), dialect
+
+
+def _cells(path: Path, dialect: DataSettings | None, where: str) -> tuple[str, Cells]:
+    from python_calamine import CalamineError, CalamineWorkbook
+
+    try:
+        book = CalamineWorkbook.from_path(str(path))
+        names = [dialect.sheet] if dialect is not None and dialect.sheet else list(book.sheet_names)
+        if names[0] not in book.sheet_names:
+            raise DataError(f"{where} has no sheet '{names[0]}'; it has {', '.join(book.sheet_names)}. See --sheet.")
+        for name in names:
+            cells = book.get_sheet_by_name(name).to_python(skip_empty_area=False)
+            if len(cells) > 1 and len(cells[0]) > 1:
+                return name, [[_plain(value) for value in row] for row in cells]
+    except (CalamineError, OSError) as error:
+        raise MalformedBody(f"{where} is not a workbook that can be read: {error}. Save it again.") from None
+    raise DataError(f"{where} has no sheet with a table in it.")
+
+
+def _plain(value: Any) -> Any:
+    """A sheet knows one kind of number; whole ones are integers."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+
+
+def _footer(texts: list[list[str]]) -> int:
+    width, count = len(texts[0]), 0
+    for record in reversed(texts[2:]):
+        if count == MOST_TOTALS or not is_total(record, width):
+            break
+        count += 1
+    return count

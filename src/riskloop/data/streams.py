@@ -1,0 +1,156 @@
+"""Bytes of a file as UTF-8 text in blocks of whole lines: compression and encoding end here, whatever the size."""
+
+import codecs
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import pyarrow as pa
+
+from riskloop.core.errors import MalformedBody, NotFound
+
+BLOCK: Final = 2**23  # bytes of text at a time
+MOST_OPEN: Final = 2**24  # bytes of one record; more are a quote that was never closed
+
+_PACKED: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\x04\x22\x4d\x18": "lz4"}
+_MARKS: Final = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+_UNDEFINED: Final = (0x81, 0x8D, 0x8F, 0x90, 0x9D)  # bytes that cp1252 does not use
+
+Bytes = Path | str | bytes | BinaryIO  # a path, the content itself, or a file that is read from where it stands
+
+
+def begin(source: Path) -> bytes:
+    """The first bytes of a file. Raises NotFound when there is none."""
+    if not source.is_file():
+        raise NotFound(f"The file {source} does not exist; check the path.")
+    with source.open("rb") as file:
+        return file.read(512)
+
+
+def packed(start: bytes) -> str | None:
+    """The compression that the first bytes of a file show."""
+    return next((name for mark, name in _PACKED.items() if start.startswith(mark)), None)
+
+
+def open_bytes(source: Bytes) -> Any:
+    """The decompressed bytes of a source as an open file."""
+    if isinstance(source, bytes):
+        packing = packed(source[:8])
+        return pa.input_stream(pa.py_buffer(source), compression=packing) if packing else io.BytesIO(source)
+    if isinstance(source, (Path, str)):
+        return pa.input_stream(str(source), compression=packed(begin(Path(source))))
+    return source
+
+
+def read_start(source: Bytes, size: int) -> bytes:
+    """The first ``size`` decompressed bytes; an open file stands where it stood afterwards."""
+    if not isinstance(source, (Path, str, bytes)):
+        place = source.tell()
+        content = source.read(size)
+        source.seek(place)
+        return content
+    try:
+        with open_bytes(source) as file:
+            return bytes(file.read(size))
+    except (OSError, EOFError, ValueError) as error:
+        raise _broken(source, error) from None
+
+
+def find_encoding(start: bytes) -> str:
+    """The encoding of a text by its first bytes: a mark, zero bytes, valid UTF-8, else a Western single-byte one.
+
+    Which single-byte encoding it is, bytes alone do not say for certain; cp1252 is what most exports mean.
+    """
+    for mark, name in _MARKS.items():
+        if start.startswith(mark):
+            return name
+    if start[:200].count(0) > len(start[:200]) // 4:
+        return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
+    if is_utf8(start):
+        return "utf-8"
+    if not any(byte in start for byte in _UNDEFINED):
+        return "cp1252"
+    from charset_normalizer import from_bytes
+
+    found = from_bytes(start[:65536]).best()
+    return found.encoding if found is not None and found.encoding != "ascii" else "latin-1"
+
+
+def is_utf8(content: bytes) -> bool:
+    """Whether these bytes, of which the last character may be cut, are UTF-8."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(content)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def text_blocks(source: Bytes, encoding: str, where: str) -> Iterator[bytes]:
+    """The text as UTF-8 in blocks of whole records, about `BLOCK` bytes each; line ends are kept.
+
+    A record goes on over line ends inside of quotes: it is whole once its number of quotes is even. Bytes that the
+    encoding does not have become U+FFFD. Raises MalformedBody for binary data or a compressed file that is cut off.
+    """
+    waiting = b""
+    for piece in _decoded(source, encoding, where):
+        if b"\0" in piece:
+            raise MalformedBody(f"{where} is not a text file but binary data; give a CSV, Parquet or Excel file.")
+        whole, waiting = _whole(waiting + piece)
+        if whole:
+            yield whole
+        elif len(waiting) > MOST_OPEN:
+            raise MalformedBody(f"{where} opens a quote that is never closed; double or remove it.")
+    if waiting:
+        yield waiting if waiting.endswith(b"\n") else waiting + b"\n"
+
+
+def _decoded(source: Bytes, encoding: str, where: str) -> Iterator[bytes]:
+    plain = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    first = True
+    file = open_bytes(source)
+    try:
+        while content := bytes(file.read(BLOCK)):
+            if plain:
+                yield _newlines(content.removeprefix(codecs.BOM_UTF8) if first else content)
+            else:
+                yield _newlines(decoder.decode(content).removeprefix("\ufeff").encode())
+            first = False
+        if not plain and (rest := decoder.decode(b"", final=True)):
+            yield rest.encode()
+    except (OSError, EOFError) as error:
+        raise _broken(where, error) from None
+    finally:
+        if file is not source:
+            file.close()
+
+
+def _newlines(content: bytes) -> bytes:
+    """Files of old Macs end their lines with CR alone."""
+    return content.replace(b"\r", b"\n") if b"\r" in content and b"\n" not in content else content
+
+
+def _whole(content: bytes) -> tuple[bytes, bytes]:
+    """The records that are complete, and what stands behind them."""
+    end = content.rfind(b"\n") + 1
+    if not end:
+        return b"", content
+    quotes = content.count(b'"', 0, end)
+    while quotes % 2 and end:
+        before = content.rfind(b"\n", 0, end - 1) + 1
+        quotes -= content.count(b'"', before, end)
+        end = before
+    return content[:end], content[end:]
+
+
+def _broken(source: Any, error: Exception) -> MalformedBody:
+    name = source if isinstance(source, (Path, str)) else "The content"
+    text = str(error).split("\n")[0][:120]
+    return MalformedBody(f"{name} cannot be decompressed or read: {text}. Write it again, or copy it again.")

@@ -1,0 +1,252 @@
+"""What the columns of a file hold, in one pass: the facts from which `init` guesses, and a sample of the rows.
+
+Columns that look like numbers in the first block are read as numbers from there on, so that a million rows of two
+hundred columns take seconds; distinct values are counted while they are few.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from riskloop.core.schema import TextStyle
+from riskloop.core.settings import DataSettings
+from riskloop.core.types import Floats
+from riskloop.core.values import MISSING, MISSING_NUMBER, is_missing, level_text, parse_number, style_of
+from riskloop.data.columns import is_text
+from riskloop.data.tables import Block, Source
+
+MOST_KEPT: Final = 50_000  # distinct texts of a column that are counted
+MOST_NUMBERS: Final = 1000  # … and distinct numbers
+SAMPLED: Final = 40_000  # rows of the sample, spread over the file
+NUMERIC_SHARE: Final = 0.95  # of the distinct values: above it the others are errors, not levels
+EXAMPLES: Final = 3
+
+
+@dataclass
+class Column:
+    """Facts about one column."""
+
+    name: str
+    numeric: bool = False  # its values are numbers, written as `style` says
+    style: TextStyle = "plain"
+    rows: int = 0
+    missing: int = 0
+    words: Counter[str] = field(default_factory=Counter)  # spellings of missing that were found
+    levels: Counter[str] = field(default_factory=Counter)  # distinct values and their counts, as long as they are few
+    many: bool = False  # there are more than `levels` holds
+    low: float = np.inf
+    high: float = -np.inf
+    whole: bool = True  # every number is an integer
+    odd: list[str] = field(default_factory=list)  # values of a numeric column that are no numbers
+    padded: bool = False  # codes such as 007
+    kind: str = "text"  # of the source's type: text, number, date, boolean
+    distinct: bool = True  # no value has come twice
+    keys: list[Any] = field(default_factory=list)  # all values, while they are distinct
+    parts: list[npt.NDArray[Any]] = field(default_factory=list)  # of the sample
+
+    @property
+    def present(self) -> int:
+        """Rows with a value."""
+        return self.rows - self.missing
+
+    @property
+    def unique(self) -> bool:
+        """Every row has a value of its own."""
+        return self.distinct and self.missing == 0 and self.rows > 1
+
+    @property
+    def sample(self) -> npt.NDArray[Any]:
+        """The sampled values: float64 with NaN, or text with None for missing."""
+        return np.concatenate(self.parts) if self.parts else np.empty(0)
+
+    @property
+    def texts(self) -> list[str]:
+        """The distinct values, in order of first appearance, as far as they are kept."""
+        return list(self.levels)
+
+
+@dataclass
+class Survey:
+    """All columns of a source."""
+
+    columns: dict[str, Column]
+    rows: int = 0
+    ragged: int = 0  # records that are no rows
+
+
+def survey(source: Source, dialect: DataSettings) -> Survey:
+    """Read a source once."""
+    looked = Survey({name: Column(name) for name in source.names})
+    for block in _blocks(source, dialect, looked):
+        table = block.table
+        step = max(1, table.num_rows // 4000)
+        for name, column in looked.columns.items():
+            _take(column, table[name], dialect, step)
+        looked.rows += table.num_rows
+        looked.ragged += len(block.ragged)
+    for column in looked.columns.values():
+        _finish(column)
+    return looked
+
+
+def _blocks(source: Source, dialect: DataSettings, looked: Survey) -> Iterator[Block]:
+    """The first block as text, by which the columns are told; the others with numbers read as numbers."""
+    types: dict[str, pa.DataType] = {}
+    blocks = source.blocks()
+    first = next(blocks, None)
+    if first is None:
+        return
+    for name, column in looked.columns.items():
+        _tell(column, first.table[name], dialect)
+        if column.numeric and column.style == "plain" and column.kind == "text":
+            types[name] = pa.float64()
+        elif column.kind == "text":
+            types[name] = pa.dictionary(pa.int32(), pa.string())
+    yield first
+    if source.unit != "line":
+        yield from blocks
+        return
+    blocks.close()  # type: ignore[attr-defined]  # a generator
+    rest = source.blocks(types=types)
+    next(rest, None)
+    yield from rest
+
+
+def _tell(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> None:
+    kind = values.type
+    if pa.types.is_boolean(kind):
+        column.kind = "boolean"
+    elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        column.kind = "date"
+    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        column.kind, column.numeric = "number", True
+    if column.kind != "text" or not (is_text(kind) or pa.types.is_dictionary(kind)):
+        return
+    missing = MISSING_NUMBER | set(dialect.missing)
+    texts = [text for text in _distinct(values) if text.strip() not in missing]
+    column.padded = any(len(t) > 1 and t[0] == "0" and t.isascii() and t.isdecimal() for t in map(str.strip, texts))
+    if not texts or column.padded:
+        return
+    some = texts[:: max(1, len(texts) // 2000)]
+    numbers = [text for text in some if np.isfinite(parse_number(text, "plain", dialect.decimal))]
+    if len(numbers) >= NUMERIC_SHARE * len(some):
+        column.numeric = True
+    elif (style := style_of(_regular(some, dialect), dialect.decimal)) is not None:
+        column.numeric, column.style = True, style
+
+
+def _regular(texts: list[str], dialect: DataSettings) -> list[str]:
+    """Without the few that are no number in any style: they are errors among amounts as among plain numbers."""
+    written: tuple[TextStyle, ...] = ("amount", "percent", "unit")
+    good = [t for t in texts if any(np.isfinite(parse_number(t, s, dialect.decimal)) for s in written)]
+    return good if len(good) >= NUMERIC_SHARE * len(texts) else texts
+
+
+def _distinct(values: pa.ChunkedArray) -> list[str]:
+    found = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+    return [str(value) for value in pc.unique(found).to_pylist() if value is not None]
+
+
+# --------------------------------------------------------------------------- one block of one column
+
+
+def _take(column: Column, values: pa.ChunkedArray, dialect: DataSettings, step: int) -> None:
+    column.rows += len(values)
+    if column.numeric:
+        numbers = _numbers(column, values, dialect)
+        column.missing += int(np.isnan(numbers).sum())
+        _take_numbers(column, numbers[~np.isnan(numbers)])
+        column.parts.append(numbers[::step])
+        return
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    counts = pc.value_counts(values.combine_chunks() if values.num_chunks != 1 else values.chunk(0))
+    missing: set[Any] = {None}
+    for value, count in zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True):
+        text = None if value is None or value != value else level_text(value)
+        if text is None or is_missing(text, dialect.missing):
+            column.missing += count
+            missing.add(value)
+            column.words["" if text is None else text] += count
+        elif len(column.levels) < MOST_KEPT or text in column.levels:
+            column.levels[text] += count
+        else:
+            column.many = True
+    _take_keys(column, values if not column.missing else None)
+    sampled = values.to_pylist() if step == 1 else values.take(pa.array(range(0, len(values), step))).to_pylist()
+    texts = [None if v in missing or v != v else level_text(v) for v in sampled]
+    column.parts.append(np.array(texts, dtype=object))
+
+
+def _numbers(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> Floats:
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        values, kind = values.cast(kind.value_type), kind.value_type
+    if not is_text(kind):
+        numbers = np.array(values.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+    else:
+        encoded = values.combine_chunks().dictionary_encode()
+        encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
+        table = []
+        for text in (str(t) for t in encoded.dictionary.to_pylist()):
+            empty = text.strip() in MISSING_NUMBER or text.strip() in dialect.missing
+            number = np.nan if empty else parse_number(text, column.style, dialect.decimal)
+            table.append(number)
+            if empty and text.strip():
+                column.words[text.strip()] += 1
+            elif not empty and not np.isfinite(number) and len(column.odd) < EXAMPLES and text not in column.odd:
+                column.odd.append(text)
+        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        numbers = np.where(codes >= 0, np.array(table or [np.nan])[codes], np.nan)
+    for word in dialect.missing:
+        numbers[numbers == parse_number(word)] = np.nan
+    return numbers
+
+
+def _take_numbers(column: Column, numbers: Floats) -> None:
+    if not numbers.size:
+        return
+    finite = numbers[np.isfinite(numbers)] if np.isinf(numbers).any() else numbers
+    if finite.size:
+        column.low, column.high = min(column.low, float(finite.min())), max(column.high, float(finite.max()))
+    if column.whole:
+        column.whole = bool((np.floor(finite) == finite).all())
+    if not column.many:
+        distinct, counts = np.unique(numbers, return_counts=True)
+        column.levels.update({level_text(n): c for n, c in zip(distinct.tolist(), counts.tolist(), strict=True)})
+        column.many = len(column.levels) > MOST_NUMBERS
+        column.distinct = column.distinct and len(distinct) == len(numbers)
+    if column.distinct and column.whole and not column.missing:
+        column.keys.append(numbers.astype(np.int64) if np.abs(numbers).max() < 2**62 else numbers)
+    else:
+        column.keys.clear()
+        column.distinct = column.distinct and column.whole
+
+
+def _take_keys(column: Column, values: pa.ChunkedArray | None) -> None:
+    if values is None or not column.distinct or pc.count_distinct(values).as_py() < len(values):
+        column.distinct = False
+        column.keys.clear()
+    else:
+        column.keys.append(values)
+
+
+def _finish(column: Column) -> None:
+    if column.distinct and len(column.keys) > 1:
+        if column.numeric:
+            whole = np.concatenate(column.keys)
+            column.distinct = len(np.unique(whole)) == len(whole)
+        else:
+            chunks = [chunk for part in column.keys for chunk in part.chunks]
+            column.distinct = pc.count_distinct(pa.chunked_array(chunks)).as_py() == column.rows
+    if not column.numeric:
+        return
+    column.whole = column.whole and column.present > 0
+    words: Mapping[str, int] = {w: c for w, c in column.words.items() if w not in MISSING or w}
+    column.words = Counter(words)

@@ -1,0 +1,513 @@
+"""Every way in as blocks of an Arrow table: text files, workbooks, Parquet, SAS, SPSS, Stata, ARFF, JSON, frames.
+
+Text stays text here: what a value means is for `data.columns` to say, with the schema at hand.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from riskloop.core.errors import ConfigError, DataError, MalformedBody
+from riskloop.core.settings import DataSettings
+from riskloop.core.types import Ints
+from riskloop.core.values import MISSING_NUMBER
+from riskloop.data.dialect import NAMED, find_delimiter, find_dialect, is_total, names_of, split
+from riskloop.data.streams import Bytes, begin, open_bytes, packed, read_start, text_blocks
+
+ROWS: Final = 100_000  # of one block of a file that is no text
+
+Types = Mapping[str, pa.DataType]
+
+
+class Block(NamedTuple):
+    """Consecutive rows of a source."""
+
+    table: pa.Table
+    first: int  # position in the source of its first record, from 0; records that are no rows count
+    kept: Ints | None = None  # positions within the block of the table's rows; None: all of them
+    ragged: tuple[tuple[int, str], ...] = ()  # positions of records that are no rows, and why
+
+    @property
+    def positions(self) -> Ints:
+        """Of the table's rows, in the source."""
+        within = np.arange(self.table.num_rows) if self.kept is None else self.kept
+        return np.asarray(self.first + within, dtype=np.int64)
+
+
+class Source(Protocol):
+    """Something that holds rows."""
+
+    names: list[str]
+    unit: str  # what `places` counts: "line" of a text, "row" of everything else
+
+    def blocks(self, columns: Sequence[str] | None = None, types: Types | None = None) -> Iterator[Block]:
+        """The rows, in order; text columns are text, or of ``types`` where every value of a block fits."""
+        ...
+
+    def places(self, positions: Sequence[int]) -> list[str]:
+        """Where a person finds records: 'line 12', 'row 3'."""
+        ...
+
+
+# --------------------------------------------------------------------------- text
+
+
+class TextSource:
+    """A delimited text file, read block by block."""
+
+    unit = "line"
+
+    def __init__(self, source: Bytes, dialect: DataSettings, where: str, *, quote: str = '"') -> None:
+        self.source, self.dialect, self.where, self.quote = source, dialect, where, quote
+        self.unit = "line" if isinstance(source, (Path, str)) else "row"
+        self._begins = 0 if isinstance(source, (Path, str, bytes)) else source.tell()
+        self.names, self._above = self._header()
+
+    def blocks(self, columns: Sequence[str] | None = None, types: Types | None = None) -> Iterator[Block]:
+        first = 0
+        for content in self._bodies():
+            block = self._parse(content, first, columns, types)
+            first += block.table.num_rows + len(block.ragged)
+            yield block
+
+    def places(self, positions: Sequence[int]) -> list[str]:
+        if self.unit == "row":
+            return [f"row {position + 1}" for position in positions]
+        wanted, found = set(positions), {}
+        row, line = 0, self._above + 1
+        for content in self._bodies():
+            text = io.StringIO(content.decode(errors="replace"), newline="")
+            reader = csv.reader(text, delimiter=self.dialect.delimiter, quotechar=self.quote)
+            before = 0
+            for record in reader:
+                if record:
+                    if row in wanted:
+                        found[row] = line + before
+                    row += 1
+                before = reader.line_num
+            line += before
+            if len(found) == len(wanted):
+                break
+        return [f"line {found.get(position, position + self._above + 1)}" for position in positions]
+
+    def _text(self) -> Iterator[bytes]:
+        if not isinstance(self.source, (Path, str, bytes)):
+            self.source.seek(self._begins)
+        return text_blocks(self.source, self.dialect.encoding, self.where)
+
+    def _header(self) -> tuple[list[str], int]:
+        """The names of the columns, and how many lines stand above the first row."""
+        content = next(iter(self._text()), b"")
+        if not content.strip():
+            raise DataError(f"{self.where} is empty; it needs a header line and rows.")
+        text = io.StringIO(content.decode(errors="replace"), newline="")
+        delimiter = self.dialect.delimiter
+        reader = csv.reader(text, delimiter=delimiter, quotechar=self.quote, skipinitialspace=delimiter == " ")
+        names, skip = list(self.dialect.columns), self.dialect.skip
+        try:
+            for number in range(skip + self.dialect.header + self.dialect.below):
+                record = next(reader, [])
+                while number == skip and self.dialect.header and not record and reader.line_num < content.count(b"\n"):
+                    record = next(reader, [])  # blank lines before the header
+                if number == skip and self.dialect.header:
+                    names = names_of(record if delimiter != " " else [cell for cell in record if cell])
+        except csv.Error as error:
+            raise MalformedBody(f"{self.where} has no readable header ({error}); is it a text file?") from None
+        self._check_names(names, content)
+        return names, reader.line_num
+
+    def _check_names(self, names: list[str], content: bytes) -> None:
+        if len(names) == 1 and content.count(b"\n") > 1:
+            seen = find_delimiter(content[:20_000].decode(errors="replace"))
+            if seen != self.dialect.delimiter:
+                raise MalformedBody(
+                    f"{self.where} is separated by {NAMED[seen]}, not by {NAMED.get(self.dialect.delimiter)}; set "
+                    f"delimiter in [data] of riskloop.toml, or give --delimiter."
+                )
+        refuse_repeats(names, self.where)
+
+    def _bodies(self) -> Iterator[bytes]:
+        """The blocks of the rows, without what stands above the first and below the last of them."""
+        above, before = self._above, b""
+        for content in self._text():
+            rows = content
+            if above:
+                rows, above = _below(content, above)
+            if len(rows) < 2**16 and before:  # totals may stand in the last two blocks
+                before += rows
+                continue
+            if before:
+                yield before
+            before = rows
+        if before := self._without_totals(before):
+            yield before
+
+    def _without_totals(self, content: bytes) -> bytes:
+        for _ in range(self.dialect.footer):
+            lines = content.rstrip().rsplit(b"\n", 1)
+            record = split(lines[-1].decode(errors="replace"), self.dialect.delimiter)
+            if len(lines) < 2 or not record or not is_total(record[0], len(self.names)):
+                break
+            content = lines[0] + b"\n"
+        return content
+
+    def _parse(self, content: bytes, first: int, columns: Sequence[str] | None, types: Types | None) -> Block:
+        delimiter = self.dialect.delimiter
+        if delimiter == " ":
+            content = re.sub(rb"[ \t]+", b"\t", re.sub(rb"(?m)^[ \t]+|[ \t]+\r?$", b"", content))
+            delimiter = "\t"
+        text = {name: pa.string() for name in self.names}
+        wanted = list(columns) if columns is not None else self.names
+        ragged: list[tuple[int, str]] = []
+
+        def parse(types: Types, *, threads: bool) -> pa.Table:
+            from pyarrow import csv as arrow_csv
+
+            def note(row: Any) -> str:
+                if "\n" in row.text.strip():
+                    raise MalformedBody(
+                        f"{self.where}: a quote that is opened in the line of '{row.text[:40].strip()}' is not closed "
+                        "there; double or remove it."
+                    )
+                ragged.append((row.number - 1, f"has {row.actual_columns} fields instead of {row.expected_columns}"))
+                return "skip"
+
+            return arrow_csv.read_csv(
+                pa.BufferReader(content),
+                read_options=arrow_csv.ReadOptions(column_names=self.names, use_threads=threads, block_size=1 << 21),
+                parse_options=arrow_csv.ParseOptions(
+                    delimiter=delimiter,
+                    quote_char=self.quote,
+                    newlines_in_values=self.quote.encode() in content,
+                    invalid_row_handler=None if threads else note,
+                ),
+                convert_options=arrow_csv.ConvertOptions(
+                    column_types=types,
+                    include_columns=wanted,
+                    null_values=_NULLS,
+                    strings_can_be_null=False,
+                    decimal_point=self.dialect.decimal,
+                ),
+            )
+
+        threads, chosen = True, {**text, **(types or {})}
+        for _ in range(4):
+            try:
+                ragged.clear()
+                table = parse(chosen, threads=threads)
+                kept = None if not ragged else _others(table.num_rows + len(ragged), [row for row, _ in ragged])
+                return Block(table, first, kept, tuple(ragged))
+            except pa.ArrowInvalid as error:
+                if "UTF8" in str(error):
+                    content = content.decode(errors="replace").encode()
+                elif "conversion error" in str(error):
+                    chosen = text
+                elif threads:
+                    threads = False
+                else:
+                    raise MalformedBody(f"{self.where} is not valid CSV: {str(error)[:160]}.") from None
+        raise MalformedBody(f"{self.where} is not valid CSV.")
+
+
+_NULLS: Final = sorted(MISSING_NUMBER | {" ", "  "})
+
+
+def _others(total: int, without: Sequence[int]) -> Ints:
+    kept = np.ones(total, dtype=np.bool_)
+    kept[list(without)] = False
+    return np.asarray(np.flatnonzero(kept), dtype=np.int64)
+
+
+def _below(content: bytes, lines: int) -> tuple[bytes, int]:
+    """What stands below the first ``lines`` lines, and how many of them are still to come."""
+    place = 0
+    while lines and (end := content.find(b"\n", place)) >= 0:
+        place, lines = end + 1, lines - 1
+    return (b"", lines) if lines else (content[place:], 0)
+
+
+def refuse_repeats(names: Sequence[str], where: str) -> None:
+    """Raise DataError for a column name that comes twice."""
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{where} has the column '{repeated[0]}' twice; rename or remove one.")
+
+
+# --------------------------------------------------------------------------- tables
+
+
+@dataclass
+class TableSource:
+    """What is a table already: a frame, Parquet, a sheet, a data set of SAS, SPSS or Stata."""
+
+    names: list[str]
+    tables: Callable[[], Iterable[pa.Table]]
+    unit: str = "row"
+    first_row: int = 1  # number of the first row, for messages
+
+    def blocks(self, columns: Sequence[str] | None = None, types: Types | None = None) -> Iterator[Block]:
+        first = 0
+        for table in self.tables():
+            yield Block(table if columns is None else table.select(list(columns)), first)
+            first += table.num_rows
+
+    def places(self, positions: Sequence[int]) -> list[str]:
+        return [f"row {position + self.first_row}" for position in positions]
+
+
+@dataclass
+class ManySource:
+    """Several files with the same columns, one after the other."""
+
+    parts: Sequence[tuple[str, Source]]
+    names: list[str] = field(init=False)
+    unit: str = "line"
+
+    def __post_init__(self) -> None:
+        first_name, first = self.parts[0]
+        self.names = first.names
+        for name, part in self.parts[1:]:
+            if set(part.names) != set(self.names):
+                odd = sorted(set(part.names) ^ set(self.names))
+                raise DataError(
+                    f"{name} does not have the columns of {first_name}: '{odd[0]}' is in one of them only. Read them "
+                    "one by one, or leave one out."
+                )
+
+    def blocks(self, columns: Sequence[str] | None = None, types: Types | None = None) -> Iterator[Block]:
+        first = 0
+        for _, part in self.parts:
+            end = first
+            for block in part.blocks(columns or self.names, types):
+                yield block._replace(first=first + block.first)
+                end = first + block.first + block.table.num_rows + len(block.ragged)
+            first = end
+
+    def places(self, positions: Sequence[int]) -> list[str]:
+        said = {}
+        first = 0
+        for name, part in self.parts:
+            rows = sum(block.table.num_rows + len(block.ragged) for block in part.blocks(part.names[:1]))
+            inside = [position for position in positions if first <= position < first + rows]
+            places = part.places([position - first for position in inside])
+            said.update({p: f"{Path(name).name} {place}" for p, place in zip(inside, places, strict=True)})
+            first += rows
+        return [said[position] for position in positions]
+
+
+def frame_source(frame: Any, where: str, first_row: int = 1) -> TableSource:
+    """A pandas frame, an Arrow table or a record batch."""
+    if isinstance(frame, pa.RecordBatch):
+        frame = pa.Table.from_batches([frame])
+    if not isinstance(frame, pa.Table):
+        names = [str(name) for name in frame.columns]
+        refuse_repeats(names, where)
+        frame = pa.table([frame_column(frame.iloc[:, i]) for i in range(len(names))], names=names)
+    table: pa.Table = frame
+    return TableSource(list(table.column_names), lambda: [table], first_row=first_row)
+
+
+def frame_column(series: Any) -> pa.ChunkedArray:
+    """A column of a frame; mixed objects, such as 1, 2, 'x', as text, so that the offending row can be named."""
+    try:
+        column = pa.array(series, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        missing = series.isna()
+        column = pa.array([None if m else str(v) for v, m in zip(series, missing, strict=True)], pa.string())
+    return column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
+
+
+def value_column(values: Sequence[Any]) -> pa.Array:
+    """Python values as a column: of their type where they have one, else as text."""
+    cells = [None if value is None or (isinstance(value, str) and not value.strip()) else value for value in values]
+    kinds = {type(value) for value in cells if value is not None}
+    if kinds <= {int, float} or len(kinds) == 1:
+        try:
+            return pa.array(cells)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+            pass
+    return pa.array([None if value is None else _cell_text(value) for value in cells], pa.string())
+
+
+def _cell_text(value: Any) -> str:
+    from riskloop.core.values import level_text
+
+    return value if isinstance(value, str) else level_text(value)
+
+
+# --------------------------------------------------------------------------- other kinds of files
+
+
+def parquet_source(path: Path, where: str) -> TableSource:
+    """A Parquet file, by row groups."""
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(path)
+        names = list(file.schema_arrow.names)
+    except (pa.ArrowInvalid, OSError) as error:
+        text = str(error).split("\n")[0][:160]
+        raise MalformedBody(f"{where} is not a valid Parquet file: {text}. Write it again.") from None
+
+    def tables() -> Iterator[pa.Table]:
+        try:
+            for batch in parquet.ParquetFile(path).iter_batches(batch_size=ROWS):
+                yield pa.Table.from_batches([batch])
+        except (pa.ArrowInvalid, OSError) as error:
+            raise MalformedBody(f"{where} is damaged: {str(error)[:160]}. Write it again.") from None
+
+    refuse_repeats(names, where)
+    return TableSource(names, tables)
+
+
+_STATISTICS: Final = {
+    ".sav": "read_sav", ".zsav": "read_sav", ".por": "read_por", ".sas7bdat": "read_sas7bdat", ".xpt": "read_xport",
+    ".dta": "read_dta",
+}  # fmt: skip
+
+
+def statistics_source(path: Path, where: str) -> TableSource:
+    """A data set of SAS, SPSS or Stata, by pyreadstat; values without their labels.
+
+    Raises ConfigError when pyreadstat is not installed, MalformedBody for a file that it cannot read.
+    """
+    try:
+        import pyreadstat
+    except ImportError:
+        raise ConfigError(
+            f"{where} needs pyreadstat: pip install 'riskloop[formats]', or save the file as CSV."
+        ) from None
+    read = getattr(pyreadstat, _STATISTICS[path.suffix.lower()])
+    try:
+        _, meta = read(str(path), metadataonly=True)
+    except Exception as error:  # noqa: BLE001 - of classes that pyreadstat does not name
+        raise MalformedBody(f"{where} is not a valid {path.suffix} file: {str(error)[:160]}.") from None
+    names = [str(name) for name in meta.column_names]
+
+    def tables() -> Iterator[pa.Table]:
+        for frame, _ in pyreadstat.read_file_in_chunks(read, str(path), chunksize=ROWS):
+            yield next(iter(frame_source(frame, where).tables()))
+
+    return TableSource(names, tables)
+
+
+def arff_source(source: Bytes, where: str, dialect: DataSettings) -> TextSource:
+    """An ARFF file: a text whose header names the columns one by one."""
+    names, lines = [], 0
+    start = read_start(source, 2**20).decode(dialect.encoding, errors="replace")
+    for lines, line in enumerate(start.splitlines(), 1):  # noqa: B007 - used below
+        if (found := re.match(r"\s*@attribute\s+('[^']*'|\"[^\"]*\"|\S+)", line, re.IGNORECASE)) is not None:
+            names.append(found[1].strip("'\""))
+        if re.match(r"\s*@data\b", line, re.IGNORECASE):
+            break
+    else:
+        raise MalformedBody(f"{where} is an ARFF file without @data.")
+    own = {"delimiter": ",", "decimal": ".", "skip": lines, "header": False, "columns": tuple(names)}
+    return TextSource(source, dialect.model_copy(update=own), where, quote="'")
+
+
+def rows_source(content: bytes, where: str) -> TableSource:
+    """A JSON array of objects, or one object a line."""
+    import msgspec
+
+    try:
+        if content.lstrip().startswith(b"["):
+            rows = msgspec.json.decode(content, type=list[dict[str, Any]])
+        else:
+            rows = [msgspec.json.decode(line, type=dict[str, Any]) for line in content.splitlines() if line.strip()]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBody(f"{where} must be a JSON array of objects, or one object a line: {error}.") from None
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = pa.table([value_column([row.get(name) for row in rows]) for name in names], names=names)
+    return TableSource(names, lambda: [table])
+
+
+def kind_of(path: Path) -> str:
+    """What a file is, by its first bytes and its name."""
+    start, suffix = begin(path), path.suffix.lower()
+    if suffix in _STATISTICS:
+        return "statistics"
+    if start.startswith(b"PAR1") or suffix in (".parquet", ".pq"):
+        return "parquet"
+    if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        return "sheet" if suffix in (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods") or b"xl/" in start else "zip"
+    if packed(start):
+        suffix = Path(path.stem).suffix.lower()
+        with open_bytes(path) as file:
+            start = bytes(file.read(512))
+    if suffix in (".json", ".ndjson", ".jsonl") and start.lstrip()[:1] in (b"[", b"{"):
+        return "json"
+    text = start.lstrip(b"\xef\xbb\xbf").lstrip()
+    return "arff" if suffix == ".arff" or text[:9].lower() == b"@relation" else "text"
+
+
+def files_of(source: Path | str) -> list[Path]:
+    """The files that a path, a folder or a pattern means, by name. A pattern that fits nothing stays as it is."""
+    path = Path(source)
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_")))
+        if not found:
+            raise DataError(f"The folder {path} holds no files.")
+        return found
+    if not path.exists() and re.search(r"[*?\[]", str(path)):
+        return sorted(path.parent.glob(path.name)) or [path]
+    return [path]
+
+
+def open_source(
+    source: Any, dialect: DataSettings | None, where: str, *, target: str | None = None, first_row: int = 1
+) -> tuple[Source, DataSettings]:
+    """Any source of rows, and the dialect that it is read with: ``dialect``, or what is found without one.
+
+    Raises NotFound, MalformedBody, DataError or ConfigError, in a sentence, for what is no table.
+    """
+    if isinstance(source, (Path, str)):
+        files = files_of(source)
+        opened = [_open_file(path, dialect, str(path) if len(files) > 1 else where, target) for path in files]
+        if len(opened) == 1:
+            return opened[0]
+        parts = [(str(path), part) for path, (part, _) in zip(files, opened, strict=True)]
+        return ManySource(parts), opened[0][1]
+    if hasattr(source, "read") or isinstance(source, bytes):
+        used = dialect or find_dialect(source, where, target=target)
+        return TextSource(source, used, where), used
+    return frame_source(source, where, first_row), dialect or DataSettings()
+
+
+def _open_file(path: Path, dialect: DataSettings | None, where: str, target: str | None) -> tuple[Source, DataSettings]:
+    kind, plain = kind_of(path), dialect or DataSettings()
+    if kind == "parquet":
+        return parquet_source(path, where), plain
+    if kind == "statistics":
+        return statistics_source(path, where), plain
+    if kind == "json":
+        with open_bytes(path) as file:
+            return rows_source(bytes(file.read()), where), plain
+    if kind == "sheet":
+        from riskloop.data.sheets import sheet_source
+
+        return sheet_source(path, dialect, where, target)
+    if kind == "arff":
+        return arff_source(path, where, plain), plain
+    content: Bytes = _unzipped(path, where) if kind == "zip" else path
+    used = dialect or find_dialect(content, where, target=target)
+    return TextSource(content, used, where), used
+
+
+def _unzipped(path: Path, where: str) -> bytes:
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
+            if len(inside) != 1:
+                raise DataError(f"{where} holds {len(inside)} files ({', '.join(inside[:3])}); unpack it and name one.")
+            return archive.read(inside[0])
+    except (zipfile.BadZipFile, OSError) as error:
+        raise MalformedBody(f"{where} is not a valid ZIP archive: {error}.") from None

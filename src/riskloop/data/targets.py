@@ -1,0 +1,130 @@
+"""What the values of a target column mean: which are a default, which are none, and which are no outcome yet."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from riskloop.core.errors import DataError
+from riskloop.core.types import Problem
+from riskloop.core.values import TARGETS, level_text, truth
+
+HIGH, LOW = 0.5, 0.001  # default rates that are asked about
+
+_BAD: Final = {
+    "bad", "b", "default", "defaulted", "in default", "charged off", "charged-off", "chargeoff", "charge off", "chgoff",
+    "written off", "write-off", "writeoff", "delinquent", "non-performing", "npl", "loss", "dead", "failed", "bankrupt",
+    "does not meet the credit policy. status:charged off", "late (31-120 days)", "90+", "positive", "t",
+}  # fmt: skip
+_GOOD: Final = {
+    "good", "g", "fully paid", "paid", "paid off", "paid in full", "p i f", "pif", "repaid", "performing", "closed",
+    "non-default", "no default", "not default", "nondefault", "ok", "alive", "negative", "f", "completed",
+    "does not meet the credit policy. status:fully paid",
+}  # fmt: skip
+_OPEN: Final = {
+    "current", "in grace period", "issued", "open", "active", "pending", "ongoing", "late (16-30 days)",
+    "late (1-15 days)", "in repayment", "unknown", "reject", "rejected",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Target:
+    """How a target column is read, and what it then says."""
+
+    name: str
+    bad: tuple[str, ...]  # empty: 1, yes, true
+    good: tuple[str, ...]  # empty: every other value
+    guessed: bool  # nobody said so
+    defaults: int
+    labelled: int
+    left_out: int  # rows without an outcome
+
+    @property
+    def rate(self) -> float:
+        """The share of defaults among the rows that have an outcome."""
+        return self.defaults / max(1, self.labelled)
+
+    @property
+    def sentence(self) -> str:
+        """The default rate, and how the values are read."""
+        read = f" Read as a default: {_listed(self.bad)}; as none: {_listed(self.good)}." if self.bad else ""
+        out = f" {self.left_out:,} rows have no outcome and are left out." if self.left_out else ""
+        return (
+            f"Default rate: {self.rate:.2%} ({self.defaults:,} defaults in {self.labelled:,} rows of "
+            f"'{self.name}').{read}{out}"
+        )
+
+    @property
+    def question(self) -> str | None:
+        """What a person should be asked before this is believed."""
+        if self.rate > HIGH:
+            return (
+                f"The default rate is {self.rate:.1%}: more customers default than not. If the column says who was "
+                f"good, name the value that is a default with --bad VALUE; if the rate is right, say --yes."
+            )
+        if self.rate < LOW:
+            return (
+                f"The default rate is {self.rate:.3%}. If the column says something else, name the value that is a "
+                "default with --bad VALUE; if the rate is right, say --yes."
+            )
+        return None
+
+
+def read_meaning(
+    name: str, counts: Mapping[str, int], missing: int, where: str, bad: Sequence[str] = (), good: Sequence[str] = ()
+) -> Target:
+    """The meaning of a target whose values occur ``counts`` times; ``bad`` and ``good`` as a person named them.
+
+    Raises DataError, naming the values, when they are neither the usual ones nor named, or all of one class.
+    """
+    guessed = not bad
+    if not bad and good:
+        bad = [level for level in counts if truth(level, good) != 1.0]
+    elif not bad and any(truth(level) is None for level in counts):
+        bad, good = _recognised(name, counts, where)
+    for word in (*bad, *good):
+        if truth(word, list(counts)) != 1.0:
+            raise DataError(
+                f"{where}: the target column '{name}' has no value {word!r}; it has {_counted(counts)}.",
+                [Problem(name, "has no such value", word)],
+            )
+    read = {level: truth(level, bad, good) for level in counts}
+    defaults = sum(count for level, count in counts.items() if read[level] == 1.0)
+    others = sum(count for level, count in counts.items() if read[level] == 0.0)
+    if not defaults or not others:
+        raise DataError(
+            f"{where}: the target column '{name}' has one class only ({_counted(counts)}); a history needs both. "
+            "Name the value that is a default with --bad VALUE."
+        )
+    if bad and not good:
+        good = [level for level in counts if read[level] == 0.0]
+    left = sum(counts.values()) - defaults - others + missing
+    return Target(name, tuple(bad), tuple(good), guessed, defaults, defaults + others, left)
+
+
+def _recognised(name: str, counts: Mapping[str, int], where: str) -> tuple[list[str], list[str]]:
+    """Values that the field's usual words explain, or the rarer one of 1 and 2."""
+    kinds: dict[str, list[str]] = {"bad": [], "good": [], "open": [], "odd": []}
+    for level in counts:
+        text = level_text(level).casefold()
+        plain = TARGETS.get(text)
+        kind = "bad" if text in _BAD or plain == 1.0 else "good" if text in _GOOD or plain == 0.0 else "odd"
+        kinds["open" if text in _OPEN else kind].append(level)
+    if not kinds["odd"] and kinds["bad"] and kinds["good"]:
+        return kinds["bad"], kinds["good"]
+    if set(counts) == {"1", "2"} and counts["2"] < counts["1"]:  # 1 good, 2 bad, as German credit data have it
+        return ["2"], ["1"]
+    raise DataError(
+        f"{where}: the target column '{name}' holds {_counted(counts)}; it has to be 1 for a default and 0 for none "
+        "(yes/no and true/false are read too). Say which value is a default with --bad VALUE, and which is none with "
+        "--good VALUE; rows with other values are left out then.",
+        [Problem(name, "is not 0 or 1", level) for level in list(counts)[:5]],
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(map(repr, words[:6])) + (", …" if len(words) > 6 else "")
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    shown = [f"{level!r} ({count:,})" for level, count in list(counts.items())[:6]]
+    return ", ".join(shown) + (f" and {len(counts) - 6:,} more" if len(counts) > 6 else "")
