@@ -57,7 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     history = customers(8, 250)
     history.to_csv(folder / "history.csv", index=False)
     history.drop(columns=TARGET).to_csv(folder / "clean.csv", index=False)
-    assert run("init", "history.csv", "--target", TARGET, "--time", TIME, folder=folder).code == 0
+    assert run("init", "history.csv", "--target", TARGET, "--time", TIME, "--outcome-window", "30d", folder=folder).code == 0
     config = folder / "riskloop.toml"
     text = config.read_text(encoding="utf-8").replace(
         '# learners = ["scorecard", "lightgbm", "hist_gradient_boosting"]', 'learners = ["scorecard"]'
@@ -167,7 +167,7 @@ def cells(line: str, **changed: str) -> str:
 
 
 HISTORIES: dict[str, tuple[Damage, list[str]]] = {
-    "a ragged line": (lambda x: [*x[:5], "1,2,3", *x[5:]], ["bad.csv", "3: 1,2,3"]),
+    "a ragged line": (lambda x: [*x[:5], "1,2,3", *x[5:]], ["line 6", "has 3 fields instead of"]),
     "a missing column": (lambda x: [",".join(y.split(",")[:-4] + y.split(",")[-3:]) for y in x], ["missing"]),
     "an unknown column": (lambda x: [x[0] + ",foo", *(y + ",1" for y in x[1:])], ["foo", "riskloop.toml"]),
     "text in a number": (lambda x: [*x[:3], cells(x[3], c1="abc"), *x[4:]], ["line 4", "LIMIT_BAL", "'abc'"]),
@@ -189,16 +189,29 @@ def test_a_bad_history_is_refused_in_one_sentence_and_changes_nothing(made: Path
     assert lines[0].endswith(TARGET)
     (made / "bad.csv").write_text("".join(line + "\n" for line in damage(lines)), encoding="utf-8")
     before = run("models", "list", "--json", folder=made).document
-    ran = run("train", "bad.csv", folder=made)
+    ran = run("train", "bad.csv", "--strict", folder=made)
     assert (ran.code, ran.out) == (3, "")
     first = ran.err.splitlines()[0]
     assert first.startswith("riskloop: bad.csv ")
     assert all(word in ran.err for word in said), ran.err
     assert "Traceback" not in ran.err
-    refused = run("train", "bad.csv", "--json", folder=made)
+    refused = run("train", "bad.csv", "--strict", "--json", folder=made)
     assert (refused.code, refused.err) == (3, "")
     assert refused.document["error"]["message"] in first
     assert run("models", "list", "--json", folder=made).document == before
+
+
+def test_bad_rows_are_set_aside_with_their_place_and_reason(made: Path) -> None:
+    lines = (made / "history.csv").read_text(encoding="utf-8").splitlines()
+    damaged = [*lines[:3], cells(lines[3], c1="abc"), *lines[4:7], "1,2,3", *lines[7:]]
+    (made / "bad.csv").write_text("".join(line + "\n" for line in damaged), encoding="utf-8")
+    ran = run("train", "bad.csv", "--refused", "refused.csv", "--json", folder=made)
+    assert ran.code == 12
+    assert (ran.document["data"]["refused"], ran.document["data"]["used"]) == (2, len(lines) - 2)
+    refused = (made / "refused.csv").read_text(encoding="utf-8").splitlines()
+    assert refused[0].startswith("refused_place,refused_column,refused_problem,refused_value,ID,LIMIT_BAL")
+    assert refused[1].startswith("line 4,LIMIT_BAL,is not a number,abc,")
+    assert refused[2].startswith("line 8,,has 3 fields instead of")
 
 
 REFUSALS: list[tuple[tuple[str, ...], int, str]] = [

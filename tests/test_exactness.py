@@ -12,12 +12,13 @@ import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyarrow import csv
 
 from riskloop.app import App, create_app
 from riskloop.core.settings import Settings
 from riskloop.core.types import Floats, Json, PromotionKind, Rows
 from riskloop.data.infer import infer_config
-from riskloop.data.read import read_table, rows_from
+from riskloop.data.read import rows_from
 from riskloop.loop.register import register
 from riskloop.portfolio import Portfolio
 from riskloop.scoring.model import load_model
@@ -64,7 +65,8 @@ def test_every_way_to_a_probability_gives_the_same(customers: Path, tmp_path: Pa
     (tmp_path / CONFIG).write_text((customers / CONFIG).read_text())
     home = Home.open(tmp_path)
     settings = home.settings.model_copy(update={"train": home.settings.train.model_copy(update={"folds": 2})})
-    table = read_table(customers / "history.csv", home.schema)
+    as_written = csv.ConvertOptions(column_types={home.schema.time: pa.string()} if home.schema.time else None)
+    table = csv.read_csv(customers / "history.csv", convert_options=as_written)
     rows = rows_from(table, home.schema, target="required", where="history.csv")
     candidate = candidate_of(kind, home, rows, settings)
     version = register(home, candidate, rows, origin="train", now=NOW)
@@ -127,8 +129,6 @@ async def predict(app: Callable[..., Awaitable[None]], row: Json) -> float:
 
 def bodies(table: pa.Table, rows: Sequence[Json]) -> dict[str, bytes]:
     """The rows in every kind that is read."""
-    from pyarrow import csv
-
     as_csv, as_arrow = io.BytesIO(), io.BytesIO()
     csv.write_csv(table, as_csv)
     with pa.ipc.new_stream(as_arrow, table.schema) as stream:

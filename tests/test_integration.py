@@ -94,7 +94,7 @@ def hand_in(folder: Path, frame: pd.DataFrame, target: Sequence[int], known: dat
 
 def test_the_loop_closes(tmp_path: Path) -> None:
     simulate(month_starts(date(2024, 1, 1), 12), 1000, 11).to_csv(tmp_path / "history.csv", index=False)
-    riskloop(tmp_path, "init", "history.csv", "--target", TARGET, "--id", ID, "--time", TIME)
+    riskloop(tmp_path, "init", "history.csv", "--target", TARGET, "--id", ID, "--time", TIME, "--outcome-window", "30d")
     config = tmp_path / "riskloop.toml"  # one learner: the story is the loop's, not the selection's
     text = re.sub(r"# learners = \[.*(?=  # Learners)", 'learners = ["lightgbm"]', config.read_text(encoding="utf-8"))
     config.write_text(text, encoding="utf-8")

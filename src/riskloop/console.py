@@ -88,7 +88,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -
         grid.add_row(*(_cell(value) for value in row))
     out = StringIO()
     terminal = sys.stdout.isatty()
-    RichConsole(file=out, width=None if terminal else 160, force_terminal=terminal, highlight=False).print(grid)
+    RichConsole(
+        file=out, width=None if terminal else 160, force_terminal=terminal, highlight=False, markup=False
+    ).print(grid)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 

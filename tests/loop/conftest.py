@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -42,7 +42,7 @@ def built(folder: Path, extra: str = EXTRA) -> Portfolio:
     history = simulate(month_starts(date(2024, 1, 1), 12), 300, 1)
     path = folder / "history.csv"
     history.to_csv(path, index=False)
-    text = infer_config(path, target=TARGET, id=ID, time=TIME)
+    text = infer_config(path, target=TARGET, id=ID, time=TIME, outcome_window=timedelta(days=30))
     kept = text.split("[train]", 1)[0] if "[train]" in text else text
     (folder / "riskloop.toml").write_text(kept + extra, encoding="utf-8")
     portfolio = Portfolio.open(folder)

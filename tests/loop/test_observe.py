@@ -49,7 +49,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("portfolio")
     history = common(simulate(month_starts(date(2024, 1, 1), 6), 500, 1))
     history.to_csv(folder / "history.csv", index=False)
-    text = infer_config(folder / "history.csv", target=TARGET, id=ID, time=TIME).split("\n[storage]")[0]
+    text = infer_config(
+        folder / "history.csv", target=TARGET, id=ID, time=TIME, outcome_window=timedelta(days=30)
+    ).split("\n[storage]")[0]
     (folder / "riskloop.toml").write_text(text + ALLOWED, encoding="utf-8")
     portfolio = Portfolio.open(folder)
     portfolio.train(now=TRAINED)

@@ -4,7 +4,6 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -258,7 +257,7 @@ def test_a_ledger_that_cannot_be_read_makes_nobody_wait(
 
 def test_what_waits_is_read_again_by_the_schema_of_a_new_model(client: httpx.Client, home: Home) -> None:
     debt, *others = home.schema.features
-    schema = replace(home.schema, features=(structs.replace(debt, high=3.0), *others))
+    schema = structs.replace(home.schema, features=(structs.replace(debt, high=3.0), *others))
     promote(home, add_model(home, schema=schema))
     refused = client.post("/predict", json=ROW)  # the old model took a debt of 4
     assert (refused.status_code, error(refused)["details"][0]["field"]) == (422, "debt")

@@ -51,7 +51,7 @@ def play(folder: Path) -> Portfolio:
     """Train, then month by month: decisions, last month's outcomes, one cycle."""
     history = folder / "history.csv"
     simulate(month_starts(date(2024, 1, 1), 12), 600, SEED).to_csv(history, index=False)
-    text = infer_config(history, target=TARGET, id=ID, time=TIME, folder=folder)
+    text = infer_config(history, target=TARGET, id=ID, time=TIME, folder=folder, outcome_window=timedelta(days=30))
     text = text.replace('name = "history"', 'name = "Credit cards"')
     for section, lines in SETTINGS.items():
         text = re.sub(rf"(?m)^(\[{section}\].*)$", rf"\1\n{lines}", text)

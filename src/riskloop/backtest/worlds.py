@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from msgspec import structs
 
 from riskloop.backtest.history import History, Played
 from riskloop.backtest.request import Request, adapted
@@ -152,7 +153,7 @@ def as_period(month: Month, schema: Schema) -> Played:
 
 def rows_of(month: Month, schema: Schema) -> Rows:
     """The delivered rows with their outcomes; an id may come twice, as faulty feeds deliver it."""
-    lenient = replace(schema, id=None, ignored=(*schema.ignored, *([schema.id] if schema.id else [])))
+    lenient = structs.replace(schema, id=None, ignored=(*schema.ignored, *([schema.id] if schema.id else [])))
     rows = rows_from(month.frame, lenient, target="absent", where=f"Month {month.start:%Y-%m}")
     names = range(1, len(rows) + 1) if schema.id is None else month.frame[schema.id]
     return replace(rows, ids=[str(name) for name in names], target=month.target.astype(np.float64))

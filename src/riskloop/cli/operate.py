@@ -16,6 +16,7 @@ from riskloop.cli.options import (
     RefusedOption,
     SheetOption,
     SkipOption,
+    StrictOption,
     UrlOption,
     dialect_options,
     leave_partly,
@@ -28,6 +29,7 @@ def train(
     history: Annotated[Path | None, typer.Argument(help="By default portfolio.history of riskloop.toml.")] = None,
     config: ConfigOption = CONFIG,
     refused: RefusedOption = None,
+    strict: StrictOption = None,
     delimiter: DelimiterOption = None,
     encoding: EncodingOption = None,
     decimal: DecimalOption = None,
@@ -42,7 +44,7 @@ def train(
     Rows that cannot be read are set aside with their reason; the exit code is 12 then.
     """
     console = Console(as_json)
-    portfolio = open_portfolio(config, dialect_options(delimiter, encoding, decimal, sheet, skip, dates))
+    portfolio = open_portfolio(config, dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict))
     with console.progress("Training") as tick:
         trained = portfolio.train(history, progress=tick, refused=refused)
     rows = [(name, entry["auc"], entry["low"], entry["high"]) for name, entry in trained["comparison"].items()]

@@ -31,6 +31,9 @@ DatesOption = Annotated[str | None, typer.Option(help="Order of dates like 03/01
 RefusedOption = Annotated[
     Path | None, typer.Option("--refused", help="CSV for the rows that are set aside, each with its reason.")
 ]
+StrictOption = Annotated[
+    bool | None, typer.Option("--strict/--no-strict", help="Refuse the file for one bad row; overrules [data].")
+]
 
 
 def dialect_options(
@@ -40,6 +43,7 @@ def dialect_options(
     sheet: str | None,
     skip: int | None,
     dates: str | None = None,
+    strict: bool | None = None,
 ) -> dict[str, Any]:
     """What the options say about a file, as settings of [data]. Raises ConfigError for a value that is none."""
     from riskloop.data.dialect import SPELLED
@@ -47,6 +51,7 @@ def dialect_options(
     spelled = None if delimiter is None else SPELLED.get(delimiter.lower(), delimiter)
     given = {
         "delimiter": spelled, "encoding": encoding, "decimal": decimal, "sheet": sheet, "skip": skip, "dates": dates,
+        "strict": strict,
     }  # fmt: skip
     if encoding is not None:
         import codecs

@@ -28,6 +28,13 @@ def _written(default: Any) -> Any:
     return msgspec.field(default_factory=lambda: default)
 
 
+def _settle(struct: msgspec.Struct) -> None:
+    """A value that equals its default is the default: msgspec leaves out what is the same object."""
+    for field in msgspec.structs.fields(struct):
+        if field.default is not msgspec.NODEFAULT and getattr(struct, field.name) == field.default:
+            msgspec.structs.force_setattr(struct, field.name, field.default)
+
+
 class Feature(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     """One input column."""
 
@@ -46,6 +53,7 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     context: bool = False  # the same for all customers of a period (a rate, an index)
 
     def __post_init__(self) -> None:
+        _settle(self)
         for name, limit, none in (("low", self.low, -math.inf), ("high", self.high, math.inf)):
             # One way to write each, for the fingerprint.
             msgspec.structs.force_setattr(self, name, None if limit is None or limit == none else float(limit))
@@ -109,6 +117,7 @@ class Schema(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     earliest: str = "1980-01-01"  # no decision is older
 
     def __post_init__(self) -> None:
+        _settle(self)
         if not self.features:
             raise ConfigError("The schema has no features; list them under [features.NAME] in riskloop.toml.")
 

@@ -139,7 +139,7 @@ def is_dated(column: Column, orders: Sequence[DateOrder]) -> bool:
     """Whether every value is a date, and not merely a small integer."""
     if column.kind == "date":
         return column.present > 0
-    if column.kind == "boolean" or not column.levels or (column.many and column.numeric):
+    if column.kind == "boolean" or column.padded or not column.levels or (column.many and column.numeric):
         return False
     if column.numeric and not (column.whole and column.low >= 1900_01):
         return False
