@@ -57,7 +57,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     history = customers(8, 250)
     history.to_csv(folder / "history.csv", index=False)
     history.drop(columns=TARGET).to_csv(folder / "clean.csv", index=False)
-    assert run("init", "history.csv", "--target", TARGET, "--time", TIME, "--outcome-window", "30d", folder=folder).code == 0
+    assert (
+        run("init", "history.csv", "--target", TARGET, "--time", TIME, "--outcome-window", "30d", folder=folder).code
+        == 0
+    )
     config = folder / "riskloop.toml"
     text = config.read_text(encoding="utf-8").replace(
         '# learners = ["scorecard", "lightgbm", "hist_gradient_boosting"]', 'learners = ["scorecard"]'

@@ -32,7 +32,7 @@ def test_a_file_without_a_config_is_cut_into_past_and_periods(customers: Custome
     assert history.settings.windows.by == "month"
     assert history.settings.features["region"].kind == "category"
     assert [note.partition(";")[0] for note in history.notes] == ["Nothing says how long until an outcome is final"]
-    assert not read_history(file(customers(9, 200)), replace(WISHES, outcome_window=timedelta(days=30))).notes
+    assert not read(file(customers(9, 200)), outcome_window=timedelta(days=30)).notes
 
 
 @pytest.mark.parametrize("written", ["date", "year-month", "YYYYMM", "timestamp"])

@@ -1,6 +1,7 @@
 """Many rows out of one body: JSON array, NDJSON, CSV or Arrow stream, read a block at a time."""
 
 import io
+import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -86,17 +87,44 @@ def _elements(file: BinaryIO) -> Iterator[msgspec.Raw]:
     while piece := file.read(PIECE_BYTES):
         elements, rest = _cut(rest + piece)
         if len(rest) > MAX_ROW + PIECE_BYTES:
+            yield from _until_no_number(rest)
             raise MalformedBody(f"The body is not a JSON array of rows of at most {MAX_ROW} bytes, after row {count}.")
         yield from elements
         count += len(elements)
     try:
         elements = _array(b"[" + rest)
     except (msgspec.DecodeError, RecursionError) as error:
+        yield from _until_no_number(rest)
         where = f" after row {count}" if count else ""
         raise MalformedBody(f"The body must be a JSON array of rows: {error}{where}.") from None
     if count and not elements:
         raise MalformedBody(f"The body must be a JSON array of rows: it has a comma behind row {count}, the last one.")
     yield from elements
+
+
+_gap: Final[Any] = re.compile(r"[\s,]*").match
+
+
+def _until_no_number(content: bytes) -> Iterator[msgspec.Raw]:
+    """The elements up to the first that holds NaN or Infinity, which Python writes and JSON does not have.
+
+    The row's own reader then names its field, as it does for a single row. Nothing where there is no such element.
+    """
+    if not any(word in content for word in (b"NaN", b"Infinity")):
+        return
+    text, place, read = content.decode(errors="replace"), 0, json.JSONDecoder().raw_decode
+    found: list[msgspec.Raw] = []
+    with suppress(ValueError, RecursionError):
+        while True:
+            start = _gap(text, place).end()
+            _, place = read(text, start)
+            element = text[start:place]
+            found.append(msgspec.Raw(element.encode()))
+            try:
+                msgspec.json.decode(element)
+            except msgspec.DecodeError:
+                yield from found
+                return
 
 
 def _cut(content: bytes) -> tuple[list[msgspec.Raw], bytes]:

@@ -19,7 +19,7 @@ import numpy as np
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import Problem, Rows
-from riskloop.core.values import level_text, parse_time
+from riskloop.core.values import MISSING_NUMBER, is_missing, level_text, parse_number, parse_time
 
 MAX_ROW: Final = 2**20  # bytes of one row
 MAX_ID: Final = 200  # characters of a customer's id
@@ -48,6 +48,8 @@ class Decoder:
         self._values = msgspec.structs.astuple
         self._codes = [(i, f, _codes(f)) for i, f in enumerate(schema.features) if f.kind == "category"]
         self._guarded = [(i, f, *f.range) for i, f in enumerate(schema.features) if f.special]
+        self._written = [(i, f) for i, f in enumerate(schema.features) if f.kind == "number" and _worded(f, schema)]
+        self._earliest = parse_time(schema.earliest)
         self._nullable = [i for i, f in enumerate(schema.features) if f.nullable]
         self._id = self._width if schema.id is not None else None
         self._time = self._width + (schema.id is not None) if schema.time is not None else None
@@ -60,12 +62,16 @@ class Decoder:
         try:
             values = self._values(self._decode(body))
             row = list(values[: self._width])
+            for i, feature in self._written:
+                row[i] = _number(feature, row[i], schema=self.schema)
             unseen = self._code(row) if self._codes or self._nullable else None
             for i, feature, low, high in self._guarded:  # the compiled type knows one interval only
                 if row[i] == row[i] and row[i] not in feature.special and not low <= row[i] <= high:
                     raise ValueError(feature.name)
             identity = "" if self._id is None else str(values[self._id])
-            time = 0 if self._time is None or values[self._time] is None else moment(values[self._time], now)
+            time = 0
+            if self._time is not None and values[self._time] is not None:
+                time = moment(values[self._time], now, self.schema, self._earliest)
         except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
             explain(self.schema, bytes(body), now, error)
         return Parsed(identity, time, self._pack(*row), unseen)
@@ -87,7 +93,7 @@ class Decoder:
             level = row[i]
             code = codes.get(level) if level is not True and level is not False else None
             if code is None:
-                code = _code_of(feature, level)
+                code = _code_of(feature, level, self.schema)
             if code is None:
                 if feature.unseen == "refuse":
                     raise ValueError(feature.name)
@@ -111,10 +117,36 @@ def _codes(feature: Feature) -> dict[Any, float]:
     return codes
 
 
-def _code_of(feature: Feature, value: Any) -> float | None:
-    """The code of an unusual spelling, such as ``" 2.0 "`` or true; None when no level is meant."""
+def _code_of(feature: Feature, value: Any, schema: Schema) -> float | None:
+    """The code of an unusual spelling, such as ``" 2.0 "``, true or a word for missing; None when no level is meant."""
     known = {level_text(level): code for level, code in feature.codes.items()}
-    return known.get(level_text(value))
+    code = known.get(level_text(value))
+    if code is None and feature.nullable and is_missing(level_text(value), schema.missing):
+        return _NAN
+    return code
+
+
+def _worded(feature: Feature, schema: Schema) -> bool:
+    """Whether a number may come as text, or stand for a missing value."""
+    return feature.written != "plain" or any(parse_number(word) == parse_number(word) for word in schema.missing)
+
+
+def _number(feature: Feature, value: Any, schema: Schema) -> float:
+    """A number as files are read: '13.5%' where it is a percentage, a word for missing as NaN.
+
+    Raises ValueError for what is none. The compiled type checks the range of numbers; here it is checked for those that were text.
+    """
+    if value is None:
+        return _NAN
+    number = float(value) if not isinstance(value, str) else parse_number(value, feature.written)
+    words = MISSING_NUMBER | set(schema.missing)
+    empty = value.strip() in words if isinstance(value, str) else any(number == parse_number(w) for w in schema.missing)
+    if empty and feature.nullable:
+        return _NAN
+    low, high = feature.range
+    if empty or not math.isfinite(number) or not (low <= number <= high or number in feature.special):
+        raise ValueError(feature.name)
+    return number
 
 
 def row_type(schema: Schema) -> type[msgspec.Struct]:
@@ -156,6 +188,9 @@ def _type(feature: Feature) -> Any:
         low = None if feature.low is None else min((feature.low, *feature.special))
         high = None if feature.high is None else max((feature.high, *feature.special))
         kind = Annotated[float, msgspec.Meta(ge=low, le=high)]
+        if feature.written != "plain":
+            kind = kind | Annotated[str, msgspec.Meta(max_length=MAX_ID)]
+            about.append(f"A number, or its text as files have it ({_EXAMPLES[feature.written]}).")
         if feature.special:
             codes = ", ".join(f"{code:g}" for code in feature.special)
             about.append(f"Codes outside its range: {codes}.")
@@ -163,12 +198,19 @@ def _type(feature: Feature) -> Any:
     return Annotated[kind, msgspec.Meta(description=" ".join(about))] if about else kind
 
 
-def moment(value: str | int, now: int) -> int:
+_EXAMPLES: Final = {"amount": "$1,234.50", "percent": "13.5%", "unit": "36 months"}
+
+
+def moment(value: str | int, now: int, schema: Schema, earliest: int) -> int:
     """A date, time or period as microseconds, read as in files. ValueError says what is wrong with it."""
     try:
-        micros = _micros(value)
-    except (ValueError, OverflowError):
+        micros = _micros(value, schema.dates)
+    except (ValueError, OverflowError) as error:
+        if str(error).startswith(("can be", "is read as")):
+            raise
         raise ValueError("must be an ISO 8601 date or time such as 2025-03-31T09:30:00Z") from None
+    if micros < earliest:
+        raise ValueError(f"is before {schema.earliest} ('earliest' of [portfolio])")
     if micros > now + CLOCK_SKEW:
         raise ValueError("is in the future (a time without a zone is read as UTC)")
     return micros
@@ -203,24 +245,26 @@ def row_problems(schema: Schema, row: Mapping[str, Any], now: int) -> list[Probl
         if feature.name not in row:
             if not feature.nullable:
                 problems.append(Problem(feature.name, "is missing"))
-        elif (problem := _value_problem(feature, row[feature.name])) is not None:
+        elif (problem := _value_problem(feature, row[feature.name], schema)) is not None:
             problems.append(shown(problem, row[feature.name], feature.name))
     if schema.id is not None and (problem := _id_problem(schema.id in row, row.get(schema.id))) is not None:
         problems.append(shown(problem, row.get(schema.id), schema.id))
-    if schema.time is not None and (problem := _time_problem(row.get(schema.time), now)) is not None:
+    if schema.time is not None and (problem := _time_problem(row.get(schema.time), now, schema)) is not None:
         problems.append(shown(problem, row[schema.time], schema.time))
     known = {*schema.names, schema.id, schema.time, *schema.ignored}
     problems += [shown(_unknown(schema, name), row[name], name) for name in row if name not in known]
     return problems
 
 
-def _value_problem(feature: Feature, value: Any) -> str | None:
+def _value_problem(feature: Feature, value: Any, schema: Schema) -> str | None:
     if value is None:
         return None if feature.nullable else "must not be null"
     if isinstance(value, float) and not math.isfinite(value):
         return "must be a finite number"
     if feature.kind == "category":
-        return _level_problem(feature, value)
+        return _level_problem(feature, value, schema)
+    if feature.written != "plain" and isinstance(value, str):
+        return _text_problem(feature, value, schema)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "must be a number"
     if isinstance(value, int) and abs(value) > sys.float_info.max:
@@ -231,12 +275,24 @@ def _value_problem(feature: Feature, value: Any) -> str | None:
     return None
 
 
-def _level_problem(feature: Feature, value: Any) -> str | None:
+def _text_problem(feature: Feature, value: str, schema: Schema) -> str | None:
+    if len(value) > MAX_ID:
+        return f"must have at most {MAX_ID} characters"
+    try:
+        _number(feature, value, schema)
+    except ValueError:
+        low, high = feature.range
+        limits = f" between {low:.10g} and {high:.10g}" if math.isfinite(low) or math.isfinite(high) else ""
+        return f"must be a number{limits}, or its text such as {_EXAMPLES[feature.written]}"
+    return None
+
+
+def _level_problem(feature: Feature, value: Any, schema: Schema) -> str | None:
     if not isinstance(value, str | int | float):
         return "must be the text or the number of a level"
     if isinstance(value, str) and len(value) > MAX_ID:
         return f"must have at most {MAX_ID} characters"
-    if feature.unseen == "refuse" and _code_of(feature, value) is None:
+    if feature.unseen == "refuse" and _code_of(feature, value, schema) is None:
         return "must be one of " + ", ".join(feature.categories[:20])
     return None
 
@@ -251,13 +307,13 @@ def _id_problem(present: bool, value: Any) -> str | None:
     return None if 1 <= len(value) <= MAX_ID else f"must have 1 to {MAX_ID} characters"
 
 
-def _time_problem(value: Any, now: int) -> str | None:
+def _time_problem(value: Any, now: int, schema: Schema) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int):
         return "must be an ISO 8601 date or time as text"
     try:
-        moment(value, now)
+        moment(value, now, schema, parse_time(schema.earliest))
     except ValueError as error:
         return str(error)
     return None
