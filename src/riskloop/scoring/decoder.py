@@ -134,7 +134,8 @@ def _worded(feature: Feature, schema: Schema) -> bool:
 def _number(feature: Feature, value: Any, schema: Schema) -> float:
     """A number as files are read: '13.5%' where it is a percentage, a word for missing as NaN.
 
-    Raises ValueError for what is none. The compiled type checks the range of numbers; here it is checked for those that were text.
+    Raises ValueError for what is none. The compiled type checks the range of numbers; here it is checked for those that
+    were text.
     """
     if value is None:
         return _NAN
