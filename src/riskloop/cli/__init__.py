@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from riskloop import __version__
-from riskloop.cli import backtest, cases, data, keys, look, models, operate
+from riskloop.cli import backtest, cases, data, keep, keys, look, models, operate
 from riskloop.console import Console
 from riskloop.core.errors import ConfigError, RiskloopError, StorageError
 
@@ -34,11 +34,15 @@ for command in (
     look.replay,
     backtest.backtest,
     operate.demo,
+    keep.migrate,
+    keep.backup,
+    keep.restore,
 ):
     app.command()(command)
 app.add_typer(models.app, name="models")
 app.add_typer(cases.app, name="cases")
 app.add_typer(keys.app, name="keys")
+app.add_typer(keep.app, name="store")
 
 
 @app.callback(invoke_without_command=True)

@@ -65,6 +65,7 @@ class Bulk:
         self._exploration = settings.exploration.rate
         self._metrics = metrics
         self._local = threading.local()
+        self._appenders: list[Appender] = []
 
     def answers(self, batch: BatchRequest) -> Iterator[bytes]:
         """The answer's bytes, block by block; every row was checked before the first block is logged.
@@ -110,10 +111,16 @@ class Bulk:
     def _explained(self, model: Model, decisions: Decisions, first_id: int, explain: Explain) -> Answers:
         return Answers(model, decisions, first_id, reasons(model, decisions, explain, self._max_reasons))
 
+    def close(self) -> None:
+        """Close the threads' connections, after their last work."""
+        for appender in self._appenders:
+            appender.close()
+
     def _append(self, decisions: Decisions, chunk: ChunkKey | None) -> Logged:
         appender: Appender | None = getattr(self._local, "appender", None)
         if appender is None:
             appender = self._local.appender = self._log.appender(checkpoints=False)
+            self._appenders.append(appender)
         logged = appender.append([decisions], chunk)
         if logged is None:
             raise appender.busy()

@@ -73,6 +73,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self.bulk_threads.shutdown)
+        self.bulk.close()
         await asyncio.to_thread(self.refusals.flush)
         await self.batcher.close()
         self._keeper.close()

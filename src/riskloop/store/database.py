@@ -71,6 +71,9 @@ class Database(ABC):
     def appender(self, *, waits: bool = True, checkpoints: bool = True) -> Appender:
         """A connection of its own that appends decisions; see :class:`Appender`."""
 
+    def continue_numbers(self, connection: Connection) -> None:  # noqa: B027 - nothing to do unless a database says so
+        """After rows were written with their keys: keys that the database gives itself go on behind the last one."""
+
     def migrate(self) -> None:
         """Bring the tables to this version of riskloop. Safe to call from several processes at once."""
         from riskloop.store.migrations import upgrade

@@ -13,13 +13,14 @@ from typing import Any, ClassVar, Final
 
 import psycopg
 from psycopg import errors
-from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy import Connection, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from riskloop.core.errors import ConfigError, StorageError
 from riskloop.core.types import Decisions
 from riskloop.store.appender import DECISION_COLUMNS, ChunkKey, Logged, decision_tuples, repeated
 from riskloop.store.database import BUSY_SECONDS, Database
+from riskloop.store.tables import metadata
 
 OLDEST: Final = 13  # major version of the server
 PATIENCE: Final = 10.0  # seconds in which the fate of a COMMIT is looked for
@@ -120,6 +121,15 @@ class Postgres(Database):
             return connection
 
         return PostgresAppender(self.name, connect)
+
+    def continue_numbers(self, connection: Connection) -> None:
+        """Sequences know nothing of keys that they did not give."""
+        for table in metadata.sorted_tables:
+            for column in table.primary_key.columns:
+                sequence = func.pg_get_serial_sequence(table.name, column.name)
+                last = select(func.max(column)).scalar_subquery()
+                if connection.execute(select(sequence)).scalar() is not None:
+                    connection.execute(select(func.setval(sequence, func.coalesce(last, 1), last.is_not(None))))
 
     def _too_large(self, error: DBAPIError) -> bool:
         return isinstance(error.orig, errors.NumericValueOutOfRange)

@@ -1,0 +1,107 @@
+"""A portfolio in a folder: settings, everything on record as a SQLite file, models and pages, with their hashes.
+
+The same for every database, so that a backup of PostgreSQL can be opened without a server, and restored into either.
+"""
+
+import hashlib
+import json
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from riskloop import __version__
+from riskloop.core.errors import ArtefactError, Conflict, NotFound
+from riskloop.core.types import Json
+from riskloop.store.files import make_folder
+from riskloop.store.home import CONFIG, Home
+from riskloop.store.sqlite import Sqlite
+from riskloop.store.transfer import Tick, copy
+
+INDEX: Final = "backup.json"
+DATABASE: Final = "riskloop.db"
+MODELS: Final = "models"
+REPORTS: Final = "reports"
+
+
+def quiet(_what: str, _share: float) -> None:
+    """Hears of progress and says nothing."""
+
+
+def back_up(home: Home, folder: Path, now: datetime, tick: Tick = quiet) -> Json:
+    """Write a backup into a new folder; returns its index. Raises Conflict when the folder is not empty."""
+    _must_be_empty(folder)
+    make_folder(folder)
+    shutil.copyfile(home.config, folder / CONFIG)
+    database = Sqlite(folder / DATABASE)
+    try:
+        rows = copy(home.database, database, tick)
+    finally:
+        database.close()  # the last connection leaves one file, without a log beside it that could be forgotten
+    # After the database: a model is stored before it is registered, so every registered one is there by now.
+    for source, name in ((home.artefacts.root, MODELS), (home.reports, REPORTS)):
+        if source.is_dir():
+            shutil.copytree(source, folder / name)
+    files = {path.relative_to(folder).as_posix(): _sha256(path) for path in _files(folder)}
+    index: Json = {"riskloop": __version__, "made_at": now.isoformat(), "rows": rows, "files": files}
+    (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
+    return index
+
+
+def restore(folder: Path, config: Path, tick: Tick = quiet) -> Json:
+    """Bring a backup to life beside ``config``; returns its index.
+
+    A riskloop.toml that is there already says where the database is, which must be empty; else the backup's own is put
+    there. Raises NotFound when the folder is no backup, ArtefactError naming the first file that was altered.
+    """
+    index = checked(folder)
+    make_folder(config.parent)
+    if not config.exists():
+        shutil.copyfile(folder / CONFIG, config)
+    home = Home.open(config)
+    try:
+        for root, name in ((home.artefacts.root, MODELS), (home.reports, REPORTS)):
+            _must_be_empty(root)
+            if (folder / name).is_dir():
+                make_folder(root)
+                shutil.copytree(folder / name, root, dirs_exist_ok=True)
+        opened = home.folder / ".restoring.db"  # a copy: an old backup is migrated, and stays as it is
+        shutil.copyfile(folder / DATABASE, opened)
+        database = Sqlite(opened)
+        try:
+            copy(database, home.database, tick)
+        finally:
+            database.close()
+            for path in home.folder.glob(".restoring.db*"):
+                path.unlink()
+    finally:
+        home.close()
+    return index
+
+
+def checked(folder: Path) -> Json:
+    """The index of a backup, after its files were compared with it."""
+    try:
+        index: Json = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        files: dict[str, Any] = dict(index["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise NotFound(f"{folder} is not a backup that riskloop wrote: {INDEX} is missing or cannot be read.") from None
+    for name, sha256 in files.items():
+        path = folder / name
+        if not path.is_file() or _sha256(path) != sha256:
+            raise ArtefactError(f"The backup {folder} cannot be used: {name} is missing or was altered.")
+    return index
+
+
+def _must_be_empty(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise Conflict(f"{folder} is not empty; name a folder that is.")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
