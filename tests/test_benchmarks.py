@@ -26,3 +26,11 @@ def test_an_unknown_name_is_said() -> None:
     assert done.returncode == 1
     assert "There is no benchmark 'speed'; there are " in done.stderr
     assert "gate" in done.stderr
+
+
+def test_every_benchmark_can_be_imported() -> None:
+    """They are run by hand and seldom: a module that moved would be found years later."""
+    names = [path.stem for path in sorted((ROOT / "benchmarks").glob("*.py")) if path.stem != "__main__"]
+    program = f"import {', '.join(f'benchmarks.{name}' for name in names)}"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
