@@ -41,7 +41,7 @@ class App:
             await self._door(scope, receive, send)
 
 
-def create_app(home: Home, portfolio: routes.Portfolio) -> App:
+def create_app(home: Home, portfolio: routes.Commands) -> App:
     """The application of one portfolio. It loads the champion when the server starts, not before."""
     service = Service(home)
 

@@ -33,7 +33,7 @@ _CSV: Final = "text/csv"
 T = TypeVar("T")
 
 
-class Portfolio(Protocol):
+class Commands(Protocol):
     """What the routes ask of the layer above them."""
 
     def promote(self, version: int, *, by: str | None, reason: str, force: bool) -> Json:
@@ -58,8 +58,8 @@ def _service(request: Request) -> Service:
     return cast("Service", request.app.state.service)
 
 
-def _portfolio(request: Request) -> Portfolio:
-    return cast("Portfolio", request.app.state.portfolio)
+def _portfolio(request: Request) -> Commands:
+    return cast("Commands", request.app.state.portfolio)
 
 
 def allowed(role: Role) -> Any:
@@ -72,7 +72,7 @@ def allowed(role: Role) -> Any:
 
 
 Worker = Annotated[Service, Depends(_service)]
-Owner = Annotated[Portfolio, Depends(_portfolio)]
+Owner = Annotated[Commands, Depends(_portfolio)]
 Scoring = Annotated[str, allowed(Role.SCORE)]
 Reporter = Annotated[str, allowed(Role.OUTCOMES)]
 Viewer = Annotated[str, allowed(Role.VIEW)]

@@ -14,7 +14,7 @@ from riskloop.core.types import Decision, Json, from_micros, to_micros
 from riskloop.scoring.answers import described
 from riskloop.store.home import Home
 from riskloop.store.tables import decisions, outcomes, windows
-from riskloop.web.guard import Service
+from riskloop.web.guard import Serving
 
 SIZE: Final = 50
 LOOKED_AT: Final = 100_000  # rows that one page looks through at most; the next page goes on from there
@@ -106,14 +106,14 @@ def number_of(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class PageEnd:
     """Where a page ends; the next one begins after it."""
 
     id: int
     time: int
 
     @classmethod
-    def of(cls, text: str | None) -> "Key | None":
+    def of(cls, text: str | None) -> "PageEnd | None":
         """From a link; DataError for anything else."""
         if not text:
             return None
@@ -130,7 +130,7 @@ def search(home: Home, asked: Mapping[str, str]) -> Json:
     """A page of decisions, newest first, after the key in ``after``."""
     wanted = Search.of(asked)
     with home.database.read() as connection:
-        rows, after, stopped = _walk(connection, wanted, Key.of(asked.get("after")))
+        rows, after, stopped = _walk(connection, wanted, PageEnd.of(asked.get("after")))
     fields = {name: asked[name] for name in FIELDS if asked.get(name)}
     return {
         "rows": rows,
@@ -145,7 +145,7 @@ def search(home: Home, asked: Mapping[str, str]) -> Json:
     }
 
 
-def _walk(connection: Connection, wanted: Search, after: Key | None) -> tuple[list[Row[Any]], Key | None, bool]:
+def _walk(connection: Connection, wanted: Search, after: PageEnd | None) -> tuple[list[Row[Any]], PageEnd | None, bool]:
     """The next rows, where the page after them begins, and whether the walk stopped before it had found a page."""
     walk = _in_order(select(*_COLUMNS), wanted, after)
     scored = wanted.low is not None or wanted.high is not None
@@ -166,7 +166,7 @@ def _walk(connection: Connection, wanted: Search, after: Key | None) -> tuple[li
     return (rows, _key(last[0]), True) if len(last) > 1 else (rows, None, False)
 
 
-def _in_order(query: Select[Any], wanted: Search, after: Key | None) -> Select[Any]:
+def _in_order(query: Select[Any], wanted: Search, after: PageEnd | None) -> Select[Any]:
     """Newest first along one index: by time where times are asked for, by id elsewhere."""
     query = query.where(*wanted.conditions)
     if not wanted.by_time:
@@ -179,14 +179,14 @@ def _in_order(query: Select[Any], wanted: Search, after: Key | None) -> Select[A
     return query.order_by(decisions.c.time.desc(), decisions.c.id.desc())
 
 
-def _key(row: Row[Any]) -> Key:
-    return Key(int(row.id), int(row.time))
+def _key(row: Row[Any]) -> PageEnd:
+    return PageEnd(int(row.id), int(row.time))
 
 
 # --------------------------------------------------------------------------- one decision
 
 
-def decision(home: Home, service: Service, number: int, replayed: Json | None) -> Json:
+def decision(home: Home, service: Serving, number: int, replayed: Json | None) -> Json:
     """One decision: inputs, contributions, what became of it, and the same scored again where that was asked for."""
     found = home.decisions.get(number)
     model = service.reloader.version(found.model_version)

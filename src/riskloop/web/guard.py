@@ -21,7 +21,7 @@ from riskloop.store.keys import Role
 
 COOKIE: Final = "riskloop_form"
 FIELD: Final = "token"
-MOST: Final = 16 * 2**10  # bytes of a form
+MAX_FORM_BYTES: Final = 16 * 2**10
 NAME: Final = 100  # characters of a person's name
 LARGEST: Final = 2**63 - 1  # whole number that a database keeps
 
@@ -30,7 +30,7 @@ Number = Annotated[int, Path(le=LARGEST)]  # in an address
 Choice = Annotated[int | None, Query(ge=1, le=LARGEST)]  # behind its question mark
 
 
-class Access(Protocol):
+class KeyCheck(Protocol):
     """Checks keys."""
 
     def require(self, role: Role, scope: Any) -> str:
@@ -46,13 +46,13 @@ class Models(Protocol):
         ...
 
 
-class Service(Protocol):
+class Serving(Protocol):
     """What the dashboard needs of the process that serves."""
 
     home: Home
 
     @property
-    def access(self) -> Access:
+    def access(self) -> KeyCheck:
         """Checks keys."""
         ...
 
@@ -66,7 +66,7 @@ class Service(Protocol):
         ...
 
 
-class Portfolio(Protocol):
+class Operations(Protocol):
     """What a person may order."""
 
     def approve(self, number: int, *, by: str | None, note: str, evidence: str | None) -> Json:
@@ -95,7 +95,7 @@ class Portfolio(Protocol):
 
 
 @dataclass(frozen=True)
-class Order:
+class SentForm:
     """A form that was sent by somebody who may act."""
 
     by: str
@@ -110,14 +110,14 @@ class Order:
         return text
 
 
-def service_of(request: Request) -> Service:
+def service_of(request: Request) -> Serving:
     """The serving process's parts."""
-    return cast("Service", request.app.state.service)
+    return cast("Serving", request.app.state.service)
 
 
-def portfolio_of(request: Request) -> Portfolio:
+def portfolio_of(request: Request) -> Operations:
     """The portfolio that is served."""
-    return cast("Portfolio", request.app.state.portfolio)
+    return cast("Operations", request.app.state.portfolio)
 
 
 async def _viewer(request: Request) -> str:
@@ -128,18 +128,18 @@ async def _operator(request: Request) -> str:
     return _named(request, Role.OPERATE)
 
 
-async def _ordered(request: Request) -> Order:
+async def _ordered(request: Request) -> SentForm:
     by = _named(request, Role.OPERATE)
     form = await form_of(request)
     _check_form(request, form.get(FIELD, ""))
-    return Order(form.get("by", "").strip()[:NAME] or by if keyless(request) else by, form)
+    return SentForm(form.get("by", "").strip()[:NAME] or by if keyless(request) else by, form)
 
 
 Viewer = Annotated[str, Depends(_viewer)]
 Operator = Annotated[str, Depends(_operator)]
-Ordered = Annotated[Order, Depends(_ordered)]
-Worker = Annotated[Service, Depends(service_of)]
-Owner = Annotated[Portfolio, Depends(portfolio_of)]
+Ordered = Annotated[SentForm, Depends(_ordered)]
+Worker = Annotated[Serving, Depends(service_of)]
+Owner = Annotated[Operations, Depends(portfolio_of)]
 
 
 def keyless(request: Request) -> bool:
@@ -207,8 +207,8 @@ async def form_of(request: Request) -> dict[str, str]:
     body = b""
     async for piece in request.stream():
         body += piece
-        if len(body) > MOST:
-            raise Refused(f"The form is larger than {MOST:,} bytes; write a shorter note.")
+        if len(body) > MAX_FORM_BYTES:
+            raise Refused(f"The form is larger than {MAX_FORM_BYTES:,} bytes; write a shorter note.")
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=50)
     except ValueError:
