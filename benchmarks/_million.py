@@ -13,7 +13,7 @@ import requests
 from benchmarks._portfolios import AFTER, NOW, PAST, config, customers, decide, trained
 from benchmarks.serving import running
 from riskloop.cases import CaseState
-from riskloop.core.manifest import Order
+from riskloop.core.manifest import RetrainOrder
 from riskloop.core.types import Action, Diagnosis, to_micros
 from riskloop.loop import snapshot
 from riskloop.loop.champion import load
@@ -95,7 +95,7 @@ def _followed(home: Home, url: str, folder: Path, worker: "subprocess.Popen[byte
 
 def _mix(home: Home) -> float:
     since = to_micros(home.windows.latest(len(AFTER))[0].first_time)
-    order = Order(1, Action.RETRAIN, Diagnosis.COVARIATE_SHIFT, since, snapshot.take(home, NOW))
+    order = RetrainOrder(1, Action.RETRAIN, Diagnosis.COVARIATE_SHIFT, since, snapshot.take(home, NOW))
     started = time.monotonic()
     make(home, order, load(home, 1))
     return round(time.monotonic() - started, 2)

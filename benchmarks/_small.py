@@ -12,7 +12,7 @@ from benchmarks.streams import HISTORY_MONTHS, LATER, trained
 from riskloop.core.stats import calibration_slope
 from riskloop.core.types import Severity
 from riskloop.data.read import rows_from
-from riskloop.loop.champion import Served
+from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.examine import when_matured
 from riskloop.monitor.performance import SLOPE_GAP
 from riskloop.simulation.embedded import ID, TARGET, month_starts, simulate
@@ -50,22 +50,22 @@ def small_histories(seeds: Sequence[int]) -> Rows:
 def _world(learner: str, rows: int, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         history = simulate(HISTORY_MONTHS, rows // len(HISTORY_MONTHS), seed)
-        served, portfolio = trained(history, Path(folder), learner)
+        champion, portfolio = trained(history, Path(folder), learner)
         frame = simulate(MONTHS, PER_MONTH, seed + LATER)
         outcomes = frame[TARGET].to_numpy(dtype=float)
         delivered = frame.drop(columns=TARGET).assign(**{ID: range(len(frame))})
-        features = rows_from(delivered, served.model.schema, target="absent", where="the stream").features
-        scores = served.model.probabilities(features)
+        features = rows_from(delivered, champion.model.schema, target="absent", where="the stream").features
+        scores = champion.model.probabilities(features)
         months = []
         for start in range(0, len(frame), PER_MONTH):
             part = slice(start, start + PER_MONTH)
-            months.append(_month(served, portfolio.home.settings, features[part], scores[part], outcomes[part]))
+            months.append(_month(champion, portfolio.home.settings, features[part], scores[part], outcomes[part]))
         portfolio.home.close()
     return {"slope": calibration_slope(outcomes, scores).estimate, "months": months}
 
 
-def _month(served: Served, settings: Any, features: Any, scores: Any, outcomes: Any) -> dict[str, Any]:
-    found = when_matured(served, settings, features, scores, outcomes)
+def _month(champion: ReferenceModel, settings: Any, features: Any, scores: Any, outcomes: Any) -> dict[str, Any]:
+    found = when_matured(champion, settings, features, scores, outcomes)
     plain = calibration_slope(outcomes, scores)
     return {
         "moved": [f.check for f in found if f.severity in MOVED],

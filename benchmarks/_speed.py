@@ -11,7 +11,7 @@ from benchmarks._evidently import preset_share
 from benchmarks._judgement import Rows, goal
 from riskloop.core.settings import DriftSettings
 from riskloop.core.types import Floats
-from riskloop.loop.champion import Served
+from riskloop.loop.champion import ReferenceModel
 from riskloop.monitor.drift import profile_findings
 
 LARGE: Final = 1_000_000  # rows that the targets are for
@@ -19,32 +19,32 @@ BATCH: Final = 10_000  # rows of a batch that is scored
 NANNYML: Final = 4_400.0  # ms of NannyML 0.13's univariate calculator on LARGE x 23, measured once: no dependency here
 
 
-def speed(served: Served, quick: bool) -> Rows:
+def speed(champion: ReferenceModel, quick: bool) -> Rows:
     """Milliseconds, the best of several."""
     table = []
     for rows in (BATCH, 100_000) if quick else (BATCH, LARGE):
-        table.append(_speed(served, rows))
+        table.append(_speed(champion, rows))
         print(table[-1], file=sys.stderr, flush=True)
     return table
 
 
-def _speed(served: Served, rows: int) -> dict[str, Any]:
-    features, scores = distinct_rows(served, rows)
-    reference = served.reference
+def _speed(champion: ReferenceModel, rows: int) -> dict[str, Any]:
+    features, scores = distinct_rows(champion, rows)
+    reference = champion.reference
 
     def tested(threads: int) -> None:
         profile = reference.profile(features, scores, threads=threads)
         profile_findings(reference, profile, DriftSettings())
 
-    against = served.features if rows == BATCH else features
-    preset_share(served.features[:1_000], features[:1_000])  # the import is paid for
+    against = champion.features if rows == BATCH else features
+    preset_share(champion.features[:1_000], features[:1_000])  # the import is paid for
     entry = {
         "rows": rows,
         "NumPy sum": best(features.sum),
         "profile": best(lambda: reference.profile(features, scores)),
         "profile and tests": best(lambda: tested(1)),
         "with 2 threads": best(lambda: tested(2)),
-        "scoring": best(lambda: served.model.probabilities(features), 3),
+        "scoring": best(lambda: champion.model.probabilities(features), 3),
         "Evidently's preset": best(lambda: preset_share(against, features), 1),
     }
     fastest = min(entry["profile and tests"], entry["with 2 threads"])
@@ -74,15 +74,15 @@ def speed_goals(table: Sequence[dict[str, Any]]) -> Rows:
     ]
 
 
-def distinct_rows(served: Served, rows: int) -> tuple[Floats, Floats]:
+def distinct_rows(champion: ReferenceModel, rows: int) -> tuple[Floats, Floats]:
     """Rows as in production, hardly one of them a copy: amounts of the history's customers, a little changed."""
     rng = np.random.default_rng(0)
-    drawn = rng.integers(0, len(served.features), rows)
-    features = served.features[drawn]
-    for j, feature in enumerate(served.model.schema.features):
+    drawn = rng.integers(0, len(champion.features), rows)
+    features = champion.features[drawn]
+    for j, feature in enumerate(champion.model.schema.features):
         if feature.name.startswith(("BILL", "PAY_AMT")):
             features[:, j] += rng.integers(0, 10, rows)
-    return features, served.reference_scores[drawn]
+    return features, champion.reference_scores[drawn]
 
 
 def best(work: Callable[[], Any], times: int = 7) -> float:

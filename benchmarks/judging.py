@@ -80,14 +80,16 @@ class Judge:
     def _look(self, window: Window, looks: list[Look]) -> Look:
         world, settings, rows = self.world, self.world.settings, window.rows
         among = settings.drift.among
-        profile = world.served.reference.profile(rows.features, window.scores, rows.times)
+        profile = world.champion.reference.profile(rows.features, window.scores, rows.times)
         arrived = Arrived(profile, rows.features, window.scores, rows.times)
         sound = [p for p, _, answer, _, _ in looks if answer.diagnosis is not Diagnosis.DATA_FAULT]
-        found = at_closing(world.served, settings, arrived, previous=sound[-12:], period=window.period, estimated=False)
+        found = at_closing(
+            world.champion, settings, arrived, previous=sound[-12:], period=window.period, estimated=False
+        )
         closing = diagnose(found, [early for _, early, _, _, _ in looks][-among:], settings.drift)
         if closing.diagnosis is Diagnosis.DATA_FAULT:
             return profile, found, closing, found, closing
-        realised = when_matured(world.served, settings, rows.features, window.scores, labels(window.truth))
+        realised = when_matured(world.champion, settings, rows.features, window.scores, labels(window.truth))
         both = [*found, *realised]
         final = diagnose(both, [late for _, _, _, late, _ in looks][-among:], settings.drift)
         return profile, found, closing, both, final
@@ -101,12 +103,12 @@ def _estimated(world: World, window: Window, name: str, last: bool) -> Record:
     """Does the band of the estimated AUC hold the realised one? Asked of the last window of covariate shifts."""
     if not (last and name in COVARIATE):
         return {}
-    served, outcomes = world.served, labels(window.truth)
-    inputs = list(served.model.schema.model_columns)
+    champion, outcomes = world.champion, labels(window.truth)
+    inputs = list(champion.model.schema.model_columns)
     found = estimate_findings(
-        served.features[:, inputs],
-        served.probabilities,
-        served.outcomes,
+        champion.features[:, inputs],
+        champion.probabilities,
+        champion.outcomes,
         window.rows.features[:, inputs],
         window.scores,
         harm_auc=world.settings.policy.harm_auc,

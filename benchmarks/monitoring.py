@@ -142,7 +142,7 @@ def main() -> None:
         tables["small histories, nothing changed"] = small_histories(range(given.first, given.first + count))
     if given.part in (None, "speed"):
         for world in worlds("embedded", [FIRST_SEED]):
-            tables["speed, milliseconds"] = speed(world.served, given.quick)
+            tables["speed, milliseconds"] = speed(world.champion, given.quick)
         reached += speed_goals(tables["speed, milliseconds"])
     if given.json:
         print(json.dumps({**tables, GOALS: reached}))

@@ -29,7 +29,7 @@ import numpy as np
 from benchmarks._goals import Goal, lines
 from benchmarks._million import turnover
 from benchmarks._portfolios import NOW, PAST, config, customers, decide, labels, trained
-from riskloop.core.manifest import Order
+from riskloop.core.manifest import RetrainOrder
 from riskloop.core.settings import RetrainSettings
 from riskloop.core.stats import auc, density_ratio_weights
 from riskloop.core.types import Action, Diagnosis, Floats, Rows
@@ -37,8 +37,9 @@ from riskloop.gate import judge, sentences
 from riskloop.loop import snapshot
 from riskloop.loop.champion import load
 from riskloop.loop.evidence import context, evaluate
-from riskloop.loop.making import Work, make
+from riskloop.loop.making import make
 from riskloop.loop.register import register
+from riskloop.loop.trainer import Challenger
 from riskloop.retrain.dataset import Pool, Weighting, training_set
 from riskloop.scoring.model import load_model
 from riskloop.simulation import SCENARIOS
@@ -94,9 +95,9 @@ def world(name: str) -> World:
     return found
 
 
-def made(home: Home, new: Rows, diagnosis: Diagnosis) -> Work:
+def made(home: Home, new: Rows, diagnosis: Diagnosis) -> Challenger:
     """The challenger that the loop makes."""
-    order = Order(1, Action.RETRAIN, diagnosis, int(new.times.min()), snapshot.take(home, NOW))
+    order = RetrainOrder(1, Action.RETRAIN, diagnosis, int(new.times.min()), snapshot.take(home, NOW))
     return make(home, order, load(home, 1))
 
 
@@ -136,22 +137,22 @@ def oracle(home: Home, changed: World, test: Rows, seed: int) -> float:
 
 def challenge(home: Home, new: Rows, test: Rows) -> Row:
     """What the loop makes of the new rows, and what the gate says of it."""
-    started, served = time.perf_counter(), load(home, 1)
+    started, champion = time.perf_counter(), load(home, 1)
     work = made(home, new, Diagnosis.CONCEPT_DRIFT)
-    candidate, trained_on = work.made.candidate, work.made.trained_on
+    candidate, trained_on = work.candidate, work.trained_on
     version = register(home, candidate, trained_on.rows, origin=work.recipe.origin, parent=1, now=NOW)
     model = load_model(home.artefact(version), version)
-    plan, scores = work.plan, work.made.scores
+    plan, scores = work.plan, work.scores
     evaluation = evaluate(
-        home, served, model, work.rows, plan.tested, scores, work.frame, work.recipe.origin, plan.blocks
+        home, champion, model, work.rows, plan.tested, scores, work.frame, work.recipe.origin, plan.blocks
     )
-    report = judge(evaluation, home.settings.gate, context(home, served, version, candidate.manifest, NOW))
+    report = judge(evaluation, home.settings.gate, context(home, champion, version, candidate.manifest, NOW))
     learner, since = candidate.learner, int(new.times.min())
     return {
         "verdict": report.verdict.value,
         "page": sentences(report),
         "learner": learner,
-        "weighting": work.made.choice.weighting.name,
+        "weighting": work.choice.weighting.name,
         "seconds": round(time.perf_counter() - started, 1),
         "challenger": reached(model.probabilities, test),
         "pooled": reached(weighted(work.rows, home, learner, Weighting("uniform"), since), test),
@@ -194,12 +195,12 @@ def shifted(home: Home, new: Rows, test: Rows) -> Row:
     old, ratios = rows.sources < 0, np.ones(len(rows))
     found = density_ratio_weights(rows.rows.features[old][:, inputs], rows.rows.features[~old][:, inputs])
     ratios[old] = found.weights
-    learner = work.made.candidate.learner
+    learner = work.candidate.learner
     return {
         "none": reached(weighted(rows, home, learner, Weighting("uniform"), since), test),
         "density": reached(weighted(rows, home, learner, Weighting("density", density=True), since, ratios), test),
-        "validated": reached(work.made.candidate.predict, test),
-        "chosen": work.made.choice.weighting.name,
+        "validated": reached(work.candidate.predict, test),
+        "chosen": work.choice.weighting.name,
         "effective_old": round(found.effective_m),
     }
 

@@ -13,7 +13,7 @@ from riskloop.core.stats import auc, psi
 from riskloop.core.types import Floats, Ints, Rows
 from riskloop.data.infer import infer_config
 from riskloop.data.read import rows_from
-from riskloop.loop.champion import Served, load
+from riskloop.loop.champion import ReferenceModel, load
 from riskloop.portfolio import Portfolio
 from riskloop.simulation import SCENARIOS, Embedded, FrameSource, Month, Scenario, Source, stream, true_auc
 from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate, spread_over
@@ -84,7 +84,7 @@ class World:
             dates = [spread_over(month, HISTORY_ROWS // 12) for month in HISTORY_MONTHS]
             history = shuffled[:HISTORY_ROWS].assign(**{TIME: np.concatenate(dates)})
             self._production = FrameSource(shuffled[HISTORY_ROWS:], skip=[ID])
-        self.served, self.portfolio = trained(history, folder)
+        self.champion, self.portfolio = trained(history, folder)
         self.settings = self.portfolio.home.settings
 
     def windows(self, name: str, size: int, course: Course) -> Iterator[Window]:
@@ -97,15 +97,15 @@ class World:
         for month, end in zip(played, ends, strict=True):
             # A file with the same customer twice is refused at the door; single requests are not.
             delivered = month.frame.assign(**{ID: np.arange(len(month.frame))})
-            rows = rows_from(delivered, self.served.model.schema, target="absent", where="the stream")
+            rows = rows_from(delivered, self.champion.model.schema, target="absent", where="the stream")
             yield Window(month, (_midnight(month.start), _midnight(end)), rows, self._scores(rows))
 
     def true_psi(self, windows: list[Window]) -> tuple[float, float]:
         """PSI of the champion's score, and the largest of a feature with at least a fifth of its importance."""
-        reference, own = self.served.reference, self.served.reference.own
+        reference, own = self.champion.reference, self.champion.reference.own
         features = np.concatenate([w.rows.features for w in windows])
         scores = np.concatenate([w.scores for w in windows])
-        important = [n for n, share in self.served.manifest.importance.items() if share >= self.settings.drift.share]
+        important = [n for n, share in self.champion.manifest.importance.items() if share >= self.settings.drift.share]
         columns = [reference.schema.names.index(name) for name in important]
         by_feature = [psi(own.counts[j], reference.bins[j].count(features[:, j])) for j in columns]
         return psi(own.score_counts, reference.score_bins.count(scores)), max(by_feature, default=0.0)
@@ -119,11 +119,11 @@ class World:
         outcomes = np.concatenate([labels(w.truth) for w in windows])
         truths = [w.truth.true_pd for w in windows if w.truth.true_pd is not None]
         pd = np.concatenate(truths) if len(truths) == len(windows) else outcomes
-        before = auc(self.served.outcomes, self.served.probabilities)
-        return true_auc(scores, pd) - before, float(pd.mean() / self.served.outcomes.mean()) - 1.0
+        before = auc(self.champion.outcomes, self.champion.probabilities)
+        return true_auc(scores, pd) - before, float(pd.mean() / self.champion.outcomes.mean()) - 1.0
 
     def _scores(self, rows: Rows) -> Floats:
-        return self.served.model.probabilities(rows.features) if len(rows) else np.empty(0)
+        return self.champion.model.probabilities(rows.features) if len(rows) else np.empty(0)
 
 
 def _later(scenario: Scenario, months: int) -> Any:
@@ -134,7 +134,7 @@ def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def trained(history: "pd.DataFrame", folder: Path, learner: str = "lightgbm") -> tuple[Served, Portfolio]:
+def trained(history: "pd.DataFrame", folder: Path, learner: str = "lightgbm") -> tuple[ReferenceModel, Portfolio]:
     """A champion by the project's own training, from its own artefact."""
     path = folder / "history.csv"
     history.to_csv(path, index=False)

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from riskloop.core.manifest import (
     Calibration,
     LearnerAuc,
-    Metrics,
     ModelManifest,
+    ModelMetrics,
     RiskLevels,
     Training,
     TrainingRecord,
@@ -37,7 +37,7 @@ def manifest(schema: Schema, **changes: Any) -> ModelManifest:
         calibration=Calibration(),
         threshold=0.5,
         risk_levels=RiskLevels(0.1, 0.25, 0.5),
-        metrics=Metrics(
+        metrics=ModelMetrics(
             auc=0.75, auc_low=0.73, auc_high=0.77, gini=0.5, ks=0.4, brier=0.15, log_loss=0.45, folds=(0.74, 0.76)
         ),
         comparison={"scorecard": auc},

@@ -9,7 +9,7 @@ from riskloop.core.errors import NotFound
 from riskloop.core.types import Finding, Json, Promotion, iso, to_micros
 from riskloop.store.documents import plain
 from riskloop.store.home import Home
-from riskloop.store.ledger import ModelRow, served
+from riskloop.store.ledger import ModelVersion, served
 from riskloop.store.maturity import feed_state
 from riskloop.store.windows import Window
 
@@ -93,7 +93,7 @@ def model(home: Home, version: int) -> Json:
     return {**_model(row, home.ledger.promotions()), **{key: manifest[key] for key in shown}}
 
 
-def _model(row: ModelRow, history: list[Promotion]) -> Json:
+def _model(row: ModelVersion, history: list[Promotion]) -> Json:
     return {
         "version": row.version,
         "champion": bool(history) and history[-1].version == row.version,

@@ -11,7 +11,7 @@ from riskloop.core.manifest import EvaluationManifest
 from riskloop.core.types import Diagnosis
 from riskloop.gate import Evaluation
 from riskloop.loop.challenge import _patience
-from riskloop.loop.champion import Served, dump_array
+from riskloop.loop.champion import ReferenceModel, dump_array
 from riskloop.loop.evidence import keep, kept
 from riskloop.retrain.dataset import Pool
 from riskloop.store.cases import move_case, open_case
@@ -38,12 +38,12 @@ def case(home: Home, diagnosis: Diagnosis, window: int, challenger: int | None =
 
 
 def test_only_where_the_champion_is_shown_to_do_worse_the_next_try_is_soon(home: Home) -> None:
-    served = cast("Served", SimpleNamespace(version=2))
+    champion = cast("ReferenceModel", SimpleNamespace(version=2))
     soon, late = home.settings.gate.retry_growth, home.settings.policy.renew
     assert soon < late
     case(home, Diagnosis.CONCEPT_DRIFT, window=4, challenger=2)  # what the champion was made for
     found = {
-        what: _patience(home, case(home, diagnosis, window), served).retry_growth
+        what: _patience(home, case(home, diagnosis, window), champion).retry_growth
         for what, diagnosis, window in (
             ("another mix", Diagnosis.COVARIATE_SHIFT, 7),
             ("the same world again", Diagnosis.CONCEPT_DRIFT, 4),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from riskloop.core.manifest import Order
+from riskloop.core.manifest import RetrainOrder
 from riskloop.core.types import Action, Diagnosis, to_micros
 from riskloop.gate import judge
 from riskloop.loop import snapshot
@@ -29,27 +29,30 @@ def test_where_only_the_approved_have_outcomes_the_report_says_so(
     portfolio = copied(trained_folder)
     for number, month in enumerate(MONTHS):
         live(portfolio, month, 600 + number, recession(), declined_too=False)
-    home, served = portfolio.home, load(portfolio.home, 1)
+    home, champion = portfolio.home, load(portfolio.home, 1)
     since = to_micros(datetime(2025, 1, 1, tzinfo=UTC))
-    work = make(home, Order(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, snapshot.take(home, NOW)), served)
-    made = work.made
+    made = make(
+        home, RetrainOrder(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, snapshot.take(home, NOW)), champion
+    )
     version = register(home, made.candidate, made.trained_on.rows, origin="retrain", parent=1, now=NOW)
     model = load_model(home.artefact(version), version)
-    plan = work.plan
-    evaluation = evaluate(home, served, model, work.rows, plan.tested, made.scores, work.frame, "retrain", plan.blocks)
+    plan = made.plan
+    evaluation = evaluate(
+        home, champion, model, made.rows, plan.tested, made.scores, made.frame, "retrain", plan.blocks
+    )
     assert (evaluation.champion < evaluation.champion_threshold).all()
     everybody = evaluation.everybody
     assert len(everybody.champion) > 1.1 * evaluation.labels.size
     np.testing.assert_array_equal(everybody.champion[: evaluation.labels.size], evaluation.champion)
     settings = home.settings.gate
-    report = judge(evaluation, settings, context(home, served, version, made.candidate.manifest, NOW))
+    report = judge(evaluation, settings, context(home, champion, version, made.candidate.manifest, NOW))
     checks = {check.name: check for check in report.checks}
     assert "compared within each block of time" in checks["auc_gain"].sentence
     assert checks["approval_shift"].sizes["applicants"] == len(everybody.champion)
     approved = [
         float(np.mean(scores < threshold))
         for scores, threshold in (
-            (everybody.champion, served.model.threshold),
+            (everybody.champion, champion.model.threshold),
             (everybody.challenger, model.threshold),
         )
     ]

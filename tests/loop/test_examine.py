@@ -10,7 +10,7 @@ from riskloop.core.settings import Settings
 from riskloop.core.types import Diagnosis, Finding, Floats, Severity
 from riskloop.data.read import rows_from
 from riskloop.decide.diagnosis import diagnose
-from riskloop.loop.champion import Served, load
+from riskloop.loop.champion import ReferenceModel, load
 from riskloop.loop.examine import Arrived, at_closing, when_matured
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import ID, TARGET, simulate
@@ -26,19 +26,19 @@ class Examined:
 
     def __init__(self, portfolio: Portfolio) -> None:
         self.settings: Settings = portfolio.home.settings
-        self.served: Served = load(portfolio.home, 1)
+        self.champion: ReferenceModel = load(portfolio.home, 1)
         frame = simulate([MONTHS[0]], ROWS + 50, 7)
         frame = frame[frame["EDUCATION"] != 0][:ROWS]  # a rare level that the small history may not hold
         self.outcomes: Floats = frame[TARGET].to_numpy(dtype=np.float64)
-        schema = self.served.model.schema
+        schema = self.champion.model.schema
         rows = rows_from(frame.drop(columns=TARGET).assign(**{ID: range(ROWS)}), schema, target="absent", where="it")
         self.features, self.times, self.names = rows.features, rows.times, schema.names
 
     def close(self, features: Floats, page: Path | None = None) -> list[Finding]:
-        scores = self.served.model.probabilities(features) if len(features) else np.empty(0)
+        scores = self.champion.model.probabilities(features) if len(features) else np.empty(0)
         times = self.times[: len(features)]
-        profile = self.served.reference.profile(features, scores, times)
-        return at_closing(self.served, self.settings, Arrived(profile, features, scores, times), page=page)
+        profile = self.champion.reference.profile(features, scores, times)
+        return at_closing(self.champion, self.settings, Arrived(profile, features, scores, times), page=page)
 
     def changed(self, **columns: Floats | float) -> Floats:
         features = self.features.copy()
@@ -114,14 +114,14 @@ def test_levels_never_seen_and_columns_that_never_come(examined: Examined) -> No
 @pytest.mark.parametrize("outcome", [np.nan, 0.0, 1.0])
 def test_outcomes_of_one_kind_or_none_judge_nothing(examined: Examined, rows: int, outcome: float) -> None:
     features = examined.features[:rows]
-    scores = examined.served.model.probabilities(features) if rows else np.empty(0)
-    found = when_matured(examined.served, examined.settings, features, scores, np.full(rows, outcome))
+    scores = examined.champion.model.probabilities(features) if rows else np.empty(0)
+    found = when_matured(examined.champion, examined.settings, features, scores, np.full(rows, outcome))
     assert [(f.check, f.severity) for f in found] == [("auc", Severity.UNKNOWN)]
 
 
 def test_scores_that_are_all_equal_have_no_slope_and_are_judged_all_the_same(examined: Examined) -> None:
     scores = np.full(ROWS, 0.2)
-    found = when_matured(examined.served, examined.settings, examined.features, scores, examined.outcomes)
+    found = when_matured(examined.champion, examined.settings, examined.features, scores, examined.outcomes)
     by_check = {f.check: f for f in found if f.subject == "window"}
     assert by_check["calibration_slope"].severity is Severity.UNKNOWN
     assert by_check["auc"].severity in (Severity.DRIFTED, Severity.SEVERE)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from riskloop.core.manifest import Order
+from riskloop.core.manifest import RetrainOrder
 from riskloop.core.span import Span
 from riskloop.core.types import Action, Diagnosis, Severity, to_micros
 from riskloop.loop import snapshot
@@ -29,10 +29,10 @@ def test_after_a_retraining_on_the_approved_windows_are_compared_with_all_applic
     portfolio = copied(trained_folder)
     for number, month in enumerate(MONTHS):
         live(portfolio, month, 600 + number, recession(), declined_too=False)
-    home, served = portfolio.home, load(portfolio.home, 1)
+    home, champion = portfolio.home, load(portfolio.home, 1)
     since = to_micros(datetime(2025, 1, 1, tzinfo=UTC))
     taken = snapshot.take(home, NOW)
-    made = make(home, Order(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, taken), served).made
+    made = make(home, RetrainOrder(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, taken), champion)
     version = register(home, made.candidate, made.trained_on.rows, origin="retrain", parent=1, now=NOW)
     challenger = load(home, version)
 

@@ -17,7 +17,7 @@ from riskloop.core.types import Decisions, Diagnosis, Finding, Floats, Ints, Sev
 from riskloop.data.infer import infer_config
 from riskloop.data.read import rows_from
 from riskloop.loop import observe, snapshot
-from riskloop.loop.champion import Served, load
+from riskloop.loop.champion import ReferenceModel, load
 from riskloop.loop.mature import Judgement, mature
 from riskloop.loop.observe import close, due
 from riskloop.monitor.profile import Profile
@@ -64,14 +64,14 @@ class Loop:
     """A portfolio in production."""
 
     portfolio: Portfolio
-    served: Served
+    champion: ReferenceModel
 
     def decide(self, frame: "pd.DataFrame", outcomes: Ints | None = None, days_behind: int = 0) -> None:
         """Log a month's customers, and what became of them a month later."""
         home = self.portfolio.home
         rows = rows_from(frame.drop(columns=TARGET), home.schema, target="absent", where="the month")
         times = rows.times - days_behind * 86_400_000_000
-        p = self.served.model.probabilities(rows.features)
+        p = self.champion.model.probabilities(rows.features)
         logged = home.decisions.append(
             Decisions(rows.ids, times.tolist(), to_micros(TRAINED), 1, p, p >= 0.5, rows.features)
         )
@@ -85,7 +85,7 @@ class Loop:
         """Close what is due, as the loop does."""
         home, closed = self.portfolio.home, []
         for span in due(home, now):
-            window, findings, profile = close(home, self.served, span, now)
+            window, findings, profile = close(home, self.champion, span, now)
             with home.database.write() as connection:
                 save(connection, window, findings, profile)
             closed.append(window)
@@ -93,7 +93,7 @@ class Loop:
 
     def judge(self, window: Window, now: datetime) -> Judgement:
         home = self.portfolio.home
-        return mature(home, self.served, window, maturity(home, now), now)
+        return mature(home, self.champion, window, maturity(home, now), now)
 
     def findings(self, window: Window) -> list[Finding]:
         return self.portfolio.home.windows.findings(window.id)
@@ -144,8 +144,8 @@ def test_a_quiet_month_is_stable_and_its_profile_is_kept(loop: Loop) -> None:
     first, second = loop.portfolio.home.windows.profiles([january.id, february.id])
     both = Profile.from_bytes(first) + Profile.from_bytes(second)
     frame = loop.portfolio.home.decisions.frame()
-    scores = loop.served.model.probabilities(frame.features)
-    assert both.to_bytes() == loop.served.reference.profile(frame.features, scores, frame.times).to_bytes()
+    scores = loop.champion.model.probabilities(frame.features)
+    assert both.to_bytes() == loop.champion.reference.profile(frame.features, scores, frame.times).to_bytes()
     assert loop.close(noon(2025, 3, 2)) == []
 
 
@@ -251,7 +251,7 @@ def test_large_windows_are_read_once_and_in_parts(loop: Loop, monkeypatch: pytes
     for month in MONTHS[:2]:
         loop.decide(customers(month))
     whole = [
-        close(loop.portfolio.home, loop.served, span, noon(2025, 3, 1))
+        close(loop.portfolio.home, loop.champion, span, noon(2025, 3, 1))
         for span in due(loop.portfolio.home, noon(2025, 3, 1))
     ]
     read: list[int] = []
@@ -266,7 +266,7 @@ def test_large_windows_are_read_once_and_in_parts(loop: Loop, monkeypatch: pytes
     monkeypatch.setattr(observe, "FRAME_ROWS", 250)
     monkeypatch.setattr(loop.portfolio.home.decisions, "frame", spy)
     parts = [
-        close(loop.portfolio.home, loop.served, span, noon(2025, 3, 1))
+        close(loop.portfolio.home, loop.champion, span, noon(2025, 3, 1))
         for span in due(loop.portfolio.home, noon(2025, 3, 1))
     ]
     assert sorted(read) == list(range(1, 2 * PER_MONTH + 1))

@@ -10,7 +10,7 @@ import pytest
 
 from riskloop.cli import main
 from riskloop.core.errors import RiskloopError
-from riskloop.core.manifest import Order
+from riskloop.core.manifest import RetrainOrder
 from riskloop.core.types import Action, Diagnosis
 from riskloop.loop import snapshot
 from riskloop.loop.champion import load
@@ -28,11 +28,10 @@ NOW = datetime(2025, 5, 5, tzinfo=UTC)
 def _made(portfolio: Portfolio, action: Action, diagnosis: Diagnosis, since: datetime) -> int:
     home = portfolio.home
     micros = int(since.timestamp()) * 1_000_000
-    served = load(home, 1)
-    order = Order(1, action, diagnosis, micros, snapshot.take(home, NOW))
-    work = make(home, order, served)
-    made = work.made
-    return register(home, made.candidate, made.trained_on.rows, origin=work.recipe.origin, parent=1, case_id=7, now=NOW)
+    champion = load(home, 1)
+    order = RetrainOrder(1, action, diagnosis, micros, snapshot.take(home, NOW))
+    made = make(home, order, champion)
+    return register(home, made.candidate, made.trained_on.rows, origin=made.recipe.origin, parent=1, case_id=7, now=NOW)
 
 
 ORDERS = [
@@ -64,10 +63,10 @@ def test_the_tested_scores_are_as_well_calibrated_as_the_final_model(
     """By a line of the other blocks: one of a block's few validation rows would refuse good models."""
     home = copied(drifted_folder).home
     since = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
-    order = Order(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, snapshot.take(home, NOW))
-    work = make(home, order, load(home, 1))
-    labels = work.rows.labels[work.plan.tested]
-    assert work.made.scores.mean() == pytest.approx(labels.mean(), abs=0.005)
+    order = RetrainOrder(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, snapshot.take(home, NOW))
+    made = make(home, order, load(home, 1))
+    labels = made.rows.labels[made.plan.tested]
+    assert made.scores.mean() == pytest.approx(labels.mean(), abs=0.005)
 
 
 def test_later_decisions_corrections_and_settings_change_nothing(

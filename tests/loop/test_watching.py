@@ -13,7 +13,7 @@ from riskloop.cases import Case, CaseState, Move
 from riskloop.core.types import Action, Diagnosis
 from riskloop.loop import renewal, snapshot
 from riskloop.loop.cases import follow_window
-from riskloop.loop.champion import Served
+from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.observe import earlier_findings
 from riskloop.store import audit
 from riskloop.store.cases import move_case, open_case
@@ -47,8 +47,8 @@ def window(month: int, diagnosis: Diagnosis, *, final: bool) -> Window:
     )
 
 
-def champion(version: int) -> Served:
-    return cast("Served", SimpleNamespace(version=version))
+def champion(version: int) -> ReferenceModel:
+    return cast("ReferenceModel", SimpleNamespace(version=version))
 
 
 def followed(home: Home, *windows: Window) -> list[CaseState]:
@@ -163,13 +163,13 @@ def test_a_look_at_a_rejected_concept_is_repeated_with_more_outcomes_only(
         return False
 
     monkeypatch.setattr(renewal, "ranks_worse", worse)
-    served = cast(
-        "Served",
+    champion = cast(
+        "ReferenceModel",
         SimpleNamespace(version=1, model=model, probabilities=np.zeros(0), outcomes=np.zeros(0), trained=None),
     )
     for matured, looks in ((1000, 1), (1100, 1), (1200, 2)):
         monkeypatch.setattr(snapshot, "count_matured", lambda home, known, start, matured=matured: matured)
-        assert renewal.renew(home, served, JULY) is None
+        assert renewal.renew(home, champion, JULY) is None
         assert len(asked) == looks
     assert [e.document["known"] for e in audit.latest(home.database)[::-1]] == [1000, 1200]
 

@@ -69,7 +69,7 @@ class RiskLevels(msgspec.Struct, frozen=True):
     high: float
 
 
-class Metrics(msgspec.Struct, frozen=True, kw_only=True):
+class ModelMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """How good the model was on rows that it had not seen."""
 
     auc: float  # mean of the folds
@@ -107,7 +107,7 @@ class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
         return Maturity(self.matured_by, self.outcomes, self.silence, self.silent_declined, self.held)
 
 
-class Order(msgspec.Struct, frozen=True):
+class RetrainOrder(msgspec.Struct, frozen=True):
     """What a challenger was to be made of. The same order makes the same bytes."""
 
     champion: int  # version that the challenger wants to follow
@@ -130,7 +130,7 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     weighting: str
     since: int | None  # first microsecond of the new world
     effective_size: float  # Kish's (Σw)²/Σw²
-    order: Order | None = None  # None: was made by hand
+    order: RetrainOrder | None = None  # None: was made by hand
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -163,7 +163,7 @@ class ModelManifest(Manifest, frozen=True, kw_only=True):
     calibration: Calibration
     threshold: float
     risk_levels: RiskLevels
-    metrics: Metrics
+    metrics: ModelMetrics
     comparison: dict[str, LearnerAuc]  # by learner
     importance: dict[str, float]  # share by feature; 0 for those that are no model input
     training: Training

@@ -13,7 +13,7 @@ from datetime import datetime
 from riskloop.cases import Case, CaseState, Signal, may
 from riskloop.loop import alerts, probation, trial
 from riskloop.loop.cases import follow_rollback, follow_window
-from riskloop.loop.champion import Served, load
+from riskloop.loop.champion import ReferenceModel, load
 from riskloop.loop.mature import mature, to_judge
 from riskloop.loop.observe import close, due
 from riskloop.loop.renewal import renew
@@ -58,16 +58,16 @@ def cycle(
         say(sentence)
 
     with held(home.database, "loop") as lease:
-        served = load(home, home.champion().version)
-        for sentence in _observe(home, served, now, done):
+        champion = load(home, home.champion().version)
+        for sentence in _observe(home, champion, now, done):
             lease.renew()
             tell(sentence)
-        renewed = renew(home, served, now)
+        renewed = renew(home, champion, now)
         if renewed is not None:
             tell(renewed.sentence)
         for case in reversed(home.cases.latest(only_open=True)):
             lease.renew()
-            moved = advance(home, case, served, now, say, tick, clock)
+            moved = advance(home, case, champion, now, say, tick, clock)
             if moved is not None:
                 done.cases.append(moved)
                 tell(f"Case {moved.id} ({moved.state}): {moved.sentence}")
@@ -80,10 +80,10 @@ def cycle(
     return done
 
 
-def _observe(home: Home, served: Served, now: datetime, done: Cycle) -> Iterator[str]:
+def _observe(home: Home, champion: ReferenceModel, now: datetime, done: Cycle) -> Iterator[str]:
     """Close what is complete and judge again what has matured, each in a transaction with its case."""
     for span in due(home, now):
-        window, findings, profile = close(home, served, span, now)
+        window, findings, profile = close(home, champion, span, now)
         with home.database.write() as connection:
             window = follow_window(connection, home, window, now)
             save(connection, window, findings, profile)
@@ -92,13 +92,13 @@ def _observe(home: Home, served: Served, now: datetime, done: Cycle) -> Iterator
     known = maturity(home, now)
     for old in to_judge(home, known, now):
         # The champion that it was compared with may be history by now; then it is judged for the record only.
-        model = served if old.model_version == served.version else load(home, old.model_version)
+        model = champion if old.model_version == champion.version else load(home, old.model_version)
         found = mature(home, model, old, known, now)
         window = found.window
         if not found.judged and window == old:
             continue
         with home.database.write() as connection:
-            if model is served and found.judged:
+            if model is champion and found.judged:
                 window = follow_window(connection, home, window, now)
             save(connection, window, found.findings)
         if found.judged:
@@ -107,9 +107,11 @@ def _observe(home: Home, served: Served, now: datetime, done: Cycle) -> Iterator
             yield f"{window.name}, {'by its outcomes' if found.judged else 'outcomes due'}: {window.sentence}"
 
 
-def advance(home: Home, case: Case, served: Served, now: datetime, say: Say, tick: Tick, clock: Clock) -> Case | None:
+def advance(
+    home: Home, case: Case, champion: ReferenceModel, now: datetime, say: Say, tick: Tick, clock: Clock
+) -> Case | None:
     """Take one case as far as it goes now; None when it does not move."""
-    trained = trial.train(home, case, served, now, say, tick) if may(case, Signal.JUDGED) else None
+    trained = trial.train(home, case, champion, now, say, tick) if may(case, Signal.JUDGED) else None
     current = trained or case
     return trial.follow_verdict(home, current, clock()) if current.state is CaseState.TRAINED else trained
 

@@ -1,103 +1,115 @@
 """From a confirmed case to a challenger and the gate's report on it."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 import numpy as np
 
 from riskloop.cases import Case
-from riskloop.cases.events import Making
+from riskloop.cases.events import Judged, Making
 from riskloop.core.errors import DataError
-from riskloop.core.manifest import Order
+from riskloop.core.manifest import RetrainOrder
 from riskloop.core.settings import GateSettings
 from riskloop.core.types import Action, Diagnosis, GateReport, to_micros
-from riskloop.gate.verdict import judge
+from riskloop.gate.approval import evidence_fingerprint
+from riskloop.gate.verdict import judge, sentences
 from riskloop.loop import snapshot
-from riskloop.loop.champion import Served, load
+from riskloop.loop.champion import ReferenceModel, load
 from riskloop.loop.evidence import context, evaluate, keep
-from riskloop.loop.making import Work, make
+from riskloop.loop.making import make
 from riskloop.loop.register import register
-from riskloop.loop.trainer import Tick
+from riskloop.loop.trainer import Challenger, Tick
 from riskloop.retrain.dataset import pool, unseen_by
 from riskloop.scoring.model import load_model
+from riskloop.store.documents import gate_report, plain
 from riskloop.store.home import Home
 
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Challenge:
-    """A registered challenger and what the gate said of it."""
-
-    version: int
-    report: GateReport
-    evaluation: str  # artefact with the tested decisions and both scores
-    record: Making
-
-
-def challenge(home: Home, case: Case, served: Served, now: datetime, say: Say, tick: Tick) -> Challenge:
-    """Train a challenger for a case, register it, and judge it against the champion.
+def challenge(
+    home: Home, case: Case, champion: ReferenceModel, matured: int, now: datetime, say: Say, tick: Tick
+) -> tuple[int, Judged]:
+    """Train a challenger for a case, register it, and judge it against the champion; its version and the judgement.
 
     Deterministic: the same case at the same ``now`` makes the same artefact, so a crash before the verdict is
-    stored costs time and nothing else. Raises DataError while too few outcomes have matured.
+    stored costs time and nothing else. ``matured`` decisions can be learned from. Raises DataError while too few have
+    matured.
     """
-    order = Order(served.version, _action(case), case.diagnosis, since(home, case), snapshot.take_judged(home, now))
-    work = make(
+    seq = home.champion().seq
+    known = snapshot.take_judged(home, now)
+    made = make(
         home,
-        order,
-        served,
+        RetrainOrder(champion.version, _action(case), case.diagnosis, since(home, case), known),
+        champion,
         least=home.settings.gate.min_defaults,
         say=lambda sentence: say(f"Case {case.id}: {sentence}"),
         tick=tick,
     )
-    made, tested = work.made, work.plan.tested
+    origin, tested = made.recipe.origin, made.plan.tested
     version = register(
         home,
         made.candidate,
         made.trained_on.rows,
-        origin=work.recipe.origin,
-        parent=served.version,
+        origin=origin,
+        parent=champion.version,
         case_id=case.id,
         now=now,
     )
     model = load_model(home.artefact(version), version)
-    evaluation = evaluate(
-        home, served, model, work.rows, tested, made.scores, work.frame, work.recipe.origin, work.plan.blocks
+    evaluation = evaluate(home, champion, model, made.rows, tested, made.scores, made.frame, origin, made.plan.blocks)
+    name = keep(home, evaluation, made.rows, tested, champion.version, version)
+    gate = _patience(home, case, champion)
+    report = judge(evaluation, gate, context(home, champion, version, made.candidate.manifest, now))
+    return version, Judged(
+        report=gate_report(plain(report)),
+        sentences=sentences(report),
+        fingerprint=evidence_fingerprint(report, version),
+        evaluation=name,
+        record=_record(made),
+        matured=matured,
+        next=_next(report, matured),
+        champion=champion.version,
+        seq=seq,
     )
-    name = keep(home, evaluation, work.rows, tested, served.version, version)
-    gate = _patience(home, case, served)
-    report = judge(evaluation, gate, context(home, served, version, made.candidate.manifest, now))
-    return Challenge(version, report, name, _record(work))
 
 
-def _patience(home: Home, case: Case, served: Served) -> GateSettings:
+def _next(report: GateReport, matured: int) -> int | None:
+    """How many decisions have to have matured for the next try; None when there is none."""
+    if report.retry_defaults is None:
+        return None
+    defaults = max(1, int(report.checks[0].sizes["defaults"]))
+    return matured + max(1, math.ceil(matured * report.retry_defaults / defaults))
+
+
+def _patience(home: Home, case: Case, champion: ReferenceModel) -> GateSettings:
     """The gate, with another try as late as a renewal where no outcomes show that the champion does worse.
 
     So it is after a changed mix of customers, and when the champion was made for the case's new world: a better model
     may exist and is not urgent, and early tries would spend the alpha budget that it needs.
     """
     gate = home.settings.gate
-    made = next((c for c in home.cases.latest(1000) if c.challenger == served.version), None)
+    made = next((c for c in home.cases.latest(1000) if c.challenger == champion.version), None)
     urgent = case.diagnosis is not Diagnosis.COVARIATE_SHIFT and (made is None or made.window_id != case.window_id)
     return (
         gate if urgent else gate.model_copy(update={"retry_growth": max(gate.retry_growth, home.settings.policy.renew)})
     )
 
 
-def _record(work: Work) -> Making:
-    choice, trained_on = work.made.choice, work.made.trained_on
+def _record(made: Challenger) -> Making:
+    choice, trained_on = made.choice, made.trained_on
     return Making(
-        plan=work.recipe.sentence,
-        evaluation=work.plan.sentence,
+        plan=made.recipe.sentence,
+        evaluation=made.plan.sentence,
         training=trained_on.sentence,
         weighting=choice.weighting.name,
         learner=choice.learner,
         validation={name: float(auc) for name, auc in choice.tried.items()},
         effective_size=float(trained_on.effective_size),
         fingerprint=trained_on.fingerprint,
-        blended=work.made.candidate.manifest.training.blended,
+        blended=made.candidate.manifest.training.blended,
     )
 
 

@@ -18,17 +18,25 @@ from riskloop.store.home import Home
 
 
 @dataclass(frozen=True)
-class Served:
-    """A version's model, and the sample of its training rows that stands for its history."""
+class ReferenceModel:
+    """A version's model, and the reference that windows are held against: a sample of its training rows."""
 
-    version: int
-    manifest: ModelManifest
     model: Model
     reference: Reference
     features: Floats  # (m, k) of the sample
     reference_scores: Floats  # (m,) the model's own scores of the sample
     probabilities: Floats  # (m,) out of fold, calibrated: how good it is on rows that it has not seen
     outcomes: Floats  # (m,) NaN for applicants who were declined, whose outcome nobody knows
+
+    @property
+    def version(self) -> int:
+        """The model version."""
+        return self.model.version
+
+    @property
+    def manifest(self) -> ModelManifest:
+        """What the version says of itself."""
+        return self.model.manifest
 
     @property
     def labelled(self) -> tuple[Floats, Floats, Floats]:
@@ -53,7 +61,7 @@ class Served:
         return 1.0 if self.manifest.origin == "recalibrate" else self.manifest.calibration.b
 
 
-def load(home: Home, version: int) -> Served:
+def load(home: Home, version: int) -> ReferenceModel:
     """Load and verify a version. Raises ArtefactError when its files were altered.
 
     The files are read and verified every time; what is made of the same bytes is made once.
@@ -62,14 +70,12 @@ def load(home: Home, version: int) -> Served:
 
 
 @lru_cache(maxsize=4)
-def _made_of(artefact: Artefact[ModelManifest], version: int, threads: int) -> Served:
+def _made_of(artefact: Artefact[ModelManifest], version: int, threads: int) -> ReferenceModel:
     model = load_model(artefact, version, threads=threads)
     features = array(artefact, "reference.npy")
     # Windows are scored by the model itself, so its own scores are what theirs must be compared with.
     own = model.probabilities(features)
-    return Served(
-        version=version,
-        manifest=artefact.manifest,
+    return ReferenceModel(
         model=model,
         reference=Reference.build(model.schema, features, own),
         features=features,

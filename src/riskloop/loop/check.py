@@ -15,15 +15,15 @@ from riskloop.store.home import Home
 
 def check(home: Home, source: Any, where: str = "The data") -> Json:
     """Diagnosis and findings of a file, frame, Arrow table or batch against the champion's history."""
-    served = load(home, home.champion().version)
-    features, times, found = coded(source, served.model.schema, where)
-    scores = served.model.probabilities(features) if len(features) else np.empty(0)
-    profile = served.reference.profile(features, scores, times if len(times) else None)
-    found += at_closing(served, home.settings, Arrived(profile, features, scores, times))
+    champion = load(home, home.champion().version)
+    features, times, found = coded(source, champion.model.schema, where)
+    scores = champion.model.probabilities(features) if len(features) else np.empty(0)
+    profile = champion.reference.profile(features, scores, times if len(times) else None)
+    found += at_closing(champion, home.settings, Arrived(profile, features, scores, times))
     answer = diagnose(found, [], home.settings.drift)
     return {
         "rows": len(features),
-        "model_version": served.version,
+        "model_version": champion.version,
         "diagnosis": answer.diagnosis.value,
         "sentence": answer.sentence,
         "rungs": plain(answer.rungs),

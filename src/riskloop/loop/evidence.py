@@ -14,7 +14,7 @@ from riskloop.core.schema import Schema
 from riskloop.core.stats import customer_codes
 from riskloop.core.types import DecisionFrame, Floats, Ints
 from riskloop.gate.evaluation import Applicants, Context, Coverage, Evaluation
-from riskloop.loop.champion import Served, array, dump_array
+from riskloop.loop.champion import ReferenceModel, array, dump_array
 from riskloop.retrain.dataset import Pool
 from riskloop.scoring.model import Model
 from riskloop.store.home import Home
@@ -23,7 +23,7 @@ from riskloop.store.tries import tries_against
 
 def evaluate(
     home: Home,
-    served: Served,
+    champion: ReferenceModel,
     challenger: Model,
     rows: Pool,
     tested: Ints,
@@ -42,20 +42,20 @@ def evaluate(
     applicants = customer_codes(
         [rows.rows.ids[i] for i in tested.tolist()] + [frame.customer_ids[i] for i in others.tolist()]
     )
-    champion = served.model.probabilities(applied)
+    incumbent = champion.model.probabilities(applied)
     levels = home.settings.risk_levels
     weights = rows.stands_for[tested]
     return Evaluation(
         labels=rows.labels[tested],
-        champion=champion[: tested.size],
+        champion=incumbent[: tested.size],
         challenger=scores,
-        champion_threshold=served.model.threshold,
+        champion_threshold=champion.model.threshold,
         challenger_threshold=challenger.threshold,
         kind=kind,
         applicants=Applicants(
-            champion,
+            incumbent,
             np.concatenate((scores, challenger.probabilities(frame.features[others]))) if others.size else scores,
-            protected_groups(served.model.schema, applied),
+            protected_groups(champion.model.schema, applied),
             _repeating(applicants),
         ),
         grade_bounds=(levels.low, levels.medium, levels.high),
@@ -125,19 +125,19 @@ def _coverage(frame: DecisionFrame) -> Coverage | None:
     )
 
 
-def context(home: Home, served: Served, version: int, manifest: ModelManifest, now: datetime) -> Context:
+def context(home: Home, champion: ReferenceModel, version: int, manifest: ModelManifest, now: datetime) -> Context:
     """What the gate has to know beside the rows."""
     settings = home.settings
-    schema, challenger = served.model.schema, manifest.schema
+    schema, challenger = champion.model.schema, manifest.schema
     return Context(
         now=now,
-        champion=served.version,
+        champion=champion.version,
         challenger=version,
         learner=manifest.learner,
         allowed_learners=settings.gate.learners or settings.train.learners,
         champion_features=tuple(schema.names[i] for i in schema.model_columns),
         challenger_features=tuple(challenger.names[i] for i in challenger.model_columns),
-        tries=tries_against(home.database, served.version),
+        tries=tries_against(home.database, champion.version),
         promotions=tuple(promotion.at for promotion in home.ledger.promotions()),
     )
 

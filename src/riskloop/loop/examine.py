@@ -10,7 +10,7 @@ import numpy as np
 
 from riskloop.core.settings import Settings
 from riskloop.core.types import Finding, Floats, Ints, Severity
-from riskloop.loop.champion import Served
+from riskloop.loop.champion import ReferenceModel
 from riskloop.monitor.drift import evidently_findings, profile_findings
 from riskloop.monitor.estimate import estimate_findings, expected_performance
 from riskloop.monitor.faults import mechanical_findings
@@ -40,7 +40,7 @@ class Arrived:
 
 
 def at_closing(
-    served: Served,
+    champion: ReferenceModel,
     settings: Settings,
     window: Arrived,
     *,
@@ -57,7 +57,7 @@ def at_closing(
     computed in Evidently's report, which is saved there; ``estimated`` can be left out where nobody asks for it.
     """
     findings = quality_findings(
-        served.reference,
+        champion.reference,
         window.profile,
         min_rows=settings.windows.min_rows,
         refusals=refusals,
@@ -67,29 +67,29 @@ def at_closing(
     )
     if page is not None and window.whole and len(window.scores):
         findings += evidently_findings(
-            served.reference,
-            served.features,
-            served.reference_scores,
+            champion.reference,
+            champion.features,
+            champion.reference_scores,
             window.features,
             window.scores,
             settings.drift,
-            importance=served.manifest.importance,
+            importance=champion.manifest.importance,
             report_path=page,
         )
     else:
         findings += profile_findings(
-            served.reference, window.profile, settings.drift, importance=served.manifest.importance
+            champion.reference, window.profile, settings.drift, importance=champion.manifest.importance
         )
     if window.whole and len(window.times):
-        findings = dated(findings, served.reference, window.features, window.scores, window.times)
-        findings += _begun_within(served, window, findings)
+        findings = dated(findings, champion.reference, window.features, window.scores, window.times)
+        findings += _begun_within(champion, window, findings)
     if window.profile.rows >= settings.windows.min_rows and estimated:
-        findings += _consequences(served, settings, window)
+        findings += _consequences(champion, settings, window)
     return findings
 
 
 def when_matured(
-    served: Served,
+    champion: ReferenceModel,
     settings: Settings,
     features: Floats,
     scores: Floats,
@@ -101,25 +101,25 @@ def when_matured(
     What is expected is computed on the very rows that have an outcome: who has one is no change of the world.
     ``stands_for`` (n,) says how many applicants each decision stands for, where some were approved at random.
     """
-    inputs = list(served.model.schema.model_columns)
+    inputs = list(champion.model.schema.model_columns)
     columns = settings.drift.segments or None
     known = ~np.isnan(outcomes)
     return performance_findings(
         scores,
         outcomes,
-        served.probabilities,
-        served.outcomes,
+        champion.probabilities,
+        champion.outcomes,
         alpha=settings.drift.alpha,
         levels=settings.risk_levels,
-        expected=lambda: expected_performance(*served.labelled, features[known][:, inputs], scores[known]),
-        segments=segments_of(served.model.schema, served.features, features, columns),
-        shrunk=served.shrunk,
-        trained=served.trained,
+        expected=lambda: expected_performance(*champion.labelled, features[known][:, inputs], scores[known]),
+        segments=segments_of(champion.model.schema, champion.features, features, columns),
+        shrunk=champion.shrunk,
+        trained=champion.trained,
         stands_for=stands_for,
     )
 
 
-def _begun_within(served: Served, window: Arrived, findings: Sequence[Finding]) -> list[Finding]:
+def _begun_within(champion: ReferenceModel, window: Arrived, findings: Sequence[Finding]) -> list[Finding]:
     """Mechanical faults that only the rows since a day within the window show: half a window hides them."""
     first = int(window.times.min()) // DAY
     # That a column has come apart from the others says less than what undoes the change.
@@ -127,38 +127,38 @@ def _begun_within(served: Served, window: Arrived, findings: Sequence[Finding]) 
     days = {
         day_of(f.details["since"])
         for f in findings
-        if f.severity in CHANGED and f.subject in served.reference.schema.names
+        if f.severity in CHANGED and f.subject in champion.reference.schema.names
     }
     found: dict[tuple[str, str], Finding] = {}
     for day in sorted(days - {first}):
         since = window.times >= day * DAY
         part = window.features[since], window.scores[since], window.times[since]
         for finding in dated(
-            mechanical_findings(served.reference, served.reference.profile(*part)), served.reference, *part
+            mechanical_findings(champion.reference, champion.reference.profile(*part)), champion.reference, *part
         ):
             if finding.subject not in known and finding.check != "detached":
                 found.setdefault((finding.check, finding.subject), finding)
     return list(found.values())
 
 
-def _consequences(served: Served, settings: Settings, window: Arrived) -> list[Finding]:
+def _consequences(champion: ReferenceModel, settings: Settings, window: Arrived) -> list[Finding]:
     """What the change does to the PD, and how good the champion probably still is."""
-    inputs = list(served.model.schema.model_columns)
-    then, today = _some(served.features), _some(window.features)
+    inputs = list(champion.model.schema.model_columns)
+    then, today = _some(champion.features), _some(window.features)
     found = impact_findings(
-        served.model.schema.names,
-        served.model.contributions(served.features[then]),
-        served.model.contributions(window.features[today]),
-        served.reference_scores[then],
+        champion.model.schema.names,
+        champion.model.contributions(champion.features[then]),
+        champion.model.contributions(window.features[today]),
+        champion.reference_scores[then],
         window.scores[today],
-        served.model.threshold,
+        champion.model.threshold,
     )
     return found + estimate_findings(
-        *served.labelled,
+        *champion.labelled,
         window.features[:, inputs],
         window.scores,
         harm_auc=settings.policy.harm_auc,
-        trained=served.trained,
+        trained=champion.trained,
     )
 
 

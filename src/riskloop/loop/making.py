@@ -1,20 +1,19 @@
 """From an order to a challenger. What the order holds decides every byte, so the same order makes the same artefact."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from msgspec.structs import replace
 
 from riskloop.core.english import counted
 from riskloop.core.errors import DataError
-from riskloop.core.manifest import Order
+from riskloop.core.manifest import RetrainOrder
 from riskloop.core.settings import Settings
-from riskloop.core.types import DecisionFrame, Floats, Json
+from riskloop.core.types import Json
 from riskloop.loop import snapshot
-from riskloop.loop.champion import Served
-from riskloop.loop.trainer import Made, Tick, Trainer
-from riskloop.retrain.challenger import ChallengerPlan, plan_challenger
+from riskloop.loop.champion import ReferenceModel
+from riskloop.loop.trainer import Challenger, Tick, Trainer
+from riskloop.retrain.challenger import plan_challenger
 from riskloop.retrain.dataset import Pool, pool, unseen_by
 from riskloop.retrain.plan import Plan, evaluation_plan
 from riskloop.store.history import load_history
@@ -23,33 +22,22 @@ from riskloop.store.home import Home
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Work:
-    """A challenger with everything that it was made of."""
-
-    made: Made
-    frame: DecisionFrame
-    rows: Pool
-    plan: Plan
-    recipe: ChallengerPlan
-
-
 def make(
     home: Home,
-    order: Order,
-    served: Served,
+    order: RetrainOrder,
+    champion: ReferenceModel,
     *,
     least: int = 0,
     say: Say = lambda _sentence: None,
     tick: Tick = lambda _sentence, _share: None,
-) -> Work:
-    """Fit what was ordered, as ``home.settings`` says; ``served`` is the order's champion.
+) -> Challenger:
+    """Fit what was ordered, as ``home.settings`` says; ``champion`` is the order's champion.
 
     Raises DataError while fewer than ``least`` outcomes of each class can be tested on.
     """
-    settings, training = home.settings, served.manifest.training
+    settings, training = home.settings, champion.manifest.training
     frame = snapshot.read(home, order.snapshot)
-    rows = pool(load_history(home.artefacts, training.history), frame, identified=served.model.schema.id is not None)
+    rows = pool(load_history(home.artefacts, training.history), frame, identified=champion.model.schema.id is not None)
     plan = evaluation_plan(
         rows,
         settings.gate,
@@ -60,16 +48,14 @@ def make(
     recipe = plan_challenger(
         order.action,
         order.diagnosis,
-        champion_learner=served.manifest.learner,
+        champion_learner=champion.manifest.learner,
         rows=len(rows),
         train=settings.train,
         retrain=settings.retrain,
     )
     say(recipe.sentence)
     ordered = replace(order, settings=_shaping(settings))
-    declined = _declined(frame, order.since)
-    trainer = Trainer(home, served, rows, recipe, order.since, ordered, tick, declined)
-    return Work(trainer.make(plan), frame, rows, plan, recipe)
+    return Trainer(home, champion, frame, rows, recipe, ordered, tick).make(plan)
 
 
 def _shaping(settings: Settings) -> Json:
@@ -79,20 +65,6 @@ def _shaping(settings: Settings) -> Json:
         "gate": settings.gate.model_dump(mode="json", include={"evaluation", "holdout", "blocks"}),
         "portfolio": settings.portfolio.model_dump(mode="json", include={"outcome_window"}),
     }
-
-
-def _declined(frame: DecisionFrame, since: int | None) -> Floats | None:
-    """Features of who applied in the time that is learned from and has no outcome; mostly who was declined.
-
-    None where some were approved at random: their weights stand for the declined already.
-    """
-    known = ~np.isnan(frame.outcomes)
-    if not known.any() or (frame.exploration is not None and (frame.exploration[known] > 0.0).any()):
-        return None
-    times = frame.times
-    inside = (times <= times[known].max()) & (times >= (times.min() if since is None else since))
-    features: Floats = frame.features[~known & inside]
-    return features
 
 
 def _require(rows: Pool, plan: Plan, least: int) -> None:

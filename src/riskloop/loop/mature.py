@@ -11,7 +11,7 @@ from riskloop.core.maturity import Maturity
 from riskloop.core.types import Bools, DecisionFrame, Diagnosis, Finding, Floats, to_micros
 from riskloop.decide.diagnosis import diagnose
 from riskloop.decide.policy import decide
-from riskloop.loop.champion import Served
+from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.examine import when_matured
 from riskloop.loop.observe import earlier_findings, policy_context
 from riskloop.monitor.labels import BOUNDS, agreed, not_judged
@@ -67,7 +67,7 @@ def _told_more(home: Home, last: int) -> Iterator[Window]:
         set_judged(connection, untouched, last)
 
 
-def mature(home: Home, served: Served, window: Window, known: Maturity, now: datetime) -> Judgement:
+def mature(home: Home, champion: ReferenceModel, window: Window, known: Maturity, now: datetime) -> Judgement:
     """Judge a closed window with the outcomes that count by ``known``; a quarantined one stays what it was.
 
     Where they are not there, the window is not judged, and says why.
@@ -82,12 +82,12 @@ def mature(home: Home, served: Served, window: Window, known: Maturity, now: dat
     because = _why_not(home, covered, known, complete=complete)
     if because is not None:
         return _unjudged(
-            home, served, window, [*closing, _marked(not_judged(covered.known, len(served.outcomes), because))]
+            home, champion, window, [*closing, _marked(not_judged(covered.known, len(champion.outcomes), because))]
         )
-    realised = _realised(home, served, window, known if complete else over, bounded=not complete)
+    realised = _realised(home, champion, window, known if complete else over, bounded=not complete)
     findings = [*closing, *realised]
-    answer = diagnose(findings, earlier_findings(home, served.version, window.id), home.settings.drift)
-    action = decide(answer, home.settings.policy, policy_context(home, served, findings))
+    answer = diagnose(findings, earlier_findings(home, champion.version, window.id), home.settings.drift)
+    action = decide(answer, home.settings.policy, policy_context(home, champion, findings))
     return Judgement(matured.judged(answer, action), findings)
 
 
@@ -106,23 +106,23 @@ def _why_not(home: Home, covered: Covered, known: Maturity, *, complete: bool) -
     return f"the outcome of only {whose} has arrived"
 
 
-def _unjudged(home: Home, served: Served, window: Window, findings: list[Finding]) -> Judgement:
-    answer = diagnose(findings, earlier_findings(home, served.version, window.id), home.settings.drift)
+def _unjudged(home: Home, champion: ReferenceModel, window: Window, findings: list[Finding]) -> Judgement:
+    answer = diagnose(findings, earlier_findings(home, champion.version, window.id), home.settings.drift)
     waiting = replace(window, matured_at=None, judged_with=None)
     if answer.diagnosis is window.diagnosis:
         return Judgement(replace(waiting, sentence=answer.sentence, rungs=answer.rungs), findings)
-    action = decide(answer, home.settings.policy, policy_context(home, served, findings))
+    action = decide(answer, home.settings.policy, policy_context(home, champion, findings))
     return Judgement(waiting.judged(answer, action), findings)
 
 
-def _realised(home: Home, served: Served, window: Window, known: Maturity, *, bounded: bool) -> list[Finding]:
+def _realised(home: Home, champion: ReferenceModel, window: Window, known: Maturity, *, bounded: bool) -> list[Finding]:
     """What the outcomes say; of an incomplete window only what they say however the missing ones turn out."""
     frame = home.decisions.frame(window.span, known)
-    scores = served.model.probabilities(frame.features)
+    scores = champion.model.probabilities(frame.features)
     stands_for = applicants(frame)
 
     def said(outcomes: Floats) -> list[Finding]:
-        return when_matured(served, home.settings, frame.features, scores, outcomes, stands_for)
+        return when_matured(champion, home.settings, frame.features, scores, outcomes, stands_for)
 
     found = said(frame.outcomes)
     if bounded:

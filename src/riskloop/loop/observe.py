@@ -13,7 +13,7 @@ from riskloop.core.span import Span
 from riskloop.core.types import DecisionFrame, Diagnosis, Finding, from_micros, to_micros
 from riskloop.decide.diagnosis import diagnose
 from riskloop.decide.policy import Context, decide
-from riskloop.loop.champion import Served
+from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.examine import Arrived, at_closing
 from riskloop.monitor.onset import CHANGED
 from riskloop.monitor.profile import Profile
@@ -99,13 +99,13 @@ def _full_counts(home: Home, last_id: int, closed: int) -> Iterator[Due]:
         last_id += size
 
 
-def close(home: Home, served: Served, window: Due, now: datetime) -> tuple[Window, list[Finding], bytes]:
+def close(home: Home, champion: ReferenceModel, window: Due, now: datetime) -> tuple[Window, list[Finding], bytes]:
     """Profile, check, compare, diagnose: what can be said before any outcome is known. The bytes are the profile."""
     number = home.windows.count() + 1
-    arrived = _arrived(home, served, window)
+    arrived = _arrived(home, champion, window)
     page = home.reports / f"window-{number}.html"
     findings = at_closing(
-        served,
+        champion,
         home.settings,
         arrived,
         previous=_earlier_profiles(home, number),
@@ -114,10 +114,10 @@ def close(home: Home, served: Served, window: Due, now: datetime) -> tuple[Windo
         late=window.late,
         page=page if window.rows <= home.settings.drift.evidently_rows else None,
     )
-    answer = diagnose(findings, earlier_findings(home, served.version, number), home.settings.drift)
+    answer = diagnose(findings, earlier_findings(home, champion.version, number), home.settings.drift)
     if not any(f.severity in CHANGED for f in findings):
         page.unlink(missing_ok=True)  # a page is evidence of a change, not of every month
-    action = decide(answer, home.settings.policy, policy_context(home, served, findings))
+    action = decide(answer, home.settings.policy, policy_context(home, champion, findings))
     return (
         Window(
             id=number,
@@ -127,7 +127,7 @@ def close(home: Home, served: Served, window: Due, now: datetime) -> tuple[Windo
             first_id=window.ids[0],
             last_id=window.ids[1],
             rows=window.rows,
-            model_version=served.version,
+            model_version=champion.version,
             closed_at=now,
             matured_at=None,
             diagnosis=answer.diagnosis,
@@ -145,17 +145,17 @@ def close(home: Home, served: Served, window: Due, now: datetime) -> tuple[Windo
     )
 
 
-def _arrived(home: Home, served: Served, window: Due) -> Arrived:
+def _arrived(home: Home, champion: ReferenceModel, window: Due) -> Arrived:
     """Every row of the window is read once; of more than fit into a frame, the profile and its sample are kept."""
-    profile = served.reference.empty
+    profile = champion.reference.empty
     threads = home.settings.train.threads or os.cpu_count() or 1
     for frame in window.frames(home):
-        scores = served.model.probabilities(frame.features)
-        profile += served.reference.profile(frame.features, scores, frame.times, threads)
+        scores = champion.model.probabilities(frame.features)
+        profile += champion.reference.profile(frame.features, scores, frame.times, threads)
         if window.rows <= FRAME_ROWS:
             return Arrived(profile, frame.features, scores, frame.times)
     sample = profile.sample.expanded
-    scores = served.model.probabilities(sample) if len(sample) else np.empty(0)
+    scores = champion.model.probabilities(sample) if len(sample) else np.empty(0)
     return Arrived(profile, sample, scores, np.empty(0, dtype=np.int64))
 
 
@@ -179,8 +179,8 @@ def _earlier_profiles(home: Home, before: int) -> list[Profile]:
     return [Profile.from_bytes(profile) for profile in home.windows.profiles(sound)]
 
 
-def policy_context(home: Home, served: Served, findings: Sequence[Finding]) -> Context:
-    closed = home.windows.count(served.version)
+def policy_context(home: Home, champion: ReferenceModel, findings: Sequence[Finding]) -> Context:
+    closed = home.windows.count(champion.version)
     return Context(windows_since_training=closed + 1, auc_loss=_auc_loss(findings))
 
 

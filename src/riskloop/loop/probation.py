@@ -11,7 +11,7 @@ from riskloop.core.span import Span
 from riskloop.core.stats import density_ratio_weights, weighted_auc_gain
 from riskloop.core.types import DecisionFrame, Floats, Ints, Promotion, to_micros
 from riskloop.loop import snapshot
-from riskloop.loop.champion import Served, load
+from riskloop.loop.champion import ReferenceModel, load
 from riskloop.loop.evidence import kept
 from riskloop.promote import ProbationState, judge_probation, settle
 from riskloop.promote.probation import Estimated, on_probation
@@ -90,18 +90,18 @@ def _since(home: Home, promotion: Promotion, now: datetime) -> DecisionFrame:
     return snapshot.read(home, snapshot.take(home, now), start=to_micros(promotion.at))
 
 
-def _scores(frame: DecisionFrame, new: Served, old: Served) -> Scores:
+def _scores(frame: DecisionFrame, new: ReferenceModel, old: ReferenceModel) -> Scores:
     """Matured outcomes that neither model was trained on, both models' probabilities, and the customers."""
     if np.isnan(frame.outcomes).all():
         return NONE
     rows = pool(None, frame)
     unseen = unseen_by(_record(new), rows) & unseen_by(_record(old), rows)
     features = rows.rows.features[unseen]
-    scores = [served.model.probabilities(features) for served in (new, old)]
+    scores = [champion.model.probabilities(features) for champion in (new, old)]
     return rows.labels[unseen], scores[0], scores[1], rows.customers[unseen]
 
 
-def _estimate(home: Home, promotion: Promotion, frame: DecisionFrame, new: Served) -> Estimated | None:
+def _estimate(home: Home, promotion: Promotion, frame: DecisionFrame, new: ReferenceModel) -> Estimated | None:
     """How the two models compare on customers like those of now; None where the gate's rows cannot tell."""
     name = promotion.evidence.get("evaluation")
     if name is None or len(frame) < LEAST:
@@ -119,5 +119,5 @@ def _estimate(home: Home, promotion: Promotion, frame: DecisionFrame, new: Serve
     return Estimated(gain.difference, gain.std_error, SOURCE)
 
 
-def _record(model: Served) -> TrainingRecord | None:
+def _record(model: ReferenceModel) -> TrainingRecord | None:
     return model.manifest.training.record

@@ -67,7 +67,7 @@ def _made_again(home: Home, manifest: ModelManifest, tick: Tick) -> Candidate:
     if order is None:
         raise RiskloopError("This version's manifest holds no order. An older riskloop made it.")
     then = _settings(home, home.settings.row_schema, order.settings)
-    return make(replace(home, settings=then), order, load(home, order.champion), tick=tick).made.candidate
+    return make(replace(home, settings=then), order, load(home, order.champion), tick=tick).candidate
 
 
 def _settings(home: Home, schema: Schema, recorded: Json) -> Settings:

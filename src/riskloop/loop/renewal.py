@@ -7,7 +7,7 @@ from riskloop.cases.renewal import Renewable, renewable
 from riskloop.core.types import to_micros
 from riskloop.decide.policy import renews
 from riskloop.loop import snapshot
-from riskloop.loop.champion import Served
+from riskloop.loop.champion import ReferenceModel
 from riskloop.monitor.performance import ranks_worse
 from riskloop.store import audit
 from riskloop.store.cases import open_case, remember_look
@@ -16,9 +16,9 @@ from riskloop.store.home import Home
 CASES = 1000  # newest ones that are looked through
 
 
-def renew(home: Home, served: Served, now: datetime) -> Case | None:
+def renew(home: Home, champion: ReferenceModel, now: datetime) -> Case | None:
     """Open a case where a better model is likely by now; None where none is."""
-    for found in renewable(home.cases.latest(CASES), home.ledger.alike(served.version)):
+    for found in renewable(home.cases.latest(CASES), home.ledger.alike(champion.version)):
         first = home.windows.get(found.case.window_id)
         if first is None:
             continue
@@ -26,7 +26,7 @@ def renew(home: Home, served: Served, now: datetime) -> Case | None:
         known = snapshot.count_matured(home, snapshot.take_judged(home, now), start)
         if not renews(found.case.diagnosis, home.settings.policy, learned=found.learned, known=known):
             continue
-        if found.in_vain and not _still_worse(home, served, found.case, start, known, now):
+        if found.in_vain and not _still_worse(home, champion, found.case, start, known, now):
             continue
         step = move(None, Signal.GROWN, _sentence(found, first.name, known))
         with home.database.write() as connection:
@@ -36,7 +36,7 @@ def renew(home: Home, served: Served, now: datetime) -> Case | None:
                 at=now,
                 diagnosis=found.case.diagnosis,
                 window_id=found.case.window_id,
-                champion=served.version,
+                champion=champion.version,
             )
     return None
 
@@ -49,7 +49,7 @@ def _sentence(found: Renewable, first: str, known: int) -> str:
     )
 
 
-def _still_worse(home: Home, served: Served, rejected: Case, start: int, known: int, now: datetime) -> bool:
+def _still_worse(home: Home, champion: ReferenceModel, rejected: Case, start: int, known: int, now: datetime) -> bool:
     """Whether all ``known`` outcomes since ``start`` together show that the champion ranks worse than at its training.
 
     A further look needs as many more outcomes as a waiting case does: every look is another chance to be wrong.
@@ -57,9 +57,9 @@ def _still_worse(home: Home, served: Served, rejected: Case, start: int, known: 
     if rejected.looked is not None and known < home.settings.gate.retry_growth * rejected.looked:
         return False
     frame = snapshot.read(home, snapshot.take_judged(home, now), start=start)
-    scores = served.model.probabilities(frame.features)
-    alpha, trained = home.settings.drift.alpha, served.trained
-    worse = ranks_worse(scores, frame.outcomes, served.probabilities, served.outcomes, alpha=alpha, trained=trained)
+    scores = champion.model.probabilities(frame.features)
+    alpha, trained = home.settings.drift.alpha, champion.trained
+    worse = ranks_worse(scores, frame.outcomes, champion.probabilities, champion.outcomes, alpha=alpha, trained=trained)
     with home.database.write() as connection:
         remember_look(connection, rejected, known)
         document = {"known": known, "worse": worse}

@@ -12,17 +12,17 @@ import numpy as np
 from msgspec.structs import replace
 
 from riskloop.core.errors import DataError
-from riskloop.core.manifest import Calibration, Order, TrainingRecord
+from riskloop.core.manifest import Calibration, RetrainOrder, TrainingRecord
 from riskloop.core.stats import auc, density_ratio_weights
-from riskloop.core.types import Floats, Ints
-from riskloop.loop.champion import Served
+from riskloop.core.types import DecisionFrame, Floats, Ints
+from riskloop.loop.champion import ReferenceModel
 from riskloop.retrain.challenger import ChallengerPlan
 from riskloop.retrain.dataset import Pool, TrainingSet, Weighting, choose, thinned, training_set
 from riskloop.retrain.plan import Plan, Split, latest_block
 from riskloop.store.home import Home
 from riskloop.train.calibrate import fit_calibration
 from riskloop.train.candidate import Candidate
-from riskloop.train.fit import Judged, enough, fit, fit_once, recalibrate
+from riskloop.train.fit import OutOfFold, enough, fit, fit_once, recalibrate
 
 Tick = Callable[[str, float], None]
 
@@ -42,12 +42,16 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Made:
-    """The fit that may be promoted, and scores of the tested rows that it, or its likes, had not seen."""
+class Challenger:
+    """The fit that may be promoted, what it was made of, and scores of rows that it, or its likes, had not seen."""
 
     candidate: Candidate
     trained_on: TrainingSet
     choice: Choice
+    recipe: ChallengerPlan
+    frame: DecisionFrame
+    rows: Pool
+    plan: Plan
     scores: Floats  # (tested rows,) calibrated, in the plan's order
 
 
@@ -64,32 +68,31 @@ class Block:
 class Trainer:
     """Fits for one order on one pool of matured rows. ``order`` goes into the manifest, for the rebuilding.
 
-    ``declined`` (d, k) are features of applicants of the same time whose outcome nobody knows.
+    ``frame`` holds the decisions that the pool was made of, also those without an outcome.
     """
 
     def __init__(
         self,
         home: Home,
-        served: Served,
+        champion: ReferenceModel,
+        frame: DecisionFrame,
         rows: Pool,
         recipe: ChallengerPlan,
-        since: int | None,
-        order: Order,
+        order: RetrainOrder,
         tick: Tick = lambda _sentence, _share: None,
-        declined: Floats | None = None,
     ) -> None:
         self.home = home
-        self.served = served
+        self.champion = champion
+        self.frame = frame
         self.rows = rows
         self.recipe = recipe
-        self.since = since
+        self.since = order.since
         self.order = order
-        self.declined = declined
         self._tick = tick
         self._steps = count(1)
         self._total = 1
 
-    def make(self, plan: Plan) -> Made:
+    def make(self, plan: Plan) -> Challenger:
         """Follow the plan: one held-out block, or every block by fits without it and a final fit on everything.
 
         Out of fold, each block's weighting and learner are chosen without it too: choosing on all rows and testing
@@ -100,11 +103,13 @@ class Trainer:
         if plan.final is None:
             choice = self.choose(plan.splits[0].train)
             candidate, used = self._candidate(plan.splits[0].train, choice, ())
-            return Made(candidate, used, choice, candidate.predict(self.rows.rows.features[plan.tested]))
-        blocks = [self._block(split) for split in plan.splits]
-        choice = self.choose(plan.final)
-        candidate, used = self._candidate(plan.final, choice, blocks)
-        return Made(candidate, used, choice, np.concatenate([self._scores(block, blocks) for block in blocks]))
+            scores = candidate.predict(self.rows.rows.features[plan.tested])
+        else:
+            blocks = [self._block(split) for split in plan.splits]
+            choice = self.choose(plan.final)
+            candidate, used = self._candidate(plan.final, choice, blocks)
+            scores = np.concatenate([self._scores(block, blocks) for block in blocks])
+        return Challenger(candidate, used, choice, self.recipe, self.frame, self.rows, plan, scores)
 
     def _done(self, what: str) -> None:
         self._tick(what, min(1.0, next(self._steps) / self._total))
@@ -113,7 +118,7 @@ class Trainer:
 
     def choose(self, index: Ints) -> Choice:
         """A weighting for the first learner, then a learner, by the latest block of ``index``."""
-        learners = self.recipe.learners or (self.served.manifest.learner,)
+        learners = self.recipe.learners or (self.champion.manifest.learner,)
         plain = Choice(learners[0], self.recipe.weightings[0], Calibration(), {})
         block = self._validation(index)
         if self.recipe.kind == "recalibrate" or block is None:
@@ -202,16 +207,16 @@ class Trainer:
                 present=None if self.since is None else used.rows.times >= self.since,
                 changed=used.changed is not None,
                 judged=self._judged(used, choice, blocks),
-                declined=self.declined,
-                parent=self.served.version,
+                declined=_declined(self.frame, self.since),
+                parent=self.champion.version,
                 origin="retrain",
-                history=self.served.manifest.training.history,
+                history=self.champion.manifest.training.history,
                 record=self._record(used),
             )
         self._done("all rows")
         return candidate, used
 
-    def _judged(self, used: TrainingSet, choice: Choice, blocks: Sequence[Block]) -> Judged | None:
+    def _judged(self, used: TrainingSet, choice: Choice, blocks: Sequence[Block]) -> OutOfFold | None:
         """The blocks' scores, where they are of the chosen learner and enough: five more fits are spared."""
         place = np.full(len(self.rows), -1, dtype=np.int64)
         place[used.index] = np.arange(used.index.size)
@@ -222,21 +227,21 @@ class Trainer:
                 parts.append(place[block.test[there]])
                 raw[parts[-1]] = block.raw[there]
         tested = self.rows.labels[used.index[~np.isnan(raw)]]
-        return Judged(raw, tuple(parts)) if parts and enough(tested, self.home.settings.train.folds) else None
+        return OutOfFold(raw, tuple(parts)) if parts and enough(tested, self.home.settings.train.folds) else None
 
     def _recalibrated(self, used: TrainingSet) -> Candidate:
         recent = used.rows if self.since is None else used.rows.take(used.rows.times >= self.since)
         if recent.target is None or not len(recent):
             raise DataError("No decision since the change has matured yet.")
-        model = self.served.model
+        model = self.champion.model
         return recalibrate(
-            self.home.artefact(self.served.version),
-            self.served.version,
+            self.home.artefact(self.champion.version),
+            self.champion.version,
             model.probabilities,
             model.probabilities(recent.features),
             recent.target,
             self.home.settings,
-            training=replace(self.served.manifest.training, record=self._record(used)),
+            training=replace(self.champion.manifest.training, record=self._record(used)),
         )
 
     def _record(self, used: TrainingSet) -> TrainingRecord:
@@ -256,10 +261,24 @@ class Trainer:
     @cached_property
     def ratios(self) -> Floats:
         """How much more often each old row's kind of customer comes now; 1 for the rows of now. No outcome is used."""
-        inputs = list(self.served.model.schema.model_columns)
+        inputs = list(self.champion.model.schema.model_columns)
         features, times = self.rows.rows.features[:, inputs], self.rows.rows.times
         now = times >= (self.since or 0)
         ratios = np.ones(len(self.rows))
         if now.any() and not now.all():
             ratios[~now] = density_ratio_weights(features[~now], features[now]).weights
         return ratios
+
+
+def _declined(frame: DecisionFrame, since: int | None) -> Floats | None:
+    """Features of who applied in the time that is learned from and has no outcome; mostly who was declined.
+
+    None where some were approved at random: their weights stand for the declined already.
+    """
+    known = ~np.isnan(frame.outcomes)
+    if not known.any() or (frame.exploration is not None and (frame.exploration[known] > 0.0).any()):
+        return None
+    times = frame.times
+    inside = (times <= times[known].max()) & (times >= (times.min() if since is None else since))
+    features: Floats = frame.features[~known & inside]
+    return features

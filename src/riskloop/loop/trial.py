@@ -7,18 +7,17 @@ from datetime import datetime
 
 from riskloop.cases import LOOP, OF_VERDICT, Case, CaseState, Order, Signal, events, move
 from riskloop.core.errors import DataError, GateRefused, PromotionConflict
-from riskloop.core.types import GateReport, PromotionKind
+from riskloop.core.types import PromotionKind
 from riskloop.gate.approval import Approval, approve, evidence_fingerprint
 from riskloop.gate.budget import tried
-from riskloop.gate.verdict import sentences
 from riskloop.loop import snapshot
 from riskloop.loop.cases import move_one
-from riskloop.loop.challenge import Challenge, challenge, since
-from riskloop.loop.champion import Served
+from riskloop.loop.challenge import challenge, since
+from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.trainer import Tick
 from riskloop.promote import promote
 from riskloop.store.cases import move_case
-from riskloop.store.documents import gate_report, plain
+from riskloop.store.documents import plain
 from riskloop.store.home import Home
 from riskloop.store.tries import record_try
 
@@ -26,7 +25,7 @@ Say = Callable[[str], None]
 SHORT = 8  # characters of a fingerprint that are enough to name it
 
 
-def train(home: Home, case: Case, served: Served, now: datetime, say: Say, tick: Tick) -> Case | None:
+def train(home: Home, case: Case, champion: ReferenceModel, now: datetime, say: Say, tick: Tick) -> Case | None:
     """Train and judge a challenger for a confirmed case, or wait for outcomes; None when there is nothing new.
 
     A case that waits costs one count until enough has matured for another try. That depends on no outcome: to look
@@ -35,54 +34,34 @@ def train(home: Home, case: Case, served: Served, now: datetime, say: Say, tick:
     matured = snapshot.count_matured(home, snapshot.take_judged(home, now), since(home, case) or 0)
     if case.state is CaseState.WAITING and matured < (case.wait_for or 0):
         return None
-    seq = home.champion().seq
     try:
-        made = challenge(home, case, served, now, say, tick)
+        version, judged = challenge(home, case, champion, matured, now, say, tick)
     except DataError as waiting:
         gate = home.settings.gate
         following = max(math.ceil(matured * gate.retry_growth), matured + gate.min_defaults)
         waits = events.Waits(matured, following)
         return move_one(home, case, move(case, Signal.TOO_FEW, waiting.message, waits, wait_for=following), at=now)
-    return _judged(home, case, served, made, matured, seq, now)
+    return _judged(home, case, version, judged, now)
 
 
-def _judged(home: Home, case: Case, served: Served, made: Challenge, matured: int, seq: int, now: datetime) -> Case:
+def _judged(home: Home, case: Case, version: int, judged: events.Judged, now: datetime) -> Case:
     """Keep what the gate said of a challenger, and what the test cost."""
-    judged = events.Judged(
-        report=gate_report(plain(made.report)),
-        sentences=sentences(made.report),
-        fingerprint=evidence_fingerprint(made.report, made.version),
-        evaluation=made.evaluation,
-        record=made.record,
-        matured=matured,
-        next=_next(made.report, matured),
-        champion=served.version,
-        seq=seq,
-    )
     step = move(
         case,
         Signal.JUDGED,
-        f"Version {made.version} was trained and judged. {made.report.sentence}",
+        f"Version {version} was trained and judged. {judged.report.sentence}",
         judged,
-        challenger=made.version,
+        challenger=version,
         tries=case.tries + 1,
-        champion=served.version,
-        learned=matured,
+        champion=judged.champion,
+        learned=judged.matured,
         wait_for=judged.next,
     )
-    spent = tried(made.report, served.version, now)
+    spent = tried(judged.report, judged.champion, now)
     with home.database.write() as connection:
         if spent is not None:
-            record_try(connection, spent, challenger=made.version, by=LOOP, case_id=case.id)
+            record_try(connection, spent, challenger=version, by=LOOP, case_id=case.id)
         return move_case(connection, case, step, at=now)
-
-
-def _next(report: GateReport, matured: int) -> int | None:
-    """How many decisions have to have matured for the next try; None when there is none."""
-    if report.retry_defaults is None:
-        return None
-    defaults = max(1, int(report.checks[0].sizes["defaults"]))
-    return matured + max(1, math.ceil(matured * report.retry_defaults / defaults))
 
 
 def follow_verdict(home: Home, case: Case, now: datetime) -> Case:

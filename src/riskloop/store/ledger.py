@@ -18,7 +18,7 @@ from riskloop.store.tables import models, promotions
 
 
 @dataclass(frozen=True)
-class ModelRow:
+class ModelVersion:
     """One registered version."""
 
     version: int
@@ -109,12 +109,12 @@ class Ledger:
             versions.add(row.version)
         return frozenset(versions)
 
-    def models(self) -> list[ModelRow]:
+    def models(self) -> list[ModelVersion]:
         """Every version, oldest first."""
         with self.database.read() as connection:
             return [_model(row) for row in connection.execute(select(models).order_by(models.c.version))]
 
-    def model(self, version: int) -> ModelRow:
+    def model(self, version: int) -> ModelVersion:
         """One version; NotFound when there is none of that number."""
         with self.database.read() as connection:
             row = connection.execute(select(models).where(models.c.version == version)).first()
@@ -236,9 +236,9 @@ def _kind(stored: str, evidence: Json) -> PromotionKind:
     return PromotionKind(stored)
 
 
-def _model(row: Row[tuple[object, ...]]) -> ModelRow:
+def _model(row: Row[tuple[object, ...]]) -> ModelVersion:
     values = dict(row._mapping)
-    return ModelRow(**{**values, "created_at": from_micros(values["created_at"])})
+    return ModelVersion(**{**values, "created_at": from_micros(values["created_at"])})
 
 
 def served(history: Sequence[Promotion], version: int) -> list[tuple[datetime, datetime | None]]:

@@ -19,8 +19,8 @@ from riskloop.core.manifest import (
     FORMAT,
     Calibration,
     LearnerAuc,
-    Metrics,
     ModelManifest,
+    ModelMetrics,
     RiskLevels,
     Training,
     TrainingRecord,
@@ -44,7 +44,7 @@ _IMPORTANCE_ROWS: Final = 1000
 
 
 @dataclass(frozen=True)
-class Judged:
+class OutOfFold:
     """Scores that fits without these rows gave them before: they need not be made again."""
 
     raw: Floats  # (n,) log-odds; NaN for rows that were not scored
@@ -69,7 +69,7 @@ def fit(
     learners: Sequence[str] | None = None,
     present: Bools | None = None,
     changed: bool = False,
-    judged: Judged | None = None,
+    judged: OutOfFold | None = None,
     declined: Floats | None = None,
     parent: int | None = None,
     origin: str = "train",
@@ -294,8 +294,8 @@ def _predictor(estimator: Estimator, schema: Schema, calibration: Calibration) -
 # --------------------------------------------------------------------------- the manifest's parts
 
 
-def _metrics(best: _Validated, target: Floats, p: Floats) -> Metrics:
-    return Metrics(
+def _metrics(best: _Validated, target: Floats, p: Floats) -> ModelMetrics:
+    return ModelMetrics(
         auc=best.interval.estimate,
         auc_low=best.interval.lower,
         auc_high=best.interval.upper,

@@ -11,7 +11,7 @@ from riskloop.core.errors import NotFound
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.types import Json, Promotion, from_micros
 from riskloop.store.home import Home
-from riskloop.store.ledger import ModelRow, served
+from riskloop.store.ledger import ModelVersion, served
 from riskloop.store.tables import models as models_table
 from riskloop.web import figures, words
 from riskloop.web.manifests import manifest
@@ -28,7 +28,7 @@ CURVES: Final = ("roc", "calibration", "scores")
 class Listed:
     """A version in the list."""
 
-    row: ModelRow
+    row: ModelVersion
     champion: bool
     spans: list[tuple[datetime, datetime | None]]
 
@@ -70,7 +70,7 @@ def models(home: Home, now: datetime, before: int | None, ledger_before: int | N
     }
 
 
-def _listed(row: ModelRow, history: Sequence[Promotion]) -> Listed:
+def _listed(row: ModelVersion, history: Sequence[Promotion]) -> Listed:
     champion = bool(history) and history[-1].version == row.version
     return Listed(row, champion, served(history, row.version))
 

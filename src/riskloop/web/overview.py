@@ -10,7 +10,7 @@ from riskloop import views
 from riskloop.cases import Case, CaseState, events
 from riskloop.core.types import Diagnosis, Json, Promotion, Verdict
 from riskloop.store.home import Home
-from riskloop.store.ledger import ModelRow
+from riskloop.store.ledger import ModelVersion
 from riskloop.store.maturity import feed_state
 from riskloop.store.probations import watched
 from riskloop.store.tables import case_events
@@ -124,7 +124,7 @@ def headline(
 
 def stages(
     home: Home,
-    versions: Sequence[ModelRow],
+    versions: Sequence[ModelVersion],
     promotions: Sequence[Promotion],
     last: Window | None,
     open_cases: Sequence[Case],

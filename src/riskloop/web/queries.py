@@ -50,7 +50,7 @@ def window_of(store: Windows, number: int) -> Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class DecisionSummary:
     """Decisions in sum."""
 
     decisions: int
@@ -59,14 +59,14 @@ class Served:
     approval_rate: float | None
 
 
-def served_since(database: Database, moment: datetime) -> Served:
+def served_since(database: Database, moment: datetime) -> DecisionSummary:
     """The decisions that were scored at or after ``moment``."""
     with database.read() as connection:
         last = _last_id(connection)
         return _served(connection, _first_since(connection, to_micros(moment), last), last)
 
 
-def served_between(database: Database, first_id: int, last_id: int) -> Served:
+def served_between(database: Database, first_id: int, last_id: int) -> DecisionSummary:
     """The decisions with ids from ``first_id`` to ``last_id``."""
     with database.read() as connection:
         return _served(connection, max(first_id, 1), last_id)
@@ -89,10 +89,10 @@ def _first_since(connection: Connection, moment: int, last: int) -> int:
     return low
 
 
-def _served(connection: Connection, first: int, last: int) -> Served:
+def _served(connection: Connection, first: int, last: int) -> DecisionSummary:
     count = max(0, last - first + 1)
     if not count:
-        return Served(0, 0, None, None)
+        return DecisionSummary(0, 0, None, None)
     step = -(-count // SAMPLE)
     ids = range(first, last + 1, step)
     total = defaults = sampled = 0.0
@@ -103,8 +103,8 @@ def _served(connection: Connection, first: int, last: int) -> Served:
         total += found[1] or 0.0
         defaults += found[2] or 0.0
     if not sampled:
-        return Served(count, 0, None, None)
-    return Served(count, int(sampled), total / sampled, 1.0 - defaults / sampled)
+        return DecisionSummary(count, 0, None, None)
+    return DecisionSummary(count, int(sampled), total / sampled, 1.0 - defaults / sampled)
 
 
 # --------------------------------------------------------------------------- what has changed

@@ -7,7 +7,7 @@ from typing import Final
 
 from riskloop.cases import Case
 from riskloop.core.types import Promotion
-from riskloop.store.ledger import ModelRow
+from riskloop.store.ledger import ModelVersion
 from riskloop.store.windows import Window
 
 MOST: Final = 4  # lanes of cases; the cases page has them all
@@ -27,7 +27,7 @@ class Timeline:
 
     windows: list[Window]
     lanes: list[list[Bar]]
-    trained: list[list[ModelRow]]  # by column
+    trained: list[list[ModelVersion]]  # by column
     promoted: list[list[Promotion]]
 
     @property
@@ -37,7 +37,7 @@ class Timeline:
 
 
 def timeline(
-    windows: Sequence[Window], cases: Sequence[Case], models: Sequence[ModelRow], promotions: Sequence[Promotion]
+    windows: Sequence[Window], cases: Sequence[Case], models: Sequence[ModelVersion], promotions: Sequence[Promotion]
 ) -> Timeline:
     """Put everything that happened since the first window's start into its column."""
     columns = len(windows) + 1
@@ -47,7 +47,7 @@ def timeline(
 
     start = windows[0].first_time if windows else None
     recent = [case for case in cases if start is None or case.closed_at is None or case.closed_at >= start]
-    trained: list[list[ModelRow]] = [[] for _ in range(columns)]
+    trained: list[list[ModelVersion]] = [[] for _ in range(columns)]
     promoted: list[list[Promotion]] = [[] for _ in range(columns)]
     for model in models:
         if start is None or model.created_at >= start:
