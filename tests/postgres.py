@@ -33,9 +33,9 @@ class Server:
         self._made: list[str] = []
         self._template: str | None = None
 
-    def empty(self) -> str:
+    def empty(self, encoding: str = "UTF8") -> str:
         """The URL of a new, empty database."""
-        return self._create("template0")
+        return self._create("template0", encoding)
 
     def fresh(self) -> str:
         """The URL of a new database with this version's tables."""
@@ -66,9 +66,9 @@ class Server:
         for name in self._made:
             self.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
-    def _create(self, template: str) -> str:
+    def _create(self, template: str, encoding: str = "UTF8") -> str:
         name = f"riskloop_test_{os.getpid()}_{next(self._names)}"
-        self.run(f'CREATE DATABASE "{name}" TEMPLATE "{template}" ENCODING \'UTF8\'')
+        self.run(f'CREATE DATABASE "{name}" TEMPLATE "{template}" ENCODING \'{encoding}\'')
         self._made.append(name)
         base, _, query = self.url.partition("?")
         return f"{base.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")

@@ -118,6 +118,14 @@ def test_many_problems_are_counted_and_the_first_are_listed(tmp_path: Path) -> N
     assert {p.field for p in error.details} == {"amount", "grade"}
 
 
+def test_an_id_that_not_every_database_can_keep_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "h.csv").write_text(GOOD)
+    frame = pd.read_csv(tmp_path / "h.csv", dtype={"id": str})
+    frame.loc[1, "id"] = "a\0b"
+    with pytest.raises(DataError, match="must not hold the character NUL"):
+        rows_from(frame, SCHEMA, target="required", where="the frame")
+
+
 def test_a_duplicate_id_is_refused_unless_the_time_differs(tmp_path: Path) -> None:
     same_day = GOOD.replace("south,8", "south,007").replace("2024-02-01T12:00:00+02:00", "2024-01-31")
     assert "line 3, column 'id': '007' is a duplicate id" in refusal(tmp_path / "h.csv", same_day).message

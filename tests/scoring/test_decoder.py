@@ -132,6 +132,13 @@ def test_times_are_read_as_utc_and_clocks_may_run_a_little_ahead() -> None:
     assert NOW < decode(date=ahead).time < NOW + CLOCK_SKEW
 
 
+@pytest.mark.parametrize("name", ["\0", "a\0b", "a\n\0"])
+def test_an_id_that_not_every_database_can_keep_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match="must not hold the character NUL"):
+        decode(ID=name)
+    assert decode(ID=name.replace("\0", "\x01\n")).customer_id == name.replace("\0", "\x01\n")
+
+
 def test_columns_that_nobody_reads_may_come_along() -> None:
     assert decode(note={"any": ["thing"]}) == decode()
 

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -33,6 +33,9 @@ def _settle(struct: msgspec.Struct) -> None:
     for field in msgspec.structs.fields(struct):
         if field.default is not msgspec.NODEFAULT and getattr(struct, field.name) == field.default:
             msgspec.structs.force_setattr(struct, field.name, field.default)
+
+
+NUL: Final = "must not hold the character NUL, which not every database can keep"  # said of a customer's id
 
 
 class Feature(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):

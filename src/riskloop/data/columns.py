@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from riskloop.core.errors import DataError
-from riskloop.core.schema import Feature, Schema
+from riskloop.core.schema import NUL, Feature, Schema
 from riskloop.core.types import Bools, Floats, Ints, Problem, from_micros
 from riskloop.core.values import (
     FORMATS,
@@ -295,6 +295,7 @@ def read_ids(column: pa.ChunkedArray, name: str, problems: Problems) -> list[str
         ids = [None if value is None or value != value else level_text(value) for value in column.to_pylist()]
     missing = np.array([identity is None or identity in _NO_ID for identity in ids], dtype=np.bool_)
     problems.add(name, "is missing", missing)
+    problems.add(name, NUL, np.array(["\0" in (identity or "") for identity in ids], dtype=np.bool_))
     return ["" if identity is None else identity for identity in ids]
 
 

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from riskloop.core.errors import DataError, MalformedBody
-from riskloop.core.schema import Feature, Schema
+from riskloop.core.schema import NUL, Feature, Schema
 from riskloop.core.types import Problem, Rows
 from riskloop.core.values import MISSING_NUMBER, is_missing, level_text, parse_number, parse_time
 
@@ -159,7 +159,7 @@ def row_type(schema: Schema) -> type[msgspec.Struct]:
     for i, feature in enumerate(schema.features):
         fields.append(_field(f"f{i}", feature.name, _type(feature), optional=feature.nullable))
     if schema.id is not None:
-        text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]
+        text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID, pattern="^[^\\x00]*$")]
         number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
         customer = Annotated[text | number, msgspec.Meta(description="The customer's id.")]
         fields.append(_field("id", schema.id, customer, optional=False))
@@ -305,6 +305,8 @@ def _id_problem(present: bool, value: Any) -> str | None:
         return "must be a text or a whole number"
     if isinstance(value, int):
         return None if -(2**63) <= value < 2**63 else "must fit into 64 bits; send it as text"
+    if "\0" in value:
+        return NUL
     return None if 1 <= len(value) <= MAX_ID else f"must have 1 to {MAX_ID} characters"
 
 

@@ -25,16 +25,18 @@ from riskloop.store.tables import metadata
 OLDEST: Final = 13  # major version of the server
 PATIENCE: Final = 10.0  # seconds in which the fate of a COMMIT is looked for
 _IMPATIENT: Final = 0.25  # seconds that an appender that must not wait waits for another one
+_IDLE: Final = "5s"  # that long a transaction may stand still
 _FIRST_PAUSE: Final = 0.02
 _LAST_PAUSE: Final = 0.5
 # What a network does silently is noticed: connecting has an end, and so has waiting for a machine that is gone.
-_NETWORK: Final = {
+_OPTIONS: Final = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
     "application_name": "riskloop",
+    "client_encoding": "utf8",
 }
 _MIGRATING: Final = int.from_bytes(b"riskloop")
 _DURABLE: Final = (
@@ -73,7 +75,7 @@ class Postgres(Database):
             parsed = make_url(url)
         except (ArgumentError, ValueError) as error:
             raise ConfigError(f"[storage] url cannot be read: {error}") from None
-        self.engine = create_engine(parsed, pool_pre_ping=True, connect_args=_NETWORK)
+        self.engine = create_engine(parsed, pool_pre_ping=True, connect_args=_OPTIONS)
         self._reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
         @event.listens_for(self.engine, "connect")
@@ -114,10 +116,10 @@ class Postgres(Database):
         seconds = BUSY_SECONDS if waits else _IMPATIENT
 
         def connect() -> "psycopg.Connection[Any]":
-            connection = psycopg.connect(**{**options, **_NETWORK}, autocommit=True)
+            connection = psycopg.connect(**{**options, **_OPTIONS}, autocommit=True)
             _prepare(connection, seconds)
             # A machine that was stopped in the middle must not keep all others waiting.
-            connection.execute("SET idle_in_transaction_session_timeout = '5s'")
+            connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE}'")
             return connection
 
         return PostgresAppender(self.name, connect)
@@ -179,19 +181,16 @@ class PostgresAppender:
                     connection.execute("COMMIT")
                 else:
                     connection.execute("ROLLBACK")
-            except (errors.LockNotAvailable, errors.DeadlockDetected):
-                self.close()
-                if sent is None:
-                    return None
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                self.close()
-                if sent is None and tries > 1:
-                    raise self._refused(error) from error
-                if time.monotonic() > until:
-                    raise self._unknown(error) from error
             except psycopg.Error as error:
+                locked = isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected)
+                gone = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) or self._is_gone()
                 self.close()
-                raise self._refused(error) from error
+                if sent is None and locked:
+                    return None
+                if sent is None and (tries > 1 or not gone):
+                    raise self._refused(error) from error
+                if sent is not None and time.monotonic() > until:
+                    raise self._unknown(error) from error
             except BaseException:
                 self.close()
                 raise
@@ -233,6 +232,9 @@ class PostgresAppender:
     def _open(self) -> "psycopg.Connection[Any]":
         self._connection = self._connect()
         return self._connection
+
+    def _is_gone(self) -> bool:
+        return self._connection is None or self._connection.closed
 
     def _refused(self, error: Exception) -> StorageError:
         return StorageError(
