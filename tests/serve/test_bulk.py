@@ -180,7 +180,7 @@ def test_rows_are_counted_from_where_the_caller_says(client: httpx.Client) -> No
         (b"id,debt,income,job,sex,shoe\na,1,1,7,1,9\n", CSV, 422),
         (b"id,debt,income,job\na,1,1,7\n", CSV, 422),
         (b"id,debt,income,job,sex\na,much,1,7,1\n", CSV, 422),
-        (b"id,debt,income,job,sex\na,1,1,7,1,1\n", CSV, 400),
+        (b"id,debt,income,job,sex\na,1,1,7,1,1\n", CSV, 422),
         (b"\x00\x01\x02", CSV, 400),
         (b"nonsense", ARROW, 400),
         (b"[]", "text/html", 415),
@@ -197,7 +197,7 @@ def test_a_bad_body_is_refused(client: httpx.Client, home: Home, content: bytes,
 def test_a_ragged_line_is_counted_from_the_bodys_start(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("riskloop.scoring.bodies.BLOCK_ROWS", 2)
     content = b"id,debt,income,job,sex\n" + b"".join(b"c%d,1,1,7,1\n" % i for i in range(1, 7)) + b"c7,1\n"
-    assert "row 7: Expected 5 columns, got 2" in send(client, content, CSV).json()["error"]["message"]
+    assert "row 7, column '': has 2 fields instead of 5" in send(client, content, CSV).json()["error"]["message"]
 
 
 def test_a_target_column_in_a_file_is_not_read(client: httpx.Client) -> None:

@@ -64,8 +64,11 @@ class TextSource:
 
     unit = "line"
 
-    def __init__(self, source: Bytes, dialect: DataSettings, where: str, *, quote: str = '"') -> None:
+    def __init__(
+        self, source: Bytes, dialect: DataSettings, where: str, *, quote: str = '"', first_row: int = 1
+    ) -> None:
         self.source, self.dialect, self.where, self.quote = source, dialect, where, quote
+        self.first_row = first_row  # number of the first row, in messages about what is no file
         self.unit = "line" if isinstance(source, (Path, str)) else "row"
         self._begins = 0 if isinstance(source, (Path, str, bytes)) else source.tell()
         self.names, self._above = self._header()
@@ -79,7 +82,7 @@ class TextSource:
 
     def places(self, positions: Sequence[int]) -> list[str]:
         if self.unit == "row":
-            return [f"row {position + 1}" for position in positions]
+            return [f"row {position + self.first_row}" for position in positions]
         wanted, found = set(positions), {}
         row, line = 0, self._above + 1
         for content in self._bodies():
@@ -476,7 +479,7 @@ def open_source(
         return ManySource(parts), opened[0][1]
     if hasattr(source, "read") or isinstance(source, bytes):
         used = dialect or find_dialect(source, where, target=target)
-        return TextSource(source, used, where), used
+        return TextSource(source, used, where, first_row=first_row), used
     return frame_source(source, where, first_row), dialect or DataSettings()
 
 

@@ -44,18 +44,10 @@ def csv_blocks(file: BinaryIO, model: Model, first_row: int) -> Iterator[Rows]:
     empty = True
     for part in parts(file, BLOCK_ROWS, first_row=first_row):
         empty = False
-        try:
-            yield _table_block(io.BytesIO(b"\n".join([header, *part.records, b""])), model, part.first_row)
-        except MalformedBody as error:
-            raise MalformedBody(_counted(error.message, part.first_row)) from None
+        yield _table_block(io.BytesIO(b"\n".join([header, *part.records, b""])), model, part.first_row)
     if empty:
         _table_block(io.BytesIO(header + b"\n"), model, first_row)  # says what is missing
         raise DataError("The body holds no rows.")
-
-
-def _counted(message: str, first_row: int) -> str:
-    """The parser counts the records of its part, the header among them."""
-    return re.sub(r"Row #(\d+)", lambda found: f"row {first_row + int(found[1]) - 2}", message)
 
 
 def arrow_blocks(file: BinaryIO, model: Model, first_row: int) -> Iterator[Rows]:
