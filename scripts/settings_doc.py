@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from riskloop.core.settings import FeatureSettings, LearnerSettings, Settings, duration_text
+from riskloop.core.settings import FeatureSettings, LearnerSettings, PrepareSettings, Settings, duration_text
 
 HEAD = """# Settings
 
@@ -29,6 +29,8 @@ def page() -> str:
             parts.append(_section("features.COLUMN", FeatureSettings))
         elif name == "learners":
             parts.append(_section("learners.NAME", LearnerSettings))
+        elif name == "prepare":
+            parts.append(_section("prepare.NAME", PrepareSettings))
         else:
             parts.append(_section(name, kind))
     return "\n".join(parts)

@@ -9,7 +9,7 @@ from riskloop.core.errors import ConfigError
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.settings import parse_settings, restored, settings_text
 
-CODED = Feature("score", low=300, high=850, nullable=True, monotone=-1, special=(-9999.0, 999.0))
+CODED = Feature("score", low=300.0, high=850.0, nullable=True, monotone=-1, special=(-9999.0, 999.0))
 TREE = Feature("naics", "category", categories=("1111", "1112", "2211"), prefixes=(2, 3))
 
 

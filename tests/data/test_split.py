@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
@@ -45,3 +47,45 @@ def test_refusals() -> None:
         folds(make(np.arange(100), (np.arange(100) > 80).astype(float)), 5, seed=1)
     with pytest.raises(DataError, match="no target"):
         folds(Rows(np.zeros((1, 1)), ["1"], np.zeros(1, dtype=np.int64)), 5, seed=1)
+
+
+def customers(rows: Rows, of: Ints) -> Rows:
+    return Rows(rows.features, [str(i) for i in of.tolist()], rows.times, rows.target)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("timed", [False, True])
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_no_customer_is_learned_from_and_tested_on(seed: int, timed: bool, share: float) -> None:
+    """A few customers who come again, and a panel in which nearly all do."""
+    rng = np.random.default_rng(seed)
+    n = 2400
+    who = np.where(rng.random(n) < share, rng.integers(0, 200, n), np.arange(n) + 1000)
+    times = rng.integers(0, 300, n) if timed else np.zeros(n, dtype=np.int64)
+    rows = customers(make(times, (rng.random(n) < 0.3).astype(float)), who)
+    pairs = folds(rows, 5, seed)
+    tested = np.concatenate([test for _, test in pairs])
+    assert len(set(tested.tolist())) == tested.size
+    for train, test in pairs:
+        assert not set(who[train]) & set(who[test])
+        assert train.size >= 0.3 * ((times < times[test].min()).sum() if timed else n)
+        assert test.size >= 50
+    assert timed or tested.size == n
+
+
+@pytest.mark.parametrize("days", [0, 30, 90])
+def test_what_was_not_known_when_a_block_began_is_not_learned_from(days: int) -> None:
+    rng = np.random.default_rng(3)
+    day = 86_400_000_000
+    times = rng.integers(0, 720, 4000) * day
+    pairs = folds(make(times, (rng.random(4000) < 0.3).astype(float)), 5, 1, embargo=timedelta(days=days))
+    for train, test in pairs:
+        assert times[train].max() + days * day <= times[test].min()
+        assert times[train].max() + (days + 10) * day > times[test].min()
+
+
+def test_a_history_shorter_than_its_outcome_window_is_still_cut_by_time() -> None:
+    rng = np.random.default_rng(3)
+    times = rng.integers(0, 30, 3000) * 86_400_000_000
+    for train, test in folds(make(times, (rng.random(3000) < 0.3).astype(float)), 5, 1, embargo=timedelta(days=365)):
+        assert times[train].max() < times[test].min()

@@ -51,7 +51,8 @@ def test_the_manifest_is_json_without_a_clock_or_secrets(candidate: Candidate) -
     manifest = json.loads(seal(candidate.manifest, candidate.files).text)
     assert {
         "files", "format", "learner", "model_file", "schema", "calibration", "threshold", "risk_levels", "metrics",
-        "comparison", "importance", "training", "baseline", "seed", "settings", "libraries", "parent", "origin",
+        "comparison", "importance", "training", "baseline", "seed", "settings", "libraries",
+        "parent", "origin",
     } == set(manifest)  # fmt: skip
     assert "storage" not in manifest["settings"]
     assert sum(manifest["importance"].values()) == pytest.approx(1.0)
@@ -118,7 +119,7 @@ def test_what_is_measured_comes_from_the_present_world(rows: Rows, settings: Set
 
 
 def test_fit_once_ranks_like_the_validated_model(rows: Rows, settings: Settings, candidate: Candidate) -> None:
-    score = fit_once(rows, settings, candidate.learner)
+    score = fit_once(rows, settings, candidate.learner, size=candidate.manifest.training.size)
     order = np.argsort(candidate.predict(rows.features), kind="stable")
     assert (np.diff(score(rows.features)[order]) >= -1e-9).all()
 

@@ -90,3 +90,34 @@ def test_the_json_says_everything() -> None:
     for value, feature in zip([0.3, 1.0, -1.0], data["features"], strict=True):
         z += feature["points"][np.searchsorted(feature["bounds"], value)]
     assert card.decision_function(np.array([[0.3, 1.0, -1.0]]))[0] == pytest.approx(z, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_smoothing_does_not_break_the_order(seed: int) -> None:
+    """Small samples, skewed values and weights: where the tree's bins differ in size most."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(60, 600))
+    x = np.round(rng.lognormal(0, 1.5, (n, 3)), 1)
+    y = rng.random(n) < 1 / (1 + np.exp(2 - 0.4 * x[:, 0] + 0.2 * x[:, 1]))
+    y[:2] = True, False
+    card = Scorecard(max_bins=8, min_bin_share=0.02, monotonic_cst=(1, -1, 1))
+    card.fit(x, y, sample_weight=rng.exponential(size=n) + 0.01)
+    for column, sign in ((0, 1), (1, -1), (2, 1)):
+        grid = np.zeros((400, 3))
+        grid[:, column] = np.linspace(-1, x.max() + 1, 400)
+        assert (sign * np.diff(card.decision_function(grid)) >= 0).all()
+
+
+def test_special_codes_have_a_bin_of_their_own_outside_the_order() -> None:
+    x, y = sample()
+    x[::7, 0] = -9999.0  # as if it were the lowest value, the order would not hold
+    y[::7] = 1.0
+    card = Scorecard(categorical=(1,), monotonic_cst=(1, 0, 0), special=((-9999.0, 777.0), (), ())).fit(x, y)
+    grid = np.column_stack((np.linspace(-4, 4, 200), np.zeros((200, 2))))
+    p = card.predict_proba(grid)[:, 1]
+    assert (np.diff(p) >= 0).all()
+    coded = card.predict_proba(np.array([[-9999.0, 0, 0], [777.0, 0, 0], [np.nan, 0, 0]]))[:, 1]
+    assert coded[0] > p.max()
+    assert card.points_[0][-1] == 0.0  # 777 was in no row
+    bins = {tuple(code) for code in card.to_json()["features"][0]["special"]}
+    assert {code for code, _ in bins} == {-9999.0, 777.0}

@@ -69,7 +69,13 @@ def retrain_plainly(home: Home, now: datetime) -> None:
     plain = home.settings.model_copy(update={"train": home.settings.train.model_copy(update={"folds": PLAIN_FOLDS})})
     try:
         candidate = fit(
-            rows, plain, learners=(manifest.learner,), parent=champion.version, origin="retrain", history=history
+            rows,
+            plain,
+            learners=(manifest.learner,),
+            size=manifest.training.size,
+            parent=champion.version,
+            origin="retrain",
+            history=history,
         )
     except DataError:  # nothing that can be learned from: the old model stays
         return

@@ -48,7 +48,7 @@ def train(
     with console.progress("Training") as tick:
         trained = portfolio.train(history, progress=tick, refused=refused)
     rows = [(name, entry["auc"], entry["low"], entry["high"]) for name, entry in trained["comparison"].items()]
-    told = [trained["data"]["sentence"], *trained["data"]["reasons"]]
+    told = [trained["data"]["sentence"], *trained["data"]["reasons"], *trained["left_out"].values()]
     console.answer(trained, *told, table(("learner", "AUC", "low", "high"), rows), trained["sentence"])
     leave_partly(trained["data"]["refused"])
 

@@ -90,6 +90,18 @@ class LearnerAuc(msgspec.Struct, frozen=True):
     high: float
 
 
+class Size(msgspec.Struct, frozen=True):
+    """How large the boosted trees of a model are; found by a search (`riskloop.train.size`)."""
+
+    leaves: int = 8
+    least_leaf: int = 50  # rows of a leaf
+    columns: float = 1.0  # share of the columns that a tree may split
+    l2: float = 0.0  # penalty on the leaves' values
+    rate: float = 0.05  # learning rate
+    trees: int = 250
+    rows: float = 20_000.0  # training rows with which so many trees are best
+
+
 class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     """A state of the decision log, as far as it may be learned from; `loop/snapshot.py` takes and reads it."""
 
@@ -145,6 +157,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     history: str | None  # artefact with the checked history
     record: TrainingRecord | None  # None: the history and nothing else
     blended: bool = False  # half of it is the model of the world before a change
+    size: Size | None = None  # of boosted trees, whichever learner is best; None: was not looked for
+    left_out: dict[str, str] = {}  # why, by learner that could not be fitted
 
     @property
     def span(self) -> tuple[datetime, datetime] | None:

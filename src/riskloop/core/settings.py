@@ -123,6 +123,34 @@ class FeatureSettings(Section):
     context: bool = Field(False, description="The same for all customers of a period, such as an interest rate.")
 
 
+class PrepareSettings(Section):
+    """A column that is made of others before a learner sees them; the table's name is the column's."""
+
+    how: Literal["ratio", "difference", "sum", "product", "log", "bands", "missing", "group", "prefix"] = Field(
+        description="`ratio` x/y, `difference` x-y, `sum`, `product`, `log` sign(x)·ln(1+|x|), `bands` of a number, "
+        "`missing` 1 where a value is missing, `group` of levels, `prefix` of a code."
+    )
+    of: tuple[str, ...] = Field(min_length=1, description="The columns that it is made of: features, or steps before.")
+    bounds: tuple[float, ...] = Field((), description="`bands`: their upper bounds.")
+    groups: dict[str, tuple[str | int, ...]] = Field(
+        default_factory=dict, description="`group`: levels by the group's name; the others stay by themselves."
+    )
+    length: int = Field(2, ge=1, description="`prefix`: characters.")
+    monotone: Literal[-1, 0, 1] = Field(0, description="1: more can only raise the PD; -1: only lower it.")
+    instead: bool = Field(False, description="Whether the columns that it is made of are no model inputs themselves.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> "PrepareSettings":
+        wanted = {"ratio": 2, "difference": 2, "log": 1, "bands": 1, "group": 1, "prefix": 1}.get(self.how)
+        if wanted is not None and len(self.of) != wanted:
+            raise ValueError(f"a {self.how} is made of {wanted} columns, and 'of' names {len(self.of)}")
+        if self.how == "bands" and not self.bounds:
+            raise ValueError("bands need their 'bounds'")
+        if self.how == "group" and not self.groups:
+            raise ValueError("a group needs 'groups'")
+        return self
+
+
 class ThresholdSettings(Section):
     """From which probability a decision is `default`."""
 
@@ -165,6 +193,9 @@ class TrainSettings(Section):
     folds: int = Field(5, ge=2, le=20, description="Folds of the cross-validation.")
     seed: int = Field(20240501, ge=0, description="The same history, config and seed train the same bytes.")
     floor_auc: Fraction = Field(0.6, description="A first model below this AUC does not become champion.")
+    search: int = Field(
+        8, ge=0, le=100, description="Sizes of boosted trees that are tried inside the training rows; 0: none."
+    )
     threads: int = Field(0, ge=0, description="Threads of one fit; 0 means all cores.")
 
 
@@ -382,6 +413,7 @@ class Settings(Section):
     data: DataSettings = DataSettings()
     storage: StorageSettings = StorageSettings()
     features: dict[str, FeatureSettings] = Field(min_length=1, description="The input columns, in order.")
+    prepare: dict[str, PrepareSettings] = Field(default_factory=dict, description="Columns made of others, in order.")
     threshold: ThresholdSettings = ThresholdSettings()
     risk_levels: RiskLevelSettings = RiskLevelSettings()
     learners: dict[str, LearnerSettings] = Field(default_factory=dict, description="Further learners.")
@@ -403,6 +435,18 @@ class Settings(Section):
         unknown = [name for name in self.drift.segments if name not in self.features]
         if unknown:
             raise ValueError(f"drift.segments names {', '.join(unknown)}, which has no [features] table")
+        return self
+
+    @model_validator(mode="after")
+    def _prepared_columns_are_new(self) -> "Settings":
+        known = {*self.features}
+        for name, entry in self.prepare.items():
+            unknown = [column for column in entry.of if column not in known]
+            if unknown:
+                raise ValueError(f"prepare.{name} reads {unknown[0]}, which is no feature and no step before it")
+            if name in known:
+                raise ValueError(f"prepare.{name} has the name of another column")
+            known.add(name)
         return self
 
     @property
@@ -468,8 +512,9 @@ def restored(settings: Settings, schema: Schema, recorded: dict[str, Any]) -> Se
         "features": {feature.name: _entry(feature) for feature in schema.features},
     }
     for name, values in recorded.items():
-        if name == "learners":
-            changes[name] = {learner: LearnerSettings(**entry) for learner, entry in values.items()}
+        if name in ("learners", "prepare"):
+            table = LearnerSettings if name == "learners" else PrepareSettings
+            changes[name] = {key: table(**entry) for key, entry in values.items()}
             continue
         section = changes.get(name, getattr(settings, name))
         changes[name] = type(section)(**{**section.model_dump(), **values})

@@ -1,20 +1,27 @@
-"""Cross-validation that never lets the future teach the past."""
+"""Cross-validation that never lets the future teach the past, nor a customer's row be tested by their other rows."""
 
+from datetime import timedelta
 from typing import Final
 
 import numpy as np
 
 from riskloop.core.errors import DataError
+from riskloop.core.stats import customer_codes
 from riskloop.core.types import Bools, Ints, Rows, from_micros
 
 FIRST_SHARE: Final = 1 / 3  # of the rows, the earliest, only ever train; the rest is cut into the test blocks
+TURNS: Final = 3  # of the customers of a panel: each block tests one third of them, in turn
+LEAST_LEFT: Final = 0.5  # of the earlier rows that have to stay when the tested customers' rows are taken out
 
 
-def folds(rows: Rows, n: int, seed: int) -> list[tuple[Ints, Ints]]:
-    """``n`` pairs of training and test positions.
+def folds(rows: Rows, n: int, seed: int, *, embargo: timedelta = timedelta(0)) -> list[tuple[Ints, Ints]]:
+    """``n`` pairs of training and test positions; no customer (`Rows.ids`) is in both parts of a pair.
 
-    With more than ``n`` distinct times: blocks of time, each tested by a model of everything before it (rows of one
-    time are never parted). Otherwise stratified and shuffled by ``seed``; then every row is tested once.
+    With more than ``n`` distinct times: blocks of time, each tested by a model of what was known when it began: earlier
+    rows whose outcome window, the ``embargo``, had passed (rows of one time are never parted). Where most customers
+    come again in every block, a block tests a third of them, in turn, so that the others' rows are left to learn from.
+    Otherwise stratified and shuffled by ``seed``; then every row is tested once.
+    Source: purging and embargo, López de Prado, Advances in Financial Machine Learning (2018), section 7.4.
 
     Raises DataError when the rows have no target, or a part has fewer than two of a class.
     """
@@ -27,14 +34,34 @@ def folds(rows: Rows, n: int, seed: int) -> list[tuple[Ints, Ints]]:
             f"The history has {defaults} defaults in {len(rows)} rows; {n} folds need at least {2 * n} of each class. "
             "Collect more history, or lower 'folds' of [train]."
         )
+    codes = customer_codes(rows.ids)
+    customers = None if np.unique(codes).size == codes.size else codes
     if np.unique(rows.times).size > n:
-        return _time_blocks(rows.times, rows.target == 1.0, n)
+        return _time_blocks(rows.times, rows.target == 1.0, customers, n, seed, embargo // timedelta(microseconds=1))
+    return _shuffled(rows.target == 1.0, codes, n, seed)
+
+
+def _shuffled(defaults: Bools, customers: Ints, n: int, seed: int) -> list[tuple[Ints, Ints]]:
+    """Customers are dealt out, those who ever default as evenly as the others."""
     from sklearn.model_selection import StratifiedKFold
 
-    return list(StratifiedKFold(n, shuffle=True, random_state=seed).split(rows.features, rows.target))
+    distinct, number = np.unique(customers, return_inverse=True)
+    ever = np.bincount(number, weights=defaults) > 0.0
+    if min(ever.sum(), ever.size - ever.sum()) < n:
+        raise DataError(
+            f"The history has {int(ever.sum())} customers who default in {distinct.size}; {n} folds need {n} of each "
+            "kind. Collect more history, or lower 'folds' of [train]."
+        )
+    pairs = []
+    for _, tested in StratifiedKFold(n, shuffle=True, random_state=seed).split(np.zeros((ever.size, 1)), ever):
+        is_tested = np.isin(number, tested)
+        pairs.append((np.flatnonzero(~is_tested), np.flatnonzero(is_tested)))
+    return pairs
 
 
-def _time_blocks(times: Ints, defaults: Bools, n: int) -> list[tuple[Ints, Ints]]:
+def _time_blocks(
+    times: Ints, defaults: Bools, customers: Ints | None, n: int, seed: int, embargo: int
+) -> list[tuple[Ints, Ints]]:
     distinct, counts = np.unique(times, return_counts=True)
     before = np.concatenate(([0.0], np.cumsum(counts)[:-1])) / len(times)
     steps = np.arange(n)
@@ -44,16 +71,34 @@ def _time_blocks(times: Ints, defaults: Bools, n: int) -> list[tuple[Ints, Ints]
         np.maximum(starts, 1 + steps), distinct.size - n + steps
     )  # … and so has the first training part
     pairs = []
-    for start, end in zip(starts, [*starts[1:], distinct.size], strict=True):
-        train = np.flatnonzero(times < distinct[start])
-        test = np.flatnonzero((times >= distinct[start]) & (times <= distinct[end - 1]))
+    for number, (start, end) in enumerate(zip(starts, [*starts[1:], distinct.size], strict=True)):
+        earlier = times < distinct[start]
+        # A history shorter than its outcome window cannot keep the embargo: it is kept as far as rows are left.
+        known = earlier & (times + embargo <= distinct[start])
+        known = known if _two_of_each(defaults[known]) else earlier
+        test = (times >= distinct[start]) & (times <= distinct[end - 1])
+        train, test = (known, test) if customers is None else _apart(known, test, customers, number, seed)
         day = from_micros(distinct[start]).date()
         for part, name in ((train, "before"), (test, "in the block that begins on")):
-            count = int(defaults[part].sum())
-            if min(count, part.size - count) < 2:
+            count, size = int(defaults[part].sum()), int(part.sum())
+            if min(count, size - count) < 2:
                 raise DataError(
-                    f"The history has {count} defaults in {part.size} rows {name} {day}, "
+                    f"The history has {count} defaults in {size} rows {name} {day}, "
                     "too few to validate by time; collect more history, or lower 'folds' of [train]."
                 )
-        pairs.append((train, test))
+        pairs.append((np.flatnonzero(train), np.flatnonzero(test)))
     return pairs
+
+
+def _two_of_each(defaults: Bools) -> bool:
+    return min(int(defaults.sum()), defaults.size - int(defaults.sum())) >= 2
+
+
+def _apart(train: Bools, test: Bools, customers: Ints, number: int, seed: int) -> tuple[Bools, Bools]:
+    """Both parts without a common customer; where that would leave too little, with a third of those tested."""
+    left = train & ~np.isin(customers, customers[test])
+    if left.sum() >= LEAST_LEFT * train.sum():
+        return left, test
+    turn = np.random.default_rng(seed).permutation(int(customers.max()) + 1)[customers] % TURNS
+    its_turn = turn == number % TURNS
+    return train & ~its_turn, test & its_turn

@@ -1,5 +1,6 @@
 """The first turn of the loop: a labelled history becomes a registered version, and the first one champion."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
@@ -12,6 +13,8 @@ from riskloop.promote import promote
 from riskloop.store.history import save_history
 from riskloop.store.home import Home
 from riskloop.train.fit import fit
+
+log = logging.getLogger("riskloop.train")
 
 
 def train_first(
@@ -26,10 +29,13 @@ def train_first(
     candidate = fit(rows, home.settings, history=stored.name, progress=progress)
     version = register(home, candidate, rows, origin="train", now=now, by=by)
     shown = to_builtins(candidate.manifest)
+    for sentence in candidate.manifest.training.left_out.values():
+        log.warning(sentence, extra={"action": "train"})
     return {
         "version": version,
         "learner": candidate.learner,
         **{key: shown[key] for key in ("metrics", "comparison", "threshold")},
+        "left_out": candidate.manifest.training.left_out,
         "sentence": _promoted(home, version, candidate.manifest.metrics.auc, now, by),
     }
 

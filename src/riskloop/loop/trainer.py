@@ -12,7 +12,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from riskloop.core.errors import DataError
-from riskloop.core.manifest import Calibration, RetrainOrder, TrainingRecord
+from riskloop.core.manifest import Calibration, RetrainOrder, Size, TrainingRecord
 from riskloop.core.stats import auc, density_ratio_weights
 from riskloop.core.types import DecisionFrame, Floats, Ints
 from riskloop.loop.champion import ReferenceModel
@@ -22,7 +22,8 @@ from riskloop.retrain.plan import Plan, Split, latest_block
 from riskloop.store.home import Home
 from riskloop.train.calibrate import fit_calibration
 from riskloop.train.candidate import Candidate
-from riskloop.train.fit import OutOfFold, enough, fit, fit_once, recalibrate
+from riskloop.train.fit import fit, fit_once, recalibrate
+from riskloop.train.validate import OutOfFold, enough
 
 Tick = Callable[[str, float], None]
 
@@ -92,6 +93,11 @@ class Trainer:
         self._steps = count(1)
         self._total = 1
 
+    @property
+    def _size(self) -> Size | None:
+        """The champion's size of trees: it was chosen once, on the whole history."""
+        return self.champion.manifest.training.size
+
     def make(self, plan: Plan) -> Challenger:
         """Follow the plan: one held-out block, or every block by fits without it and a final fit on everything.
 
@@ -154,7 +160,7 @@ class Trainer:
         def attempt(way: tuple[str, Weighting]) -> tuple[float, Floats] | None:
             try:
                 used = self._training_set(index, way[1], each)
-                raw = fit_once(used.rows, settings, way[0], used.weights, used.changed)(features)
+                raw = fit_once(used.rows, settings, way[0], used.weights, used.changed, self._size)(features)
             except DataError:  # a weighting that leaves one class
                 return None
             self._done(f"{way[0]}, {way[1].name}")
@@ -178,7 +184,7 @@ class Trainer:
             return Block(split.test, choice.learner, np.full(scores.size, np.nan), scores)
         index, each = thinned(self.rows, split.train, MOST_TESTED, since=self.since, seed=settings.train.seed)
         used = self._training_set(index, choice.weighting, each)
-        raw = fit_once(used.rows, settings, choice.learner, used.weights, used.changed)(features)
+        raw = fit_once(used.rows, settings, choice.learner, used.weights, used.changed, self._size)(features)
         self._done(f"{choice.learner} without a block")
         return Block(split.test, choice.learner, raw, choice.calibration.apply(raw))
 
@@ -206,6 +212,7 @@ class Trainer:
                 learners=(choice.learner,),
                 present=None if self.since is None else used.rows.times >= self.since,
                 changed=used.changed is not None,
+                size=self._size,
                 judged=self._judged(used, choice, blocks),
                 declined=_declined(self.frame, self.since),
                 parent=self.champion.version,

@@ -13,6 +13,7 @@ from riskloop.core.manifest import MIN_PROBABILITY, ModelManifest
 from riskloop.core.schema import Schema
 from riskloop.core.types import Floats
 from riskloop.scoring.lightgbm import Booster
+from riskloop.scoring.preparation import FILE, Preparation, load_preparation
 from riskloop.scoring.shap import ShapTables, parse_trees
 from riskloop.store.artefacts import Artefact
 
@@ -59,6 +60,11 @@ class ScorecardPredictor:
             bounds = [[*map(float, f["bounds"]), np.inf] for f in features]  # ∞, so that no feature has none
             points = [[*map(float, f["points"]), float(f["missing"])] for f in features]
             means = np.array([float(f["mean"]) for f in features])
+            self._codes = [
+                (j, float(code), float(point) - means[j])
+                for j, f in enumerate(features)
+                for code, point in f.get("special", ())
+            ]
             self._base = float(means.sum()) + float(card["intercept"])
         except (ValueError, KeyError, TypeError) as error:
             raise ArtefactError(f"{where} is not a scorecard that riskloop wrote: {error!r}. Train again.") from None
@@ -86,7 +92,25 @@ class ScorecardPredictor:
         if missing.any():
             bins = np.where(missing, self._missing, bins)
         parts: Floats = self._points.take(bins + self._offsets)
+        for column, code, points in self._codes:
+            parts[:, column] = np.where(matrix[:, column] == code, points, parts[:, column])
         return np.ascontiguousarray(parts)
+
+
+class PreparedPredictor:
+    """A predictor behind a preparation. Contributions are those of the columns that the prepared ones are made of."""
+
+    def __init__(self, preparation: Preparation, inner: Predictor) -> None:
+        self._preparation = preparation
+        self._inner = inner
+
+    def raw(self, matrix: Floats) -> Floats:
+        """See :class:`Predictor`."""
+        return self._inner.raw(self._preparation.matrix(matrix))
+
+    def contributions(self, matrix: Floats) -> Floats:
+        """See :class:`Predictor`."""
+        return self._preparation.attributed(self._inner.contributions(self._preparation.matrix(matrix)))
 
 
 class EstimatorPredictor:
@@ -119,7 +143,16 @@ class EstimatorPredictor:
 
 
 def load_predictor(artefact: Artefact[ModelManifest], schema: Schema, threads: int) -> Predictor:
-    """The predictor of an artefact's model file. Raises ArtefactError."""
+    """The predictor of an artefact's model file, behind its preparation where it has one. Raises ArtefactError."""
+    if FILE not in artefact.contents:
+        return _predictor(artefact, schema, threads, None)
+    preparation = load_preparation(artefact.bytes(FILE), str(artefact.path / FILE))
+    return PreparedPredictor(preparation, _predictor(artefact, schema, threads, preparation))
+
+
+def _predictor(
+    artefact: Artefact[ModelManifest], schema: Schema, threads: int, preparation: Preparation | None
+) -> Predictor:
     file = artefact.manifest.model_file
     content, where = artefact.bytes(file), str(artefact.path / file)
     if file.endswith(".txt"):
@@ -129,6 +162,8 @@ def load_predictor(artefact: Artefact[ModelManifest], schema: Schema, threads: i
     if file.endswith(".skops"):
         from riskloop.store.estimators import load_estimator
 
-        typical = [artefact.manifest.baseline[schema.names[i]] for i in schema.model_columns]
-        return EstimatorPredictor(load_estimator(content, where), np.array(typical, dtype=np.float64))
+        baseline = [artefact.manifest.baseline[schema.names[i]] for i in schema.model_columns]
+        typical = np.array([baseline], dtype=np.float64)
+        typical = typical if preparation is None else preparation.matrix(typical)
+        return EstimatorPredictor(load_estimator(content, where), typical[0])
     raise ArtefactError(f"{where} is no model file that this version of riskloop reads; upgrade it.")

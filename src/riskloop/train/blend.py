@@ -6,7 +6,6 @@ than the refit does, and the old one about as well (`python -m benchmarks.weight
 so only the correction costs more.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy.typing as npt
 
 from riskloop.core.schema import Schema
 from riskloop.core.types import Bools, Floats
-from riskloop.train.learners import CORRECTION, Estimator, Learner
+from riskloop.train.learners import CORRECTION, Estimator, Learner, halved
 
 
 class Blend:
@@ -46,9 +45,9 @@ def fit_blend(
 
     Else a fit. X (n, k), outcomes y (n,), ``weights`` (n,) of the refit. Raises what `Learner.fit` raises.
     """
-    if entry.half is None or present is None or not _both_classes(y[present]) or not _both_classes(y[~present]):
+    if entry.trees is None or present is None or not _both_classes(y[present]) or not _both_classes(y[~present]):
         return entry.fit(schema, X, y, weights, seed, threads)
-    half = replace(entry, params={**entry.params, **entry.half})
+    half = halved(entry)
     refit = half.fit(schema, X, y, weights, seed, threads)
     former = half.fit(schema, X[~present], y[~present], _within(weights, ~present), seed, threads)
     new, start = X[present], raw(former, X[present])

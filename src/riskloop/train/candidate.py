@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from riskloop.core.manifest import ModelManifest, Training, TrainingRecord
+from riskloop.core.manifest import ModelManifest, Size, Training, TrainingRecord
 from riskloop.core.schema import Schema
 from riskloop.core.types import Floats, Rows, from_micros
 
@@ -32,6 +32,8 @@ def describe_training(
     history: str | None,
     record: TrainingRecord | None,
     blended: bool,
+    size: Size | None,
+    left_out: dict[str, str],
 ) -> Training:
     """Sizes, first and last time, and the fingerprint of the very rows."""
     target = np.zeros(0) if rows.target is None else rows.target
@@ -49,6 +51,8 @@ def describe_training(
         history=history,
         record=record,
         blended=blended,
+        size=size,
+        left_out=left_out,
     )
 
 

@@ -9,7 +9,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -42,7 +42,9 @@ class Learner:
     params: Mapping[str, Any]
     fit_options: Callable[[Schema], Mapping[str, Any]] = lambda schema: {}
     trees: str | None = None  # parameter with the number of trees of a built-in booster, which few rows lower
-    half: Mapping[str, Any] | None = None  # params of one with half as many trees; None: cannot be half of a blend
+    enough: float = ENOUGH_ROWS  # rows that bear just so many trees
+    growth: float = 1.0  # more rows bear more trees, up to so many times
+    knows_codes: bool = False  # takes a number's special codes as they are
 
     def fit(
         self,
@@ -57,8 +59,9 @@ class Learner:
         """A classifier fitted to the matrix X (n, k) and outcomes y (n,); LightGBM can ``start`` at log-odds (n,)."""
         estimator = self.make(schema, seed, threads, self.params)
         if self.trees is not None:
-            most = getattr(estimator, self.trees)
-            estimator.set_params(**{self.trees: _trees(most, len(X) if weights is None else effective_size(weights))})
+            rows = len(X) if weights is None else effective_size(weights)
+            factor = min(self.growth, math.sqrt(rows / self.enough))
+            estimator.set_params(**{self.trees: max(1, round(getattr(estimator, self.trees) * factor))})
         _require_missing_values(self.name, estimator, schema, X)
         options = dict(self.fit_options(schema))
         if weights is not None:
@@ -114,34 +117,28 @@ def dump(estimator: Estimator) -> tuple[str, bytes]:
 def _scorecard(schema: Schema, seed: int, threads: int, params: Mapping[str, Any]) -> Estimator:
     from riskloop.train.scorecard import Scorecard
 
-    return Scorecard(**{"categorical": _categorical(schema), "monotonic_cst": _monotone(schema), **params})
+    codes = [feature.special for feature in _model_features(schema)]
+    fixed = {"categorical": _categorical(schema), "monotonic_cst": _monotone(schema), "special": codes}
+    return Scorecard(**{**fixed, **params})
 
 
 def _lightgbm(schema: Schema, seed: int, threads: int, params: Mapping[str, Any]) -> Estimator:
     from lightgbm import LGBMClassifier
 
-    defaults: dict[str, Any] = {
-        "n_estimators": 250,
-        "num_leaves": 8,  # shallow trees keep exact reasons cheap at scoring time
-        "learning_rate": 0.05,
-        "min_child_samples": 50,
-        "random_state": seed,
-        "n_jobs": threads,
-        **_REPEATABLE,
-    }
-    if any(_monotone(schema)):
-        defaults["monotone_constraints"] = _monotone(schema)
-    return LGBMClassifier(**{**defaults, **params})
+    fixed: dict[str, Any] = {"random_state": seed, "n_jobs": threads, **lightgbm_params(schema)}
+    return LGBMClassifier(**{**fixed, **params})
+
+
+def lightgbm_params(schema: Schema) -> dict[str, Any]:
+    """What every fit to a matrix of ``schema`` is told."""
+    monotone = _monotone(schema)
+    return {**_REPEATABLE, **({"monotone_constraints": monotone} if any(monotone) else {})}
 
 
 def _hist_gradient_boosting(schema: Schema, seed: int, threads: int, params: Mapping[str, Any]) -> Estimator:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     defaults: dict[str, Any] = {
-        "max_iter": 150,
-        "max_leaf_nodes": 8,
-        "learning_rate": 0.08,
-        "min_samples_leaf": 50,
         "max_bins": 32,  # with weights every threshold costs a sort: 255 take four times as long, for no better AUC
         "early_stopping": False,
         "random_state": seed,
@@ -155,22 +152,23 @@ def _lightgbm_options(schema: Schema) -> Mapping[str, Any]:
     return {"categorical_feature": _categorical(schema)}
 
 
+# A challenger of a new world learns from few rows, and the trees that suit a whole history learn their noise: all trees
+# from ENOUGH_ROWS on, by the square root of the rows' share below.
 LEARNERS: Final[Mapping[str, Learner]] = {
-    "scorecard": Learner("scorecard", _scorecard, {}),
+    "scorecard": Learner("scorecard", _scorecard, {}, knows_codes=True),
     "lightgbm": Learner(
         "lightgbm",
         _lightgbm,
-        {},
+        # shallow trees keep exact reasons cheap at scoring time
+        {"n_estimators": 250, "num_leaves": 8, "learning_rate": 0.05, "min_child_samples": 50},
         _lightgbm_options,
         trees="n_estimators",
-        half={"n_estimators": 125, "learning_rate": 0.1},
     ),
     "hist_gradient_boosting": Learner(
         "hist_gradient_boosting",
         _hist_gradient_boosting,
-        {},
+        {"max_iter": 150, "max_leaf_nodes": 8, "learning_rate": 0.08, "min_samples_leaf": 50},
         trees="max_iter",
-        half={"max_iter": 75, "learning_rate": 0.16},
     ),
 }
 
@@ -178,18 +176,16 @@ LEARNERS: Final[Mapping[str, Learner]] = {
 CORRECTION: Final = Learner(
     "correction",
     _lightgbm,
-    {"n_estimators": 60, "learning_rate": 0.1, "min_child_samples": 30},
+    {"n_estimators": 60, "num_leaves": 8, "learning_rate": 0.1, "min_child_samples": 30},
     _lightgbm_options,
     trees="n_estimators",
 )
 
 
-def _trees(most: int, rows: float) -> int:
-    """How many trees so many (effective) rows bear: all from ENOUGH_ROWS on, by the square root of their share below.
-
-    A challenger of a new world learns from few rows, and the trees that suit a whole history learn their noise.
-    """
-    return max(1, round(most * math.sqrt(min(1.0, rows / ENOUGH_ROWS))))
+def halved(entry: Learner) -> Learner:
+    """A booster with half of the trees, each of which goes twice as far."""
+    trees, rate = int(entry.params[str(entry.trees)]), float(entry.params["learning_rate"])
+    return replace(entry, params={**entry.params, str(entry.trees): max(1, trees // 2), "learning_rate": 2 * rate})
 
 
 def _model_features(schema: Schema) -> list[Feature]:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.isotonic import isotonic_regression
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.multiclass import check_classification_targets
@@ -33,6 +34,7 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         C: float = 1.0,
         categorical: Sequence[int] = (),
         monotonic_cst: Sequence[int] | None = None,
+        special: Sequence[Sequence[float]] | None = None,
     ) -> None:
         self.max_bins = max_bins
         self.min_bin_share = min_bin_share  # least share of the rows in a bin of a number
@@ -40,6 +42,7 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self.C = C
         self.categorical = categorical
         self.monotonic_cst = monotonic_cst
+        self.special = special  # codes of each column that have a bin of their own, outside any order
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn bins, weights of evidence and coefficients from X (n, k) and y (n,) of two classes."""
@@ -54,7 +57,7 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             raise ValueError("A scorecard needs rows of two classes; this target has one class.")
         self.edges_ = [self._edges(X[:, j], default, weight, j) for j in range(X.shape[1])]
         bins = self._bins(X)
-        woe = [self._woe(bins[:, j], len(e) + 2, default, weight) for j, e in enumerate(self.edges_)]
+        woe = [self._woe(bins[:, j], len(e), default, weight, j) for j, e in enumerate(self.edges_)]
         evidence = np.column_stack([w[bins[:, j]] for j, w in enumerate(woe)])
         self.coef_, self.intercept_ = self._coefficients(evidence, default, weight)
         self.points_ = [c * w for c, w in zip(self.coef_, woe, strict=True)]
@@ -63,7 +66,7 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
     def _edges(self, x: Floats, default: Bools, weight: Floats, column: int) -> Floats:
         """Inner upper bounds: bin b holds edges[b-1] < x <= edges[b]. A category has one bin a level."""
-        there = ~np.isnan(x)
+        there = ~np.isnan(x) & ~np.isin(x, self._codes(column))
         if column in self.categorical:
             levels = int(x[there].max()) + 1 if there.any() else 1
             return np.arange(levels, dtype=np.float64)  # the last bin is for levels that no row had
@@ -80,19 +83,35 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         return np.unique(np.asarray(tree.tree_.threshold[inner], dtype=np.float64))
 
     def _bins(self, X: Floats) -> Ints:
-        """Bin of every value; the one after the last is for missing values."""
+        """Bin of every value; the ones after the last are for missing values and for each special code."""
         bins = np.empty(X.shape, dtype=np.int64)
         for j, edges in enumerate(self.edges_):
             bins[:, j] = np.searchsorted(edges, X[:, j], side="left")
             bins[np.isnan(X[:, j]), j] = len(edges) + 1
+            for number, code in enumerate(self._codes(j), start=2):
+                bins[X[:, j] == code, j] = len(edges) + number
         return bins
 
-    def _woe(self, bins: Ints, n_bins: int, default: Bools, weight: Floats) -> Floats:
+    def _codes(self, column: int) -> Sequence[float]:
+        return () if self.special is None else self.special[column]
+
+    def _woe(self, bins: Ints, edges: int, default: Bools, weight: Floats, column: int) -> Floats:
+        """Weights of evidence of the bins; those of a monotone feature's values are put in order last.
+
+        Smoothing draws small bins further towards the portfolio than large ones, which can turn the tree's order
+        around: bins that stand wrong are pooled (Barlow et al., Statistical Inference under Order Restrictions, 1972).
+        """
+        n_bins = edges + 2 + len(self._codes(column))
         bad = np.bincount(bins[default], weights=weight[default], minlength=n_bins)
         good = np.bincount(bins[~default], weights=weight[~default], minlength=n_bins)
         rate = bad.sum() / weight.sum()
-        smoothed = (bad + self.smoothing * rate) / (good + self.smoothing * (1.0 - rate))
-        evidence: Floats = np.log(smoothed) - np.log(rate / (1.0 - rate))
+        bad, good = bad + self.smoothing * rate, good + self.smoothing * (1.0 - rate)
+        default_share = bad / (bad + good)
+        sign = 0 if self.monotonic_cst is None or column in self.categorical else self.monotonic_cst[column]
+        if sign:
+            values, rows = default_share[: edges + 1], (bad + good)[: edges + 1]
+            default_share[: edges + 1] = isotonic_regression(values, sample_weight=rows, increasing=sign > 0)
+        evidence: Floats = np.log(default_share / (1.0 - default_share)) - np.log(rate / (1.0 - rate))
         return evidence
 
     def _coefficients(self, evidence: Floats, default: Bools, weight: Floats) -> tuple[Floats, float]:
@@ -137,15 +156,19 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def to_json(self) -> Json:
         """Everything that scoring needs: per feature upper bounds, points of each bin, of missing, and their mean."""
         check_is_fitted(self)
-        features = [
-            {
-                "bounds": edges.tolist(),
-                "points": points[:-1].tolist(),
-                "missing": float(points[-1]),
-                "mean": float(mean),
-            }
-            for edges, points, mean in zip(self.edges_, self.points_, self.means_, strict=True)
-        ]
+        features = []
+        for j, (edges, points, mean) in enumerate(zip(self.edges_, self.points_, self.means_, strict=True)):
+            values, missing, coded = np.split(points, [len(edges) + 1, len(edges) + 2])
+            codes = [[float(code), float(point)] for code, point in zip(self._codes(j), coded, strict=True)]
+            features.append(
+                {
+                    "bounds": edges.tolist(),
+                    "points": values.tolist(),
+                    "missing": float(missing[0]),
+                    "mean": float(mean),
+                    **({"special": codes} if codes else {}),
+                }
+            )
         return {"intercept": self.intercept_, "features": features}
 
     def dump(self) -> bytes:

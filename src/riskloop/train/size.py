@@ -1,0 +1,213 @@
+"""The size of boosted trees, chosen inside the training rows: how many, how many leaves, how small a leaf may be.
+
+Few rows of strong rules want deep trees, many noisy ones want shallow trees: no rule of the number of rows fits both.
+A walk over the settings, one at a time, is bounded by a number of fits and not by a clock, so that the same history,
+config and seed choose the same. (Optuna was tried on the same budget: with eight tries its sampler is still guessing.
+Successive halving drops the slow learners, which win with few rows.)
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+from msgspec import structs
+
+from riskloop.core.manifest import Size
+from riskloop.core.types import Floats, Ints
+from riskloop.train.fitted import Sample, preparer_of
+from riskloop.train.learners import LEARNERS, Learner, lightgbm_params, one_thread
+
+CELLS: Final = 400_000  # of all parts of one try: small histories are tried on every part of the validation …
+LEAST_PARTS: Final = 2  # … and large ones on the last two
+MOST: Final = 20_000  # rows of one try
+MOST_TREES: Final = 1500
+_HASTE: Final = 2.0  # tries learn so many times faster than fits, with as many times fewer trees
+_PATIENCE: Final = 25  # trees without an improvement that end a try
+_GROWTH: Final = 2.0  # times the trees that more rows than the search had may bear
+
+
+def sized(entry: Learner, size: Size | None) -> Learner:
+    """The learner at this size; one that has none as it is."""
+    name = _NAMES.get(entry.name)
+    if name is None or size is None:
+        return entry
+    faster = 1.0 if entry.name == "lightgbm" else 1.6  # fewer trees that go further: they take twice as long
+    params = {
+        name.trees: max(1, round(size.trees / faster)),
+        name.leaves: size.leaves,
+        "learning_rate": size.rate * faster,
+        name.least_leaf: size.least_leaf,
+        name.columns: size.columns,
+        name.l2: size.l2,
+    }
+    return replace(entry, params={**entry.params, **params}, enough=size.rows, growth=_GROWTH)
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What a booster calls its size."""
+
+    trees: str
+    leaves: str
+    least_leaf: str
+    columns: str
+    l2: str
+
+
+_NAMES: Final[Mapping[str, _Names]] = {
+    "lightgbm": _Names("n_estimators", "num_leaves", "min_child_samples", "colsample_bytree", "reg_lambda"),
+    "hist_gradient_boosting": _Names(
+        "max_iter", "max_leaf_nodes", "min_samples_leaf", "max_features", "l2_regularization"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the search found."""
+
+    whole: Size  # by all parts
+    by_part: tuple[Size, ...]  # for each part of the validation by the other ones: no row chooses for its own test
+    tried: int
+
+
+@dataclass
+class _Tried:
+    """A size's loss after each tree, on each part of the search."""
+
+    size: Size
+    curves: list[Floats] = field(default_factory=list)
+
+    def best(self, parts: Sequence[int]) -> tuple[float, int]:
+        """Least mean loss over the parts, and the number of trees that has it."""
+        longest = max(len(self.curves[p]) for p in parts)
+        padded = [np.pad(self.curves[p], (0, longest - len(self.curves[p])), mode="edge") for p in parts]
+        mean = np.mean(padded, axis=0)
+        return float(mean.min()), int(mean.argmin()) + 1
+
+
+class _Search:
+    """Tries sizes on parts of the sample."""
+
+    def __init__(self, sample: Sample, parts: Sequence[tuple[Ints, Ints]], workers: int) -> None:
+        self._workers = workers
+        self._seed = sample.seed
+        rng = np.random.default_rng(sample.seed)
+        self._data = [_Part(sample, *(_thinned(rows, rng) for rows in part)) for part in parts]
+        self.rows = float(np.mean([part.rows for part in self._data]))
+        self.tried: list[_Tried] = []
+
+    def attempt(self, size: Size) -> float:
+        """The size's least mean loss."""
+        found = next((tried for tried in self.tried if tried.size == size), None)
+        if found is None:
+            with one_thread(), ThreadPoolExecutor(self._workers) as pool:
+                curves = list(pool.map(lambda part: part.curve(size, self._seed), self._data))
+            found = _Tried(size, curves)
+            self.tried.append(found)
+        return found.best(range(len(self._data)))[0]
+
+    def best(self, parts: Sequence[int]) -> Size:
+        """The size with the least loss on these parts, with its number of trees."""
+        (_, trees), tried = min(((t.best(parts), t) for t in self.tried), key=lambda pair: pair[0][0])
+        return structs.replace(tried.size, trees=round(_HASTE * trees), rows=self.rows)
+
+
+class _Part:
+    """Rows to fit to and rows to test on, prepared and binned once for all sizes."""
+
+    def __init__(self, sample: Sample, fitted: Ints, test: Ints) -> None:
+        import lightgbm
+
+        entry, part, other = LEARNERS["lightgbm"], sample.take(fitted), sample.take(test)
+        preparer = preparer_of(entry, sample)
+        Z = preparer.fit_transform(part.X, part.y, part.weights, part.customers)
+        self._params = lightgbm_params(preparer.schema_)
+        options: dict[str, Any] = {**entry.fit_options(preparer.schema_), "free_raw_data": False}
+        options["params"] = {"feature_pre_filter": False, "verbose": -1, "num_threads": 1}
+        self.rows = len(Z)
+        self._train = lightgbm.Dataset(Z, part.y.astype(np.float64), weight=part.weights, **options)
+        self._test = self._train.create_valid(
+            preparer.transform(other.X), other.y.astype(np.float64), weight=other.weights
+        )
+
+    def curve(self, size: Size, seed: int) -> Floats:
+        """Log loss on the test rows after each tree."""
+        import lightgbm
+
+        history: dict[str, dict[str, list[float]]] = {}
+        lightgbm.train(
+            {
+                **self._params,
+                "objective": "binary",
+                "metric": "binary_logloss",
+                "num_leaves": size.leaves,
+                "min_data_in_leaf": size.least_leaf,
+                "feature_fraction": size.columns,
+                "lambda_l2": size.l2,
+                "learning_rate": _HASTE * size.rate,
+                "feature_pre_filter": False,
+                "num_threads": 1,
+                "seed": seed,
+            },
+            self._train,
+            num_boost_round=MOST_TREES,
+            valid_sets=[self._test],
+            callbacks=[lightgbm.early_stopping(_PATIENCE, verbose=False), lightgbm.record_evaluation(history)],
+        )
+        return np.array(history["valid_0"]["binary_logloss"])
+
+
+def choose_sizes(
+    sample: Sample,
+    parts: Sequence[tuple[Ints, Ints]],
+    tries: int,
+    workers: int,
+    report: Callable[[str, float], None] = lambda what, share: None,
+) -> Sizes:
+    """The size for the sample by at most ``tries`` sizes, each fitted on the ``parts`` (training, test positions)."""
+    used = min(len(parts), max(LEAST_PARTS, CELLS // sample.X.size))
+    chosen = range(len(parts) - used, len(parts))
+    search = _Search(sample, [parts[p] for p in chosen], workers)
+    start = Size(least_leaf=50 if len(sample.y) >= 5000 else 20)
+    size, done = start, 0
+
+    def attempt(changed: Size) -> float:
+        nonlocal done
+        done += 1
+        report(f"size of the trees, try {done} of {tries}", done / tries)
+        return search.attempt(changed)
+
+    loss = attempt(size)
+    for name, values in _walk(sample):
+        for value in values:
+            if done >= tries:
+                break
+            changed = structs.replace(size, **{name: value})
+            new = attempt(changed)
+            if new >= loss:
+                break  # further in this direction is no better
+            size, loss = changed, new
+    everything = list(range(len(search._data)))
+    whole = search.best(everything)
+    others = {p: [i for i in everything if chosen[i] != p] for p in range(len(parts))}
+    return Sizes(whole, tuple(search.best(others[p] or everything) for p in range(len(parts))), done)
+
+
+def _walk(sample: Sample) -> list[tuple[str, tuple[Any, ...]]]:
+    """Settings in the order in which they matter, and steps in one direction each."""
+    few = len(sample.y) < 5000
+    return [
+        ("leaves", (4, 3)),
+        ("leaves", (16, 32, 64)),
+        ("columns", (0.5, 0.25)),
+        ("l2", (10.0,)),
+        ("least_leaf", (5,) if few else (15,)),
+        ("least_leaf", (60,) if few else (200,)),
+    ]
+
+
+def _thinned(rows: Ints, rng: np.random.Generator) -> Ints:
+    return rows if len(rows) <= MOST else np.sort(rng.choice(rows, MOST, replace=False))
