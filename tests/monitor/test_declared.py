@@ -17,15 +17,17 @@ import pytest
 import riskloop
 from riskloop import monitor
 from riskloop.core.findings import DeclaredCheck
+from riskloop.core.schema import Feature, Schema
 from riskloop.core.settings import DriftSettings
 from riskloop.core.types import Finding, Severity
 from riskloop.decide import diagnosis
-from riskloop.monitor.drift import evidently_findings, profile_findings
+from riskloop.monitor.drift import context_findings, evidently_findings, profile_findings
 from riskloop.monitor.estimate import estimate_findings, expected_performance
 from riskloop.monitor.frames import coded
 from riskloop.monitor.impact import impact_findings
 from riskloop.monitor.labels import not_judged
 from riskloop.monitor.performance import performance_findings
+from riskloop.monitor.profile import Reference
 from riskloop.monitor.quality import quality_findings
 from riskloop.monitor.segments import segments_of
 from riskloop.simulation import SCENARIOS
@@ -108,6 +110,14 @@ def _matured(window: Month, outcomes: np.ndarray) -> list[Finding]:
     )
 
 
+def _context() -> list[Finding]:
+    """A column that is the same for everybody of a period."""
+    reference = Reference.build(
+        Schema((Feature("rate", context=True),), target="bad"), np.linspace(1.0, 2.0, 50)[:, None], np.full(50, 0.5)
+    )
+    return context_findings(reference, reference.profile(np.full((9, 1), 1.5), np.full(9, 0.5)))
+
+
 def _frames() -> list[Finding]:
     frame = simulate([MAY], 200, 1)[[*FEATURES, TARGET]].assign(AGE="old", colour="red")
     return coded(frame.drop(columns="SEX"), SCHEMA)[2]
@@ -116,7 +126,7 @@ def _frames() -> list[Finding]:
 @lru_cache(maxsize=1)
 def findings() -> list[Finding]:
     """Of sound, changed, broken and hardly filled windows, with and without outcomes."""
-    found = [*_frames(), not_judged(3, 100, "the outcome of only 3 of 40 approved customers has arrived")]
+    found = [*_frames(), *_context(), not_judged(3, 100, "the outcome of only 3 of 40 approved customers has arrived")]
     for window in _whole():
         found += _closing(window)
         for outcomes in (window.outcomes, 1.0 - window.outcomes, np.zeros(len(window.outcomes))):

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from riskloop.core.types import Finding, Severity
+from riskloop.core.types import DAY, Finding, Severity
 from riskloop.monitor.onset import dated, day_of, iso
-from riskloop.monitor.profile import DAY
 from riskloop.simulation.embedded import World
 
 from .conftest import Month, built, month

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from riskloop.core.errors import DataError
 from riskloop.core.schema import Feature, Schema
-from riskloop.core.types import Floats, Ints
-from riskloop.monitor.profile import DAY, Profile, Reference
+from riskloop.core.types import DAY, Floats, Ints
+from riskloop.monitor.profile import Profile, Reference
 from riskloop.monitor.sample import RowSample, row_hashes
 
 from .conftest import built, history, month

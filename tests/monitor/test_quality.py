@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from riskloop.core.settings import DriftSettings
-from riskloop.core.types import Finding, Severity
+from riskloop.core.types import DAY, Finding, Severity
 from riskloop.monitor.drift import profile_findings
 from riskloop.monitor.faults import DETACHED_ERRORS
-from riskloop.monitor.profile import DAY, Profile, Reference
+from riskloop.monitor.profile import Profile, Reference
 from riskloop.monitor.quality import quality_findings
 from riskloop.monitor.structure import Structure, ranks_of
 from riskloop.simulation.embedded import World

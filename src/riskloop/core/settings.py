@@ -120,7 +120,11 @@ class FeatureSettings(Section):
         "plain",
         description="How a number is written where it is text: amount ($1,234.50), percent (13.5%), unit (36 months).",
     )
-    context: bool = Field(False, description="The same for all customers of a period, such as an interest rate.")
+    context: bool = Field(
+        False,
+        description="The same for all customers of a period (interest rate, house prices): a path that is no drift and "
+        "no fault. Found without being said where the history shows it.",
+    )
 
 
 class PrepareSettings(Section):

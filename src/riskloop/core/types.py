@@ -20,6 +20,7 @@ Bools = npt.NDArray[np.bool_]
 Json = dict[str, Any]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+DAY: Final = 86_400_000_000  # microseconds
 
 
 class Problem(NamedTuple):

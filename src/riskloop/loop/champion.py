@@ -9,7 +9,7 @@ import numpy as np
 from riskloop.core.errors import ArtefactError
 from riskloop.core.manifest import M, ModelManifest
 from riskloop.core.stats import upper_quantile
-from riskloop.core.types import Floats
+from riskloop.core.types import Floats, Ints
 from riskloop.monitor.matured import Trained
 from riskloop.monitor.profile import Reference
 from riskloop.scoring.model import Model, load_model
@@ -39,11 +39,18 @@ class ReferenceModel:
         return self.model.manifest
 
     @property
+    def inputs(self) -> list[int]:
+        """Columns by which populations are compared: what the model reads, without context columns.
+
+        Those are the same for everybody, so that by them any two periods would have nothing in common.
+        """
+        return [j for j in self.model.schema.model_columns if j not in self.reference.context]
+
+    @property
     def labelled(self) -> tuple[Floats, Floats, Floats]:
         """Model inputs (l, i), probabilities (l,) and outcomes (l,) of the sample's rows that have an outcome."""
         known = ~np.isnan(self.outcomes)
-        inputs = list(self.model.schema.model_columns)
-        return self.features[known][:, inputs], self.probabilities[known], self.outcomes[known]
+        return self.features[known][:, self.inputs], self.probabilities[known], self.outcomes[known]
 
     @property
     def trained(self) -> Trained:
@@ -77,12 +84,19 @@ def _made_of(artefact: Artefact[ModelManifest], version: int, threads: int) -> R
     own = model.probabilities(features)
     return ReferenceModel(
         model=model,
-        reference=Reference.build(model.schema, features, own),
+        reference=Reference.build(model.schema, features, own, _days(artefact)),
         features=features,
         reference_scores=own,
         probabilities=array(artefact, "reference_scores.npy"),
         outcomes=array(artefact, "reference_target.npy"),
     )
+
+
+def _days(artefact: Artefact[ModelManifest]) -> Ints | None:
+    """The days of the sample's rows; None where they carry no dates, or the artefact is of an earlier version."""
+    if "reference_days.npy" not in artefact.contents:
+        return None
+    return array(artefact, "reference_days.npy").astype(np.int64)
 
 
 def array(artefact: Artefact[M], file: str) -> Floats:

@@ -1,7 +1,7 @@
 """What is found in one window: at once without outcomes, and again when they are final. No store, no clock."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -9,15 +9,15 @@ from typing import Final
 import numpy as np
 
 from riskloop.core.settings import Settings
-from riskloop.core.types import Finding, Floats, Ints, Severity
+from riskloop.core.types import DAY, Finding, Floats, Ints, Severity
 from riskloop.loop.champion import ReferenceModel
-from riskloop.monitor.drift import evidently_findings, profile_findings
+from riskloop.monitor.drift import context_findings, evidently_findings, profile_findings
 from riskloop.monitor.estimate import estimate_findings, expected_performance
 from riskloop.monitor.faults import mechanical_findings
 from riskloop.monitor.impact import impact_findings
 from riskloop.monitor.onset import CHANGED, dated, day_of
 from riskloop.monitor.performance import performance_findings
-from riskloop.monitor.profile import DAY, Profile
+from riskloop.monitor.profile import Profile
 from riskloop.monitor.quality import quality_findings
 from riskloop.monitor.segments import segments_of
 
@@ -65,21 +65,26 @@ def at_closing(
         period=period,
         late=late,
     )
+    scores = _by_customers(champion, window)
     if page is not None and window.whole and len(window.scores):
         findings += evidently_findings(
             champion.reference,
             champion.features,
             champion.reference_scores,
             window.features,
-            window.scores,
+            scores,
             settings.drift,
             importance=champion.manifest.importance,
             report_path=page,
         )
     else:
+        profile = window.profile
+        if window.whole:
+            profile = replace(profile, score_counts=champion.reference.score_bins.count(scores))
         findings += profile_findings(
-            champion.reference, window.profile, settings.drift, importance=champion.manifest.importance
+            champion.reference, profile, settings.drift, importance=champion.manifest.importance
         )
+    findings += context_findings(champion.reference, window.profile)
     if window.whole and len(window.times):
         findings = dated(findings, champion.reference, window.features, window.scores, window.times)
         findings += _begun_within(champion, window, findings)
@@ -101,7 +106,6 @@ def when_matured(
     What is expected is computed on the very rows that have an outcome: who has one is no change of the world.
     ``stands_for`` (n,) says how many applicants each decision stands for, where some were approved at random.
     """
-    inputs = list(champion.model.schema.model_columns)
     columns = settings.drift.segments or None
     known = ~np.isnan(outcomes)
     return performance_findings(
@@ -111,12 +115,26 @@ def when_matured(
         champion.outcomes,
         alpha=settings.drift.alpha,
         levels=settings.risk_levels,
-        expected=lambda: expected_performance(*champion.labelled, features[known][:, inputs], scores[known]),
+        expected=lambda: expected_performance(*champion.labelled, features[known][:, champion.inputs], scores[known]),
         segments=segments_of(champion.model.schema, champion.features, features, columns),
         shrunk=champion.shrunk,
         trained=champion.trained,
         stands_for=stands_for,
     )
+
+
+def _by_customers(champion: ReferenceModel, window: Arrived) -> Floats:
+    """The scores as they were if the period's context were the history's: what is left to move is the customers.
+
+    When rates rise, every score moves. That is no drift of the customers, and no retraining would end it.
+    """
+    context = sorted(champion.reference.context.intersection(champion.model.schema.model_columns))
+    if not (context and window.whole and len(window.scores)):
+        return window.scores
+    features = window.features.copy()
+    as_ever = np.linspace(0, len(champion.features) - 1, len(features)).astype(np.int64)
+    features[:, context] = champion.features[np.ix_(as_ever, np.asarray(context))]
+    return champion.model.probabilities(features)
 
 
 def _begun_within(champion: ReferenceModel, window: Arrived, findings: Sequence[Finding]) -> list[Finding]:
@@ -143,7 +161,6 @@ def _begun_within(champion: ReferenceModel, window: Arrived, findings: Sequence[
 
 def _consequences(champion: ReferenceModel, settings: Settings, window: Arrived) -> list[Finding]:
     """What the change does to the PD, and how good the champion probably still is."""
-    inputs = list(champion.model.schema.model_columns)
     then, today = _some(champion.features), _some(window.features)
     found = impact_findings(
         champion.model.schema.names,
@@ -155,7 +172,7 @@ def _consequences(champion: ReferenceModel, settings: Settings, window: Arrived)
     )
     return found + estimate_findings(
         *champion.labelled,
-        window.features[:, inputs],
+        window.features[:, champion.inputs],
         window.scores,
         harm_auc=settings.policy.harm_auc,
         trained=champion.trained,

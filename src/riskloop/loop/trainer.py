@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from riskloop.core.errors import DataError
 from riskloop.core.manifest import Calibration, RetrainOrder, Size, TrainingRecord
 from riskloop.core.stats import auc, density_ratio_weights
-from riskloop.core.types import DecisionFrame, Floats, Ints
+from riskloop.core.types import DecisionFrame, Floats, Ints, Rows
 from riskloop.loop.champion import ReferenceModel
 from riskloop.retrain.challenger import ChallengerPlan
 from riskloop.retrain.dataset import Pool, TrainingSet, Weighting, choose, thinned, training_set
@@ -277,8 +277,8 @@ class Trainer:
         return ratios
 
 
-def _declined(frame: DecisionFrame, since: int | None) -> Floats | None:
-    """Features of who applied in the time that is learned from and has no outcome; mostly who was declined.
+def _declined(frame: DecisionFrame, since: int | None) -> Rows | None:
+    """Who applied in the time that is learned from and has no outcome; mostly who was declined.
 
     None where some were approved at random: their weights stand for the declined already.
     """
@@ -287,5 +287,5 @@ def _declined(frame: DecisionFrame, since: int | None) -> Floats | None:
         return None
     times = frame.times
     inside = (times <= times[known].max()) & (times >= (times.min() if since is None else since))
-    features: Floats = frame.features[~known & inside]
-    return features
+    others = frame.take(np.flatnonzero(~known & inside))
+    return Rows(others.features, others.customer_ids, others.times)

@@ -4,19 +4,20 @@ Two ways to the same numbers: through Evidently's ``Report``, which also draws t
 for windows too large for frames. Evidently is imported in here only, and only when a report is asked for.
 """
 
+import math
 import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from riskloop.core.findings import SCORE, WINDOW, DeclaredCheck
+from riskloop.core.findings import DESCRIBES, SCORE, WINDOW, DeclaredCheck
 from riskloop.core.settings import DriftSettings
 from riskloop.core.stats import (
     MISSING,
@@ -46,6 +47,9 @@ DRIFT: Final = DeclaredCheck(
     "The score drifted, or drifted features carry drift.share of the champion's importance",
     "The population",
 )
+CONTEXT: Final = DeclaredCheck(
+    "context", DESCRIBES, "The window's values beside the path of the history: the same for all customers of a period"
+)
 EVIDENTLY: Final = DeclaredCheck("evidently", "Evidently's report runs", "Evidently", "Evidently's report")
 
 STATTEST: Final = "riskloop_psi"
@@ -62,6 +66,7 @@ class Moved:
     actual: Ints
     statistic: float
     by: str  # what computed the statistic
+    usual: float = 0.0  # PSI beyond chance that the history's own periods of this length show
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -95,14 +100,21 @@ def profile_findings(
 
 
 def _columns(reference: Reference, window: Profile) -> list[Moved]:
-    own = reference.own
+    """Every column that has a distribution, which a context column has not, and the score."""
+    own, course, length = reference.own, reference.course, window.length
     names = (*reference.schema.names, SCORE)
     bins = (*reference.bins, reference.score_bins)
     expected = (*own.counts, own.score_counts)
     actual = (*window.counts, window.score_counts)
-    return [
-        Moved(name, b, e, a, psi(e, a), "counts") for name, b, e, a in zip(names, bins, expected, actual, strict=True)
-    ]
+    found = []
+    for j, (name, b, e, a) in enumerate(zip(names, bins, expected, actual, strict=True)):
+        if j in reference.context:
+            continue
+        same_day = None if course is None or length != 1 else course.weekday(j, int(window.days[0, 0]))
+        before = e if same_day is None else same_day
+        usual = 0.0 if course is None or not length or same_day is not None else float(course.usual(length)[j])
+        found.append(Moved(name, b, before, a, psi(before, a), "counts", usual))
+    return found
 
 
 def _judged(
@@ -113,20 +125,39 @@ def _judged(
     return [*found, _verdict(found, drift, importance or _equal_importance(reference))]
 
 
+def context_findings(reference: Reference, window: Profile) -> list[Finding]:
+    """Where the path of each context column stands; beyond where it ever was, the champion guesses."""
+    found = []
+    for j in sorted(reference.context):
+        feature, own = reference.schema.features[j], reference.own
+        now, before = (float(window.low[j]), float(window.high[j])), (float(own.low[j]), float(own.high[j]))
+        if feature.kind == "category" or not all(map(math.isfinite, (*now, *before))):
+            continue
+        at = f"{now[0]:g}" if now[0] == now[1] else f"{now[0]:g} to {now[1]:g}"
+        beyond = now[0] < before[0] or now[1] > before[1]
+        says = f"{feature.name} is {at} in this period; in the history it ran from {before[0]:g} to {before[1]:g}"
+        new = ": the champion has not seen such times" if beyond else ""
+        details = {"low": now[0], "high": now[1], "beyond": beyond}
+        sizes = window.rows, own.rows
+        found.append(CONTEXT.finding(feature.name, Severity.OK, sizes, f"{says}{new}.", details=details))
+    return found
+
+
 def _psi_finding(column: Moved, rejected: bool, drift: DriftSettings) -> Finding:
     n, m = column.sizes
     chance = psi_critical(n, m, column.used, drift.alpha)
-    severity = _severity(column.statistic, rejected and column.statistic > chance, drift)
+    severity = _severity(column.statistic - column.usual, rejected and column.statistic > chance, drift)
     return PSI.finding(
         column.subject,
         severity,
         (n, m),
         _sentence(column, severity, chance),
         statistic=column.statistic,
-        critical=max(drift.psi, chance),
+        critical=max(drift.psi + column.usual, chance),
         details={
             "p_value": column.p_value,
             "chance": chance,
+            "usual": column.usual,
             "labels": list(column.bins.labels),
             "expected": [int(c) for c in column.expected],
             "actual": [int(c) for c in column.actual],
@@ -138,7 +169,8 @@ def _psi_finding(column: Moved, rejected: bool, drift: DriftSettings) -> Finding
 def _sentence(column: Moved, severity: Severity, chance: float) -> str:
     statistic = f"{column.statistic:.3f}"
     if severity is Severity.OK:
-        return f"{column.subject} is distributed as in the history (PSI {statistic})."
+        as_ever = f", whose own periods differ by up to {column.usual:.3f}" if column.usual else ""
+        return f"{column.subject} is distributed as in the history (PSI {statistic}){as_ever}."
     if severity is Severity.NOISE:
         by_chance = f"which chance alone gives with {column.sizes[0]} rows (up to {chance:.3f})"
         return f"{column.subject} has a PSI of {statistic}, {by_chance}."
@@ -226,8 +258,8 @@ def evidently_findings(
         taken = [c for c in present if all(_drawable(frame[_column_name(c.subject)]) for frame in frames)]
         statistics = _report(frames[0], frames[1], taken, drift, report_path)
         columns = [
-            Moved(c.subject, c.bins, c.expected, c.actual, statistics[c.subject], "Evidently")
-            if c.subject in statistics
+            replace(c, statistic=statistics[c.subject], by="Evidently")
+            if c.subject in statistics and c.expected.sum() == len(reference_X)
             else c
             for c in columns
         ]

@@ -7,7 +7,7 @@ move together. Everything is computed from the profiles' row samples.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -22,6 +22,9 @@ from riskloop.monitor.structure import Structure, ranks_of
 BAND: Final = 0.10  # PSI above which a column does not look like the history
 CHANCE: Final = 1e-4  # … when chance gives such a PSI more rarely than this
 LEAST_ROWS: Final = 50
+TOGETHER: Final = 3  # columns that moved, and
+TOGETHER_SHARE: Final = 0.25  # of all that can
+NULL_MARGIN: Final = 2.0  # times what parts of the history show by themselves
 
 LEAST_FACTOR: Final = 2.0  # no population's amounts double from one window to the next
 ROUND_FACTORS: Final = (10.0, 12.0, 60.0, 100.0, 365.0, 1000.0, 1e4, 1e5, 1e6)
@@ -37,6 +40,7 @@ DETACHED_ERRORS: Final = 10.0  # standard errors by which they fell
 
 RECODE_EVIDENCE: Final = 5.0  # log-likelihood of the other columns, given the levels
 SELECTED_EVIDENCE: Final = 10.0  # log-likelihood of the other columns, added up as if they were independent
+LEAST_OF_LEVEL: Final = 10.0  # rows
 STUCK_CHANCE: Final = math.log(1e-6)
 FILLED_SHARE: Final = 0.2
 RARE: Final = 0.01
@@ -87,7 +91,14 @@ class Compared:
     @cached_property
     def moved(self) -> list[int]:
         """Columns that do not look like the history."""
-        return [j for j in range(self.sample.shape[1]) if self.psi(j, self.sample[:, j]) > self.critical(j)]
+        columns = set(range(self.sample.shape[1])) - self.reference.context
+        return [j for j in sorted(columns) if self.psi(j, self.sample[:, j]) > self.critical(j)]
+
+    def together(self, j: int) -> bool:
+        """Whether many columns moved beside ``j`` and did not stop: so does a population, or a policy, not a fault."""
+        varies = np.flatnonzero(self.structure.varies > 0.0)
+        others = set(varies.tolist()) - self.reference.context - {j}
+        return len(others.intersection(self.moved)) >= max(TOGETHER, TOGETHER_SHARE * len(others))
 
     def psi(self, j: int, values: Floats) -> float:
         """PSI of ``values`` as if they were column ``j``."""
@@ -95,8 +106,10 @@ class Compared:
 
     def critical(self, j: int) -> float:
         """The PSI above which column ``j`` does not look like the history any more."""
+        course, length = self.reference.course, self.window.length
         chance = psi_critical(len(self.sample), self.reference.own.rows, len(self.reference.bins[j]), CHANCE)
-        return max(BAND, chance)
+        usual = 0.0 if course is None or not length else float(course.usual(length)[j])
+        return max(BAND + usual, chance)
 
     def undoes(self, j: int, undone: Floats) -> tuple[float, float] | None:
         """PSI before and after the step back, if with ``undone`` column ``j`` looks like the history."""
@@ -109,8 +122,9 @@ class Compared:
         return np.flatnonzero(close & (self.structure.varies > 0.0))
 
     def numbers(self) -> list[int]:
-        """The numeric columns."""
-        return [j for j, feature in enumerate(self.reference.schema.features) if feature.kind == "number"]
+        """The numeric columns that have a distribution."""
+        features = enumerate(self.reference.schema.features)
+        return [j for j, feature in features if feature.kind == "number" and j not in self.reference.context]
 
     def moved_numbers(self) -> list[int]:
         """Numeric columns that do not look like the history."""
@@ -193,13 +207,14 @@ def _swapped(compared: Compared) -> list[Finding]:
     found: list[Finding] = []
     names, kinds = compared.reference.schema.names, [f.kind for f in compared.reference.schema.features]
     varies = compared.structure.varies > 0.0
+    varies[list(compared.reference.context)] = False
     allowed = np.equal.outer(kinds, kinds) & np.outer(varies, varies)
-    window = compared.structure
+    window, least = compared.structure, max(EXCHANGE_GAIN, NULL_MARGIN * compared.reference.null[0])
     for _ in range(len(names) // 2):
         placed, exchanged = compared.reference.structure.misfits(window)
         gain = np.where(allowed, placed - exchanged, 0.0)
         i, j = sorted(int(x) for x in np.unravel_index(np.argmax(gain), gain.shape))
-        if gain[i, j] < EXCHANGE_GAIN or exchanged[i, j] > EXCHANGE_REST * placed[i, j]:
+        if gain[i, j] < least or exchanged[i, j] > EXCHANGE_REST * placed[i, j]:
             break
         places = ((i, compared.sample[:, j]), (j, compared.sample[:, i]))
         if any(compared.psi(to, column) > compared.critical(to) for to, column in places):
@@ -207,7 +222,7 @@ def _swapped(compared: Compared) -> list[Finding]:
         sentence = f"{names[i]} and {names[j]} have changed places."
         details = {"misfit_after": float(exchanged[i, j])}
         gained = float(gain[i, j])
-        found += [compared.finding(SWAPPED, c, gained, EXCHANGE_GAIN, sentence, details) for c in (i, j)]
+        found += [compared.finding(SWAPPED, c, gained, least, sentence, details) for c in (i, j)]
         window = window.exchanged(i, j)
         allowed[[i, j], :] = allowed[:, [i, j]] = False
     return found
@@ -217,12 +232,14 @@ def _detached(compared: Compared) -> list[Finding]:
     """A column that has come apart from those it used to move with: rows of other customers, noise, a wrong join."""
     found = []
     kept, errors = compared.reference.structure.kept(compared.structure)
-    for j in np.flatnonzero((compared.structure.varies > 0.0) & (kept < DETACHED) & (errors > DETACHED_ERRORS)):
+    least = max(DETACHED_ERRORS, NULL_MARGIN * compared.reference.null[1])
+    torn = np.flatnonzero((compared.structure.varies > 0.0) & (kept < DETACHED) & (errors > least))
+    for j in sorted(set(torn.tolist()) - compared.reference.context):
         names = compared.reference.schema.names
         closest = names[np.argmax(np.abs(compared.reference.structure.z[j]))]
         sentence = f"{names[j]} has come apart from {closest} and all columns that it used to move with."
         statistic = float(kept[j])
-        found.append(compared.finding(DETACHED_COLUMN, int(j), statistic, DETACHED, sentence))
+        found.append(compared.finding(DETACHED_COLUMN, j, statistic, DETACHED, sentence))
     return found
 
 
@@ -235,13 +252,15 @@ def _stuck(compared: Compared) -> list[Finding]:
     for j, feature in enumerate(compared.reference.schema.features):
         column = compared.sample[:, j]
         values, counts = np.unique(column[~np.isnan(column)], return_counts=True)
-        if not values.size:
+        if not values.size or j in compared.reference.context:
             continue
         value, count = float(values[np.argmax(counts)]), int(counts.max())
         same = int(np.count_nonzero(compared.reference.rows[:, j] == value))
         usual, share = (same + 0.5) / (len(compared.reference.rows) + 1.0), count / column.size
         if values.size == 1:
-            fault = count * math.log(usual) < STUCK_CHANCE and not _selected(compared, j, value)
+            usual = min(1.0, max(usual, _usual_share(compared, j, value)))
+            rare = count * math.log(usual) < STUCK_CHANCE
+            fault = rare and not (_selected(compared, j, value) or compared.together(j))
         else:
             fault = compared.reference.bins[j].kind == "intervals" and share > FILLED_SHARE and usual < RARE
         if fault:
@@ -249,6 +268,14 @@ def _stuck(compared: Compared) -> list[Finding]:
             sentence = f"{feature.name} is {feature.text(value)} {where}; in the history in {usual:.1%}."
             found.append(compared.finding(STUCK, j, share, max(FILLED_SHARE, usual), sentence))
     return found
+
+
+def _usual_share(compared: Compared, j: int, value: float) -> float:
+    """The largest share of ``value`` in one of the history's periods of the window's length."""
+    course, bins, length = compared.reference.course, compared.reference.bins[j], compared.window.length
+    if course is None or not length or bins.kind != "values":
+        return 0.0
+    return course.share(j, int(bins.assign(np.array([value]))[0]), length)
 
 
 def _selected(compared: Compared, j: int, value: float) -> bool:
@@ -269,12 +296,14 @@ def _recoded(compared: Compared) -> list[Finding]:
     """Levels that exchanged their codes, while no other column moved."""
     found = []
     for j, bins in enumerate(compared.reference.bins):
-        if bins.kind != "values" or set(compared.moved) - {j}:
+        if bins.kind != "values" or j in compared.reference.context or set(compared.moved) - {j}:
             continue
         recoding = _best_recoding(compared, j)
         if recoding is None:
             continue
         to, evidence = recoding
+        if evidence < NULL_MARGIN * _null_evidence(compared, j):
+            continue
         points, column = np.asarray(bins.points), compared.sample[:, j]
         where = np.minimum(np.searchsorted(points, column), len(points) - 1)
         before = compared.psi(j, column)
@@ -309,20 +338,41 @@ def _best_recoding(compared: Compared, j: int) -> tuple[Ints, float] | None:
     levels = len(compared.reference.bins[j].points)
     old = compared.reference.own.counts[j][:levels] + 0.5
     arrived = compared.reference.bins[j].count(compared.sample[:, j])[:levels]
-    by_share = -np.outer(arrived, np.log(old / old.sum()))
-    by_others = _misfit_by_level(compared, j)
-    _, to = linear_sum_assignment(by_share + by_others)
+    # A level that hardly comes, before and now, keeps its code: nothing could be said of it.
+    expected = old / old.sum() * len(compared.sample)
+    common = np.flatnonzero(np.maximum(arrived, expected) >= min(LEAST_OF_LEVEL, np.sort(expected)[-min(levels, 3)]))
+    by_share = -np.outer(arrived[common], np.log(old / old.sum())[common])
+    by_others = _misfit_by_level(compared, j, common)
+    _, best = linear_sum_assignment(by_share + by_others)
+    to = np.arange(levels)
+    to[common] = common[best]
     changed = int(np.count_nonzero(to != np.arange(levels)))
-    evidence = float(np.trace(by_others) - by_others[np.arange(levels), to].sum())
-    needed = RECODE_EVIDENCE if j in compared.moved else 4.0 * RECODE_EVIDENCE
+    evidence = float(np.trace(by_others) - by_others[np.arange(common.size), best].sum())
+    # Of many levels some assignment fits noise: as many choices as there are cost as much evidence.
+    needed = (RECODE_EVIDENCE if j in compared.moved else 4.0 * RECODE_EVIDENCE) + changed * math.log(common.size)
     # Silent columns leave the shares alone as evidence; three levels do not take each other's shares by chance.
     silent = abs(evidence) <= needed and changed > 2 and j in compared.moved and j not in compared.numbers()
     return (to, evidence) if changed and (evidence > needed or silent) else None
 
 
-def _misfit_by_level(compared: Compared, j: int) -> Floats:
-    """Half the squared Mahalanobis distance of mean ranks: rows with code a now, rows with level b in the history."""
-    levels = np.asarray(compared.reference.bins[j].points)[:, None]
+def _null_evidence(compared: Compared, j: int) -> float:
+    """The most evidence for a recoding of column ``j`` that parts of the history show: many levels find some by chance.
+
+    Computed only where a window seems to be recoded, which is rare.
+    """
+    parts = np.array_split(
+        compared.reference.rows, max(2, min(8, len(compared.reference.rows) // len(compared.sample)))
+    )
+    found = [_best_recoding(replace(compared, sample=rows), j) for rows in parts]
+    return max((evidence for _, evidence in (one for one in found if one is not None)), default=0.0)
+
+
+def _misfit_by_level(compared: Compared, j: int, common: Ints) -> Floats:
+    """Half the squared Mahalanobis distance of mean ranks: rows with code a now, rows with level b in the history.
+
+    For the levels at ``common``.
+    """
+    levels = np.asarray(compared.reference.bins[j].points)[common][:, None]
     now, before = ((rows[:, j] == levels).astype(np.float64) for rows in (compared.sample, compared.reference.rows))
     arrived, known = now.sum(axis=1), before.sum(axis=1)
     others = np.delete(np.arange(compared.sample.shape[1]), j)

@@ -9,8 +9,8 @@ import numpy as np
 
 from riskloop.core.findings import SCORE
 from riskloop.core.stats import Bins
-from riskloop.core.types import EPOCH, Finding, Floats, Ints, Severity
-from riskloop.monitor.profile import DAY, Reference
+from riskloop.core.types import DAY, EPOCH, Finding, Floats, Ints, Severity
+from riskloop.monitor.profile import Reference
 
 CHANGED: Final = frozenset({Severity.FAULT, Severity.DRIFTED, Severity.SEVERE})
 GAIN: Final = 8.0  # log-likelihood by which a later first day must beat the window's own

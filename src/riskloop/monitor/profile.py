@@ -19,14 +19,14 @@ import numpy as np
 from riskloop.core.errors import DataError
 from riskloop.core.schema import Schema
 from riskloop.core.stats import BinCounter, Bins, fit_numeric_bins, level_bins
-from riskloop.core.types import Floats, Ints
+from riskloop.core.types import DAY, Floats, Ints
+from riskloop.monitor.course import Course
 from riskloop.monitor.sample import CAPACITY, Hashes, RowSample, row_hashes
 from riskloop.monitor.structure import Structure, ranks_of
 
 FORMAT: Final = 1  # of `Profile.to_bytes`; a reader of older numbers stays when it rises
 BLOCK: Final = BinCounter.BLOCK
 _STRIP: Final = 1024  # rows that are turned into columns at a time, within the processor's cache
-DAY: Final = 86_400_000_000  # microseconds
 SCORE_UNIT: Final = 2.0**-40
 _SUMMED: Final = 2**16  # scores at a time, whose sum in units is an int64
 
@@ -66,6 +66,11 @@ class Profile:
             days=_day_counts(np.concatenate((self.days, other.days))),
             sample=self.sample + other.sample,
         )
+
+    @property
+    def length(self) -> int:
+        """Days from the first one with rows to the last; 0 where times are unknown."""
+        return int(self.days[-1, 0] - self.days[0, 0]) + 1 if len(self.days) else 0
 
     @property
     def missing(self) -> Ints:
@@ -138,10 +143,11 @@ class Reference:
     bins: tuple[Bins, ...]  # in the schema's feature order
     score_bins: Bins
     own: Profile  # of the history itself, with all its distinct rows as sample
+    course: Course | None = None  # how it runs over time; None where its rows carry no dates
 
     @classmethod
-    def build(cls, schema: Schema, X: Floats, scores: Floats) -> "Reference":
-        """Bins and profile of the champion's training sample: features (m, k) and probabilities (m,)."""
+    def build(cls, schema: Schema, X: Floats, scores: Floats, days: Ints | None = None) -> "Reference":
+        """Bins and profile of the champion's training sample: features (m, k), probabilities (m,), days (m,)."""
         if not len(X):
             raise DataError("The reference has no rows, so nothing can be compared with it.")
         bins = tuple(
@@ -152,7 +158,9 @@ class Reference:
         everywhere = np.full(len(bins), -np.inf), np.full(len(bins), np.inf)
         adding = _Pass(bins, score_bins, everywhere, len(X))
         own = adding.profile(_fingerprint(bins, score_bins), X, scores, None, capacity=len(X))
-        return cls(schema, bins, score_bins, own)
+        dated = days is not None and len(np.unique(days)) > 1
+        course = Course(days, X, scores, bins, score_bins) if days is not None and dated else None
+        return cls(schema, bins, score_bins, own, course)
 
     def profile(self, X: Floats, scores: Floats, times: Ints | None = None, threads: int = 1) -> Profile:
         """The profile of a window: features (n, k) coded by the schema, probabilities (n,), microseconds (n,).
@@ -177,6 +185,12 @@ class Reference:
         with ThreadPoolExecutor(parts) as pool:
             first, *others = pool.map(part, [slice(start, start + size) for start in range(0, len(X), size)])
         return sum(others, first)
+
+    @cached_property
+    def context(self) -> frozenset[int]:
+        """Columns that are the same for all customers of a period: declared, or found so in the history."""
+        said = frozenset(j for j, feature in enumerate(self.schema.features) if feature.context)
+        return said if self.course is None else said | self.course.paths
 
     @property
     def empty(self) -> Profile:
@@ -210,6 +224,23 @@ class Reference:
     def structure(self) -> Structure:
         """How the columns hang together in the history."""
         return Structure.of(self.ranks)
+
+    @cached_property
+    def null(self) -> tuple[float, float]:
+        """The largest gain by an exchange, and the largest loss of correlations, that parts of the history show.
+
+        Columns that are nearly copies of one another exchange by chance, and the formulas' errors are those of normal
+        data: what the history's own parts show is no fault in a window. Rows come in the order of their hashes, which
+        is as good as drawn.
+        """
+        parts = np.array_split(self.rows, max(2, min(8, len(self.rows) // CAPACITY)))
+        gain, loss = 0.0, 0.0
+        for rows in parts:
+            part = Structure.of(ranks_of(rows))
+            placed, exchanged = self.structure.misfits(part)
+            gain = max(gain, float(np.triu(placed - exchanged, 1).max()))
+            loss = max(loss, float(self.structure.kept(part)[1].max()))
+        return gain, loss
 
 
 class _Pass:

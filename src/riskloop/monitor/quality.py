@@ -160,7 +160,7 @@ def _missing(reference: Reference, window: Profile) -> list[Finding]:
 def _unseen(reference: Reference, window: Profile) -> list[Finding]:
     found = []
     for j, feature in enumerate(reference.schema.features):
-        if reference.bins[j].kind == "values":
+        if reference.bins[j].kind == "values" and j not in reference.context:
             # A number not among the few of the history is rarer evidence than a level outside the schema.
             band = UNSEEN_RISE if feature.kind == "category" else OUTSIDE_RISE
             counts = int(window.counts[j][-2]), int(reference.own.counts[j][-2])
@@ -172,7 +172,7 @@ def _outside(reference: Reference, window: Profile) -> list[Finding]:
     outside = window.below + window.above
     found = []
     for j, feature in enumerate(reference.schema.features):
-        if feature.kind == "number" and reference.bins[j].kind == "intervals":
+        if feature.kind == "number" and reference.bins[j].kind == "intervals" and j not in reference.context:
             ends = {"low": float(window.low[j]), "high": float(window.high[j])}
             details: Json = {end: value for end, value in ends.items() if math.isfinite(value)}
             found.append(

@@ -54,8 +54,9 @@ class Structure:
         Columns without correlations to lose have 1 and 0. No column can lose more than it had: a slope below 0 counts
         as 0, because that of hardly any correlations is noise of any size.
         """
-        own = np.square(self.z).sum(axis=1)
-        slope = np.where(own > 0.0, (self.z * window.z).sum(axis=1) / np.where(own > 0.0, own, 1.0), 1.0)
+        old = self.z * window.varies  # a column that is one value in the window says nothing of the others
+        own = np.square(old).sum(axis=1)
+        slope = np.where(own > 0.0, (old * window.z).sum(axis=1) / np.where(own > 0.0, own, 1.0), 1.0)
         return slope, (1.0 - np.maximum(slope, 0.0)) * np.sqrt(own * self.precision(window))
 
     def misfits(self, window: "Structure") -> tuple[Floats, Floats]:
@@ -63,7 +64,8 @@ class Structure:
 
         Squared differences in standard errors, summed over the pair's correlations with all other columns: (k, k).
         """
-        old, new = self.z, window.z
+        both = np.outer(window.varies, window.varies)
+        old, new = self.z * both, window.z * both
         gap = np.square(new - old)
         total = gap.sum(axis=1)
         placed = total[:, None] + total[None, :] - 2.0 * gap

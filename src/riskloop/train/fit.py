@@ -25,7 +25,7 @@ from riskloop.core.manifest import (
 from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings
 from riskloop.core.stats import Interval, brier, ks_statistic, log_loss
-from riskloop.core.types import Bools, Floats, Ints, Json, Rows
+from riskloop.core.types import DAY, Bools, Floats, Ints, Json, Rows
 from riskloop.scoring.preparation import FILE
 from riskloop.store.artefacts import Artefact
 from riskloop.train.blend import Blend
@@ -48,7 +48,7 @@ def fit(
     present: Bools | None = None,
     changed: bool = False,
     judged: OutOfFold | None = None,
-    declined: Floats | None = None,
+    declined: Rows | None = None,
     size: Size | None = None,
     parent: int | None = None,
     origin: str = "train",
@@ -63,8 +63,8 @@ def fit(
     kept as the reference then comes from them, and folds mix all times, because time blocks would test the new world
     by models of the old one. ``changed`` says that they default differently from the older ones, so that the old
     world's model is corrected by them (`riskloop.train.blend`). ``judged`` takes the place of the validation of a
-    single learner, ``size`` that of the search for the size of boosted trees. ``declined`` (d, k) are features of
-    applicants whose outcome nobody knows: nothing is learned from them, but they belong to the reference, which stands
+    single learner, ``size`` that of the search for the size of boosted trees. ``declined`` are applicants
+    whose outcome nobody knows: nothing is learned from them, but they belong to the reference, which stands
     for who applies. A learner that cannot be fitted is left out with a sentence in the manifest. ``history`` and
     ``record`` say where the rows are, for the manifest.
     Raises DataError when the rows cannot be learned from, ConfigError for an impossible learner.
@@ -97,20 +97,21 @@ def fit(
     tested_weights = None if weights is None else weights[tested]
     calibration = fit_calibration(best.raw[tested], target[tested], tested_weights)
     p = calibration.apply(best.raw[tested])
-    others = rows.features[:0] if declined is None else declined
+    others = rows.take(np.empty(0, dtype=np.int64)) if declined is None else declined
     share = len(tested) / (len(tested) + len(others))
     drawn = _sample(len(tested), round(share * settings.drift.reference_rows), tested_weights, train.seed)
     reference = tested[drawn]
     predict = _predictor(final, schema, calibration)
-    others = others[_sample(len(others), round((1.0 / share - 1.0) * len(drawn)), None, train.seed)]
-    unlearned = predict(others) if len(others) else np.empty(0)
+    others = others.take(_sample(len(others), round((1.0 / share - 1.0) * len(drawn)), None, train.seed))
+    unlearned = predict(others.features) if len(others) else np.empty(0)
     model_file, content = dump(final.estimator)
     files = {
         model_file: content,
         **({} if final.preparation is None else {FILE: final.preparation.dump()}),
-        "reference.npy": _npy(np.concatenate((rows.features[reference], others))),
+        "reference.npy": _npy(np.concatenate((rows.features[reference], others.features))),
         "reference_scores.npy": _npy(np.concatenate((p[drawn], unlearned))),
         "reference_target.npy": _npy(np.concatenate((target[reference], np.full(len(others), np.nan)))),
+        "reference_days.npy": _npy(np.concatenate((rows.times[reference], others.times)) // DAY),
     }
     manifest = ModelManifest(
         learner=best.learner.name,
@@ -265,7 +266,7 @@ def _sample(n: int, most: int, weights: Floats | None, seed: int) -> Ints:
     return np.sort(positions)
 
 
-def _npy(array: Floats) -> bytes:
+def _npy(array: Floats | Ints) -> bytes:
     out = io.BytesIO()
     np.save(out, np.ascontiguousarray(array, dtype="<f8"), allow_pickle=False)
     return out.getvalue()

@@ -1,0 +1,172 @@
+"""Sound books that look broken to a monitor which only knows the pool of its history."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from riskloop.core.schema import Feature, Schema
+from riskloop.core.settings import DriftSettings
+from riskloop.core.types import DAY, EPOCH, Floats, Ints, Severity
+from riskloop.monitor.course import is_path, pooled
+from riskloop.monitor.drift import context_findings, profile_findings
+from riskloop.monitor.profile import Profile, Reference
+from riskloop.monitor.quality import quality_findings
+from riskloop.simulation.books import BOOKS, ID, TARGET, TIME, Book, book_named
+
+FIRST = date(2020, 1, 1)
+LATER = date(2023, 1, 1)
+MOVED = (Severity.DRIFTED, Severity.SEVERE)
+
+
+@lru_cache(maxsize=8)
+def schema_of(book: Book) -> Schema:
+    frame = book.days(FIRST, 60, 200, 1)
+    features = []
+    for name in frame.columns:
+        if name not in (ID, TIME, TARGET):
+            texts = frame[name].dtype == object
+            levels = tuple(sorted(frame[name].unique())) if texts else ()
+            features.append(Feature(name, "category" if texts else "number", categories=levels, nullable=True))
+    return Schema(tuple(features), target=TARGET)
+
+
+def coded(book: Book, first: date, days: int, per_day: int, seed: int) -> tuple[Floats, Ints]:
+    frame, schema = book.days(first, days, per_day, seed), schema_of(book)
+    columns = [
+        frame[f.name].map(f.codes).fillna(len(f.categories)) if f.kind == "category" else frame[f.name]
+        for f in schema.features
+    ]
+    day = np.repeat([(first - EPOCH.date()).days + k for k in range(days)], per_day)
+    return np.column_stack(columns).astype(np.float64), day.astype(np.int64)
+
+
+@lru_cache(maxsize=8)
+def reference(book: Book, dated: bool = True) -> Reference:
+    X, days = coded(book, FIRST, 3 * 365, 9, 1)
+    scores = np.random.default_rng(0).random(len(X))
+    return Reference.build(schema_of(book), X, scores, days if dated else None)
+
+
+def window(book: Book, number: int, seed: int) -> tuple[Profile, Floats, Ints]:
+    """A day of 300 customers where weekdays differ, else four weeks of 1,400."""
+    days, per_day = (1, 300) if book.name == "weekdays" else (28, 50)
+    X, day = coded(book, LATER + timedelta(days=days * number), days, per_day, seed)
+    scores = np.random.default_rng((seed, number)).random(len(X))
+    return reference(book).profile(X, scores, day * DAY), X, day
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_a_sound_book_is_never_quarantined_and_does_not_drift(name: str) -> None:
+    book, before = book_named(name), list[Profile]()
+    for number in range(14):
+        profile, _, _ = window(book, number, 7)
+        found = quality_findings(reference(book), profile, min_rows=100, previous=before)
+        found += profile_findings(reference(book), profile, DriftSettings())
+        wrong = [
+            f.sentence for f in found if f.severity is Severity.FAULT or (f.check == "drift" and f.severity in MOVED)
+        ]
+        assert wrong == []
+        before.append(profile)
+
+
+@pytest.mark.parametrize("name", ["mortgage", "small_business"])
+def test_context_is_found_in_the_history_and_can_be_said(name: str) -> None:
+    book, schema = book_named(name), schema_of(book_named(name))
+    found = {schema.names[j] for j in reference(book).context}
+    assert found == set(book.context)
+    assert reference(book, dated=False).context == frozenset()
+    said = tuple(
+        Feature(f.name, f.kind, categories=f.categories, context=f.name in book.context) for f in schema.features
+    )
+    X, _ = coded(book, FIRST, 30, 10, 1)
+    declared = Reference.build(Schema(said, target=TARGET), X, np.full(len(X), 0.5))
+    assert {schema.names[j] for j in declared.context} == set(book.context)
+
+
+def test_a_path_beyond_the_history_is_said_and_is_no_fault() -> None:
+    book = book_named("mortgage")
+    profile, _, _ = window(book, 5, 7)
+    found = {f.subject: f for f in context_findings(reference(book), profile)}
+    assert set(found) == set(book.context)
+    assert all(f.severity is Severity.OK for f in found.values())
+    assert "has not seen such times" in found["house_prices"].sentence
+    psis = {f.subject for f in profile_findings(reference(book), profile, DriftSettings()) if f.check == "psi"}
+    assert not psis & set(book.context)
+    assert {"income", "score"} <= psis
+
+
+FAULTS: dict[str, Callable[[Floats], Floats]] = {
+    "stuck": lambda column: np.full(column.size, column[0]),
+    "scale": lambda column: column * 100.0,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("name", "column"), [("mortgage", "income"), ("small_business", "turnover"), ("wide", "x11")])
+def test_faults_are_found_in_these_books_too(name: str, column: str, fault: str) -> None:
+    book = book_named(name)
+    _, X, day = window(book, 3, 7)
+    j = schema_of(book).names.index(column)
+    X[:, j] = FAULTS[fault](X[:, j])
+    profile = reference(book).profile(X, np.full(len(X), 0.5), day * DAY)
+    found = quality_findings(reference(book), profile, min_rows=100)
+    assert (fault, column) in {(f.check, f.subject) for f in found if f.severity is Severity.FAULT}
+
+
+def test_codes_that_exchange_are_found_among_many_levels() -> None:
+    """Dealers whose codes changed are told by their customers' prices, not by how rare they are."""
+    rng = np.random.default_rng(5)
+    levels = Feature("dealer", "category", categories=tuple(f"D{k}" for k in range(40)))
+    schema = Schema((levels, Feature("price"), Feature("income")), target=TARGET)
+
+    def rows(n: int) -> Floats:
+        dealer = np.minimum((40.0 * rng.random(n) ** 1.5).astype(np.int64), 39)
+        return np.column_stack((dealer, rng.normal(7 * dealer % 40, 0.5), rng.normal(0.0, 1.0, n)))
+
+    X = rows(10_000)
+    built = Reference.build(schema, X, np.full(len(X), 0.5))
+    for changed in (False, True, True):
+        Y = rows(2_000)
+        if changed:
+            Y[:, 0] = np.where(
+                Y[:, 0] == 0.0, 1.0, np.where(Y[:, 0] == 1.0, 2.0, np.where(Y[:, 0] == 2.0, 0.0, Y[:, 0]))
+            )
+        found = quality_findings(built, built.profile(Y, np.full(len(Y), 0.5)), min_rows=100)
+        assert ("recoded" in {f.check for f in found if f.severity is Severity.FAULT}) is changed
+
+
+def test_a_flag_that_stops_alone_is_stuck_and_with_many_columns_is_a_change() -> None:
+    rng = np.random.default_rng(6)
+    schema = Schema(
+        (Feature("flag", "category", categories=("N", "Y")), *(Feature(f"x{k}") for k in range(10))), target=TARGET
+    )
+    X = np.column_stack(((rng.random(9_000) < 0.28).astype(np.float64), rng.standard_normal((9_000, 10))))
+    built = Reference.build(schema, X, np.full(len(X), 0.5))
+
+    def stuck(moved: float) -> bool:
+        Y = np.column_stack((np.zeros(2_000), rng.standard_normal((2_000, 10)) + moved))
+        found = quality_findings(built, built.profile(Y, np.full(len(Y), 0.5)), min_rows=100)
+        return ("stuck", "flag") in {(f.check, f.subject) for f in found if f.severity is Severity.FAULT}
+
+    assert stuck(0.0)
+    assert not stuck(0.8)
+
+
+def test_a_path_is_told_by_pairs_of_rows() -> None:
+    rng = np.random.default_rng(2)
+    days = np.repeat(np.arange(200), 10)
+    assert is_path(days, np.repeat(rng.standard_normal(200), 10))
+    assert is_path(days, (days // 90).astype(np.float64))
+    assert not is_path(days, rng.standard_normal(2_000))
+    assert not is_path(days, (rng.random(2_000) < 0.005).astype(np.float64))  # rare, and no path
+    assert not is_path(days, np.ones(2_000))
+    assert not is_path(np.arange(2_000), rng.standard_normal(2_000))  # one row a day shows nothing
+
+
+def test_rare_bins_are_counted_together() -> None:
+    before, now = pooled(np.array([1000, 900, 3, 2, 95]), np.array([100, 90, 5, 0, 9]))
+    assert before.tolist() == [1000, 900, 95, 5]
+    assert now.tolist() == [100, 90, 9, 5]
