@@ -13,8 +13,9 @@ from riskloop.backtest.policies import policies_named
 from riskloop.backtest.report import page
 from riskloop.backtest.request import Request
 from riskloop.backtest.study import answer, backtest
+from riskloop.backtest.worlds import play
 from riskloop.core.errors import ConfigError
-from riskloop.core.settings import MoneySettings, Settings
+from riskloop.core.settings import MoneySettings, Settings, ThresholdSettings
 from riskloop.core.types import Json
 
 Customers = Callable[..., pd.DataFrame]
@@ -178,6 +179,31 @@ def test_a_scenario_knows_the_truth_and_brings_an_oracle(settings: Settings, tmp
     never = done["policies"]["never"]
     assert [p["auc"] for p in oracle[:3]] == [p["auc"] for p in never["periods"][:3]]
     assert done["policies"]["oracle"]["auc"] >= never["auc"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "declined"),
+    [
+        ({"policy": "approval_rate", "approval_rate": 0.7}, 0.3),
+        ({"policy": "approval_rate", "approval_rate": 0.95}, 0.05),
+    ],
+)
+def test_the_oracle_declines_as_the_policy_says(policy: Json, declined: float, tmp_path: Path) -> None:
+    """It has models of its own, so it needs thresholds of its own."""
+    request = Request(
+        scenario="recession",
+        months=4,
+        per_month=300,
+        policies="manual",
+        work=tmp_path / "work",
+        jobs=1,
+        seed=3,
+    )
+    history, _ = play(request)
+    changed = replace(request, settings=history.settings.model_copy(update={"threshold": ThresholdSettings(**policy)}))
+    oracle = backtest(changed)["policies"]["oracle"]["periods"]
+    rates = [1.0 - period["approval_rate"] for period in oracle if period["truth"] != "stable"]
+    assert np.mean(rates) == pytest.approx(declined, abs=0.05)
 
 
 @pytest.mark.parametrize("text", ["often", "scheduled:0", "scheduled:x", "on_drift:3", ""])

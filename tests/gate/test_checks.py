@@ -70,6 +70,26 @@ def test_log_loss_passes_fails_or_stays_open(
     assert log_loss(one, GateSettings(), context()).passed is passed
 
 
+def test_equal_probabilities_lose_nothing_even_where_no_loss_is_allowed(
+    evaluation: MakeEvaluation, context: MakeContext
+) -> None:
+    one = evaluation(n=2_000)
+    same = replace(one, challenger=one.champion)
+    assert log_loss(same, GateSettings(max_log_loss_increase=0.0), context()).passed is True
+
+
+@pytest.mark.parametrize(("more", "passed"), [(-1, False), (0, True), (1, True)])
+def test_the_least_number_of_defaults_is_enough(
+    more: int, passed: bool, evaluation: MakeEvaluation, context: MakeContext
+) -> None:
+    one = evaluation(n=2_000)
+    settings = GateSettings(min_defaults=50)
+    labels = np.zeros(2_000)
+    labels[: 50 + more] = 1.0
+    for swapped in (labels, 1.0 - labels):  # too few of either class
+        assert evidence(replace(one, labels=swapped), settings, context()).passed is passed
+
+
 def test_calibration_counts_grades_where_the_pd_is_too_low(evaluation: MakeEvaluation, context: MakeContext) -> None:
     one = evaluation(n=20_000)
     assert calibration(one, GateSettings(), context()).passed is True

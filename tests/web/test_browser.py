@@ -280,4 +280,10 @@ def picture(browser: Browser, loop: Loop, name: str, path: str, **options: Any) 
             tall = page.evaluate("document.documentElement.scrollHeight")
             page.set_viewport_size({"width": 1320, "height": min(tall, 1500)})
         page.wait_for_timeout(500)  # for the last frame
+        expect(page.locator("h1").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        for figure in page.locator("script.figure").all():
+            drawn = page.locator(f"#{figure.get_attribute('data-for')} svg")
+            assert drawn.count(), f"{name}: the figure {figure.get_attribute('data-for')} is not drawn"
         page.screenshot(path=IMAGES / f"{name}.png")
+        assert (IMAGES / f"{name}.png").stat().st_size > 20_000, f"{name}: the picture is empty"

@@ -23,6 +23,7 @@ from riskloop.backtest.worlds import Game, play
 from riskloop.core.settings import duration_text
 from riskloop.core.types import Bools, Diagnosis, Json, Promotion, to_micros
 from riskloop.store.home import Home
+from riskloop.train.calibrate import choose_threshold
 
 Tick = Callable[[str, float], None]
 TRAINING: Final = 0.1  # of the progress bar
@@ -183,13 +184,13 @@ def _oracle(folder: Path, history: History, game: Game, never: Run) -> Run:
         learner = home.ledger.model(home.champion().version).learner
     finally:
         home.close()
-    threshold = [s.declined for s in never.scores]
     scores = oracle_scores(history, game, learner, [s.probabilities for s in never.scores])
-    cost = history.settings.threshold
-    at = 1.0 / (1.0 + cost.cost_ratio) if cost.policy == "cost" else cost.value
+    # The same array is the first model's score of an unchanged world; every other is of a model of a changed one.
+    changed = [p for s, p in zip(never.scores, scores, strict=True) if p is not s.probabilities]
+    at = choose_threshold(np.concatenate(changed), history.settings.threshold) if changed else 0.0
     fitted = tuple(
-        replace(s, probabilities=p, declined=p >= at if p is not s.probabilities else declined)
-        for s, p, declined in zip(never.scores, scores, threshold, strict=True)
+        s if p is s.probabilities else replace(s, probabilities=p, declined=p >= at)
+        for s, p in zip(never.scores, scores, strict=True)
     )
     story: Json = {"retrainings": [], "promotions": [], "rollbacks": 0, "windows": {}, "cases": []}
     return Run(ORACLE, "knows the changed world from its first day", fitted, (None,) * len(fitted), story)
