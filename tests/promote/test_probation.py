@@ -41,6 +41,15 @@ def test_worse_probabilities_are_harm_too() -> None:
     assert judge_probation(labels, new * 0.5, old, SETTINGS).state is ProbationState.HARMFUL
 
 
+def test_a_worse_ranking_is_harm_where_the_probabilities_are_no_worse() -> None:
+    """The old champion ranks better and says too much everywhere, so that its log loss is the worse one."""
+    labels, new, old = _models(4000, new=0.8, old=1.1)
+    loud = 3.0 * old / (3.0 * old + 1.0 - old)
+    look = judge_probation(labels, new, loud, SETTINGS)
+    assert look.state is ProbationState.HARMFUL
+    assert [check.name for check in look.checks if not check.passed] == ["auc"]
+
+
 def test_with_few_outcomes_the_watch_goes_on() -> None:
     assert judge_probation(*_models(60, new=1.0, old=1.0), SETTINGS).state is ProbationState.WATCHING
     some = judge_probation(*_models(300, new=1.0, old=1.0), SETTINGS)
