@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from riskloop import views
 from riskloop.core.errors import ConfigError, DataError, NotFound
+from riskloop.core.settings import DataSettings
 from riskloop.core.types import Json, to_micros
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.ledger import current_user
@@ -80,13 +81,14 @@ class Portfolio:
 
         The columns are those of `/predict/batch`; ``flags`` holds JSON text, or None where there is nothing to flag.
         """
-        from riskloop.scoring.answers import Answers
+        from riskloop.scoring.answers import Answers, refuse_taken
         from riskloop.scoring.bodies import table_rows
         from riskloop.scoring.decide import decide
         from riskloop.scoring.model import load_model
 
         version = self.home.champion().version
         model = load_model(self.home.artefact(version), version)
+        refuse_taken([str(name) for name in frame.columns], "the frame")
         now = to_micros(datetime.now(UTC))
         rows = table_rows(frame, model, where="the frame", now=now)
         decisions = decide(model, rows, now, self.home.settings.exploration.rate)
@@ -100,31 +102,42 @@ class Portfolio:
         *,
         complete_until: str | date | datetime | None = None,
         by: str | None = None,
+        strict: bool | None = None,
         now: datetime | None = None,
     ) -> Recorded:
         """Hand in what happened: decision_id or the id column, the target (or `default`), optionally known_at.
 
         ``complete_until`` is the feed's watermark: every outcome that was final by then is reported (a date includes
-        that day). It can be handed in without labels. The same file twice changes nothing. Raises DataError naming
-        the first wrong cells, or a watermark in the future.
+        that day). It can be handed in without labels. The same file twice changes nothing. Rows that cannot be read
+        are set aside and named in ``refused`` of the answer; with ``strict`` (by default as [data] says) one of them
+        refuses all. Raises DataError naming the first wrong cells, or a watermark in the future.
         """
-        from riskloop.data.outcomes import read_outcomes, read_watermark
+        from riskloop.data.outcomes import read_outcomes, read_watermark, report_outcomes
 
         at = now or datetime.now(UTC)
         watermark = None if complete_until is None else read_watermark(complete_until)
         if labels is None and watermark is None:
             raise DataError("Nothing was handed in: give outcomes, or up to when they are complete.")
         reported: list[Outcome] = []
+        refused: tuple[str, ...] = ()
         if labels is not None:
             schema, empty = self.home.schema, watermark is not None
-            reported = read_outcomes(labels, schema, default_known_at=at, empty=empty)
-        return self.home.outcomes.record(
+            data = self.home.settings.data
+            if not isinstance(labels, (Path, str)):  # what is no file of the lender's is written as usual
+                data = DataSettings(missing=data.missing, dates=data.dates, strict=data.strict)
+            if data.strict if strict is None else strict:
+                reported = read_outcomes(labels, schema, default_known_at=at, empty=empty, dialect=data)
+            else:
+                read = report_outcomes(labels, schema, default_known_at=at, empty=empty, dialect=data)
+                reported, refused = read.outcomes, tuple(read.refused)
+        recorded = self.home.outcomes.record(
             reported,
             at,
             by=by or current_user(),
             complete_until=watermark,
             definition=self.home.settings.outcomes.definition,
         )
+        return replace(recorded, refused=refused)
 
     def cycle(
         self,

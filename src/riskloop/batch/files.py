@@ -8,23 +8,14 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from riskloop.core.errors import ConfigError, DataError, MalformedBody
 from riskloop.data.records import header_of, line_of, parts
+from riskloop.scoring.answers import APPENDED, refuse_taken
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-APPENDED: Final = (
-    "default",
-    "probability",
-    "risk_level",
-    "threshold",
-    "model_version",
-    "decision_id",
-    "scored_at",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +75,6 @@ def open_file(source: Path, target: Path) -> ScoredFile:
 
 def _digest(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=16).digest()
-
-
-def _check_columns(names: list[str], source: Path) -> None:
-    taken = [name for name in APPENDED if name in names]
-    if taken:
-        raise DataError(
-            f"{source} has a column '{taken[0]}' already, which is where the predictions go; rename or remove it."
-        )
 
 
 class CsvFile:
@@ -154,7 +137,7 @@ class CsvFile:
             names = next(csv.reader(io.StringIO(header.decode("utf-8"))))
         except (UnicodeDecodeError, csv.Error, StopIteration):
             raise MalformedBody(f"{self.source} is not a CSV file in UTF-8; save it as comma-separated text.") from None
-        _check_columns(names, self.source)
+        refuse_taken(names, str(self.source))
         return header
 
 
@@ -165,7 +148,7 @@ class ParquetFile:
 
     def __init__(self, source: Path) -> None:
         self.source = source
-        _check_columns(list(self._open().schema_arrow.names), source)
+        refuse_taken(list(self._open().schema_arrow.names), str(source))
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
         """Record batches as Arrow streams."""

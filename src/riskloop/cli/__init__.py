@@ -55,6 +55,9 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 def main() -> None:
     """Run a command; every refusal becomes a sentence and the exit code of its class."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that is not UTF-8 gets question marks, no crash
+            stream.reconfigure(errors="replace")
     # A back-test's --json names a file; its answer is for people.
     console = Console("--json" in sys.argv and sys.argv[1:2] != ["backtest"])
     try:

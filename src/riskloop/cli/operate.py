@@ -23,6 +23,7 @@ from riskloop.cli.options import (
     open_portfolio,
 )
 from riskloop.console import Console, table
+from riskloop.core.errors import DataError
 
 
 def train(
@@ -148,20 +149,42 @@ def outcomes(
         typer.Option(help="The feed is complete up to here, such as 2025-06-30: what is not reported will not come."),
     ] = None,
     config: ConfigOption = CONFIG,
+    refused: RefusedOption = None,
+    strict: StrictOption = None,
+    delimiter: DelimiterOption = None,
+    encoding: EncodingOption = None,
+    decimal: DecimalOption = None,
+    sheet: SheetOption = None,
+    skip: SkipOption = None,
+    dates: DatesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hand in what happened to customers who were decided on, and up to when that is complete."""
-    recorded = open_portfolio(config).record_outcomes(labels, complete_until=complete_until)
+    """Hand in what happened to customers who were decided on, and up to when that is complete.
+
+    Rows that cannot be read or belong to no decision are named with their reason; the exit code is 12 then, and 3 when
+    no row at all belongs to a decision.
+    """
+    given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict)
+    recorded = open_portfolio(config, given).record_outcomes(labels, complete_until=complete_until)
     lines = [
         f"Recorded {recorded.recorded:,} outcomes ({recorded.repeated:,} were known, {recorded.corrected:,} correct "
         "an earlier one)."
     ]
     if recorded.complete_until is not None:
         lines.append(f"The feed is complete up to {recorded.complete_until:%Y-%m-%d %H:%M} UTC.")
-    if recorded.unmatched:
-        named = ", ".join(recorded.unmatched[:5])
-        lines.append(f"{len(recorded.unmatched):,} belong to no decision and were left out: {named} …")
+    aside = (*recorded.refused, *recorded.reasons)
+    if refused is not None:
+        refused.write_text("".join(f"{reason}\n" for reason in aside), encoding="utf-8")
+    for said, reasons in (("cannot be read", recorded.refused), ("belong to no decision", recorded.reasons)):
+        if reasons:
+            lines.append(f"{len(reasons):,} rows {said} and were left out:")
+            lines += [f"  {reason}" for reason in reasons[:10]]
+            lines += [f"  and {len(reasons) - 10:,} more; --refused FILE lists all"] if len(reasons) > 10 else []
+    if aside and not recorded.recorded and not recorded.repeated:
+        more = f" (and {len(aside) - 1:,} more)" if len(aside) > 1 else ""
+        raise DataError(f"None of the {len(aside):,} outcomes was recorded: {aside[0]}{more}.")
     Console(as_json).answer(recorded, *lines)
+    leave_partly(len(aside))
 
 
 def demo(

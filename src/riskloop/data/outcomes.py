@@ -1,25 +1,20 @@
 """Reading what happened: a file or frame of outcomes, by decision or by customer."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from riskloop.core.errors import DataError
 from riskloop.core.schema import Schema
-from riskloop.core.types import Problem, as_utc
-from riskloop.data.read import Source, table_of
+from riskloop.core.settings import DataSettings
+from riskloop.core.types import Problem, as_utc, from_micros
+from riskloop.core.values import TARGETS, is_missing, level_text, parse_time, truth
+from riskloop.data.read import STANDARD, Source, refuse_ragged
+from riskloop.data.tables import open_source
 from riskloop.store.outcomes import Outcome
 
-VALUES: Final = {
-    "1": True,
-    "0": False,
-    "1.0": True,
-    "0.0": False,
-    "true": True,
-    "false": False,
-    "yes": True,
-    "no": False,
-}
 SHOWN: Final = 10  # problems named one by one
 
 
@@ -41,105 +36,177 @@ def read_watermark(given: str | date | datetime) -> datetime:
         ) from None
 
 
-def read_outcomes(source: Source, schema: Schema, *, default_known_at: datetime, empty: bool = False) -> list[Outcome]:
-    """Outcomes of a CSV or Parquet file, an open CSV, or a frame.
+@dataclass(frozen=True)
+class Reported:
+    """What a file or frame of outcomes says."""
+
+    outcomes: list[Outcome]
+    refused: list[str]  # rows that cannot be read: place and problem
+    rows: int
+
+
+def read_outcomes(
+    source: Source,
+    schema: Schema,
+    *,
+    default_known_at: datetime,
+    empty: bool = False,
+    dialect: DataSettings = STANDARD,
+) -> list[Outcome]:
+    """Outcomes of a file, an open CSV, or a frame; one row that cannot be read refuses all.
 
     Needs a column `decision_id`, or the schema's id column (`customer_id` is understood too); the schema's target
-    or `default` with 0/1, true/false or yes/no; and may have `known_at` (ISO 8601, UTC when it names no zone).
+    or `default`, whose values are read as in a history; and may have `known_at` (UTC when it names no zone).
     Other columns are not read. Raises DataError naming rows, columns and values; then nothing is returned. Two rows
     that contradict each other at the same moment are refused; of later knowledge the latest counts. ``empty``: no rows
     is no error, as where a watermark says that nothing more will come.
     """
-    columns = _columns(source, empty)
-    if empty and not any(columns.values()):
-        return []
-    names = [name for name in (schema.id, "customer_id") if name]
-    decision = _first(columns, ["decision_id"])
-    customer = _first(columns, names)
-    defaulted = _first(columns, [schema.target, "default"])
-    if defaulted is None or (decision is None and customer is None):
-        wanted = ["decision_id", names[0]] if defaulted is not None else [schema.target, "default"]
-        needed = " or ".join(f"'{name}'" for name in dict.fromkeys(wanted))
-        raise DataError(
-            f"The outcomes need a column {needed}; they have {', '.join(columns)}.", [Problem(needed, "is missing")]
-        )
-    known = _first(columns, ["known_at"])
-    problems: list[Problem] = []
-    found: list[Outcome] = []
-    said: dict[tuple[int | str | None, datetime], tuple[bool, int]] = {}
-    for position in range(len(defaulted)):
-        outcome = _outcome(position, decision, customer, defaulted, known, default_known_at, problems)
-        if outcome is None:
-            continue
-        about = outcome.customer_id if outcome.decision_id is None else outcome.decision_id
-        value, row = said.setdefault((about, outcome.known_at), (outcome.defaulted, position + 1))
-        if value != outcome.defaulted:
-            problems.append(Problem(f"row {position + 1}", f"contradicts row {row}", str(about)))
-        found.append(outcome)
-    if problems:
-        first, more = problems[0], f" ({len(problems) - 1} more problems)" if len(problems) > 1 else ""
+    read = _Outcomes(source, schema, default_known_at, empty, dialect)
+    if read.problems:
+        first, more = read.problems[0], f" ({len(read.problems) - 1} more problems)" if len(read.problems) > 1 else ""
         raise DataError(
             f"The outcomes cannot be used: {first.field} {first.problem}{more}. Nothing was recorded.",
-            problems[:SHOWN],
+            read.problems[:SHOWN],
         )
-    return found
+    return read.found
 
 
-def _columns(source: Source, empty: bool) -> dict[str, list[str]]:
-    """Every column as text without white space around it, a missing value as empty text."""
-    table = table_of(source, where="The outcomes")
-    if not table.num_rows and not empty:
+def report_outcomes(
+    source: Source,
+    schema: Schema,
+    *,
+    default_known_at: datetime,
+    empty: bool = False,
+    dialect: DataSettings = STANDARD,
+) -> Reported:
+    """As `read_outcomes`, but rows that cannot be read are set aside with their reason.
+
+    Raises DataError for more of them than ``dialect.max_refused`` allows.
+    """
+    read = _Outcomes(source, schema, default_known_at, empty, dialect)
+    refused: dict[str, str] = {}
+    for p in read.problems:
+        refused.setdefault(
+            p.field, f"{p.field}: {p.problem}" + ("" if p.value in (None, "") else f" (got {p.value!r})")
+        )
+    if refused and len(refused) > dialect.max_refused * read.rows:
+        raise DataError(
+            f"{len(refused):,} of the {read.rows:,} outcomes cannot be read, more than max_refused = "
+            f"{dialect.max_refused:g} of [data] allows: {next(iter(refused.values()))}. Nothing was recorded.",
+            read.problems[:SHOWN],
+        )
+    kept = [outcome for outcome in read.found if outcome.place not in refused]
+    return Reported(kept, list(refused.values()), read.rows)
+
+
+class _Outcomes:
+    """The rows of a source, read one by one."""
+
+    def __init__(
+        self, source: Source, schema: Schema, default_known_at: datetime, empty: bool, dialect: DataSettings
+    ) -> None:
+        self.schema, self.latest = schema, default_known_at
+        self.problems: list[Problem] = []
+        self.found: list[Outcome] = []
+        columns, places = _columns(source, empty, dialect)
+        self.rows = len(places)
+        if empty and not self.rows:
+            return
+        self._decision = _first(columns, ["decision_id"])
+        names = [name for name in (schema.id, "customer_id") if name]
+        self._customer = _first(columns, names)
+        defaulted = _first(columns, [schema.target, "default"])
+        if defaulted is None or (self._decision is None and self._customer is None):
+            wanted = ["decision_id", names[0]] if defaulted is not None else [schema.target, "default"]
+            needed = " or ".join(f"'{name}'" for name in dict.fromkeys(wanted))
+            raise DataError(
+                f"The outcomes need a column {needed}; they have {', '.join(columns)}.",
+                [Problem(needed, "is missing")],
+            )
+        self._defaulted, self._known = defaulted, _first(columns, ["known_at"])
+        self._read(places)
+
+    def _read(self, places: list[str]) -> None:
+        said: dict[tuple[int | str | None, datetime], tuple[bool, str]] = {}
+        for position, place in enumerate(places):
+            outcome = self._outcome(position, place)
+            if outcome is None:
+                continue
+            about = outcome.customer_id if outcome.decision_id is None else outcome.decision_id
+            value, before = said.setdefault((about, outcome.known_at), (outcome.defaulted, place))
+            if value != outcome.defaulted:
+                self.problems.append(Problem(place, f"contradicts {before}", str(about)))
+                self.problems.append(Problem(before, f"contradicts {place}", str(about)))
+            self.found.append(outcome)
+
+    def _outcome(self, position: int, place: str) -> Outcome | None:
+        before, schema = len(self.problems), self.schema
+        text = self._defaulted[position]
+        value = None if not text else truth(text, schema.bad, schema.good)
+        if value is None:
+            value = TARGETS.get(text.casefold())  # the API's own 1 and 0, whatever words the history has
+        if value is None:
+            words = (
+                f"{', '.join(schema.bad)} or {', '.join(schema.good) or 'another value'}" if schema.bad else "0 or 1"
+            )
+            self.problems.append(Problem(place, f"needs {words} as its outcome", text))
+        number = _number(self._decision[position]) if self._decision is not None else None
+        if self._decision is not None and number is None:
+            self.problems.append(
+                Problem(place, "has a decision_id that is not a whole number", self._decision[position])
+            )
+        if self._decision is None and self._customer is not None and not self._customer[position]:
+            self.problems.append(Problem(place, "names no customer", ""))
+        at = self._moment(position, place)
+        if len(self.problems) > before or value is None:
+            return None
+        customer = None if self._customer is None or number is not None else self._customer[position]
+        return Outcome(value == 1.0, at, number, customer, place)
+
+    def _moment(self, position: int, place: str) -> datetime:
+        text = "" if self._known is None else self._known[position]
+        if not text:
+            return self.latest
+        try:
+            moment = from_micros(parse_time(text, self.schema.dates))
+        except (ValueError, OverflowError) as error:
+            said = str(error) if str(error).startswith(("is ", "can ")) else "is no date"
+            self.problems.append(Problem(place, f"needs a time as known_at; {text!r} {said}", text))
+            return self.latest
+        if moment > self.latest:
+            self.problems.append(Problem(place, "has a known_at in the future", text))
+        return moment
+
+
+def _columns(source: Source, empty: bool, dialect: DataSettings) -> tuple[dict[str, list[str]], list[str]]:
+    """Every column as text, a missing value as empty text, and the place of each row."""
+    where = str(source) if isinstance(source, (Path, str)) else "The outcomes"
+    opened, _ = open_source(source, dialect, where)
+    columns: dict[str, list[str]] = {name: [] for name in opened.names}
+    positions: list[int] = []
+    for block in opened.blocks():
+        refuse_ragged(block, opened, where)
+        positions += block.positions.tolist()
+        for name, column in zip(block.table.column_names, block.table.columns, strict=True):
+            columns[name] += [_text(value, dialect) for value in column.to_pylist()]
+    if not positions and not empty:
         raise DataError("The outcomes hold no rows.")
-    return {
-        name: ["" if value is None else str(value).strip() for value in column.to_pylist()]
-        for name, column in zip(table.column_names, table.columns, strict=True)
-    }
+    return columns, opened.places(positions)
+
+
+def _text(value: Any, dialect: DataSettings) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    text = level_text(value)
+    return "" if is_missing(text, dialect.missing) and text not in ("-", "+") else text
 
 
 def _first(columns: Mapping[str, list[str]], names: list[str]) -> list[str] | None:
     return next((columns[name] for name in names if name in columns), None)
 
 
-def _outcome(
-    position: int,
-    decision: list[str] | None,
-    customer: list[str] | None,
-    defaulted: list[str],
-    known: list[str] | None,
-    default_known_at: datetime,
-    problems: list[Problem],
-) -> Outcome | None:
-    row = f"row {position + 1}"
-    before = len(problems)
-    value = VALUES.get(defaulted[position].lower())
-    if value is None:
-        problems.append(Problem(row, "needs 0 or 1 as its outcome", defaulted[position]))
-    number = _number(decision[position]) if decision is not None else None
-    if decision is not None and number is None:
-        problems.append(Problem(row, "has a decision_id that is not a whole number", decision[position]))
-    if decision is None and customer is not None and not customer[position]:
-        problems.append(Problem(row, "names no customer", ""))
-    at = default_known_at
-    if known is not None and known[position]:
-        moment = _moment(known[position])
-        if moment is None or moment > default_known_at:
-            problems.append(
-                Problem(row, "needs an ISO 8601 time that is not in the future as known_at", known[position])
-            )
-        else:
-            at = moment
-    if len(problems) > before or value is None:
-        return None
-    return Outcome(value, at, number, None if customer is None or number is not None else customer[position])
-
-
 def _number(text: str) -> int | None:
     digits = text.removesuffix(".0")
     return int(digits) if digits.isdecimal() and len(digits) < 19 else None  # 18 digits always fit into 64 bits
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        return as_utc(datetime.fromisoformat(text))
-    except ValueError:
-        return None

@@ -88,6 +88,26 @@ class Answers:
         return pa.RecordBatch.from_pydict(columns)
 
 
+APPENDED: Final = (
+    "default",
+    "probability",
+    "risk_level",
+    "threshold",
+    "model_version",
+    "decision_id",
+    "scored_at",
+)  # columns that are put beside a scored row
+
+
+def refuse_taken(names: Sequence[str], where: str) -> None:
+    """Raise DataError when a column has the name of one that a decision appends: nothing is overwritten."""
+    taken = [name for name in (*APPENDED, "flags") if name in names]
+    if taken:
+        raise DataError(
+            f"{where} has a column '{taken[0]}' already, which is where the predictions go; rename or remove it."
+        )
+
+
 def described(model: Model, decision: Decision, most: int) -> Json:
     """A logged decision as it was answered, with its time, its features, and ``most`` reasons, declined or not."""
     decisions = Decisions(

@@ -40,7 +40,7 @@ class Commands(Protocol):
         """Make a version the champion, if the gate agrees."""
         ...
 
-    def record_outcomes(self, labels: Any, *, complete_until: str | None, by: str) -> Any:
+    def record_outcomes(self, labels: Any, *, complete_until: str | None, by: str, strict: bool) -> Any:
         """Store what happened, and up to when that is complete; ``labels`` is a frame or a CSV file."""
         ...
 
@@ -203,7 +203,7 @@ async def outcomes(
 
         def record() -> Any:
             labels = body if kind == _CSV else outcome_table(body.read(), service.home.schema)
-            return portfolio.record_outcomes(labels, complete_until=complete_until, by=key)
+            return portfolio.record_outcomes(labels, complete_until=complete_until, by=key, strict=True)
 
         with body:
             document: Json = plain(await service.in_bulk(record))

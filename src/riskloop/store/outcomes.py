@@ -1,7 +1,7 @@
 """What happened to the customers who were decided on, and when that became known."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, insert, select
 from riskloop.core.errors import DataError
 from riskloop.core.maturity import LATEST, Maturity
 from riskloop.core.span import Span
-from riskloop.core.types import Ints, to_micros
+from riskloop.core.types import Ints, from_micros, to_micros
 from riskloop.store import counters
 from riskloop.store.database import Database
 from riskloop.store.spans import where
@@ -30,6 +30,7 @@ class Outcome:
     known_at: datetime
     decision_id: int | None = None  # wins over customer_id
     customer_id: str | None = None  # means that customer's latest decision before `known_at`
+    place: str = field(default="", compare=False)  # where it stands in what was handed in: "line 3"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Recorded:
     corrected: int  # a different value was known before; both are kept, the later one counts
     unmatched: tuple[str, ...]  # ids that belong to no decision; nothing was recorded for them
     complete_until: datetime | None = None  # the watermark that was handed in
+    reasons: tuple[str, ...] = ()  # why, for each of the unmatched, with its place
+    refused: tuple[str, ...] = ()  # rows that could not be read, with place and problem
 
 
 class Outcomes:
@@ -70,7 +73,7 @@ class Outcomes:
             )
         with self.database.write() as connection:
             counters.lock(connection, outcomes)
-            matched, unmatched = _match(connection, reported)
+            matched, unmatched, reasons = _match(connection, reported)
             known = _latest(connection, sorted(matched))
             rows, repeated, corrected = [], 0, 0
             for decision_id, outcome in matched.items():
@@ -107,7 +110,7 @@ class Outcomes:
                     findings="[]",
                 )
             )
-        return Recorded(len(rows), repeated, corrected, tuple(unmatched), complete_until)
+        return Recorded(len(rows), repeated, corrected, tuple(unmatched), complete_until, tuple(reasons))
 
     def last_id(self) -> int:
         """The id of the newest outcome, 0 when there is none: what was known at a moment, in one number."""
@@ -152,24 +155,43 @@ def _last_id(connection: Connection) -> int:
     return int(connection.execute(select(func.coalesce(func.max(outcomes.c.id), 0))).scalar_one())
 
 
-def _match(connection: Connection, reported: Sequence[Outcome]) -> tuple[dict[int, Outcome], list[str]]:
-    """Decision id to outcome; of several reports on one decision the one that was known last wins."""
+def _match(connection: Connection, reported: Sequence[Outcome]) -> tuple[dict[int, Outcome], list[str], list[str]]:
+    """Decision id to outcome, and the ids that belong to no decision with the reason for each.
+
+    Of several reports on one decision the one that was known last wins.
+    """
     by_customer = _decisions_of(connection, sorted({o.customer_id for o in reported if o.customer_id is not None}))
     existing = _existing(connection, sorted({o.decision_id for o in reported if o.decision_id is not None}))
     matched: dict[int, Outcome] = {}
-    unmatched = []
+    unmatched, reasons = [], []
     for outcome in reported:
+        theirs: Sequence[tuple[int, int]] = ()
         if outcome.decision_id is not None:
             found = outcome.decision_id if outcome.decision_id in existing else None
         else:
-            limit = to_micros(outcome.known_at)
-            earlier = [pair for pair in by_customer.get(outcome.customer_id or "", ()) if pair[0] <= limit]
+            limit, theirs = to_micros(outcome.known_at), by_customer.get(outcome.customer_id or "", ())
+            earlier = [pair for pair in theirs if pair[0] <= limit]
             found = max(earlier)[1] if earlier else None
         if found is None:
             unmatched.append(str(outcome.customer_id if outcome.decision_id is None else outcome.decision_id))
+            reasons.append(_reason(outcome, theirs))
         elif found not in matched or matched[found].known_at <= outcome.known_at:
             matched[found] = outcome
-    return matched, unmatched
+    return matched, unmatched, reasons
+
+
+def _reason(outcome: Outcome, theirs: Sequence[tuple[int, int]]) -> str:
+    """Why an outcome belongs to no decision; ``theirs`` are the customer's decisions, all after it was known."""
+    place = f"{outcome.place}: " if outcome.place else ""
+    if outcome.decision_id is not None:
+        return f"{place}there is no decision {outcome.decision_id}"
+    if not theirs:
+        return f"{place}no decision on customer '{outcome.customer_id}' is on record"
+    first = from_micros(min(theirs)[0])
+    return (
+        f"{place}the outcome of customer '{outcome.customer_id}' was known at {outcome.known_at:%Y-%m-%d %H:%M}, before "
+        f"the first decision, of {first:%Y-%m-%d %H:%M}"
+    )
 
 
 def _decisions_of(connection: Connection, customers: Sequence[str]) -> dict[str, list[tuple[int, int]]]:
