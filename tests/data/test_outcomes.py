@@ -44,7 +44,7 @@ def test_numbers_of_decisions_may_have_become_floats() -> None:
     [
         ("decision_id,bad\n99999999999999999999,1\n", "row 1 has a decision_id that is not a whole number"),
         ("decision_id,bad\n1,1\n1,0\n", "row 2 contradicts row 1"),
-        ("id,bad,known_at\na,1,0001-01-01T00:00:00+14:00\n", "row 1 needs an ISO 8601 time"),
+        ("id,bad,known_at\na,1,0001-01-01T00:00:00+14:00\n", "row 1 needs a time as known_at"),
         ("id,bad\na,2\nb,3\n", r"row 1 needs 0 or 1 as its outcome \(1 more problems\)"),
         ("id,bad,bad\na,1,0\n", "the column 'bad' twice"),
         ("id,when\na,1\n", "need a column 'bad' or 'default'; they have id, when"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import numpy as np
 
+from riskloop.core.errors import DataError
 from riskloop.core.types import Decision, Decisions, Json, Reason, from_micros, iso, to_micros
 from riskloop.scoring.decide import reasons
 from riskloop.scoring.model import Model, RiskLevel

@@ -189,8 +189,8 @@ def _reason(outcome: Outcome, theirs: Sequence[tuple[int, int]]) -> str:
         return f"{place}no decision on customer '{outcome.customer_id}' is on record"
     first = from_micros(min(theirs)[0])
     return (
-        f"{place}the outcome of customer '{outcome.customer_id}' was known at {outcome.known_at:%Y-%m-%d %H:%M}, before "
-        f"the first decision, of {first:%Y-%m-%d %H:%M}"
+        f"{place}the outcome of customer '{outcome.customer_id}' was known at {outcome.known_at:%Y-%m-%d %H:%M}, "
+        f"before the first decision, of {first:%Y-%m-%d %H:%M}"
     )
 
 
