@@ -12,7 +12,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from riskloop.core.errors import ConfigError, Locked, NotReady, StorageError
-from riskloop.core.settings import parse_settings
+from riskloop.core.settings import DataSettings, parse_settings
 from riskloop.core.types import as_utc
 
 if TYPE_CHECKING:
@@ -41,6 +41,13 @@ def api_url(url: str | None, config: Path) -> str:
         return url.rstrip("/")
     serve = parse_settings(config.read_text(encoding="utf-8"), str(config)).serve if config.exists() else None
     return f"http://{serve.host}:{serve.port}" if serve else "http://127.0.0.1:8000"
+
+
+def data_settings(config: Path) -> DataSettings:
+    """How files are written, as riskloop.toml says; the standard without one."""
+    if not config.exists():
+        return DataSettings()
+    return parse_settings(config.read_text(encoding="utf-8"), str(config)).data
 
 
 def watch_forever(portfolio: "Portfolio", *, every: float, console: "Console", parent: int | None = None) -> None:

@@ -13,7 +13,6 @@ import pytest
 from pyarrow import parquet
 
 from riskloop.batch.client import score_file
-from riskloop.batch.files import APPENDED
 from riskloop.core.errors import (
     ConfigError,
     Conflict,
@@ -24,6 +23,7 @@ from riskloop.core.errors import (
     Unauthorised,
     Unreachable,
 )
+from riskloop.scoring.answers import APPENDED
 
 
 class Api:
@@ -193,9 +193,12 @@ def test_an_interrupted_run_goes_on_and_loses_and_doubles_nothing(
         ]
 
 
-def test_a_run_without_interruption_makes_new_decisions(api: Api, source: Path) -> None:
-    score(api, source)
-    score(api, source)
+def test_the_same_file_again_gives_the_same_decisions_and_another_run_key_new_ones(api: Api, source: Path) -> None:
+    first = score(api, source)
+    written = source.with_name("out.csv").read_bytes()
+    assert score(api, source).rows == first.rows
+    assert (api.rows, source.with_name("out.csv").read_bytes()) == (95, written)
+    score(api, source, run_key="2026-11")
     assert api.rows == 190
 
 
@@ -244,8 +247,8 @@ def test_a_full_disk_says_so_and_the_run_goes_on_later(api: Api, source: Path, m
 def test_files_that_cannot_be_scored_are_refused_at_once(api: Api, tmp_path: Path, source: Path) -> None:
     with pytest.raises(NotFound, match="does not exist"):
         score(api, tmp_path / "no.csv")
-    with pytest.raises(ConfigError, match="the kind of the input"):
-        score_file(source, tmp_path / "out.parquet", "http://x")
+    with pytest.raises(ConfigError, match="must end in"):
+        score_file(source, tmp_path / "out.txt", "http://x")
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(ConfigError, match="is a folder"):
         score_file(source, tmp_path / "folder.csv", "http://x")

@@ -5,10 +5,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from riskloop.core.errors import ConfigError, RiskloopError, StorageError, Unreachable
+from riskloop.core.schema import Schema
 from riskloop.core.types import Problem
 
 if TYPE_CHECKING:
@@ -71,6 +73,14 @@ class Api:
             if time.monotonic() + pause > until or self._stopped.wait(pause_now):
                 raise trouble
             pause = min(2 * pause, 2.0)
+
+    def schema(self) -> Schema | None:
+        """The champion's, by which rows are looked at before they are sent; None when the key may not see it."""
+        try:
+            answer = self._session().get(f"{self.url}/model", timeout=TIMEOUT)
+            return msgspec.convert(answer.json()["schema"], Schema) if answer.ok else None
+        except (requests.RequestException, ValueError, KeyError, TypeError):
+            return None  # what is wrong will be said when rows are sent
 
     def stop(self) -> None:
         """No more retries."""

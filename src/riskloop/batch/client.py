@@ -10,24 +10,31 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from riskloop.batch.api import Api
 from riskloop.batch.files import Chunk, ScoredFile, open_file
 from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, RiskloopError, StorageError
+from riskloop.core.schema import Schema
+from riskloop.core.settings import DataSettings
 from riskloop.core.types import Problem
+from riskloop.data.read import STANDARD, Screened, screen_rows
+from riskloop.data.refused import reason_lines, write_refused
+from riskloop.data.tables import files_of
+from riskloop.scoring.decoder import CLOCK_SKEW
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+AGO: Final = timedelta(seconds=5)  # decisions that much older than the run were made by an earlier one
 SAVE_EVERY: Final = 1.0  # seconds between two points from which a run can go on
 
 Tick = Callable[[str, float], None]  # a sentence, and the share done
@@ -45,13 +52,16 @@ class Summary:
     last_version: int
     seconds: float
     rows_per_second: float
+    refused: int = 0  # rows that were set aside
+    reasons: tuple[str, ...] = ()  # why, the most frequent first
+    repeated: bool = False  # the same file was scored before under this run key: these are its decisions
 
 
 @dataclass(frozen=True)
 class Progress:
     """How far a run is; the content of OUT.resume."""
 
-    run: str  # random: another run of the same file makes new decisions
+    run: str  # the run key: the same rows under the same key are decided on once
     chunk_rows: int
     chunks: int = 0  # written
     rows: int = 0
@@ -72,23 +82,35 @@ def score_file(
     key: str | None = None,
     progress: Tick | None = None,
     patience: float = 60.0,
+    dialect: DataSettings = STANDARD,
+    refused: Path | None = None,
+    run_key: str | None = None,
 ) -> Summary:
-    """Score the rows of ``source`` (CSV or Parquet) and write them, in order, with their predictions to ``target``.
+    """Score the rows of ``source`` and write them, in order, with their predictions to ``target``.
 
-    ``target`` appears when it is complete. Raises DataError naming lines, Unreachable, StorageError …; what was
+    ``source`` is anything that `riskloop init` reads; a standard CSV keeps its bytes. Rows that the champion's schema
+    refuses are set aside, into the CSV ``refused`` if it is named. ``run_key``, by default the digest of the file,
+    makes the run idempotent: the same file again gives the same decisions and logs nobody twice. ``target`` appears
+    when it is complete. Raises DataError naming lines, Unreachable, StorageError …; what was
     scored until then is kept, and the same call goes on from it. When nothing was scored, nothing is left behind.
     """
     started = time.perf_counter()
-    if not source.is_file():
+    files = files_of(source)
+    if not files[0].is_file():
         raise NotFound(f"The file {source} does not exist; check the path.")
     if not target.parent.is_dir():
         raise NotFound(f"The folder {target.parent} for {target.name} does not exist; make it, or check the path.")
     if target.is_dir():
         raise ConfigError(f"{target} is a folder; name a file for the output.")
-    file = open_file(source, target)
+    if target.resolve() == source.resolve():
+        raise ConfigError(f"{target} is the input itself; name another output.")
     api = Api(url, key, patience)
+    schema = api.schema()
+    screened = None if schema is None else _screened(source, schema, dialect, refused)
+    file = open_file(source, target, dialect=dialect, schema=schema, screened=screened)
+    begun = datetime.now(UTC)
     try:
-        with _Output(target, file, chunk_rows) as output:
+        with _Output(target, file, chunk_rows, run_key or _digest(files)) as output:
             resumed = output.progress.chunks
             _run(file, output, api, in_flight, progress or (lambda _sentence, _share: None))
             done = output.progress
@@ -107,7 +129,29 @@ def score_file(
         last_version=done.last_version,
         seconds=seconds,
         rows_per_second=done.rows / seconds,
+        refused=0 if screened is None else len(screened.refused),
+        reasons=() if screened is None else tuple(reason_lines(screened)),
+        repeated=output.oldest is not None and not resumed and output.oldest < begun - AGO,
     )
+
+
+def _screened(source: Path, schema: Schema, dialect: DataSettings, refused: Path | None) -> Screened:
+    """What of the file the champion would refuse; strictly for what will be sent byte for byte."""
+    latest = time.time_ns() // 1000 + CLOCK_SKEW
+    screened = screen_rows(str(source), schema, where=str(source), dialect=dialect, latest=latest)
+    if refused is not None:
+        write_refused(screened, refused)
+    return screened
+
+
+def _digest(files: Sequence[Path]) -> str:
+    """What makes two runs the same one: the content of the files."""
+    found = hashlib.blake2b(digest_size=12)
+    for path in files:
+        with path.open("rb") as file:
+            while content := file.read(2**22):
+                found.update(content)
+    return found.hexdigest()
 
 
 def _not_stored(error: OSError, source: Path, target: Path) -> StorageError:
@@ -170,15 +214,16 @@ def _placed(error: DataError, file: ScoredFile) -> DataError:
 class _Output:
     """OUT.part and OUT.resume."""
 
-    def __init__(self, target: Path, file: ScoredFile, chunk_rows: int) -> None:
+    def __init__(self, target: Path, file: ScoredFile, chunk_rows: int, run: str) -> None:
         self.target = target
         self.part = target.with_name(target.name + ".part")
         self.state = target.with_name(target.name + ".resume")
         self.state_written = target.with_name(target.name + ".resume.new")
-        self.progress = Progress(secrets.token_hex(12), chunk_rows)
+        self.progress = Progress(run, chunk_rows)
         self._hash = hashlib.blake2b(digest_size=16)
         self._file = file
         self._saved = time.monotonic()
+        self.oldest: datetime | None = None  # moment of a decision in the output
         self.went_on = False  # with what an interrupted run had begun
         self._out: IO[bytes]
 
@@ -247,6 +292,8 @@ class _Output:
         self._hash.update(chunk.digest)
         before = self.progress
         version = int(answers["model_version"][0].as_py())
+        at = datetime.fromisoformat(str(answers["scored_at"][0].as_py()))
+        self.oldest = at if self.oldest is None else min(self.oldest, at)
         self.progress = replace(
             before,
             chunks=before.chunks + 1,

@@ -104,7 +104,7 @@ def up(
 
 
 def score(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Customers to score, CSV or Parquet.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Customers to score: CSV, Excel, Parquet, …; a folder.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The same rows with their predictions.")],
     url: UrlOption = None,
     config: ConfigOption = CONFIG,
@@ -112,16 +112,28 @@ def score(
     in_flight: Annotated[int, typer.Option(min=1, help="Requests under way at once.")] = 3,
     patience: Annotated[float, typer.Option(min=0, help="Seconds to try again while the API does not answer.")] = 60,
     key: Annotated[str | None, typer.Option(envvar="RISKLOOP_KEY", help="API key.")] = None,
+    run_key: Annotated[str | None, typer.Option(help="Another key makes new decisions on the same file.")] = None,
+    refused: RefusedOption = None,
+    strict: StrictOption = None,
+    delimiter: DelimiterOption = None,
+    encoding: EncodingOption = None,
+    decimal: DecimalOption = None,
+    sheet: SheetOption = None,
+    skip: SkipOption = None,
+    dates: DatesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score a whole file through the API, rows in their order.
 
-    The input's columns are kept and the predictions appended. Interrupted, the same command goes on where it stopped.
+    The input's columns are kept and the predictions appended. Interrupted, the same command goes on where it stopped;
+    run again, it gives the same decisions and logs nobody twice. Rows that cannot be scored are set aside with their
+    reason; the exit code is 12 then.
     """
     from riskloop.batch.client import score_file
-    from riskloop.worker import api_url
+    from riskloop.worker import api_url, data_settings
 
     console = Console(as_json)
+    given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict)
     with console.progress(f"Scoring {source.name}") as tick:
         summary = score_file(
             source,
@@ -132,12 +144,20 @@ def score(
             key=key,
             progress=tick,
             patience=patience,
+            dialect=data_settings(config).model_copy(update=given),
+            refused=refused,
+            run_key=run_key,
         )
-    console.answer(
-        summary,
-        f"Decisions {summary.rows:,} rows in {summary.seconds:.1f} s ({summary.rows_per_second:,.0f} a second), "
-        f"{summary.defaults:,} of them as default. Wrote {target}.",
-    )
+    lines = [
+        f"Scored {summary.rows:,} rows in {summary.seconds:.1f} s ({summary.rows_per_second:,.0f} a second), "
+        f"{summary.defaults:,} of them as default. Wrote {target}."
+    ]
+    if summary.repeated:
+        lines.append("This file was scored before: these are its decisions; nobody was logged twice (see --run-key).")
+    if summary.refused:
+        lines += [f"{summary.refused:,} rows cannot be scored and are set aside:", *summary.reasons]
+    console.answer(summary, *lines)
+    leave_partly(summary.refused)
 
 
 def outcomes(

@@ -55,14 +55,6 @@ class Checked:
         """Of the rows, what is refused."""
         return len(self.refused) / max(1, self.read)
 
-    def reasons(self) -> list[tuple[str, str, int]]:
-        """Column, problem and number of rows, the most frequent first."""
-        counts: dict[tuple[str, str], int] = {}
-        for entry in self.refused:
-            key = (entry.column, entry.problem)
-            counts[key] = counts.get(key, 0) + 1
-        return sorted(((c, p, n) for (c, p), n in counts.items()), key=lambda item: -item[2])
-
 
 def rows_from(
     source: "Path | str | BinaryIO | pd.DataFrame | pa.Table | pa.RecordBatch",
@@ -121,10 +113,19 @@ def read_rows(
     return checked
 
 
-def _refuse_share(checked: Checked, where: str, most: float) -> None:
-    if checked.refused and (checked.share > most or not len(checked.rows)):
+def reasons_of(refused: Sequence[Refused]) -> list[tuple[str, str, int]]:
+    """Column, problem and number of rows, the most frequent first."""
+    counts: dict[tuple[str, str], int] = {}
+    for entry in refused:
+        key = (entry.column, entry.problem)
+        counts[key] = counts.get(key, 0) + 1
+    return sorted(((c, p, n) for (c, p), n in counts.items()), key=lambda item: -item[2])
+
+
+def _refuse_share(checked: "Checked | Screened", where: str, most: float) -> None:
+    if checked.refused and (checked.share > most or len(checked.refused) == checked.read):
         error = checked.problems.error(where, checked.source.places)
-        named = "; ".join(f"column '{c}' {p} ({n:,} rows)" for c, p, n in checked.reasons()[:3])
+        named = "; ".join(f"column '{c}' {p} ({n:,} rows)" for c, p, n in reasons_of(checked.refused)[:3])
         raise DataError(
             f"{len(checked.refused):,} of the {checked.read:,} rows of {where} cannot be read, more than "
             f"max_refused = {most:g} of [data] allows: {named}. {error.message}",
@@ -209,19 +210,25 @@ class _Reader:
         if self.target == "required":
             self.outcomes.append(read_target(table[schema.target], schema, problems, strict=self.strict))
 
+    def check_repeats(self) -> None:
+        """The same id twice is a problem, unless the time tells the rows apart or a unit says that it may be."""
+        if self.schema.id is None or self.schema.unit is not None:
+            return
+        times = np.concatenate(self.times) if self.times else None
+        text = "is a duplicate id" if times is None else "is a duplicate id with the same time"
+        repeats = np.array(repeated_ids(self.ids, times), dtype=np.int64)
+        self.problems.positions = np.concatenate(self.positions)
+        self.problems.add(self.schema.id, text, repeats, lambda row: self.ids[row])
+
     def checked(self, read: int, source: Rowed) -> Checked:
         """All blocks together, without the rows that have a problem or, in a history, no outcome."""
         positions = np.concatenate(self.positions)
-        n, schema = len(positions), self.schema
+        n = len(positions)
         times = np.concatenate(self.times) if self.times else np.zeros(n, dtype=np.int64)
         # A history's rows need names for its fingerprint; customers to be decided on have none.
         named = self.target == "required"
         ids: Sequence[str] = self.ids or [str(i + 1) if named else "" for i in positions.tolist()]
-        if schema.id is not None and schema.unit is None:
-            text = "is a duplicate id with the same time" if self.times else "is a duplicate id"
-            repeats = repeated_ids(ids, times if self.times else None)
-            self.problems.positions = positions
-            self.problems.add(schema.id, text, np.array(repeats, dtype=np.int64), lambda row: ids[row])
+        self.check_repeats()
         outcome = np.concatenate(self.outcomes) if self.outcomes else None
         refused = self.problems.refused()
         bad = np.isin(positions, [entry.position for entry in refused])
@@ -232,6 +239,49 @@ class _Reader:
         if not kept.all():
             rows, positions = rows.take(kept), positions[kept]
         return Checked(rows, positions, tuple(refused), read, int(without.sum()), self.problems, source)
+
+
+@dataclass(frozen=True)
+class Screened:
+    """Which rows of a source cannot be used."""
+
+    refused: tuple[Refused, ...]
+    read: int
+    problems: Problems
+    source: Rowed
+
+    @property
+    def share(self) -> float:
+        """Of the rows, what is refused."""
+        return len(self.refused) / max(1, self.read)
+
+
+def screen_rows(
+    source: Source, schema: Schema, *, where: str, dialect: DataSettings = STANDARD, latest: int | None = None
+) -> Screened:
+    """What of a file that is to be scored cannot be, read block by block: a file may be larger than memory.
+
+    Raises as `read_rows` does for columns that are not the schema's, and for more than ``dialect.max_refused`` of bad
+    rows; with ``dialect.strict`` for one.
+    """
+    opened, _ = open_source(source, dialect, where)
+    check_columns(opened.names, schema, "absent", where)
+    reader = _Reader(schema, "absent", dialect, dialect.strict, latest, opened.names)
+    reader.problems.encoding = dialect.encoding
+    read = 0
+    for block in opened.blocks(reader.columns, reader.types):
+        reader.take(block)
+        reader.features.clear()
+        read += block.table.num_rows + len(block.ragged)
+    if not read:
+        raise DataError(f"{where} holds no rows.")
+    reader.check_repeats()
+    problems = reader.problems
+    if dialect.strict or problems.columns:
+        problems.raise_if_any(where, opened.places)
+    screened = Screened(tuple(problems.refused()), read, problems, opened)
+    _refuse_share(screened, where, dialect.max_refused)
+    return screened
 
 
 def read_table(source: Path | str | BinaryIO, *, where: str = "", dialect: DataSettings | None = STANDARD) -> pa.Table:

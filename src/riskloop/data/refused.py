@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from riskloop.core.types import Json
-from riskloop.data.read import Checked
+from riskloop.data.read import Checked, Screened, reasons_of
 
 SHOWN = 5  # reasons in a summary
 
@@ -21,7 +21,21 @@ def refused_document(checked: Checked, where: str) -> Json:
         said.append(f"{checked.left_out:,} rows have no outcome and are left out.")
     if refused:
         said.append(f"{refused:,} rows ({checked.share:.2%}) cannot be read and are set aside:")
-    reasons = checked.reasons()
+    lines = reason_lines(checked)
+    return {
+        "rows": checked.read,
+        "used": used,
+        "refused": refused,
+        "left_out": checked.left_out,
+        "sentence": " ".join(said),
+        "reasons": lines,
+        "by_reason": [{"column": c, "problem": p, "rows": n} for c, p, n in reasons_of(checked.refused)],
+    }
+
+
+def reason_lines(checked: Checked | Screened) -> list[str]:
+    """The most frequent reasons, each with its first place."""
+    reasons = reasons_of(checked.refused)
     first = {(entry.column, entry.problem): entry for entry in reversed(checked.refused)}
     lines = []
     for column, problem, count in reasons[:SHOWN]:
@@ -32,18 +46,10 @@ def refused_document(checked: Checked, where: str) -> Json:
         lines.append(f"  {count:,} × {named}{value} {problem} (first in {place})")
     if len(reasons) > SHOWN:
         lines.append(f"  and {len(reasons) - SHOWN} more reasons")
-    return {
-        "rows": checked.read,
-        "used": used,
-        "refused": refused,
-        "left_out": checked.left_out,
-        "sentence": " ".join(said),
-        "reasons": lines,
-        "by_reason": [{"column": c, "problem": p, "rows": n} for c, p, n in reasons],
-    }
+    return lines
 
 
-def write_refused(checked: Checked, path: Path) -> None:
+def write_refused(checked: Checked | Screened, path: Path) -> None:
     """The refused rows as a CSV: place, column, problem and value, then the row's own columns as they were read."""
     wanted = {entry.position: entry for entry in checked.refused}
     names = checked.source.names

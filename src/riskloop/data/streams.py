@@ -49,6 +49,16 @@ def open_bytes(source: Bytes) -> Any:
     return source
 
 
+def packed_by(path: Path) -> str | None:
+    """The compression of a file, by its first bytes."""
+    return packed(begin(path))
+
+
+def packing_of(path: Path) -> str | None:
+    """The compression that a file's name asks for."""
+    return {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}.get(path.suffix.lower())
+
+
 def read_start(source: Bytes, size: int) -> bytes:
     """The first ``size`` decompressed bytes; an open file stands where it stood afterwards."""
     if not isinstance(source, (Path, str, bytes)):
