@@ -145,6 +145,12 @@ def test_the_loop_closes(tmp_path: Path) -> None:
         assert answer.status_code == 200, answer.text
         assert answer.json()["model_version"] == champion
 
+    # All of that was scored today: the months since the last file are no silence of the feed.
+    later = riskloop(tmp_path, "watch", "--once")
+    assert all(window["decisions"] for window in later["closed"])
+    faults = [case for case in riskloop(tmp_path, "cases", "list") if case["diagnosis"] == "data_fault"]
+    assert [case["id"] for case in faults] == [fault["id"]]
+
     # The first decision and the last replay to the last bit, each with the model of its day.
     for decision in ("1", answer.json()["decision_id"]):
         assert riskloop(tmp_path, "replay", decision)["identical"]

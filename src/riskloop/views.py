@@ -6,7 +6,8 @@ from msgspec import to_builtins
 
 from riskloop.cases import Case, CaseStep, events, known_harm
 from riskloop.core.errors import NotFound
-from riskloop.core.types import Finding, Json, Promotion, iso, to_micros
+from riskloop.core.periods import period_of
+from riskloop.core.types import Finding, Json, Promotion, from_micros, iso, to_micros
 from riskloop.store.documents import plain
 from riskloop.store.home import Home
 from riskloop.store.ledger import ModelVersion, served
@@ -33,6 +34,7 @@ def status(home: Home, now: datetime) -> Json:
         "exploration": exploration(home),
         "last_window": window(latest[-1]) if latest else None,
         "outcomes": outcomes(home, now),
+        "next_file": utc(next_file_due(home)),
         "open_cases": [case(entry) for entry in home.cases.latest(only_open=True)],
         "unresolved": [] if champion is None else [case(entry) for entry in unresolved(home, champion.version)],
     }
@@ -42,6 +44,14 @@ def unresolved(home: Home, champion: int) -> list[Case]:
     """The closed cases by which a champion is known to do worse than at its training, newest first."""
     marked = home.cases.unresolved()
     return known_harm(marked, champion, home.ledger.alike(champion)) if marked else []
+
+
+def next_file_due(home: Home) -> datetime | None:
+    """Until when the next file of decisions is awaited; None where no file is due or none has come yet."""
+    due, logged = home.settings.windows.due, home.decisions.extent()
+    if due == "always" or due == "any" or logged is None:
+        return None
+    return period_of(period_of(from_micros(logged.latest), due).end, due).end + home.settings.windows.grace
 
 
 def outcomes(home: Home, now: datetime) -> Json:

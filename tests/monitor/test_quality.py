@@ -1,6 +1,7 @@
 """Each fault is found and named, and what populations do by themselves is not called a fault."""
 
-from datetime import UTC, datetime
+import math
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -172,6 +173,16 @@ def test_rows_that_come_twice_and_rows_that_come_again() -> None:
     assert ("duplicates", "window") in faults(check(large.take(np.repeat(np.arange(9_000), 2))))
     assert ("repeated", "window") in faults(check(window, month(500, 51), window))
     assert ("repeated", "window") not in faults(check(window, window, month(500, 51)))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.3, 0.6])
+def test_an_old_file_has_rows_for_the_days_that_it_covers(share: float) -> None:
+    window, usual = month(1_000, 52), [month(1_000, 60 + k) for k in range(3)]
+    part, days = window.take(np.arange(round(1_000 * share))), PERIOD[1] - PERIOD[0]
+    covered = PERIOD[0], PERIOD[0] + timedelta(days=math.ceil(share * days.days))
+    assert faults(check(part, *usual))
+    assert faults(check(part, *usual, covered=covered)) == set()
+    assert ("volume", "window") in faults(check(part.take(np.arange(0, len(part.times), 4)), *usual, covered=covered))
 
 
 def test_a_feed_that_is_cut_off() -> None:

@@ -25,6 +25,8 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
         lines.append(document["outcomes"]["sentence"])
     if waiting := document["outcomes"]["not_judged"]:
         lines.append(f"Not judged by their outcomes yet, which are due: {', '.join(waiting)}.")
+    if document["next_file"]:
+        lines.append(f"The next file of decisions is due by {document['next_file'][:10]}.")
     if document["exploration"]:
         lines.append(document["exploration"]["sentence"])
     lines += [f"Case {c['id']} ({c['state']}): {c['sentence']}" for c in document["open_cases"]] or ["No open case."]

@@ -230,6 +230,12 @@ class WindowSettings(Section):
         False, description="`month`: call months by their number, 1 for 2000-01, as files with plain numbers do."
     )
     min_rows: int = Field(100, gt=0, description="A window with fewer rows is `not_enough_data`.")
+    due: Literal["always", "any", "day", "week", "month"] = Field(
+        "always",
+        description="When decisions come: `always` (a period in which nothing is scored is a fault); as a file that is "
+        "due after each `day`, `week` or `month`; or at `any` time: then no silence is a fault.",
+    )
+    grace: Duration = Field(timedelta(days=3), description="A file of decisions that is due may come this much later.")
 
 
 class OutcomeSettings(Section):

@@ -46,6 +46,7 @@ def at_closing(
     *,
     previous: Sequence[Profile] = (),
     period: tuple[datetime, datetime] | None = None,
+    covered: tuple[datetime, datetime] | None = None,
     refusals: Mapping[tuple[str, str], int] | None = None,
     late: int = 0,
     page: Path | None = None,
@@ -53,8 +54,9 @@ def at_closing(
 ) -> list[Finding]:
     """Quality, drift, impact and estimated performance of a window, each change with its first day.
 
-    ``previous``, ``period``, ``refusals`` and ``late`` as for `quality_findings`. With a ``page`` the drift is
-    computed in Evidently's report, which is saved there; ``estimated`` can be left out where nobody asks for it.
+    ``previous``, ``period``, ``covered``, ``refusals`` and ``late`` as for `quality_findings`. With a ``page`` the
+    drift is computed in Evidently's report, which is saved there; ``estimated`` can be left out where nobody asks
+    for it.
     """
     findings = quality_findings(
         champion.reference,
@@ -63,6 +65,7 @@ def at_closing(
         refusals=refusals,
         previous=previous,
         period=period,
+        covered=covered,
         late=late,
     )
     scores = _by_customers(champion, window)

@@ -13,10 +13,12 @@ from riskloop.core.span import Span
 from riskloop.core.types import DecisionFrame, Diagnosis, Finding, from_micros, to_micros
 from riskloop.decide.diagnosis import diagnose
 from riskloop.decide.policy import Context, decide
+from riskloop.loop.arrivals import Feed, covered_by
 from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.examine import Arrived, at_closing
 from riskloop.monitor.onset import CHANGED
 from riskloop.monitor.profile import Profile
+from riskloop.store.decisions import Extent
 from riskloop.store.home import Home
 from riskloop.store.refusals import refusal_counts
 from riskloop.store.windows import Window
@@ -37,6 +39,7 @@ class Due:
     rows: int
     ids: tuple[int, int]  # first and last, or NOTHING
     late: int = 0  # rows that arrived in it with dates before it
+    covered: tuple[datetime, datetime] | None = None  # the part of the period that an old file has rows for
 
     def frames(self, home: Home) -> Iterator[DecisionFrame]:
         """The decisions, in parts that fit into the memory."""
@@ -64,26 +67,35 @@ def due(home: Home, now: datetime) -> Iterator[Due]:
         return
     start = last.end_time if last is not None else from_micros(logged.earliest) if logged is not None else now
     silent = last is not None and last.rows == 0
+    seen = max((window.last_id for window in home.windows.latest(EARLIER)), default=0)
     for period in periods_between(start, now, windows.by, windows.numbered):
-        window = _period(home, period)
-        if window.ids == NOTHING and silent:
-            continue  # a silence is one finding, not one a period; what still comes for this one makes it a window
+        feed = Feed(home, windows, period, seen, now)
+        if logged is not None and to_micros(period.first) > logged.latest and feed.came_later:
+            continue  # nothing is dated so late, and no silence is: most periods after an old file
+        window = _period(home, period, seen, logged)
+        if window.rows == 0:
+            if feed.is_awaited:
+                return
+            if feed.is_silent and silent and not window.late:
+                continue  # a silence is one finding, not one a period; what still comes for this one makes it a window
+            if not feed.is_silent and not (window.late and feed.came_in_time):
+                continue  # the feed delivers, and nothing of it is dated in this period
         silent = window.rows == 0
+        seen = max(seen, window.ids[1])
         yield window
 
 
-def _period(home: Home, period: Period) -> Due:
-    latest = home.windows.latest(EARLIER)
+def _period(home: Home, period: Period, seen: int, logged: Extent | None) -> Due:
     inside = home.decisions.extent(period.span)
     # What was logged after all that the windows before hold, and yet is dated before this one.
-    seen = max((window.last_id for window in latest), default=None)
-    late = home.decisions.extent(Span(first_id=seen + 1, end=period.span.start)) if seen is not None else None
+    late = home.decisions.extent(Span(first_id=seen + 1, end=period.span.start)) if seen else None
     extents = [extent for extent in (inside, late) if extent is not None]
     due = Due(period.name, period.span, period.first, period.end, 0, NOTHING)
     if not extents:
         return due
     ids = min(extent.first for extent in extents), max(extent.last for extent in extents)
-    return replace(due, rows=inside.rows if inside else 0, ids=ids, late=late.rows if late else 0)
+    covered = None if inside is None or logged is None else covered_by(home, period, inside, logged)
+    return replace(due, rows=inside.rows if inside else 0, ids=ids, late=late.rows if late else 0, covered=covered)
 
 
 def _full_counts(home: Home, last_id: int, closed: int) -> Iterator[Due]:
@@ -110,6 +122,7 @@ def close(home: Home, champion: ReferenceModel, window: Due, now: datetime) -> t
         arrived,
         previous=_earlier_profiles(home, number),
         period=None if window.counted else (window.first, window.end),
+        covered=window.covered,
         refusals=_refusals(home, window),
         late=window.late,
         page=page if window.rows <= home.settings.drift.evidently_rows else None,

@@ -75,22 +75,24 @@ def quality_findings(
     refusals: Mapping[tuple[str, str], int] | None = None,
     previous: Sequence[Profile] = (),
     period: tuple[datetime, datetime] | None = None,
+    covered: tuple[datetime, datetime] | None = None,
     late: int = 0,
 ) -> list[Finding]:
     """Everything that can be wrong with a window's data.
 
     ``refusals`` counts the requests refused in the window by (field, problem code). ``previous`` holds the profiles
     of earlier sound windows, oldest first: volumes are compared with theirs. ``period`` is the window's span of
-    time, end exclusive, where windows are calendar periods; ``late`` counts the rows that arrived in it with dates
-    before it.
+    time, end exclusive, where windows are calendar periods, and ``covered`` the part of it that rows are expected
+    for, where that is not all; ``late`` counts the rows that arrived in it with dates before it.
     """
-    found = [_rows(reference, window, min_rows), _contract(window, refusals or {}), _volume(window, previous)]
+    share = 1.0 if period is None or covered is None else (covered[1] - covered[0]) / (period[1] - period[0])
+    found = [_rows(reference, window, min_rows), _contract(window, refusals or {}), _volume(window, previous, share)]
     if window.rows or late:
         found.append(_dates(window, previous, period, late))
     if window.rows:
         found += [*_missing(reference, window), *_unseen(reference, window), *_outside(reference, window)]
         found += [_duplicates(reference, window), _repeated(window, previous)]
-        found.append(_coverage(window, previous, period))
+        found.append(_coverage(window, previous, covered or period))
         found += mechanical_findings(reference, window)
     return found
 
@@ -127,8 +129,9 @@ def _contract(window: Profile, refusals: Mapping[tuple[str, str], int]) -> Findi
     )
 
 
-def _volume(window: Profile, previous: Sequence[Profile]) -> Finding:
-    sizes = [profile.rows for profile in previous]
+def _volume(window: Profile, previous: Sequence[Profile], share: float) -> Finding:
+    """``share``: the part of its period that the window has rows for."""
+    sizes = [round(share * profile.rows) for profile in previous]
     mean = float(np.mean(sizes)) if sizes else math.nan
     if not sizes or mean == 0.0:
         return VOLUME.unknown(WINDOW, (window.rows, 0), "there are no earlier windows to compare it with")

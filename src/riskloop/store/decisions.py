@@ -150,6 +150,13 @@ class DecisionLog:
         with self.database.read() as connection:
             return int(connection.execute(select(func.coalesce(func.max(decisions.c.id), 0))).scalar_one())
 
+    def scored_at(self, decision_id: int) -> int | None:
+        """When a decision was scored, in microseconds; None where there is none of that number."""
+        query = select(decisions.c.scored_at).where(decisions.c.id == decision_id)
+        with self.database.read() as connection:
+            found = connection.execute(query).scalar()
+        return None if found is None else int(found)
+
     def extent(self, span: Span = EVERYTHING) -> Extent | None:
         """What lies in the span; None when nothing does."""
         number, time = decisions.c.id, decisions.c.time
