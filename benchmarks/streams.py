@@ -144,7 +144,7 @@ def trained(history: "pd.DataFrame", folder: Path, learner: str = "lightgbm") ->
     config = config.replace("\n[train]", f'\n[train]\nlearners = ["{learner}"]\nthreads = 1')
     (folder / "riskloop.toml").write_text(config, encoding="utf-8")
     portfolio = Portfolio.open(folder)
-    version = portfolio.train(history)["version"]
+    version = portfolio.train(history).version
     return load(portfolio.home, version), portfolio
 
 

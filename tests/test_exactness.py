@@ -86,7 +86,7 @@ def test_every_way_to_a_probability_gives_the_same(customers: Path, tmp_path: Pa
     again = load_model(home.artefact(version), version).probabilities(log.features)
     np.testing.assert_array_equal(again, log.probabilities)
     np.testing.assert_array_equal(log.probabilities, np.tile(served, 1 + len(batches)))
-    assert all(Portfolio(home).replay(number)["identical"] for number in (1, len(served), len(log)))
+    assert all(Portfolio(home).replay(number).identical for number in (1, len(served), len(log)))
     home.close()
 
 

@@ -1,21 +1,102 @@
 """riskloop: a probability-of-default model run as a closed loop.
 
-``from riskloop import Portfolio`` is the whole public API; it is loaded when it is first asked for, so that
-``riskloop --help`` does not pay for it.
+``from riskloop import Portfolio`` opens one; what its methods return and raise is here, too. All of it is loaded when
+it is first asked for, so that ``riskloop --help`` does not pay for it.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from riskloop.core.errors import (
+        ArtefactError,
+        BodyTooLarge,
+        ConfigError,
+        Conflict,
+        DataError,
+        Forbidden,
+        GateRefused,
+        Locked,
+        MalformedBody,
+        NotFound,
+        NotReady,
+        Overloaded,
+        PromotionConflict,
+        Refused,
+        RiskloopError,
+        StorageError,
+        TooSlow,
+        Unauthorised,
+        Unreachable,
+        UnsupportedMedia,
+        WrongMethod,
+    )
     from riskloop.portfolio import Portfolio
+    from riskloop.results import (
+        BacktestResult,
+        CaseResult,
+        ChampionResult,
+        CheckResult,
+        ComparisonResult,
+        CycleResult,
+        DriftResult,
+        ModelResult,
+        OutcomesResult,
+        PromotionResult,
+        RebuildResult,
+        ReplayResult,
+        Result,
+        SideBySideResult,
+        StatusResult,
+        TrainingResult,
+    )
 
 __version__ = "0.2.0"
-__all__ = ["Portfolio", "__version__"]
+__all__ = [
+    "ArtefactError",
+    "BacktestResult",
+    "BodyTooLarge",
+    "CaseResult",
+    "ChampionResult",
+    "CheckResult",
+    "ComparisonResult",
+    "ConfigError",
+    "Conflict",
+    "CycleResult",
+    "DataError",
+    "DriftResult",
+    "Forbidden",
+    "GateRefused",
+    "Locked",
+    "MalformedBody",
+    "ModelResult",
+    "NotFound",
+    "NotReady",
+    "OutcomesResult",
+    "Overloaded",
+    "Portfolio",
+    "PromotionConflict",
+    "PromotionResult",
+    "RebuildResult",
+    "Refused",
+    "ReplayResult",
+    "Result",
+    "RiskloopError",
+    "SideBySideResult",
+    "StatusResult",
+    "StorageError",
+    "TooSlow",
+    "TrainingResult",
+    "Unauthorised",
+    "Unreachable",
+    "UnsupportedMedia",
+    "WrongMethod",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Portfolio":
-        from riskloop.portfolio import Portfolio
-
-        return Portfolio
+    if name in __all__:
+        place = "portfolio" if name == "Portfolio" else "results" if name.endswith("Result") else "core.errors"
+        return getattr(import_module(f"riskloop.{place}"), name)
     raise AttributeError(f"module 'riskloop' has no attribute '{name}'")

@@ -10,9 +10,26 @@ from riskloop import views
 from riskloop.core.errors import ConfigError, DataError, NotFound
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Json, to_micros
+from riskloop.results import (
+    BacktestResult,
+    CaseResult,
+    ChampionResult,
+    CheckResult,
+    ComparisonResult,
+    CycleResult,
+    DriftResult,
+    ModelResult,
+    OutcomesResult,
+    PromotionResult,
+    RebuildResult,
+    ReplayResult,
+    SideBySideResult,
+    StatusResult,
+    TrainingResult,
+)
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.ledger import current_user
-from riskloop.store.outcomes import Outcome, Recorded
+from riskloop.store.outcomes import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +62,7 @@ class Portfolio:
         refused: Path | None = None,
         progress: Callable[[str, float], None] | None = None,
         now: datetime | None = None,
-    ) -> Json:
+    ) -> TrainingResult:
         """Train the learners on a labelled history and register the best.
 
         The first version that clears ``train.floor_auc`` becomes champion; later ones wait for the gate or a
@@ -66,7 +83,7 @@ class Portfolio:
         if refused is not None:
             write_refused(checked, refused)
         trained = train_first(self.home, checked.rows, now=at, by=current_user(), progress=progress)
-        return {**trained, "data": refused_document(checked, where)}
+        return TrainingResult(**trained, data=refused_document(checked, where))
 
     def _history(self) -> Path:
         named = self.home.settings.portfolio.history
@@ -104,7 +121,7 @@ class Portfolio:
         by: str | None = None,
         strict: bool | None = None,
         now: datetime | None = None,
-    ) -> Recorded:
+    ) -> OutcomesResult:
         """Hand in what happened: decision_id or the id column, the target (or `default`), optionally known_at.
 
         ``complete_until`` is the feed's watermark: every outcome that was final by then is reported (a date includes
@@ -137,14 +154,14 @@ class Portfolio:
             complete_until=watermark,
             definition=self.home.settings.outcomes.definition,
         )
-        return replace(recorded, refused=refused)
+        return OutcomesResult(**asdict(replace(recorded, refused=refused)))
 
     def cycle(
         self,
         now: datetime | None = None,
         say: Callable[[str], None] = lambda _sentence: None,
         progress: Callable[[str, float], None] = lambda _what, _share: None,
-    ) -> Json:
+    ) -> CycleResult:
         """One turn of the loop: monitor what is due, diagnose, retrain, judge, promote. See `riskloop.loop`.
 
         ``progress`` hears of every fit of a retraining, and the share that is done.
@@ -152,14 +169,14 @@ class Portfolio:
         from riskloop.loop import cycle
 
         done = cycle(self.home, now or datetime.now(UTC), say, progress, None if now else lambda: datetime.now(UTC))
-        return {
-            "closed": [views.window(window) for window in done.closed],
-            "matured": [views.window(window) for window in done.matured],
-            "cases": [views.case(case) for case in done.cases],
-            "lines": done.lines,
-        }
+        return CycleResult(
+            closed=[views.window(window) for window in done.closed],
+            matured=[views.window(window) for window in done.matured],
+            cases=[views.case(case) for case in done.cases],
+            lines=done.lines,
+        )
 
-    def check(self, source: "Path | str | pd.DataFrame | pa.Table | pa.RecordBatch") -> Json:
+    def check(self, source: "Path | str | pd.DataFrame | pa.Table | pa.RecordBatch") -> CheckResult:
         """Look at rows without scoring them for anybody: nothing is logged, and no case is opened.
 
         Compares a file, a frame, an Arrow table or batch with the champion's history and returns the diagnosis with
@@ -168,7 +185,7 @@ class Portfolio:
         """
         from riskloop.loop.check import check
 
-        return check(self.home, source)
+        return CheckResult(**check(self.home, source))
 
     def backtest(
         self,
@@ -182,11 +199,10 @@ class Portfolio:
         seed: int | None = None,
         work: Path | None = None,
         progress: Callable[[str, float], None] | None = None,
-    ) -> Json:
+    ) -> BacktestResult:
         """Would the loop have helped? Replays a history under this portfolio's settings, in a folder of its own.
 
-        Returns the document that `riskloop backtest --json` writes; nothing of this portfolio is touched. See
-        docs/backtest.md for its content. Raises DataError or ConfigError for a history that cannot be replayed.
+        Nothing of this portfolio is touched. Raises DataError or ConfigError for a history that cannot be replayed.
         """
         from riskloop.backtest.request import WORK, Request
         from riskloop.backtest.study import backtest
@@ -202,30 +218,32 @@ class Portfolio:
             settings=self.home.settings,
             work=work or self.home.folder / WORK,
         )
-        return backtest(request, progress)
+        return BacktestResult(**backtest(request, progress))
 
     # ----------------------------------------------------------------------- promotions
 
-    def promote(self, version: int, *, by: str | None = None, reason: str, force: bool = False) -> Json:
+    def promote(self, version: int, *, by: str | None = None, reason: str, force: bool = False) -> PromotionResult:
         """Make a version champion if the gate says so on matured decisions, or with ``force`` on a person's word."""
         from riskloop.loop.promotion import promote_on_request
 
         made = promote_on_request(
             self.home, version, by=by or current_user(), reason=reason, force=force, now=datetime.now(UTC)
         )
-        return views.promotion(made)
+        return PromotionResult(**views.promotion(made))
 
-    def rebuild(self, version: int, *, progress: Callable[[str, float], None] = lambda _what, _share: None) -> Json:
+    def rebuild(
+        self, version: int, *, progress: Callable[[str, float], None] = lambda _what, _share: None
+    ) -> RebuildResult:
         """Make a version again from its record and compare every byte: what it was trained on is on record."""
         from riskloop.loop.rebuild import rebuild
 
-        return asdict(rebuild(self.home, version, progress))
+        return RebuildResult(**asdict(rebuild(self.home, version, progress)))
 
-    def champion_at(self, moment: datetime) -> Json:
+    def champion_at(self, moment: datetime) -> ChampionResult:
         """Which model served at a moment? NotFound before the first promotion."""
-        return views.champion_at(self.home, moment, datetime.now(UTC))
+        return ChampionResult(**views.champion_at(self.home, moment, datetime.now(UTC)))
 
-    def rollback(self, *, by: str | None = None, reason: str, seq: int | None = None) -> Json:
+    def rollback(self, *, by: str | None = None, reason: str, seq: int | None = None) -> PromotionResult:
         """Put the champion before the present one back.
 
         ``seq`` is the promotion that the caller has seen; PromotionConflict when it is not the last one any more.
@@ -233,25 +251,25 @@ class Portfolio:
         from riskloop.loop.promotion import roll_back
 
         made = roll_back(self.home, by=by or current_user(), reason=reason, seq=seq, now=datetime.now(UTC))
-        return views.promotion(made)
+        return PromotionResult(**views.promotion(made))
 
-    def compare(self, champion: int, challenger: int, *, now: datetime | None = None) -> Json:
+    def compare(self, champion: int, challenger: int, *, now: datetime | None = None) -> ComparisonResult:
         """The gate's report on two versions, on the matured decisions that neither was trained on."""
         from riskloop.loop.challenge import compare
         from riskloop.loop.promotion import document
 
         report = compare(self.home, champion, challenger, now or datetime.now(UTC))
-        return document(report, champion, challenger)
+        return ComparisonResult(**document(report, champion, challenger))
 
-    def side_by_side(self, first: int, second: int, *, now: datetime | None = None) -> Json:
+    def side_by_side(self, first: int, second: int, *, now: datetime | None = None) -> SideBySideResult:
         """Curves, measures and segments of two versions on recent matured decisions that neither was trained on."""
         from riskloop.loop.side_by_side import side_by_side
 
-        return side_by_side(self.home, first, second, now or datetime.now(UTC))
+        return SideBySideResult(**side_by_side(self.home, first, second, now or datetime.now(UTC)))
 
     # ----------------------------------------------------------------------- cases
 
-    def approve(self, number: int, *, by: str | None = None, note: str, evidence: str | None = None) -> Json:
+    def approve(self, number: int, *, by: str | None = None, note: str, evidence: str | None = None) -> CaseResult:
         """Approve the challenger of a case that needs a person, by name.
 
         ``evidence`` is the fingerprint of the report that was read, as `cases show` prints it, or its first eight
@@ -261,63 +279,59 @@ class Portfolio:
 
         case, now = self.home.cases.get(number), datetime.now(UTC)
         by = by or current_user()
-        return views.case(approve_challenger(self.home, case, by=by, note=note, now=now, evidence=evidence))
+        approve_challenger(self.home, case, by=by, note=note, now=now, evidence=evidence)
+        return self.case(number)
 
-    def reject(self, number: int, *, by: str | None = None, note: str) -> Json:
+    def reject(self, number: int, *, by: str | None = None, note: str) -> CaseResult:
         """Reject the challenger of a case that needs a person."""
         from riskloop.loop.trial import reject_challenger
 
         case, now = self.home.cases.get(number), datetime.now(UTC)
-        return views.case(reject_challenger(self.home, case, by=by or current_user(), note=note, now=now))
+        reject_challenger(self.home, case, by=by or current_user(), note=note, now=now)
+        return self.case(number)
 
-    def release(self, number: int, *, by: str | None = None, note: str) -> Json:
+    def release(self, number: int, *, by: str | None = None, note: str) -> CaseResult:
         """Let the quarantined rows of a case be learned from again."""
         from riskloop.loop.cases import release
 
         case = self.home.cases.get(number)
-        return views.case(release(self.home, case, by=by or current_user(), note=note, now=datetime.now(UTC)))
+        release(self.home, case, by=by or current_user(), note=note, now=datetime.now(UTC))
+        return self.case(number)
 
     # ----------------------------------------------------------------------- looking
 
-    def status(self) -> Json:
+    def status(self) -> StatusResult:
         """Champion, last window, open cases."""
-        return views.status(self.home, datetime.now(UTC))
+        return StatusResult(**views.status(self.home, datetime.now(UTC)))
 
-    def models_document(self) -> list[Json]:
-        """Every version, oldest first."""
-        return views.models(self.home)
-
-    def model(self, version: int | None = None) -> Json:
+    def model(self, version: int | None = None) -> ModelResult:
         """One version, by default the champion."""
-        return views.model(self.home, self.home.champion().version if version is None else version)
+        number = self.home.champion().version if version is None else version
+        return ModelResult(**views.model(self.home, number))
 
-    def cases_document(self) -> list[Json]:
-        """The newest cases, newest first."""
-        return views.cases(self.home)
-
-    def case(self, number: int) -> Json:
+    def case(self, number: int) -> CaseResult:
         """One case with every step."""
-        return views.case_story(self.home, number)
+        return CaseResult(**views.case_story(self.home, number))
 
-    def drift(self, windows: int = 12) -> list[Json]:
+    def drift(self, windows: int = 12) -> DriftResult:
         """The newest windows with their findings."""
-        return views.drift(self.home, windows)
+        return DriftResult(views.drift(self.home, windows))
 
     @property
     def models(self) -> "pd.DataFrame":
         """Every version as a frame."""
         import pandas as pd
 
-        return pd.DataFrame(self.models_document())
+        return pd.DataFrame(views.models(self.home))
 
     @property
     def cases(self) -> "pd.DataFrame":
         """The newest cases as a frame."""
         import pandas as pd
 
-        return pd.DataFrame(self.cases_document())
+        return pd.DataFrame(views.cases(self.home))
 
-    def replay(self, decision_id: str | int) -> Json:
+    def replay(self, decision_id: str | int) -> ReplayResult:
         """Score a logged decision again with the model of that day and compare the probabilities to the last bit."""
         from riskloop.scoring.answers import described
         from riskloop.scoring.decide import decide_again
@@ -331,13 +345,13 @@ class Portfolio:
         model = load_model(self.home.artefact(decision.model_version), decision.model_version)
         probability, identical = decide_again(model, decision)
         how = "the same probability, to the last bit" if identical else f"{probability!r} instead: they differ"
-        return {
+        return ReplayResult(
             **described(model, decision, self.home.settings.serve.max_reasons),
-            "replayed_probability": probability,
-            "identical": identical,
-            "sentence": f"Decision {number} was {decision.probability!r} by version {decision.model_version}; "
+            replayed_probability=probability,
+            identical=identical,
+            sentence=f"Decision {number} was {decision.probability!r} by version {decision.model_version}; "
             f"scored again it is {how}.",
-        }
+        )
 
     # ----------------------------------------------------------------------- keys
 
@@ -351,19 +365,12 @@ class Portfolio:
             raise ConfigError(f"A key's roles are {', '.join(Role)}; got {', '.join(roles)}.") from None
         return Keys(self.home.database).create(name, named, at=datetime.now(UTC), by=current_user())
 
-    def keys_document(self) -> list[Json]:
-        """The keys without their secrets."""
-        from riskloop.store.keys import Keys
+    @property
+    def keys(self) -> "pd.DataFrame":
+        """The keys without their secrets, as a frame."""
+        import pandas as pd
 
-        return [
-            {
-                "name": key.name,
-                "roles": list(key.roles),
-                "created_at": views.utc(key.created_at),
-                "revoked_at": views.utc(key.revoked_at),
-            }
-            for key in Keys(self.home.database).all()
-        ]
+        return pd.DataFrame(views.keys(self.home), columns=["name", "roles", "created_at", "revoked_at"])
 
     def revoke_key(self, name: str) -> None:
         """Revoke a key at once."""

@@ -10,6 +10,7 @@ from riskloop.core.periods import period_of
 from riskloop.core.types import Finding, Json, Promotion, from_micros, iso, to_micros
 from riskloop.store.documents import plain
 from riskloop.store.home import Home
+from riskloop.store.keys import Keys
 from riskloop.store.ledger import ModelVersion, served
 from riskloop.store.maturity import feed_state
 from riskloop.store.windows import Window
@@ -217,3 +218,16 @@ def finding(found: Finding) -> Json:
     """One finding."""
     document: Json = plain(found)
     return document
+
+
+def keys(home: Home) -> list[Json]:
+    """The API keys without their secrets."""
+    return [
+        {
+            "name": key.name,
+            "roles": list(key.roles),
+            "created_at": utc(key.created_at),
+            "revoked_at": utc(key.revoked_at),
+        }
+        for key in Keys(home.database).all()
+    ]

@@ -74,7 +74,7 @@ def watch_forever(portfolio: "Portfolio", *, every: float, console: "Console", p
             said = trouble.message
         else:
             said = ""
-            if report["lines"]:
+            if report.lines:
                 console.answer(report)
         stop.wait(max(0.0, every - (time.monotonic() - started)))
 

@@ -90,5 +90,5 @@ def test_ctrl_c_is_exit_code_130_and_one_line(
 def test_a_portfolio_replays_a_frame_with_its_own_settings(folder: Path, customers: Customers) -> None:
     portfolio = Portfolio.open(folder)
     document = portfolio.backtest(customers(6, 300), policies="never", train_on=4)
-    assert document["policies"]["never"]["periods"][0]["period"] == "5"
-    assert portfolio.models_document() == []
+    assert document.policies["never"]["periods"][0]["period"] == "5"
+    assert portfolio.models.empty

@@ -32,7 +32,7 @@ def _reopened(portfolio: Portfolio, old: str, new: str) -> Portfolio:
 
 
 def _cycle(portfolio: Portfolio, month: int, day: int = 2) -> Json:
-    return portfolio.cycle(now=datetime(2025, month, day, tzinfo=UTC))
+    return portfolio.cycle(now=datetime(2025, month, day, tzinfo=UTC)).to_dict()
 
 
 # --------------------------------------------------------------------------- waiting
@@ -112,7 +112,7 @@ def asking(drifted_folder: Path, copied: Copy) -> Portfolio:
 
 
 def test_an_approval_is_bound_to_the_report_that_was_read(asking: Portfolio) -> None:
-    fingerprint = asking.case(1)["events"][-1]["document"]["fingerprint"]
+    fingerprint = asking.case(1).events[-1]["document"]["fingerprint"]
     for evidence in ("0" * 12, fingerprint[:4]):
         with pytest.raises(GateRefused, match="other evidence"):
             asking.approve(1, by="a.validator", note="read", evidence=evidence)

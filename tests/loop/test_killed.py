@@ -54,7 +54,7 @@ def test_killed_at_every_step_the_loop_ends_in_the_same_ledger(drifted_folder: P
         assert _story(resumed) == _story(undisturbed)
         assert resumed.home.champion().kind is PromotionKind.GATE
         assert [case.state for case in resumed.home.cases.latest()] == [CaseState.PROMOTED]
-        assert resumed.rebuild(2)["identical"] is True
+        assert resumed.rebuild(2).identical is True
     finally:
         undisturbed.home.close()
         resumed.home.close()

@@ -51,7 +51,7 @@ def test_a_second_worker_is_refused_until_the_first_is_killed(
             portfolio.cycle(now=NOW)
         os.kill(process.pid, signal.SIGKILL)
         process.wait(timeout=30)
-        assert portfolio.cycle(now=NOW)["closed"] == []
+        assert portfolio.cycle(now=NOW).closed == []
 
 
 def test_a_lease_of_another_machine_has_to_run_out(trained_folder: Path, copied: Callable[[Path], Portfolio]) -> None:
@@ -64,7 +64,7 @@ def test_a_lease_of_another_machine_has_to_run_out(trained_folder: Path, copied:
         portfolio.cycle(now=NOW)
     with database.write() as connection:
         connection.execute(update(table).values(expires_at=to_micros(datetime.now(UTC) - timedelta(seconds=1))))
-    assert portfolio.cycle(now=NOW)["closed"] == []
+    assert portfolio.cycle(now=NOW).closed == []
 
 
 def test_a_long_step_keeps_its_lease(

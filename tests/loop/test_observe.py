@@ -302,15 +302,15 @@ def test_windows_by_count_are_told_apart_by_their_numbers(folder: Path) -> None:
 def test_rows_can_be_looked_at_without_being_scored(loop: Loop) -> None:
     home = loop.portfolio.home
     sound = customers(MONTHS[0]).drop(columns=TARGET)
-    assert loop.portfolio.check(sound)["diagnosis"] == "stable"
+    assert loop.portfolio.check(sound).diagnosis == "stable"
     odd = sound.drop(columns="AGE").assign(LIMIT_BAL=sound["LIMIT_BAL"] * 100.0, colour="red")
     seen = loop.portfolio.check(pa.Table.from_pandas(odd, preserve_index=False))
-    assert seen["diagnosis"] == "data_fault"
+    assert seen.diagnosis == "data_fault"
     assert {("scale", "LIMIT_BAL"), ("column", "AGE"), ("new_column", "colour")} <= {
-        (f["check"], f["subject"]) for f in seen["findings"]
+        (f["check"], f["subject"]) for f in seen.findings
     }
     for rows in (0, 1):
-        assert loop.portfolio.check(sound[:rows])["diagnosis"] == "not_enough_data"
+        assert loop.portfolio.check(sound[:rows]).diagnosis == "not_enough_data"
     assert home.decisions.count() == 0
     assert home.windows.count() == 0
 
@@ -328,7 +328,7 @@ def test_a_cycle_tells_of_a_case_once_however_many_windows_it_has(
             loop.decide(broken)
         for now in (noon(2025, 2, 1), noon(2025, 3, 1), noon(2025, 4, 1)):
             done = loop.portfolio.cycle(now)
-            assert [window["diagnosis"] for window in done["closed"]]
+            assert [window["diagnosis"] for window in done.closed]
             for thread in threading.enumerate():
                 if thread.name == "riskloop-alerts":
                     thread.join(60)
@@ -345,9 +345,9 @@ def test_a_receiver_that_is_not_there_breaks_no_cycle(folder: Path, monkeypatch:
     loop = opened(folder, f'[alerts]\nwebhook = "{url}"\ntries = 1\n')
     loop.decide(customers(MONTHS[0], rows=300))
     loop.decide(customers(MONTHS[1], rows=300).assign(PAY_0=0))
-    assert [w["diagnosis"] for w in loop.portfolio.cycle(noon(2025, 3, 1))["closed"]] == ["stable", "data_fault"]
+    assert [w["diagnosis"] for w in loop.portfolio.cycle(noon(2025, 3, 1)).closed] == ["stable", "data_fault"]
     for thread in threading.enumerate():
         if thread.name == "riskloop-alerts":
             thread.join(60)
-    assert loop.portfolio.cases_document()[0]["state"] == "quarantined"
+    assert loop.portfolio.cases["state"].iloc[0] == "quarantined"
     loop.portfolio.home.close()

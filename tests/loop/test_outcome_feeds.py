@@ -59,9 +59,9 @@ class Book:
         for file in self.feed.due(now):
             self.portfolio.home.outcomes.record(file.outcomes, file.at, complete_until=file.complete_until)
         done = self.portfolio.cycle(now=now + timedelta(hours=1))
-        for window in done["matured"]:
+        for window in done.matured:
             self.judged.setdefault(window["name"], now)
-        return done
+        return done.to_dict()
 
     @property
     def windows(self) -> list[Window]:
@@ -131,7 +131,7 @@ def test_a_window_whose_outcomes_are_due_and_not_there_is_not_judged_and_says_so
     assert "cannot be judged" in february.sentence
     status = views.status(book.portfolio.home, datetime(2025, 4, 2, tzinfo=UTC))["outcomes"]
     assert status["not_judged"] == ["2025-02"]
-    (shown,) = [entry for entry in book.portfolio.drift(3) if entry["name"] == "2025-02"]
+    (shown,) = [entry for entry in book.portfolio.drift(3).windows if entry["name"] == "2025-02"]
     assert not shown["mature"]
     assert [f["severity"] for f in shown["findings"] if f["check"] == "outcomes"] == ["unknown"]
     book.turn(datetime(2025, 4, 7, tzinfo=UTC))

@@ -35,7 +35,7 @@ def _watch(portfolio: Portfolio, now: datetime = LATER) -> str:
 def test_the_ledger_says_when_the_champion_changed(promoted: Portfolio) -> None:
     """The old model served while the new one was trained."""
     assert promoted.home.champion().at == TRAINED
-    served = [promoted.champion_at(TRAINED + timedelta(seconds=s))["version"] for s in (-1, 0)]
+    served = [promoted.champion_at(TRAINED + timedelta(seconds=s)).version for s in (-1, 0)]
     assert served == [1, 2]
 
 

@@ -52,8 +52,8 @@ def test_a_challenger_is_made_again_byte_for_byte(
     portfolio = Portfolio.open(config)
     version = _made(portfolio, action, diagnosis, datetime(2025, 2, 1, tzinfo=UTC))
     found = portfolio.rebuild(version)
-    assert found["identical"] is True, found
-    assert found["sha256"] == found["rebuilt_sha256"] == portfolio.home.ledger.model(version).sha256
+    assert found.identical is True, found
+    assert found.sha256 == found.rebuilt_sha256 == portfolio.home.ledger.model(version).sha256
     portfolio.home.close()
 
 
@@ -82,8 +82,8 @@ def test_later_decisions_corrections_and_settings_change_nothing(
     text = config.read_text().replace("folds = 3", "folds = 4\nseed = 9\nfloor_auc = 0.5")
     config.write_text(text + '[retrain]\nweighting = "uniform"\nwindow = "decayed"\n[threshold]\ncost_ratio = 9.0\n')
     changed = Portfolio.open(config)
-    assert changed.rebuild(version)["identical"] is True
-    assert changed.rebuild(1)["identical"] is True
+    assert changed.rebuild(version).identical is True
+    assert changed.rebuild(1).identical is True
     changed.home.close()
 
 
@@ -94,10 +94,10 @@ def test_a_record_that_is_not_the_models_is_told(drifted_folder: Path, copied: C
     with portfolio.home.database.write() as connection:
         connection.exec_driver_sql("UPDATE outcomes SET defaulted = 1 - defaulted WHERE decision_id < 100")
     found = portfolio.rebuild(version)
-    assert found["identical"] is False
-    assert any(name.startswith("scorecard") for name in found["differing"])
-    assert "manifest: training" in found["differing"]
-    assert "differs in" in found["sentence"]
+    assert found.identical is False
+    assert any(name.startswith("scorecard") for name in found.differing)
+    assert "manifest: training" in found.differing
+    assert "differs in" in found.sentence
 
 
 def test_the_command_shows_it(

@@ -169,9 +169,9 @@ def test_every_way_in_decides_logs_and_answers_the_same(client: httpx.Client, ho
     portfolio = Portfolio(home)
     for name, first in places.items():
         replayed = portfolio.replay(first)
-        assert replayed["identical"], name
+        assert replayed.identical, name
         again = client.get(f"/decisions/{first}").json()
-        assert {key: replayed[key] for key in again} == again, name
+        assert {key: replayed.to_dict()[key] for key in again} == again, name
 
 
 def _has_every_flag(found: list[tuple[Any, ...]]) -> None:

@@ -69,7 +69,7 @@ def test_files_and_frames_explore_the_same_customers(client: httpx.Client, home:
 def test_an_explored_decision_is_replayed(client: httpx.Client, home: Home) -> None:
     client.post("/predict/batch", json=RISKY)
     portfolio = Portfolio(home)
-    assert all(portfolio.replay(number)["identical"] for number in range(1, 81))
+    assert all(portfolio.replay(number).identical for number in range(1, 81))
     with home.database.write() as connection:
         connection.exec_driver_sql(
             "UPDATE decisions SET is_default = 0, flags = ? WHERE is_default = 1 AND id IN "
@@ -77,4 +77,4 @@ def test_an_explored_decision_is_replayed(client: httpx.Client, home: Home) -> N
             (json.dumps({"explored": True, "exploration_rate": RATE}),),
         )
     changed = next(i + 1 for i, row in enumerate(RISKY) if not _expected(row))
-    assert portfolio.replay(changed)["identical"] is False
+    assert portfolio.replay(changed).identical is False

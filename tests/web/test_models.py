@@ -79,9 +79,9 @@ def test_two_versions_are_compared_on_final_sound_decisions_that_neither_has_see
     home.outcomes.record(happened, final)
     found = Portfolio(home).side_by_side(1, 2, now=final)
     tested = happened[200:300]  # the first window was learned from, the second is quarantined, the last not final
-    assert (found["rows"], found["defaults"]) == (100, sum(outcome.defaulted for outcome in tested))
+    assert (found.rows, found.defaults) == (100, sum(outcome.defaulted for outcome in tested))
     labels = np.array([outcome.defaulted for outcome in tested])
-    for one, points in zip(found["versions"], (2.0, 3.0), strict=True):
+    for one, points in zip(found.versions, (2.0, 3.0), strict=True):
         p = 1 / (1 + np.exp(1 - points * np.array([(i - 1) % 2 for i in range(201, 301)])))
         assert one["auc"] == pytest.approx(roc_auc_score(labels, p))
         assert one["brier"] == pytest.approx(brier_score_loss(labels, p))
@@ -90,7 +90,7 @@ def test_two_versions_are_compared_on_final_sound_decisions_that_neither_has_see
         x, y = one["roc"]["x"], one["roc"]["y"]
         assert (x[0], y[0], x[-1], y[-1]) == (0.0, 0.0, 1.0, 1.0)
         assert np.trapezoid(y, x) == pytest.approx(one["auc"])
-    assert [segment["rows"] for segment in found["segments"]] == [100]  # all are of one sex
+    assert [segment["rows"] for segment in found.segments] == [100]  # all are of one sex
     page = client_of(home).get("/dashboard/models/compare?a=1&b=2").text
     assert "On 100 decisions from 1 May 2025 to 1 May 2025" in page
 

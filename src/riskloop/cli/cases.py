@@ -13,7 +13,9 @@ app = typer.Typer(help="Investigations, and what a person can decide in them.", 
 @app.command("list")
 def cases_list(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """List the newest cases."""
-    document = open_portfolio(config).cases_document()
+    from riskloop import views
+
+    document = views.cases(open_portfolio(config).home)
     rows = [(c["id"], c["opened_at"], c["diagnosis"], c["state"], c["sentence"]) for c in document]
     head = ("case", "opened", "diagnosis", "state", "latest step")
     Console(as_json).answer(document, table(head, rows) if rows else "No case yet.")
@@ -22,14 +24,14 @@ def cases_list(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> No
 @app.command("show")
 def cases_show(number: int, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """Tell the story of one case."""
-    document = open_portfolio(config).case(number)
-    lines = [f"Case {number}: {document['diagnosis']}, {document['state']}"]
-    for event in document["events"]:
+    found = open_portfolio(config).case(number)
+    lines = [f"Case {number}: {found.diagnosis}, {found.state}"]
+    for event in found.events:
         lines.append(f"{event['at']}  {event['state']:<15} {event['by']}: {event['sentence']}")
         lines += [f"{'':24}· {sentence}" for sentence in event["document"].get("sentences", ())]
         if event["state"] == "needs_approval" and event["document"].get("fingerprint"):
             lines.append(f"{'':24}  riskloop cases approve {number} --evidence {event['document']['fingerprint'][:12]}")
-    Console(as_json).answer(document, *lines)
+    Console(as_json).answer(found, *lines)
 
 
 @app.command("approve")
@@ -44,8 +46,8 @@ def cases_approve(
     as_json: JsonOption = False,
 ) -> None:
     """Approve a challenger that waits for a person."""
-    document = open_portfolio(config).approve(number, by=by, note=note, evidence=evidence)
-    Console(as_json).answer(document, document["sentence"])
+    found = open_portfolio(config).approve(number, by=by, note=note, evidence=evidence)
+    Console(as_json).answer(found, found.sentence)
 
 
 @app.command("reject")
@@ -57,8 +59,8 @@ def cases_reject(
     as_json: JsonOption = False,
 ) -> None:
     """Reject a challenger that waits for a person."""
-    document = open_portfolio(config).reject(number, by=by, note=note)
-    Console(as_json).answer(document, document["sentence"])
+    found = open_portfolio(config).reject(number, by=by, note=note)
+    Console(as_json).answer(found, found.sentence)
 
 
 @app.command("release")
@@ -70,5 +72,5 @@ def cases_release(
     as_json: JsonOption = False,
 ) -> None:
     """Release the quarantined rows of a case: they may be learned from again."""
-    document = open_portfolio(config).release(number, by=by, note=note)
-    Console(as_json).answer(document, document["sentence"])
+    found = open_portfolio(config).release(number, by=by, note=note)
+    Console(as_json).answer(found, found.sentence)

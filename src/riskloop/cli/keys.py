@@ -25,7 +25,9 @@ def keys_create(
 @app.command("list")
 def keys_list(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """List the keys without their secrets."""
-    document = open_portfolio(config).keys_document()
+    from riskloop import views
+
+    document = views.keys(open_portfolio(config).home)
     rows = [(k["name"], ", ".join(k["roles"]), k["created_at"], k["revoked_at"]) for k in document]
     Console(as_json).answer(document, table(("name", "roles", "created", "revoked"), rows) if rows else "No key.")
 

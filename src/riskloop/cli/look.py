@@ -10,9 +10,9 @@ from riskloop.console import Console, table
 
 def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """Show what serves, the last window and the open cases."""
-    document = open_portfolio(config).status()
-    champion, window = document["champion"], document["last_window"]
-    lines = [f"{document['portfolio']} · policy {document['policy']} · {document['decisions']:,} decisions"]
+    found = open_portfolio(config).status()
+    champion, window = found.champion, found.last_window
+    lines = [f"{found.portfolio} · policy {found.policy} · {found.decisions:,} decisions"]
     lines.append(
         "No champion yet; run `riskloop train`."
         if champion is None
@@ -22,20 +22,18 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     if window:
         lines.append(f"Last window: {window['name']}, {window['decisions']:,} decisions: {window['sentence']}")
     if champion is not None:
-        lines.append(document["outcomes"]["sentence"])
-    if waiting := document["outcomes"]["not_judged"]:
+        lines.append(found.outcomes["sentence"])
+    if waiting := found.outcomes["not_judged"]:
         lines.append(f"Not judged by their outcomes yet, which are due: {', '.join(waiting)}.")
-    if document["next_file"]:
-        lines.append(f"The next file of decisions is due by {document['next_file'][:10]}.")
-    if document["exploration"]:
-        lines.append(document["exploration"]["sentence"])
-    lines += [f"Case {c['id']} ({c['state']}): {c['sentence']}" for c in document["open_cases"]] or ["No open case."]
-    for case in document["unresolved"]:
-        found, since = case["diagnosis"].replace("_", " "), case["opened_at"][:10]
-        lines.append(
-            f"Unresolved since {since}: case {case['id']} found {found}. Version {champion['version']} still serves."
-        )
-    Console(as_json).answer(document, *lines)
+    if found.next_file:
+        lines.append(f"The next file of decisions is due by {found.next_file[:10]}.")
+    if found.exploration:
+        lines.append(found.exploration["sentence"])
+    lines += [f"Case {c['id']} ({c['state']}): {c['sentence']}" for c in found.open_cases] or ["No open case."]
+    for case in found.unresolved:
+        diagnosis, since = case["diagnosis"].replace("_", " "), case["opened_at"][:10]
+        lines.append(f"Unresolved since {since}: case {case['id']} found {diagnosis}. The champion still serves.")
+    Console(as_json).answer(found, *lines)
 
 
 def drift(
@@ -44,7 +42,7 @@ def drift(
     as_json: JsonOption = False,
 ) -> None:
     """Show the newest windows, their findings and diagnoses."""
-    document = open_portfolio(config).drift(windows)
+    document = open_portfolio(config).drift(windows).windows
     rows = []
     for window in document:
         marked = [f["subject"] for f in window["findings"] if f["severity"] in {"drifted", "severe", "fault"}]
@@ -61,9 +59,9 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Score a logged decision again with its model, and compare."""
-    document = open_portfolio(config).replay(decision_id)
-    inputs = table(("feature", "value"), list(document["features"].items()))
-    reasons = [f"  {reason['text']} ({reason['contribution']:+.3f})" for reason in document["reasons"]]
-    Console(as_json).answer(document, inputs, *reasons, document["sentence"])
-    if not document["identical"]:
+    found = open_portfolio(config).replay(decision_id)
+    inputs = table(("feature", "value"), list(found.features.items()))
+    reasons = [f"  {reason['text']} ({reason['contribution']:+.3f})" for reason in found.reasons]
+    Console(as_json).answer(found, inputs, *reasons, found.sentence)
+    if not found.identical:
         raise typer.Exit(1)

@@ -13,7 +13,9 @@ app = typer.Typer(help="The registered versions and who is champion.", no_args_i
 @app.command("list")
 def models_list(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """List every version and when it served."""
-    document = open_portfolio(config).models_document()
+    from riskloop import views
+
+    document = views.models(open_portfolio(config).home)
     rows = [
         ("*" if m["champion"] else "", m["version"], m["learner"], m["origin"], m["auc"], m["created_at"], _spans(m))
         for m in document
@@ -29,13 +31,13 @@ def _spans(model: dict[str, Any]) -> str:
 @app.command("show")
 def models_show(version: int, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """Show one version: quality, training, threshold, importance."""
-    document = open_portfolio(config).model(version)
-    metrics = [(name, value) for name, value in document["metrics"].items() if isinstance(value, float)]
-    importance = sorted(document["importance"].items(), key=lambda item: -item[1])[:12]
+    found = open_portfolio(config).model(version)
+    metrics = [(name, value) for name, value in found.metrics.items() if isinstance(value, float)]
+    importance = sorted(found.importance.items(), key=lambda item: -item[1])[:12]
     Console(as_json).answer(
-        document,
-        f"Version {version}: {document['learner']}, trained on {document['training']['rows']:,} rows, "
-        f"threshold {document['threshold']:.4f}",
+        found,
+        f"Version {version}: {found.learner}, trained on {found.training['rows']:,} rows, "
+        f"threshold {found.threshold:.4f}",
         table(("metric", "value"), metrics),
         table(("feature", "share of importance"), importance),
     )
@@ -50,8 +52,8 @@ def models_at(
     """Tell which version served at a moment."""
     from riskloop.worker import parse_moment
 
-    document = open_portfolio(config).champion_at(parse_moment(moment, "TIME"))
-    Console(as_json).answer(document, document["sentence"])
+    found = open_portfolio(config).champion_at(parse_moment(moment, "TIME"))
+    Console(as_json).answer(found, found.sentence)
 
 
 @app.command("rebuild")
@@ -63,9 +65,9 @@ def models_rebuild(version: int, config: ConfigOption = CONFIG, as_json: JsonOpt
     console = Console(as_json)
     portfolio = open_portfolio(config)
     with console.progress(f"Version {version}") as tick:
-        document = portfolio.rebuild(version, progress=tick)
-    console.answer(document, document["sentence"])
-    if not document["identical"]:
+        found = portfolio.rebuild(version, progress=tick)
+    console.answer(found, found.sentence)
+    if not found.identical:
         raise typer.Exit(1)
 
 
@@ -75,8 +77,8 @@ def models_compare(first: int, second: int, config: ConfigOption = CONFIG, as_js
 
     Only decisions that neither was trained on count.
     """
-    document = open_portfolio(config).compare(first, second)
-    Console(as_json).answer(document, *document["sentences"])
+    found = open_portfolio(config).compare(first, second)
+    Console(as_json).answer(found, *found.sentences)
 
 
 @app.command("promote")
@@ -92,8 +94,8 @@ def models_promote(
 
     With --force you decide without the gate. The ledger says so.
     """
-    document = open_portfolio(config).promote(version, by=by, reason=reason, force=force)
-    Console(as_json).answer(document, f"Version {version} is champion (promotion {document['seq']}).")
+    found = open_portfolio(config).promote(version, by=by, reason=reason, force=force)
+    Console(as_json).answer(found, f"Version {version} is champion (promotion {found.seq}).")
 
 
 @app.command("rollback")
@@ -104,5 +106,5 @@ def models_rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Put the previous champion back."""
-    document = open_portfolio(config).rollback(by=by, reason=reason)
-    Console(as_json).answer(document, f"Version {document['version']} is champion again.")
+    found = open_portfolio(config).rollback(by=by, reason=reason)
+    Console(as_json).answer(found, f"Version {found.version} is champion again.")

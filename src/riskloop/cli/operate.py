@@ -48,10 +48,10 @@ def train(
     portfolio = open_portfolio(config, dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict))
     with console.progress("Training") as tick:
         trained = portfolio.train(history, progress=tick, refused=refused)
-    rows = [(name, entry["auc"], entry["low"], entry["high"]) for name, entry in trained["comparison"].items()]
-    told = [trained["data"]["sentence"], *trained["data"]["reasons"], *trained["left_out"].values()]
-    console.answer(trained, *told, table(("learner", "AUC", "low", "high"), rows), trained["sentence"])
-    leave_partly(trained["data"]["refused"])
+    rows = [(name, entry["auc"], entry["low"], entry["high"]) for name, entry in trained.comparison.items()]
+    told = [trained.data["sentence"], *trained.data["reasons"], *trained.left_out.values()]
+    console.answer(trained, *told, table(("learner", "AUC", "low", "high"), rows), trained.sentence)
+    leave_partly(trained.data["refused"])
 
 
 def serve(
@@ -85,7 +85,7 @@ def watch(
     if once:
         with console.progress("One cycle") as tick:
             report = portfolio.cycle(now=parse_now(now), say=console.line, progress=tick)
-        console.answer(report, *([] if report["lines"] else ["Nothing was due."]))
+        console.answer(report, *([] if report.lines else ["Nothing was due."]))
         return
     watch_forever(portfolio, every=every, console=console, parent=child_of)
 

@@ -100,8 +100,8 @@ def _train(folder: Path, story: Story, console: Console) -> "Portfolio":
     portfolio = Portfolio.open(folder)
     with console.progress("Training") as tick:
         trained = portfolio.train(history, progress=tick, now=_at(story.chapters[0]) - timedelta(days=1))
-    compared = ", ".join(f"{name} {entry['auc']:.4f}" for name, entry in trained["comparison"].items())
-    console.say(f"Trained: {compared}. {trained['sentence']}")
+    compared = ", ".join(f"{name} {entry['auc']:.4f}" for name, entry in trained.comparison.items())
+    console.say(f"Trained: {compared}. {trained.sentence}")
     return portfolio
 
 
@@ -171,7 +171,7 @@ def _play(
             _hand_in(portfolio, story, story.chapters[position - 1], folder)
         before = portfolio.home.champion().version
         cycle = portfolio.cycle(now=_at(chapter) + timedelta(days=35), say=lambda line: console.say(f"  {line}"))
-        for case in cycle["cases"]:
+        for case in cycle.cases:
             verdict = _verdict(portfolio, case["id"])
             if verdict is not None and case["state"] not in {CaseState.WATCHING, CaseState.CONFIRMED}:
                 verdicts[f"{chapter.month:%Y-%m}"] = verdict
@@ -257,7 +257,7 @@ def _document(portfolio: "Portfolio", story: Story, verdicts: dict[str, str], tr
         "failed_requests": len(traffic.failures),
         "failures": traffic.failures[:5],
         "answered_by_version": {str(version): count for version, count in sorted(traffic.versions.items())},
-        "champion": {"version": champion["version"], "auc": champion["auc"]},
+        "champion": {"version": champion.version, "auc": champion.auc},
         "seconds": round(seconds, 1),
     }
 

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator
 from riskloop import views
 from riskloop.core.errors import BodyTooLarge, DataError, MalformedBody, RiskloopError, StorageError
 from riskloop.core.types import Json, Problem, as_utc
+from riskloop.results import OutcomesResult, PromotionResult
 from riskloop.scoring.answers import described
 from riskloop.scoring.decide import Explain
 from riskloop.serve.bulk import BatchRequest, accepted, content_type
@@ -24,7 +25,6 @@ from riskloop.serve.outcomes import outcome_table
 from riskloop.serve.predict import compressed
 from riskloop.serve.service import Service
 from riskloop.store.appender import ChunkKey
-from riskloop.store.documents import plain
 from riskloop.store.keys import Role
 
 IN_MEMORY: Final = 8 * 2**20  # a longer body goes through a temporary file
@@ -36,11 +36,11 @@ T = TypeVar("T")
 class Commands(Protocol):
     """What the routes ask of the layer above them."""
 
-    def promote(self, version: int, *, by: str | None, reason: str, force: bool) -> Json:
+    def promote(self, version: int, *, by: str | None, reason: str, force: bool) -> PromotionResult:
         """Make a version the champion, if the gate agrees."""
         ...
 
-    def record_outcomes(self, labels: Any, *, complete_until: str | None, by: str, strict: bool) -> Any:
+    def record_outcomes(self, labels: Any, *, complete_until: str | None, by: str, strict: bool) -> OutcomesResult:
         """Store what happened, and up to when that is complete; ``labels`` is a frame or a CSV file."""
         ...
 
@@ -139,8 +139,7 @@ async def promote(request: Request, version: Number, portfolio: Owner, key: Oper
     """Make a version the champion, if the gate agrees or `force` is set. Every worker has it within a second."""
     asked = _decoded(await body_of(request.receive, SMALL_BODY), PromotionRequest)
     done = await asyncio.to_thread(portfolio.promote, version, by=key, reason=asked.reason, force=asked.force)
-    document: Json = plain(done)
-    return document
+    return done.to_dict()
 
 
 def _decoded(body: bytes, kind: type[T]) -> T:
@@ -201,13 +200,12 @@ async def outcomes(
     with service.batch():
         body, _ = await _spooled(request, service.home.settings.serve.max_body)
 
-        def record() -> Any:
+        def record() -> OutcomesResult:
             labels = body if kind == _CSV else outcome_table(body.read(), service.home.schema)
             return portfolio.record_outcomes(labels, complete_until=complete_until, by=key, strict=True)
 
         with body:
-            document: Json = plain(await service.in_bulk(record))
-    return document
+            return (await service.in_bulk(record)).to_dict()
 
 
 @router.post("/predict/batch", tags=["scoring"], response_class=Response)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from riskloop.core.errors import Conflict, NotFound
-from riskloop.core.types import Json
+from riskloop.results import CaseResult
 from riskloop.store.home import Home
 from riskloop.web.guard import Number, Operator, Ordered, Owner, Worker
 from riskloop.web.orders import CASE_ORDERS, Order, orders_of, rollback_order
@@ -44,7 +44,7 @@ def ask_case(number: Number, name: str, request: Request, service: Worker, _key:
 @router.post("/dashboard/cases/{number}/{name}")
 def do_case(number: Number, name: str, portfolio: Owner, ordered: Ordered) -> Response:
     """Approve, reject or release."""
-    deeds: dict[str, Callable[..., Json]] = {
+    deeds: dict[str, Callable[..., CaseResult]] = {
         "approve": partial(portfolio.approve, evidence=ordered.form.get("evidence")),
         "reject": portfolio.reject,
         "release": portfolio.release,

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
 
 from riskloop.core.errors import DataError
 from riskloop.core.types import Decision, Json, from_micros, to_micros
+from riskloop.results import ReplayResult
 from riskloop.scoring.answers import described
 from riskloop.store.home import Home
 from riskloop.store.tables import decisions, outcomes, windows
@@ -186,7 +187,7 @@ def _key(row: Row[Any]) -> PageEnd:
 # --------------------------------------------------------------------------- one decision
 
 
-def decision(home: Home, service: Serving, number: int, replayed: Json | None) -> Json:
+def decision(home: Home, service: Serving, number: int, replayed: ReplayResult | None) -> Json:
     """One decision: inputs, contributions, what became of it, and the same scored again where that was asked for."""
     found = home.decisions.get(number)
     model = service.reloader.version(found.model_version)

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from fastapi import Depends, Path, Query, Request, Response
 
 from riskloop.core.errors import Forbidden, Refused
-from riskloop.core.types import Json
+from riskloop.results import CaseResult, PromotionResult, ReplayResult, SideBySideResult
 from riskloop.scoring.model import Model
 from riskloop.store.home import Home
 from riskloop.store.keys import Role
@@ -69,27 +69,27 @@ class Serving(Protocol):
 class Operations(Protocol):
     """What a person may order."""
 
-    def approve(self, number: int, *, by: str | None, note: str, evidence: str | None) -> Json:
+    def approve(self, number: int, *, by: str | None, note: str, evidence: str | None) -> CaseResult:
         """Approve the challenger of a case on the report with the fingerprint ``evidence``."""
         ...
 
-    def reject(self, number: int, *, by: str | None, note: str) -> Json:
+    def reject(self, number: int, *, by: str | None, note: str) -> CaseResult:
         """Reject the challenger of a case."""
         ...
 
-    def release(self, number: int, *, by: str | None, note: str) -> Json:
+    def release(self, number: int, *, by: str | None, note: str) -> CaseResult:
         """Let a case's quarantined rows be learned from again."""
         ...
 
-    def rollback(self, *, by: str | None, reason: str, seq: int | None) -> Json:
+    def rollback(self, *, by: str | None, reason: str, seq: int | None) -> PromotionResult:
         """Put the champion before that of promotion ``seq`` back."""
         ...
 
-    def side_by_side(self, first: int, second: int) -> Json:
+    def side_by_side(self, first: int, second: int) -> SideBySideResult:
         """Two versions on the same customers."""
         ...
 
-    def replay(self, decision_id: str | int) -> Json:
+    def replay(self, decision_id: str | int) -> ReplayResult:
         """Score a logged decision again."""
         ...
 

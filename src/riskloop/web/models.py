@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from riskloop.core.errors import NotFound
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.types import Json, Promotion, from_micros
+from riskloop.results import SideBySideResult
 from riskloop.store.home import Home
 from riskloop.store.ledger import ModelVersion, served
 from riskloop.store.tables import models as models_table
@@ -132,18 +133,18 @@ def _beside(home: Home, version: int) -> tuple[int | None, int | None]:
 # --------------------------------------------------------------------------- two versions
 
 
-def comparison(home: Home, first: int, second: int, compared: Json) -> Json:
+def comparison(home: Home, first: int, second: int, compared: SideBySideResult) -> Json:
     """Two versions side by side; ``compared`` is what `Portfolio.side_by_side` found."""
     rows = home.ledger.model(first), home.ledger.model(second)
     written = manifest(home, first), manifest(home, second)
-    found = compared.get("versions", [])
+    found, first_time, last_time = compared.versions, compared.first_time, compared.last_time
     return {
         "first": rows[0],
         "second": rows[1],
         "manifests": written,
         "compared": compared,
         "found": found,
-        "span": (from_micros(compared["first_time"]), from_micros(compared["last_time"])) if found else None,
+        "span": (from_micros(first_time), from_micros(last_time)) if first_time and last_time else None,
         "versions": _versions(home),
         "settings": _different(written[0], written[1]),
         "figures": _curves(found) if found else {},

@@ -1,0 +1,281 @@
+"""What the Python API answers: frozen results with attributes, each also as plain JSON and, where there are many rows,
+as a frame.
+
+`to_dict` gives the document that the same command prints with ``--json``. Times in it are ISO 8601 texts in UTC.
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from riskloop.core.types import Json
+from riskloop.store.documents import plain
+from riskloop.store.outcomes import Recorded
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Result:
+    """Any answer of a `Portfolio`."""
+
+    def to_dict(self) -> Json:
+        """The same as plain JSON."""
+        document: Json = msgspec.to_builtins(plain(self))
+        return document
+
+
+@dataclass(frozen=True)
+class TrainingResult(Result):
+    """A trained version."""
+
+    version: int
+    learner: str  # the best of those that competed
+    metrics: Json  # cross-validated: auc, auc_low, auc_high, gini, ks, brier, log_loss, folds
+    comparison: Json  # {learner: {"auc", "low", "high"}}
+    threshold: float  # probability from which a decision is `default`
+    sentence: str
+    left_out: Json  # {learner: why it did not compete}
+    data: Json  # what was read of the history, set aside and left out
+
+
+@dataclass(frozen=True)
+class OutcomesResult(Recorded, Result):
+    """What became of the outcomes that were handed in."""
+
+
+@dataclass(frozen=True)
+class CycleResult(Result):
+    """One turn of the loop."""
+
+    closed: list[Json]  # windows that were closed
+    matured: list[Json]  # windows that were judged again, by their outcomes
+    cases: list[Json]  # cases that were opened or moved
+    lines: list[str]  # what was done, in sentences
+
+
+@dataclass(frozen=True)
+class CheckResult(Result):
+    """Rows compared with the champion's history."""
+
+    rows: int
+    model_version: int
+    diagnosis: str
+    sentence: str
+    rungs: list[Json]  # the ladder of explanations, with what speaks for and against each
+    findings: list[Json]
+
+    def frame(self) -> "pd.DataFrame":
+        """The findings, one row each."""
+        import pandas as pd
+
+        return pd.DataFrame(self.findings)
+
+
+@dataclass(frozen=True)
+class PromotionResult(Result):
+    """One row of the ledger."""
+
+    seq: int
+    version: int
+    previous: int | None
+    kind: str
+    at: str
+    by: str
+    reason: str
+    evidence: Json
+
+
+@dataclass(frozen=True)
+class ComparisonResult(Result):
+    """The gate's report on two versions."""
+
+    champion: int
+    challenger: int
+    verdict: str
+    sentence: str
+    sentences: list[str]  # verdict and checks, for people
+    checks: list[Json]
+    champion_auc: float | None
+    challenger_auc: float | None
+    defaults_needed: int | None = None  # further matured defaults until the test has power
+    retry_defaults: int | None = None  # further ones that the next try will probably have
+
+    def frame(self) -> "pd.DataFrame":
+        """The checks, one row each."""
+        import pandas as pd
+
+        return pd.DataFrame(self.checks)
+
+
+@dataclass(frozen=True)
+class SideBySideResult(Result):
+    """Two versions on the same decisions; without ``versions`` while too few have final outcomes."""
+
+    rows: int
+    defaults: int
+    first_time: int | None = None  # microseconds since 1970 UTC
+    last_time: int | None = None
+    versions: list[Json] = field(default_factory=list)  # measures, curves and score distribution of each
+    segments: list[Json] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RebuildResult(Result):
+    """A version beside its second making."""
+
+    version: int
+    identical: bool  # every byte
+    sha256: str
+    rebuilt_sha256: str
+    differing: tuple[str, ...]  # files, and parts of the manifest, that are not the same
+    libraries: Json  # {name: [then, now]} of those that changed since
+    sentence: str
+
+
+@dataclass(frozen=True)
+class ChampionResult(Result):
+    """Which version served at a moment."""
+
+    at: str
+    version: int
+    learner: str
+    sha256: str
+    promotion: Json
+    sentence: str
+
+
+@dataclass(frozen=True)
+class CaseResult(Result):
+    """One case with every step."""
+
+    id: int
+    state: str
+    open: bool
+    diagnosis: str
+    sentence: str
+    window: int
+    challenger: int | None
+    tries: int
+    opened_at: str
+    closed_at: str | None
+    closed_by: str | None
+    unresolved: bool
+    events: list[Json]
+
+    def frame(self) -> "pd.DataFrame":
+        """The steps, one row each."""
+        import pandas as pd
+
+        return pd.DataFrame(self.events)
+
+
+@dataclass(frozen=True)
+class ModelResult(Result):
+    """One version: how it was made, how good it was, when it served."""
+
+    version: int
+    champion: bool
+    learner: str
+    origin: str
+    auc: float
+    created_at: str
+    parent: int | None
+    case_id: int | None
+    sha256: str
+    served: list[Json]  # [{"from", "until"}]
+    metrics: Json
+    comparison: Json
+    threshold: float
+    risk_levels: Json
+    calibration: Json
+    importance: dict[str, float]
+    training: Json
+    libraries: dict[str, str]
+
+
+@dataclass(frozen=True)
+class StatusResult(Result):
+    """The whole loop at a glance."""
+
+    portfolio: str
+    config: str
+    now: str
+    champion: Json | None
+    decisions: int
+    policy: str
+    exploration: Json | None
+    last_window: Json | None
+    outcomes: Json  # up to when the feed is complete, whether it is late, which windows wait for it
+    next_file: str | None  # by when the next file of decisions is due
+    open_cases: list[Json]
+    unresolved: list[Json]  # closed cases by which the champion is known to do worse
+
+
+@dataclass(frozen=True)
+class DriftResult(Result):
+    """The newest windows with their findings, oldest first."""
+
+    windows: list[Json]
+
+    def frame(self) -> "pd.DataFrame":
+        """The findings, one row each, with the name and the diagnosis of their window."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {"window": window["name"], "diagnosis": window["diagnosis"], **finding}
+                for window in self.windows
+                for finding in window["findings"]
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class ReplayResult(Result):
+    """A logged decision beside its second scoring."""
+
+    decision_id: str
+    customer_id: str | None
+    time: str
+    scored_at: str
+    model_version: int
+    features: Json
+    flags: Json
+    default: bool
+    threshold: float
+    risk_level: str
+    probability: float
+    replayed_probability: float
+    identical: bool  # to the last bit
+    reasons: list[Json]
+    sentence: str
+
+
+@dataclass(frozen=True)
+class BacktestResult(Result):
+    """A history replayed under several policies; docs/backtest.md describes the content."""
+
+    portfolio: str
+    scenario: str | None
+    seed: int
+    windows: str
+    outcome_window: str
+    trained_on: Json
+    decisions: int
+    approved: bool
+    kept: str | None
+    notes: list[str]
+    policies: Json  # by name
+    cases: list[Json]
+    answer: str
+
+    def frame(self) -> "pd.DataFrame":
+        """The periods of every policy, one row each."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [{"policy": name, **period} for name, policy in self.policies.items() for period in policy["periods"]]
+        )
