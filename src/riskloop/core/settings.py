@@ -282,6 +282,16 @@ class DriftSettings(Section):
     evidently_rows: int = Field(
         200_000, ge=0, description="Larger windows are compared by their profiles: the same numbers, no page."
     )
+    asset_correlation: float | None = Field(
+        None,
+        ge=0,
+        le=0.5,
+        description="How much the defaults of one month move together (Vasicek's one factor); without it, it is "
+        "estimated from the history's months.",
+    )
+    asset_correlation_floor: float = Field(
+        0.002, ge=0, le=0.5, description="The least that is allowed for: a calm year of history has seen no recession."
+    )
     segments: tuple[str, ...] = Field(
         (),
         description="Columns whose segments are judged one by one when outcomes are final; empty: the protected and "

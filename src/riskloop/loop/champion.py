@@ -27,6 +27,7 @@ class ReferenceModel:
     reference_scores: Floats  # (m,) the model's own scores of the sample
     probabilities: Floats  # (m,) out of fold, calibrated: how good it is on rows that it has not seen
     outcomes: Floats  # (m,) NaN for applicants who were declined, whose outcome nobody knows
+    days: Ints | None = None  # (m,) since the epoch; None where the rows carry no dates
 
     @property
     def version(self) -> int:
@@ -82,13 +83,15 @@ def _made_of(artefact: Artefact[ModelManifest], version: int, threads: int) -> R
     features = array(artefact, "reference.npy")
     # Windows are scored by the model itself, so its own scores are what theirs must be compared with.
     own = model.probabilities(features)
+    days = _days(artefact)
     return ReferenceModel(
         model=model,
-        reference=Reference.build(model.schema, features, own, _days(artefact)),
+        reference=Reference.build(model.schema, features, own, days),
         features=features,
         reference_scores=own,
         probabilities=array(artefact, "reference_scores.npy"),
         outcomes=array(artefact, "reference_target.npy"),
+        days=days,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from riskloop.core.settings import Settings
 from riskloop.core.types import DAY, Finding, Floats, Ints, Severity
 from riskloop.loop.champion import ReferenceModel
+from riskloop.monitor.correlation import correlation_of
 from riskloop.monitor.drift import context_findings, evidently_findings, profile_findings
 from riskloop.monitor.estimate import estimate_findings, expected_performance
 from riskloop.monitor.faults import mechanical_findings
@@ -123,6 +124,13 @@ def when_matured(
         shrunk=champion.shrunk,
         trained=champion.trained,
         stands_for=stands_for,
+        correlation=correlation_of(
+            champion.days,
+            champion.probabilities,
+            champion.outcomes,
+            given=settings.drift.asset_correlation,
+            floor=settings.drift.asset_correlation_floor,
+        ),
     )
 
 

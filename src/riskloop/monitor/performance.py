@@ -24,8 +24,10 @@ from riskloop.core.stats import (
     upper_quantile,
     wilson_interval,
 )
+from riskloop.core.stats.correlated import level_p_value, rate_variance
 from riskloop.core.types import Finding, Floats, Severity
 from riskloop.monitor.breakdown import applicant_findings, grade_findings, measure_findings, segment_findings
+from riskloop.monitor.correlation import INDEPENDENT, Correlation
 from riskloop.monitor.matured import LEAST_DEFAULTS, RATE_GAP, Matured, Trained, finding, severity, shown, unknown
 from riskloop.monitor.selection import Comparison
 
@@ -43,7 +45,8 @@ AUC: Final = DeclaredCheck(
 CALIBRATION: Final = DeclaredCheck(
     "calibration",
     "as many default as the probabilities say",
-    "Calibration in the large (Cox, 1958) with the error of window and history, and a practical band",
+    "Exact binomial tail, mixed over a factor that all customers of a period share (Vasicek, 2002), with the error "
+    "of the history and a practical band; the statistic is calibration in the large (Cox, 1958)",
     "The level of default",
 )
 CALIBRATION_SLOPE: Final = DeclaredCheck(
@@ -78,6 +81,7 @@ def performance_findings(
     shrunk: float = 1.0,
     trained: Trained | None = None,
     stands_for: Floats | None = None,
+    correlation: Correlation = INDEPENDENT,
 ) -> list[Finding]:
     """Realised performance of one window's decisions, NaN outcomes left out.
 
@@ -87,6 +91,7 @@ def performance_findings(
     to the segment of every row. ``shrunk`` is the slope of the champion's calibration line, where that line was
     learned from models of parts of the history. ``trained`` is the AUC that windows are held against; None: that of
     the reference. ``stands_for`` (n,) says how many applicants each row stands for, where some were approved at random.
+    ``correlation`` is that of the defaults of one period, which the tests of level allow for.
     """
     compared = Comparison.of(probabilities, outcomes, reference_probabilities, reference_outcomes, trained)
     window, history = compared.window, compared.history
@@ -95,12 +100,12 @@ def performance_findings(
     level = alpha / LOOKS
     tests: dict[DeclaredCheck, Callable[[], Finding]] = {
         AUC: lambda: _ranking(compared, level),
-        CALIBRATION: lambda: _level(window, history, level),
+        CALIBRATION: lambda: _level(window, history, level, correlation),
         CALIBRATION_SLOPE: lambda: _slope(window, history, level, shrunk),
     }
     found = [_attempt(check, test, window, history) for check, test in tests.items()]
     if expected is not None and any(f.severity in (Severity.DRIFTED, Severity.SEVERE) for f in found):
-        found += _explained(window, history, expected, level, shrunk)
+        found += _explained(window, history, expected, level, shrunk, correlation)
     found += measure_findings(compared)
     found += applicant_findings(compared, outcomes, probabilities, stands_for)
     found += grade_findings(window, history, levels or RiskLevelSettings(), alpha)
@@ -166,13 +171,15 @@ def _restriction(compared: Comparison) -> str:
     )
 
 
-def _level(window: Matured, history: Matured, alpha: float) -> Finding:
+def _level(window: Matured, history: Matured, alpha: float, correlation: Correlation) -> Finding:
     coefficient = calibration_in_the_large(window.outcomes, window.probabilities)
     # The champion's level was learned from a sample, too: a small history is no measure to the third digit.
-    error = math.hypot(
-        coefficient.std_error, calibration_in_the_large(history.outcomes, history.probabilities).std_error
-    )
-    p = 2.0 * normal_tail(abs(coefficient.estimate) / error)
+    level_error = calibration_in_the_large(history.outcomes, history.probabilities).std_error
+    spread = float((window.probabilities * (1.0 - window.probabilities)).mean())
+    together = math.sqrt(rate_variance(window.probabilities, correlation.asset)) / spread  # in log-odds
+    learned = math.hypot(level_error, together / math.sqrt(correlation.periods))
+    p = level_p_value(window.defaults, window.probabilities, correlation.asset, learned)
+    error = math.hypot(coefficient.std_error, learned, together)
     observed = wilson_interval(window.defaults, window.outcomes.size)
     expected = float(window.probabilities.mean())
     gap = observed.estimate / expected - 1.0
@@ -184,7 +191,13 @@ def _level(window: Matured, history: Matured, alpha: float) -> Finding:
         window,
         history,
         f"{shown(observed, percent=True)} of the matured decisions defaulted; the champion expected {expected:.1%}.",
-        {"p_value": p, "observed": observed.estimate, "expected": expected},
+        {
+            "p_value": p,
+            "observed": observed.estimate,
+            "expected": expected,
+            "asset_correlation": correlation.asset,
+            "correlation_from": correlation.told,
+        },
     )
 
 
@@ -223,7 +236,12 @@ def _beyond(value: float, bounds: tuple[float, float]) -> float:
 
 
 def _explained(
-    window: Matured, history: Matured, expected: Callable[[], EstimatedPerformance], alpha: float, shrunk: float
+    window: Matured,
+    history: Matured,
+    expected: Callable[[], EstimatedPerformance],
+    alpha: float,
+    shrunk: float,
+    correlation: Correlation,
 ) -> list[Finding]:
     try:
         estimate = expected()
@@ -232,7 +250,8 @@ def _explained(
     area = auc(window.outcomes, window.probabilities)
     rate = window.defaults / window.outcomes.size
     fell = (estimate.auc.value - area) / estimate.auc.outcome_error
-    off = abs(rate - estimate.default_rate.value) / estimate.default_rate.outcome_error
+    together = math.sqrt(rate_variance(window.probabilities, correlation.asset) * (1.0 + 1.0 / correlation.periods))
+    off = abs(rate - estimate.default_rate.value) / math.hypot(estimate.default_rate.outcome_error, together)
     far = estimate.auc.value - area > AUC_DROP / 2.0
     wide = abs(rate / estimate.default_rate.value - 1.0) > RATE_GAP / 2.0
     return [

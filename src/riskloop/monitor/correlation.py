@@ -1,0 +1,61 @@
+"""How much the defaults of one period move together, by the history of the champion."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from riskloop.core.errors import DataError
+from riskloop.core.stats.correlated import asset_correlation
+from riskloop.core.types import Floats, Ints
+
+PERIOD: Final = 30  # days
+LEAST_ROWS: Final = 50  # of a period
+LEAST_PERIODS: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """The asset correlation that tests of level allow for, and over how many periods the level was learned."""
+
+    asset: float = 0.0
+    periods: int = 1
+    told: str = "set"  # where it is from
+
+
+INDEPENDENT: Final = Correlation()
+
+
+def correlation_of(
+    days: Ints | None, probabilities: Floats, outcomes: Floats, *, given: float | None, floor: float
+) -> Correlation:
+    """As ``given``, else estimated from the history's months, never below the ``floor``.
+
+    ``days`` (m,) since the epoch, out-of-fold ``probabilities`` (m,) and ``outcomes`` (m,) are the history's, NaN where
+    nobody knows. A history of a few months has not seen a cycle: then the floor stands alone.
+    """
+    periods = [] if days is None else _periods(days, probabilities, outcomes)
+    count = max(1, len(periods))
+    if given is not None:
+        return Correlation(given, count, "set")
+    if len(periods) < LEAST_PERIODS:
+        return Correlation(floor, count, "the floor: the history has too few months to tell")
+    try:
+        found = asset_correlation(*np.asarray(periods, dtype=np.float64).T)
+    except DataError:
+        return Correlation(floor, count, "the floor: the history's months cannot tell")
+    told = f"the 90% bound of {count} months of history"
+    return Correlation(max(floor, found), count, told if found > floor else "the floor")
+
+
+def _periods(days: Ints, probabilities: Floats, outcomes: Floats) -> list[tuple[float, float, float]]:
+    """Defaults, customers and the mean probability of each month that has enough customers."""
+    known = ~np.isnan(outcomes)
+    if not known.any():
+        return []
+    number = (days[known] - days[known].min()) // PERIOD
+    sizes = np.bincount(number)
+    defaults = np.bincount(number, weights=outcomes[known])
+    means = np.bincount(number, weights=probabilities[known]) / np.maximum(sizes, 1)
+    used = np.flatnonzero(sizes >= LEAST_ROWS)
+    return [(float(defaults[k]), float(sizes[k]), float(means[k])) for k in used]
