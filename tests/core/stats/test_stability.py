@@ -8,8 +8,6 @@ from riskloop.core.errors import DataError
 from riskloop.core.stats import (
     benjamini_hochberg,
     fit_numeric_bins,
-    ks_binned,
-    ks_two_sample,
     psi,
     psi_critical,
     psi_p_value,
@@ -94,26 +92,6 @@ def test_psi_finds_a_real_shift() -> None:
     assert psi_test(bins.count(reference), bins.count(rng.normal(0.5, 1.0, 1000))).p_value < 1e-6
 
 
-def test_ks_agrees_with_scipy() -> None:
-    rng = np.random.default_rng(7)
-    reference, window = rng.normal(size=900), rng.normal(0.1, 1.0, 400).round(1)
-    expected = stats.ks_2samp(reference, window, method="asymp")
-    result = ks_two_sample(reference, window)
-    assert result.statistic == pytest.approx(expected.statistic, abs=1e-15)
-    assert result.p_value == pytest.approx(expected.pvalue, rel=1e-9)
-    assert (result.n, result.m) == (400, 900)
-
-
-def test_ks_of_bins_is_exact_where_bins_are_values_and_below_it_elsewhere() -> None:
-    rng = np.random.default_rng(8)
-    reference, window = rng.integers(0, 6, 500).astype(float), rng.integers(0, 7, 300) // 1.2
-    values = fit_numeric_bins(np.concatenate((reference, window)))
-    samples = ks_two_sample(reference, window)
-    assert ks_binned(values.count(reference), values.count(window)).statistic == pytest.approx(samples.statistic)
-    coarse = fit_numeric_bins(reference, n_bins=2, max_distinct=1)
-    assert ks_binned(coarse.count(reference), coarse.count(window)).statistic <= samples.statistic
-
-
 def test_benjamini_hochberg_worked_example() -> None:
     # Benjamini & Hochberg (1995), section 3.2: four of fifteen are rejected.
     p = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344]
@@ -141,8 +119,6 @@ def test_tests_that_could_not_run_are_not_counted() -> None:
 def test_counts_that_cannot_be_compared_are_refused(reference: list[int], window: list[int]) -> None:
     with pytest.raises(DataError):
         psi(reference, window)
-    with pytest.raises(DataError):
-        ks_binned(reference, window)
 
 
 def test_bad_parameters_are_refused() -> None:
@@ -150,7 +126,5 @@ def test_bad_parameters_are_refused() -> None:
         psi_critical(10, 10, 10, alpha=1.0)
     with pytest.raises(DataError, match="rows"):
         psi_p_value(0.1, n=0, m=10, n_bins=5)
-    with pytest.raises(DataError, match="NaN"):
-        ks_two_sample([1.0, float("nan")], [1.0])
     with pytest.raises(DataError, match="p-values"):
         benjamini_hochberg([1.5])

@@ -51,11 +51,8 @@ from riskloop.core.stats.estimation import (
 from riskloop.core.stats.intervals import Interval, approval_ratio, approval_ratio_change, wilson_interval
 from riskloop.core.stats.measures import brier_interval, gini_interval, ks_interval, log_loss_interval
 from riskloop.core.stats.stability import (
-    KsTest,
     PsiTest,
     benjamini_hochberg,
-    ks_binned,
-    ks_two_sample,
     psi,
     psi_critical,
     psi_p_value,
@@ -77,7 +74,6 @@ __all__ = [
     "GradeTest",
     "HosmerLemeshow",
     "Interval",
-    "KsTest",
     "PairedDeLong",
     "PairedLoss",
     "PsiTest",
@@ -107,10 +103,8 @@ __all__ = [
     "hosmer_lemeshow",
     "jeffreys",
     "jeffreys_by_grade",
-    "ks_binned",
     "ks_interval",
     "ks_statistic",
-    "ks_two_sample",
     "level_bins",
     "log_loss",
     "log_loss_interval",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -78,15 +78,6 @@ class Bins:
     def to_json(self) -> Json:
         """Plain JSON; floats survive the round trip exactly."""
         return {"kind": self.kind, "points": list(self.points), "names": list(self.names)}
-
-    @classmethod
-    def from_json(cls, data: Json) -> "Bins":
-        """The inverse of :meth:`to_json`; raises DataError for anything else."""
-        try:
-            kind, points, names = data["kind"], data["points"], data["names"]
-            return cls(kind, tuple(float(p) for p in points), tuple(str(n) for n in names))
-        except (KeyError, TypeError, ValueError) as broken:
-            raise DataError(f"These are not stored bins ({broken!r}): {_shortened(data)}") from broken
 
 
 class _Run(NamedTuple):
@@ -209,8 +200,3 @@ def _numbers(points: tuple[float, ...]) -> tuple[str, ...]:
     """Short where short tells them apart, else in full."""
     shown = tuple(f"{p:,.0f}" if abs(p) < 1e15 and (p.is_integer() or abs(p) >= 1e4) else f"{p:.4g}" for p in points)
     return shown if len(set(shown)) == len(shown) else tuple(repr(p) for p in points)
-
-
-def _shortened(data: Any) -> str:
-    text = repr(data)
-    return text if len(text) <= 100 else text[:97] + "…"

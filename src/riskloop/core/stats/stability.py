@@ -1,4 +1,4 @@
-"""Has a distribution moved? PSI with its critical value, Kolmogorov–Smirnov, and many tests at once."""
+"""Has a distribution moved? PSI with its critical value, and many tests at once."""
 
 from dataclasses import dataclass
 
@@ -18,16 +18,6 @@ class PsiTest:
     critical: float  # PSI above this is rejected at ``alpha``
     p_value: float
     n_bins: int  # bins that hold anything, in the reference or in the window
-    n: int  # rows in the window
-    m: int  # rows in the reference
-
-
-@dataclass(frozen=True, slots=True)
-class KsTest:
-    """Two-sample Kolmogorov–Smirnov test of one common distribution."""
-
-    statistic: float  # largest distance of the two distribution functions
-    p_value: float
     n: int  # rows in the window
     m: int  # rows in the reference
 
@@ -82,31 +72,6 @@ def psi_test(reference_counts: npt.ArrayLike, window_counts: npt.ArrayLike, alph
     return PsiTest(statistic, psi_critical(n, m, n_bins, alpha), psi_p_value(statistic, n, m, n_bins), n_bins, n, m)
 
 
-def ks_two_sample(reference: npt.ArrayLike, window: npt.ArrayLike) -> KsTest:
-    """Kolmogorov–Smirnov test of two samples, shapes (m,) and (n,); refuses NaN.
-
-    The p-value is Kolmogorov's for nm/(n+m) rows (Hodges, Arkiv för Matematik 3 (1958) 469–486): asymptotic, and
-    conservative where values are tied.
-    """
-    first = np.sort(numbers(reference, "reference values"))
-    second = np.sort(numbers(window, "window values"))
-    points = np.concatenate((first, second))
-    below_first = np.searchsorted(first, points, side="right") / first.size
-    below_second = np.searchsorted(second, points, side="right") / second.size
-    return _ks_test(float(np.abs(below_first - below_second).max()), n=second.size, m=first.size)
-
-
-def ks_binned(reference_counts: npt.ArrayLike, window_counts: npt.ArrayLike) -> KsTest:
-    """:func:`ks_two_sample` from counts over the same *ordered* bins, shape (bins,): without missing and unseen.
-
-    Sees the distance at bin ends only, so its statistic is at most the samples' own and its test conservative.
-    """
-    expected, actual = _count_pair(reference_counts, window_counts)
-    m, n = expected.sum(), actual.sum()
-    distance = np.abs(np.cumsum(expected) / m - np.cumsum(actual) / n).max()
-    return _ks_test(float(distance), n=int(n), m=int(m))
-
-
 def benjamini_hochberg(p_values: npt.ArrayLike, alpha: float = 0.05) -> Bools:
     """Which of several null hypotheses to reject so that at most ``alpha`` of the rejections are false, on average.
 
@@ -148,10 +113,3 @@ def _chance_scale(n: int, m: int) -> float:
     if min(n, m) < 1:
         raise DataError(f"Both samples need rows; the window has {n} and the reference {m}.")
     return 1.0 / n + 1.0 / m
-
-
-def _ks_test(distance: float, n: int, m: int) -> KsTest:
-    from scipy.stats import kstwo
-
-    p_value = float(kstwo.sf(distance, max(1, round(n * m / (n + m)))))
-    return KsTest(distance, min(1.0, max(0.0, p_value)), n, m)
