@@ -24,7 +24,7 @@ def evidently(world: World, sizes: Sequence[int]) -> Rows:
             for window in chosen:
                 row = {"source": world.name, "scenario": name, "size": size, "truth": window.truth.diagnosis.value}
                 for method in ("preset", "psi"):
-                    row[method] = preset_share(world.served.features, window.rows.features, method)
+                    row[method] = preset_share(world.champion.features, window.rows.features, method)
                 found.append(row)
     return found
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import requests
 
-from benchmarks._portfolios import AFTER, NOW, PAST, config, customers, decide, trained
+from benchmarks._portfolios import AFTER, NOW, PAST, config, customers, decided, trained
 from benchmarks.serving import running
 from riskloop.cases import CaseState
 from riskloop.core.manifest import RetrainOrder
@@ -50,8 +50,10 @@ def turnover(folder: Path, rows: int) -> dict[str, Any]:
         used = getrusage(RUSAGE_CHILDREN)
         found["cpu"] = round(used.ru_utime + used.ru_stime, 1)
     case = home.cases.latest(1)[0]
-    record = next(e.document["record"] for e in home.cases.steps(case.id) if "record" in e.document)
-    found |= {"rows": rows, "training": record["training"], "plan": record["plan"], "mix": _mix(home)}
+    judged = home.cases.judged(case.id)
+    assert judged is not None
+    assert judged.record is not None
+    found |= {"rows": rows, "training": judged.record.training, "plan": judged.record.plan, "mix": _mix(home)}
     home.close()
     return found
 
@@ -64,7 +66,7 @@ def _prepared(folder: Path, rows: int) -> Home:
     home = Portfolio.open(folder).home
     recession = SCENARIOS["recession"].world
     assert recession is not None
-    decide(home, customers(home, recession, AFTER, NEW, 2))
+    decided(home, customers(home, recession, AFTER, NEW, 2))
     (request,) = simulate(AFTER[:1], 1, 3).drop(columns=[TARGET, TIME]).to_dict("records")
     (folder / "requests.ndjson").write_text(json.dumps(request) + "\n", encoding="utf-8")
     return home

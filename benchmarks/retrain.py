@@ -28,7 +28,7 @@ import numpy as np
 
 from benchmarks._goals import Goal, lines
 from benchmarks._million import turnover
-from benchmarks._portfolios import NOW, PAST, config, customers, decide, labels, trained
+from benchmarks._portfolios import NOW, PAST, config, customers, decided, labels, trained
 from riskloop.core.manifest import RetrainOrder
 from riskloop.core.settings import RetrainSettings
 from riskloop.core.stats import auc, density_ratio_weights
@@ -82,7 +82,7 @@ def after(home: Home, new: Rows, how: str = WAYS[0]) -> Iterator[Home]:
         place = Path(name) / "copy"
         shutil.copytree(home.folder, place)
         copy = Home.open(place)
-        decide(copy, new)
+        decided(copy, new)
         gate = copy.settings.gate.model_copy(update={"evaluation": how})
         yield replace(copy, settings=copy.settings.model_copy(update={"gate": gate}))
         copy.close()
