@@ -71,13 +71,13 @@ def test_nothing_moves_beside_the_table(state: CaseState | None, signal: Signal)
             assert after.closed_by == at.closed_by, "who closed it stays on record"
 
 
-@pytest.mark.parametrize("diagnosis", [Diagnosis.COVARIATE_SHIFT, Diagnosis.PRIOR_SHIFT, Diagnosis.CONCEPT_DRIFT])
-def test_only_a_harm_that_outcomes_showed_stays_unresolved(diagnosis: Diagnosis) -> None:
-    harmful = diagnosis is not Diagnosis.COVARIATE_SHIFT
+@pytest.mark.parametrize("harmed", [None, 1])
+def test_only_a_harm_that_outcomes_showed_stays_unresolved(harmed: int | None) -> None:
     for line in TABLE:
         if line.order is Order.MARK and line.state is not None:
-            marked = move(case(line.state, diagnosis), line.signal, "").of(case(line.state, diagnosis), at=NOW)
-            assert marked.unresolved is harmful
+            before = replace(case(line.state), harmed=harmed)
+            marked = move(before, line.signal, "").of(before, at=NOW)
+            assert marked.unresolved is (harmed is not None)
             cleared = move(marked, Signal.CALM, "").of(marked, at=NOW)
             assert (cleared.unresolved, cleared.state) == (False, marked.state)
 
@@ -88,8 +88,8 @@ def test_what_a_person_cannot_order_names_what_can_be() -> None:
 
 
 def test_a_harm_belongs_to_the_champion_that_serves() -> None:
-    concept = replace(case(CaseState.REJECTED), unresolved=True)
-    prior = replace(case(CaseState.ROLLED_BACK, Diagnosis.PRIOR_SHIFT), unresolved=True)
+    concept = replace(case(CaseState.REJECTED), unresolved=True, harmed=1)
+    prior = replace(case(CaseState.ROLLED_BACK, Diagnosis.PRIOR_SHIFT), unresolved=True, harmed=1)
     mended = replace(concept, unresolved=False)
     marked = [concept, prior, mended]
     assert known_harm(marked, 1, {1}) == [concept, prior]

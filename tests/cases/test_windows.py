@@ -33,9 +33,9 @@ def moved(window: Seen, *cases: Case, **known: object) -> list[tuple[int | None,
 
 
 FAULT, WATCHED = case(S.QUARANTINED, Why.DATA_FAULT), case(S.WATCHING, Why.COVARIATE_SHIFT)
-CONCEPT = case(S.WATCHING, Why.CONCEPT_DRIFT)
+CONCEPT = case(S.WATCHING, Why.CONCEPT_DRIFT, harmed=1)
 WAITING = case(S.WAITING, Why.PRIOR_SHIFT)
-REJECTED = case(S.REJECTED, Why.CONCEPT_DRIFT, closed_by="riskloop", unresolved=True)
+REJECTED = case(S.REJECTED, Why.CONCEPT_DRIFT, closed_by="riskloop", unresolved=True, harmed=1)
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,17 @@ def test_a_harm_is_over_after_enough_stable_windows_of_that_champion(window: See
         (step,) = found
         assert step.move is not None
         assert step.move.changes == {"unresolved": False}
+
+
+@pytest.mark.parametrize("state", [S.WATCHING, S.CONFIRMED, S.WAITING])
+@pytest.mark.parametrize("why", [Why.COVARIATE_SHIFT, Why.PRIOR_SHIFT, Why.CONCEPT_DRIFT])
+def test_the_harm_is_that_of_the_champion_which_a_window_was_compared_with(state: S, why: Why) -> None:
+    """A renewal opens a case without harm; what windows of the new champion show then is its own."""
+    harmed = None if why is Why.COVARIATE_SHIFT else 1
+    (opened,) = steps(seen(why), NOTHING)
+    assert opened.move is not None
+    assert opened.move.changes.get("harmed") == harmed
+    renewed = case(state, Why.CONCEPT_DRIFT)
+    (step,) = steps(seen(why, final=True), replace(NOTHING, cases=[renewed]))
+    after = renewed if step.move is None else step.move.of(renewed, at=JULY)
+    assert (after.harmed, after.state, after.diagnosis) == (harmed, state, Why.CONCEPT_DRIFT)

@@ -85,6 +85,7 @@ def test_cases_keep_what_was_read_from_their_steps(url: str, tmp_path: Path) -> 
         judged = Cases(database).judged(case.id)
         assert judged is not None
         assert (case.state, case.closed_by, case.unresolved) == (CaseState.REJECTED, "riskloop", True)
+        assert case.harmed == 1
         assert (case.learned, case.champion) == (judged.matured, judged.champion)
     assert second.learned > first.learned
     database.close()

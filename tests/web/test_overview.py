@@ -81,7 +81,9 @@ def test_a_champion_that_is_known_to_do_worse_is_never_green(
     with home.database.write() as connection:
         opened = Move(CaseState.CONFIRMED, "The AUC fell.")
         case = open_case(connection, opened, at=MAY, diagnosis=Diagnosis.CONCEPT_DRIFT, window_id=1, champion=1)
-        move_case(connection, case, Move(state, "No better one was found.", changes={"unresolved": True}), at=MAY)
+        move_case(
+            connection, case, Move(state, "No better one was found.", changes={"unresolved": True, "harmed": 1}), at=MAY
+        )
     save(home, window(2, diagnosis))
     client = client_of(home)
     page = client.get("/").text

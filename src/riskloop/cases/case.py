@@ -53,7 +53,8 @@ class Case:
     wait_for: int | None = None  # matured outcomes of the new world from which a waiting case is tried again
     looked: int | None = None  # outcomes at the last look whether the champion still ranks worse (`renewal.py`)
     closed_by: str | None = None
-    unresolved: bool = False  # closed, and outcomes showed a harm that nothing has mended
+    harmed: int | None = None  # version that outcomes showed to do worse than at its training
+    unresolved: bool = False  # closed, and nothing has mended that
 
     @property
     def is_open(self) -> bool:
@@ -121,5 +122,5 @@ def known_harm(cases: Iterable[Case], champion: int, alike: Collection[int]) -> 
         case
         for case in cases
         if case.unresolved
-        and (case.champion == champion or (case.diagnosis is Diagnosis.CONCEPT_DRIFT and case.champion in alike))
+        and (case.harmed == champion or (case.diagnosis is Diagnosis.CONCEPT_DRIFT and case.harmed in alike))
     ]

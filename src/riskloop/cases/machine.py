@@ -7,7 +7,7 @@ What the table does not name changes nothing; an order of a person that it does 
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from riskloop.cases.case import BY_OUTCOMES, Case, CaseState, Move, Order
+from riskloop.cases.case import Case, CaseState, Move, Order
 from riskloop.cases.events import NOTHING_MORE, Event
 from riskloop.core.errors import Conflict
 from riskloop.core.types import Verdict
@@ -104,7 +104,7 @@ def move(case: Case | None, signal: Signal, sentence: str, event: Event = NOTHIN
     if line is None:
         raise Conflict(_impossible(case, signal))
     if line.order is Order.MARK and case is not None:
-        changes["unresolved"] = case.diagnosis in BY_OUTCOMES
+        changes["unresolved"] = case.harmed is not None
     if line.order is Order.CLEAR:
         changes["unresolved"] = False
     return Move(line.next, sentence, line.order, event, changes)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from riskloop.cases.case import BY_OUTCOMES, Case, CaseState, Move
 from riskloop.cases.machine import Signal, may, move
@@ -82,7 +82,7 @@ def _calm(window: Seen, change: Case | None, known: Known) -> list[WindowMove]:
         found.append(WindowMove(change, move(change, Signal.CALM, sentence), joins=False))
     if window.final and known.calm >= known.enough:
         for case in known.cases:
-            if case.unresolved and case.champion == window.champion and window.id > case.window_id:
+            if case.unresolved and case.harmed == window.champion and window.id > case.window_id:
                 sentence = f"Resolved: {known.calm} windows in a row are stable, the latest is {window.name}."
                 found.append(WindowMove(case, move(case, Signal.CALM, sentence), joins=False))
     return found
@@ -90,14 +90,17 @@ def _calm(window: Seen, change: Case | None, known: Known) -> list[WindowMove]:
 
 def _changed(window: Seen, change: Case | None, known: Known) -> list[WindowMove]:
     signal = Signal.ORDERED if window.acts else Signal.CHANGED
+    harm: dict[str, Any] = {"harmed": window.champion} if window.diagnosis in BY_OUTCOMES else {}
     if change is None:
-        return [] if _rejected_lately(window, known) else [WindowMove(None, move(None, signal, window.sentence))]
+        opened = move(None, signal, window.sentence, **harm)
+        return [] if _rejected_lately(window, known) else [WindowMove(None, opened)]
     if not may(change, signal):
         return []
     stronger = RANK.index(window.diagnosis) > RANK.index(change.diagnosis)
     diagnosis = window.diagnosis if stronger else change.diagnosis
-    moved = move(change, signal, f"{window.name}: {window.sentence}", diagnosis=diagnosis)
-    return [WindowMove(change, moved if stronger or moved.state is not change.state else None)]
+    moved = move(change, signal, f"{window.name}: {window.sentence}", diagnosis=diagnosis, **harm)
+    says_more = stronger or moved.state is not change.state or (bool(harm) and change.harmed != window.champion)
+    return [WindowMove(change, moved if says_more else None)]
 
 
 def _contradicts(window: Seen, case: Case) -> bool:

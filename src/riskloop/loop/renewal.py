@@ -28,7 +28,9 @@ def renew(home: Home, champion: ReferenceModel, now: datetime) -> Case | None:
             continue
         if found.in_vain and not _still_worse(home, champion, found.case, start, known, now):
             continue
-        step = move(None, Signal.GROWN, _sentence(found, first.name, known))
+        # A champion that was made for this world does no harm there; where no better one was found, it still does.
+        harmed = champion.version if found.in_vain else None
+        step = move(None, Signal.GROWN, _sentence(found, first.name, known), harmed=harmed)
         with home.database.write() as connection:
             return open_case(
                 connection,

@@ -134,7 +134,8 @@ def _promoted(
     except PromotionConflict as conflict:
         again = move(case, Signal.OVERTAKEN, conflict.message, events.Waits(0, 0), wait_for=0)
         return move_one(home, case, again, at=now, by=by)
-    return move_one(home, case, move(case, signal, f"Version {version} is champion. {reason}"), at=now, by=by)
+    why = "The gate promoted it." if kind is PromotionKind.GATE else reason
+    return move_one(home, case, move(case, signal, f"Version {version} is champion. {why}"), at=now, by=by)
 
 
 def _last(home: Home, case: Case) -> events.Judged:

@@ -1,5 +1,6 @@
 """Cases on record: where each stands, and every step that it took."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -61,10 +62,11 @@ def open_case(
     connection: Connection, move: Move, *, at: datetime, diagnosis: Diagnosis, window_id: int, champion: int | None
 ) -> Case:
     """Open a case with its first step, in the caller's transaction."""
-    case = Case(0, at, None, move.state, diagnosis, window_id, None, 0, move.sentence, champion=champion)
-    result = connection.execute(insert(cases).values(opened_at=to_micros(at), window_id=window_id, **_values(case)))
+    new = Case(0, at, None, move.state, diagnosis, window_id, None, 0, move.sentence, champion=champion)
+    new = move.of(new, at=at)
+    result = connection.execute(insert(cases).values(opened_at=to_micros(at), window_id=window_id, **_values(new)))
     (number,) = result.inserted_primary_key or (0,)
-    case = Case(number, at, None, move.state, diagnosis, window_id, None, 0, move.sentence, champion=champion)
+    case = replace(new, id=number)
     _write_step(connection, case, move, at, LOOP)
     return case
 
@@ -123,6 +125,7 @@ def _values(case: Case) -> dict[str, Any]:
         "wait_for": case.wait_for,
         "looked": case.looked,
         "closed_by": case.closed_by,
+        "harmed": case.harmed,
         "unresolved": case.unresolved,
     }
 

@@ -189,6 +189,7 @@ cases = Table(
     Column("wait_for", Integer),  # outcomes of the new world from which it is tried again
     Column("looked", Integer),  # outcomes at the last look whether the champion still ranks worse
     Column("closed_by", String(200)),
+    Column("harmed", Integer),  # version that outcomes showed to do worse than at its training
     Column("unresolved", Boolean, nullable=False, server_default=false()),  # closed, and a harm is not mended
 )
 
