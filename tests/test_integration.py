@@ -9,13 +9,14 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 import requests
 
 from riskloop.simulation import SCENARIOS, Embedded, stream
@@ -92,23 +93,49 @@ def hand_in(folder: Path, frame: pd.DataFrame, target: Sequence[int], known: dat
     assert recorded["recorded"] == len(frame)
 
 
-def test_the_loop_closes(tmp_path: Path) -> None:
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest) -> Callable[[], str]:
+    """Where an empty database of either kind is."""
+    if request.param == "sqlite":
+        return lambda: "sqlite:///riskloop.db"
+    databases = request.getfixturevalue("postgres")
+    return lambda: str(databases.empty())
+
+
+def stored(settings: str, url: str) -> str:
+    """The settings with another database."""
+    changed, count = re.subn(r'# url = "sqlite:.*', f'url = "{url}"', settings)
+    assert count == 1
+    return changed
+
+
+def brought_back(folder: Path, settings: str, replayed: list[Any]) -> list[Any]:
+    """The same decisions replayed in a portfolio that was restored from a backup."""
+    backed_up = riskloop(folder, "backup", "kept")
+    place = folder / "back"
+    place.mkdir()
+    (place / "riskloop.toml").write_text(settings, encoding="utf-8")
+    assert riskloop(place, "restore", "../kept")["rows"] == backed_up["rows"]
+    return [riskloop(place, "replay", each["decision_id"]) for each in replayed]
+
+
+def test_the_loop_closes(tmp_path: Path, url: Callable[[], str]) -> None:
     simulate(month_starts(date(2024, 1, 1), 12), 1000, 11).to_csv(tmp_path / "history.csv", index=False)
     riskloop(tmp_path, "init", "history.csv", "--target", TARGET, "--id", ID, "--time", TIME, "--outcome-window", "30d")
     config = tmp_path / "riskloop.toml"  # one learner: the story is the loop's, not the selection's
     text = re.sub(r"# learners = \[.*(?=  # Learners)", 'learners = ["lightgbm"]', config.read_text(encoding="utf-8"))
-    config.write_text(text, encoding="utf-8")
+    config.write_text(stored(text, url()), encoding="utf-8")
     trained = riskloop(tmp_path, "train")
     assert list(trained["comparison"]) == ["lightgbm"]
     assert trained["version"] == 1
 
     seen: list[dict[str, Any]] = []
-    with server(tmp_path) as url:
+    with server(tmp_path) as api:
         played = months(2000)
         for position, (name, start, frame, _) in enumerate(played):
             clean, scored = tmp_path / "production_clean.csv", tmp_path / "production_with_predictions.csv"
             frame.to_csv(clean, index=False)
-            summary = riskloop(tmp_path, "score", clean.name, scored.name, "--url", url)
+            summary = riskloop(tmp_path, "score", clean.name, scored.name, "--url", api)
             assert summary["rows"] == len(frame)
             written = pd.read_csv(scored)
             assert written[ID].tolist() == frame[ID].tolist()
@@ -139,9 +166,9 @@ def test_the_loop_closes(tmp_path: Path) -> None:
         # … and the server, which nobody restarted, answers with it.
         champion = riskloop(tmp_path, "status")["champion"]["version"]
         assert champion == drift["challenger"]
-        wait_for(lambda: requests.get(f"{url}/model", timeout=PATIENCE).json()["version"] == champion)
+        wait_for(lambda: requests.get(f"{api}/model", timeout=PATIENCE).json()["version"] == champion)
         row = json.loads(played[-1][2].iloc[0].dropna().to_json())
-        answer = requests.post(f"{url}/predict", json=row, timeout=PATIENCE)
+        answer = requests.post(f"{api}/predict", json=row, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
         assert answer.json()["model_version"] == champion
 
@@ -152,7 +179,8 @@ def test_the_loop_closes(tmp_path: Path) -> None:
     assert [case["id"] for case in faults] == [fault["id"]]
 
     # The first decision and the last replay to the last bit, each with the model of its day.
-    for decision in ("1", answer.json()["decision_id"]):
-        assert riskloop(tmp_path, "replay", decision)["identical"]
+    replayed = [riskloop(tmp_path, "replay", decision) for decision in ("1", answer.json()["decision_id"])]
+    assert all(each["identical"] for each in replayed)
+    assert brought_back(tmp_path, stored(text, url()), replayed) == replayed
     rolled_back = riskloop(tmp_path, "models", "rollback", "--reason", "to see that one can")
     assert rolled_back["version"] == trained["version"]
