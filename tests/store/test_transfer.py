@@ -29,7 +29,7 @@ from riskloop.store.refusals import Refusal, add_refusals
 from riskloop.store.sqlite import Sqlite
 from riskloop.store.tables import audit as audit_table
 from riskloop.store.tables import metadata
-from riskloop.store.transfer import copy
+from riskloop.store.transfer import copy, move
 
 from .rows import MAY, scored
 
@@ -118,7 +118,7 @@ def test_a_database_that_is_not_empty_is_refused(filled: Sqlite, empty: Database
 
 def test_while_a_worker_runs_nothing_is_copied(filled: Sqlite, empty: Database) -> None:
     with held(filled, "loop"), pytest.raises(Locked):
-        copy(filled, empty)
+        move(filled, empty)
     with held(filled, "loop"):
         pass
 
@@ -131,8 +131,18 @@ def test_a_source_that_goes_on_is_refused(filled: Sqlite, empty: Database) -> No
             log.append(scored(1))
 
     with pytest.raises(Conflict, match="was written while"):
-        copy(filled, empty, tick)
+        move(filled, empty, tick)
     assert DecisionLog(empty).count() == 0
+
+
+def test_a_copy_is_of_one_moment(filled: Sqlite, empty: Database) -> None:
+    before = content(filled)
+
+    def tick(_what: str, _share: float) -> None:
+        DecisionLog(filled).append(scored(1))
+
+    copy(filled, empty, tick)
+    assert content(empty) == before
 
 
 def test_a_row_that_came_out_different_is_found(

@@ -68,12 +68,12 @@ def store_copy(
     Give passwords by PGPASSFILE or PGPASSWORD and not in a URL, which other users of the machine can read.
     """
     from riskloop.store.adapters import open_database
-    from riskloop.store.transfer import copy
+    from riskloop.store.transfer import move
 
     console, here = Console(as_json), Path.cwd()
     old, new = open_database(source, here, make=False), open_database(target, here)
     with console.progress("Copy") as tick:
-        rows = copy(old, new, tick)
+        rows = move(old, new, tick)
     document = {"source": old.name, "target": new.name, "rows": rows}
     console.answer(document, f"{sum(rows.values()):,} rows are in {new.name}; every one was compared.")
     old.close()

@@ -93,7 +93,10 @@ class DataSettings(Section):
 class StorageSettings(Section):
     """Where things are kept. Relative paths start at riskloop.toml."""
 
-    url: str = Field("sqlite:///riskloop.db", description="SQLAlchemy URL of the database.")
+    url: str = Field(
+        "sqlite:///riskloop.db",
+        description="The database: `sqlite:///` and a path, or `postgresql+psycopg://…` (see deploy.md).",
+    )
     artefacts: str = Field("models", description="Folder of the model artefacts.")
     reports: str = Field("reports", description="Folder of Evidently's pages.")
 

@@ -16,7 +16,7 @@ from riskloop.core.types import Json
 from riskloop.store.files import make_folder
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.sqlite import Sqlite
-from riskloop.store.transfer import Tick, copy
+from riskloop.store.transfer import Tick, copy, quiet
 
 INDEX: Final = "backup.json"
 DATABASE: Final = "riskloop.db"
@@ -24,12 +24,11 @@ MODELS: Final = "models"
 REPORTS: Final = "reports"
 
 
-def quiet(_what: str, _share: float) -> None:
-    """Hears of progress and says nothing."""
-
-
 def back_up(home: Home, folder: Path, now: datetime, tick: Tick = quiet) -> Json:
-    """Write a backup into a new folder; returns its index. Raises Conflict when the folder is not empty."""
+    """Write a backup of this moment into a new folder; returns its index. Others may write on meanwhile.
+
+    Raises Conflict when the folder is not empty.
+    """
     _must_be_empty(folder)
     make_folder(folder)
     shutil.copyfile(home.config, folder / CONFIG)

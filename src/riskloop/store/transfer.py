@@ -18,16 +18,44 @@ BATCH: Final = 2000  # rows
 _OWN: Final = {leases.name}  # who runs the loop now is no part of what is on record
 
 
-def copy(source: Database, target: Database, tick: Tick = lambda _what, _share: None) -> dict[str, int]:
-    """Copy every row into an empty database and compare each one; returns the rows of each table.
+def quiet(_what: str, _share: float) -> None:
+    """Hears of progress and says nothing."""
 
-    The loop must not run, and no decision may be logged meanwhile. Raises Conflict when the target holds rows or the
-    source changed, Locked when a worker runs, StorageError when a row came out different. Then the target stays empty.
+
+def move(source: Database, target: Database, tick: Tick = quiet) -> dict[str, int]:
+    """Copy everything for good: as `copy`, and nobody may write to the source meanwhile.
+
+    Raises Locked when a worker runs, Conflict when the source changed. Then the target stays empty.
+    """
+
+    def unchanged(count: dict[str, int]) -> None:
+        with source.read() as later:
+            if {name: _count(later, metadata.tables[name]) for name in count} != count:
+                raise Conflict(
+                    f"{source.name} was written while it was copied, so nothing was kept. Stop the API and the "
+                    "worker, then copy it again."
+                )
+
+    source.migrate()
+    with held(source, "loop"):
+        return copy(source, target, tick, unchanged)
+
+
+def copy(
+    source: Database,
+    target: Database,
+    tick: Tick = quiet,
+    confirm: Callable[[dict[str, int]], None] = lambda _count: None,
+) -> dict[str, int]:
+    """Copy every row of one moment into an empty database and compare each; returns the rows of each table.
+
+    ``confirm`` gets them before anything is kept, and may raise. Raises Conflict when the target holds rows,
+    StorageError when a row came out different. Then the target stays empty.
     """
     source.migrate()
     target.migrate()
     tables = [table for table in metadata.sorted_tables if table.name not in _OWN]
-    with held(source, "loop"), source.read() as reading, target.write() as writing:
+    with source.read() as reading, target.write() as writing:
         target.alone(writing)
         _must_be_empty(target, writing, tables)
         writing.execute(delete(counters))
@@ -42,12 +70,7 @@ def copy(source: Database, target: Database, tick: Tick = lambda _what, _share: 
         for position, table in enumerate(tables):
             _compare(reading, writing, table)
             tick(f"{table.name}: compared", 0.5 + (position + 1) / len(tables) / 2)
-        with source.read() as later:
-            if [_count(later, table) for table in tables] != list(count.values()):
-                raise Conflict(
-                    f"{source.name} was written while it was copied, so nothing was kept. Stop the API and the "
-                    "worker, then copy it again."
-                )
+        confirm(count)
     return count
 
 
