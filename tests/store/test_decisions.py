@@ -8,9 +8,10 @@ import pytest
 from riskloop.core.errors import Conflict, DataError, NotFound, StorageError
 from riskloop.core.maturity import Maturity
 from riskloop.core.span import Span
-from riskloop.core.types import Decisions, from_micros
+from riskloop.core.types import Decisions, PromotionKind, from_micros
 from riskloop.store.appender import Appender, ChunkKey, Logged
 from riskloop.store.decisions import DecisionLog
+from riskloop.store.ledger import Ledger
 from riskloop.store.outcomes import Outcome, Outcomes
 
 from .rows import DAY, MAY, scored
@@ -66,6 +67,19 @@ def test_many_writers_leave_no_gap(log: DecisionLog) -> None:
         thread.join()
     frame = log.frame()
     assert frame.ids.tolist() == list(range(1, 281))
+
+
+def test_decisions_of_a_champion_that_is_none_any_more_are_not_logged(log: DecisionLog, appender: Appender) -> None:
+    ledger = Ledger(log.database)
+    now = from_micros(MAY)
+    assert appender.append([scored(1)], seq=0) == [Logged(1, 1)]
+    ledger.register(created_at=now, learner="x", artefact="a", sha256="a", origin="train", auc=0.7)
+    ledger.append(1, expected_seq=0, kind=PromotionKind.FIRST, at=now, by="ann", reason="")
+    assert appender.append([scored(1)], seq=0) == []
+    assert appender.append([scored(1)], ChunkKey("run", "f"), seq=0) == []
+    assert appender.append([scored(2)], seq=1) == [Logged(2, 2)]
+    assert appender.append([scored(1)]) == [Logged(4, 1)]
+    assert log.count() == log.last_id() == 4
 
 
 def test_a_chunk_is_logged_once_and_its_key_is_its_own(log: DecisionLog) -> None:

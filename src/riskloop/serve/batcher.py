@@ -5,8 +5,9 @@ slower: the two fight over the interpreter, while the commit of a whole group ta
 serves. A server's answer takes longer, and may take very long, so a remote log is asked in a thread.
 There is no artificial delay: a group is whatever arrived while the last one was being committed.
 
-Before a group is scored, the ledger is asked whether the champion is still the one that is loaded. If not, the group
-waits for the new one: once a promotion has returned, no request that comes after it is answered by the old model.
+The transaction that logs a group asks the ledger whether the champion is still the one that decided. If not, nothing
+is logged and the group is decided again by the new one: once a promotion has returned, no request that comes after it
+is answered by the old model.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from typing import Final
 
 import msgspec
 
-from riskloop.core.errors import Overloaded, RiskloopError, StorageError
+from riskloop.core.errors import Overloaded, RiskloopError
 from riskloop.core.settings import Settings
 from riskloop.core.types import Decisions, Reason
 from riskloop.scoring.answers import Answers
@@ -125,23 +126,21 @@ class Batcher:
 
     def _flush(self, *, in_vain: bool = False) -> None:
         self._scheduled = False
-        if self._waiting and not in_vain and not self._is_current():
-            self._scheduled = True
-            self._task = self._loop.create_task(self._catch_up())
-            return
         self._decide_waiting()
         if self._decided:
-            self._commit()
+            self._commit(in_vain)
 
     async def _flush_remotely(self) -> None:
         """As `_flush`, with a thread that waits for the network; whoever comes meanwhile is in the next group."""
+        in_vain = False
         while self._waiting or self._decided:
             try:
-                if self._waiting and not await self._loop.run_in_executor(self._thread, self._is_current):
-                    await self._read_anew()
                 self._decide_waiting()
-                if self._decided:
-                    await self._commit_remotely()
+                if self._decided and not await self._commit_remotely(in_vain):
+                    await self._read_anew()
+                    in_vain = self._reloader.problem is not None
+                else:
+                    in_vain = False
             except Exception as error:  # noqa: BLE001 - the next group must not wait for ever
                 self._fail([*self._waiting, *(w for g in self._decided for w in g.waiting)], error)
                 self._waiting, self._decided = [], []
@@ -152,12 +151,6 @@ class Batcher:
         for model in {id(w.model): w.model for w in waiting}.values():
             self._decide(model, [w for w in waiting if w.model is model])
 
-    def _is_current(self) -> bool:
-        try:
-            return self._reloader.is_current(self._appender.promoted())
-        except StorageError:  # the commit fails in a moment, and says so
-            return True
-
     async def _catch_up(self) -> None:
         await self._read_anew()
         self._flush(in_vain=self._reloader.problem is not None)
@@ -166,7 +159,8 @@ class Batcher:
         """Load the promoted model, and read by its schema what waits. While that fails the old one goes on serving."""
         await asyncio.to_thread(self._reloader.look)
         model = self._reloader.model
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = [*(w for g in self._decided for w in g.waiting), *self._waiting], []
+        self._decided = []
         for request in waiting:
             try:
                 if request.model is not model:
@@ -185,34 +179,43 @@ class Batcher:
         except Exception as error:  # noqa: BLE001 - one bad model call must not leave its requests without an answer
             self._fail(waiting, error)
 
-    def _commit(self) -> None:
+    def _commit(self, in_vain: bool) -> None:
         groups, started = self._decided, time.perf_counter()
         try:
-            logged = self._appender.append([g.decisions for g in groups])
+            logged = self._appender.append([g.decisions for g in groups], seq=self._seq(in_vain))
         except Exception as error:  # noqa: BLE001 - whatever the log says, the requests are answered
             self._decided = []
             self._refuse(groups, error)
             return
-        if logged is not None:
+        if logged:
             self._committed(groups, logged, started)
+        elif logged is not None:
+            self._scheduled = True
+            self._task = self._loop.create_task(self._catch_up())
         elif self._keep_patient() and not self._scheduled:
             self._scheduled = True
             self._loop.call_later(self._retry, self._flush)
             self._retry = min(2 * self._retry, LAST_RETRY)
 
-    async def _commit_remotely(self) -> None:
+    async def _commit_remotely(self, in_vain: bool) -> bool:
+        """Whether the ledger still ended at the promotion that the groups were decided under."""
         groups, started = self._decided, time.perf_counter()
-        work = partial(self._appender.append, [g.decisions for g in groups])
+        work = partial(self._appender.append, [g.decisions for g in groups], seq=self._seq(in_vain))
         try:
             logged = await self._loop.run_in_executor(self._thread, work)
         except Exception as error:  # noqa: BLE001 - as above
             self._decided = []
             self._refuse(groups, error)
-            return
-        if logged is not None:
+            return True
+        if logged:
             self._committed(groups, logged, started)
-        else:
+        elif logged is None:
             self._keep_patient()
+        return logged != []
+
+    def _seq(self, in_vain: bool) -> int | None:
+        """The promotion that the log has to agree with; none after the ledger was looked at in vain."""
+        return None if in_vain else self._reloader.newest
 
     def _committed(self, groups: Sequence[Group], logged: Sequence[Logged], started: float) -> None:
         self._decided = []

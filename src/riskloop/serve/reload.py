@@ -44,9 +44,10 @@ class Reloader:
             raise NotReady(self.problem or "No model has been promoted yet. Run `riskloop train` first.")
         return self._model
 
-    def is_current(self, seq: int) -> bool:
-        """Whether the promotion ``seq`` has been followed, or was found to be impossible to follow."""
-        return seq == self._newest
+    @property
+    def newest(self) -> int:
+        """The last promotion that was followed, or was found to be impossible to follow; 0 before there is one."""
+        return self._newest
 
     def look(self) -> None:
         """Read keys and ledger once, and load the champion if it changed. Blocks; never raises."""

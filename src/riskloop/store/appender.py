@@ -41,18 +41,18 @@ class Appender(Protocol):
 
     remote: bool  # whether a call waits for a network: then it belongs into a thread
 
-    def append(self, groups: Sequence[Decisions], chunk: ChunkKey | None = None) -> list[Logged] | None:
+    def append(
+        self, groups: Sequence[Decisions], chunk: ChunkKey | None = None, *, seq: int | None = None
+    ) -> list[Logged] | None:
         """Log the groups in one durable transaction, in order.
 
+        With ``seq`` they were decided by the champion of that promotion: when the ledger has gone on since, nothing is
+        written, and the list is empty.
         With ``chunk`` there is one group, and it is logged once however often it is sent. Returns None when
         others write for so long that this one does not wait for them: nothing was written, try again.
         Raises StorageError when the log cannot be written; its message says whether anything is in it. Raises
         Conflict when the chunk's key was used with other rows.
         """
-        ...
-
-    def promoted(self) -> int:
-        """The number of the last promotion at this moment, 0 before the first; StorageError when it cannot be read."""
         ...
 
     def busy(self) -> StorageError:

@@ -162,7 +162,9 @@ class PostgresAppender:
         self._connect = connect
         self._connection: psycopg.Connection[Any] | None = None
 
-    def append(self, groups: Sequence[Decisions], chunk: ChunkKey | None = None) -> list[Logged] | None:
+    def append(
+        self, groups: Sequence[Decisions], chunk: ChunkKey | None = None, *, seq: int | None = None
+    ) -> list[Logged] | None:
         """See :meth:`Appender.append`.
 
         A connection that breaks before COMMIT was sent has written nothing; one that was stale is replaced. After
@@ -175,7 +177,7 @@ class PostgresAppender:
             tries += 1
             try:
                 connection = self._connection or self._open()
-                logged, is_new = _written(connection, groups, chunk, sent)
+                logged, is_new = _written(connection, groups, chunk, sent, seq)
                 if is_new:
                     sent = logged
                     connection.execute("COMMIT")
@@ -199,19 +201,6 @@ class PostgresAppender:
             if tries > 1:
                 time.sleep(pause)
                 pause = min(2 * pause, _LAST_PAUSE)
-
-    def promoted(self) -> int:
-        """See :meth:`Appender.promoted`."""
-        for last in (False, True):  # a connection that was idle may be stale
-            try:
-                row = (self._connection or self._open()).execute(_PROMOTED).fetchone()
-            except psycopg.Error as error:
-                self.close()
-                if last:
-                    raise self._refused(error) from error
-            else:
-                return 0 if row is None else int(row[0])
-        raise AssertionError
 
     def busy(self) -> StorageError:
         """See :meth:`Appender.busy`."""
@@ -255,13 +244,18 @@ def _written(
     groups: Sequence[Decisions],
     chunk: ChunkKey | None,
     sent: list[Logged] | None,
+    seq: int | None,
 ) -> tuple[list[Logged], bool]:
-    """Write the groups in a transaction that is left open; False when they were found, and nothing was written."""
+    """Write the groups in a transaction that is left open; False when they were found, or the ledger
+    has gone on: then there is nothing to commit."""
     count = sum(len(group) for group in groups)
     if sent is None and chunk is None:
         with connection.pipeline():  # one round trip
             connection.execute("BEGIN")
             taken = connection.execute(_TAKE, (count,))
+            last = connection.execute(_PROMOTED)
+        if seq is not None and _value(last) != seq:
+            return [], False
         return _copied(connection, groups, _value(taken) - count + 1), True
     connection.execute("BEGIN")
     connection.execute(_LOCK)
@@ -273,6 +267,8 @@ def _written(
             return [own if sent == [own] else again], False
     elif sent is not None and _is_there(connection, groups, sent):
         return sent, False
+    if seq is not None and _value(connection.execute(_PROMOTED)) != seq:
+        return [], False
     logged = _copied(connection, groups, _value(connection.execute(_TAKE, (count,))) - count + 1)
     if chunk is not None:
         place = logged[0]

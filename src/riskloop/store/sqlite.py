@@ -166,13 +166,18 @@ class SqliteAppender:
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
 
-    def append(self, groups: Sequence[Decisions], chunk: ChunkKey | None = None) -> list[Logged] | None:
+    def append(
+        self, groups: Sequence[Decisions], chunk: ChunkKey | None = None, *, seq: int | None = None
+    ) -> list[Logged] | None:
         """See :meth:`Appender.append`."""
         try:
             connection = self._connection or self._open()
             cursor = connection.cursor()
             if not _begin(cursor):
                 return None
+            if seq is not None and int(cursor.execute(_PROMOTED).fetchone()[0]) != seq:
+                cursor.execute("ROLLBACK")
+                return []
             logged = _known(cursor, chunk) if chunk is not None else []
             if not logged:
                 logged = _insert(cursor, groups, chunk)
@@ -186,15 +191,6 @@ class SqliteAppender:
             self.close()
             raise
         return logged
-
-    def promoted(self) -> int:
-        """See :meth:`Appender.promoted`."""
-        try:
-            connection = self._connection or self._open()
-            return int(connection.execute(_PROMOTED).fetchone()[0])
-        except (sqlite3.Error, OSError) as error:
-            self.close()
-            raise self._refused(error) from error
 
     def busy(self) -> StorageError:
         """See :meth:`Appender.busy`."""
