@@ -52,7 +52,8 @@ def steps(window: Seen, known: Known) -> list[WindowMove]:
     if window.diagnosis is Diagnosis.NOT_ENOUGH_DATA:
         return []
     open_ones = [case for case in known.cases if case.is_open]
-    fault = next((case for case in open_ones if case.state is CaseState.QUARANTINED), None)
+    faults = [case for case in open_ones if case.state is CaseState.QUARANTINED]
+    fault = next((case for case in faults if case.diagnosis is not Diagnosis.LABEL_FAULT), None)
     change = next((case for case in open_ones if case.state is not CaseState.QUARANTINED), None)
     if window.diagnosis is Diagnosis.DATA_FAULT:
         return _fault(window, fault)

@@ -206,6 +206,7 @@ class Diagnosis(StrEnum):
 
     STABLE = "stable"
     DATA_FAULT = "data_fault"
+    LABEL_FAULT = "label_fault"  # of the outcome feed: a case's, never a window's
     COVARIATE_SHIFT = "covariate_shift"
     PRIOR_SHIFT = "prior_shift"
     CONCEPT_DRIFT = "concept_drift"

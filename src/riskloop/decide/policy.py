@@ -10,6 +10,7 @@ ON_DRIFT: Final = {
     Diagnosis.STABLE: Action.NONE,
     Diagnosis.NOT_ENOUGH_DATA: Action.NONE,
     Diagnosis.DATA_FAULT: Action.QUARANTINE,
+    Diagnosis.LABEL_FAULT: Action.QUARANTINE,
     Diagnosis.COVARIATE_SHIFT: Action.RETRAIN,
     Diagnosis.PRIOR_SHIFT: Action.RECALIBRATE,
     Diagnosis.CONCEPT_DRIFT: Action.RETRAIN,

@@ -250,6 +250,12 @@ def promotion_rate(evaluation: Evaluation, settings: GateSettings, context: Cont
     return _envelope("promotion_rate", evaluation, recent + 1, settings.max_promotions_per_month, sentence)
 
 
+def labels(evaluation: Evaluation, _: GateSettings, context: Context) -> Check:
+    """A change of the labels that may not be one of the customers needs a person who knows."""
+    sound = f"The outcomes follow definition '{context.definition}' of default, and nothing speaks against it."
+    return _envelope("labels", evaluation, len(context.doubts), 0, " ".join(context.doubts) or sound)
+
+
 def _envelope(name: str, evaluation: Evaluation, value: float, allowed: float, sentence: str) -> Check:
     return Check(name, value <= allowed, float(value), float(allowed), _ENVELOPE, sizes(evaluation), sentence)
 

@@ -124,6 +124,8 @@ class Context:
     challenger_features: tuple[str, ...]
     tries: tuple[Try, ...] = ()  # earlier ones, of any champion
     promotions: tuple[datetime, ...] = ()  # of the ledger
+    definition: str = "1"  # of default, that the outcomes follow
+    doubts: tuple[str, ...] = ()  # about the labels, as sentences, that a person has to answer
 
     def __post_init__(self) -> None:
         require_utc(self.now, "Context.now")

@@ -10,6 +10,7 @@ from riskloop.gate.checks import (
     auc_range,
     calibration,
     feature_set,
+    labels,
     latency,
     learner,
     log_loss,
@@ -24,5 +25,13 @@ from riskloop.gate.selection import outcome_coverage, reject_inference
 Rule = Callable[[Evaluation, GateSettings, Context], Check]
 
 GUARDRAILS: Final[tuple[Rule, ...]] = (log_loss, calibration, approval_ratio, latency, reasons)  # reject a challenger
-ENVELOPE: Final[tuple[Rule, ...]] = (auc_range, approval_shift, score_shift, learner, feature_set, promotion_rate)
+ENVELOPE: Final[tuple[Rule, ...]] = (
+    auc_range,
+    approval_shift,
+    score_shift,
+    learner,
+    feature_set,
+    promotion_rate,
+    labels,
+)
 NOTICES: Final[tuple[Rule, ...]] = (outcome_coverage, reject_inference)  # inform

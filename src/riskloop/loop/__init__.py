@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from riskloop.cases import Case, CaseState, Signal, may
-from riskloop.loop import alerts, probation, trial
+from riskloop.loop import alerts, labels, probation, trial
 from riskloop.loop.cases import follow_rollback, follow_window
 from riskloop.loop.champion import ReferenceModel, load
 from riskloop.loop.mature import mature, to_judge
@@ -89,12 +89,16 @@ def _observe(home: Home, champion: ReferenceModel, now: datetime, done: Cycle) -
             save(connection, window, findings, profile)
         done.closed.append(window)
         yield f"{window.name}: {window.rows:,} decisions. {window.sentence}"
+    yield from labels.examine(home, now)
     known = maturity(home, now)
     for old in to_judge(home, known, now):
         # The champion that it was compared with may be history by now; then it is judged for the record only.
         model = champion if old.model_version == champion.version else load(home, old.model_version)
         found = mature(home, model, old, known, now)
         window = found.window
+        if found.suspect is not None:
+            yield labels.quarantine(home, found.suspect, now)
+            known = maturity(home, now)
         if not found.judged and window == old:
             continue
         with home.database.write() as connection:

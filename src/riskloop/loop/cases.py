@@ -10,6 +10,7 @@ from riskloop.cases.windows import Known, Seen, WindowMove, steps
 from riskloop.core.errors import Conflict
 from riskloop.core.types import Action, Diagnosis
 from riskloop.store.cases import move_case, open_case
+from riskloop.store.deliveries import release as release_deliveries
 from riskloop.store.home import Home
 from riskloop.store.windows import Window, set_quarantine
 
@@ -75,15 +76,17 @@ def _known(home: Home, window: Window) -> Known:
 
 
 def release(home: Home, case: Case, *, by: str, note: str, now: datetime) -> Case:
-    """Let the quarantined windows of a case be learned from again, on a person's word."""
+    """Let the quarantined windows or outcomes of a case be learned from again, on a person's word."""
     windows = [window for window in home.windows.quarantined() if window.case_id == case.id]
-    if not windows:
-        raise Conflict(f"Case {case.id} holds no quarantined window.")
-    names = ", ".join(window.name for window in windows)
+    deliveries = [delivery for delivery in home.deliveries.of_case(case.id) if delivery.held]
+    if not windows and not deliveries:
+        raise Conflict(f"Case {case.id} holds no quarantined window and no quarantined outcomes.")
+    names = ", ".join([*(window.name for window in windows), *(delivery.name for delivery in deliveries)])
     step = move(case, Signal.RELEASED, f"Released {names}: {note}")
     with home.database.write() as connection:
         for window in windows:
             set_quarantine(connection, window.id, False)
+        release_deliveries(connection, [delivery.id for delivery in deliveries])
         return move_case(connection, case, step, at=now, by=by)
 
 

@@ -15,6 +15,7 @@ from riskloop.core.stats import customer_codes
 from riskloop.core.types import DecisionFrame, Floats, Ints
 from riskloop.gate.evaluation import Applicants, Context, Coverage, Evaluation
 from riskloop.loop.champion import ReferenceModel, array, dump_array
+from riskloop.loop.labels import doubts
 from riskloop.retrain.dataset import Pool
 from riskloop.scoring.model import Model
 from riskloop.store.home import Home
@@ -139,6 +140,8 @@ def context(home: Home, champion: ReferenceModel, version: int, manifest: ModelM
         challenger_features=tuple(challenger.names[i] for i in challenger.model_columns),
         tries=tries_against(home.database, champion.version),
         promotions=tuple(promotion.at for promotion in home.ledger.promotions()),
+        definition=settings.outcomes.definition,
+        doubts=doubts(home, champion.version, champion.manifest.training.definition),
     )
 
 

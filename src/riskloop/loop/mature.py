@@ -8,11 +8,12 @@ from typing import Final
 import numpy as np
 
 from riskloop.core.maturity import Maturity
-from riskloop.core.types import Bools, DecisionFrame, Diagnosis, Finding, Floats, to_micros
+from riskloop.core.types import Bools, DecisionFrame, Diagnosis, Finding, Floats, Severity, to_micros
 from riskloop.decide.diagnosis import diagnose
 from riskloop.decide.policy import decide
 from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.examine import when_matured
+from riskloop.loop.labels import Suspect, of_window, suspect_of
 from riskloop.loop.observe import earlier_findings, policy_context
 from riskloop.monitor.labels import BOUNDS, agreed, not_judged
 from riskloop.monitor.onset import CHANGED
@@ -38,6 +39,7 @@ class Judgement:
 
     window: Window
     findings: list[Finding]
+    suspect: Suspect | None = None  # outcomes that are to be quarantined before the window can be judged
 
     @property
     def judged(self) -> bool:
@@ -84,8 +86,16 @@ def mature(home: Home, champion: ReferenceModel, window: Window, known: Maturity
         return _unjudged(
             home, champion, window, [*closing, _marked(not_judged(covered.known, len(champion.outcomes), because))]
         )
-    realised = _realised(home, champion, window, known if complete else over, bounded=not complete)
-    findings = [*closing, *realised]
+    counts = known if complete else over
+    realised = _realised(home, champion, window, counts, bounded=not complete)
+    feed = [_marked(finding) for finding in of_window(home, window, counts, realised)]
+    suspect = suspect_of(home, window, counts, feed)
+    if suspect is not None:
+        waits = not_judged(covered.known, len(champion.outcomes), "its outcomes are quarantined")
+        return replace(_unjudged(home, champion, window, [*closing, _marked(waits)]), suspect=suspect)
+    # What a person has released is said, and is no fault of the customers' data.
+    feed = [replace(f, severity=Severity.DRIFTED) if f.severity is Severity.FAULT else f for f in feed]
+    findings = [*closing, *realised, *feed]
     answer = diagnose(findings, earlier_findings(home, champion.version, window.id), home.settings.drift)
     action = decide(answer, home.settings.policy, policy_context(home, champion, findings))
     return Judgement(matured.judged(answer, action), findings)

@@ -40,6 +40,8 @@ def rebuild(home: Home, version: int, tick: Tick = lambda _sentence, _share: Non
     artefact = home.artefact(version)
     manifest = artefact.manifest
     then = _settings(home, manifest.schema, manifest.settings)
+    outcomes = then.outcomes.model_copy(update={"definition": manifest.training.definition})
+    then = then.model_copy(update={"outcomes": outcomes})
     candidate = _made_again(replace(home, settings=then), manifest, tick)
     sealed = seal(candidate.manifest, candidate.files)
     names = [n for n in {**candidate.files, **artefact.contents} if candidate.files.get(n) != artefact.contents.get(n)]

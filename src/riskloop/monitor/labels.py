@@ -1,11 +1,17 @@
-"""Is the outcome feed sound, and is enough of it there to judge by?"""
+"""Is the outcome feed sound, and is enough of it there to judge by?
+
+An outcome feed breaks as every feed does: labels are exchanged, a file names defaults only, another definition of
+default comes into force, one class is reported later than the other. Nothing of that is a change of the world.
+"""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+
 from riskloop.core.findings import DESCRIBES, WINDOW, DeclaredCheck
-from riskloop.core.types import Finding, Severity
+from riskloop.core.types import Bools, Finding, Floats, Ints, Severity
 
 OUTCOMES: Final = DeclaredCheck(
     "outcomes",
@@ -13,8 +19,89 @@ OUTCOMES: Final = DeclaredCheck(
     "Worst-case bounds for missing outcomes (Manski, 1989): all good, and all bad",
     "Who defaults",
 )
+INVERTED: Final = DeclaredCheck(
+    "labels_inverted",
+    "the customers with the higher PD default more often",
+    "Likelihood ratio of the reports as they are and exchanged, under the decisions' PDs; two-sample z of log-odds",
+)
+ONE_CLASS: Final = DeclaredCheck(
+    "labels_one_class",
+    "both good and bad customers are reported",
+    "Probability that all are of one class under the PDs of the decisions",
+)
+CORRECTED: Final = DeclaredCheck(
+    "labels_corrected",
+    "few reports have to be corrected",
+    "Share of known outcomes that a delivery changes; this project",
+)
+LATE: Final = DeclaredCheck(
+    "labels_late",
+    "good and bad customers are reported equally late",
+    "Mann & Whitney (1947) on the delay of good and of bad customers' reports",
+)
+COVERAGE: Final = DeclaredCheck(
+    "labels_coverage",
+    "as many of the approved have an outcome as usual",
+    "Two-sample z test of proportions, and a practical band",
+)
+DEFINITION: Final = DeclaredCheck(
+    "labels_definition",
+    "the level of default changes at a decision date, not at a report date",
+    "Largest score statistic of a step in the log-odds (Rao, 1948), over report days and over decision days",
+)
+
 BOUNDS: Final = (0.0, 1.0)  # what a missing outcome may turn out to be
 CALM: Final = (Severity.OK, Severity.NOISE)
+DAY: Final = 86_400_000_000  # microseconds
+LEAST: Final = 10  # reports of either class
+SURE: Final = 4.0  # standard errors beyond which chance is no explanation
+RARE: Final = 1e-6  # as for faults of features
+APART: Final = 10.0  # of two score statistics, from which one date explains better than the other
+MOST_CORRECTED: Final = 0.10  # of what is known about these customers
+FEW_CORRECTED: Final = 20  # are no sign of anything
+LATER: Final = 0.15  # probability beyond a half that one class is reported after the other
+GAP: Final = 0.10  # of the approved
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Outcomes as they were handed in, each array (n,); of several on one decision, all."""
+
+    ids: Ints  # of the outcomes, ascending
+    decisions: Ints
+    outcomes: Floats  # 1 or 0
+    probabilities: Floats  # of the decisions, as logged
+    decided: Ints  # microseconds
+    reported: Ints  # microseconds: when they were handed in
+
+    def __len__(self) -> int:
+        return int(self.ids.size)
+
+    def take(self, chosen: Ints | Bools) -> "Reports":
+        """The reports at ``chosen``."""
+        columns = (self.ids, self.decisions, self.outcomes, self.probabilities, self.decided, self.reported)
+        return Reports(*(column[chosen] for column in columns))  # type: ignore[arg-type]
+
+    @property
+    def latest(self) -> "Reports":
+        """Only the last report on each decision."""
+        _, last = np.unique(self.decisions[::-1], return_index=True)
+        return self.take(np.sort(len(self) - 1 - last))
+
+    @property
+    def log_odds(self) -> Floats:
+        """Of the PDs, finite."""
+        p = np.clip(self.probabilities, 1e-9, 1.0 - 1e-9)
+        return np.asarray(np.log(p / (1.0 - p)), dtype=np.float64)
+
+    @property
+    def fewest(self) -> int:
+        """How many there are of the rarer class."""
+        bad = int(self.outcomes.sum())
+        return min(bad, len(self) - bad)
+
+
+# --------------------------------------------------------------------------- is there enough
 
 
 def not_judged(known: int, reference: int, because: str) -> Finding:
@@ -43,3 +130,194 @@ def _bounded(finding: Finding, bounds: Sequence[Finding]) -> Finding:
     return replace(
         OUTCOMES.unknown(finding.subject, (finding.n, finding.m), because), check=finding.check, details=details
     )
+
+
+# --------------------------------------------------------------------------- what a delivery says
+
+
+def delivery_findings(reports: Reports, corrected: int, known: int) -> list[Finding]:
+    """What is wrong with deliveries that came together; a fault is not learned from.
+
+    ``corrected`` of the ``known`` outcomes of customers of the same time are changed by them.
+    """
+    found = [] if reports.fewest < LEAST else [_inverted(reports)]
+    if corrected:
+        share = corrected / max(1, known)
+        fault = corrected >= FEW_CORRECTED and share > MOST_CORRECTED
+        found.append(
+            CORRECTED.finding(
+                WINDOW,
+                Severity.FAULT if fault else Severity.OK,
+                (len(reports), known),
+                f"{corrected:,} of {known:,} known outcomes of these customers are corrected at once.",
+                statistic=share,
+                critical=MOST_CORRECTED,
+            )
+        )
+    return found
+
+
+def _inverted(reports: Reports) -> Finding:
+    """Exchanged labels are far likelier under the PDs than the reports are, and the ranking is upside down."""
+    log_odds = reports.log_odds
+    bad = reports.outcomes == 1.0
+    likelier = -float(((2.0 * reports.outcomes - 1.0) * log_odds).sum())
+    ones, others = log_odds[bad], log_odds[~bad]
+    error = float(np.sqrt(ones.var(ddof=1) / ones.size + others.var(ddof=1) / others.size))
+    apart = float(ones.mean() - others.mean())
+    fault = likelier > APART and apart < -SURE * error
+    return INVERTED.finding(
+        WINDOW,
+        Severity.FAULT if fault else Severity.OK,
+        (len(reports), 0),
+        f"Of {len(reports):,} reports {ones.size:,} are defaults; "
+        + (
+            "the customers with the lower PDs default, and the reports fit the PDs with good and bad exchanged."
+            if fault
+            else "the customers with the higher PDs default more often."
+            if apart > 0
+            else "the PDs do not tell them apart."
+        ),
+        statistic=apart / error if error else 0.0,
+        critical=-SURE,
+        details={"log_likelihood_ratio": likelier},
+    )
+
+
+# --------------------------------------------------------------------------- what a window's outcomes say
+
+
+def window_findings(
+    reports: Reports, outcome_window: int, covered: tuple[int, int], usual: tuple[int, int]
+) -> list[Finding]:
+    """Delay, coverage and classes of a settled window's outcomes, the last report on each decision.
+
+    ``outcome_window`` in microseconds. ``covered`` and ``usual`` are how many approved customers have an outcome, and
+    how many were approved, in this window and in those before.
+    """
+    found = [_one_class(reports), _coverage(covered, usual)]
+    if reports.fewest >= LEAST:
+        found.append(_late(reports, outcome_window))
+    return found
+
+
+def _one_class(reports: Reports) -> Finding:
+    bad = reports.outcomes == 1.0
+    chance = 1.0
+    if len(reports) and (bad.all() or not bad.any()):
+        p = reports.probabilities if bad.all() else 1.0 - reports.probabilities
+        chance = float(np.exp(np.log(p).sum()))
+    fault = chance < RARE
+    what = "defaults" if bad.all() else "good"
+    return ONE_CLASS.finding(
+        WINDOW,
+        Severity.FAULT if fault else Severity.OK,
+        (len(reports), 0),
+        f"All {len(reports):,} outcomes are {what}; where only defaults are reported, set outcomes.reported."
+        if fault
+        else f"{int(bad.sum()):,} of {len(reports):,} outcomes are defaults.",
+        statistic=chance,
+        critical=RARE,
+    )
+
+
+def _coverage(covered: tuple[int, int], usual: tuple[int, int]) -> Finding:
+    (k, n), (before, m) = covered, usual
+    now, then = k / max(1, n), before / max(1, m)
+    pooled = (k + before) / max(1, n + m)
+    error = float(np.sqrt(max(pooled * (1.0 - pooled), 1e-12) * (1.0 / max(1, n) + 1.0 / max(1, m))))
+    moved = n > 0 and m > 0 and then - now > GAP and (then - now) / error > SURE
+    return COVERAGE.finding(
+        WINDOW,
+        Severity.DRIFTED if moved else Severity.OK,
+        (n, m),
+        f"{now:.0%} of the approved have an outcome" + (f"; before it were {then:.0%}." if m else "."),
+        statistic=now,
+        critical=then - GAP if m else None,
+    )
+
+
+def _late(reports: Reports, outcome_window: int) -> Finding:
+    from scipy.stats import mannwhitneyu
+
+    delay = np.maximum(0, (reports.reported - reports.decided - outcome_window) // DAY).astype(np.float64)
+    bad = reports.outcomes == 1.0
+    test = mannwhitneyu(delay[~bad], delay[bad])
+    ahead = float(test.statistic) / (np.count_nonzero(bad) * np.count_nonzero(~bad))
+    p_value = float(test.pvalue) if np.ptp(delay) else 1.0
+    moved = abs(ahead - 0.5) > LATER / 2.0 and p_value < RARE
+    means = [float(delay[part].mean()) for part in (~bad, bad)]
+    return LATE.finding(
+        WINDOW,
+        Severity.DRIFTED if moved else Severity.OK,
+        (len(reports), 0),
+        f"Good customers are reported {means[0]:.0f} days after their outcome is final, defaults {means[1]:.0f} days.",
+        statistic=ahead,
+        critical=0.5 + LATER / 2.0,
+        details={"p_value": p_value, "late": float((delay > 7.0).mean())},
+    )
+
+
+# --------------------------------------------------------------------------- another definition of default?
+
+
+def definition_finding(reports: Reports) -> tuple[Finding, int | None]:
+    """Whether the level of default changed at a report date, and at which (microseconds).
+
+    ``reports`` are the last ones on each decision, of the window that moved and of those before. A real change of level
+    begins with customers of a day, a change of definition with reports of a day. Where each report comes a fixed time
+    after its decision the two cannot be told apart: then a person has to know. Returns the day only where it is sure.
+    """
+    level = _recalibrated(reports)
+    by_report, cut = _largest_step(reports.reported // DAY, reports.outcomes - level, level * (1.0 - level))
+    by_decision, begun = _largest_step(reports.decided // DAY, reports.outcomes - level, level * (1.0 - level))
+    gap = by_report - by_decision
+    severity = Severity.FAULT if gap > APART else Severity.DRIFTED if gap > -APART else Severity.OK
+    day = _day(cut) if severity is not Severity.OK else _day(begun)
+    words = {
+        Severity.FAULT: f"The level of default changes for reports since {day}, whoever they are about: another "
+        "definition of default, or a broken feed.",
+        Severity.DRIFTED: f"Whether the level of default changed for customers or in the reports since {day} cannot be "
+        "told apart: it may be another definition of default.",
+        Severity.OK: f"The level of default changes for customers since {day}, in reports of any date.",
+    }
+    finding = DEFINITION.finding(
+        WINDOW,
+        severity,
+        (len(reports), 0),
+        words[severity],
+        statistic=gap,
+        critical=APART,
+        details={"by_report": by_report, "by_decision": by_decision},
+    )
+    return finding, cut * DAY if severity is Severity.FAULT else None
+
+
+def _recalibrated(reports: Reports) -> Floats:
+    """The PDs with the log-odds moved so that they sum to the defaults: what is left of a level is a step in time."""
+    log_odds, shift = reports.log_odds, 0.0
+    for _ in range(20):
+        p = 1.0 / (1.0 + np.exp(-(log_odds + shift)))
+        shift += float((reports.outcomes - p).sum() / max((p * (1.0 - p)).sum(), 1e-9))
+    p = 1.0 / (1.0 + np.exp(-(log_odds + shift)))
+    return np.asarray(np.clip(p, 1e-9, 1.0 - 1e-9), dtype=np.float64)
+
+
+def _largest_step(days: Ints, residual: Floats, variance: Floats) -> tuple[float, int]:
+    """The largest score statistic of a step that begins on a day, and the day; 0 where all are of one day."""
+    order = np.argsort(days, kind="stable")
+    days, before = days[order], np.cumsum(residual[order])
+    spread = np.cumsum(variance[order])
+    ends = np.flatnonzero(np.diff(days))
+    inside = ends[(ends + 1 >= 0.05 * days.size) & (ends + 1 <= 0.95 * days.size)]
+    if not inside.size:
+        return 0.0, int(days[-1]) if days.size else 0
+    total = spread[-1]
+    statistic = before[inside] ** 2 / (spread[inside] * (total - spread[inside]) / total)
+    best = int(np.argmax(statistic))
+    return float(statistic[best]), int(days[inside[best] + 1])
+
+
+def _day(number: int) -> str:
+    moment = np.datetime64(int(number), "D").astype(object)
+    return f"{moment.day} {moment:%B %Y}"

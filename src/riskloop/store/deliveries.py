@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, Row, func, select, update
 
-from riskloop.core.types import Finding, from_micros
+from riskloop.core.types import Finding, Ints, from_micros, to_micros
 from riskloop.store import documents
 from riskloop.store.database import Database
 from riskloop.store.tables import deliveries
@@ -35,6 +36,11 @@ class Delivery:
     case_id: int | None
     findings: tuple[Finding, ...]
 
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"delivery {self.id} of {self.at:%Y-%m-%d}"
+
 
 class Deliveries:
     """Reads deliveries; the watermark is theirs."""
@@ -53,6 +59,14 @@ class Deliveries:
     def of_case(self, number: int) -> list[Delivery]:
         """The deliveries that a case holds, oldest first."""
         return self._read(select(deliveries).where(deliveries.c.case_id == number).order_by(deliveries.c.id))
+
+    def containing(self, numbers: Sequence[int], since: int | None = None) -> list[Delivery]:
+        """The deliveries with these outcome ids that were never held, or all of those since ``since``, microseconds."""
+        found = self._read(select(deliveries).where(deliveries.c.case_id.is_(None)).order_by(deliveries.c.id))
+        if since is not None:
+            return [d for d in found if to_micros(d.at) >= since]
+        ids = np.asarray(sorted(numbers), dtype=np.int64)
+        return [d for d in found if d.first_id is not None and _any_between(ids, d.first_id, d.last_id or d.first_id)]
 
     def held(self) -> list[Delivery]:
         """The deliveries in quarantine, oldest first."""
@@ -74,6 +88,11 @@ class Deliveries:
     def _read(self, query: Any) -> list[Delivery]:
         with self.database.read() as connection:
             return [_delivery(row) for row in connection.execute(query)]
+
+
+def _any_between(ids: Ints, first: int, last: int) -> bool:
+    at = int(np.searchsorted(ids, first))
+    return at < ids.size and int(ids[at]) <= last
 
 
 def examined(connection: Connection, numbers: Sequence[int], found: Sequence[Finding] = ()) -> None:

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select
 
 from riskloop.core.errors import DataError
 from riskloop.core.maturity import LATEST, Maturity
-from riskloop.core.span import Span
+from riskloop.core.span import EVERYTHING, Span
 from riskloop.core.types import Ints, from_micros, to_micros
 from riskloop.store import counters
 from riskloop.store.database import Database
@@ -44,6 +44,17 @@ class Recorded:
     complete_until: datetime | None = None  # the watermark that was handed in
     reasons: tuple[str, ...] = ()  # why, for each of the unmatched, with its place
     refused: tuple[str, ...] = ()  # rows that could not be read, with place and problem
+
+
+class Report(NamedTuple):
+    """One report, with what is known of the decision that it is about."""
+
+    id: int
+    decision_id: int
+    defaulted: int
+    probability: float
+    decided: int  # microseconds
+    reported: int  # microseconds: when it was handed in
 
 
 class Outcomes:
@@ -133,6 +144,24 @@ class Outcomes:
             query = query.where(decisions.c.is_default == 0)
         with self.database.read() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def reports(self, known: Maturity, *, after: int = 0, span: Span = EVERYTHING) -> list[Report]:
+        """The reports with ids above ``after`` on decisions of a span, as far as they count, in order."""
+        query = (
+            select(
+                outcomes.c.id,
+                outcomes.c.decision_id,
+                outcomes.c.defaulted,
+                decisions.c.probability,
+                decisions.c.time,
+                outcomes.c.recorded_at,
+            )
+            .join(decisions, decisions.c.id == outcomes.c.decision_id)
+            .where(outcomes.c.id > after, counted(known), where(span), decisions.c.time <= known.until)
+            .order_by(outcomes.c.id)
+        )
+        with self.database.read() as connection:
+            return [Report(*row) for row in connection.execute(query)]
 
     def reported_for(self, after: int) -> tuple[Ints, Ints, Ints]:
         """The outcomes with an id above ``after``: their ids, decision ids and decision times in microseconds, (n,)."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from riskloop.core.span import Span
-from riskloop.core.types import Action, Diagnosed, Diagnosis, Finding, Json, Rung, from_micros, to_micros
+from riskloop.core.types import Action, Diagnosed, Diagnosis, Finding, Json, Rung, Severity, from_micros, to_micros
 from riskloop.store import documents
 from riskloop.store.database import Database
 from riskloop.store.tables import findings, windows
@@ -161,6 +161,19 @@ class Windows:
         )
         with self.database.read() as connection:
             return [Diagnosis(text) for text in connection.execute(query).scalars()]
+
+    def moved(self, version: int, check: str) -> list[Finding]:
+        """What a check found in the windows of a champion, as far as it moved, oldest first."""
+        severities = [Severity.DRIFTED.value, Severity.SEVERE.value]
+        query = (
+            select(findings.c.document)
+            .join(windows, windows.c.id == findings.c.window_id)
+            .where(windows.c.model_version == version, findings.c.check == check)
+            .where(findings.c.severity.in_(severities))
+            .order_by(findings.c.window_id)
+        )
+        with self.database.read() as connection:
+            return [documents.finding(json.loads(text)) for text in connection.execute(query).scalars()]
 
     def closings(self, limit: int) -> list[datetime]:
         """When the newest windows closed, newest first."""

@@ -34,6 +34,7 @@ def describe_training(
     blended: bool,
     size: Size | None,
     left_out: dict[str, str],
+    definition: str,
 ) -> Training:
     """Sizes, first and last time, and the fingerprint of the very rows."""
     target = np.zeros(0) if rows.target is None else rows.target
@@ -53,6 +54,7 @@ def describe_training(
         blended=blended,
         size=size,
         left_out=left_out,
+        definition=definition,
     )
 
 

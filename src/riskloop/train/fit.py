@@ -132,6 +132,7 @@ def fit(
             blended=isinstance(final.estimator, Blend),
             size=size,
             left_out=left_out,
+            definition=settings.outcomes.definition,
         ),
         baseline=baseline(rows.features, schema),
         seed=train.seed,

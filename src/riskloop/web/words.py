@@ -29,6 +29,7 @@ DIAGNOSES: Final[Mapping[str, Label]] = {
     Diagnosis.STABLE: Label("Stable", "ok", "check"),
     Diagnosis.NOT_ENOUGH_DATA: Label("Not enough data", "quiet", "dots"),
     Diagnosis.DATA_FAULT: Label("Data fault", "fault", "fault"),
+    Diagnosis.LABEL_FAULT: Label("Label fault", "fault", "fault"),
     Diagnosis.COVARIATE_SHIFT: Label("Covariate shift", "watch", "shift"),
     Diagnosis.PRIOR_SHIFT: Label("Prior shift", "watch", "level"),
     Diagnosis.CONCEPT_DRIFT: Label("Concept drift", "bad", "drift"),

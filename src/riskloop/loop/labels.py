@@ -1,0 +1,183 @@
+"""The outcome feed is watched like that of the features: what is broken is kept, and counted nowhere.
+
+Deliveries are looked at together when they come, windows when their outcomes are settled. A fault quarantines the
+deliveries that brought it, until a person releases them; whatever a person has released is not held again.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+
+from riskloop.cases import CaseState, Signal, move
+from riskloop.core.maturity import LATEST, Maturity
+from riskloop.core.span import Span
+from riskloop.core.types import Diagnosis, Finding, Severity
+from riskloop.monitor.labels import (
+    DEFINITION,
+    FEW_CORRECTED,
+    LEAST,
+    Reports,
+    definition_finding,
+    delivery_findings,
+    window_findings,
+)
+from riskloop.store.cases import move_case, open_case
+from riskloop.store.deliveries import Delivery, examined, hold
+from riskloop.store.home import Home
+from riskloop.store.outcomes import Report
+from riskloop.store.windows import Window
+
+EARLIER: Final = 6  # windows that a changed level is looked for in
+NO_WINDOW: Final = 0  # of a case about outcomes
+MOVED: Final = (Severity.DRIFTED, Severity.SEVERE)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """What is wrong with outcomes, and the deliveries that brought them."""
+
+    finding: Finding
+    deliveries: tuple[Delivery, ...]
+
+
+def examine(home: Home, now: datetime) -> list[str]:
+    """Look at the deliveries that nobody has looked at; sentences about those that are quarantined now.
+
+    They are looked at in groups that hold enough of good and bad customers to say something. What does not make a group
+    waits for more, as long as outcomes are waited for at all.
+    """
+    said = []
+    for group in _groups(home, home.deliveries.unexamined(), now):
+        first = min((delivery.first_id for delivery in group if delivery.first_id is not None), default=None)
+        found: list[Finding] = []
+        if first is not None:
+            reports, corrected = _reports_in(home, group), sum(delivery.corrected for delivery in group)
+            found = delivery_findings(reports, corrected, _known_before(home, reports, first) if corrected else 0)
+        with home.database.write() as connection:
+            examined(connection, [delivery.id for delivery in group], found)
+        faults = [finding for finding in found if finding.severity is Severity.FAULT]
+        if faults:
+            said.append(quarantine(home, Suspect(faults[0], tuple(group)), now))
+    return said
+
+
+def _groups(home: Home, new: Sequence[Delivery], now: datetime) -> Iterator[list[Delivery]]:
+    """Consecutive deliveries with enough of both classes; at the end those that were not enough for too long."""
+    group: list[Delivery] = []
+    bad = rows = 0
+    for delivery in new:
+        group.append(delivery)
+        outcomes = _reports_in(home, [delivery]).outcomes
+        bad, rows = bad + int(outcomes.sum()), rows + outcomes.size
+        if min(bad, rows - bad) >= LEAST or delivery.corrected >= FEW_CORRECTED:
+            yield group
+            group, bad, rows = [], 0, 0
+    old = now - home.settings.outcomes.patience
+    if group and (group[0].at < old or home.settings.outcomes.reported == "defaults"):
+        yield group
+
+
+def _reports_in(home: Home, group: Sequence[Delivery]) -> Reports:
+    ids = [number for d in group for number in (d.first_id, d.last_id) if number is not None]
+    if not ids:
+        return reports_of([])
+    return reports_of(home.outcomes.reports(Maturity(LATEST, outcomes=max(ids)), after=min(ids) - 1))
+
+
+def _known_before(home: Home, reports: Reports, first: int) -> int:
+    """How many customers of the same time had an outcome before."""
+    span = Span(start=int(reports.decided.min()), end=int(reports.decided.max()) + 1)
+    return home.decisions.coverage(span, Maturity(LATEST, outcomes=first - 1)).known
+
+
+def of_window(home: Home, window: Window, known: Maturity, realised: Sequence[Finding]) -> list[Finding]:
+    """What the settled outcomes of a window say about their feed."""
+    reports = reports_of(home.outcomes.reports(known, span=window.span)).latest
+    covered = home.decisions.coverage(window.span, known)
+    before = [home.decisions.coverage(earlier.span, known) for earlier in _judged_before(home, window)]
+    usual = sum(one.approved_known for one in before), sum(one.approved for one in before)
+    reported_all = known.silence == "unknown"
+    length = home.settings.portfolio.outcome_window // timedelta(microseconds=1)
+    found = window_findings(reports, length, (covered.approved_known, covered.approved), usual) if reported_all else []
+    moved = {finding.check for finding in realised if finding.severity in MOVED}
+    # Another definition of default moves the level and leaves the ranking.
+    if "calibration" in moved and "auc" not in moved and reports.fewest >= LEAST:
+        found.append(_definition(home, window, known))
+    return found
+
+
+def _definition(home: Home, window: Window, known: Maturity) -> Finding:
+    first = _judged_before(home, window)[:1] or [window]
+    whole = Span(first[0].first_id, window.last_id)
+    span = whole if window.counted else Span.between(first[0].first_time, window.end_time)
+    finding, day = definition_finding(reports_of(home.outcomes.reports(known, span=span)).latest)
+    return replace(finding, details={**finding.details, "report_day": day})
+
+
+def _judged_before(home: Home, window: Window) -> list[Window]:
+    """The sound windows before, of the same champion, that were judged by their outcomes."""
+    earlier = home.windows.of_model(window.model_version, window.id, EARLIER)
+    return [one for one in earlier if one.matured_at is not None and one.diagnosis is not Diagnosis.DATA_FAULT]
+
+
+def suspect_of(home: Home, window: Window, known: Maturity, found: Sequence[Finding]) -> Suspect | None:
+    """The deliveries that brought a fault of the labels, unless a person has released them."""
+    fault = next((finding for finding in found if finding.severity is Severity.FAULT), None)
+    if fault is None:
+        return None
+    ids = [report.id for report in home.outcomes.reports(known, span=window.span)]
+    deliveries = home.deliveries.containing(ids, since=fault.details.get("report_day"))
+    return Suspect(fault, tuple(deliveries)) if deliveries else None
+
+
+def doubts(home: Home, version: int, definition: str) -> tuple[str, ...]:
+    """What a person has to know before a challenger of this champion is promoted: sentences about the labels."""
+    found = [finding.sentence for finding in home.windows.moved(version, DEFINITION.name)[-1:]]
+    if definition != home.settings.outcomes.definition:
+        found.append(
+            f"Version {version} learned definition '{definition}' of default, and outcomes follow definition "
+            f"'{home.settings.outcomes.definition}'."
+        )
+    return tuple(found)
+
+
+def quarantine(home: Home, suspect: Suspect, now: datetime) -> str:
+    """Hold deliveries in the open case about labels, or in a new one; what is said of it."""
+    names = ", ".join(delivery.name for delivery in suspect.deliveries[:3])
+    more = f" and {len(suspect.deliveries) - 3} more" if len(suspect.deliveries) > 3 else ""
+    sentence = f"The outcomes of {names}{more} are quarantined. {suspect.finding.sentence}"
+    opened = [case for case in home.cases.latest(only_open=True) if case.diagnosis is Diagnosis.LABEL_FAULT]
+    case = next((case for case in opened if case.state is CaseState.QUARANTINED), None)
+    step = move(case, Signal.FAULT, sentence)
+    champion = home.champion().version
+    with home.database.write() as connection:
+        if case is None:
+            case = open_case(
+                connection,
+                step,
+                at=now,
+                diagnosis=Diagnosis.LABEL_FAULT,
+                window_id=NO_WINDOW,
+                champion=champion,
+            )
+        else:
+            move_case(connection, case, step, at=now)
+        hold(connection, [delivery.id for delivery in suspect.deliveries], case.id)
+    return f"Case {case.id} (quarantined): {sentence}"
+
+
+def reports_of(rows: Sequence[Report]) -> Reports:
+    """The reports as columns."""
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(Report._fields)
+    ids, decisions, outcomes, probabilities, decided, reported = columns
+    return Reports(
+        ids=np.array(ids, dtype=np.int64),
+        decisions=np.array(decisions, dtype=np.int64),
+        outcomes=np.array(outcomes, dtype=np.float64),
+        probabilities=np.array(probabilities, dtype=np.float64),
+        decided=np.array(decided, dtype=np.int64),
+        reported=np.array(reported, dtype=np.int64),
+    )
