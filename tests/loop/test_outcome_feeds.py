@@ -1,84 +1,54 @@
-"""The loop on outcome feeds as lenders have them: late, in files, for the approved only, of defaults only."""
+"""The loop on outcome feeds as lenders have them: late, in files, for the approved only, of defaults only, broken."""
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.feeds import WEEK, Book, contract
 from riskloop import views
-from riskloop.core.types import Decisions, Diagnosis, Json, to_micros
-from riskloop.data.read import rows_from
+from riskloop.cases import CaseState
+from riskloop.core.errors import Conflict
+from riskloop.core.types import Diagnosis, Finding, PromotionKind, Severity, to_micros
+from riskloop.loop.champion import load
+from riskloop.loop.labels import doubts
 from riskloop.portfolio import Portfolio
-from riskloop.scoring.model import load_model
-from riskloop.simulation.embedded import World, month_starts, simulate
+from riskloop.simulation.embedded import World, month_starts
 from riskloop.simulation.feeds import FEEDS, FeedKind, OutcomeFeed
+from riskloop.store.maturity import maturity
 from riskloop.store.outcomes import Outcome
-from riskloop.store.windows import Window
 
 from .conftest import recession
 
-WEEK = timedelta(days=7)
-
-
-@dataclass
-class Book:
-    """A portfolio in production, whose outcomes come by one kind of feed."""
-
-    portfolio: Portfolio
-    feed: OutcomeFeed
-    judged: dict[str, datetime] = field(default_factory=dict)  # windows, and when they were first
-
-    def live(self, month: date, seed: int, world: World, rows: int) -> None:
-        """A month of decisions and of weekly cycles."""
-        home = self.portfolio.home
-        frame = simulate([month], rows, seed, world)
-        frame = frame[frame["EDUCATION"] != 0]
-        customers = rows_from(frame, home.schema, target="required", where="the simulation")
-        assert customers.target is not None
-        start = datetime(month.year, month.month, 1, tzinfo=UTC)
-        end = (start + timedelta(days=32)).replace(day=1)
-        ends = [start + WEEK * k for k in (1, 2, 3)] + [end]
-        for first, last in zip([start, *ends], ends, strict=False):
-            at = np.flatnonzero((customers.times >= to_micros(first)) & (customers.times < to_micros(last)))
-            part = customers.take(at)
-            version = home.champion().version
-            model = load_model(home.artefact(version), version)
-            p = model.probabilities(part.features)
-            declined = p >= model.threshold
-            decided = Decisions(part.ids, part.times.tolist(), to_micros(last), version, p, declined, part.features)
-            logged = home.decisions.append(decided)
-            self.feed.decided(logged.first_id, part.times, customers.target[at], declined)
-            self.turn(last)
-
-    def turn(self, now: datetime) -> Json:
-        """What was handed in until now, and a cycle."""
-        for file in self.feed.due(now):
-            self.portfolio.home.outcomes.record(file.outcomes, file.at, complete_until=file.complete_until)
-        done = self.portfolio.cycle(now=now + timedelta(hours=1))
-        for window in done.matured:
-            self.judged.setdefault(window["name"], now)
-        return done.to_dict()
-
-    @property
-    def windows(self) -> list[Window]:
-        return self.portfolio.home.windows.latest()
+MANUAL = "[policy]\nname = 'manual'\n"
 
 
 @pytest.fixture
 def book(trained_folder: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Book]:
-    """A book with the feed that the test is parametrised with."""
-    kind: FeedKind = FEEDS[request.param]
-    folder = tmp_path / "book"
-    shutil.copytree(trained_folder, folder)
-    contract = "".join(f'{name} = "{value}"\n' for name, value in kind.settings.items())
+    """A book that is never retrained, with the feed that the test is parametrised with."""
+    yield from opened(trained_folder, tmp_path, FEEDS[request.param], MANUAL)
+
+
+@pytest.fixture
+def broken(trained_folder: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Book]:
+    """A book that is retrained as usual, with a feed that breaks on the first of April, and the feed's seed."""
+    kind, seed = request.param
+    yield from opened(trained_folder, tmp_path, FEEDS[kind], "", seed, since=datetime(2025, 4, 1, tzinfo=UTC))
+
+
+def opened(
+    trained: Path, place: Path, kind: FeedKind, extra: str, seed: int = 7, since: datetime | None = None
+) -> Iterator[Book]:
+    folder = place / "book"
+    shutil.copytree(trained, folder)
     with (folder / "riskloop.toml").open("a", encoding="utf-8") as config:
-        config.write(f"[outcomes]\n{contract}[drift]\nevidently_rows = 0\n[policy]\nname = 'manual'\n")
+        config.write(f"{contract(kind)}[drift]\nevidently_rows = 0\n{extra}")
     portfolio = Portfolio.open(folder)
-    yield Book(portfolio, OutcomeFeed(kind, portfolio.home.settings.portfolio.outcome_window, seed=7))
+    yield Book(portfolio, OutcomeFeed(kind, portfolio.home.settings.portfolio.outcome_window, seed, since))
     portfolio.home.close()
 
 
@@ -90,7 +60,7 @@ MONTHS = month_starts(date(2025, 1, 1), 3)
 def test_a_recession_is_found_however_the_outcomes_come(book: Book) -> None:
     """With each of these feeds January's outcomes are in by the middle of March, and the month is judged then."""
     for number, month in enumerate(MONTHS):
-        book.live(month, 40 + number, recession(), rows=700)
+        book.live(month, 40 + number, recession(), rows=1_500)
     for week in range(1, 3):
         book.turn(datetime(2025, 4, 1, tzinfo=UTC) + WEEK * week)
     january, february, _march = book.windows
@@ -131,7 +101,7 @@ def test_a_window_whose_outcomes_are_due_and_not_there_is_not_judged_and_says_so
     assert "cannot be judged" in february.sentence
     status = views.status(book.portfolio.home, datetime(2025, 4, 2, tzinfo=UTC))["outcomes"]
     assert status["not_judged"] == ["2025-02"]
-    (shown,) = [entry for entry in book.portfolio.drift(3).windows if entry["name"] == "2025-02"]
+    (shown,) = [entry for entry in book.portfolio.drift(3) if entry["name"] == "2025-02"]
     assert not shown["mature"]
     assert [f["severity"] for f in shown["findings"] if f["check"] == "outcomes"] == ["unknown"]
     book.turn(datetime(2025, 4, 7, tzinfo=UTC))
@@ -148,10 +118,83 @@ def test_a_window_is_judged_again_when_outcomes_are_corrected(book: Book) -> Non
     assert book.turn(march + WEEK)["matured"] == [], "nothing new is known about January"
     home, january = book.portfolio.home, book.windows[0]
     frame = home.decisions.frame(january.span)
-    corrections = [(int(number), k % 2 == 0) for k, number in enumerate(frame.ids.tolist())]
+    before = rate(home.windows.findings(january.id))
+    corrections = [Outcome(True, march, decision_id=int(number)) for number in frame.ids[::20]]
+    home.outcomes.record(corrections, march + 2 * WEEK)
+    assert [w["name"] for w in book.turn(march + 2 * WEEK)["matured"]] == ["2025-01"]
+    after = rate(home.windows.findings(january.id))
+    assert before < after < before + 0.05
+    assert len([f for f in home.windows.findings(january.id) if f.check == "auc"]) == 1, "what was found is replaced"
 
-    home.outcomes.record([Outcome(bad, march, decision_id=n) for n, bad in corrections], march + 2 * WEEK)
-    (again,) = book.turn(march + 2 * WEEK)["matured"]
-    assert (again["name"], again["diagnosis"]) == ("2025-01", "concept_drift")
-    findings = home.windows.findings(january.id)
-    assert len([f for f in findings if f.check == "auc"]) == 1, "what was found before is replaced"
+
+def rate(found: list[Finding]) -> float:
+    (level,) = [finding for finding in found if finding.check == "calibration"]
+    return float(level.details["observed"])
+
+
+# --------------------------------------------------------------------------- labels that break
+
+FAULTS = [(kind, seed) for kind in ("definition", "inverted", "goods_late") for seed in (1, 2)]
+FOUR = month_starts(date(2025, 1, 1), 4)
+
+
+@pytest.mark.parametrize("broken", FAULTS, indirect=True, ids=[f"{kind}-{seed}" for kind, seed in FAULTS])
+def test_no_fault_of_the_labels_is_learned_from_and_each_is_said(broken: Book, request: pytest.FixtureRequest) -> None:
+    kind, seed = request.node.callspec.params["broken"]
+    for number, month in enumerate(FOUR):
+        broken.live(month, 200 * seed + number, World(), rows=600)
+    broken.wait(4, datetime(2025, 5, 1, tzinfo=UTC))
+    home = broken.portfolio.home
+    assert [promotion.kind for promotion in home.ledger.promotions()] == [PromotionKind.FIRST]
+    march = broken.windows[2]
+    found = {f.check: f for f in home.windows.findings(march.id)}
+    cases = {case.diagnosis: case for case in home.cases.latest()}
+    if kind == "definition":
+        assert found["labels_definition"].severity is Severity.DRIFTED
+        judged = home.cases.judged(cases[Diagnosis.PRIOR_SHIFT].id)
+        assert judged is not None
+        (labels,) = [check for check in judged.report.checks if check.name == "labels"]
+        assert labels.passed is False
+        assert "another definition of default" in labels.sentence
+    elif kind == "inverted":
+        assert cases[Diagnosis.LABEL_FAULT].state is CaseState.QUARANTINED
+        assert march.matured_at is None
+        assert "cannot be judged" in march.sentence
+    else:
+        assert found["labels_late"].severity is Severity.DRIFTED
+        assert march.diagnosis is Diagnosis.STABLE
+
+
+@pytest.mark.parametrize("broken", [("inverted", 1)], indirect=True)
+def test_quarantined_outcomes_count_when_a_person_releases_them_and_are_not_held_again(broken: Book) -> None:
+    for number, month in enumerate(FOUR[:3]):
+        broken.live(month, 200 + number, World(), rows=600)
+    broken.wait(5, datetime(2025, 4, 1, tzinfo=UTC))
+    home, portfolio = broken.portfolio.home, broken.portfolio
+    (case,) = [case for case in home.cases.latest() if case.diagnosis is Diagnosis.LABEL_FAULT]
+    held = home.deliveries.held()
+    assert held
+    assert {delivery.case_id for delivery in held} == {case.id}
+    settled = maturity(home, datetime(2025, 5, 6, tzinfo=UTC))
+    assert home.outcomes.matured(to_micros(datetime(2025, 3, 15, tzinfo=UTC)), settled) == 0
+    released = portfolio.release(case.id, by="anna", note="The file is right.")
+    assert released["state"] == "ended"
+    assert home.deliveries.held() == []
+    broken.turn(datetime(2025, 5, 13, tzinfo=UTC))
+    assert home.deliveries.held() == [], "a person's word is the last"
+    assert broken.windows[2].matured_at is not None
+    assert broken.windows[2].diagnosis is Diagnosis.CONCEPT_DRIFT
+    with pytest.raises(Conflict, match="no quarantined outcomes"):
+        portfolio.release(case.id, by="anna", note="again")
+
+
+@pytest.mark.parametrize("book", ["definition"], indirect=True)
+def test_a_new_definition_of_default_in_the_config_is_in_manifest_and_report(book: Book) -> None:
+    home = book.portfolio.home
+    champion = load(home, 1)
+    assert champion.manifest.training.definition == "1"
+    assert doubts(home, 1, champion.manifest.training.definition) == ()
+    outcomes = home.settings.outcomes.model_copy(update={"definition": "90 days past due"})
+    changed = replace(home, settings=home.settings.model_copy(update={"outcomes": outcomes}))
+    (doubt,) = doubts(changed, 1, champion.manifest.training.definition)
+    assert "learned definition '1' of default, and outcomes follow definition '90 days past due'" in doubt

@@ -25,7 +25,14 @@ from riskloop.monitor.drift import context_findings, evidently_findings, profile
 from riskloop.monitor.estimate import estimate_findings, expected_performance
 from riskloop.monitor.frames import coded
 from riskloop.monitor.impact import impact_findings
-from riskloop.monitor.labels import not_judged
+from riskloop.monitor.labels import (
+    DAY,
+    Reports,
+    definition_finding,
+    delivery_findings,
+    not_judged,
+    window_findings,
+)
 from riskloop.monitor.performance import performance_findings
 from riskloop.monitor.profile import Reference
 from riskloop.monitor.quality import quality_findings
@@ -123,12 +130,21 @@ def _frames() -> list[Finding]:
     return coded(frame.drop(columns="SEX"), SCHEMA)[2]
 
 
+def _labels(window: Month) -> list[Finding]:
+    numbers = np.arange(len(window.outcomes))
+    times = np.asarray(window.times, dtype=np.int64)
+    reports = Reports(numbers, numbers, window.outcomes, window.scores, times, times + 31 * DAY)
+    found = delivery_findings(reports, 3, 100) + window_findings(reports, 30 * DAY, (1, 2), (3, 4))
+    return found if reports.fewest < 10 else [*found, definition_finding(reports)[0]]
+
+
 @lru_cache(maxsize=1)
 def findings() -> list[Finding]:
     """Of sound, changed, broken and hardly filled windows, with and without outcomes."""
     found = [*_frames(), *_context(), not_judged(3, 100, "the outcome of only 3 of 40 approved customers has arrived")]
     for window in _whole():
         found += _closing(window)
+        found += _labels(window)
         for outcomes in (window.outcomes, 1.0 - window.outcomes, np.zeros(len(window.outcomes))):
             found += _matured(window, outcomes)
     return found

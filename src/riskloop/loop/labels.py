@@ -124,13 +124,18 @@ def _judged_before(home: Home, window: Window) -> list[Window]:
 
 
 def suspect_of(home: Home, window: Window, known: Maturity, found: Sequence[Finding]) -> Suspect | None:
-    """The deliveries that brought a fault of the labels, unless a person has released them."""
+    """The deliveries that brought a fault of the labels; None where a person has released some of them."""
     fault = next((finding for finding in found if finding.severity is Severity.FAULT), None)
     if fault is None:
         return None
-    ids = [report.id for report in home.outcomes.reports(known, span=window.span)]
-    deliveries = home.deliveries.containing(ids, since=fault.details.get("report_day"))
-    return Suspect(fault, tuple(deliveries)) if deliveries else None
+    day = fault.details.get("report_day")
+    if day is None:
+        deliveries = home.deliveries.containing([one.id for one in home.outcomes.reports(known, span=window.span)])
+    else:
+        deliveries = home.deliveries.since(day)
+    if not deliveries or any(delivery.released for delivery in deliveries):
+        return None
+    return Suspect(fault, tuple(deliveries))
 
 
 def doubts(home: Home, version: int, definition: str) -> tuple[str, ...]:

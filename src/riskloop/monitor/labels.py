@@ -55,6 +55,7 @@ CALM: Final = (Severity.OK, Severity.NOISE)
 DAY: Final = 86_400_000_000  # microseconds
 LEAST: Final = 10  # reports of either class
 SURE: Final = 4.0  # standard errors beyond which chance is no explanation
+UPSIDE_DOWN: Final = 2.0  # standard errors of the ranking, beside a likelihood ratio of exp(10)
 RARE: Final = 1e-6  # as for faults of features
 APART: Final = 10.0  # of two score statistics, from which one date explains better than the other
 MOST_CORRECTED: Final = 0.10  # of what is known about these customers
@@ -165,7 +166,7 @@ def _inverted(reports: Reports) -> Finding:
     ones, others = log_odds[bad], log_odds[~bad]
     error = float(np.sqrt(ones.var(ddof=1) / ones.size + others.var(ddof=1) / others.size))
     apart = float(ones.mean() - others.mean())
-    fault = likelier > APART and apart < -SURE * error
+    fault = likelier > APART and apart < -UPSIDE_DOWN * error
     return INVERTED.finding(
         WINDOW,
         Severity.FAULT if fault else Severity.OK,
@@ -179,7 +180,7 @@ def _inverted(reports: Reports) -> Finding:
             else "the PDs do not tell them apart."
         ),
         statistic=apart / error if error else 0.0,
-        critical=-SURE,
+        critical=-UPSIDE_DOWN,
         details={"log_likelihood_ratio": likelier},
     )
 
@@ -197,7 +198,7 @@ def window_findings(
     """
     found = [_one_class(reports), _coverage(covered, usual)]
     if reports.fewest >= LEAST:
-        found.append(_late(reports, outcome_window))
+        found += [_inverted(reports), _late(reports, outcome_window)]
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, func, select, update
 
-from riskloop.core.types import Finding, Ints, from_micros, to_micros
+from riskloop.core.types import Finding, Ints, from_micros
 from riskloop.store import documents
 from riskloop.store.database import Database
 from riskloop.store.tables import deliveries
@@ -37,6 +37,11 @@ class Delivery:
     findings: tuple[Finding, ...]
 
     @property
+    def released(self) -> bool:
+        """Whether a person let it count after it was held."""
+        return self.case_id is not None and not self.held
+
+    @property
     def name(self) -> str:
         """For people."""
         return f"delivery {self.id} of {self.at:%Y-%m-%d}"
@@ -60,13 +65,16 @@ class Deliveries:
         """The deliveries that a case holds, oldest first."""
         return self._read(select(deliveries).where(deliveries.c.case_id == number).order_by(deliveries.c.id))
 
-    def containing(self, numbers: Sequence[int], since: int | None = None) -> list[Delivery]:
-        """The deliveries with these outcome ids that were never held, or all of those since ``since``, microseconds."""
-        found = self._read(select(deliveries).where(deliveries.c.case_id.is_(None)).order_by(deliveries.c.id))
-        if since is not None:
-            return [d for d in found if to_micros(d.at) >= since]
+    def containing(self, numbers: Sequence[int]) -> list[Delivery]:
+        """The deliveries with these outcome ids, oldest first."""
         ids = np.asarray(sorted(numbers), dtype=np.int64)
-        return [d for d in found if d.first_id is not None and _any_between(ids, d.first_id, d.last_id or d.first_id)]
+        found = self._read(select(deliveries).where(deliveries.c.first_id.is_not(None)).order_by(deliveries.c.id))
+        return [d for d in found if _any_between(ids, d.first_id or 0, d.last_id or 0)]
+
+    def since(self, moment: int) -> list[Delivery]:
+        """The deliveries with outcomes since ``moment``, microseconds, oldest first."""
+        query = select(deliveries).where(deliveries.c.first_id.is_not(None), deliveries.c.at >= moment)
+        return self._read(query.order_by(deliveries.c.id))
 
     def held(self) -> list[Delivery]:
         """The deliveries in quarantine, oldest first."""

@@ -1,0 +1,144 @@
+"""The outcome feed's own faults are told from changes of the world."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from riskloop.core.types import Finding, Floats, Severity
+from riskloop.monitor.labels import (
+    BOUNDS,
+    DAY,
+    Reports,
+    agreed,
+    definition_finding,
+    delivery_findings,
+    window_findings,
+)
+
+WINDOW = 30 * DAY
+SEEDS = range(20)
+
+
+def world(seed: int, n: int = 1200, level: float = -1.3, skill: float = 1.2) -> tuple[Floats, Floats, Floats]:
+    """PDs, log-odds of the truth, and days of the decisions, over a hundred days."""
+    rng = np.random.default_rng(seed)
+    log_odds = level + skill * rng.standard_normal(n)
+    return np.asarray(expit(log_odds)), log_odds, np.sort(rng.integers(0, 100, n)).astype(np.float64)
+
+
+def reports(p: Floats, outcomes: Floats, days: Floats, delay: Floats | float = 0.0) -> Reports:
+    n = p.size
+    decided = days.astype(np.int64) * DAY
+    reported = decided + WINDOW + (np.broadcast_to(delay, n) * DAY).astype(np.int64)
+    return Reports(np.arange(n), np.arange(n), outcomes.astype(np.float64), p, decided, reported)
+
+
+def drawn(log_odds: Floats, seed: int) -> Floats:
+    return (np.random.default_rng(seed + 99).random(log_odds.size) < expit(log_odds)).astype(np.float64)
+
+
+def one(found: list[Finding], check: str) -> Finding:
+    (finding,) = [f for f in found if f.check == check]
+    return finding
+
+
+@pytest.mark.parametrize("level", [-1.3, -3.5])
+@pytest.mark.parametrize("n", [100, 1200])
+def test_exchanged_labels_are_found_and_a_worse_world_is_not_called_so(n: int, level: float) -> None:
+    """A hundred reports hold ten good ones at least; of these few nearly all are found, of more all."""
+    caught = judged = 0
+    for seed in range(40):
+        p, log_odds, days = world(seed, n, level)
+        sound = drawn(log_odds, seed)
+        worse = drawn(1.5 + 0.1 * log_odds, seed)  # nearly everybody defaults, and hardly ranked
+        for outcomes in (sound, worse):
+            given = reports(p, outcomes, days)
+            if given.fewest >= 10:
+                assert one(delivery_findings(given, 0, 0), "labels_inverted").severity is Severity.OK
+        given = reports(p, 1.0 - sound, days)
+        if given.fewest >= 10:
+            judged += 1
+            caught += one(delivery_findings(given, 0, 0), "labels_inverted").severity is Severity.FAULT
+    assert caught >= (judged if n > 100 else 0.9 * judged - 1)
+    assert judged >= 2
+
+
+def test_many_corrections_at_once_are_a_fault_and_a_few_are_none() -> None:
+    p, log_odds, days = world(1)
+    given = reports(p, drawn(log_odds, 1), days)
+    assert one(delivery_findings(given, 30, 1200), "labels_corrected").severity is Severity.OK
+    assert one(delivery_findings(given, 15, 30), "labels_corrected").severity is Severity.OK, "so few may be anything"
+    assert one(delivery_findings(given, 240, 1200), "labels_corrected").severity is Severity.FAULT
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_good_customers_who_are_reported_later_are_found(seed: int) -> None:
+    p, log_odds, days = world(seed)
+    outcomes, rng = drawn(log_odds, seed), np.random.default_rng(seed)
+    everybody = rng.integers(0, 12, p.size).astype(np.float64)
+    late = np.where((outcomes == 0.0) & (rng.random(p.size) < 0.5), 10.0, 0.0)
+    for delay, expected in ((0.0, Severity.OK), (everybody, Severity.OK), (late, Severity.DRIFTED)):
+        found = window_findings(reports(p, outcomes, days, delay), WINDOW, (90, 100), (95, 100))
+        assert one(found, "labels_late").severity is expected
+
+
+def test_a_feed_of_one_class_is_a_fault_where_both_are_expected() -> None:
+    p, log_odds, days = world(1)
+    outcomes = drawn(log_odds, 1)
+    only = outcomes == 1.0
+    found = window_findings(reports(p[only], outcomes[only], days[only]), WINDOW, (50, 100), (0, 0))
+    assert one(found, "labels_one_class").severity is Severity.FAULT
+    assert "outcomes.reported" in one(found, "labels_one_class").sentence
+    few = window_findings(reports(p[:5], np.zeros(5), days[:5]), WINDOW, (5, 5), (0, 0))
+    assert one(few, "labels_one_class").severity is Severity.OK, "five good customers are nothing unusual"
+
+
+def test_coverage_is_compared_with_what_was_usual() -> None:
+    p, log_odds, days = world(1)
+    given = reports(p, drawn(log_odds, 1), days)
+    for covered, usual, expected in (
+        ((600, 1000), (2700, 3000), Severity.DRIFTED),
+        ((880, 1000), (2700, 3000), Severity.OK),
+        ((6, 10), (27, 30), Severity.OK),
+        ((600, 1000), (0, 0), Severity.OK),
+    ):
+        assert one(window_findings(given, WINDOW, covered, usual), "labels_coverage").severity is expected
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_another_definition_of_default_is_told_from_a_change_of_level_where_that_is_possible(seed: int) -> None:
+    """Reports come up to sixty days late. A definition changes for reports of a day, a world for decisions of a day."""
+    p, log_odds, days = world(seed, n=4000)
+    rng = np.random.default_rng(seed)
+    delay = rng.integers(0, 60, p.size).astype(np.float64)
+    defaults = drawn(log_odds, seed)
+    reported = days + 30.0 + delay
+    other = np.where((reported >= 110.0) & (rng.random(p.size) < 0.4), 0.0, defaults)
+    finding, day = definition_finding(reports(p, other, days, delay))
+    assert finding.severity is Severity.FAULT
+    assert day is not None
+    assert abs(day / DAY - 110.0) <= 5.0
+    changed = drawn(np.where(days >= 55.0, log_odds - 1.0, log_odds), seed)
+    finding, day = definition_finding(reports(p, changed, days, delay))
+    assert finding.severity is Severity.OK
+    assert day is None
+    constant, day = definition_finding(reports(p, changed, days, 0.0))
+    assert constant.severity is Severity.DRIFTED, "with a constant delay nobody can tell"
+    assert "may be another definition" in constant.sentence
+    assert day is None
+
+
+def test_what_the_missing_outcomes_decide_is_not_known() -> None:
+    def found(*severities: Severity) -> list[Finding]:
+        return [Finding("auc", "window", severity, 0.7, 0.6, "n", "s", 10, 10, "It is so.") for severity in severities]
+
+    fell, holds = found(Severity.SEVERE), found(Severity.OK)
+    (both,) = agreed(fell, [found(Severity.DRIFTED), fell])
+    assert both.severity is Severity.DRIFTED, "the mildest of what all say"
+    (calm,) = agreed(holds, [holds, found(Severity.NOISE)])
+    assert calm.severity is Severity.OK
+    for known, bounds in ((fell, [holds, fell]), (holds, [holds, fell])):
+        (open_,) = agreed(known, bounds)
+        assert (open_.check, open_.severity) == ("auc", Severity.UNKNOWN)
+        assert "the missing outcomes decide" in open_.sentence
+    assert BOUNDS == (0.0, 1.0)
