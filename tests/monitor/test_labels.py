@@ -23,7 +23,8 @@ def world(seed: int, n: int = 1200, level: float = -1.3, skill: float = 1.2) -> 
     """PDs, log-odds of the truth, and days of the decisions, over a hundred days."""
     rng = np.random.default_rng(seed)
     log_odds = level + skill * rng.standard_normal(n)
-    return np.asarray(expit(log_odds)), log_odds, np.sort(rng.integers(0, 100, n)).astype(np.float64)
+    p: Floats = expit(log_odds)
+    return p, log_odds, np.sort(rng.integers(0, 100, n)).astype(np.float64)
 
 
 def reports(p: Floats, outcomes: Floats, days: Floats, delay: Floats | float = 0.0) -> Reports:

@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,7 @@ from riskloop.backtest.history import History, Played
 from riskloop.backtest.policies import Policy
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.settings import Settings, settings_text
-from riskloop.core.types import Decisions, Ints, Rows, from_micros, to_micros
+from riskloop.core.types import Decisions, Ints, from_micros, to_micros
 from riskloop.loop.first import train_first
 from riskloop.scoring.decide import decide
 from riskloop.scoring.model import Model, load_model
@@ -149,16 +149,20 @@ def _play(home: Home, history: History, number: int, turn: Turn, policy: Policy)
     """The champion decides on the turn's customers; at its end what has matured is known, and the loop turns."""
     period = history.periods[number]
     if turn.rows.start < turn.rows.stop:
-        home.decisions.append(_decided(home, period.rows, turn), ChunkKey(turn.key, period.name))
+        home.decisions.append(_decided(home, period, turn), ChunkKey(turn.key, period.name))
     outcomes = matured(history, number, turn, home.settings.portfolio.outcome_window)
     if outcomes:
         home.outcomes.record(outcomes, turn.end)
     policy.step(home, turn.end)
 
 
-def _decided(home: Home, rows: Rows, turn: Turn) -> Decisions:
+def _decided(home: Home, period: Played, turn: Turn) -> Decisions:
     # After an interruption the champion may be a later one already; the turn's is the one at its beginning.
     promotion = home.ledger.champion_at(turn.first) or home.champion()
+    rows = period.rows
+    if (rows.times == to_micros(period.first)).all():
+        # A file of months dates nobody. Outcome windows begin when customers come, so they are logged as they came.
+        rows = replace(rows, times=arrivals(period))
     came = rows.take(np.arange(turn.rows.start, turn.rows.stop))
     return decide(model_of(home, promotion.version), came, to_micros(turn.end), home.settings.exploration.rate)
 
