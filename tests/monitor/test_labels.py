@@ -23,8 +23,9 @@ def world(seed: int, n: int = 1200, level: float = -1.3, skill: float = 1.2) -> 
     """PDs, log-odds of the truth, and days of the decisions, over a hundred days."""
     rng = np.random.default_rng(seed)
     log_odds = level + skill * rng.standard_normal(n)
+    days: Floats = np.sort(rng.integers(0, 100, n)).astype(np.float64)
     p: Floats = expit(log_odds)
-    return p, log_odds, np.sort(rng.integers(0, 100, n)).astype(np.float64)
+    return p, np.asarray(log_odds, dtype=np.float64), days
 
 
 def reports(p: Floats, outcomes: Floats, days: Floats, delay: Floats | float = 0.0) -> Reports:
@@ -35,7 +36,8 @@ def reports(p: Floats, outcomes: Floats, days: Floats, delay: Floats | float = 0
 
 
 def drawn(log_odds: Floats, seed: int) -> Floats:
-    return (np.random.default_rng(seed + 99).random(log_odds.size) < expit(log_odds)).astype(np.float64)
+    outcomes: Floats = (np.random.default_rng(seed + 99).random(log_odds.size) < expit(log_odds)).astype(np.float64)
+    return outcomes
 
 
 def one(found: list[Finding], check: str) -> Finding:
