@@ -72,10 +72,10 @@ class Book:
         """What was handed in until now, and a cycle."""
         for file in self.feed.due(now):
             self.portfolio.home.outcomes.record(file.outcomes, file.at, complete_until=file.complete_until)
-        done: Json = self.portfolio.cycle(now=now + timedelta(hours=1))
-        for window in done["matured"]:
+        done = self.portfolio.cycle(now=now + timedelta(hours=1))
+        for window in done.matured:
             self.judged.setdefault(window["name"], now)
-        return done
+        return done.to_dict()
 
     def wait(self, weeks: int, since: datetime) -> None:
         """Weekly cycles without customers."""

@@ -101,7 +101,7 @@ def test_a_window_whose_outcomes_are_due_and_not_there_is_not_judged_and_says_so
     assert "cannot be judged" in february.sentence
     status = views.status(book.portfolio.home, datetime(2025, 4, 2, tzinfo=UTC))["outcomes"]
     assert status["not_judged"] == ["2025-02"]
-    (shown,) = [entry for entry in book.portfolio.drift(3) if entry["name"] == "2025-02"]
+    (shown,) = [entry for entry in book.portfolio.drift(3).windows if entry["name"] == "2025-02"]
     assert not shown["mature"]
     assert [f["severity"] for f in shown["findings"] if f["check"] == "outcomes"] == ["unknown"]
     book.turn(datetime(2025, 4, 7, tzinfo=UTC))
@@ -178,7 +178,7 @@ def test_quarantined_outcomes_count_when_a_person_releases_them_and_are_not_held
     settled = maturity(home, datetime(2025, 5, 6, tzinfo=UTC))
     assert home.outcomes.matured(to_micros(datetime(2025, 3, 15, tzinfo=UTC)), settled) == 0
     released = portfolio.release(case.id, by="anna", note="The file is right.")
-    assert released["state"] == "ended"
+    assert released.state == "ended"
     assert home.deliveries.held() == []
     broken.turn(datetime(2025, 5, 13, tzinfo=UTC))
     assert home.deliveries.held() == [], "a person's word is the last"
