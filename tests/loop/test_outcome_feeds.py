@@ -143,7 +143,7 @@ def test_no_fault_of_the_labels_is_learned_from_and_each_is_said(broken: Book, r
     kind, seed = request.node.callspec.params["broken"]
     for number, month in enumerate(FOUR):
         broken.live(month, 200 * seed + number, World(), rows=600)
-    broken.wait(4, datetime(2025, 5, 1, tzinfo=UTC))
+    broken.wait(6, datetime(2025, 5, 1, tzinfo=UTC))
     home = broken.portfolio.home
     assert [promotion.kind for promotion in home.ledger.promotions()] == [PromotionKind.FIRST]
     march = broken.windows[2]
