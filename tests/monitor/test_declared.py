@@ -78,8 +78,24 @@ def _whole() -> list[Month]:
         usual.changed(PAY_AMT1=column("BILL_AMT2"), BILL_AMT2=column("PAY_AMT1")),
         usual.changed(BILL_AMT3=np.random.default_rng(0).permutation(column("BILL_AMT3")), EDUCATION=recoded),
         usual.changed(AGE=np.full(ROWS, np.nan), MARRIAGE=np.full(ROWS, 9.0)),
+        *_partly_broken(usual),
         usual.take(np.arange(1)),
         usual.take(np.arange(0)),
+    ]
+
+
+def _partly_broken(usual: Month) -> list[Month]:
+    rng, column = np.random.default_rng(0), usual.column
+    half = np.flatnonzero(rng.random(ROWS) < 0.5)
+    strangers = column("PAY_0")
+    strangers[half] = strangers[rng.permutation(half)]
+    series = ["PAY_0", *(f"PAY_{k}" for k in range(2, 7))]
+    return [
+        usual.changed(PAY_0=strangers),
+        usual.changed(LIMIT_BAL=column("LIMIT_BAL") / np.where(rng.random(ROWS) < 0.1, 100.0, 1.0)),
+        usual.changed(LIMIT_BAL=column("LIMIT_BAL") * 1.36),
+        usual.changed(BILL_AMT1=column("BILL_AMT1") * 1.36),
+        usual.changed(**dict(zip(series[:-1], map(column, series[1:]), strict=True))),
     ]
 
 

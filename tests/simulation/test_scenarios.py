@@ -43,6 +43,11 @@ TOUCHED = {
     "duplicated_feed": {"rows"},
     "truncated_feed": {"rows"},
     "shifted_dates": {"application_date"},
+    "wrong_customers": {"PAY_0"},
+    "filled_zeros": {"LIMIT_BAL"},
+    "part_in_hundredths": {"LIMIT_BAL"},
+    "stale_history": {"PAY_0", "PAY_2", "PAY_3", "PAY_4", "PAY_5"},
+    "other_currency": {"BILL_AMT1"},
 }
 
 
@@ -189,6 +194,25 @@ def test_values_are_damaged_as_the_sentence_says() -> None:
     assert (broken["PAY_0"].isna() | (broken["PAY_0"] == whole["PAY_0"])).all()
 
 
+def test_a_part_of_the_rows_is_damaged_as_the_sentence_says() -> None:
+    broken, whole = faulty("wrong_customers")
+    assert sorted(broken["PAY_0"]) == sorted(whole["PAY_0"])
+    assert 0.1 < (broken["PAY_0"] != whole["PAY_0"]).mean() < 0.5  # some strangers have the same value
+    broken, whole = faulty("filled_zeros")
+    filled = broken["LIMIT_BAL"] != whole["LIMIT_BAL"]
+    assert 0.07 < filled.mean() < 0.25
+    assert (broken["LIMIT_BAL"][filled] == 0).all()
+    broken, whole = faulty("part_in_hundredths")
+    other = broken["LIMIT_BAL"] != whole["LIMIT_BAL"]
+    assert 0.04 < other.mean() < 0.18
+    assert np.allclose(broken["LIMIT_BAL"][other] * 100, whole["LIMIT_BAL"][other])
+    broken, whole = faulty("stale_history")
+    assert broken["PAY_0"].tolist() == whole["PAY_2"].tolist()
+    assert broken["PAY_5"].tolist() == whole["PAY_6"].tolist() == broken["PAY_6"].tolist()
+    broken, whole = faulty("other_currency")
+    assert np.allclose(broken["BILL_AMT1"], whole["BILL_AMT1"] * 1.36)
+
+
 def test_recoding_is_one_to_one_and_stays_among_the_codes() -> None:
     broken, whole = faulty("recoded_categories")
     pairs = set(zip(whole["EDUCATION"], broken["EDUCATION"], strict=True))
@@ -320,6 +344,10 @@ def test_any_labelled_frame_will_do(name: str) -> None:
     assert source.roles.risk == "arrears"
     assert source.roles.category == "school"
     assert {source.roles.amount, source.roles.other} <= {"line", "balance", "years"}
+    if name == "stale_history":
+        with pytest.raises(DataError, match="no part of a series"):
+            list(stream(SCENARIOS[name], source, MONTHS, 200, seed=1, starts_at=1))
+        return
     for month in stream(SCENARIOS[name], source, MONTHS, 200, seed=1, starts_at=1):
         assert list(month.frame.columns) == ["balance", "line", "arrears", "years", "school", "asked_on"]
         if name != "shifted_dates":

@@ -16,7 +16,10 @@ MOVED: Final = (Severity.DRIFTED, Severity.SEVERE)
 MOST: Final = 4  # sentences of evidence on a rung
 
 # Of several signs of one fault, the one that names it best comes first.
-SPECIFIC: Final = ("scale", "sign", "swapped", "recoded", "stuck", "missing_rate", "duplicates", "repeated", "dates")
+SPECIFIC: Final = (
+    "scale", "sign", "swapped", "recoded", "stuck", "stale", "factor", "part_scale", "granularity", "mixed",
+    "missing_rate", "duplicates", "repeated", "dates",
+)  # fmt: skip
 
 # The findings that may move each rung; everything else is shown and decides nothing.
 POPULATION: Final = ("drift",)

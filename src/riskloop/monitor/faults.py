@@ -7,27 +7,20 @@ move together. Everything is computed from the profiles' row samples.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from riskloop.core.findings import DeclaredCheck
-from riskloop.core.stats import psi, psi_critical
-from riskloop.core.types import Finding, Floats, Ints, Json, Severity
+from riskloop.core.types import Finding, Floats, Ints
+from riskloop.monitor.compared import LEAST_ROWS, ROUND_FACTORS, Compared
+from riskloop.monitor.partial import growing, partial_findings
 from riskloop.monitor.profile import Profile, Reference
-from riskloop.monitor.structure import Structure, ranks_of
 
-BAND: Final = 0.10  # PSI above which a column does not look like the history
-CHANCE: Final = 1e-4  # … when chance gives such a PSI more rarely than this
-LEAST_ROWS: Final = 50
-TOGETHER: Final = 3  # columns that moved, and
-TOGETHER_SHARE: Final = 0.25  # of all that can
 NULL_MARGIN: Final = 2.0  # times what parts of the history show by themselves
 
 LEAST_FACTOR: Final = 2.0  # no population's amounts double from one window to the next
-ROUND_FACTORS: Final = (10.0, 12.0, 60.0, 100.0, 365.0, 1000.0, 1e4, 1e5, 1e6)
 NEAR_ROUND: Final = 0.4  # in logarithms
 ROUNDED_REST: Final = 0.15  # of the PSI may be left after undoing a round factor
 PARTNER: Final = 0.5  # rank correlation from which on columns move together
@@ -42,7 +35,7 @@ RECODE_EVIDENCE: Final = 5.0  # log-likelihood of the other columns, given the l
 SELECTED_EVIDENCE: Final = 10.0  # log-likelihood of the other columns, added up as if they were independent
 LEAST_OF_LEVEL: Final = 10.0  # rows
 STUCK_CHANCE: Final = math.log(1e-6)
-FILLED_SHARE: Final = 0.2
+FILLED_SHARE: Final = 0.05
 RARE: Final = 0.01
 
 _TEST: Final = (
@@ -65,86 +58,10 @@ def mechanical_findings(reference: Reference, window: Profile) -> list[Finding]:
     compared = Compared(reference, window, sample)
     checks: tuple[Callable[[Compared], list[Finding]], ...] = (_scaled, _negated, _swapped, _recoded, _stuck)
     found = [finding for check in checks for finding in check(compared)]
-    # A column that another check explains is torn from its partners, too.
+    # A column that another check explains is torn from its partners, too, and so may be its partners.
     known = {finding.subject for finding in found}
-    return [*found, *(finding for finding in _detached(compared) if finding.subject not in known)]
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One window's row sample beside the reference."""
-
-    reference: Reference
-    window: Profile
-    sample: Floats  # (s, k)
-
-    @cached_property
-    def structure(self) -> Structure:
-        """The rank correlations in the window."""
-        return Structure.of(self.ranks)
-
-    @cached_property
-    def ranks(self) -> Floats:
-        """Ranks within the window."""
-        return ranks_of(self.sample)
-
-    @cached_property
-    def moved(self) -> list[int]:
-        """Columns that do not look like the history."""
-        columns = set(range(self.sample.shape[1])) - self.reference.context
-        return [j for j in sorted(columns) if self.psi(j, self.sample[:, j]) > self.critical(j)]
-
-    def together(self, j: int) -> bool:
-        """Whether many columns moved beside ``j`` and did not stop: so does a population, or a policy, not a fault."""
-        varies = np.flatnonzero(self.structure.varies > 0.0)
-        others = set(varies.tolist()) - self.reference.context - {j}
-        return len(others.intersection(self.moved)) >= max(TOGETHER, TOGETHER_SHARE * len(others))
-
-    def psi(self, j: int, values: Floats) -> float:
-        """PSI of ``values`` as if they were column ``j``."""
-        return psi(self.reference.own.counts[j], self.reference.bins[j].count(values))
-
-    def critical(self, j: int) -> float:
-        """The PSI above which column ``j`` does not look like the history any more."""
-        course, length = self.reference.course, self.window.length
-        chance = psi_critical(len(self.sample), self.reference.own.rows, len(self.reference.bins[j]), CHANCE)
-        usual = 0.0 if course is None or not length else float(course.usual(length)[j])
-        return max(BAND + usual, chance)
-
-    def undoes(self, j: int, undone: Floats) -> tuple[float, float] | None:
-        """PSI before and after the step back, if with ``undone`` column ``j`` looks like the history."""
-        before, after = self.psi(j, self.sample[:, j]), self.psi(j, undone)
-        return (before, after) if after < min(self.critical(j), before / 4.0) else None
-
-    def partners(self, j: int, least: float) -> Ints:
-        """Columns that are correlated with column ``j`` in the history, and vary in the window."""
-        close = np.abs(self.reference.structure.correlations[j]) >= least
-        return np.flatnonzero(close & (self.structure.varies > 0.0))
-
-    def numbers(self) -> list[int]:
-        """The numeric columns that have a distribution."""
-        features = enumerate(self.reference.schema.features)
-        return [j for j, feature in features if feature.kind == "number" and j not in self.reference.context]
-
-    def moved_numbers(self) -> list[int]:
-        """Numeric columns that do not look like the history."""
-        return [j for j in self.numbers() if j in self.moved]
-
-    def finding(
-        self,
-        check: DeclaredCheck,
-        j: int,
-        statistic: float,
-        critical: float,
-        sentence: str,
-        details: Json | None = None,
-    ) -> Finding:
-        """A fault of column ``j``."""
-        sizes = len(self.sample), self.reference.own.rows
-        name = self.reference.schema.names[j]
-        return check.finding(
-            name, Severity.FAULT, sizes, sentence, statistic=statistic, critical=critical, details=details
-        )
+    found += [finding for finding in _detached(compared) if finding.subject not in known]
+    return found or partial_findings(compared)
 
 
 # --------------------------------------------------------------------------- scale and sign
@@ -183,7 +100,10 @@ def _best_factor(compared: Compared, j: int) -> tuple[float, float, float] | Non
         after, factor = min(rounded)
     elif after > min(compared.critical(j), before / 4.0):
         return None
-    elif set(compared.partners(j, PARTNER).tolist()) & set(compared.moved):
+    elif (
+        set(compared.partners(j, PARTNER).tolist()) & set(compared.moved)
+        or len(growing(compared, j, math.log(ratio))) > 1
+    ):
         return None  # amounts that grow together by some factor may be inflation
     return factor, before, after
 
@@ -262,12 +182,22 @@ def _stuck(compared: Compared) -> list[Finding]:
             rare = count * math.log(usual) < STUCK_CHANCE
             fault = rare and not (_selected(compared, j, value) or compared.together(j))
         else:
-            fault = compared.reference.bins[j].kind == "intervals" and share > FILLED_SHARE and usual < RARE
+            fault = share > FILLED_SHARE and usual < RARE and _filled(compared, j, value)
         if fault:
             where = "in every row" if values.size == 1 else f"in {share:.0%} of the rows"
             sentence = f"{feature.name} is {feature.text(value)} {where}; in the history in {usual:.1%}."
             found.append(compared.finding(STUCK, j, share, max(FILLED_SHARE, usual), sentence))
     return found
+
+
+def _filled(compared: Compared, j: int, value: float) -> bool:
+    """Whether one value took the place of others in some rows, and the rest of the column is as in the history.
+
+    A column that is another one altogether has other common values, too.
+    """
+    rest = compared.sample[compared.sample[:, j] != value, j]
+    intervals = compared.reference.bins[j].kind == "intervals"
+    return intervals and not compared.together(j) and compared.psi(j, rest) <= compared.critical(j)
 
 
 def _usual_share(compared: Compared, j: int, value: float) -> float:

@@ -47,6 +47,12 @@ class Structure:
         order[[i, j]] = j, i
         return replace(self, z=self.z[np.ix_(order, order)], varies=self.varies[order])
 
+    def without(self, j: int) -> "Structure":
+        """As if column ``j`` had no correlations."""
+        z = self.z.copy()
+        z[j, :] = z[:, j] = 0.0
+        return replace(self, z=z)
+
     def kept(self, window: "Structure") -> tuple[Floats, Floats]:
         """How much of every column's correlations is left in a window, and by how many standard errors it fell.
 

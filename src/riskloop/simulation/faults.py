@@ -4,6 +4,7 @@ A fault takes the delivered frame (0..n-1 as index), the columns' roles, the nam
 numbers; it returns a frame whose index tells which rows came through. Its docstring is the scenario's sentence.
 """
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,6 +19,10 @@ NULLS = 0.4  # share of values that scenario nulls loses
 ROTATED = 3  # commonest levels whose codes scenario recoded_categories rotates
 SHARE_THAT_ARRIVES = 0.3
 DAYS_BEHIND = 365
+MISJOINED = 0.5  # share of rows with another customer's value in scenario wrong_customers
+FILLED = 0.15  # share of rows that scenario filled_zeros fills
+SECOND_SOURCE = 0.1  # share of rows from the source of scenario part_in_hundredths
+EXCHANGE_RATE = 1.36
 
 
 def units_x100(frame: "pd.DataFrame", roles: Roles, time: str, rng: np.random.Generator) -> "pd.DataFrame":
@@ -73,6 +78,45 @@ def shifted_dates(frame: "pd.DataFrame", roles: Roles, time: str, rng: np.random
     return frame.assign(**{time: dates.dt.strftime("%Y-%m-%d")})
 
 
+def wrong_customers(frame: "pd.DataFrame", roles: Roles, time: str, rng: np.random.Generator) -> "pd.DataFrame":
+    """In half of the rows the strongest driver of risk is another customer's."""
+    rows = np.flatnonzero(rng.random(len(frame)) < MISJOINED)
+    values = frame[roles.risk].to_numpy().copy()
+    values[rows] = values[rng.permutation(rows)]
+    return frame.assign(**{roles.risk: values})
+
+
+def filled_zeros(frame: "pd.DataFrame", roles: Roles, time: str, rng: np.random.Generator) -> "pd.DataFrame":
+    """One amount is 0 in 15% of the rows, where its source did not answer."""
+    return frame.assign(**{roles.amount: frame[roles.amount].mask(rng.random(len(frame)) < FILLED, 0)})
+
+
+def part_in_hundredths(frame: "pd.DataFrame", roles: Roles, time: str, rng: np.random.Generator) -> "pd.DataFrame":
+    """One of two sources, with a tenth of the rows, delivers an amount divided by a hundred."""
+    other = rng.random(len(frame)) < SECOND_SOURCE
+    return frame.assign(**{roles.amount: frame[roles.amount].mask(other, frame[roles.amount] / 100)})
+
+
+def stale_history(frame: "pd.DataFrame", roles: Roles, time: str, rng: np.random.Generator) -> "pd.DataFrame":
+    """The payment history is a month old: each column of the series holds what the one after it should."""
+    series = _series_of(frame, roles.risk)
+    if len(series) < 3:
+        raise DataError(f"'{roles.risk}' is no part of a series of columns with numbers at their ends.")
+    return frame.assign(**{newer: frame[older] for newer, older in pairwise(series)})
+
+
+def other_currency(frame: "pd.DataFrame", roles: Roles, time: str, rng: np.random.Generator) -> "pd.DataFrame":
+    """One amount arrives in another currency, 1.36 times as large."""
+    return frame.assign(**{roles.other: frame[roles.other] * EXCHANGE_RATE})
+
+
+def _series_of(frame: "pd.DataFrame", name: str) -> list[str]:
+    """The columns whose names differ from ``name`` by the number at their end, in its order."""
+    stem, columns = name.rstrip("0123456789"), [str(column) for column in frame]
+    found = [(int(c[len(stem) :]), c) for c in columns if c.startswith(stem) and c[len(stem) :].isdigit()]
+    return [column for _, column in sorted(found)]
+
+
 FAULTS: Final = (
     units_x100,
     sign_flip,
@@ -83,4 +127,9 @@ FAULTS: Final = (
     duplicated_feed,
     truncated_feed,
     shifted_dates,
+    wrong_customers,
+    filled_zeros,
+    part_in_hundredths,
+    stale_history,
+    other_currency,
 )

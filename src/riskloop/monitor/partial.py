@@ -1,0 +1,298 @@
+"""Faults in a part of the rows, stale columns, and factors that are not round: what pools of a column hide.
+
+Each column is looked at beside its relatives, row by row: those that it hardly ever parts from in the history. A part
+of the rows in cents, a currency, or values of other customers break that bond and leave the pool nearly as it was.
+Amounts that all grow by one factor keep it: that is inflation, no fault.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from riskloop.core.findings import DeclaredCheck
+from riskloop.core.stats import ks_two_sample
+from riskloop.core.types import Finding, Floats
+from riskloop.monitor.compared import LEAST_ROWS, Compared
+
+RELATIVE: Final = 0.8  # rank correlation from which on two columns are held against each other row by row
+PART: Final = 0.03  # of the rows, at least
+UNITS: Final = (10.0, 100.0, 1000.0)  # factors of a part of the rows
+WIDTH: Final = 0.25  # of the bins, in quartile distances; at least in logarithms
+REACH: Final = math.log(2000.0)  # beyond the history's ends
+GAIN: Final = 20.0  # log-likelihood
+CHANCE: Final = 1e-6  # p-value below which no chance is left
+FITS: Final = 1e-4  # p-value above which a mixture explains the window
+ALIKE: Final = 0.06  # distance of distributions up to which undone values are the history's
+LEAST_FACTOR: Final = math.log(1.1)
+MIXED: Final = 0.8  # of a column's correlations are left, at most
+HELD: Final = 0.9  # of those of the others are left, at least
+MIXED_ERRORS: Final = 10.0  # standard errors
+NULL_MARGIN: Final = 2.0
+ON_GRID: Final = 0.98  # of the history's values are multiples
+OFF_GRID: Final = 0.5  # of the window's are not
+GRID: Final = tuple(10.0**k for k in range(6, -1, -1))
+
+_ROW_BY_ROW: Final = (
+    "each column keeps its bond with its relatives, row by row",
+    "Conditional distribution of a column given its relatives: mixtures (Dempster, Laird & Rubin, 1977), and the "
+    "distance of distributions (Kolmogorov & Smirnov) after a step back",
+)
+PART_SCALE: Final = DeclaredCheck("part_scale", *_ROW_BY_ROW)
+FACTOR: Final = DeclaredCheck("factor", *_ROW_BY_ROW)
+MIXED_ROWS: Final = DeclaredCheck("mixed", *_ROW_BY_ROW)
+GRANULARITY: Final = DeclaredCheck(
+    "granularity", "amounts are multiples of what they were multiples of", "Share of the values on the history's grid"
+)
+STALE: Final = DeclaredCheck(
+    "stale",
+    "each column of a series is as fresh as in the history",
+    "PSI of a series of columns in place, and one step older",
+)
+
+
+def partial_findings(compared: Compared) -> list[Finding]:
+    """What is wrong in a part of the rows, or by a factor that is not round."""
+    found: dict[str, Finding] = {}
+    for check in (_stale, _part_scaled, _factors, _off_grid, _mixed):
+        for finding in check(compared):
+            found.setdefault(finding.subject, finding)
+    # Other customers bend bonds, too; but they come with more than one column. A stale series is several by itself.
+    names, moved = compared.reference.schema.names, set(compared.moved)
+    alone = [f for f in found.values() if len(moved - {names.index(f.subject)}) <= 1]
+    return [f for f in found.values() if f in alone or f.check == STALE.name]
+
+
+# --------------------------------------------------------------------------- row by row
+
+
+class _Beside(NamedTuple):
+    """A column in logarithms, by itself or beside a relative: in the window (n,) and in the history (m,)."""
+
+    now: Floats
+    before: Floats
+    relative: int | None
+
+
+def _beside(compared: Compared, j: int) -> Iterator[_Beside]:
+    """Column ``j`` by itself, and beside each near relative among the amounts."""
+    window, history = compared.sample, compared.reference.rows
+    yield _Beside(_log(window[:, j]), _log(history[:, j]), None)
+    for c in _relatives(compared, j):
+        yield _Beside(_ratio(window, j, c), _ratio(history, j, c), c)
+
+
+def _relatives(compared: Compared, j: int) -> list[int]:
+    near = set(compared.partners(j, RELATIVE).tolist()) - {j}
+    return sorted(near.intersection(_amounts(compared)), key=lambda c: -abs(compared.reference.structure.z[j, c]))[:4]
+
+
+def _amounts(compared: Compared) -> list[int]:
+    """Columns of many different numbers, most of which are positive."""
+    rows, bins = compared.reference.rows, compared.reference.bins
+    many = [j for j in compared.numbers() if bins[j].kind == "intervals" and len(bins[j]) > 6]
+    return [j for j in many if np.nanmean(rows[:, j] > 0.0) > 0.5]
+
+
+def _log(values: Floats) -> Floats:
+    logs: Floats = np.log(values[values > 0.0])
+    return logs
+
+
+def _ratio(rows: Floats, j: int, c: int) -> Floats:
+    both = (rows[:, j] > 0.0) & (rows[:, c] > 0.0)
+    ratio: Floats = np.log(rows[both, j] / rows[both, c])
+    return ratio
+
+
+def _part_scaled(compared: Compared) -> list[Finding]:
+    """A part of the rows times or by a round factor: they lie beyond the history, and the step back brings them in."""
+    found = []
+    for j in _amounts(compared):
+        alone, *beside = [_part(b) for b in _beside(compared, j)]
+        # One relative may be the broken one itself; two are not.
+        parts = [alone] if alone is not None else [p for p in beside if p is not None]
+        if alone is not None or (len(parts) > 1 and 2 * len(parts) >= len(beside)):
+            share, factor = parts[0]
+            name = compared.reference.schema.names[j]
+            times = f"{factor:g} times larger" if factor > 1.0 else f"{1.0 / factor:g} times smaller"
+            sentence = f"{name} is {times} in about {share:.0%} of the rows."
+            found.append(compared.finding(PART_SCALE, j, share, PART, sentence, {"factor": factor, "share": share}))
+    return found
+
+
+def _part(beside: _Beside) -> tuple[float, float] | None:
+    """The share and the factor of a mixture of history and history times a factor that explains the window."""
+    if min(beside.now.size, beside.before.size) < 2 * LEAST_ROWS:
+        return None
+    width = WIDTH * max(1.0, float(np.ptp(np.quantile(beside.before, [0.25, 0.75]))))
+    edges = np.arange(beside.before.min() - REACH, beside.before.max() + REACH + width, width)
+    seen = np.histogram(beside.now, edges)[0].astype(np.float64)
+    usual = _shares(beside.before, edges)
+    if _misfit(seen, usual) > CHANCE:
+        return None
+    whole = float(np.median(beside.now) - np.median(beside.before))
+    if _misfit(seen, _shares(beside.before + whole, edges)) > CHANCE:
+        return None  # all rows moved alike
+    low, high = np.quantile(beside.before, [0.05, 0.95])
+    steps = [sign * math.log(f) for f in UNITS if math.log(f) > high - low for sign in (-1.0, 1.0)]
+    fits = [(*_mixed_in(seen, usual, _shares(beside.before + step, edges)), step) for step in steps]
+    gain, share, left, step = max(fits, default=(0.0, 0.0, 0.0, 0.0))
+    return (share, math.exp(step)) if gain > GAIN and share >= PART and left > FITS else None
+
+
+def _mixed_in(seen: Floats, usual: Floats, other: Floats) -> tuple[float, float, float]:
+    """Log-likelihood gained by the best share of ``other``, that share, and how well the mixture fits: a p-value."""
+    share = 0.1
+    for _ in range(30):  # expectation and maximisation, Dempster, Laird & Rubin (1977)
+        mixture = (1.0 - share) * usual + share * other
+        share = float(seen @ (share * other / mixture)) / float(seen.sum())
+    mixture = (1.0 - share) * usual + share * other
+    return float(seen @ np.log(mixture / usual)), share, _misfit(seen, mixture)
+
+
+def _shares(values: Floats, edges: Floats) -> Floats:
+    counts = np.histogram(values, edges)[0] + 0.5
+    shares: Floats = counts / counts.sum()
+    return shares
+
+
+def _misfit(seen: Floats, shares: Floats) -> float:
+    """p-value of a χ² of counts against shares, bins of fewer than five expected put together."""
+    from scipy.special import chdtrc
+
+    expected = shares * seen.sum()
+    rare = expected < 5.0
+    observed = np.append(seen[~rare], seen[rare].sum())
+    wanted = np.append(expected[~rare], max(expected[rare].sum(), 1e-9))
+    return float(chdtrc(max(1, observed.size - 1), float((np.square(observed - wanted) / wanted).sum())))
+
+
+def _factors(compared: Compared) -> list[Finding]:
+    """One factor for a whole column that its relatives do not share, such as another currency."""
+    found = []
+    for j in _amounts(compared):
+        relatives = [b for b in _beside(compared, j) if b.relative is not None]
+        if len(relatives) < 2 or min(min(b.now.size, b.before.size) for b in relatives) < 2 * LEAST_ROWS:
+            continue
+        steps = [float(np.median(b.now) - np.median(b.before)) for b in relatives]
+        step = float(np.median(steps))
+        if abs(step) < LEAST_FACTOR or max(abs(s - step) for s in steps) > abs(step) / 3.0:
+            continue
+        if _shared(compared, j, step) or not _odd(compared, j, step):
+            continue
+        fits = [ks_two_sample(b.now - s, b.before).statistic for b, s in zip(relatives, steps, strict=True)]
+        apart = [ks_two_sample(b.now, b.before).statistic for b in relatives]
+        if min(fits) < ALIKE and min(fits) < min(apart) / 3.0:
+            name, closest = (compared.reference.schema.names[c] for c in (j, int(relatives[0].relative or 0)))
+            factor = math.exp(step)
+            sentence = (
+                f"{name} is {factor:.3g} times what it was beside {closest} in all rows, and its relatives are not."
+            )
+            found.append(compared.finding(FACTOR, j, factor, math.exp(LEAST_FACTOR), sentence, {"factor": factor}))
+    return found
+
+
+def _odd(compared: Compared, j: int, step: float) -> bool:
+    """Whether the relatives of ``j`` kept their bonds among themselves, so that ``j`` is the one that moved."""
+    relatives = _relatives(compared, j)
+    window, history = compared.sample, compared.reference.rows
+    moves = [
+        abs(float(np.median(_ratio(window, a, b)) - np.median(_ratio(history, a, b))))
+        for i, a in enumerate(relatives)
+        for b in relatives[i + 1 :]
+    ]
+    return bool(moves) and max(moves) < abs(step) / 3.0
+
+
+def _shared(compared: Compared, j: int, step: float) -> bool:
+    """Whether other amounts grew by about the same factor: inflation, or a mix of customers with more of everything."""
+    return len(growing(compared, j, step)) >= 2
+
+
+def growing(compared: Compared, j: int, step: float) -> list[int]:
+    """Other amounts whose median moved by about ``step`` in logarithms."""
+    alike = []
+    for c in set(_amounts(compared)) - {j}:
+        now, before = _log(compared.sample[:, c]), _log(compared.reference.rows[:, c])
+        if (
+            min(now.size, before.size) >= LEAST_ROWS
+            and abs(np.median(now) - np.median(before) - step) < abs(step) / 2.0
+        ):
+            alike.append(c)
+    return alike
+
+
+def _off_grid(compared: Compared) -> list[Finding]:
+    """Amounts that were all multiples of something and are not any more: another currency, or a broken conversion."""
+    found = []
+    for j in _amounts(compared):
+        now, before = (x[np.isfinite(x) & (x != 0.0)] for x in (compared.sample[:, j], compared.reference.rows[:, j]))
+        if min(now.size, before.size) < 2 * LEAST_ROWS:
+            continue
+        grid = next((g for g in GRID if np.mean(np.mod(before, g) == 0.0) >= ON_GRID), None)
+        if grid is None:
+            continue
+        off = float(np.mean(np.mod(now, grid) != 0.0))
+        step = float(np.median(np.log(np.abs(now))) - np.median(np.log(np.abs(before))))
+        if off > OFF_GRID and not (abs(step) > LEAST_FACTOR and _shared(compared, j, step)):
+            name = compared.reference.schema.names[j]
+            sentence = (
+                f"{name} is no multiple of {grid:,.0f} in {off:.0%} of the rows; in the history it is in nearly all."
+            )
+            found.append(compared.finding(GRANULARITY, j, off, OFF_GRID, sentence, {"grid": grid}))
+    return found
+
+
+# --------------------------------------------------------------------------- other customers' values, old values
+
+
+def _mixed(compared: Compared) -> list[Finding]:
+    """A column that keeps its distribution and loses a part of all its bonds, while the others keep theirs."""
+    structure, window = compared.reference.structure, compared.structure
+    kept, errors = structure.kept(window)
+    least = max(MIXED_ERRORS, NULL_MARGIN * compared.reference.null[1])
+    found = []
+    for j in np.flatnonzero((window.varies > 0.0) & (kept < MIXED) & (errors > least)).tolist():
+        if j in compared.reference.context or j in compared.moved:
+            continue
+        rest, _ = structure.without(j).kept(window.without(j))
+        others = np.delete(rest, j)[np.delete(np.abs(structure.z).max(axis=1) > 0.3, j)]
+        if others.size and float(np.quantile(others, 0.1)) < HELD:
+            continue
+        names = compared.reference.schema.names
+        closest, share = names[int(np.argmax(np.abs(structure.z[j])))], 1.0 - max(0.0, float(kept[j]))
+        sentence = f"{names[j]} does not belong to {closest} and its other relatives in about {share:.0%} of the rows."
+        found.append(compared.finding(MIXED_ROWS, j, float(kept[j]), MIXED, sentence, {"share": share}))
+    return found
+
+
+def _stale(compared: Compared) -> list[Finding]:
+    """A series of columns, newest first, whose every column looks like the next older one of the history."""
+    found = []
+    for series in _series(compared.reference.schema.names):
+        if not set(series) <= set(compared.numbers()):
+            continue
+        steps = list(pairwise(series))
+        places = [(compared.psi(j, compared.sample[:, j]), compared.psi(k, compared.sample[:, j])) for j, k in steps]
+        moved = [(j, place, older) for (j, _), (place, older) in zip(steps, places, strict=True) if j in compared.moved]
+        fresh = any(older > compared.critical(k) for (_, k), (_, older) in zip(steps, places, strict=True))
+        if moved and not fresh and all(older < place / 4.0 for _, place, older in moved):
+            j, place, _ = moved[0]
+            first, last = (compared.reference.schema.names[c] for c in (series[0], series[-1]))
+            sentence = f"{first} to {last} are one step old: each looks like the one after it did in the history."
+            found.append(compared.finding(STALE, j, place, compared.critical(j), sentence))
+    return found
+
+
+def _series(names: tuple[str, ...]) -> list[list[int]]:
+    """Columns whose names differ by a number at the end, in its order: PAY_0, PAY_2, PAY_3."""
+    families: dict[str, list[tuple[int, int]]] = {}
+    for j, name in enumerate(names):
+        match = re.fullmatch(r"(.*?\D)_?(\d{1,3})", name)
+        if match is not None:
+            families.setdefault(match[1].rstrip("_"), []).append((int(match[2]), j))
+    return [[j for _, j in sorted(members)] for members in families.values() if len(members) >= 3]

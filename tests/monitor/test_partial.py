@@ -1,0 +1,109 @@
+"""Faults in a part of the rows: found whichever column has them, and in no window without."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from riskloop.core.types import Finding, Floats, Severity
+from riskloop.monitor.faults import mechanical_findings
+from riskloop.simulation.embedded import World
+
+from .conftest import SCHEMA, Month, built, month
+
+ROWS = 2_000
+AMOUNTS = [name for name in SCHEMA.names if "AMT" in name or name == "LIMIT_BAL"]
+Break = Callable[[Month, str, np.random.Generator], Month]
+
+
+def faults(window: Month) -> list[Finding]:
+    profile = built().profile(window.features, window.scores, window.times)
+    return [f for f in mechanical_findings(built(), profile) if f.severity is Severity.FAULT]
+
+
+def _mixed(window: Month, name: str, rng: np.random.Generator) -> Month:
+    values, rows = window.column(name), np.flatnonzero(rng.random(ROWS) < 0.5)
+    values[rows] = values[rng.permutation(rows)]
+    return window.changed(**{name: values})
+
+
+def _filled(window: Month, name: str, rng: np.random.Generator) -> Month:
+    return window.changed(**{name: np.where(rng.random(ROWS) < 0.15, 0.0, window.column(name))})
+
+
+def _divided(window: Month, name: str, rng: np.random.Generator) -> Month:
+    return window.changed(**{name: window.column(name) / np.where(rng.random(ROWS) < 0.1, 100.0, 1.0)})
+
+
+def _currency(window: Month, name: str, rng: np.random.Generator) -> Month:
+    return window.changed(**{name: window.column(name) * 1.36})
+
+
+def _rounded(window: Month, name: str, rng: np.random.Generator) -> Month:
+    return window.changed(**{name: np.round(window.column(name) * 1.36)})
+
+
+def _stale(window: Month, name: str, rng: np.random.Generator) -> Month:
+    series = ["PAY_0", *(f"PAY_{k}" for k in range(2, 7))]
+    return window.changed(**dict(zip(series[:-1], map(window.column, series[1:]), strict=True)))
+
+
+BROKEN: list[tuple[str, Break, str]] = [
+    ("mixed", _mixed, "PAY_0"),
+    ("mixed", _mixed, "PAY_3"),
+    ("mixed", _mixed, "BILL_AMT2"),
+    ("stuck", _filled, "LIMIT_BAL"),
+    ("part_scale", _divided, "LIMIT_BAL"),
+    ("part_scale", _divided, "BILL_AMT1"),
+    ("part_scale", _divided, "BILL_AMT4"),
+    ("granularity", _currency, "LIMIT_BAL"),
+    ("factor", _currency, "BILL_AMT1"),
+    ("factor", _rounded, "BILL_AMT3"),
+    ("stale", _stale, "PAY_0"),
+]
+
+
+@pytest.mark.parametrize(("check", "broken", "name"), BROKEN, ids=[f"{row[0]}-{row[2]}" for row in BROKEN])
+def test_a_part_that_is_broken_is_found_and_named(check: str, broken: Break, name: str) -> None:
+    for seed in range(900, 904):
+        rng = np.random.default_rng(seed)
+        window = broken(month(ROWS, seed), name, rng)
+        found = faults(window)
+        assert (check, name) in {(f.check, f.subject) for f in found}
+        assert {f.subject for f in found} == {name}
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.2])
+def test_the_share_and_the_factor_are_named(share: float) -> None:
+    rng = np.random.default_rng(1)
+    usual = month(ROWS, 905)
+    cents = usual.column("LIMIT_BAL") * np.where(rng.random(ROWS) < share, 1000.0, 1.0)
+    (found,) = faults(usual.changed(LIMIT_BAL=cents))
+    assert found.details["factor"] == pytest.approx(1000.0)
+    assert found.details["share"] == pytest.approx(share, abs=0.02)
+    assert f"1000 times larger in about {found.details['share']:.0%} of the rows" in found.sentence
+
+
+WORLDS = {
+    "stable": World(),
+    "channel": World(age=-4.0, limits=-0.5, distress=0.9),
+    "half of it": World(age=-2.0, limits=-0.25, distress=0.45),
+    "ageing": World(age=8.0, limits=0.7),
+    "policy": World(approved=0.3, limits=0.3),
+    "spending": World(spending=0.4),
+}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_other_customers_are_no_fault(world: str) -> None:
+    for seed in range(910, 918):
+        assert faults(month(ROWS, seed, WORLDS[world])) == []
+
+
+@pytest.mark.parametrize("factor", [1.36, 2.0, 3.0])
+def test_inflation_is_no_fault(factor: float) -> None:
+    """All amounts grow together; no column parts from its relatives."""
+    for seed in range(920, 924):
+        usual = month(ROWS, seed)
+        grown: dict[str, Floats] = {name: usual.column(name) * factor for name in AMOUNTS}
+        assert faults(usual.changed(**grown)) == []
