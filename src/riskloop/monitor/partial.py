@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from riskloop.core.findings import DeclaredCheck
-from riskloop.core.stats import ks_two_sample
 from riskloop.core.types import Finding, Floats
 from riskloop.monitor.compared import LEAST_ROWS, Compared
 
@@ -184,8 +183,8 @@ def _factors(compared: Compared) -> list[Finding]:
             continue
         if _shared(compared, j, step) or not _odd(compared, j, step):
             continue
-        fits = [ks_two_sample(b.now - s, b.before).statistic for b, s in zip(relatives, steps, strict=True)]
-        apart = [ks_two_sample(b.now, b.before).statistic for b in relatives]
+        fits = [_distance(b.now - s, b.before) for b, s in zip(relatives, steps, strict=True)]
+        apart = [_distance(b.now, b.before) for b in relatives]
         if min(fits) < ALIKE and min(fits) < min(apart) / 3.0:
             name, closest = (compared.reference.schema.names[c] for c in (j, int(relatives[0].relative or 0)))
             factor = math.exp(step)
@@ -194,6 +193,12 @@ def _factors(compared: Compared) -> list[Finding]:
             )
             found.append(compared.finding(FACTOR, j, factor, math.exp(LEAST_FACTOR), sentence, {"factor": factor}))
     return found
+
+
+def _distance(one: Floats, other: Floats) -> float:
+    from scipy.stats import ks_2samp
+
+    return float(ks_2samp(one, other, method="asymp").statistic)
 
 
 def _odd(compared: Compared, j: int, step: float) -> bool:
