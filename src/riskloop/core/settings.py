@@ -315,7 +315,7 @@ class PolicySettings(Section):
     every: int = Field(3, ge=1, description="`scheduled`: retrain after this many windows.")
     harm_auc: Fraction = Field(0.02, description="`on_harm`: retrain when the AUC fell by this much.")
     again: int = Field(
-        6, ge=0, description="Windows for which a change whose challenger was refused opens no further case."
+        6, ge=0, description="Windows for which a change whose challenger was rejected opens no further case."
     )
     renew: float = Field(
         2.0,

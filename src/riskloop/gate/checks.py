@@ -1,6 +1,6 @@
 """Every test of the gate: evidence in, one :class:`riskloop.core.types.Check` out.
 
-``passed`` is None where the rows cannot answer. GUARDRAILS refuse a challenger, the ENVELOPE only asks for a person,
+``passed`` is None where the rows cannot answer. GUARDRAILS reject a challenger, the ENVELOPE only asks for a person,
 a NOTICE informs.
 """
 

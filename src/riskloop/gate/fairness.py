@@ -43,7 +43,7 @@ def approval_ratio(evaluation: Evaluation, settings: GateSettings, _: Context) -
     """Approval rate of every protected group over the largest group's.
 
     Passes when every group is shown to be approved at the allowed ratio at least, or no less than by the champion.
-    Refused when a group's ratio is shown to be below the allowed one and the champion treats that group better.
+    Rejected when a group's ratio is shown to be below the allowed one and the champion treats that group better.
     Between the two these applicants cannot tell, and a person has to decide: ``passed`` is None and the size
     ``undecided`` says of how many groups.
     """

@@ -15,7 +15,7 @@ _WORSE: Final = 2.0  # times the odds of default of the declined that scores say
 
 
 def outcome_coverage(evaluation: Evaluation, _settings: GateSettings, _: Context) -> Check:
-    """Selection bias: are there outcomes of the customers that the champion called defaults? Never refuses."""
+    """Selection bias: are there outcomes of the customers that the champion called defaults? Never rejects."""
     source = "reject inference (Hand & Henley, JRSS A 160 (1997) 523–541)"
     found = evaluation.coverage
     if found is None or not found.approved or not found.declined:
@@ -63,7 +63,7 @@ def reject_inference(evaluation: Evaluation, _settings: GateSettings, _: Context
 
     Parcelling: each of them counts as a default with the probability that a model says, or with twice its odds, and as
     none with the rest. Each model looks best where its own probabilities are taken for the truth, so these are bounds
-    rather than estimates. Never refuses; open where they disagree about who ranks better.
+    rather than estimates. Never rejects; open where they disagree about who ranks better.
     Source: Hand & Henley, JRSS A 160 (1997) 523–541; parcelling after Siddiqi, Credit Risk Scorecards (2006), ch. 7.
     """
     source = "reject inference by parcelling (Hand & Henley 1997; Siddiqi 2006)"

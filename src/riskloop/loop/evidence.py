@@ -100,7 +100,7 @@ def protected_groups(schema: Schema, features: Floats) -> Mapping[str, Any]:
 
 
 def _latency(challenger: Model, row: Floats) -> float:
-    """Milliseconds for one row: the median, because a busy machine must not refuse a model."""
+    """Milliseconds for one row: the median, because a busy machine must not reject a model."""
     challenger.probabilities(row)  # the first call builds what later ones reuse
     taken = []
     for _ in range(21):
