@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from riskloop.cases import CLOSED, OF_VERDICT, TABLE, Case, CaseState, Order, Signal, known_harm, may, move
+from riskloop.cases import CLOSED, OF_VERDICT, TABLE, Case, CaseState, Signal, Task, known_harm, may, move
 from riskloop.core.errors import Conflict
 from riskloop.core.types import Diagnosis, Verdict
 
@@ -26,7 +26,7 @@ def test_the_page_draws_this_table() -> None:
     section = PAGE.read_text(encoding="utf-8").split("## The life of a case", 1)[1].split("\n## ", 1)[0]
     drawn = [re.split(r"\s*\|\s*", row.strip("| ")) for row in section.splitlines() if row.startswith("| ")][1:]
     expected = [
-        [f"`{line.state}`" if line.state else "no case", line.signal, f"`{line.next}`", line.order] for line in TABLE
+        [f"`{line.state}`" if line.state else "no case", line.signal, f"`{line.next}`", line.task] for line in TABLE
     ]
     assert drawn == expected
 
@@ -34,7 +34,7 @@ def test_the_page_draws_this_table() -> None:
 def test_a_line_occurs_once_and_every_word_is_used() -> None:
     assert len(LINES) == len(TABLE)
     assert {line.signal for line in TABLE} == set(Signal)
-    assert {line.order for line in TABLE} == set(Order)
+    assert {line.task for line in TABLE} == set(Task)
     assert {line.next for line in TABLE} == set(CaseState)
     assert set(OF_VERDICT) == set(Verdict)
 
@@ -62,7 +62,7 @@ def test_nothing_moves_beside_the_table(state: CaseState | None, signal: Signal)
             move(at, signal, "")
         return
     step = move(at, signal, "It moved.")
-    assert (step.state, step.order) == (line.next, line.order)
+    assert (step.state, step.task) == (line.next, line.task)
     if at is not None:
         after = step.of(at, at=NOW, by="ann")
         assert (after.state, after.sentence, after.is_open) == (line.next, "It moved.", line.next not in CLOSED)
@@ -74,7 +74,7 @@ def test_nothing_moves_beside_the_table(state: CaseState | None, signal: Signal)
 @pytest.mark.parametrize("harmed", [None, 1])
 def test_only_a_harm_that_outcomes_showed_stays_unresolved(harmed: int | None) -> None:
     for line in TABLE:
-        if line.order is Order.MARK and line.state is not None:
+        if line.task is Task.MARK and line.state is not None:
             before = replace(case(line.state), harmed=harmed)
             marked = move(before, line.signal, "").of(before, at=NOW)
             assert marked.unresolved is (harmed is not None)

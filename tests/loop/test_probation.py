@@ -61,7 +61,7 @@ def _die(*_args: object, **_named: object) -> None:
 def test_before_outcomes_the_gates_own_rows_are_asked(promoted: Portfolio) -> None:
     live(promoted, date(2025, 5, 1), 500, recession(), known=False)
     assert "on probation" in _watch(promoted)
-    look = audit.of(promoted.home.database, probation.ACTION)[-1].document
+    look = [e for e in audit.latest(promoted.home.database)[::-1] if e.action == probation.ACTION][-1].document
     assert (look["state"], look["matured"], look["spent"]) == ("watching", 0, 0.0)
     assert "estimated" in look["checks"][0]
     assert _watch(promoted) == ""  # nothing new: no further look

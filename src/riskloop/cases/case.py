@@ -78,7 +78,7 @@ class CaseStep:
     event: Event
 
 
-class Order(StrEnum):
+class Task(StrEnum):
     """What the loop has to do after a step."""
 
     NOTHING = "nothing"
@@ -99,7 +99,7 @@ class Move:
 
     state: CaseState
     sentence: str
-    order: Order = Order.NOTHING
+    task: Task = Task.NOTHING
     event: Event = NOTHING_MORE
     changes: Mapping[str, Any] = field(default_factory=dict)  # further fields of `Case`
 

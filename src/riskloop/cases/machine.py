@@ -7,7 +7,7 @@ What the table does not name changes nothing; an order of a person that it does 
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from riskloop.cases.case import Case, CaseState, Move, Order
+from riskloop.cases.case import Case, CaseState, Move, Task
 from riskloop.cases.events import NOTHING_MORE, Event
 from riskloop.core.errors import Conflict
 from riskloop.core.types import Verdict
@@ -43,40 +43,40 @@ class Rule(NamedTuple):
     state: CaseState | None  # None: no such case is open
     signal: Signal
     next: CaseState
-    order: Order = Order.NOTHING
+    task: Task = Task.NOTHING
 
 
 TABLE: Final = (
-    Rule(None, Signal.FAULT, S.QUARANTINED, Order.QUARANTINE),
+    Rule(None, Signal.FAULT, S.QUARANTINED, Task.QUARANTINE),
     Rule(None, Signal.CHANGED, S.WATCHING),
-    Rule(None, Signal.ORDERED, S.CONFIRMED, Order.TRAIN),
-    Rule(None, Signal.GROWN, S.CONFIRMED, Order.TRAIN),
-    Rule(S.QUARANTINED, Signal.FAULT, S.QUARANTINED, Order.QUARANTINE),
+    Rule(None, Signal.ORDERED, S.CONFIRMED, Task.TRAIN),
+    Rule(None, Signal.GROWN, S.CONFIRMED, Task.TRAIN),
+    Rule(S.QUARANTINED, Signal.FAULT, S.QUARANTINED, Task.QUARANTINE),
     Rule(S.QUARANTINED, Signal.SOUND, S.ENDED),
-    Rule(S.QUARANTINED, Signal.RELEASED, S.ENDED, Order.RELEASE),
-    Rule(S.ENDED, Signal.RELEASED, S.ENDED, Order.RELEASE),
+    Rule(S.QUARANTINED, Signal.RELEASED, S.ENDED, Task.RELEASE),
+    Rule(S.ENDED, Signal.RELEASED, S.ENDED, Task.RELEASE),
     Rule(S.WATCHING, Signal.CHANGED, S.WATCHING),
-    Rule(S.WATCHING, Signal.ORDERED, S.CONFIRMED, Order.TRAIN),
+    Rule(S.WATCHING, Signal.ORDERED, S.CONFIRMED, Task.TRAIN),
     Rule(S.WATCHING, Signal.CALM, S.ENDED),
-    Rule(S.CONFIRMED, Signal.CHANGED, S.CONFIRMED, Order.TRAIN),
-    Rule(S.CONFIRMED, Signal.ORDERED, S.CONFIRMED, Order.TRAIN),
-    Rule(S.CONFIRMED, Signal.TOO_FEW, S.WAITING, Order.WAIT),
-    Rule(S.CONFIRMED, Signal.JUDGED, S.TRAINED, Order.FOLLOW),
-    Rule(S.WAITING, Signal.CHANGED, S.WAITING, Order.WAIT),
-    Rule(S.WAITING, Signal.ORDERED, S.WAITING, Order.WAIT),
-    Rule(S.WAITING, Signal.TOO_FEW, S.WAITING, Order.WAIT),
-    Rule(S.WAITING, Signal.JUDGED, S.TRAINED, Order.FOLLOW),
-    Rule(S.TRAINED, Signal.BETTER, S.PROMOTED, Order.PROMOTE),
-    Rule(S.TRAINED, Signal.NOT_BETTER, S.REJECTED, Order.MARK),
-    Rule(S.TRAINED, Signal.UNDECIDED, S.WAITING, Order.WAIT),
-    Rule(S.TRAINED, Signal.OUTSIDE, S.NEEDS_APPROVAL, Order.ASK),
-    Rule(S.TRAINED, Signal.OVERTAKEN, S.WAITING, Order.WAIT),
-    Rule(S.NEEDS_APPROVAL, Signal.APPROVED, S.PROMOTED, Order.PROMOTE),
-    Rule(S.NEEDS_APPROVAL, Signal.REJECTED, S.REJECTED, Order.MARK),
-    Rule(S.NEEDS_APPROVAL, Signal.OVERTAKEN, S.WAITING, Order.WAIT),
-    Rule(S.PROMOTED, Signal.TAKEN_BACK, S.ROLLED_BACK, Order.MARK),
-    Rule(S.REJECTED, Signal.CALM, S.REJECTED, Order.CLEAR),
-    Rule(S.ROLLED_BACK, Signal.CALM, S.ROLLED_BACK, Order.CLEAR),
+    Rule(S.CONFIRMED, Signal.CHANGED, S.CONFIRMED, Task.TRAIN),
+    Rule(S.CONFIRMED, Signal.ORDERED, S.CONFIRMED, Task.TRAIN),
+    Rule(S.CONFIRMED, Signal.TOO_FEW, S.WAITING, Task.WAIT),
+    Rule(S.CONFIRMED, Signal.JUDGED, S.TRAINED, Task.FOLLOW),
+    Rule(S.WAITING, Signal.CHANGED, S.WAITING, Task.WAIT),
+    Rule(S.WAITING, Signal.ORDERED, S.WAITING, Task.WAIT),
+    Rule(S.WAITING, Signal.TOO_FEW, S.WAITING, Task.WAIT),
+    Rule(S.WAITING, Signal.JUDGED, S.TRAINED, Task.FOLLOW),
+    Rule(S.TRAINED, Signal.BETTER, S.PROMOTED, Task.PROMOTE),
+    Rule(S.TRAINED, Signal.NOT_BETTER, S.REJECTED, Task.MARK),
+    Rule(S.TRAINED, Signal.UNDECIDED, S.WAITING, Task.WAIT),
+    Rule(S.TRAINED, Signal.OUTSIDE, S.NEEDS_APPROVAL, Task.ASK),
+    Rule(S.TRAINED, Signal.OVERTAKEN, S.WAITING, Task.WAIT),
+    Rule(S.NEEDS_APPROVAL, Signal.APPROVED, S.PROMOTED, Task.PROMOTE),
+    Rule(S.NEEDS_APPROVAL, Signal.REJECTED, S.REJECTED, Task.MARK),
+    Rule(S.NEEDS_APPROVAL, Signal.OVERTAKEN, S.WAITING, Task.WAIT),
+    Rule(S.PROMOTED, Signal.TAKEN_BACK, S.ROLLED_BACK, Task.MARK),
+    Rule(S.REJECTED, Signal.CALM, S.REJECTED, Task.CLEAR),
+    Rule(S.ROLLED_BACK, Signal.CALM, S.ROLLED_BACK, Task.CLEAR),
 )
 _RULES: Final = {(line.state, line.signal): line for line in TABLE}
 OF_VERDICT: Final = {
@@ -103,11 +103,11 @@ def move(case: Case | None, signal: Signal, sentence: str, event: Event = NOTHIN
     line = _RULES.get((None if case is None else case.state, signal))
     if line is None:
         raise Conflict(_impossible(case, signal))
-    if line.order is Order.MARK and case is not None:
+    if line.task is Task.MARK and case is not None:
         changes["unresolved"] = case.harmed is not None
-    if line.order is Order.CLEAR:
+    if line.task is Task.CLEAR:
         changes["unresolved"] = False
-    return Move(line.next, sentence, line.order, event, changes)
+    return Move(line.next, sentence, line.task, event, changes)
 
 
 def _impossible(case: Case | None, signal: Signal) -> str:

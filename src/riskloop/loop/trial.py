@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 
-from riskloop.cases import LOOP, OF_VERDICT, Case, CaseState, Order, Signal, events, move
+from riskloop.cases import LOOP, OF_VERDICT, Case, CaseState, Signal, Task, events, move
 from riskloop.core.errors import DataError, GateRefused, PromotionConflict
 from riskloop.core.types import PromotionKind
 from riskloop.gate.approval import Approval, approve, evidence_fingerprint
@@ -74,7 +74,7 @@ def follow_verdict(home: Home, case: Case, now: datetime) -> Case:
     elif signal is Signal.OUTSIDE:
         said = events.Asks(judged.fingerprint)
     step = move(case, signal, judged.report.sentence, said)
-    if step.order is Order.PROMOTE:
+    if step.task is Task.PROMOTE:
         return _promoted(home, case, judged, signal, PromotionKind.GATE, LOOP, judged.report.sentence, now)
     return move_one(home, case, step, at=now)
 

@@ -3,9 +3,8 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Connection, insert, select
 
 from riskloop.core.types import Json, from_micros, to_micros
 from riskloop.store.database import Database
@@ -31,23 +30,7 @@ def record(connection: Connection, *, at: datetime, by: str, action: str, subjec
 
 
 def latest(database: Database, limit: int = 100) -> list[AuditEvent]:
-    """The newest events, newest first."""
-    return _events(database, select(audit).order_by(audit.c.id.desc()).limit(limit))
-
-
-def about(database: Database, action: str, subject: str) -> list[AuditEvent]:
-    """Every event of one kind on one subject, oldest first."""
-    return _events(
-        database, select(audit).where(audit.c.action == action, audit.c.subject == subject).order_by(audit.c.id)
-    )
-
-
-def of(database: Database, action: str) -> list[AuditEvent]:
-    """Every event of one kind, oldest first."""
-    return _events(database, select(audit).where(audit.c.action == action).order_by(audit.c.id))
-
-
-def _events(database: Database, query: Select[Any]) -> list[AuditEvent]:
+    """The newest events, newest first: for people. The loop keeps what it has to know in tables of its own."""
     with database.read() as connection:
-        rows = connection.execute(query).all()
+        rows = connection.execute(select(audit).order_by(audit.c.id.desc()).limit(limit)).all()
     return [AuditEvent(from_micros(r.at), r.by, r.action, r.subject, json.loads(r.document)) for r in rows]

@@ -21,7 +21,7 @@ Show = Literal["all", "open", "closed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StoryStep:
     """One step of a case, with what a page shows of it."""
 
     taken: CaseStep
@@ -90,8 +90,8 @@ def _windows(home: Home, case: Case) -> list[Window]:
     return found
 
 
-def _step(taken: CaseStep) -> Step:
+def _step(taken: CaseStep) -> StoryStep:
     said = taken.event
     if not isinstance(said, events.Judged):
-        return Step(taken, (), None, None)
-    return Step(taken, said.report.checks, said.report.verdict, said.record)
+        return StoryStep(taken, (), None, None)
+    return StoryStep(taken, said.report.checks, said.report.verdict, said.record)
