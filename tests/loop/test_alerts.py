@@ -13,15 +13,17 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from riskloop.cases import Case, CaseState, Move
 from riskloop.core.settings import AlertSettings
-from riskloop.core.types import Diagnosis
+from riskloop.core.types import Decisions, Diagnosis, to_micros
 from riskloop.loop.alerts import SIGNATURE, TIMESTAMP, notify, post, sign
 from riskloop.store import audit
 from riskloop.store.cases import move_case, open_case
 from riskloop.store.home import Home
+from riskloop.store.outcomes import Outcome
 
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
 CONFIG = """
@@ -262,3 +264,31 @@ def test_a_receiver_checks_the_signature_as_the_page_says(
     old = {**headers, TIMESTAMP: "1"}
     old[SIGNATURE] = sign("s", "1", body)
     assert not names["genuine"](old, body, "s")
+
+
+def test_a_late_outcome_file_is_told_of_once(home: Home, receiver: Receiver) -> None:
+    """The contract has no dates here: late is what does not come within `outcomes.patience` of being final."""
+    first = datetime(2025, 1, 1, tzinfo=UTC)
+    times = [to_micros(first + timedelta(days=day)) for day in range(100)]
+    p = np.full(100, 0.1)
+    ids = [str(day) for day in range(100)]
+    home.decisions.append(Decisions(ids, times, times[-1], 1, p, p > 0.5, np.zeros((100, 1))))
+
+    def tell(now: datetime) -> None:
+        thread = notify(home, now)
+        assert thread is not None
+        thread.join(60)
+
+    tell(first + timedelta(days=60))
+    assert receiver.documents() == []
+    for day in (90, 91):
+        tell(first + timedelta(days=day))
+    (document,) = receiver.documents()
+    assert document["event"] == "outcomes_late"
+    assert document["due"] == (first + timedelta(days=30)).isoformat()
+    assert "none ever came" in str(document["sentence"])
+    outcomes = [Outcome(False, first + timedelta(days=91), decision_id=number) for number in (1, 2)]
+    home.outcomes.record(outcomes, first + timedelta(days=91))
+    tell(first + timedelta(days=92))
+    tell(first + timedelta(days=140))
+    assert [late["due"] for late in receiver.documents()][1:] == [(first + timedelta(days=91)).isoformat()]

@@ -76,7 +76,7 @@ def cycle(
         if sentence:
             tell(sentence)
         done.cases += follow_rollback(home, clock())
-    alerts.notify(home)
+    alerts.notify(home, now)
     return done
 
 
@@ -90,6 +90,9 @@ def _observe(home: Home, champion: ReferenceModel, now: datetime, done: Cycle) -
         done.closed.append(window)
         yield f"{window.name}: {window.rows:,} decisions. {window.sentence}"
     yield from labels.examine(home, now)
+    late = alerts.late_feed(home, now)
+    if late is not None and late.late is not None:
+        yield late.late
     known = maturity(home, now)
     for old in to_judge(home, known, now):
         # The champion that it was compared with may be history by now; then it is judged for the record only.

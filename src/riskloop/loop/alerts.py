@@ -1,6 +1,7 @@
 """Who is told that a case needs attention: the log, and a webhook with a signed POST. One alert a case.
 
-A case is alerted when a fault is quarantined, or when a change is confirmed; one that is only watched may be chance.
+A case is alerted when a fault is quarantined, or when a change is confirmed; one that is only watched may be chance. An
+outcome file that is late is told of, too, once: without it no window is judged by its outcomes.
 Sending happens in a thread of its own and may fail: the store knows which cases were told of, and what was not
 delivered is tried again after the next cycle. Nothing here can stop a cycle or make it wait.
 """
@@ -23,9 +24,10 @@ from riskloop.core.errors import Locked, RiskloopError
 from riskloop.core.settings import AlertSettings
 from riskloop.core.types import Diagnosis, Json
 from riskloop.store import audit
-from riskloop.store.alerts import remember_alert, told
+from riskloop.store.alerts import remember_alert, remember_late, told, told_late
 from riskloop.store.home import Home
 from riskloop.store.leases import held
+from riskloop.store.maturity import FeedState, feed_state
 
 log = logging.getLogger("riskloop.alerts")
 log.addHandler(logging.NullHandler())  # silent in a notebook or a test, loud in the worker
@@ -46,27 +48,32 @@ def sign(secret: str, timestamp: str, body: bytes) -> str:
     return "sha256=" + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
-def notify(home: Home) -> threading.Thread | None:
-    """Tell of every case that needs attention and was not told of.
+def notify(home: Home, now: datetime | None = None) -> threading.Thread | None:
+    """Tell of every case that needs attention and was not told of, and of an outcome file that is late at ``now``.
 
     Where there is a webhook, the thread that sends is returned. It ends after ``alerts.tries`` tries for each case;
     a process that ends waits for it.
     """
+    moment = now or datetime.now(UTC)
     if home.settings.alerts.webhook is None:
-        _tell_all(home)
+        _tell_all(home, moment)
         return None
-    thread = threading.Thread(target=_tell_all, args=(home,), name="riskloop-alerts")
+    thread = threading.Thread(target=_tell_all, args=(home, moment), name="riskloop-alerts")
     thread.start()
     return thread
 
 
-def _tell_all(home: Home) -> None:
+def _tell_all(home: Home, now: datetime) -> None:
     try:
-        if _due(home):
+        if _due(home) or late_feed(home, now):
             with held(home.database, "alerts") as lease:
                 for case in _due(home):  # again: another process may have told of some by now
                     lease.renew()
                     _tell(home, case)
+                state = late_feed(home, now)
+                if state is not None:
+                    lease.renew()
+                    _tell_late(home, state)
     except Locked:
         return  # another process is telling of them
     except RiskloopError as error:
@@ -107,6 +114,36 @@ def _tell(home: Home, case: Case) -> None:
             subject=f"case {case.id}",
             document={**channel, **message},
         )
+
+
+def late_feed(home: Home, now: datetime) -> FeedState | None:
+    """The outcome feed, where its file is late and nobody was told of it yet."""
+    state = feed_state(home, now)
+    return None if state.due is None or told_late(home.database, state.due) else state
+
+
+def _tell_late(home: Home, state: FeedState) -> None:
+    if state.due is None:
+        return
+    message: Json = {
+        "event": "outcomes_late",
+        "portfolio": home.settings.portfolio.name,
+        "due": state.due.isoformat(),
+        "last_at": None if state.last_at is None else state.last_at.isoformat(),
+        "sentence": state.late,
+    }
+    channel = "log"
+    if home.settings.alerts.webhook is not None:
+        problem = post(home.settings.alerts, message)
+        if problem:
+            log.error("Nobody was told of the late outcomes: %s", problem, extra={"action": "alert_failed"})
+            return
+        channel = "webhook"
+    log.warning("%s", state.late, extra={"action": ACTION})
+    now = datetime.now(UTC)
+    with home.database.write() as connection:
+        remember_late(connection, state.due, channel, now)
+        audit.record(connection, at=now, by="riskloop", action=ACTION, subject="outcomes", document=message)
 
 
 def document(home: Home, case: Case) -> Json:

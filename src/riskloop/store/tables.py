@@ -243,6 +243,15 @@ alerts = Table(
     Column("at", BigInteger, nullable=False),
 )
 
+# Outcome files that were late and that somebody was told of, by when they were due.
+late_alerts = Table(
+    "late_alerts",
+    metadata,
+    Column("due", BigInteger, primary_key=True, autoincrement=False),
+    Column("channel", String(40), nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
 audit = Table(
     "audit",
     metadata,
