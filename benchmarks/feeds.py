@@ -100,7 +100,9 @@ def book(kind: FeedKind, seed: int, extra: str = EXTRA, since: datetime | None =
         folder = Path(place)
         history = simulate(month_starts(date(2024, 1, 1), 12), 300, seed)
         history.to_csv(folder / "history.csv", index=False)
-        text = infer_config(folder / "history.csv", target=TARGET, id=ID, time=TIME).split("[train]", 1)[0]
+        window = timedelta(days=30)
+        text = infer_config(folder / "history.csv", target=TARGET, id=ID, time=TIME, outcome_window=window)
+        text = text.split("[train]", 1)[0]
         (folder / "riskloop.toml").write_text(text + extra + contract(kind), encoding="utf-8")
         portfolio = Portfolio.open(folder)
         try:

@@ -68,7 +68,7 @@ def feed_state(home: Home, now: datetime) -> FeedState:
     """What status, pages and alerts say about the outcome feed."""
     known, window = maturity(home, now), home.settings.portfolio.outcome_window
     last = home.deliveries.last_at()
-    until = None if known.until < 0 else min(now, from_micros(known.until) + window)
+    until = None if known.until < 0 or last is None else min(now, from_micros(known.until) + window)
     due = _late_since(home, last, now)
     return FeedState(
         complete_until=until,
