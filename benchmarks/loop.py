@@ -130,7 +130,7 @@ def _first(folder: Path, history: History) -> tuple[str, list[Floats]]:
     home = Home.open(folder)
     try:
         version = home.champion().version
-        model = model_of(home, version)
+        model = model_of(home.artefacts, home.ledger, version)
         return home.ledger.model(version).learner, [model.probabilities(p.rows.features) for p in history.periods]
     finally:
         home.close()

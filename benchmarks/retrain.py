@@ -144,7 +144,7 @@ def challenge(home: Home, new: Rows, test: Rows) -> Row:
     model = load_model(home.artefact(version), version)
     plan, scores = work.plan, work.scores
     evaluation = evaluate(
-        home, champion, model, work.rows, plan.tested, scores, work.frame, work.recipe.origin, plan.blocks
+        home.settings, champion, model, work.rows, plan.tested, scores, work.frame, work.recipe.origin, plan.blocks
     )
     report = judge(evaluation, home.settings.gate, context(home, champion, version, candidate.manifest, NOW))
     learner, since = candidate.learner, int(new.times.min())

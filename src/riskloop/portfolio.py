@@ -241,7 +241,7 @@ class Portfolio:
 
     def champion_at(self, moment: datetime) -> ChampionResult:
         """Which model served at a moment? NotFound before the first promotion."""
-        return ChampionResult(**views.champion_at(self.home, moment, datetime.now(UTC)))
+        return ChampionResult(**views.champion_at(self.home.ledger, moment, datetime.now(UTC)))
 
     def rollback(self, *, by: str | None = None, reason: str, seq: int | None = None) -> PromotionResult:
         """Put the champion before the present one back.
@@ -311,25 +311,25 @@ class Portfolio:
 
     def case(self, number: int) -> CaseResult:
         """One case with every step."""
-        return CaseResult(**views.case_story(self.home, number))
+        return CaseResult(**views.case_story(self.home.cases, number))
 
     def drift(self, windows: int = 12) -> DriftResult:
         """The newest windows with their findings."""
-        return DriftResult(views.drift(self.home, windows))
+        return DriftResult(views.drift(self.home.windows, windows))
 
     @property
     def models(self) -> "pd.DataFrame":
         """Every version as a frame."""
         import pandas as pd
 
-        return pd.DataFrame(views.models(self.home))
+        return pd.DataFrame(views.models(self.home.ledger))
 
     @property
     def cases(self) -> "pd.DataFrame":
         """The newest cases as a frame."""
         import pandas as pd
 
-        return pd.DataFrame(views.cases(self.home))
+        return pd.DataFrame(views.cases(self.home.cases))
 
     def replay(self, decision_id: str | int) -> ReplayResult:
         """Score a logged decision again with the model of that day and compare the probabilities to the last bit."""
@@ -370,7 +370,7 @@ class Portfolio:
         """The keys without their secrets, as a frame."""
         import pandas as pd
 
-        return pd.DataFrame(views.keys(self.home), columns=["name", "roles", "created_at", "revoked_at"])
+        return pd.DataFrame(views.keys(self.home.database), columns=["name", "roles", "created_at", "revoked_at"])
 
     def revoke_key(self, name: str) -> None:
         """Revoke a key at once."""

@@ -7,13 +7,17 @@ from msgspec import to_builtins
 from riskloop.cases import Case, CaseStep, events, known_harm
 from riskloop.core.errors import NotFound
 from riskloop.core.periods import period_of
+from riskloop.core.settings import Settings
 from riskloop.core.types import Finding, Json, Promotion, from_micros, iso, to_micros
+from riskloop.store.cases import Cases
+from riskloop.store.database import Database
+from riskloop.store.decisions import DecisionLog
 from riskloop.store.documents import plain
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys
-from riskloop.store.ledger import ModelVersion, served
+from riskloop.store.ledger import Ledger, ModelVersion, served
 from riskloop.store.maturity import feed_state
-from riskloop.store.windows import Window
+from riskloop.store.windows import Window, Windows
 
 
 def utc(moment: datetime | None) -> str | None:
@@ -32,27 +36,29 @@ def status(home: Home, now: datetime) -> Json:
         "champion": None if champion is None else {**model(home, champion.version), "since": utc(champion.at)},
         "decisions": home.decisions.count(),
         "policy": home.settings.policy.name,
-        "exploration": exploration(home),
+        "exploration": exploration(home.decisions, home.settings),
         "last_window": window(latest[-1]) if latest else None,
         "outcomes": outcomes(home, now),
-        "next_file": utc(next_file_due(home)),
+        "next_file": utc(next_file_due(home.decisions, home.settings)),
         "open_cases": [case(entry) for entry in home.cases.latest(only_open=True)],
-        "unresolved": [] if champion is None else [case(entry) for entry in unresolved(home, champion.version)],
+        "unresolved": []
+        if champion is None
+        else [case(entry) for entry in unresolved(home.cases, home.ledger, champion.version)],
     }
 
 
-def unresolved(home: Home, champion: int) -> list[Case]:
+def unresolved(cases: Cases, ledger: Ledger, champion: int) -> list[Case]:
     """The closed cases by which a champion is known to do worse than at its training, newest first."""
-    marked = home.cases.unresolved()
-    return known_harm(marked, champion, home.ledger.alike(champion)) if marked else []
+    marked = cases.unresolved()
+    return known_harm(marked, champion, ledger.alike(champion)) if marked else []
 
 
-def next_file_due(home: Home) -> datetime | None:
+def next_file_due(decisions: DecisionLog, settings: Settings) -> datetime | None:
     """Until when the next file of decisions is awaited; None where no file is due or none has come yet."""
-    due, logged = home.settings.windows.due, home.decisions.extent()
+    due, logged = settings.windows.due, decisions.extent()
     if due == "always" or due == "any" or logged is None:
         return None
-    return period_of(period_of(from_micros(logged.latest), due).end, due).end + home.settings.windows.grace
+    return period_of(period_of(from_micros(logged.latest), due).end, due).end + settings.windows.grace
 
 
 def outcomes(home: Home, now: datetime) -> Json:
@@ -74,12 +80,12 @@ def outcomes(home: Home, now: datetime) -> Json:
     }
 
 
-def exploration(home: Home) -> Json | None:
+def exploration(decisions: DecisionLog, settings: Settings) -> Json | None:
     """What is learned about declined customers; None where nobody is approved at random."""
-    rate = home.settings.exploration.rate
+    rate = settings.exploration.rate
     if not rate:
         return None
-    declined, explored, known = home.decisions.exploration()
+    declined, explored, known = decisions.exploration()
     return {
         "rate": rate,
         "declined": declined,
@@ -90,10 +96,10 @@ def exploration(home: Home) -> Json | None:
     }
 
 
-def models(home: Home) -> list[Json]:
+def models(ledger: Ledger) -> list[Json]:
     """Every registered version, oldest first, with the spans in which it served."""
-    history = home.ledger.promotions()
-    return [_model(row, history) for row in home.ledger.models()]
+    history = ledger.promotions()
+    return [_model(row, history) for row in ledger.models()]
 
 
 def model(home: Home, version: int) -> Json:
@@ -119,17 +125,17 @@ def _model(row: ModelVersion, history: list[Promotion]) -> Json:
     }
 
 
-def champion_at(home: Home, moment: datetime, now: datetime) -> Json:
+def champion_at(ledger: Ledger, moment: datetime, now: datetime) -> Json:
     """Which model served at ``moment``, and by which promotion; NotFound before the first one and after ``now``.
 
     Every API process has a new champion within a second, so a decision's own `model_version` is what counts for it.
     """
     if moment > now:
         raise NotFound(f"{utc(moment)} lies in the future; which model will serve then is not decided yet.")
-    found = home.ledger.champion_at(moment)
+    found = ledger.champion_at(moment)
     if found is None:
         raise NotFound(f"No model served at {utc(moment)}; the first promotion came later.")
-    row = home.ledger.model(found.version)
+    row = ledger.model(found.version)
     return {
         "at": utc(moment),
         "version": found.version,
@@ -147,14 +153,14 @@ def promotion(entry: Promotion) -> Json:
     return {**document, "at": utc(entry.at)}
 
 
-def cases(home: Home, limit: int = 100) -> list[Json]:
+def cases(cases: Cases, limit: int = 100) -> list[Json]:
     """The newest cases, newest first."""
-    return [case(entry) for entry in home.cases.latest(limit)]
+    return [case(entry) for entry in cases.latest(limit)]
 
 
-def case_story(home: Home, number: int) -> Json:
+def case_story(cases: Cases, number: int) -> Json:
     """One case with every step."""
-    return {**case(home.cases.get(number)), "events": [_step(step) for step in home.cases.steps(number)]}
+    return {**case(cases.get(number)), "events": [_step(step) for step in cases.steps(number)]}
 
 
 def case(entry: Case) -> Json:
@@ -185,11 +191,11 @@ def _step(step: CaseStep) -> Json:
     }
 
 
-def drift(home: Home, limit: int = 12) -> list[Json]:
+def drift(windows: Windows, limit: int = 12) -> list[Json]:
     """The newest windows, oldest of them first, each with its findings."""
     return [
-        {**window(entry), "findings": [finding(found) for found in home.windows.findings(entry.id)]}
-        for entry in home.windows.latest(limit)
+        {**window(entry), "findings": [finding(found) for found in windows.findings(entry.id)]}
+        for entry in windows.latest(limit)
     ]
 
 
@@ -220,7 +226,7 @@ def finding(found: Finding) -> Json:
     return document
 
 
-def keys(home: Home) -> list[Json]:
+def keys(database: Database) -> list[Json]:
     """The API keys without their secrets."""
     return [
         {
@@ -229,5 +235,5 @@ def keys(home: Home) -> list[Json]:
             "created_at": utc(key.created_at),
             "revoked_at": utc(key.revoked_at),
         }
-        for key in Keys(home.database).all()
+        for key in Keys(database).all()
     ]

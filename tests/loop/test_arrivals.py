@@ -153,10 +153,10 @@ def test_an_old_file_may_begin_and_end_within_a_period(
 
 def test_a_file_that_is_due_is_awaited_until_its_grace_is_over(opened: Opened) -> None:
     home = opened('due = "month"\ngrace = "5d"')
-    assert next_file_due(home) is None
+    assert next_file_due(home.decisions, home.settings) is None
     score(home, of(1), of(2), scored_at=of(2, 2))
     assert names(home, of(2, 2)) == [("2025-01", 31)]
-    assert next_file_due(home) == of(3, 6)
+    assert next_file_due(home.decisions, home.settings) == of(3, 6)
     assert names(home, of(3, 5)) == []
     score(home, of(2), of(3), scored_at=of(3, 5))
     assert names(home, of(3, 5)) == [("2025-02", 28)]
@@ -177,4 +177,4 @@ def test_at_any_time_no_silence_is_a_fault(opened: Opened) -> None:
     home = opened('due = "any"')
     score(home, of(1), of(2))
     assert names(home, NOW) == [("2025-01", 31)]
-    assert next_file_due(home) is None
+    assert next_file_due(home.decisions, home.settings) is None

@@ -43,7 +43,7 @@ def test_only_where_the_champion_is_shown_to_do_worse_the_next_try_is_soon(home:
     assert soon < late
     case(home, Diagnosis.CONCEPT_DRIFT, window=4, challenger=2)  # what the champion was made for
     found = {
-        what: _patience(home, case(home, diagnosis, window), champion).retry_growth
+        what: _patience(home.cases, home.settings, case(home, diagnosis, window), champion).retry_growth
         for what, diagnosis, window in (
             ("another mix", Diagnosis.COVARIATE_SHIFT, 7),
             ("the same world again", Diagnosis.CONCEPT_DRIFT, 4),
@@ -57,11 +57,11 @@ def test_an_evaluation_is_kept_with_its_blocks_and_old_ones_have_one(home: Home)
     columns = np.array([0.0, 1.0, 0.0, 1.0]), np.linspace(0.1, 0.4, 4), np.linspace(0.2, 0.5, 4)
     evaluation = Evaluation(*columns, 0.2, 0.2, blocks=np.array([0, 0, 1, 1]))
     rows = cast("Pool", SimpleNamespace(sources=np.arange(1, 9)))
-    again = kept(home, keep(home, evaluation, rows, np.array([1, 2, 5, 6]), 1, 2))
+    again = kept(home.artefacts, keep(home.artefacts, evaluation, rows, np.array([1, 2, 5, 6]), 1, 2))
     np.testing.assert_array_equal(again.decisions, [2, 3, 6, 7])
     np.testing.assert_array_equal(again.blocks, [0, 0, 1, 1])
     names = ("decisions", "labels", "champion", "challenger")
     values = (np.arange(4.0), *columns)
     files = {f"{name}.npy": dump_array(column) for name, column in zip(names, values, strict=True)}
     old = home.artefacts.write(EvaluationManifest(champion=1, challenger=2), files)
-    np.testing.assert_array_equal(kept(home, old.name).blocks, np.zeros(4))
+    np.testing.assert_array_equal(kept(home.artefacts, old.name).blocks, np.zeros(4))

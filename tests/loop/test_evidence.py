@@ -38,7 +38,7 @@ def test_where_only_the_approved_have_outcomes_the_report_says_so(
     model = load_model(home.artefact(version), version)
     plan = made.plan
     evaluation = evaluate(
-        home, champion, model, made.rows, plan.tested, made.scores, made.frame, "retrain", plan.blocks
+        home.settings, champion, model, made.rows, plan.tested, made.scores, made.frame, "retrain", plan.blocks
     )
     assert (evaluation.champion < evaluation.champion_threshold).all()
     everybody = evaluation.everybody

@@ -36,7 +36,7 @@ def test_after_a_retraining_on_the_approved_windows_are_compared_with_all_applic
     version = register(home, made.candidate, made.trained_on.rows, origin="retrain", parent=1, now=NOW)
     challenger = load(home, version)
 
-    frame = snapshot.read(home, taken)
+    frame = snapshot.read(home.decisions, taken)
     declined = float(np.isnan(frame.outcomes[frame.times <= frame.times[~np.isnan(frame.outcomes)].max()]).mean())
     assert declined > 0.1
     assert abs(float(np.isnan(challenger.outcomes).mean()) - declined) < 0.01

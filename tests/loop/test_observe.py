@@ -164,7 +164,7 @@ def test_a_fault_is_named_with_its_first_day_and_quarantined(loop: Loop) -> None
     assert march.sentence == said  # the fault is the same one
     assert february.quarantined
     home = loop.portfolio.home
-    learned = snapshot.read(home, snapshot.take(home, noon(2025, 12, 1)))
+    learned = snapshot.read(home.decisions, snapshot.take(home, noon(2025, 12, 1)))
     assert len(learned) == PER_MONTH
     assert learned.times.max() < to_micros(february.first_time)
 
@@ -190,7 +190,7 @@ def test_rows_that_are_dated_back_are_a_fault_and_are_not_learned_from(loop: Loo
     assert ("dates", "window") in loop.faults(february)
     assert march.diagnosis is Diagnosis.STABLE
     home = loop.portfolio.home
-    learned = snapshot.read(home, snapshot.take(home, noon(2025, 12, 1)))
+    learned = snapshot.read(home.decisions, snapshot.take(home, noon(2025, 12, 1)))
     assert len(learned) == 2 * PER_MONTH
     assert learned.times.min() >= to_micros(datetime(2025, 1, 1, tzinfo=UTC))
 
@@ -290,7 +290,7 @@ def test_windows_by_count_are_told_apart_by_their_numbers(folder: Path) -> None:
     assert first.diagnosis is Diagnosis.STABLE
     assert ("scale", "BILL_AMT2") in loop.faults(second)
     home = loop.portfolio.home
-    learned = snapshot.read(home, snapshot.take(home, noon(2025, 12, 1)))
+    learned = snapshot.read(home.decisions, snapshot.take(home, noon(2025, 12, 1)))
     assert len(learned) == 600 + 500
     outcomes: Floats = learned.outcomes
     assert not np.isnan(outcomes).any()

@@ -200,4 +200,4 @@ def test_a_window_is_confirmed_by_those_before_it_however_many_came_after(home: 
     with home.database.write() as connection:
         for number in range(1, 41):
             save(connection, replace(window(1, Diagnosis.STABLE, final=False), id=number), [])
-    assert len(earlier_findings(home, 1, before=5)) == home.settings.drift.among
+    assert len(earlier_findings(home.windows, home.settings, 1, before=5)) == home.settings.drift.among

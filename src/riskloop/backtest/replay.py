@@ -26,8 +26,10 @@ from riskloop.loop.first import train_first
 from riskloop.scoring.decide import decide
 from riskloop.scoring.model import Model, load_model
 from riskloop.store.appender import ChunkKey
+from riskloop.store.artefacts import Artefacts
 from riskloop.store.files import make_folder
 from riskloop.store.home import CONFIG, Home
+from riskloop.store.ledger import Ledger
 from riskloop.store.outcomes import Outcome
 
 Tick = Callable[[str, float], None]
@@ -164,18 +166,21 @@ def _decided(home: Home, period: Played, turn: Turn) -> Decisions:
         # A file of months dates nobody. Outcome windows begin when customers come, so they are logged as they came.
         rows = replace(rows, times=arrivals(period))
     came = rows.take(np.arange(turn.rows.start, turn.rows.stop))
-    return decide(model_of(home, promotion.version), came, to_micros(turn.end), home.settings.exploration.rate)
+    return decide(
+        model_of(home.artefacts, home.ledger, promotion.version),
+        came,
+        to_micros(turn.end),
+        home.settings.exploration.rate,
+    )
 
 
-def model_of(home: Home, version: int) -> Model:
+def model_of(artefacts: Artefacts, ledger: Ledger, version: int) -> Model:
     """The model of a version; the latest few stay loaded."""
-    return _model(home.artefacts.root, home.ledger.model(version).artefact, version)
+    return _model(artefacts.root, ledger.model(version).artefact, version)
 
 
 @lru_cache(maxsize=8)
 def _model(root: Path, artefact: str, version: int) -> Model:
-    from riskloop.store.artefacts import Artefacts
-
     return load_model(Artefacts(root).read(artefact, ModelManifest), version)
 
 

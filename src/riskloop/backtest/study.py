@@ -110,7 +110,7 @@ def _story(home: Home, history: History, policy: Policy, scores: Sequence[Scores
         for promotion, following in zip(promotions, [*promotions[1:], None], strict=True)
         if promotion.kind.brings_challenger
     ]
-    cases = [views.case_story(home, case.id) for case in reversed(home.cases.latest(1000))]
+    cases = [views.case_story(home.cases, case.id) for case in reversed(home.cases.latest(1000))]
     if policy.monitored:
         retrainings = [
             {"at": event["at"], "verdict": event["document"]["report"]["verdict"], "case": case["id"]}
@@ -148,7 +148,10 @@ def _exchange(
     ]
     before, after = promotion.previous or promotion.version, promotion.version
     old, new = (
-        [model_of(home, version).probabilities(history.periods[k].rows.features[mask]) for k, mask in served]
+        [
+            model_of(home.artefacts, home.ledger, version).probabilities(history.periods[k].rows.features[mask])
+            for k, mask in served
+        ]
         for version in (before, after)
     )
     return {

@@ -15,7 +15,7 @@ def cases_list(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> No
     """List the newest cases."""
     from riskloop import views
 
-    document = views.cases(open_portfolio(config).home)
+    document = views.cases(open_portfolio(config).home.cases)
     rows = [(c["id"], c["opened_at"], c["diagnosis"], c["state"], c["sentence"]) for c in document]
     head = ("case", "opened", "diagnosis", "state", "latest step")
     Console(as_json).answer(document, table(head, rows) if rows else "No case yet.")

@@ -27,7 +27,7 @@ def keys_list(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> Non
     """List the keys without their secrets."""
     from riskloop import views
 
-    document = views.keys(open_portfolio(config).home)
+    document = views.keys(open_portfolio(config).home.database)
     rows = [(k["name"], ", ".join(k["roles"]), k["created_at"], k["revoked_at"]) for k in document]
     Console(as_json).answer(document, table(("name", "roles", "created", "revoked"), rows) if rows else "No key.")
 

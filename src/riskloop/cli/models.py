@@ -15,7 +15,7 @@ def models_list(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> N
     """List every version and when it served."""
     from riskloop import views
 
-    document = views.models(open_portfolio(config).home)
+    document = views.models(open_portfolio(config).home.ledger)
     rows = [
         ("*" if m["champion"] else "", m["version"], m["learner"], m["origin"], m["auc"], m["created_at"], _spans(m))
         for m in document

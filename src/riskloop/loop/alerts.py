@@ -21,10 +21,12 @@ import requests
 
 from riskloop.cases import Case, CaseState
 from riskloop.core.errors import Locked, RiskloopError
-from riskloop.core.settings import AlertSettings
+from riskloop.core.settings import AlertSettings, Settings
 from riskloop.core.types import Diagnosis, Json
 from riskloop.store import audit
 from riskloop.store.alerts import remember_alert, remember_late, told, told_late
+from riskloop.store.cases import Cases
+from riskloop.store.database import Database
 from riskloop.store.home import Home
 from riskloop.store.leases import held
 from riskloop.store.maturity import FeedState, feed_state
@@ -65,36 +67,36 @@ def notify(home: Home, now: datetime | None = None) -> threading.Thread | None:
 
 def _tell_all(home: Home, now: datetime) -> None:
     try:
-        if _due(home) or late_feed(home, now):
+        if _due(home.cases, home.database) or late_feed(home, now):
             with held(home.database, "alerts") as lease:
-                for case in _due(home):  # again: another process may have told of some by now
+                for case in _due(home.cases, home.database):  # again: another process may have told of some by now
                     lease.renew()
                     _tell(home, case)
                 state = late_feed(home, now)
                 if state is not None:
                     lease.renew()
-                    _tell_late(home, state)
+                    _tell_late(home.database, home.settings, state)
     except Locked:
         return  # another process is telling of them
     except RiskloopError as error:
         log.warning("Alerts wait: %s", error.message, extra={"action": "alert_failed"})
 
 
-def _due(home: Home) -> list[Case]:
-    known = told(home.database)
-    return [case for case in reversed(home.cases.latest(LATEST)) if case.id not in known and _matters(home, case)]
+def _due(cases: Cases, database: Database) -> list[Case]:
+    known = told(database)
+    return [case for case in reversed(cases.latest(LATEST)) if case.id not in known and _matters(cases, case)]
 
 
-def _matters(home: Home, case: Case) -> bool:
+def _matters(cases: Cases, case: Case) -> bool:
     if case.diagnosis is Diagnosis.DATA_FAULT or case.state not in QUIET:
         return True
     # It may have been confirmed and ended within one cycle.
-    return case.state is CaseState.ENDED and any(step.state not in QUIET for step in home.cases.steps(case.id))
+    return case.state is CaseState.ENDED and any(step.state not in QUIET for step in cases.steps(case.id))
 
 
 def _tell(home: Home, case: Case) -> None:
     settings = home.settings.alerts
-    message = document(home, case)
+    message = document(home.cases, home.settings, case)
     channel: Json = {"channel": "log"}
     if settings.webhook is not None:
         problem = post(settings, message)
@@ -122,36 +124,36 @@ def late_feed(home: Home, now: datetime) -> FeedState | None:
     return None if state.due is None or told_late(home.database, state.due) else state
 
 
-def _tell_late(home: Home, state: FeedState) -> None:
+def _tell_late(database: Database, settings: Settings, state: FeedState) -> None:
     if state.due is None:
         return
     message: Json = {
         "event": "outcomes_late",
-        "portfolio": home.settings.portfolio.name,
+        "portfolio": settings.portfolio.name,
         "due": state.due.isoformat(),
         "last_at": None if state.last_at is None else state.last_at.isoformat(),
         "sentence": state.late,
     }
     channel = "log"
-    if home.settings.alerts.webhook is not None:
-        problem = post(home.settings.alerts, message)
+    if settings.alerts.webhook is not None:
+        problem = post(settings.alerts, message)
         if problem:
             log.error("Nobody was told of the late outcomes: %s", problem, extra={"action": "alert_failed"})
             return
         channel = "webhook"
     log.warning("%s", state.late, extra={"action": ACTION})
     now = datetime.now(UTC)
-    with home.database.write() as connection:
+    with database.write() as connection:
         remember_late(connection, state.due, channel, now)
         audit.record(connection, at=now, by="riskloop", action=ACTION, subject="outcomes", document=message)
 
 
-def document(home: Home, case: Case) -> Json:
+def document(cases: Cases, settings: Settings, case: Case) -> Json:
     """What is told of a case: plain JSON, with the sentence that it was opened with and where it stands now."""
-    steps = home.cases.steps(case.id)
+    steps = cases.steps(case.id)
     return {
         "event": "case",
-        "portfolio": home.settings.portfolio.name,
+        "portfolio": settings.portfolio.name,
         "case": case.id,
         "diagnosis": case.diagnosis.value,
         "state": case.state.value,

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from riskloop.core.periods import Period, period_of
-from riskloop.core.settings import WindowSettings
+from riskloop.core.settings import Settings, WindowSettings
 from riskloop.core.types import from_micros, to_micros
-from riskloop.store.decisions import Extent
+from riskloop.store.decisions import DecisionLog, Extent
 from riskloop.store.home import Home
 
 _INSTANT = timedelta(microseconds=1)
@@ -64,14 +64,16 @@ class Feed:
         return self._before is not None and self._before > self._expected[1]
 
 
-def covered_by(home: Home, period: Period, inside: Extent, logged: Extent) -> tuple[datetime, datetime] | None:
+def covered_by(
+    decisions: DecisionLog, settings: Settings, period: Period, inside: Extent, logged: Extent
+) -> tuple[datetime, datetime] | None:
     """The days of a period that an old file has rows for; None where rows are expected for the whole period.
 
     A file that was scored when the period was over may begin or end within it: before its first and after its last
     row nobody was decided on. Not so where a file is due for each period: then the rest is missing.
     """
-    scored = home.decisions.scored_at(inside.first)
-    if scored is None or scored <= to_micros(period.end) or home.settings.windows.due in ("day", "week", "month"):
+    scored = decisions.scored_at(inside.first)
+    if scored is None or scored <= to_micros(period.end) or settings.windows.due in ("day", "week", "month"):
         return None
     first, end = period.first, period.end
     if logged.earliest >= to_micros(period.first):

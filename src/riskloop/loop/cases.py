@@ -10,6 +10,7 @@ from riskloop.cases.windows import Known, Seen, WindowMove, steps
 from riskloop.core.errors import Conflict
 from riskloop.core.types import Action, Diagnosis
 from riskloop.store.cases import move_case, open_case
+from riskloop.store.database import Database
 from riskloop.store.deliveries import release as release_deliveries
 from riskloop.store.home import Home
 from riskloop.store.windows import Window, set_quarantine
@@ -17,9 +18,9 @@ from riskloop.store.windows import Window, set_quarantine
 LATEST = 20  # closed cases that may say that a change was looked into already
 
 
-def move_one(home: Home, case: Case, step: Move, *, at: datetime, by: str = LOOP) -> Case:
+def move_one(database: Database, case: Case, step: Move, *, at: datetime, by: str = LOOP) -> Case:
     """Let a case take a step in a transaction of its own."""
-    with home.database.write() as connection:
+    with database.write() as connection:
         return move_case(connection, case, step, at=at, by=by)
 
 
@@ -98,6 +99,8 @@ def follow_rollback(home: Home, now: datetime) -> list[Case]:
     sentence = f"Version {last.previous} was rolled back. Version {last.version} is champion again: {last.reason}"
     cases = [case for case in home.cases.of_challenger(last.previous) if case.state is CaseState.PROMOTED]
     return [
-        move_one(home, case, move(case, Signal.TAKEN_BACK, sentence, champion=last.version), at=now, by=last.by)
+        move_one(
+            home.database, case, move(case, Signal.TAKEN_BACK, sentence, champion=last.version), at=now, by=last.by
+        )
         for case in cases
     ]

@@ -11,7 +11,7 @@ from riskloop.cases import Case
 from riskloop.cases.events import Judged, Making
 from riskloop.core.errors import DataError
 from riskloop.core.manifest import RetrainOrder
-from riskloop.core.settings import GateSettings
+from riskloop.core.settings import GateSettings, Settings
 from riskloop.core.types import Action, Diagnosis, GateReport, to_micros
 from riskloop.gate.approval import evidence_fingerprint
 from riskloop.gate.verdict import judge, sentences
@@ -23,8 +23,10 @@ from riskloop.loop.register import register
 from riskloop.loop.trainer import Challenger, Tick
 from riskloop.retrain.dataset import pool, unseen_by
 from riskloop.scoring.model import load_model
+from riskloop.store.cases import Cases
 from riskloop.store.documents import gate_report, plain
 from riskloop.store.home import Home
+from riskloop.store.windows import Windows
 
 Say = Callable[[str], None]
 
@@ -42,7 +44,7 @@ def challenge(
     known = snapshot.take_judged(home, now)
     made = make(
         home,
-        RetrainOrder(champion.version, _action(case), case.diagnosis, since(home, case), known),
+        RetrainOrder(champion.version, _action(case), case.diagnosis, since(home.windows, case), known),
         champion,
         least=home.settings.gate.min_defaults,
         say=lambda sentence: say(f"Case {case.id}: {sentence}"),
@@ -59,9 +61,11 @@ def challenge(
         now=now,
     )
     model = load_model(home.artefact(version), version)
-    evaluation = evaluate(home, champion, model, made.rows, tested, made.scores, made.frame, origin, made.plan.blocks)
-    name = keep(home, evaluation, made.rows, tested, champion.version, version)
-    gate = _patience(home, case, champion)
+    evaluation = evaluate(
+        home.settings, champion, model, made.rows, tested, made.scores, made.frame, origin, made.plan.blocks
+    )
+    name = keep(home.artefacts, evaluation, made.rows, tested, champion.version, version)
+    gate = _patience(home.cases, home.settings, case, champion)
     report = judge(evaluation, gate, context(home, champion, version, made.candidate.manifest, now))
     return version, Judged(
         report=gate_report(plain(report)),
@@ -84,18 +88,16 @@ def _next(report: GateReport, matured: int) -> int | None:
     return matured + max(1, math.ceil(matured * report.retry_defaults / defaults))
 
 
-def _patience(home: Home, case: Case, champion: ReferenceModel) -> GateSettings:
+def _patience(cases: Cases, settings: Settings, case: Case, champion: ReferenceModel) -> GateSettings:
     """The gate, with another try as late as a renewal where no outcomes show that the champion does worse.
 
     So it is after a changed mix of customers, and when the champion was made for the case's new world: a better model
     may exist and is not urgent, and early tries would spend the alpha budget that it needs.
     """
-    gate = home.settings.gate
-    made = next((c for c in home.cases.latest(1000) if c.challenger == champion.version), None)
+    gate = settings.gate
+    made = next((c for c in cases.latest(1000) if c.challenger == champion.version), None)
     urgent = case.diagnosis is not Diagnosis.COVARIATE_SHIFT and (made is None or made.window_id != case.window_id)
-    return (
-        gate if urgent else gate.model_copy(update={"retry_growth": max(gate.retry_growth, home.settings.policy.renew)})
-    )
+    return gate if urgent else gate.model_copy(update={"retry_growth": max(gate.retry_growth, settings.policy.renew)})
 
 
 def _record(made: Challenger) -> Making:
@@ -113,9 +115,9 @@ def _record(made: Challenger) -> Making:
     )
 
 
-def since(home: Home, case: Case) -> int | None:
+def since(windows: Windows, case: Case) -> int | None:
     """The new world begins where the case's first window does."""
-    window = home.windows.get(case.window_id)
+    window = windows.get(case.window_id)
     return None if window is None else to_micros(window.first_time)
 
 
@@ -129,7 +131,7 @@ def compare(home: Home, champion: int, challenger: int, now: datetime) -> GateRe
     Raises DataError when there is no such decision yet.
     """
     one, other = load(home, champion), load(home, challenger)
-    frame = snapshot.read(home, snapshot.take(home, now))
+    frame = snapshot.read(home.decisions, snapshot.take(home, now))
     rows = pool(None, frame)
     unseen = unseen_by(one.manifest.training.record, rows)
     unseen &= unseen_by(other.manifest.training.record, rows)
@@ -140,5 +142,5 @@ def compare(home: Home, champion: int, challenger: int, now: datetime) -> GateRe
     # Only a recalibration of this very champion ranks like it; against any other model the ranking decides.
     alike = other.manifest.origin == "recalibrate" and other.manifest.parent == champion
     kind: Literal["retrain", "recalibrate"] = "recalibrate" if alike else "retrain"
-    evaluation = evaluate(home, one, other.model, rows, tested, scores, frame, kind, blocks=None)
+    evaluation = evaluate(home.settings, one, other.model, rows, tested, scores, frame, kind, blocks=None)
     return judge(evaluation, home.settings.gate, context(home, one, challenger, other.manifest, now))

@@ -11,6 +11,7 @@ import numpy as np
 
 from riskloop.core.manifest import EvaluationManifest, ModelManifest
 from riskloop.core.schema import Schema
+from riskloop.core.settings import Settings
 from riskloop.core.stats import customer_codes
 from riskloop.core.types import DecisionFrame, Floats, Ints
 from riskloop.gate.evaluation import Applicants, Context, Coverage, Evaluation
@@ -18,12 +19,13 @@ from riskloop.loop.champion import ReferenceModel, array, dump_array
 from riskloop.loop.labels import doubts
 from riskloop.retrain.dataset import Pool
 from riskloop.scoring.model import Model
+from riskloop.store.artefacts import Artefacts
 from riskloop.store.home import Home
 from riskloop.store.tries import tries_against
 
 
 def evaluate(
-    home: Home,
+    settings: Settings,
     champion: ReferenceModel,
     challenger: Model,
     rows: Pool,
@@ -44,7 +46,7 @@ def evaluate(
         [rows.rows.ids[i] for i in tested.tolist()] + [frame.customer_ids[i] for i in others.tolist()]
     )
     incumbent = champion.model.probabilities(applied)
-    levels = home.settings.risk_levels
+    levels = settings.risk_levels
     weights = rows.stands_for[tested]
     return Evaluation(
         labels=rows.labels[tested],
@@ -162,7 +164,7 @@ class Tested:
 _ARRAYS: Final = ("decisions", "labels", "champion", "challenger", "blocks")
 
 
-def keep(home: Home, evaluation: Evaluation, rows: Pool, tested: Ints, champion: int, challenger: int) -> str:
+def keep(artefacts: Artefacts, evaluation: Evaluation, rows: Pool, tested: Ints, champion: int, challenger: int) -> str:
     """Store the tested decisions and both scores as an artefact, so that every figure can be computed again; its name.
 
     Out of fold, the challenger's scores are those of fits that are not kept themselves.
@@ -171,12 +173,12 @@ def keep(home: Home, evaluation: Evaluation, rows: Pool, tested: Ints, champion:
     values = (rows.sources[tested], evaluation.labels, evaluation.champion, evaluation.challenger, blocks)
     files = {f"{name}.npy": dump_array(column.astype(np.float64)) for name, column in zip(_ARRAYS, values, strict=True)}
     manifest = EvaluationManifest(champion=champion, challenger=challenger)
-    return home.artefacts.write(manifest, files).name
+    return artefacts.write(manifest, files).name
 
 
-def kept(home: Home, name: str) -> Tested:
+def kept(artefacts: Artefacts, name: str) -> Tested:
     """The inverse of :func:`keep`; ArtefactError when a file was altered."""
-    artefact = home.artefacts.read(name, EvaluationManifest)
+    artefact = artefacts.read(name, EvaluationManifest)
     decisions, labels, champion, challenger, *blocks = (
         array(artefact, f"{column}.npy") for column in _ARRAYS if f"{column}.npy" in artefact.contents
     )

@@ -7,11 +7,13 @@ from datetime import datetime
 from msgspec import to_builtins
 
 from riskloop.core.errors import GateRefused
+from riskloop.core.settings import Settings
 from riskloop.core.types import Json, PromotionKind, Rows
 from riskloop.loop.register import register
 from riskloop.promote import promote
 from riskloop.store.history import save_history
 from riskloop.store.home import Home
+from riskloop.store.ledger import Ledger
 from riskloop.train.fit import fit
 
 log = logging.getLogger("riskloop.train")
@@ -36,12 +38,12 @@ def train_first(
         "learner": candidate.learner,
         **{key: shown[key] for key in ("metrics", "comparison", "threshold")},
         "left_out": candidate.manifest.training.left_out,
-        "sentence": _promoted(home, version, candidate.manifest.metrics.auc, now, by),
+        "sentence": _promoted(home.ledger, home.settings, version, candidate.manifest.metrics.auc, now, by),
     }
 
 
-def _promoted(home: Home, version: int, auc: float, now: datetime, by: str) -> str:
-    champion = home.ledger.champion()
+def _promoted(ledger: Ledger, settings: Settings, version: int, auc: float, now: datetime, by: str) -> str:
+    champion = ledger.champion()
     if champion is not None:
         if champion.version == version:
             return f"Version {version} is champion already. The same history and config train the same model."
@@ -49,7 +51,7 @@ def _promoted(home: Home, version: int, auc: float, now: datetime, by: str) -> s
             f"Registered version {version} with AUC {auc:.4f}. Version {champion.version} stays champion until "
             f"`riskloop models promote {version} --reason …`."
         )
-    floor = home.settings.train.floor_auc
+    floor = settings.train.floor_auc
     if auc < floor:
         raise GateRefused(
             f"Version {version} is registered but not promoted: its cross-validated AUC of {auc:.4f} is below "
@@ -57,13 +59,13 @@ def _promoted(home: Home, version: int, auc: float, now: datetime, by: str) -> s
         )
     reason = f"The first model; AUC {auc:.4f}."
     promote(
-        home.ledger,
+        ledger,
         version,
         expected_seq=0,
         kind=PromotionKind.FIRST,
         at=now,
         by=by,
         reason=reason,
-        fingerprint=home.ledger.model(version).sha256,
+        fingerprint=ledger.model(version).sha256,
     )
     return f"Version {version} is champion, with a cross-validated AUC of {auc:.4f}."

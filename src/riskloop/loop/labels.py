@@ -25,10 +25,11 @@ from riskloop.monitor.labels import (
     window_findings,
 )
 from riskloop.store.cases import move_case, open_case
+from riskloop.store.decisions import DecisionLog
 from riskloop.store.deliveries import Delivery, examined, hold
 from riskloop.store.home import Home
-from riskloop.store.outcomes import Report
-from riskloop.store.windows import Window
+from riskloop.store.outcomes import Outcomes, Report
+from riskloop.store.windows import Window, Windows
 
 EARLIER: Final = 6  # windows that a changed level is looked for in
 NO_WINDOW: Final = 0  # of a case about outcomes
@@ -54,8 +55,10 @@ def examine(home: Home, now: datetime) -> list[str]:
         first = min((delivery.first_id for delivery in group if delivery.first_id is not None), default=None)
         found: list[Finding] = []
         if first is not None:
-            reports, corrected = _reports_in(home, group), sum(delivery.corrected for delivery in group)
-            found = delivery_findings(reports, corrected, _known_before(home, reports, first) if corrected else 0)
+            reports, corrected = _reports_in(home.outcomes, group), sum(delivery.corrected for delivery in group)
+            found = delivery_findings(
+                reports, corrected, _known_before(home.decisions, reports, first) if corrected else 0
+            )
         with home.database.write() as connection:
             examined(connection, [delivery.id for delivery in group], found)
         faults = [finding for finding in found if finding.severity is Severity.FAULT]
@@ -70,7 +73,7 @@ def _groups(home: Home, new: Sequence[Delivery], now: datetime) -> Iterator[list
     bad = rows = 0
     for delivery in new:
         group.append(delivery)
-        outcomes = _reports_in(home, [delivery]).outcomes
+        outcomes = _reports_in(home.outcomes, [delivery]).outcomes
         bad, rows = bad + int(outcomes.sum()), rows + outcomes.size
         if min(bad, rows - bad) >= LEAST or delivery.corrected >= FEW_CORRECTED:
             yield group
@@ -80,24 +83,24 @@ def _groups(home: Home, new: Sequence[Delivery], now: datetime) -> Iterator[list
         yield group
 
 
-def _reports_in(home: Home, group: Sequence[Delivery]) -> Reports:
+def _reports_in(outcomes: Outcomes, group: Sequence[Delivery]) -> Reports:
     ids = [number for d in group for number in (d.first_id, d.last_id) if number is not None]
     if not ids:
         return reports_of([])
-    return reports_of(home.outcomes.reports(Maturity(LATEST, outcomes=max(ids)), after=min(ids) - 1))
+    return reports_of(outcomes.reports(Maturity(LATEST, outcomes=max(ids)), after=min(ids) - 1))
 
 
-def _known_before(home: Home, reports: Reports, first: int) -> int:
+def _known_before(decisions: DecisionLog, reports: Reports, first: int) -> int:
     """How many customers of the same time had an outcome before."""
     span = Span(start=int(reports.decided.min()), end=int(reports.decided.max()) + 1)
-    return home.decisions.coverage(span, Maturity(LATEST, outcomes=first - 1)).known
+    return decisions.coverage(span, Maturity(LATEST, outcomes=first - 1)).known
 
 
 def of_window(home: Home, window: Window, known: Maturity, realised: Sequence[Finding]) -> list[Finding]:
     """What the settled outcomes of a window say about their feed."""
     reports = reports_of(home.outcomes.reports(known, span=window.span)).latest
     covered = home.decisions.coverage(window.span, known)
-    before = [home.decisions.coverage(earlier.span, known) for earlier in _judged_before(home, window)]
+    before = [home.decisions.coverage(earlier.span, known) for earlier in _judged_before(home.windows, window)]
     usual = sum(one.approved_known for one in before), sum(one.approved for one in before)
     reported_all = known.silence == "unknown"
     length = home.settings.portfolio.outcome_window // timedelta(microseconds=1)
@@ -105,21 +108,21 @@ def of_window(home: Home, window: Window, known: Maturity, realised: Sequence[Fi
     moved = {finding.check for finding in realised if finding.severity in MOVED}
     # Another definition of default moves the level and leaves the ranking.
     if "calibration" in moved and "auc" not in moved and reports.fewest >= LEAST:
-        found.append(_definition(home, window, known))
+        found.append(_definition(home.outcomes, home.windows, window, known))
     return found
 
 
-def _definition(home: Home, window: Window, known: Maturity) -> Finding:
-    first = _judged_before(home, window)[:1] or [window]
+def _definition(outcomes: Outcomes, windows: Windows, window: Window, known: Maturity) -> Finding:
+    first = _judged_before(windows, window)[:1] or [window]
     whole = Span(first[0].first_id, window.last_id)
     span = whole if window.counted else Span.between(first[0].first_time, window.end_time)
-    finding, day = definition_finding(reports_of(home.outcomes.reports(known, span=span)).latest)
+    finding, day = definition_finding(reports_of(outcomes.reports(known, span=span)).latest)
     return replace(finding, details={**finding.details, "report_day": day})
 
 
-def _judged_before(home: Home, window: Window) -> list[Window]:
+def _judged_before(windows: Windows, window: Window) -> list[Window]:
     """The sound windows before, of the same champion, that were judged by their outcomes."""
-    earlier = home.windows.of_model(window.model_version, window.id, EARLIER)
+    earlier = windows.of_model(window.model_version, window.id, EARLIER)
     return [one for one in earlier if one.matured_at is not None and one.diagnosis is not Diagnosis.DATA_FAULT]
 
 

@@ -36,7 +36,7 @@ def make(
     Raises DataError while fewer than ``least`` outcomes of each class can be tested on.
     """
     settings, training = home.settings, champion.manifest.training
-    frame = snapshot.read(home, order.snapshot)
+    frame = snapshot.read(home.decisions, order.snapshot)
     rows = pool(load_history(home.artefacts, training.history), frame, identified=champion.model.schema.id is not None)
     plan = evaluation_plan(
         rows,

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from riskloop.core.maturity import Maturity
+from riskloop.core.settings import Settings
 from riskloop.core.types import Bools, DecisionFrame, Diagnosis, Finding, Floats, Severity, to_micros
 from riskloop.decide.diagnosis import diagnose
 from riskloop.decide.policy import decide
@@ -18,9 +19,9 @@ from riskloop.loop.observe import earlier_findings, policy_context
 from riskloop.monitor.labels import BOUNDS, agreed, not_judged
 from riskloop.monitor.onset import CHANGED
 from riskloop.retrain.dataset import applicants
-from riskloop.store.decisions import Covered
+from riskloop.store.decisions import Covered, DecisionLog
 from riskloop.store.home import Home
-from riskloop.store.windows import Window, set_judged
+from riskloop.store.windows import Window, Windows, set_judged
 
 BY: Final = "by_outcomes"  # detail of the findings that a later judgement replaces
 # Findings by outcomes of riskloop's first version do not say what they are.
@@ -84,20 +85,28 @@ def mature(home: Home, champion: ReferenceModel, window: Window, known: Maturity
     because = _why_not(home, covered, known, complete=complete)
     if because is not None:
         return _unjudged(
-            home, champion, window, [*closing, _marked(not_judged(covered.known, len(champion.outcomes), because))]
+            home.windows,
+            home.settings,
+            champion,
+            window,
+            [*closing, _marked(not_judged(covered.known, len(champion.outcomes), because))],
         )
     counts = known if complete else over
-    realised = _realised(home, champion, window, counts, bounded=not complete)
+    realised = _realised(home.decisions, home.settings, champion, window, counts, bounded=not complete)
     feed = [_marked(finding) for finding in of_window(home, window, counts, realised)]
     suspect = suspect_of(home, window, counts, feed)
     if suspect is not None:
         waits = not_judged(covered.known, len(champion.outcomes), "its outcomes are quarantined")
-        return replace(_unjudged(home, champion, window, [*closing, _marked(waits)]), suspect=suspect)
+        return replace(
+            _unjudged(home.windows, home.settings, champion, window, [*closing, _marked(waits)]), suspect=suspect
+        )
     # What a person has released is said, and is no fault of the customers' data.
     feed = [replace(f, severity=Severity.DRIFTED) if f.severity is Severity.FAULT else f for f in feed]
     findings = [*closing, *realised, *feed]
-    answer = diagnose(findings, earlier_findings(home, champion.version, window.id), home.settings.drift)
-    action = decide(answer, home.settings.policy, policy_context(home, champion, findings))
+    answer = diagnose(
+        findings, earlier_findings(home.windows, home.settings, champion.version, window.id), home.settings.drift
+    )
+    action = decide(answer, home.settings.policy, policy_context(home.windows, champion, findings))
     return Judgement(matured.judged(answer, action), findings)
 
 
@@ -116,23 +125,33 @@ def _why_not(home: Home, covered: Covered, known: Maturity, *, complete: bool) -
     return f"the outcome of only {whose} has arrived"
 
 
-def _unjudged(home: Home, champion: ReferenceModel, window: Window, findings: list[Finding]) -> Judgement:
-    answer = diagnose(findings, earlier_findings(home, champion.version, window.id), home.settings.drift)
+def _unjudged(
+    windows: Windows, settings: Settings, champion: ReferenceModel, window: Window, findings: list[Finding]
+) -> Judgement:
+    answer = diagnose(findings, earlier_findings(windows, settings, champion.version, window.id), settings.drift)
     waiting = replace(window, matured_at=None, judged_with=None)
     if answer.diagnosis is window.diagnosis:
         return Judgement(replace(waiting, sentence=answer.sentence, rungs=answer.rungs), findings)
-    action = decide(answer, home.settings.policy, policy_context(home, champion, findings))
+    action = decide(answer, settings.policy, policy_context(windows, champion, findings))
     return Judgement(waiting.judged(answer, action), findings)
 
 
-def _realised(home: Home, champion: ReferenceModel, window: Window, known: Maturity, *, bounded: bool) -> list[Finding]:
+def _realised(
+    decisions: DecisionLog,
+    settings: Settings,
+    champion: ReferenceModel,
+    window: Window,
+    known: Maturity,
+    *,
+    bounded: bool,
+) -> list[Finding]:
     """What the outcomes say; of an incomplete window only what they say however the missing ones turn out."""
-    frame = home.decisions.frame(window.span, known)
+    frame = decisions.frame(window.span, known)
     scores = champion.model.probabilities(frame.features)
     stands_for = applicants(frame)
 
     def said(outcomes: Floats) -> list[Finding]:
-        return when_matured(champion, home.settings, frame.features, scores, outcomes, stands_for)
+        return when_matured(champion, settings, frame.features, scores, outcomes, stands_for)
 
     found = said(frame.outcomes)
     if bounded:

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from riskloop.core.periods import Period, periods_between
+from riskloop.core.settings import Settings
 from riskloop.core.span import Span
 from riskloop.core.types import DecisionFrame, Diagnosis, Finding, from_micros, to_micros
 from riskloop.decide.diagnosis import diagnose
@@ -18,10 +19,11 @@ from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.examine import Arrived, at_closing
 from riskloop.monitor.onset import CHANGED
 from riskloop.monitor.profile import Profile
-from riskloop.store.decisions import Extent
+from riskloop.store.database import Database
+from riskloop.store.decisions import DecisionLog, Extent
 from riskloop.store.home import Home
 from riskloop.store.refusals import refusal_counts
-from riskloop.store.windows import Window
+from riskloop.store.windows import Window, Windows
 
 FRAME_ROWS: Final = 200_000  # decisions in memory at once
 EARLIER: Final = 12  # windows that volumes are compared with
@@ -60,7 +62,9 @@ def due(home: Home, now: datetime) -> Iterator[Due]:
     last = latest[-1] if latest else None
     windows = home.settings.windows
     if windows.by == "count":
-        yield from _full_counts(home, 0 if last is None else last.last_id, home.windows.count())
+        yield from _full_counts(
+            home.decisions, home.settings, 0 if last is None else last.last_id, home.windows.count()
+        )
         return
     logged = home.decisions.extent()
     if last is None and logged is None:
@@ -94,16 +98,18 @@ def _period(home: Home, period: Period, seen: int, logged: Extent | None) -> Due
     if not extents:
         return due
     ids = min(extent.first for extent in extents), max(extent.last for extent in extents)
-    covered = None if inside is None or logged is None else covered_by(home, period, inside, logged)
+    covered = (
+        None if inside is None or logged is None else covered_by(home.decisions, home.settings, period, inside, logged)
+    )
     return replace(due, rows=inside.rows if inside else 0, ids=ids, late=late.rows if late else 0, covered=covered)
 
 
-def _full_counts(home: Home, last_id: int, closed: int) -> Iterator[Due]:
-    size = home.settings.windows.size
-    newest = home.decisions.last_id()
+def _full_counts(decisions: DecisionLog, settings: Settings, last_id: int, closed: int) -> Iterator[Due]:
+    size = settings.windows.size
+    newest = decisions.last_id()
     while last_id + size <= newest:
         span = Span(last_id + 1, last_id + size)
-        inside = home.decisions.extent(span)
+        inside = decisions.extent(span)
         closed += 1
         if inside is not None:
             first, end = from_micros(inside.earliest), from_micros(inside.latest + 1)
@@ -120,17 +126,19 @@ def close(home: Home, champion: ReferenceModel, window: Due, now: datetime) -> t
         champion,
         home.settings,
         arrived,
-        previous=_earlier_profiles(home, number),
+        previous=_earlier_profiles(home.windows, number),
         period=None if window.counted else (window.first, window.end),
         covered=window.covered,
-        refusals=_refusals(home, window),
+        refusals=_refusals(home.database, window),
         late=window.late,
         page=page if window.rows <= home.settings.drift.evidently_rows else None,
     )
-    answer = diagnose(findings, earlier_findings(home, champion.version, number), home.settings.drift)
+    answer = diagnose(
+        findings, earlier_findings(home.windows, home.settings, champion.version, number), home.settings.drift
+    )
     if not any(f.severity in CHANGED for f in findings):
         page.unlink(missing_ok=True)  # a page is evidence of a change, not of every month
-    action = decide(answer, home.settings.policy, policy_context(home, champion, findings))
+    action = decide(answer, home.settings.policy, policy_context(home.windows, champion, findings))
     return (
         Window(
             id=number,
@@ -172,28 +180,28 @@ def _arrived(home: Home, champion: ReferenceModel, window: Due) -> Arrived:
     return Arrived(profile, sample, scores, np.empty(0, dtype=np.int64))
 
 
-def earlier_findings(home: Home, version: int, before: int) -> list[list[Finding]]:
+def earlier_findings(windows: Windows, settings: Settings, version: int, before: int) -> list[list[Finding]]:
     """The findings of the windows before, as far as they were compared with the same model, oldest first."""
-    same = home.windows.of_model(version, before, home.settings.drift.among)
-    return [home.windows.findings(window.id) for window in same]
+    same = windows.of_model(version, before, settings.drift.among)
+    return [windows.findings(window.id) for window in same]
 
 
-def _refusals(home: Home, window: Due) -> dict[tuple[str, str], int]:
+def _refusals(database: Database, window: Due) -> dict[tuple[str, str], int]:
     counts: dict[tuple[str, str], int] = {}
-    for refusal, count in refusal_counts(home.database, to_micros(window.first), to_micros(window.end)).items():
+    for refusal, count in refusal_counts(database, to_micros(window.first), to_micros(window.end)).items():
         key = (refusal.field, refusal.code)
         counts[key] = counts.get(key, 0) + count
     return counts
 
 
-def _earlier_profiles(home: Home, before: int) -> list[Profile]:
-    latest = home.windows.latest(EARLIER, before - 1)
+def _earlier_profiles(windows: Windows, before: int) -> list[Profile]:
+    latest = windows.latest(EARLIER, before - 1)
     sound = [window.id for window in latest if window.diagnosis is not Diagnosis.DATA_FAULT]
-    return [Profile.from_bytes(profile) for profile in home.windows.profiles(sound)]
+    return [Profile.from_bytes(profile) for profile in windows.profiles(sound)]
 
 
-def policy_context(home: Home, champion: ReferenceModel, findings: Sequence[Finding]) -> Context:
-    closed = home.windows.count(champion.version)
+def policy_context(windows: Windows, champion: ReferenceModel, findings: Sequence[Finding]) -> Context:
+    closed = windows.count(champion.version)
     return Context(windows_since_training=closed + 1, auc_loss=_auc_loss(findings))
 
 

@@ -17,6 +17,8 @@ from riskloop.promote import ProbationState, judge_probation, settle
 from riskloop.promote.probation import Estimated, on_probation
 from riskloop.retrain.dataset import pool, unseen_by
 from riskloop.store import audit, documents
+from riskloop.store.artefacts import Artefacts
+from riskloop.store.decisions import DecisionLog
 from riskloop.store.home import Home
 from riskloop.store.probations import Watched, remember, watched
 
@@ -55,7 +57,7 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
     new, old = load(home, promotion.version), load(home, promotion.previous)
     # Without new outcomes no look is taken at the old ones: it would spend alpha on what was seen.
     labels, ours, theirs, customers = _scores(frame, new, old) if outcomes_grew else NONE
-    estimated = _estimate(home, promotion, frame, new) if decisions_grew else None
+    estimated = _estimate(home.artefacts, home.decisions, promotion, frame, new) if decisions_grew else None
     look = judge_probation(
         labels,
         ours,
@@ -87,7 +89,7 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
 
 def _since(home: Home, promotion: Promotion, now: datetime) -> DecisionFrame:
     """The decisions since the promotion that are not quarantined, with the outcomes that have matured."""
-    return snapshot.read(home, snapshot.take(home, now), start=to_micros(promotion.at))
+    return snapshot.read(home.decisions, snapshot.take(home, now), start=to_micros(promotion.at))
 
 
 def _scores(frame: DecisionFrame, new: ReferenceModel, old: ReferenceModel) -> Scores:
@@ -101,13 +103,15 @@ def _scores(frame: DecisionFrame, new: ReferenceModel, old: ReferenceModel) -> S
     return rows.labels[unseen], scores[0], scores[1], rows.customers[unseen]
 
 
-def _estimate(home: Home, promotion: Promotion, frame: DecisionFrame, new: ReferenceModel) -> Estimated | None:
+def _estimate(
+    artefacts: Artefacts, decisions: DecisionLog, promotion: Promotion, frame: DecisionFrame, new: ReferenceModel
+) -> Estimated | None:
     """How the two models compare on customers like those of now; None where the gate's rows cannot tell."""
     name = promotion.evidence.get("evaluation")
     if name is None or len(frame) < LEAST:
         return None
-    tested = kept(home, name)
-    log = home.decisions.frame(Span(int(tested.decisions.min()), int(tested.decisions.max())))
+    tested = kept(artefacts, name)
+    log = decisions.frame(Span(int(tested.decisions.min()), int(tested.decisions.max())))
     inputs = list(new.model.schema.model_columns)
     then = log.features[np.searchsorted(log.ids, tested.decisions)][:, inputs]
     if len(then) < LEAST:

@@ -11,6 +11,7 @@ from riskloop.loop.cases import follow_rollback
 from riskloop.loop.challenge import compare
 from riskloop.promote import promote, rollback
 from riskloop.store import audit
+from riskloop.store.database import Database
 from riskloop.store.documents import plain
 from riskloop.store.home import Home
 from riskloop.store.tries import record_try
@@ -27,7 +28,7 @@ def promote_on_request(home: Home, version: int, *, by: str, reason: str, force:
     kind, evidence, fingerprint = PromotionKind.FORCED, {}, f"{by}: {reason}"
     if not force:
         report = compare(home, champion.version, version, now)
-        _record_try(home, report, champion.version, version, by, now)
+        _record_try(home.database, report, champion.version, version, by, now)
         if report.verdict is not Verdict.PROMOTE:
             raise GateRefused(f"{report.sentence} To decide without the gate, use --force with a --reason.")
         kind, evidence = PromotionKind.GATE, document(report, champion.version, version)
@@ -50,10 +51,10 @@ def document(report: GateReport, champion: int, challenger: int) -> Json:
     return {**plain(report), "champion": champion, "challenger": challenger, "sentences": sentences(report)}
 
 
-def _record_try(home: Home, report: GateReport, champion: int, version: int, by: str, now: datetime) -> None:
+def _record_try(database: Database, report: GateReport, champion: int, version: int, by: str, now: datetime) -> None:
     """Asking for a promotion spends alpha as the loop's own tries do; else one would ask until luck says yes."""
     spent = tried(report, champion, now)
-    with home.database.write() as connection:
+    with database.write() as connection:
         if spent is not None:
             record_try(connection, spent, challenger=version, by=by)
         about: Json = {"champion": champion, "report": plain(report)}

@@ -39,7 +39,7 @@ def rebuild(home: Home, version: int, tick: Tick = lambda _sentence, _share: Non
     """
     artefact = home.artefact(version)
     manifest = artefact.manifest
-    then = _settings(home, manifest.schema, manifest.settings)
+    then = _settings(home.settings, manifest.schema, manifest.settings)
     outcomes = then.outcomes.model_copy(update={"definition": manifest.training.definition})
     then = then.model_copy(update={"outcomes": outcomes})
     candidate = _made_again(replace(home, settings=then), manifest, tick)
@@ -68,13 +68,13 @@ def _made_again(home: Home, manifest: ModelManifest, tick: Tick) -> Candidate:
     order = record.order
     if order is None:
         raise RiskloopError("This version's manifest holds no order. An older riskloop made it.")
-    then = _settings(home, home.settings.row_schema, order.settings)
+    then = _settings(home.settings, home.settings.row_schema, order.settings)
     return make(replace(home, settings=then), order, load(home, order.champion), tick=tick).candidate
 
 
-def _settings(home: Home, schema: Schema, recorded: Json) -> Settings:
+def _settings(settings: Settings, schema: Schema, recorded: Json) -> Settings:
     try:
-        return restored(home.settings, schema, recorded)
+        return restored(settings, schema, recorded)
     except (ValidationError, AttributeError) as error:
         raise RiskloopError(
             f"This version's manifest holds a setting that this riskloop does not know ({_first(error)}): it was made "

@@ -23,7 +23,7 @@ def renew(home: Home, champion: ReferenceModel, now: datetime) -> Case | None:
         if first is None:
             continue
         start = to_micros(first.first_time)
-        known = snapshot.count_matured(home, snapshot.take_judged(home, now), start)
+        known = snapshot.count_matured(home.outcomes, snapshot.take_judged(home, now), start)
         if not renews(found.case.diagnosis, home.settings.policy, learned=found.learned, known=known):
             continue
         if found.in_vain and not _still_worse(home, champion, found.case, start, known, now):
@@ -58,7 +58,7 @@ def _still_worse(home: Home, champion: ReferenceModel, rejected: Case, start: in
     """
     if rejected.looked is not None and known < home.settings.gate.retry_growth * rejected.looked:
         return False
-    frame = snapshot.read(home, snapshot.take_judged(home, now), start=start)
+    frame = snapshot.read(home.decisions, snapshot.take_judged(home, now), start=start)
     scores = champion.model.probabilities(frame.features)
     alpha, trained = home.settings.drift.alpha, champion.trained
     worse = ranks_worse(scores, frame.outcomes, champion.probabilities, champion.outcomes, alpha=alpha, trained=trained)

@@ -14,9 +14,11 @@ from msgspec.structs import replace
 from riskloop.core.manifest import Snapshot
 from riskloop.core.span import Span
 from riskloop.core.types import DecisionFrame, Severity, to_micros
+from riskloop.store.decisions import DecisionLog
 from riskloop.store.home import Home
 from riskloop.store.maturity import maturity
-from riskloop.store.windows import Window
+from riskloop.store.outcomes import Outcomes
+from riskloop.store.windows import Window, Windows
 
 EARLIER: Final = 12  # windows, the last of which may be empty
 
@@ -28,7 +30,7 @@ def take(home: Home, now: datetime) -> Snapshot:
         decisions=home.decisions.last_id(),
         outcomes=known.outcomes,
         matured_by=known.until,
-        quarantined=_quarantined(home),
+        quarantined=_quarantined(home.windows),
         silence=known.silence,
         silent_declined=known.silent_declined,
         held=known.held,
@@ -48,25 +50,25 @@ def take_judged(home: Home, now: datetime) -> Snapshot:
     return replace(taken, quarantined=(*taken.quarantined, *open_spans))
 
 
-def count_matured(home: Home, known: Snapshot, start: int) -> int:
+def count_matured(outcomes: Outcomes, known: Snapshot, start: int) -> int:
     """How many decisions from the time ``start`` on can be learned from."""
-    return home.outcomes.matured(start, known.maturity, known.quarantined)
+    return outcomes.matured(start, known.maturity, known.quarantined)
 
 
-def read(home: Home, known: Snapshot, *, start: int | None = None) -> DecisionFrame:
+def read(decisions: DecisionLog, known: Snapshot, *, start: int | None = None) -> DecisionFrame:
     """Every decision (from the time ``start`` on) that is not quarantined, with its outcome where that is final."""
     span = Span(last_id=known.decisions, start=start)
-    frame = home.decisions.frame(span, known.maturity)
+    frame = decisions.frame(span, known.maturity)
     return _outside(frame, known.quarantined)
 
 
 def without_quarantine(home: Home, frame: DecisionFrame) -> DecisionFrame:
     """The decisions that are not quarantined now."""
-    return _outside(frame, _quarantined(home))
+    return _outside(frame, _quarantined(home.windows))
 
 
-def _quarantined(home: Home) -> tuple[Span, ...]:
-    return tuple(span for window in home.windows.quarantined() for span in _spans(home, window))
+def _quarantined(windows: Windows) -> tuple[Span, ...]:
+    return tuple(span for window in windows.quarantined() for span in _spans(windows, window))
 
 
 def _outside(frame: DecisionFrame, spans: Sequence[Span]) -> DecisionFrame:
@@ -76,10 +78,10 @@ def _outside(frame: DecisionFrame, spans: Sequence[Span]) -> DecisionFrame:
     return frame if sound.all() else frame.take(np.flatnonzero(sound))
 
 
-def _spans(home: Home, window: Window) -> list[Span]:
+def _spans(windows: Windows, window: Window) -> list[Span]:
     """The decisions of a quarantined window."""
     # The ids of a period go beyond its time only where rows came with dates before it.
-    dated_back = any(f.check == "dates" and f.severity is Severity.FAULT for f in home.windows.findings(window.id))
+    dated_back = any(f.check == "dates" and f.severity is Severity.FAULT for f in windows.findings(window.id))
     if window.counted or not dated_back:
         return [window.span]
     return [window.span, Span(window.first_id, window.last_id, end=window.span.start)]

@@ -16,7 +16,8 @@ from riskloop.loop.challenge import challenge, since
 from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.trainer import Tick
 from riskloop.promote import promote
-from riskloop.store.cases import move_case
+from riskloop.store.cases import Cases, move_case
+from riskloop.store.database import Database
 from riskloop.store.documents import plain
 from riskloop.store.home import Home
 from riskloop.store.tries import record_try
@@ -31,7 +32,7 @@ def train(home: Home, case: Case, champion: ReferenceModel, now: datetime, say: 
     A case that waits costs one count until enough has matured for another try. That depends on no outcome: to look
     again when the scores look good would spend more of the alpha budget than is on record.
     """
-    matured = snapshot.count_matured(home, snapshot.take_judged(home, now), since(home, case) or 0)
+    matured = snapshot.count_matured(home.outcomes, snapshot.take_judged(home, now), since(home.windows, case) or 0)
     if case.state is CaseState.WAITING and matured < (case.wait_for or 0):
         return None
     try:
@@ -40,11 +41,13 @@ def train(home: Home, case: Case, champion: ReferenceModel, now: datetime, say: 
         gate = home.settings.gate
         following = max(math.ceil(matured * gate.retry_growth), matured + gate.min_defaults)
         waits = events.Waits(matured, following)
-        return move_one(home, case, move(case, Signal.TOO_FEW, waiting.message, waits, wait_for=following), at=now)
-    return _judged(home, case, version, judged, now)
+        return move_one(
+            home.database, case, move(case, Signal.TOO_FEW, waiting.message, waits, wait_for=following), at=now
+        )
+    return _judged(home.database, case, version, judged, now)
 
 
-def _judged(home: Home, case: Case, version: int, judged: events.Judged, now: datetime) -> Case:
+def _judged(database: Database, case: Case, version: int, judged: events.Judged, now: datetime) -> Case:
     """Keep what the gate said of a challenger, and what the test cost."""
     step = move(
         case,
@@ -58,7 +61,7 @@ def _judged(home: Home, case: Case, version: int, judged: events.Judged, now: da
         wait_for=judged.next,
     )
     spent = tried(judged.report, judged.champion, now)
-    with home.database.write() as connection:
+    with database.write() as connection:
         if spent is not None:
             record_try(connection, spent, challenger=version, by=LOOP, case_id=case.id)
         return move_case(connection, case, step, at=now)
@@ -66,7 +69,7 @@ def _judged(home: Home, case: Case, version: int, judged: events.Judged, now: da
 
 def follow_verdict(home: Home, case: Case, now: datetime) -> Case:
     """Do what the gate said about a trained challenger; can be repeated."""
-    judged = _last(home, case)
+    judged = _last(home.cases, case)
     signal = OF_VERDICT[judged.report.verdict]
     said: events.Event = events.Note()
     if signal is Signal.UNDECIDED:
@@ -76,7 +79,7 @@ def follow_verdict(home: Home, case: Case, now: datetime) -> Case:
     step = move(case, signal, judged.report.sentence, said)
     if step.task is Task.PROMOTE:
         return _promoted(home, case, judged, signal, PromotionKind.GATE, LOOP, judged.report.sentence, now)
-    return move_one(home, case, step, at=now)
+    return move_one(home.database, case, step, at=now)
 
 
 def approve_challenger(
@@ -88,7 +91,7 @@ def approve_challenger(
     it is now. Raises GateRefused when it is that of another report, Conflict when the case asks nobody.
     """
     move(case, Signal.APPROVED, "")  # refused at once where there is nothing to approve
-    judged = _last(home, case)
+    judged = _last(home.cases, case)
     version = _challenger(case)
     fingerprint = evidence_fingerprint(judged.report, version)
     read = fingerprint if evidence is None or _begins(fingerprint, evidence) else evidence
@@ -100,7 +103,7 @@ def approve_challenger(
 
 def reject_challenger(home: Home, case: Case, *, by: str, note: str, now: datetime) -> Case:
     """A named person rejects a challenger outside the plan."""
-    return move_one(home, case, move(case, Signal.REJECTED, f"Rejected: {note}"), at=now, by=by)
+    return move_one(home.database, case, move(case, Signal.REJECTED, f"Rejected: {note}"), at=now, by=by)
 
 
 def _promoted(
@@ -133,13 +136,13 @@ def _promoted(
         )
     except PromotionConflict as conflict:
         again = move(case, Signal.OVERTAKEN, conflict.message, events.Waits(0, 0), wait_for=0)
-        return move_one(home, case, again, at=now, by=by)
+        return move_one(home.database, case, again, at=now, by=by)
     why = "The gate promoted it." if kind is PromotionKind.GATE else reason
-    return move_one(home, case, move(case, signal, f"Version {version} is champion. {why}"), at=now, by=by)
+    return move_one(home.database, case, move(case, signal, f"Version {version} is champion. {why}"), at=now, by=by)
 
 
-def _last(home: Home, case: Case) -> events.Judged:
-    judged = home.cases.judged(case.id)
+def _last(cases: Cases, case: Case) -> events.Judged:
+    judged = cases.judged(case.id)
     if judged is None:
         raise GateRefused(f"Case {case.id} has no report of the gate yet.")
     return judged

@@ -121,7 +121,7 @@ def model(service: Worker, _key: Viewer) -> Json:
 @router.get("/models", tags=["models"])
 def models(service: Worker, _key: Viewer) -> list[Json]:
     """Every version and when it served."""
-    return views.models(service.home)
+    return views.models(service.home.ledger)
 
 
 @router.get("/models/at/{moment}", tags=["models"])
@@ -131,7 +131,7 @@ def model_at(moment: datetime, service: Worker, _key: Viewer) -> Json:
         utc = as_utc(moment)
     except ValueError as error:
         raise DataError(f"The moment {error}.", [Problem("moment", "is out of range", str(moment))]) from None
-    return views.champion_at(service.home, utc, datetime.now(UTC))
+    return views.champion_at(service.home.ledger, utc, datetime.now(UTC))
 
 
 @router.post("/models/{version}/promote", tags=["models"])
@@ -159,19 +159,19 @@ def _decoded(body: bytes, kind: type[T]) -> T:
 @router.get("/drift", tags=["monitoring"])
 def drift(service: Worker, _key: Viewer, windows: Annotated[int, Query(ge=1, le=1000)] = 12) -> list[Json]:
     """The newest windows with their findings and diagnoses."""
-    return views.drift(service.home, windows)
+    return views.drift(service.home.windows, windows)
 
 
 @router.get("/cases", tags=["monitoring"])
 def cases(service: Worker, _key: Viewer, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[Json]:
     """The newest cases."""
-    return views.cases(service.home, limit)
+    return views.cases(service.home.cases, limit)
 
 
 @router.get("/cases/{number}", tags=["monitoring"])
 def case(number: Number, service: Worker, _key: Viewer) -> Json:
     """One case with every step."""
-    return views.case_story(service.home, number)
+    return views.case_story(service.home.cases, number)
 
 
 @router.get("/decisions/{decision_id}", tags=["scoring"])

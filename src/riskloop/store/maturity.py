@@ -6,8 +6,11 @@ from typing import Final
 
 from riskloop.core.maturity import NOTHING, Maturity, complete_days, usual_share
 from riskloop.core.periods import period_of
+from riskloop.core.settings import Settings
 from riskloop.core.span import Span
 from riskloop.core.types import from_micros, to_micros
+from riskloop.store.decisions import DecisionLog
+from riskloop.store.deliveries import Deliveries
 from riskloop.store.home import Home
 
 USUAL: Final = timedelta(days=90)  # of settled decisions, whose coverage is the usual one
@@ -38,14 +41,14 @@ def maturity(home: Home, now: datetime) -> Maturity:
         last = home.deliveries.last_at()
         until = NOTHING if last is None else to_micros(min(now, last) - window - settings.patience)
         return replace(known, until=until)
-    return replace(known, until=_arrived(home, known, settings.patience))
+    return replace(known, until=_arrived(home.decisions, known, settings.patience))
 
 
-def _arrived(home: Home, known: Maturity, patience: timedelta) -> int:
+def _arrived(decisions: DecisionLog, known: Maturity, patience: timedelta) -> int:
     """Up to which decision time nearly everything has arrived that usually does, or was waited for long enough."""
     waited = known.until - patience // timedelta(microseconds=1)
-    earlier = home.decisions.days(waited - USUAL // timedelta(microseconds=1), waited, known)
-    days, expected, reported = home.decisions.days(waited + 1, known.until, known)
+    earlier = decisions.days(waited - USUAL // timedelta(microseconds=1), waited, known)
+    days, expected, reported = decisions.days(waited + 1, known.until, known)
     complete = complete_days(expected, reported, usual_share(*earlier[1:]))
     if complete == len(days):
         return known.until
@@ -75,7 +78,7 @@ def feed_state(home: Home, now: datetime) -> FeedState:
         given=known.given,
         last_at=last,
         due=due,
-        late=None if due is None else _late_sentence(home, due, last),
+        late=None if due is None else _late_sentence(home.deliveries, home.settings, due, last),
         held=tuple(delivery.id for delivery in home.deliveries.held()),
     )
 
@@ -88,23 +91,27 @@ def _late_since(home: Home, last: datetime | None, now: datetime) -> datetime | 
     first_final = from_micros(logged.earliest) + home.settings.portfolio.outcome_window
     if settings.due == "any":
         since = first_final if last is None else max(first_final, last)
-        return since if now - since > settings.patience and _final_since(home, since, now) else None
+        return (
+            since
+            if now - since > settings.patience and _final_since(home.decisions, home.settings, since, now)
+            else None
+        )
     period = period_of(now - settings.grace, settings.due)
     end, watermark = period.first, home.deliveries.watermark()
     there = last is not None and last >= end if watermark is None else watermark >= end
     return None if there or first_final >= end else end
 
 
-def _final_since(home: Home, since: datetime, now: datetime) -> bool:
-    window = home.settings.portfolio.outcome_window
-    return home.decisions.extent(Span.between(since - window, now - window)) is not None
+def _final_since(decisions: DecisionLog, settings: Settings, since: datetime, now: datetime) -> bool:
+    window = settings.portfolio.outcome_window
+    return decisions.extent(Span.between(since - window, now - window)) is not None
 
 
-def _late_sentence(home: Home, due: datetime, last: datetime | None) -> str:
+def _late_sentence(deliveries: Deliveries, settings: Settings, due: datetime, last: datetime | None) -> str:
     came = "none ever came" if last is None else f"the last one came on {last:%Y-%m-%d}"
-    if home.settings.outcomes.due == "any":
+    if settings.outcomes.due == "any":
         return f"No outcome has been handed in since {due:%Y-%m-%d}, though further ones are final: {came}."
-    watermark = home.deliveries.watermark()
+    watermark = deliveries.watermark()
     if watermark is not None and last is not None and last >= due:
         came = f"the last one says that it is complete up to {watermark:%Y-%m-%d}"
     return f"The outcome file that was due on {due:%Y-%m-%d} is late: {came}."

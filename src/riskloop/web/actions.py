@@ -8,7 +8,8 @@ from fastapi.responses import RedirectResponse
 
 from riskloop.core.errors import Conflict, NotFound
 from riskloop.results import CaseResult
-from riskloop.store.home import Home
+from riskloop.store.cases import Cases
+from riskloop.store.windows import Windows
 from riskloop.web.guard import Number, Operator, Ordered, Owner, Worker
 from riskloop.web.orders import CASE_ORDERS, Order, orders_of, rollback_order
 from riskloop.web.shell import Page, page
@@ -38,7 +39,9 @@ def do_rollback(portfolio: Owner, ordered: Ordered) -> Response:
 @router.get("/dashboard/cases/{number}/{name}")
 def ask_case(number: Number, name: str, request: Request, service: Worker, _key: Operator) -> Response:
     """The form of an order about a case."""
-    return _form(request, _order(service.home, number, name), back=f"/dashboard/cases/{number}")
+    return _form(
+        request, _order(service.home.cases, service.home.windows, number, name), back=f"/dashboard/cases/{number}"
+    )
 
 
 @router.post("/dashboard/cases/{number}/{name}")
@@ -55,9 +58,9 @@ def do_case(number: Number, name: str, portfolio: Owner, ordered: Ordered) -> Re
     return _done(f"/dashboard/cases/{number}")
 
 
-def _order(home: Home, number: int, name: str) -> Order:
-    case = home.cases.get(number)
-    for order in orders_of(case, home.windows.of_case(number), home.cases.steps(number)):
+def _order(cases: Cases, windows: Windows, number: int, name: str) -> Order:
+    case = cases.get(number)
+    for order in orders_of(case, windows.of_case(number), cases.steps(number)):
         if order.name == name:
             return order
     if name in CASE_ORDERS:

@@ -10,9 +10,10 @@ from riskloop.cases import Case, CaseState, CaseStep, events
 from riskloop.core.errors import NotFound
 from riskloop.core.types import Check, Json, Verdict
 from riskloop.store.cases import read_case
+from riskloop.store.database import Database
 from riskloop.store.home import Home
 from riskloop.store.tables import cases, windows
-from riskloop.store.windows import Window
+from riskloop.store.windows import Window, Windows
 from riskloop.web.orders import orders_of
 from riskloop.web.queries import window_of
 
@@ -46,7 +47,7 @@ def case_list(home: Home, show: Show, before: int | None) -> Json:
     first = {case.window_id for case in rows[:SIZE]}
     return {
         "cases": rows[:SIZE],
-        "names": _window_names(home, first),
+        "names": _window_names(home.database, first),
         "show": show,
         "counts": {"all": total, "open": total - closed, "closed": closed},
         "older": rows[SIZE - 1].id if len(rows) > SIZE else None,
@@ -54,16 +55,16 @@ def case_list(home: Home, show: Show, before: int | None) -> Json:
     }
 
 
-def _window_names(home: Home, numbers: set[int]) -> dict[int, str]:
+def _window_names(database: Database, numbers: set[int]) -> dict[int, str]:
     query = select(windows.c.id, windows.c.name).where(windows.c.id.in_(numbers))
-    with home.database.read() as connection:
+    with database.read() as connection:
         return {row.id: row.name for row in connection.execute(query)}
 
 
 def story(home: Home, number: int) -> Json:
     """One case from its first finding to its end, and what a person may do about it now."""
     case = home.cases.get(number)
-    found = _windows(home, case)
+    found = _windows(home.windows, case)
     taken = home.cases.steps(number)
     steps = [_step(one) for one in taken]
     champion = home.ledger.champion()
@@ -79,12 +80,12 @@ def story(home: Home, number: int) -> Json:
     }
 
 
-def _windows(home: Home, case: Case) -> list[Window]:
+def _windows(windows: Windows, case: Case) -> list[Window]:
     """The case's windows; its first one may have gone over to a later case."""
-    found = home.windows.of_case(case.id)
+    found = windows.of_case(case.id)
     if all(window.id != case.window_id for window in found):
         try:
-            found.insert(0, window_of(home.windows, case.window_id))
+            found.insert(0, window_of(windows, case.window_id))
         except NotFound:  # the transaction that stores it is still under way
             return found
     return found

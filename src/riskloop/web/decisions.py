@@ -13,6 +13,8 @@ from riskloop.core.errors import DataError
 from riskloop.core.types import Decision, Json, from_micros, to_micros
 from riskloop.results import ReplayResult
 from riskloop.scoring.answers import described
+from riskloop.store.database import Database
+from riskloop.store.decisions import DecisionLog
 from riskloop.store.home import Home
 from riskloop.store.tables import decisions, outcomes, windows
 from riskloop.web.guard import Serving
@@ -127,10 +129,10 @@ class PageEnd:
         return f"{self.id}.{self.time}"
 
 
-def search(home: Home, asked: Mapping[str, str]) -> Json:
+def search(database: Database, decisions: DecisionLog, asked: Mapping[str, str]) -> Json:
     """A page of decisions, newest first, after the key in ``after``."""
     wanted = Search.of(asked)
-    with home.database.read() as connection:
+    with database.read() as connection:
         rows, after, stopped = _walk(connection, wanted, PageEnd.of(asked.get("after")))
     fields = {name: asked[name] for name in FIELDS if asked.get(name)}
     return {
@@ -141,7 +143,7 @@ def search(home: Home, asked: Mapping[str, str]) -> Json:
         "looked_at": LOOKED_AT,
         "first": f"/dashboard/decisions?{urlencode(fields)}" if asked.get("after") else None,
         "older": None if after is None else f"/dashboard/decisions?{urlencode({**fields, 'after': str(after)})}",
-        "total": home.decisions.last_id(),
+        "total": decisions.last_id(),
         "from_micros": from_micros,
     }
 
@@ -200,9 +202,9 @@ def decision(home: Home, service: Serving, number: int, replayed: ReplayResult |
         "inputs": [(names[i], values[names[i]], float(parts[i]), model.schema.features[i].protected) for i in order],
         "largest": max(1e-12, max(abs(float(parts[i])) for i in order)),
         "answer": described(model, found, home.settings.serve.max_reasons),
-        "outcome": _outcome(home, number),
+        "outcome": _outcome(home.database, number),
         "matures": found.time + home.settings.portfolio.outcome_window,
-        "window": _window(home, found),
+        "window": _window(home.database, found),
         "others": [
             other for other in home.decisions.of_customer(found.customer_id, OTHERS + 1) if other.decision_id != number
         ]
@@ -214,18 +216,18 @@ def decision(home: Home, service: Serving, number: int, replayed: ReplayResult |
     }
 
 
-def _outcome(home: Home, number: int) -> tuple[bool, datetime] | None:
+def _outcome(database: Database, number: int) -> tuple[bool, datetime] | None:
     """The latest outcome and when it became known."""
     query = select(outcomes.c.defaulted, outcomes.c.known_at).where(outcomes.c.decision_id == number)
-    with home.database.read() as connection:
+    with database.read() as connection:
         row = connection.execute(query.order_by(outcomes.c.id.desc()).limit(1)).first()
     return None if row is None else (bool(row.defaulted), from_micros(row.known_at))
 
 
-def _window(home: Home, found: Decision) -> tuple[int, str] | None:
+def _window(database: Database, found: Decision) -> tuple[int, str] | None:
     """The closed window that the decision belongs to."""
     at = to_micros(found.time)
     query = select(windows.c.id, windows.c.name).where(windows.c.first_time <= at, windows.c.end_time > at)
-    with home.database.read() as connection:
+    with database.read() as connection:
         row = connection.execute(query.limit(1)).first()
     return None if row is None else (int(row.id), str(row.name))

@@ -92,7 +92,7 @@ def _heat_cell(cell: Cell | None, fault: bool) -> HeatCell | None:
 
 
 def _importance(home: Home, version: int) -> Mapping[str, float]:
-    return manifest(home, version).importance
+    return manifest(home.artefacts, home.ledger, version).importance
 
 
 # --------------------------------------------------------------------------- one feature

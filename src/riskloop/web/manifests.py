@@ -5,13 +5,13 @@ from pathlib import Path
 
 from riskloop.core.manifest import ModelManifest
 from riskloop.store.artefacts import Artefacts
-from riskloop.store.home import Home
+from riskloop.store.ledger import Ledger
 
 
-def manifest(home: Home, version: int) -> ModelManifest:
+def manifest(artefacts: Artefacts, ledger: Ledger, version: int) -> ModelManifest:
     """What a version says of itself; the artefact's hashes are checked at the first reading."""
-    row = home.ledger.model(version)
-    return _read(home.artefacts.root, row.artefact, row.sha256)
+    row = ledger.model(version)
+    return _read(artefacts.root, row.artefact, row.sha256)
 
 
 @lru_cache(maxsize=64)

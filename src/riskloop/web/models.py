@@ -11,8 +11,9 @@ from riskloop.core.errors import NotFound
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.types import Json, Promotion, from_micros
 from riskloop.results import SideBySideResult
+from riskloop.store.database import Database
 from riskloop.store.home import Home
-from riskloop.store.ledger import ModelVersion, served
+from riskloop.store.ledger import Ledger, ModelVersion, served
 from riskloop.store.tables import models as models_table
 from riskloop.web import figures, words
 from riskloop.web.manifests import manifest
@@ -45,16 +46,16 @@ class Bar:
     end: datetime | None
 
 
-def models(home: Home, now: datetime, before: int | None, ledger_before: int | None) -> Json:
+def models(database: Database, ledger: Ledger, now: datetime, before: int | None, ledger_before: int | None) -> Json:
     """Versions and promotions, the newest first, a page of each."""
-    history = home.ledger.promotions()
+    history = ledger.promotions()
     champion = history[-1] if history else None
     query = select(models_table.c.version).order_by(models_table.c.version.desc()).limit(SIZE + 1)
     if before is not None:
         query = query.where(models_table.c.version < before)
-    with home.database.read() as connection:
+    with database.read() as connection:
         numbers = list(connection.execute(query).scalars())
-    listed = [_listed(home.ledger.model(number), history) for number in numbers[:SIZE]]
+    listed = [_listed(ledger.model(number), history) for number in numbers[:SIZE]]
     entries = [p for p in reversed(history) if ledger_before is None or p.seq < ledger_before]
     versions = [entry.row.version for entry in listed]
     return {
@@ -103,7 +104,7 @@ def _bars(history: Sequence[Promotion], now: datetime) -> list[Bar]:
 def model(home: Home, version: int) -> Json:
     """One version: how it was made, how good it was, what it reads, when it served."""
     row = home.ledger.model(version)
-    written = manifest(home, version)
+    written = manifest(home.artefacts, home.ledger, version)
     history = home.ledger.promotions()
     importance = sorted(written.importance.items(), key=lambda item: -item[1])
     last = history[-1] if history else None
@@ -118,14 +119,14 @@ def model(home: Home, version: int) -> Json:
         "protected": [written.schema.names[i] for i in written.schema.protected_columns],
         "inputs": len(written.schema.model_columns),
         "rollback": rollback_order(last) if last is not None and last.version == version else None,
-        "beside": _beside(home, version),
+        "beside": _beside(home.database, version),
         "against": last.version if last is not None and last.version != version else row.parent,
     }
 
 
-def _beside(home: Home, version: int) -> tuple[int | None, int | None]:
+def _beside(database: Database, version: int) -> tuple[int | None, int | None]:
     """The version before and the one after."""
-    with home.database.read() as connection:
+    with database.read() as connection:
         last = int(connection.execute(select(func.coalesce(func.max(models_table.c.version), 0))).scalar_one())
     return (version - 1 if version > 1 else None), (version + 1 if version < last else None)
 
@@ -136,7 +137,7 @@ def _beside(home: Home, version: int) -> tuple[int | None, int | None]:
 def comparison(home: Home, first: int, second: int, compared: SideBySideResult) -> Json:
     """Two versions side by side; ``compared`` is what `Portfolio.side_by_side` found."""
     rows = home.ledger.model(first), home.ledger.model(second)
-    written = manifest(home, first), manifest(home, second)
+    written = manifest(home.artefacts, home.ledger, first), manifest(home.artefacts, home.ledger, second)
     found, first_time, last_time = compared.versions, compared.first_time, compared.last_time
     return {
         "first": rows[0],
@@ -145,16 +146,16 @@ def comparison(home: Home, first: int, second: int, compared: SideBySideResult) 
         "compared": compared,
         "found": found,
         "span": (from_micros(first_time), from_micros(last_time)) if first_time and last_time else None,
-        "versions": _versions(home),
+        "versions": _versions(home.database),
         "settings": _different(written[0], written[1]),
         "figures": _curves(found) if found else {},
     }
 
 
-def _versions(home: Home) -> list[int]:
+def _versions(database: Database) -> list[int]:
     """What can be chosen: the newest versions."""
     query = select(models_table.c.version).order_by(models_table.c.version.desc()).limit(100)
-    with home.database.read() as connection:
+    with database.read() as connection:
         return list(connection.execute(query).scalars())
 
 
@@ -210,7 +211,7 @@ def pair_of(home: Home, first: int | None, second: int | None) -> tuple[int, int
     """The versions to compare; the champion and the one before it when none is named."""
     if first is not None and second is not None:
         return first, second
-    versions = _versions(home)
+    versions = _versions(home.database)
     found = _pair(versions, home.ledger.champion())
     if found is None:
         raise NotFound("There are not two versions to compare yet; a retraining or `riskloop train` makes the next.")

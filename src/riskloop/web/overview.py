@@ -9,6 +9,7 @@ from sqlalchemy import select
 from riskloop import views
 from riskloop.cases import Case, CaseState, events
 from riskloop.core.types import Diagnosis, Json, Promotion, Verdict
+from riskloop.store.database import Database
 from riskloop.store.home import Home
 from riskloop.store.ledger import ModelVersion
 from riskloop.store.maturity import feed_state
@@ -70,7 +71,7 @@ def overview(home: Home, now: datetime) -> Json:
     today = served_since(database, now.replace(hour=0, minute=0, second=0, microsecond=0))
     last = recent[-1] if recent else None
     shown = today if today.decisions or last is None else served_between(database, last.first_id, last.last_id)
-    harm = [] if champion is None else views.unresolved(home, champion.version)
+    harm = [] if champion is None else views.unresolved(home.cases, home.ledger, champion.version)
     return {
         "now": now,
         "headline": headline(champion, last, open_cases, harm),
@@ -78,8 +79,8 @@ def overview(home: Home, now: datetime) -> Json:
         "feed": feed_state(home, now),
         "champion": champion,
         "model": None if champion is None else home.ledger.model(champion.version),
-        "manifest": None if champion is None else manifest(home, champion.version),
-        "probation": _probation(home, champion),
+        "manifest": None if champion is None else manifest(home.artefacts, home.ledger, champion.version),
+        "probation": _probation(home.database, champion),
         "today": today,
         "shown": shown,
         "shown_where": "today" if shown is today or last is None else f"in {last.name}",
@@ -132,9 +133,9 @@ def stages(
 ) -> list[Stage]:
     """The loop in its order, each station with its present state."""
     champion = promotions[-1] if promotions else None
-    rows = 0 if champion is None else manifest(home, champion.version).training.rows
+    rows = 0 if champion is None else manifest(home.artefacts, home.ledger, champion.version).training.rows
     newest = versions[-1] if versions else None
-    report = last_report(home)
+    report = last_report(home.database)
     working = next((case for case in open_cases if case.state is not CaseState.QUARANTINED), None)
     diagnosis = None if last is None else words.DIAGNOSES[last.diagnosis]
     action = None if last is None else words.ACTIONS[last.action]
@@ -206,7 +207,7 @@ def stages(
     ]
 
 
-def last_report(home: Home) -> LastReport | None:
+def last_report(database: Database) -> LastReport | None:
     """What the gate said last, whoever asked."""
     query = (
         select(case_events.c.case_id, case_events.c.document)
@@ -214,7 +215,7 @@ def last_report(home: Home) -> LastReport | None:
         .order_by(case_events.c.id.desc())
         .limit(1)
     )
-    with home.database.read() as connection:
+    with database.read() as connection:
         row = connection.execute(query).first()
     if row is None:
         return None
@@ -222,9 +223,9 @@ def last_report(home: Home) -> LastReport | None:
     return LastReport(row.case_id, said.report.verdict) if isinstance(said, events.Judged) else None
 
 
-def _probation(home: Home, champion: Promotion | None) -> str | None:
+def _probation(database: Database, champion: Promotion | None) -> str | None:
     """What the last look at a champion on probation found."""
     if champion is None:
         return None
-    look = watched(home.database, champion.seq)
+    look = watched(database, champion.seq)
     return None if look is None else look.sentence

@@ -102,7 +102,7 @@ def show_models(
     request: Request, service: Worker, _key: Viewer, before: Choice = None, ledger_before: Choice = None
 ) -> Response:
     """Versions, the ledger, and which served when."""
-    found = models.models(service.home, _now(), before, ledger_before)
+    found = models.models(service.home.database, service.home.ledger, _now(), before, ledger_before)
     return page(request, "models.html", title="Models", here="models", **found)
 
 
@@ -126,7 +126,7 @@ def show_decisions(request: Request, service: Worker, _key: Viewer) -> Response:
     wanted = asked.get("id", "").strip()
     if wanted:
         return RedirectResponse(f"/dashboard/decisions/{decisions.number_of(wanted)}", 303)
-    found = decisions.search(service.home, asked)
+    found = decisions.search(service.home.database, service.home.decisions, asked)
     return page(request, "decisions.html", title="Decisions", here="decisions", live=False, **found)
 
 

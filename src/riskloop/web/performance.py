@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Final
 
 from riskloop.core.errors import NotFound
+from riskloop.core.settings import Settings
 from riskloop.core.types import Diagnosis, Finding, Json
+from riskloop.store.database import Database
 from riskloop.store.home import Home
 from riskloop.store.windows import Window
 from riskloop.web import figures, words
@@ -94,7 +96,7 @@ class Cohort:
 def performance(home: Home, size: int, until: int | None, chosen: int | None) -> Json:
     """Cohorts with their measures, and one cohort's grades: the chosen one, else the latest final one."""
     shown = window_page(home.windows, size, until)
-    cohorts = _cohorts(home, shown.rows)
+    cohorts = _cohorts(home.database, home.settings, shown.rows)
     graded = [cohort for cohort in cohorts if cohort.grades]
     if chosen is None:
         cohort = graded[-1] if graded else None
@@ -117,11 +119,11 @@ def performance(home: Home, size: int, until: int | None, chosen: int | None) ->
     }
 
 
-def _cohorts(home: Home, windows: Sequence[Window]) -> list[Cohort]:
+def _cohorts(database: Database, settings: Settings, windows: Sequence[Window]) -> list[Cohort]:
     if not windows:
         return []
-    found = whole(home.database, windows[0].id, windows[-1].id, checks=CHECKS)
-    wait = home.settings.portfolio.outcome_window
+    found = whole(database, windows[0].id, windows[-1].id, checks=CHECKS)
+    wait = settings.portfolio.outcome_window
     return [
         Cohort(
             window,
