@@ -25,6 +25,12 @@ FOLDER = Path(__file__).parent / "portfolios_0_1"
 ORDER = ("models", "promotions", "windows", "cases", "case_events", "audit")
 
 
+@pytest.fixture
+def url() -> str:
+    """riskloop 0.1 knew SQLite only."""
+    return "sqlite:///riskloop.db"
+
+
 def migrated(url: str, folder: Path, name: str) -> tuple[Database, dict[str, list[dict[str, Any]]]]:
     """A database at revision 0001 with the rows of a portfolio, brought to this version; and those rows."""
     database = open_database(url, folder)
