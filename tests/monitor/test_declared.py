@@ -33,10 +33,12 @@ from riskloop.monitor.labels import (
     not_judged,
     window_findings,
 )
+from riskloop.monitor.overtime import over_time_findings
 from riskloop.monitor.performance import performance_findings
 from riskloop.monitor.profile import Reference
 from riskloop.monitor.quality import quality_findings
 from riskloop.monitor.segments import segments_of
+from riskloop.monitor.selection import Comparison
 from riskloop.simulation import SCENARIOS
 from riskloop.simulation.embedded import FEATURES, TARGET, simulate
 
@@ -119,7 +121,8 @@ def _closing(window: Month) -> list[Finding]:
 
 def _matured(window: Month, outcomes: np.ndarray) -> list[Finding]:
     past = history()
-    return performance_findings(
+    compared = Comparison.of(window.scores, outcomes, past.scores, past.outcomes)
+    return over_time_findings(compared, 0.01, [], alarm=50.0) + performance_findings(
         window.scores,
         outcomes,
         past.scores,

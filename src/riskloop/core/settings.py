@@ -292,6 +292,12 @@ class DriftSettings(Section):
         description="How much the defaults of one month move together (Vasicek's one factor); without it, it is "
         "estimated from the history's months.",
     )
+    run_length: float = Field(
+        50.0,
+        gt=1,
+        description="Evidence added up over windows at which slow harm is called: at least so many windows pass on "
+        "average until a false alarm (some 120 were measured).",
+    )
     asset_correlation_floor: float = Field(
         0.002, ge=0, le=0.5, description="The least that is allowed for: a calm year of history has seen no recession."
     )

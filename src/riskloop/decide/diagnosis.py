@@ -23,8 +23,8 @@ SPECIFIC: Final = (
 
 # The findings that may move each rung; everything else is shown and decides nothing.
 POPULATION: Final = ("drift",)
-LEVEL: Final = ("calibration",)
-RANKING: Final = ("auc",)
+LEVEL: Final = ("calibration", "level_over_time")
+RANKING: Final = ("auc", "ranking_over_time")
 SPREAD: Final = ("calibration_slope",)  # below 1 the scores tell customers apart less than they claim, else more
 DECISIVE: Final = (*POPULATION, *RANKING, *LEVEL, *SPREAD)
 

@@ -17,10 +17,12 @@ from riskloop.monitor.estimate import estimate_findings, expected_performance
 from riskloop.monitor.faults import mechanical_findings
 from riskloop.monitor.impact import impact_findings
 from riskloop.monitor.onset import CHANGED, dated, day_of
+from riskloop.monitor.overtime import over_time_findings
 from riskloop.monitor.performance import performance_findings
 from riskloop.monitor.profile import Profile
 from riskloop.monitor.quality import quality_findings
 from riskloop.monitor.segments import segments_of
+from riskloop.monitor.selection import Comparison
 
 IMPACT_ROWS: Final = 5_000  # contributions are means; more rows change the third digit
 
@@ -104,15 +106,26 @@ def when_matured(
     scores: Floats,
     outcomes: Floats,
     stands_for: Floats | None = None,
+    before: Sequence[Finding] = (),
+    drifted: bool = False,
 ) -> list[Finding]:
     """Realised performance of a window's decisions, whole and by segment; ``outcomes`` are NaN where not final.
 
     What is expected is computed on the very rows that have an outcome: who has one is no change of the world.
     ``stands_for`` (n,) says how many applicants each decision stands for, where some were approved at random.
+    ``before`` are the findings of the champion's window before, whose evidence over time is carried on; ``drifted``
+    says that the window's population moved.
     """
     columns = settings.drift.segments or None
     known = ~np.isnan(outcomes)
-    return performance_findings(
+    correlation = correlation_of(
+        champion.days,
+        champion.probabilities,
+        champion.outcomes,
+        given=settings.drift.asset_correlation,
+        floor=settings.drift.asset_correlation_floor,
+    )
+    found = performance_findings(
         scores,
         outcomes,
         champion.probabilities,
@@ -124,14 +137,11 @@ def when_matured(
         shrunk=champion.shrunk,
         trained=champion.trained,
         stands_for=stands_for,
-        correlation=correlation_of(
-            champion.days,
-            champion.probabilities,
-            champion.outcomes,
-            given=settings.drift.asset_correlation,
-            floor=settings.drift.asset_correlation_floor,
-        ),
+        correlation=correlation,
     )
+    compared = Comparison.of(scores, outcomes, champion.probabilities, champion.outcomes, champion.trained)
+    alarm = settings.drift.run_length
+    return found + over_time_findings(compared, correlation.asset, before, alarm=alarm, drifted=drifted)
 
 
 def _by_customers(champion: ReferenceModel, window: Arrived) -> Floats:

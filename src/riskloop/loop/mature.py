@@ -10,7 +10,7 @@ import numpy as np
 from riskloop.core.maturity import Maturity
 from riskloop.core.settings import Settings
 from riskloop.core.types import Bools, DecisionFrame, Diagnosis, Finding, Floats, Severity, to_micros
-from riskloop.decide.diagnosis import diagnose
+from riskloop.decide.diagnosis import POPULATION, diagnose
 from riskloop.decide.policy import decide
 from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.examine import when_matured
@@ -18,6 +18,7 @@ from riskloop.loop.labels import Suspect, of_window, suspect_of
 from riskloop.loop.observe import earlier_findings, policy_context
 from riskloop.monitor.labels import BOUNDS, agreed, not_judged
 from riskloop.monitor.onset import CHANGED
+from riskloop.monitor.overtime import LEVEL_OVER_TIME
 from riskloop.retrain.dataset import applicants
 from riskloop.store.decisions import Covered, DecisionLog
 from riskloop.store.home import Home
@@ -31,6 +32,7 @@ UNMARKED: Final = frozenset(
         *("auc_explained", "calibration_explained", "slope_explained"),
     )
 )
+CARRIED: Final = LEVEL_OVER_TIME.name  # what a judged window hands on to the next one
 INSTANT: Final = timedelta(microseconds=1)
 
 
@@ -92,7 +94,12 @@ def mature(home: Home, champion: ReferenceModel, window: Window, known: Maturity
             [*closing, _marked(not_judged(covered.known, len(champion.outcomes), because))],
         )
     counts = known if complete else over
-    realised = _realised(home.decisions, home.settings, champion, window, counts, bounded=not complete)
+    earlier = earlier_findings(home.windows, home.settings, champion.version, window.id)
+    carried = next((f for f in reversed(earlier) if any(one.check == CARRIED for one in f)), ())
+    drifted = any(f.check in POPULATION and f.severity in CHANGED for f in closing)
+    realised = _realised(
+        home.decisions, home.settings, champion, window, counts, carried, bounded=not complete, drifted=drifted
+    )
     feed = [_marked(finding) for finding in of_window(home, window, counts, realised)]
     suspect = suspect_of(home, window, counts, feed)
     if suspect is not None:
@@ -103,9 +110,7 @@ def mature(home: Home, champion: ReferenceModel, window: Window, known: Maturity
     # What a person has released is said, and is no fault of the customers' data.
     feed = [replace(f, severity=Severity.DRIFTED) if f.severity is Severity.FAULT else f for f in feed]
     findings = [*closing, *realised, *feed]
-    answer = diagnose(
-        findings, earlier_findings(home.windows, home.settings, champion.version, window.id), home.settings.drift
-    )
+    answer = diagnose(findings, earlier, home.settings.drift)
     action = decide(answer, home.settings.policy, policy_context(home.windows, champion, findings))
     return Judgement(matured.judged(answer, action), findings)
 
@@ -142,8 +147,10 @@ def _realised(
     champion: ReferenceModel,
     window: Window,
     known: Maturity,
+    carried: Sequence[Finding],
     *,
     bounded: bool,
+    drifted: bool,
 ) -> list[Finding]:
     """What the outcomes say; of an incomplete window only what they say however the missing ones turn out."""
     frame = decisions.frame(window.span, known)
@@ -151,7 +158,9 @@ def _realised(
     stands_for = applicants(frame)
 
     def said(outcomes: Floats) -> list[Finding]:
-        return when_matured(champion, settings, frame.features, scores, outcomes, stands_for)
+        return when_matured(
+            champion, settings, frame.features, scores, outcomes, stands_for, before=carried, drifted=drifted
+        )
 
     found = said(frame.outcomes)
     if bounded:

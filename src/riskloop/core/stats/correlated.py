@@ -98,7 +98,7 @@ def _given_rates(p: Floats, correlation: float, error: float) -> tuple[Floats, F
 
     groups = np.asarray([part.mean() for part in np.array_split(np.sort(p), min(GROUPS, p.size))])
     sizes = np.asarray([part.size for part in np.array_split(p, min(GROUPS, p.size))]) / p.size
-    factor, weight = _nodes(NODES if correlation else 1)
+    factor, weight = factor_nodes(correlation)
     shift, share = _nodes(ERROR_NODES if error else 1)
     log_odds = logit(np.clip(groups, TINY, 1.0 - TINY))
     rates = [given_factor(expit(log_odds + error * step), correlation, factor) @ sizes for step in shift]
@@ -109,6 +109,11 @@ def _nodes(count: int) -> tuple[Floats, Floats]:
     """Gauss–Hermite nodes and weights for a standard normal."""
     node, weight = np.polynomial.hermite_e.hermegauss(count)
     return node, weight / weight.sum()
+
+
+def factor_nodes(correlation: float) -> tuple[Floats, Floats]:
+    """Values (z,) of the factor and their weights; one value where nothing moves together."""
+    return _nodes(NODES if correlation else 1)
 
 
 def _require_correlation(correlation: float) -> None:

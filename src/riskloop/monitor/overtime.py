@@ -1,0 +1,128 @@
+"""Evidence over time: what no single window shows and many do, for slow harm and for few defaults.
+
+Each window of a champion carries the detectors of the window before on, with its own outcomes added. The findings of a
+window hold all that the next one needs.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from riskloop.core.errors import DataError
+from riskloop.core.findings import WINDOW, DeclaredCheck
+from riskloop.core.stats import calibration_in_the_large
+from riskloop.core.stats.sequential import WEIGHTS, detect, level_ratios, ranking_ratios
+from riskloop.core.types import Finding, Floats, Severity
+from riskloop.monitor.matured import Matured
+from riskloop.monitor.selection import Comparison
+
+AUC_BAND: Final = 0.02  # of AUC that does not matter
+LEVEL_BAND: Final = 0.05  # of log-odds that does not matter
+
+_SOURCE: Final = "E-detector (Shin, Ramdas & Rinaldo, 2024; Shiryaev, 1963; Roberts, 1966)"
+LEVEL_OVER_TIME: Final = DeclaredCheck(
+    "level_over_time",
+    "window after window, as many default as the probabilities say",
+    f"{_SOURCE} of likelihood ratios, with Vasicek's factor",
+)
+RANKING_OVER_TIME: Final = DeclaredCheck(
+    "ranking_over_time",
+    "window after window, the AUC is not lower than at training",
+    f"{_SOURCE} of bets on placements (Waudby-Smith & Ramdas, 2024)",
+)
+
+
+def over_time_findings(
+    compared: Comparison, correlation: float, before: Sequence[Finding], *, alarm: float, drifted: bool = False
+) -> list[Finding]:
+    """Level and ranking since the champion began; ``before`` are the findings of its window before.
+
+    None where the history cannot say what is usual. Where the population has ``drifted``, the window adds nothing on
+    the ranking: other customers are ranked otherwise in the same world.
+    """
+    window, history = compared.window, compared.history
+    if not history.enough or math.isnan(compared.trained.auc):
+        return []
+    try:
+        learned = calibration_in_the_large(history.outcomes, history.probabilities).std_error
+    except DataError:
+        return []
+    kept = {f.check: f.details for f in before}
+    level, rank = (_Carried.of(kept.get(check.name)) for check in (LEVEL_OVER_TIME, RANKING_OVER_TIME))
+    expected = max(0.0, compared.trained.auc - AUC_BAND - 2.0 * compared.trained.std_error)
+    by_level = level.with_window(
+        level_ratios(window.outcomes, window.probabilities, correlation, LEVEL_BAND + learned), window
+    )
+    ranked = Matured(window.probabilities[:0], window.outcomes[:0]) if drifted else window
+    by_rank = rank.with_window(ranking_ratios(_placements(ranked, history), expected), ranked)
+    return [
+        by_level.finding(LEVEL_OVER_TIME, compared, float(np.dot(WEIGHTS, by_level.detectors)), alarm, "the level"),
+        by_rank.finding(RANKING_OVER_TIME, compared, float(by_rank.detectors.mean()), alarm, "the ranking"),
+    ]
+
+
+class _Carried:
+    """Detectors and what they were fed."""
+
+    def __init__(self, detectors: Floats, windows: int, rows: int, defaults: int, expected: float) -> None:
+        self.detectors, self.windows, self.rows = detectors, windows, rows
+        self.defaults, self.expected = defaults, expected
+
+    @classmethod
+    def of(cls, details: Mapping[str, object] | None) -> "_Carried":
+        if details is None:
+            return cls(np.zeros(0), 0, 0, 0, 0.0)
+        told = {name: details[name] for name in ("windows", "rows", "defaults", "expected")}
+        return cls(np.asarray(details["detectors"], dtype=np.float64), **told)  # type: ignore[arg-type]
+
+    def with_window(self, ratios: Floats, window: Matured) -> "_Carried":
+        """One window on; a window without outcomes adds nothing."""
+        if not window.outcomes.size:
+            return self if self.detectors.size else _Carried(np.zeros(ratios.size), 0, 0, 0, 0.0)
+        detectors = self.detectors if self.detectors.size == ratios.size else np.zeros(ratios.size)
+        return _Carried(
+            detect(detectors, ratios),
+            self.windows + 1,
+            self.rows + window.outcomes.size,
+            self.defaults + window.defaults,
+            self.expected + float(window.probabilities.sum()),
+        )
+
+    def finding(self, check: DeclaredCheck, compared: Comparison, evidence: float, alarm: float, what: str) -> Finding:
+        """``evidence`` against the ``alarm``."""
+        moved = evidence >= alarm
+        says = "speak against" if moved else "do not speak against"
+        return check.finding(
+            WINDOW,
+            Severity.DRIFTED if moved else Severity.OK,
+            (compared.window.outcomes.size, compared.history.outcomes.size),
+            f"{self.windows:,} windows together, with {self.defaults:,} defaults of {self.rows:,} where "
+            f"{self.expected:,.0f} were expected, {says} {what} (evidence {evidence:.3g}, {alarm:g} is needed).",
+            statistic=evidence,
+            critical=alarm,
+            details={
+                "detectors": self.detectors.tolist(),
+                "windows": self.windows,
+                "rows": self.rows,
+                "defaults": self.defaults,
+                "expected": self.expected,
+            },
+        )
+
+
+def _placements(window: Matured, history: Matured) -> Floats:
+    """For each decision the share of the history's other class that it is on the right side of; ties count half.
+
+    Against one another the decisions of a window would not be independent: one odd score would count many times.
+    """
+    placed = np.empty(window.outcomes.size)
+    for label in (0.0, 1.0):
+        mine = window.outcomes == label
+        against = np.sort(history.probabilities[history.outcomes != label])
+        scores = window.probabilities[mine]
+        below = np.searchsorted(against, scores, "left") + np.searchsorted(against, scores, "right")
+        share = below / 2.0 / max(1, against.size)
+        placed[mine] = share if label else 1.0 - share
+    return placed

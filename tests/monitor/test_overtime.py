@@ -1,0 +1,102 @@
+"""Evidence that adds up over windows: slow harm and few defaults."""
+
+import numpy as np
+import pytest
+
+from riskloop.core.stats.sequential import SHIFTS, detect, level_ratios, ranking_ratios
+from riskloop.core.types import Finding, Floats, Severity
+from riskloop.monitor.overtime import over_time_findings
+from riskloop.monitor.selection import Comparison
+
+from .conftest import history, month
+
+ALARM = 50.0
+
+
+def stream(rows: int, windows: int, seed: int, *, times: float = 1.0, blind: bool = False) -> list[list[Finding]]:
+    """Windows of ``rows`` decisions with ``times`` the defaults, or with scores that say nothing."""
+    rng, large, past = np.random.default_rng(seed), month(20_000, 950), history()
+    before: list[Finding] = []
+    found = []
+    for _ in range(windows):
+        scores: Floats = rng.choice(large.scores, rows)
+        outcomes = (rng.random(rows) < np.minimum(times * scores, 0.97)).astype(np.float64)
+        shown = rng.choice(large.scores, rows) if blind else scores
+        compared = Comparison.of(shown, outcomes, past.scores, past.outcomes)
+        before = over_time_findings(compared, 0.002, before, alarm=ALARM)
+        found.append(before)
+    return found
+
+
+def alarm(found: list[list[Finding]], check: str) -> int | None:
+    """The number of the first window with an alarm, from 1 on."""
+    calls = [next(f.severity for f in window if f.check == check) is Severity.DRIFTED for window in found]
+    return calls.index(True) + 1 if True in calls else None
+
+
+def test_twice_the_defaults_are_found_at_ten_a_month() -> None:
+    delays = [alarm(stream(10, 9, seed, times=2.0), "level_over_time") for seed in range(40)]
+    within = [delay is not None and delay <= 6 for delay in delays]
+    assert np.mean(within) >= 0.6  # the benchmark measures it on many more
+    assert np.mean([delay is not None for delay in delays]) >= 0.85
+
+
+def test_scores_that_say_nothing_are_found_at_six_a_month() -> None:
+    delays = [alarm(stream(6, 24, seed, blind=True), "ranking_over_time") for seed in range(10)]
+    assert sum(delay is not None for delay in delays) >= 8
+
+
+@pytest.mark.parametrize("rows", [10, 200])
+def test_nothing_is_called_rarely_in_ten_years(rows: int) -> None:
+    streams = [stream(rows, 120, seed) for seed in range(8)]
+    for check in ("level_over_time", "ranking_over_time"):
+        assert sum(alarm(found, check) is not None for found in streams) <= 7
+
+
+def test_evidence_is_carried_on_and_said() -> None:
+    first, second = stream(50, 2, 3)
+    level = next(f for f in second if f.check == "level_over_time")
+    before = next(f for f in first if f.check == "level_over_time")
+    assert level.details["windows"] == 2
+    assert level.details["rows"] == 100
+    assert level.details["defaults"] >= before.details["defaults"]
+    assert "2 windows together" in level.sentence
+    nothing = Comparison.of(np.full(5, 0.2), np.full(5, np.nan), history().scores, history().outcomes)
+    kept = over_time_findings(nothing, 0.0, second, alarm=ALARM)
+    assert next(f for f in kept if f.check == "level_over_time").details["detectors"] == level.details["detectors"]
+
+
+def test_other_customers_add_nothing_on_the_ranking() -> None:
+    compared = Comparison.of(
+        month(500, 951).scores, 1.0 - month(500, 951).outcomes, history().scores, history().outcomes
+    )
+    plain = over_time_findings(compared, 0.0, [], alarm=ALARM)
+    drifted = over_time_findings(compared, 0.0, [], alarm=ALARM, drifted=True)
+    assert plain[1].severity is Severity.DRIFTED
+    assert drifted[1].severity is Severity.OK
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.05])
+def test_ratios_have_the_mean_one_while_nothing_changes(rho: float) -> None:
+    """The mean of the likelihood ratios over the null is 1; at probabilities within the band it is less."""
+    from riskloop.core.stats.correlated import given_factor
+
+    rng, p = np.random.default_rng(4), np.array([0.1, 0.2, 0.3, 0.4])
+    ratios = []
+    for _ in range(6_000):
+        given = given_factor(p, rho, rng.standard_normal(1))[0]
+        ratios.append(level_ratios((rng.random(4) < given).astype(np.float64), p, rho))
+    assert np.mean(ratios, axis=0) == pytest.approx(np.ones(len(SHIFTS)), abs=0.06)
+
+
+def test_bets_have_at_most_the_mean_one() -> None:
+    rng = np.random.default_rng(5)
+    ratios = [ranking_ratios(rng.beta(4.0, 1.0, 3), 0.8) for _ in range(6_000)]  # mean 0.8
+    assert (np.mean(ratios, axis=0) <= 1.03).all()
+    assert (ranking_ratios(np.zeros(3), 0.8) > 1.0).all()
+
+
+def test_a_detector_restarts_by_itself() -> None:
+    """It is at least 1 times the latest ratio, however bad the past was."""
+    low = detect(np.array([0.0]), np.array([0.001]))
+    assert detect(low, np.array([3.0])) == pytest.approx(3.0 * (low + 1.0))
