@@ -1,6 +1,6 @@
 """Does the monitor tell drift from noise and from a fault, and how fast is it?
 
-    python -m benchmarks.monitoring [--quick] [--json] [--part judgement|small|evidently|speed] [--data UCI.csv]
+    python -m benchmarks.monitoring [--quick] [--json] [--part judgement|small|lenders|evidently|speed] [--data UCI.csv]
                                     [--records FOLDER] [--seeds N] [--large N] [--first S]
 
 Judgement plays every scenario on seeds that no threshold was chosen with (101 and on; tuned on 1 to 30). Each seed
@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks._evidently import evidently
 from benchmarks._judgement import JUDGES, PLAYERS, Kept, Rows, goals, summary
+from benchmarks._lenders import lenders
 from benchmarks._small import small_histories
 from benchmarks._speed import speed, speed_goals
 from benchmarks.judging import Judge, Record, progress
@@ -40,7 +41,8 @@ FIRST_SEED: Final = 101
 SIZES: Final = (500, 2_000)
 LARGE: Final = 10_000
 GOALS: Final = "goals"
-PARTS: Final = ("judgement", "small", "evidently", "speed")
+PARTS: Final = ("judgement", "small", "lenders", "evidently", "speed")
+LENDER_WORLDS: Final = 3
 SMALL_WORLDS: Final = 5
 
 
@@ -140,6 +142,9 @@ def main() -> None:
     if given.part in (None, "small"):
         count = 1 if given.quick else min(SMALL_WORLDS, given.seeds or SMALL_WORLDS)
         tables["small histories, nothing changed"] = small_histories(range(given.first, given.first + count))
+    if given.part in (None, "lenders"):
+        count = 1 if given.quick else min(LENDER_WORLDS, given.seeds or LENDER_WORLDS)
+        tables |= lenders(range(given.first, given.first + count), given.quick)
     if given.part in (None, "speed"):
         for world in worlds("embedded", [FIRST_SEED]):
             tables["speed, milliseconds"] = speed(world.champion, given.quick)

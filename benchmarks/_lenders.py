@@ -1,0 +1,197 @@
+"""The monitor in worlds that a lender recognises: selected, correlated, partly broken, few, and not in one pool.
+
+One champion of the embedded portfolio a seed judges windows of 2,000; the books of other lenders are judged by their
+columns, whose score says nothing.
+"""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks._judgement import Rows, share
+from benchmarks.streams import Course, World, labels, worlds
+from riskloop.core.schema import Feature, Schema
+from riskloop.core.settings import DriftSettings
+from riskloop.core.stats.correlated import given_factor
+from riskloop.core.types import DAY, EPOCH, Finding, Floats, Severity
+from riskloop.decide.diagnosis import diagnose
+from riskloop.loop.examine import Arrived, at_closing, when_matured
+from riskloop.monitor.drift import profile_findings
+from riskloop.monitor.overtime import over_time_findings
+from riskloop.monitor.profile import Reference
+from riskloop.monitor.quality import quality_findings
+from riskloop.monitor.selection import Comparison
+from riskloop.simulation.books import BOOKS, ID, TARGET, TIME, Book
+
+SIZE: Final = 2_000
+DECLINED: Final = (0.0, 0.05, 0.1, 0.2, 0.33)
+CORRELATIONS: Final = (0.0, 0.01, 0.03, 0.05, 0.1)
+PARTIAL: Final = ("wrong_customers", "filled_zeros", "part_in_hundredths", "stale_history", "other_currency")
+MOVED: Final = (Severity.DRIFTED, Severity.SEVERE)
+WINDOWS: Final = 12
+
+
+def lenders(seeds: Sequence[int], quick: bool) -> dict[str, Rows]:
+    """Tables of all parts."""
+    selected: Rows = []
+    together: Rows = []
+    partly: Rows = []
+    for world in worlds("embedded", list(seeds)):
+        months = list(world.windows("stable", SIZE, Course(0, 3 if quick else WINDOWS)))
+        selected += _selected(world, months)
+        together += _together(world, months)
+        partly += _partly(world, quick)
+    return {
+        "outcomes of the approved only, nothing changed": _shares(selected, "declined"),
+        "defaults move together, nothing changed": _shares(together, "asset correlation"),
+        "faults in part of the rows": _shares(partly, "fault"),
+        "sound books": [_book(book, 5 if quick else 24) for book in BOOKS.values()],
+        "ten decisions a month": _over_time(10 if quick else 150, 4 if quick else 40),
+    }
+
+
+def _shares(records: Rows, by: str) -> Rows:
+    return [
+        {by: value, "windows": len(part), "called": share(r["called"] for r in part)}
+        for value in dict.fromkeys(r[by] for r in records)
+        for part in [[r for r in records if r[by] == value]]
+    ]
+
+
+def _judged(world: World, window: Any, outcomes: Floats) -> str:
+    settings = world.settings
+    found = when_matured(world.champion, settings, window.rows.features, window.scores, outcomes)
+    return str(diagnose(found, [], settings.drift).diagnosis)
+
+
+def _selected(world: World, months: Sequence[Any]) -> Rows:
+    found = []
+    for declined in DECLINED:
+        limit = np.quantile(world.champion.reference_scores, 1.0 - declined) if declined else np.inf
+        for window in months:
+            outcomes = np.where(window.scores < limit, labels(window.truth), np.nan)
+            called = _judged(world, window, outcomes) in ("concept_drift", "prior_shift")
+            found.append({"declined": f"{declined:.0%}", "called": called})
+    return found
+
+
+def _together(world: World, months: Sequence[Any]) -> Rows:
+    """Each window has a factor of its own; the history had none, so that only the floor allows for it, or is told."""
+    rng, found = np.random.default_rng(world.seed), []
+    for rho in CORRELATIONS:
+        drift = world.settings.drift.model_copy(update={"asset_correlation": rho})
+        for told in (False, True):
+            settings = world.settings.model_copy(update={"drift": drift}) if told else world.settings
+            for window in months:
+                given = given_factor(window.truth.true_pd, rho, rng.standard_normal(1))[0]
+                outcomes = (rng.random(given.size) < given).astype(np.float64)
+                findings = when_matured(world.champion, settings, window.rows.features, window.scores, outcomes)
+                level = next(f for f in findings if f.check == "calibration")
+                name = f"{rho:g}, {'told' if told else 'history without any'}"
+                found.append({"asset correlation": name, "called": level.severity in MOVED})
+    return found
+
+
+def _partly(world: World, quick: bool) -> Rows:
+    found = []
+    for fault in PARTIAL:
+        for window in list(world.windows(fault, SIZE, Course(0, 1 if quick else 6)))[:3]:
+            found.append({"fault": fault, "called": _closing(world, window) == "data_fault"})
+    for name in ("stable", "new_channel_sudden", "ageing", "policy_change"):
+        for window in world.windows(name, SIZE, Course(0, 2 if quick else 12)):
+            found.append({"fault": f"none ({name})", "called": _closing(world, window) == "data_fault"})
+    return found
+
+
+def _closing(world: World, window: Any) -> str:
+    rows = window.rows
+    profile = world.champion.reference.profile(rows.features, window.scores, rows.times)
+    arrived = Arrived(profile, rows.features, window.scores, rows.times)
+    findings = at_closing(world.champion, world.settings, arrived, period=window.period, estimated=False)
+    return str(diagnose(findings, [], world.settings.drift).diagnosis)
+
+
+# --------------------------------------------------------------------------- books of other lenders
+
+
+def _book(book: Book, windows: int) -> dict[str, Any]:
+    days, per_day = (1, 300) if book.name == "weekdays" else (28, 71)
+    history = book.days(date(2020, 1, 1), 3 * 365, 14, 1)
+    schema = _schema(history)
+    reference = Reference.build(
+        schema, _coded(history, schema), np.random.default_rng(0).random(len(history)), _days(history)
+    )
+    faults, drifted = [], []
+    for number in range(windows):
+        frame = book.days(date(2023, 1, 1) + timedelta(days=days * number), days, per_day, 77)
+        scores = np.random.default_rng(number + 1).random(len(frame))
+        profile = reference.profile(_coded(frame, schema), scores, _days(frame) * DAY)
+        found = quality_findings(reference, profile, min_rows=100)
+        faults.append(any(f.severity is Severity.FAULT for f in found))
+        verdict = profile_findings(reference, profile, DriftSettings())[-1]
+        drifted.append(verdict.severity in MOVED)
+    return {"book": book.name, "windows": windows, "called faults": share(faults), "called drifted": share(drifted)}
+
+
+def _schema(frame: Any) -> Schema:
+    names = [name for name in frame.columns if name not in (ID, TIME, TARGET)]
+    features = [
+        Feature(name, "category", categories=tuple(sorted(frame[name].unique())))
+        if frame[name].dtype == object
+        else Feature(name)
+        for name in names
+    ]
+    return Schema(tuple(features), target=TARGET)
+
+
+def _coded(frame: Any, schema: Schema) -> Floats:
+    columns = [
+        frame[f.name].map(f.codes).fillna(len(f.categories)) if f.kind == "category" else frame[f.name]
+        for f in schema.features
+    ]
+    coded: Floats = np.column_stack(columns).astype(np.float64)
+    return coded
+
+
+def _days(frame: Any) -> Any:
+    first = EPOCH.date().toordinal()
+    return np.array([date.fromisoformat(text).toordinal() - first for text in frame[TIME]], dtype=np.int64)
+
+
+# --------------------------------------------------------------------------- evidence over time
+
+
+def _over_time(short: int, long: int) -> Rows:
+    """Doubled defaults within six months, and false alarms in ten years, at ten decisions a month."""
+    rng = np.random.default_rng(101)
+    scores = rng.beta(1.1, 3.9, 20_000)
+    outcomes = (rng.random(scores.size) < scores).astype(np.float64)
+    found = {times: [_first(rng, scores, outcomes, times, 6) for _ in range(short)] for times in (1.5, 2.0, 3.0)}
+    calm = [_first(rng, scores, outcomes, 1.0, 120) for _ in range(long)]
+    rows: Rows = [
+        {
+            "world": f"{times:g} times the defaults",
+            "runs": short,
+            "months": 6,
+            "found": share(x is not None for x in runs),
+        }
+        for times, runs in found.items()
+    ]
+    return [
+        *rows,
+        {"world": "nothing changed", "runs": long, "months": 120, "found": share(x is not None for x in calm)},
+    ]
+
+
+def _first(rng: np.random.Generator, scores: Floats, outcomes: Floats, times: float, months: int) -> int | None:
+    before: list[Finding] = []
+    for month in range(1, months + 1):
+        p = rng.choice(scores, 10)
+        y = (rng.random(10) < np.minimum(times * p, 0.97)).astype(np.float64)
+        compared = Comparison.of(p, y, scores, outcomes)
+        before = over_time_findings(compared, 0.002, before, alarm=DriftSettings().run_length)
+        if any(f.severity in MOVED and f.check == "level_over_time" for f in before):
+            return month
+    return None
