@@ -8,6 +8,7 @@ from riskloop.cases.events import Judged, Making
 from riskloop.core.types import Diagnosis, GateReport, Verdict
 from riskloop.gate.approval import evidence_fingerprint
 from riskloop.store.cases import move_case, open_case
+from riskloop.store.deliveries import hold
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys, Role
 
@@ -189,3 +190,20 @@ def test_a_key_that_may_look_sees_no_form_and_cannot_order(home: Home) -> None:
     data = {"token": token, "note": "Yes.", "by": "somebody else"}
     assert client.post(f"/dashboard/cases/{case.id}/approve", auth=("x", boss), data=data).status_code == 303
     assert home.champion().by == "bo"
+
+
+def test_quarantined_outcomes_are_shown_and_released_as_windows_are(home: Home) -> None:
+    home.outcomes.record([], MAY, complete_until=MAY)
+    (delivery,) = home.deliveries.latest()
+    with home.database.write() as connection:
+        step = Move(CaseState.QUARANTINED, "Good and bad are exchanged.")
+        case = open_case(connection, step, at=MAY, diagnosis=Diagnosis.LABEL_FAULT, window_id=0, champion=1)
+        hold(connection, [delivery.id], case.id)
+    browser = client_of(home)
+    assert "broken labels in the outcome feed" in browser.get("/dashboard").text
+    assert "Label fault" in browser.get("/dashboard/cases").text
+    page = browser.get(f"/dashboard/cases/{case.id}").text
+    assert "Good and bad are exchanged." in page
+    assert (
+        f"The outcomes of {delivery.name} count from now on" in browser.get(f"/dashboard/cases/{case.id}/release").text
+    )

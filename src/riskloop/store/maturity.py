@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from riskloop.core.maturity import NOTHING, Maturity, complete_days, usual_share
@@ -41,11 +42,15 @@ def maturity(home: Home, now: datetime) -> Maturity:
         last = home.deliveries.last_at()
         until = NOTHING if last is None else to_micros(min(now, last) - window - settings.patience)
         return replace(known, until=until)
-    return replace(known, until=_arrived(home.decisions, known, settings.patience))
+    return replace(known, until=_arrived(home.decisions, known, settings.patience, home.decisions.last_id()))
 
 
-def _arrived(decisions: DecisionLog, known: Maturity, patience: timedelta) -> int:
-    """Up to which decision time nearly everything has arrived that usually does, or was waited for long enough."""
+@lru_cache(maxsize=8)
+def _arrived(decisions: DecisionLog, known: Maturity, patience: timedelta, _newest: int) -> int:
+    """Up to which decision time nearly everything has arrived that usually does, or was waited for long enough.
+
+    A cycle asks several times, and a million decisions a year take half a second: the same question is answered once.
+    """
     waited = known.until - patience // timedelta(microseconds=1)
     earlier = decisions.days(waited - USUAL // timedelta(microseconds=1), waited, known)
     days, expected, reported = decisions.days(waited + 1, known.until, known)

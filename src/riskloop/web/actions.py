@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 from riskloop.core.errors import Conflict, NotFound
 from riskloop.results import CaseResult
 from riskloop.store.cases import Cases
+from riskloop.store.deliveries import Deliveries
 from riskloop.store.windows import Windows
 from riskloop.web.guard import Number, Operator, Ordered, Owner, Worker
 from riskloop.web.orders import CASE_ORDERS, Order, orders_of, rollback_order
@@ -39,9 +40,9 @@ def do_rollback(portfolio: Owner, ordered: Ordered) -> Response:
 @router.get("/dashboard/cases/{number}/{name}")
 def ask_case(number: Number, name: str, request: Request, service: Worker, _key: Operator) -> Response:
     """The form of an order about a case."""
-    return _form(
-        request, _order(service.home.cases, service.home.windows, number, name), back=f"/dashboard/cases/{number}"
-    )
+    home = service.home
+    order = _order(home.cases, home.windows, home.deliveries, number, name)
+    return _form(request, order, back=f"/dashboard/cases/{number}")
 
 
 @router.post("/dashboard/cases/{number}/{name}")
@@ -58,9 +59,9 @@ def do_case(number: Number, name: str, portfolio: Owner, ordered: Ordered) -> Re
     return _done(f"/dashboard/cases/{number}")
 
 
-def _order(cases: Cases, windows: Windows, number: int, name: str) -> Order:
-    case = cases.get(number)
-    for order in orders_of(case, windows.of_case(number), cases.steps(number)):
+def _order(cases: Cases, windows: Windows, deliveries: Deliveries, number: int, name: str) -> Order:
+    case, held = cases.get(number), deliveries.of_case(number)
+    for order in orders_of(case, windows.of_case(number), cases.steps(number), held):
         if order.name == name:
             return order
     if name in CASE_ORDERS:

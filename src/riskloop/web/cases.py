@@ -74,7 +74,7 @@ def story(home: Home, number: int) -> Json:
         "rungs": found[-1].rungs if found else (),
         "steps": steps,
         "judged": next((step for step in reversed(steps) if step.checks), None),
-        "orders": orders_of(case, found, taken),
+        "orders": orders_of(case, found, taken, home.deliveries.of_case(number)),
         "serves": champion is not None and champion.version == case.challenger,
         "ended_well": case.state is CaseState.PROMOTED,
     }

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from riskloop.cases import Case, CaseStep, Signal, events, may
 from riskloop.core.types import Promotion
+from riskloop.store.deliveries import Delivery
 from riskloop.store.windows import Window
 
 Name = Literal["approve", "reject", "release", "rollback"]
@@ -25,8 +26,10 @@ class Order:
     seen: Mapping[str, str] = field(default_factory=dict)  # what the form says that the person has looked at
 
 
-def orders_of(case: Case, windows: Sequence[Window], steps: Sequence[CaseStep]) -> list[Order]:
-    """What may be done about a case in its present state."""
+def orders_of(
+    case: Case, windows: Sequence[Window], steps: Sequence[CaseStep], deliveries: Sequence[Delivery] = ()
+) -> list[Order]:
+    """What may be done about a case in its present state; ``deliveries`` are the outcomes that it holds."""
     at = f"/dashboard/cases/{case.id}"
     found = []
     if may(case, Signal.APPROVED):
@@ -59,6 +62,18 @@ def orders_of(case: Case, windows: Sequence[Window], steps: Sequence[CaseStep]) 
                 f"Release {', '.join(held)}",
                 f"The decisions of {', '.join(held)} may be learned from again, as they were logged. "
                 "Do this only when the values are known to be right.",
+            )
+        )
+    files = [delivery.name for delivery in deliveries if delivery.held]
+    if files and may(case, Signal.RELEASED):
+        found.append(
+            Order(
+                "release",
+                f"{at}/release",
+                "Release the outcomes",
+                f"Release {len(files)} deliver{'y' if len(files) == 1 else 'ies'} of outcomes",
+                f"The outcomes of {', '.join(files[:5])}{' and more' if len(files) > 5 else ''} count from now on, as they "
+                "were handed in, and are not held again. Do this only when they are known to be right.",
             )
         )
     return found

@@ -103,7 +103,9 @@ def headline(
         if case.state is CaseState.NEEDS_APPROVAL:
             return Headline("watch", "person", f"Case {case.id} needs an approval.", link, case.sentence)
         if case.state is CaseState.QUARANTINED:
-            return Headline("fault", "fault", f"Case {case.id}: a data fault in the feed.", link, case.sentence)
+            labels = case.diagnosis is Diagnosis.LABEL_FAULT
+            what = "broken labels in the outcome feed" if labels else "a data fault in the feed"
+            return Headline("fault", "fault", f"Case {case.id}: {what}.", link, case.sentence)
         if harm and case.state is CaseState.WATCHING:
             continue  # a first finding says less than what is known
         return Headline(label.tone, label.icon, f"Case {case.id} is open: {label.text.lower()}.", link, case.sentence)
