@@ -57,6 +57,7 @@ LEAST: Final = 10  # reports of either class
 SURE: Final = 4.0  # standard errors beyond which chance is no explanation
 UPSIDE_DOWN: Final = 2.0  # standard errors of the ranking, beside a likelihood ratio of exp(10)
 RARE: Final = 1e-6  # as for faults of features
+STEP: Final = 20.0  # a score statistic that no step of chance reaches, whichever day is the best
 APART: Final = 10.0  # of two score statistics, from which one date explains better than the other
 MOST_CORRECTED: Final = 0.10  # of what is known about these customers
 FEW_CORRECTED: Final = 20  # are no sign of anything
@@ -262,8 +263,10 @@ def _late(reports: Reports, outcome_window: int) -> Finding:
 # --------------------------------------------------------------------------- another definition of default?
 
 
-def definition_finding(reports: Reports) -> tuple[Finding, int | None]:
+def definition_finding(reports: Reports, *, moved: bool = True) -> tuple[Finding, int | None]:
     """Whether the level of default changed at a report date, and at which (microseconds).
+
+    ``moved``: the level of the window alone is known to have changed; else a step over all the windows has to show it.
 
     ``reports`` are the last ones on each decision, of the window that moved and of those before. A real change of level
     begins with customers of a day, a change of definition with reports of a day. Where each report comes a fixed time
@@ -274,13 +277,17 @@ def definition_finding(reports: Reports) -> tuple[Finding, int | None]:
     by_decision, begun = _largest_step(reports.decided // DAY, reports.outcomes - level, level * (1.0 - level))
     gap = by_report - by_decision
     severity = Severity.FAULT if gap > APART else Severity.DRIFTED if gap > -APART else Severity.OK
+    if not moved and by_report < STEP:
+        severity = Severity.OK
     day = _day(cut) if severity is not Severity.OK else _day(begun)
     words = {
         Severity.FAULT: f"The level of default changes for reports since {day}, whoever they are about: another "
         "definition of default, or a broken feed.",
         Severity.DRIFTED: f"Whether the level of default changed for customers or in the reports since {day} cannot be "
         "told apart: it may be another definition of default.",
-        Severity.OK: f"The level of default changes for customers since {day}, in reports of any date.",
+        Severity.OK: f"The level of default changes for customers since {day}, in reports of any date."
+        if moved or by_decision >= STEP
+        else "The level of default shows no step at any report date.",
     }
     finding = DEFINITION.finding(
         WINDOW,

@@ -72,8 +72,8 @@ def orders_of(
                 f"{at}/release",
                 "Release the outcomes",
                 f"Release {len(files)} deliver{'y' if len(files) == 1 else 'ies'} of outcomes",
-                f"The outcomes of {', '.join(files[:5])}{' and more' if len(files) > 5 else ''} count from now on, as they "
-                "were handed in, and are not held again. Do this only when they are known to be right.",
+                f"The outcomes of {', '.join(files[:5])}{' and more' if len(files) > 5 else ''} count from now on, "
+                "as they were handed in, and are not held again. Do this only when they are known to be right.",
             )
         )
     return found
