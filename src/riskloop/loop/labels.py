@@ -107,30 +107,17 @@ def of_window(home: Home, window: Window, known: Maturity, realised: Sequence[Fi
     found = window_findings(reports, length, (covered.approved_known, covered.approved), usual) if reported_all else []
     moved = {finding.check for finding in realised if finding.severity in MOVED}
     # Another definition of default moves the level and leaves the ranking.
-<<<<<<< HEAD
-    if "calibration" in moved and "auc" not in moved and reports.fewest >= LEAST:
-        found.append(_definition(home.outcomes, home.windows, window, known))
+    if "auc" not in moved and reports.fewest >= LEAST:
+        found.append(_definition(home.outcomes, home.windows, window, known, moved="calibration" in moved))
     return found
 
 
-def _definition(outcomes: Outcomes, windows: Windows, window: Window, known: Maturity) -> Finding:
+def _definition(outcomes: Outcomes, windows: Windows, window: Window, known: Maturity, *, moved: bool) -> Finding:
     first = _judged_before(windows, window)[:1] or [window]
     whole = Span(first[0].first_id, window.last_id)
     span = whole if window.counted else Span.between(first[0].first_time, window.end_time)
-    finding, day = definition_finding(reports_of(outcomes.reports(known, span=span)).latest)
-=======
-    if "auc" not in moved and reports.fewest >= LEAST:
-        found.append(_definition(home, window, known, moved="calibration" in moved))
-    return found
-
-
-def _definition(home: Home, window: Window, known: Maturity, *, moved: bool) -> Finding:
-    first = _judged_before(home, window)[:1] or [window]
-    whole = Span(first[0].first_id, window.last_id)
-    span = whole if window.counted else Span.between(first[0].first_time, window.end_time)
-    reports = reports_of(home.outcomes.reports(known, span=span)).latest
+    reports = reports_of(outcomes.reports(known, span=span)).latest
     finding, day = definition_finding(reports, moved=moved)
->>>>>>> 46b2c33 (A step of the level over several windows is a doubt, too; pages release quarantined outcomes)
     return replace(finding, details={**finding.details, "report_day": day})
 
 
