@@ -145,3 +145,16 @@ def test_what_the_missing_outcomes_decide_is_not_known() -> None:
         assert (open_.check, open_.severity) == ("auc", Severity.UNKNOWN)
         assert "the missing outcomes decide" in open_.sentence
     assert BOUNDS == (0.0, 1.0)
+
+
+def test_a_correction_counts_with_its_value_and_the_date_of_the_first_report() -> None:
+    given = Reports(
+        ids=np.array([1, 2, 3]),
+        decisions=np.array([8, 7, 8]),
+        outcomes=np.array([0.0, 0.0, 1.0]),
+        probabilities=np.array([0.1, 0.2, 0.1]),
+        decided=np.array([5, 4, 5]),
+        reported=np.array([50, 51, 90]),
+    )
+    last = given.latest
+    assert (last.decisions.tolist(), last.outcomes.tolist(), last.reported.tolist()) == ([7, 8], [0.0, 1.0], [51, 50])

@@ -86,9 +86,11 @@ class Reports:
 
     @property
     def latest(self) -> "Reports":
-        """Only the last report on each decision."""
+        """The last report on each decision, dated by the first: what is corrected came when it first came."""
+        numbers, first = np.unique(self.decisions, return_index=True)
         _, last = np.unique(self.decisions[::-1], return_index=True)
-        return self.take(np.sort(len(self) - 1 - last))
+        found = self.take(len(self) - 1 - last if len(self) else last)
+        return replace(found, reported=self.reported[first]) if numbers.size else found
 
     @property
     def log_odds(self) -> Floats:
