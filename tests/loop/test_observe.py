@@ -211,8 +211,8 @@ def test_a_silence_is_one_window_however_long_it_lasts(loop: Loop) -> None:
 def test_outcomes_count_when_they_are_final_and_not_before(loop: Loop) -> None:
     home = loop.portfolio.home
     month = customers(MONTHS[0], rows=1_500)
-    upside_down = 1 - month[TARGET].to_numpy()
-    loop.decide(month, upside_down)
+    anybody = np.random.default_rng(1).permutation(month[TARGET].to_numpy())
+    loop.decide(month, anybody)
     (window,) = loop.close(noon(2025, 2, 1))
     assert window.diagnosis is Diagnosis.STABLE
     final = window.end_time + home.settings.portfolio.outcome_window
