@@ -59,11 +59,12 @@ def examine(home: Home, now: datetime) -> list[str]:
             found = delivery_findings(
                 reports, corrected, _known_before(home.decisions, reports, first) if corrected else 0
             )
-        with home.database.write() as connection:
-            examined(connection, [delivery.id for delivery in group], found)
         faults = [finding for finding in found if finding.severity is Severity.FAULT]
         if faults:
-            said.append(quarantine(home, Suspect(faults[0], tuple(group)), now))
+            said.append(quarantine(home, Suspect(faults[0], tuple(group)), now, found))
+            continue
+        with home.database.write() as connection:
+            examined(connection, [delivery.id for delivery in group], found)
     return said
 
 
@@ -153,8 +154,11 @@ def doubts(home: Home, version: int, definition: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def quarantine(home: Home, suspect: Suspect, now: datetime) -> str:
-    """Hold deliveries in the open case about labels, or in a new one; what is said of it."""
+def quarantine(home: Home, suspect: Suspect, now: datetime, found: Sequence[Finding] = ()) -> str:
+    """Hold deliveries in the open case about labels, or in a new one; what is said of it.
+
+    ``found`` is what was found in them, where they are looked at for the first time: seen and held in one transaction.
+    """
     names = ", ".join(delivery.name for delivery in suspect.deliveries[:3])
     more = f" and {len(suspect.deliveries) - 3} more" if len(suspect.deliveries) > 3 else ""
     sentence = f"The outcomes of {names}{more} are quarantined. {suspect.finding.sentence}"
@@ -174,7 +178,10 @@ def quarantine(home: Home, suspect: Suspect, now: datetime) -> str:
             )
         else:
             move_case(connection, case, step, at=now)
-        hold(connection, [delivery.id for delivery in suspect.deliveries], case.id)
+        numbers = [delivery.id for delivery in suspect.deliveries]
+        if found:
+            examined(connection, numbers, found)
+        hold(connection, numbers, case.id)
     return f"Case {case.id} (quarantined): {sentence}"
 
 
