@@ -47,9 +47,9 @@ def test_killed_at_every_step_the_loop_ends_in_the_same_ledger(drifted_folder: P
     assert run.returncode == 0, run.stderr
     resumed = Portfolio.open(broken)
     try:
-        # after each of 3 closed windows, each of 3 deliveries of outcomes and the first of 2 judged again, while the model is written, while the gate's
-        # rows are written (the version is registered), before the promotion (the verdict is stored), before the case's
-        # end (the promotion is made), before the alert (the case is closed)
+        # after each of 3 closed windows, each of 3 deliveries of outcomes and the first of 2 judged again, while the
+        # model is written, while the gate's rows are written (the version is registered), before the promotion (the
+        # verdict is stored), before the case's end (the promotion is made), before the alert (the case is closed)
         assert json.loads(run.stdout)["deaths"] == 12
         assert _story(resumed) == _story(undisturbed)
         assert resumed.home.champion().kind is PromotionKind.GATE
