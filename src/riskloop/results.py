@@ -209,6 +209,7 @@ class StatusResult(Result):
     exploration: Json | None
     last_window: Json | None
     outcomes: Json  # up to when the feed is complete, whether it is late, which windows wait for it
+    quarantine: Json | None  # what is kept out of learning, since when, and how its PD stands to what happened
     next_file: str | None  # by when the next file of decisions is due
     open_cases: list[Json]
     unresolved: list[Json]  # closed cases by which the champion is known to do worse

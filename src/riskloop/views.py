@@ -2,9 +2,11 @@
 
 from datetime import datetime
 
+import numpy as np
 from msgspec import to_builtins
 
 from riskloop.cases import Case, CaseStep, events, known_harm
+from riskloop.core.english import counted
 from riskloop.core.errors import NotFound
 from riskloop.core.periods import period_of
 from riskloop.core.settings import Settings
@@ -16,7 +18,7 @@ from riskloop.store.documents import plain
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys
 from riskloop.store.ledger import Ledger, ModelVersion, served
-from riskloop.store.maturity import feed_state
+from riskloop.store.maturity import feed_state, maturity
 from riskloop.store.windows import Window, Windows
 
 
@@ -39,6 +41,7 @@ def status(home: Home, now: datetime) -> Json:
         "exploration": exploration(home.decisions, home.settings),
         "last_window": window(latest[-1]) if latest else None,
         "outcomes": outcomes(home, now),
+        "quarantine": quarantine(home, now),
         "next_file": utc(next_file_due(home.decisions, home.settings)),
         "open_cases": [case(entry) for entry in home.cases.latest(only_open=True)],
         "unresolved": []
@@ -77,6 +80,37 @@ def outcomes(home: Home, now: datetime) -> Json:
         "held": list(state.held),
         "not_judged": [entry.name for entry in waiting],
         "sentence": " ".join(part for part in (complete, state.late) if part),
+    }
+
+
+def quarantine(home: Home, now: datetime) -> Json | None:
+    """What is kept out of learning, since when, and how its PD stands to what happened; None where nothing is.
+
+    Where it lasts for `drift.among` windows or more, a person is asked: a broken feed is mended, a new world is not.
+    """
+    held = [entry for entry in home.windows.quarantined() if entry.rows]
+    if not held:
+        return None
+    known = maturity(home, now)
+    latest = [home.decisions.frame(entry.span, known) for entry in held[-home.settings.drift.among :]]
+    outcomes = np.concatenate([frame.outcomes for frame in latest])
+    expected = np.concatenate([frame.probabilities for frame in latest])
+    happened = ~np.isnan(outcomes)
+    rate = float(outcomes[happened].mean()) if happened.any() else None
+    pd = float(expected[happened].mean() if happened.any() else expected.mean())
+    rows, first, last = sum(entry.rows for entry in held), held[0].first_time, held[-1].end_time
+    costs = f" In the latest of them {rate:.1%} defaulted at a PD of {pd:.1%}." if rate is not None else ""
+    lasts = len(held) >= home.settings.drift.among
+    asks = " Is the feed broken, or the world new? Mend it, or release them." if lasts else ""
+    says = f"{counted(len(held), 'window')} with {rows:,} decisions since {first:%Y-%m-%d} are in quarantine."
+    return {
+        "windows": len(held),
+        "decisions": rows,
+        "since": utc(first),
+        "until": utc(last),
+        "mean_pd": pd,
+        "default_rate": rate,
+        "sentence": f"{says}{costs}{asks}",
     }
 
 

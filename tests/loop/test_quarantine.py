@@ -1,11 +1,19 @@
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+import pytest
+
+from riskloop.core.span import EVERYTHING
 from riskloop.core.types import Action, Diagnosis
 from riskloop.loop.cases import follow_window
+from riskloop.portfolio import Portfolio
 from riskloop.store.home import Home
-from riskloop.store.windows import Window
+from riskloop.store.maturity import maturity
+from riskloop.store.windows import Window, set_quarantine
+from riskloop.views import quarantine
 
 NOW = datetime(2025, 3, 5, tzinfo=UTC)
 
@@ -44,3 +52,28 @@ def test_a_fault_is_one_case_also_when_its_outcomes_are_final(tmp_path: Path) ->
     assert again.case_id == window.case_id
     assert [case.id for case in home.cases.latest()] == [window.case_id]
     home.close()
+
+
+def test_status_says_how_much_is_in_quarantine_and_asks_where_it_lasts(
+    drifted_folder: Path, copied: Callable[[Path], Portfolio]
+) -> None:
+    portfolio = copied(drifted_folder)
+    now = datetime(2025, 4, 30, tzinfo=UTC)
+    home = portfolio.home
+    assert quarantine(home, now) is None
+    portfolio.cycle(now=now)
+    numbers = [window.id for window in home.windows.latest(3)]
+    for held, number in enumerate(numbers, start=1):
+        with home.database.write() as connection:
+            set_quarantine(connection, number, True)
+        found = quarantine(home, now)
+        assert found is not None
+        assert found["windows"] == held
+        assert found["decisions"] == sum(window.rows for window in home.windows.quarantined())
+        assert f"defaulted at a PD of {found['mean_pd']:.1%}" in found["sentence"]
+        assert ("Is the feed broken, or the world new?" in found["sentence"]) is (held >= home.settings.drift.among)
+    assert found is not None
+    whole = home.decisions.frame(EVERYTHING, maturity(home, now))
+    known = ~np.isnan(whole.outcomes)
+    assert found["default_rate"] == pytest.approx(whole.outcomes[known].mean())
+    assert found["mean_pd"] == pytest.approx(whole.probabilities[known].mean())

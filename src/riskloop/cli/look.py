@@ -25,6 +25,8 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
         lines.append(found.outcomes["sentence"])
     if waiting := found.outcomes["not_judged"]:
         lines.append(f"Not judged by their outcomes yet, which are due: {', '.join(waiting)}.")
+    if found.quarantine:
+        lines.append(found.quarantine["sentence"])
     if found.next_file:
         lines.append(f"The next file of decisions is due by {found.next_file[:10]}.")
     if found.exploration:
