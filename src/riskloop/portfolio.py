@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from riskloop.identity.people import People
+
 
 class Portfolio:
     """One lending product: its config, history, decisions, models, cases."""
@@ -355,25 +357,42 @@ class Portfolio:
 
     # ----------------------------------------------------------------------- keys
 
-    def create_key(self, name: str, roles: list[str]) -> str:
-        """Create an API key; the secret is returned once and stored hashed."""
-        from riskloop.store.keys import Keys, Role
+    def create_key(self, name: str, roles: list[str], *, expires: str | None = None) -> str:
+        """Create an API key; the secret is returned once and stored hashed. ``expires`` is a date or a duration."""
+        from riskloop.identity.people import later, roles_named
+        from riskloop.store.keys import Keys
 
-        try:
-            named = [Role(role) for role in roles]
-        except ValueError:
-            raise ConfigError(f"A key's roles are {', '.join(Role)}; got {', '.join(roles)}.") from None
-        return Keys(self.home.database).create(name, named, at=datetime.now(UTC), by=current_user())
+        now = datetime.now(UTC)
+        keys, expires_at = Keys(self.home.database), later(expires, now)
+        return keys.create(name, roles_named(roles), at=now, by=current_user(), expires_at=expires_at)
+
+    def rotate_key(self, name: str, *, grace: str = "7d", expires: str | None = None) -> str:
+        """Give a key a new secret, which is returned once; the old one is valid for ``grace``."""
+        from riskloop.identity.people import later
+        from riskloop.store.keys import Keys
+
+        now = datetime.now(UTC)
+        old_until, expires_at = later(grace, now) or now, later(expires, now)
+        keys = Keys(self.home.database)
+        return keys.rotate(name, at=now, by=current_user(), old_until=old_until, expires_at=expires_at)
 
     @property
     def keys(self) -> "pd.DataFrame":
         """The keys without their secrets, as a frame."""
         import pandas as pd
 
-        return pd.DataFrame(views.keys(self.home.database), columns=["name", "roles", "created_at", "revoked_at"])
+        columns = ["name", "roles", "created_at", "revoked_at", "expires_at"]
+        return pd.DataFrame(views.keys(self.home.database), columns=columns)
 
     def revoke_key(self, name: str) -> None:
         """Revoke a key at once."""
         from riskloop.store.keys import Keys
 
         Keys(self.home.database).revoke(name, at=datetime.now(UTC), by=current_user())
+
+    @property
+    def people(self) -> "People":
+        """Who logs in at the dashboard."""
+        from riskloop.identity.people import People
+
+        return People(self.home.database, current_user())

@@ -268,6 +268,7 @@ def keys(database: Database) -> list[Json]:
             "roles": list(key.roles),
             "created_at": utc(key.created_at),
             "revoked_at": utc(key.revoked_at),
+            "expires_at": utc(key.expires_at),
         }
         for key in Keys(database).all()
     ]

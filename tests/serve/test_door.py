@@ -23,7 +23,14 @@ from riskloop.store.keys import Keys, Role
 from .conftest import ROW, Running
 
 NOW = datetime(2025, 5, 1, tzinfo=UTC)
-OPEN = {"/healthz", "/readyz", "/docs/files", "/dashboard/assets/{name}"}  # nothing of a portfolio is in them
+OPEN = {
+    "/healthz",
+    "/readyz",
+    "/login",
+    "/logout",
+    "/docs/files",
+    "/dashboard/assets/{name}",
+}  # nothing of a portfolio is in them
 BODY = {"content-type": "application/json"}
 
 

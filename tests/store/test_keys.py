@@ -1,9 +1,10 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
 
 from riskloop.core.errors import ConfigError, Conflict, NotFound
+from riskloop.core.types import to_micros
 from riskloop.store.audit import latest
 from riskloop.store.database import Database
 from riskloop.store.keys import Keys, Role
@@ -64,3 +65,45 @@ def test_who_made_and_revoked_a_key_is_on_record(keys: Keys) -> None:
     keys.create("clerk", [Role.SCORE], at=NOW, by="ann")
     keys.revoke("clerk", at=NOW, by="bob")
     assert [(e.by, e.action) for e in latest(keys.database)] == [("bob", "revoke key"), ("ann", "create key")]
+
+
+def micros(days: float) -> int:
+    return to_micros(NOW + timedelta(days=days))
+
+
+def test_a_key_ends_when_it_was_said_to(keys: Keys) -> None:
+    text = keys.create("clerk", [Role.SCORE], at=NOW, by="ann", expires_at=NOW + timedelta(days=90))
+    ring = keys.ring()
+    assert ring.check(text, micros(89.9))
+    assert ring.check(text, micros(90)) is None
+    assert ring.check(text) is None  # today
+    assert [key.expires_at for key in keys.all()] == [NOW + timedelta(days=90)]
+    with pytest.raises(ConfigError, match="would open nothing"):
+        keys.create("late", [Role.SCORE], at=NOW, by="ann", expires_at=NOW)
+
+
+def test_after_a_rotation_the_old_secret_has_a_grace_period(keys: Keys) -> None:
+    first = keys.create("clerk", [Role.SCORE], at=NOW, by="ann")
+    second = keys.rotate("clerk", at=NOW, by="ann", old_until=NOW + timedelta(days=7))
+    ring = keys.ring()
+    assert [bool(ring.check(first, micros(day))) for day in (0, 6.9, 7, 300)] == [True, True, False, False]
+    assert all(ring.check(second, micros(day)) == ("clerk", frozenset({Role.SCORE})) for day in (0, 7, 300))
+    third = keys.rotate("clerk", at=NOW, by="ann", old_until=NOW)  # no grace, and the first is gone for good
+    ring = keys.ring()
+    assert [bool(ring.check(key, micros(0))) for key in (first, second, third)] == [False, False, True]
+    keys.revoke("clerk", at=NOW, by="ann")
+    assert [keys.ring().check(key, micros(0)) for key in (first, second, third)] == [None] * 3
+    with pytest.raises(NotFound):
+        keys.rotate("clerk", at=NOW, by="ann", old_until=NOW)
+
+
+def test_a_rotation_makes_no_key_live_longer_unless_asked(keys: Keys) -> None:
+    first = keys.create("clerk", [Role.SCORE], at=NOW, by="ann", expires_at=NOW + timedelta(days=3))
+    second = keys.rotate("clerk", at=NOW, by="ann", old_until=NOW + timedelta(days=7))
+    ring = keys.ring()
+    assert [bool(ring.check(key, micros(day))) for key in (first, second) for day in (2.9, 3)] == [True, False] * 2
+    later = NOW + timedelta(days=4)
+    with pytest.raises(ConfigError, match="has expired"):
+        keys.rotate("clerk", at=later, by="ann", old_until=later)
+    third = keys.rotate("clerk", at=later, by="ann", old_until=later, expires_at=NOW + timedelta(days=30))
+    assert keys.ring().check(third, micros(29))

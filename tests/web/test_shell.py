@@ -65,9 +65,11 @@ def test_with_keys_a_browser_is_asked_for_one(home: Home) -> None:
     viewer = keys.create("ann", [Role.VIEW], at=MAY, by="test")
     scorer = keys.create("feed", [Role.SCORE], at=MAY, by="test")
     client = client_of(home)
-    refused = client.get("/")
+    refused = client.get("/dashboard/live")
     assert (refused.status_code, refused.headers["www-authenticate"][:6]) == (401, "Bearer")
     assert "asks for a key" in refused.text
+    assert home.settings.portfolio.name not in refused.text
+    assert client.get("/").headers["location"] == "/login?next=/"
     assert client.get("/", auth=("any", viewer)).status_code == 200
     assert client.get("/", auth=("any", scorer)).status_code == 403
 

@@ -20,7 +20,8 @@
     ├── Refused                         422  exit 10   asked for, understood, and not allowed
     │   └── GateRefused                 422  exit 10   the floor or the gate says no
     └── Unauthorised                    401  exit 11   no key, or an unknown one
-        └── Forbidden                   403  exit 11   the key's role does not allow it
+        ├── Forbidden                   403  exit 11   the key's role does not allow it
+        └── TooManyTries                429  exit 11   too many failed logins; the answer says when to come back
 
 Exit code 12 (`PARTLY`) is no error: the work is done, but for rows that were set aside with their reason.
 
@@ -179,3 +180,16 @@ class Forbidden(Unauthorised):
     """The key's role does not allow this."""
 
     code, status = "forbidden", 403
+
+
+class TooManyTries(Unauthorised):
+    """Logins failed too often; ``seconds`` have to pass before the next one."""
+
+    code, status = "too_many_tries", 429
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(
+            f"Too many logins failed. Wait {seconds} second{'' if seconds == 1 else 's'}, then try again. "
+            "This try was not made."
+        )
+        self.seconds = seconds

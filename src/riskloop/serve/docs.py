@@ -6,9 +6,10 @@ from typing import Any, Final
 import fastapi_offline
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
+from riskloop.core.errors import Unauthorised
 from riskloop.serve.openapi import KEY_SCHEMES, batch_operation, components, outcomes_operation, predict_operation
 from riskloop.serve.service import Service
 
@@ -28,7 +29,13 @@ def add_docs(pages: FastAPI, service: Service) -> None:
         return JSONResponse(document(pages, service))
 
     def docs(request: Request) -> Response:
-        service.access.require(None, request.scope)
+        try:
+            service.access.require(None, request.scope)
+        except Unauthorised as error:
+            browses = "text/html" in request.headers.get("accept", "") and service.access.asks
+            if type(error) is not Unauthorised or not browses:
+                raise
+            return RedirectResponse("/login?next=/docs", 303)
         root = request.scope.get("root_path", "")
         page = get_swagger_ui_html(
             openapi_url=f"{root}/openapi.json",

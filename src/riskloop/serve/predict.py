@@ -1,5 +1,6 @@
 """`POST /predict` as a bare ASGI function: frameworks cost more per request than the model does."""
 
+import asyncio
 import time
 from collections.abc import Iterable
 from typing import Final, cast, get_args
@@ -32,7 +33,10 @@ class Predict:
         service = self._service
         try:
             require_own_page(scope)
-            service.access.require(Role.SCORE, scope)
+            if service.access.waits(scope):
+                await asyncio.to_thread(service.access.require, Role.SCORE, scope)
+            else:
+                service.access.require(Role.SCORE, scope)
             explain: Explain = "default" if not scope["query_string"] else wanted_reasons(scope["query_string"])
             _require_json(scope["headers"])
             answer = await service.batcher.submit(await self._body(receive), explain)

@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from riskloop.core.errors import ConfigError, Refused
-from riskloop.serve.access import is_loopback
+from riskloop.identity.access import is_loopback
 from riskloop.serve.connections import Connection
 from riskloop.serve.workers import FOLDER_VARIABLE, PARENT_VARIABLE
 from riskloop.store.home import Home
@@ -67,7 +67,8 @@ def run_server(config: Path, *, host: str | None = None, port: int | None = None
     """
     home = Home.open(config)
     host = home.settings.serve.host if host is None else host
-    check_bind(host, has_keys=bool(Keys(home.database).ring()))
+    asks = bool(Keys(home.database).ring() or home.settings.sso.issuer or home.settings.access.user_header)
+    check_bind(host, has_keys=asks)
     listening = bind(host, home.settings.serve.port if port is None else port)
     home.close()
     os.environ["RISKLOOP_CONFIG"] = str(config.absolute())
@@ -94,7 +95,7 @@ def configured(app: Any, **options: Any) -> uvicorn.Config:
         ws="none",
         lifespan="on",
         access_log=False,
-        proxy_headers=False,  # nothing depends on the client's address
+        proxy_headers=False,  # riskloop.identity.client decides whom to believe
         server_header=False,
         date_header=False,
         backlog=BACKLOG,

@@ -7,8 +7,8 @@ from typing import Final
 
 from riskloop.core.errors import NotReady, RiskloopError
 from riskloop.core.types import Promotion
+from riskloop.identity.access import Access
 from riskloop.scoring.model import Model, load_model
-from riskloop.serve.access import Access
 from riskloop.serve.metrics import ServingMetrics
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys

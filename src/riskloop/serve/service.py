@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 import msgspec
 
-from riskloop.core.errors import NotReady, Overloaded, RiskloopError, StorageError, Unauthorised
+from riskloop.core.errors import NotReady, Overloaded, RiskloopError, StorageError, TooManyTries, Unauthorised
 from riskloop.core.schema import Schema
 from riskloop.core.types import Json
-from riskloop.serve.access import Access
+from riskloop.identity.access import Access
+from riskloop.identity.logins import Logins
+from riskloop.identity.refused import RefusedKeyLog
 from riskloop.serve.batcher import Batcher
 from riskloop.serve.bulk import Bulk
 from riskloop.serve.metrics import ServingMetrics
@@ -25,6 +28,7 @@ from riskloop.serve.workers import Workers
 from riskloop.store.appender import Appender
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys
+from riskloop.store.sessions import Sessions
 
 log = logging.getLogger("riskloop.serve")
 
@@ -43,7 +47,11 @@ class Service:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.metrics = ServingMetrics()
-        self.access = Access(Keys(home.database).ring())
+        settings = home.settings.access
+        sessions = Sessions(home.database, idle=settings.idle, longest=settings.longest)
+        self.refused_keys = RefusedKeyLog(home.database)
+        self.access = Access(Keys(home.database).ring(), settings, sessions, refused=self.refused_keys)
+        self.logins = Logins(home.database, settings, sessions, self.access)
         self.reloader = Reloader(home, self.metrics, self.access)
         self.refusals = Refusals(home.database)
         self.workers = Workers()
@@ -74,7 +82,7 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self.bulk_threads.shutdown)
         self.bulk.close()
-        await asyncio.to_thread(self.refusals.flush)
+        await asyncio.to_thread(self._flush)
         await self.batcher.close()
         self._keeper.close()
 
@@ -112,6 +120,8 @@ class Service:
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         if isinstance(error, NotReady | StorageError):
             headers.append((b"retry-after", b"1"))
+        if isinstance(error, TooManyTries):
+            headers.append((b"retry-after", b"%d" % error.seconds))
         if isinstance(error, Unauthorised) and error.status == 401:
             headers.append((b"www-authenticate", b'Bearer realm="riskloop"'))
         return error.status, body, headers
@@ -137,6 +147,13 @@ class Service:
         }
         return ready, document
 
+    def _flush(self) -> None:
+        self.refusals.flush()
+        try:
+            self.refused_keys.flush(datetime.now(UTC))
+        except RiskloopError as error:
+            log.warning("The record of refused keys waits: %s", error.message, extra={"action": "refusals_wait"})
+
     async def _housekeeping(self) -> None:
         flushed = time.monotonic()
         while True:
@@ -150,7 +167,7 @@ class Service:
                 await asyncio.to_thread(self.workers.leave, self.metrics.exposition())
                 if time.monotonic() - flushed >= FLUSH_EVERY:
                     flushed = time.monotonic()
-                    await asyncio.to_thread(self.refusals.flush)
+                    await asyncio.to_thread(self._flush)
             except StorageError as error:
                 log.warning("%s", error.message, extra={"action": "checkpoint_failed"})
             except OSError as error:

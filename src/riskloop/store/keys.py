@@ -8,24 +8,25 @@ import hashlib
 import hmac
 import re
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from riskloop.core.errors import ConfigError, Conflict, NotFound
 from riskloop.core.types import from_micros, to_micros
 from riskloop.store.audit import record
 from riskloop.store.database import Database
-from riskloop.store.tables import keys
+from riskloop.store.tables import keys, sessions, users
 
 
 class Role(StrEnum):
-    """What a key may do."""
+    """What a key or a person may do."""
 
     SCORE = "score"  # ask for decisions
     OUTCOMES = "outcomes"  # hand in what happened
@@ -34,7 +35,6 @@ class Role(StrEnum):
 
 
 Roles = frozenset[Role]
-_NONE: Final[Roles] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -45,27 +45,47 @@ class Key:
     roles: tuple[Role, ...]
     created_at: datetime
     revoked_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEntry:
+    """What a ring knows of a key. Times are microseconds; None: never."""
+
+    roles: Roles
+    secrets: tuple[tuple[bytes, bytes, int | None], ...]  # salt, digest, until when
+
+
+_NOBODY: Final = KeyEntry(frozenset(), ((b"", b"", None),))
 
 
 class KeyRing:
     """The keys that are valid now, in memory; immutable, replaced when the table changes.
 
-    It is true once a key was ever made: revoking the last one must close the doors and not open them.
+    It is true once a key or a user was ever made: revoking the last one must close the doors and not open them.
     """
 
-    def __init__(self, valid: Mapping[str, tuple[Roles, bytes, bytes]], *, asks: bool) -> None:
+    def __init__(self, valid: Mapping[str, KeyEntry], *, asks: bool) -> None:
         self._valid = dict(valid)
         self._asks = asks
 
     def __bool__(self) -> bool:
         return self._asks
 
-    def check(self, key: str) -> tuple[str, Roles] | None:
-        """The key's name and what it may do, None when it is not valid. Takes the same time either way."""
+    def check(self, key: str, now: int | None = None) -> tuple[str, Roles] | None:
+        """The key's name and what it may do, None when it is not valid at ``now`` (microseconds)."""
         name, _, secret = key.rpartition(".")
-        roles, salt, digest = self._valid.get(name, (_NONE, b"", b""))
-        same = hmac.compare_digest(_digest(salt, secret), digest or bytes(32))
-        return (name, roles) if same and digest else None
+        entry = self._valid.get(name, _NOBODY)
+        now = time.time_ns() // 1000 if now is None else now
+        found = False
+        for salt, digest, until in entry.secrets:
+            same = hmac.compare_digest(_digest(salt, secret), digest or bytes(32))
+            found |= same and bool(digest) and (until is None or now < until)
+        return (name, entry.roles) if found else None
+
+    def names(self, name: str) -> bool:
+        """Whether a valid key has this name."""
+        return name in self._valid
 
 
 class Keys:
@@ -74,36 +94,71 @@ class Keys:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def create(self, name: str, roles: Sequence[Role], *, at: datetime, by: str) -> str:
+    def create(
+        self, name: str, roles: Sequence[Role], *, at: datetime, by: str, expires_at: datetime | None = None
+    ) -> str:
         """Make a key and return its text, which is stored nowhere."""
-        if not roles:
-            raise ConfigError(f"The key '{name}' needs at least one role: {', '.join(Role)}.")
-        if not re.fullmatch(r"[A-Za-z0-9_.@-]{1,100}", name):
-            raise ConfigError(f"'{name}' cannot name a key; use up to 100 letters, digits and the characters _ . @ -")
-        text = ",".join(sorted(set(roles)))
+        text = role_text(name, roles)
+        require_name(name)
+        _require_future(expires_at, at)
+        salt, secret = secrets.token_bytes(16), secrets.token_urlsafe(32)
+        values = {"name": name, "role": text, "salt": salt, "digest": _digest(salt, secret)}
+        until = None if expires_at is None else to_micros(expires_at)
+        with self.database.write() as connection:
+            require_unused(connection, name)
+            try:
+                connection.execute(insert(keys).values(**values, created_at=to_micros(at), expires_at=until))
+            except IntegrityError:
+                raise _used(name) from None
+            document = {"roles": text, **({} if expires_at is None else {"expires_at": expires_at.isoformat()})}
+            record(connection, at=at, by=by, action="create key", subject=name, document=document)
+        return f"{name}.{secret}"
+
+    def rotate(
+        self, name: str, *, at: datetime, by: str, old_until: datetime, expires_at: datetime | None = None
+    ) -> str:
+        """Give a key a new secret and return its text. The old one is valid until ``old_until``, or its own end.
+
+        Sessions that were begun with it end. Without ``expires_at`` the new secret ends when the key would have.
+        """
+        _require_future(expires_at, at)
         salt, secret = secrets.token_bytes(16), secrets.token_urlsafe(32)
         with self.database.write() as connection:
-            try:
-                connection.execute(
-                    insert(keys).values(
-                        name=name, role=text, salt=salt, digest=_digest(salt, secret), created_at=to_micros(at)
-                    )
+            row = connection.execute(
+                select(keys).where(keys.c.name == name, keys.c.revoked_at.is_(None)).with_for_update()
+            ).first()
+            if row is None:
+                raise _unknown(name)
+            until = row.expires_at if expires_at is None else to_micros(expires_at)
+            if until is not None and until <= to_micros(at):
+                raise ConfigError(f"The key '{name}' has expired; say with --expires how long the new one is valid.")
+            ends = [to_micros(old_until), *(() if row.expires_at is None else (row.expires_at,))]
+            connection.execute(
+                update(keys)
+                .where(keys.c.name == name)
+                .values(
+                    salt=salt,
+                    digest=_digest(salt, secret),
+                    expires_at=until,
+                    former_salt=row.salt,
+                    former_digest=row.digest,
+                    former_until=min(ends),
                 )
-            except IntegrityError:
-                raise Conflict(
-                    f"There is a key named '{name}' already (names are not used twice); choose another."
-                ) from None
-            record(connection, at=at, by=by, action="create key", subject=name, document={"roles": text})
+            )
+            end_sessions(connection, "key", name)
+            document = {"old_until": from_micros(min(ends)).isoformat()}
+            record(connection, at=at, by=by, action="rotate key", subject=name, document=document)
         return f"{name}.{secret}"
 
     def revoke(self, name: str, *, at: datetime, by: str) -> None:
-        """End a key; NotFound when there is none of that name that is valid."""
+        """End a key and its sessions; NotFound when there is none of that name that is valid."""
         with self.database.write() as connection:
             done = connection.execute(
                 update(keys).where(keys.c.name == name, keys.c.revoked_at.is_(None)).values(revoked_at=to_micros(at))
             )
             if done.rowcount == 0:
-                raise NotFound(f"There is no valid key named '{name}'; see `riskloop keys list`.")
+                raise _unknown(name)
+            end_sessions(connection, "key", name)
             record(connection, at=at, by=by, action="revoke key", subject=name, document={})
 
     def all(self) -> list[Key]:
@@ -116,6 +171,7 @@ class Keys:
                 tuple(Role(role) for role in r.role.split(",")),
                 from_micros(r.created_at),
                 None if r.revoked_at is None else from_micros(r.revoked_at),
+                None if r.expires_at is None else from_micros(r.expires_at),
             )
             for r in rows
         ]
@@ -124,14 +180,61 @@ class Keys:
         """The valid keys, for checking."""
         with self.database.read() as connection:
             rows = connection.execute(select(keys)).all()
-        valid = {r.name: (_roles(r.role), r.salt, r.digest) for r in rows if r.revoked_at is None}
-        return KeyRing(valid, asks=bool(rows))
+            people = connection.execute(select(users.c.name).limit(1)).first() is not None
+        return KeyRing({r.name: _entry(r) for r in rows if r.revoked_at is None}, asks=bool(rows) or people)
 
 
-def _roles(text: str) -> Roles:
+def _entry(row: Row[Any]) -> KeyEntry:
+    known = [(row.salt, row.digest, row.expires_at)]
+    if row.former_digest is not None:
+        known.append((row.former_salt, row.former_digest, row.former_until))
+    return KeyEntry(roles_of(row.role), tuple(known))
+
+
+def role_text(name: str, roles: Sequence[Role]) -> str:
+    """Roles as they are stored; ConfigError when there is none."""
+    if not roles:
+        raise ConfigError(f"'{name}' needs at least one role: {', '.join(Role)}.")
+    return ",".join(sorted(set(roles)))
+
+
+def roles_of(text: str) -> Roles:
     """What a stored list of roles allows: to operate is to do everything."""
-    named = frozenset(Role(role) for role in text.split(","))
+    named = frozenset(Role(role) for role in text.split(",") if role)
     return frozenset(Role) if Role.OPERATE in named else named
+
+
+def require_name(name: str) -> None:
+    """Raise ConfigError for what cannot name a key or a user."""
+    if not re.fullmatch(r"[A-Za-z0-9_.@-]{1,100}", name):
+        raise ConfigError(
+            f"'{name}' cannot name a key or a user; use up to 100 letters, digits and the characters _ . @ -"
+        )
+
+
+def require_unused(connection: Connection, name: str) -> None:
+    """Raise Conflict when a key or a user has, or had, this name: on record it must mean one."""
+    for table in (keys, users):
+        if connection.execute(select(table.c.name).where(table.c.name == name)).first() is not None:
+            raise _used(name)
+
+
+def end_sessions(connection: Connection, kind: str, name: str) -> None:
+    """Log somebody out everywhere, in the caller's transaction."""
+    connection.execute(sessions.delete().where(sessions.c.kind == kind, sessions.c.name == name))
+
+
+def _used(name: str) -> Conflict:
+    return Conflict(f"There is a key or a user named '{name}' already (names are not used twice); choose another.")
+
+
+def _unknown(name: str) -> NotFound:
+    return NotFound(f"There is no valid key named '{name}'; see `riskloop keys list`.")
+
+
+def _require_future(expires_at: datetime | None, at: datetime) -> None:
+    if expires_at is not None and expires_at <= at:
+        raise ConfigError(f"A key that expires at {expires_at.isoformat()} would open nothing; name a later time.")
 
 
 def _digest(salt: bytes, secret: str) -> bytes:

@@ -280,4 +280,40 @@ keys = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
+    Column("expires_at", BigInteger),  # NULL: never
+    Column("former_salt", LargeBinary),  # the secret before the last rotation …
+    Column("former_digest", LargeBinary),
+    Column("former_until", BigInteger),  # … and until when it is still valid
+)
+
+# People who log in with a password.
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("role", String(200), nullable=False),
+    Column("password", String(200), nullable=False),  # scrypt with its parameters and salt
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)
+
+# Who is logged in. The browser has the token, this table its hash.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("kind", String(20), nullable=False),  # "key", "user" or "sso"
+    Column("name", String(200), nullable=False),
+    Column("role", String(200)),  # of single sign-on, from its groups; those of keys and users are looked up
+    Column("begun_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+)
+
+# Failed logins, by name and by address, so that every worker slows the next one down.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("subject", String(300), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
 )

@@ -10,12 +10,12 @@ from sqlalchemy import Connection, Row, Table, delete, func, insert, select
 from riskloop.core.errors import Conflict, StorageError
 from riskloop.store.database import Database
 from riskloop.store.leases import held
-from riskloop.store.tables import counters, leases, metadata
+from riskloop.store.tables import attempts, counters, leases, metadata, sessions
 
 Tick = Callable[[str, float], None]  # a sentence and the share done, 0 to 1
 
 BATCH: Final = 2000  # rows
-_OWN: Final = {leases.name}  # who runs the loop now is no part of what is on record
+_OWN: Final = {leases.name, sessions.name, attempts.name}  # who runs the loop or is logged in now is not on record
 
 
 def quiet(_what: str, _share: float) -> None:

@@ -1,19 +1,22 @@
-"""Who may see and who may act. Keys and roles are those of the API; a browser sends them as Basic authorisation.
+"""Who may see and who may act. Roles are those of the API; a browser shows the cookie of its session.
 
 Acting needs two proofs that the form was ours: the browser names this very site as the origin, and the form repeats
 the token of a cookie that other sites can neither read nor have sent (SameSite=Strict).
 """
 
+import asyncio
 import hmac
-import ipaddress
 import secrets
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Protocol, cast
+from typing import Annotated, Final, Protocol, cast
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import Depends, Path, Query, Request, Response
 
-from riskloop.core.errors import Forbidden, Refused
+from riskloop.core.errors import Forbidden, Refused, RiskloopError
+from riskloop.identity.access import Access, Caller
+from riskloop.identity.client import is_secure
+from riskloop.identity.logins import Logins
 from riskloop.results import CaseResult, PromotionResult, ReplayResult, SideBySideResult
 from riskloop.scoring.model import Model
 from riskloop.store.home import Home
@@ -30,14 +33,6 @@ Number = Annotated[int, Path(le=LARGEST)]  # in an address
 Choice = Annotated[int | None, Query(ge=1, le=LARGEST)]  # behind its question mark
 
 
-class KeyCheck(Protocol):
-    """Checks keys."""
-
-    def require(self, role: Role, scope: Any) -> str:
-        """The name of the key that allows ``role``; raises Unauthorised or Forbidden."""
-        ...
-
-
 class Models(Protocol):
     """Loads model versions."""
 
@@ -50,11 +45,8 @@ class Serving(Protocol):
     """What the dashboard needs of the process that serves."""
 
     home: Home
-
-    @property
-    def access(self) -> KeyCheck:
-        """Checks keys."""
-        ...
+    access: Access
+    logins: Logins
 
     @property
     def reloader(self) -> Models:
@@ -120,18 +112,17 @@ def portfolio_of(request: Request) -> Operations:
     return cast("Operations", request.app.state.portfolio)
 
 
-async def _viewer(request: Request) -> str:
+def _viewer(request: Request) -> str:
     return _named(request, Role.VIEW)
 
 
-async def _operator(request: Request) -> str:
+def _operator(request: Request) -> str:
     return _named(request, Role.OPERATE)
 
 
 async def _ordered(request: Request) -> SentForm:
-    by = _named(request, Role.OPERATE)
-    form = await form_of(request)
-    _check_form(request, form.get(FIELD, ""))
+    by = await asyncio.to_thread(_named, request, Role.OPERATE)
+    form = await sent_form(request)
     return SentForm(form.get("by", "").strip()[:NAME] or by if keyless(request) else by, form)
 
 
@@ -143,39 +134,26 @@ Owner = Annotated[Operations, Depends(portfolio_of)]
 
 
 def keyless(request: Request) -> bool:
-    """Whether nobody has shown a key; then a person's name is what the form says it is."""
-    return "authorization" not in request.headers and "x-api-key" not in request.headers
+    """Whether nobody has to say who they are; then a person's name is what the form says it is."""
+    return not service_of(request).access.asks
 
 
 def may_operate(request: Request) -> bool:
     """Whether the one who looks may also act."""
+    found = caller_of(request)
+    return found is not None and Role.OPERATE in found.roles
+
+
+def caller_of(request: Request) -> Caller | None:
+    """Who looks; None when that is not known."""
     try:
-        service_of(request).access.require(Role.OPERATE, request.scope)
-    except Forbidden:
-        return False
-    return True
+        return service_of(request).access.caller(request.scope)
+    except RiskloopError:
+        return None
 
 
 def _named(request: Request, role: Role) -> str:
-    service = service_of(request)
-    by = service.access.require(role, request.scope)
-    if keyless(request):
-        _check_host(request)
-    return by
-
-
-def _check_host(request: Request) -> None:
-    """Without a key the host's name is the only proof that no other site's name was pointed at this machine."""
-    name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    try:
-        local = ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        local = name == "localhost" or name.endswith(".localhost")
-    if not local:
-        raise Forbidden(
-            f"Without keys the dashboard answers to 127.0.0.1 and localhost only, not to '{name}'; "
-            "make a key with `riskloop keys create`."
-        )
+    return service_of(request).access.require(role, request.scope)
 
 
 def token_of(request: Request) -> str:
@@ -186,7 +164,24 @@ def token_of(request: Request) -> str:
 def keep_token(request: Request, response: Response, token: str) -> None:
     """Give the browser its token."""
     if request.cookies.get(COOKIE) != token:
-        response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+        response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure(request))
+
+
+def renew_token(request: Request, response: Response) -> None:
+    """Another token for the forms of another session."""
+    keep_token(request, response, secrets.token_urlsafe(32))
+
+
+def secure(request: Request) -> bool:
+    """Whether cookies of this answer are for TLS only."""
+    return is_secure(request.scope, service_of(request).home.settings.access)
+
+
+async def sent_form(request: Request) -> dict[str, str]:
+    """The fields of a form that this server's own page sent; raises Forbidden for any other."""
+    form = await form_of(request)
+    _check_form(request, form.get(FIELD, ""))
+    return form
 
 
 def _check_form(request: Request, sent: str) -> None:

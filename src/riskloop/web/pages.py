@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from riskloop.core.errors import NotFound
 from riskloop.store.documents import plain
-from riskloop.web import actions, assets, cases, decisions, drift, models, performance, queries, reports
+from riskloop.web import actions, assets, cases, decisions, drift, login, models, performance, queries, reports
 from riskloop.web.guard import Choice, Number, Owner, Viewer, Worker
 from riskloop.web.overview import overview
 from riskloop.web.shell import Page, page
@@ -163,4 +163,5 @@ def unknown(rest: str, _key: Viewer) -> Response:
     raise NotFound(f"There is no page /dashboard/{rest}; choose one from the menu.")
 
 
+router.include_router(login.router)
 router.include_router(assets.router)

@@ -1,22 +1,25 @@
 """The frame around every page: templates, headers, and errors as pages."""
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from riskloop import __version__
-from riskloop.core.errors import NotFound
+from riskloop.core.errors import NotFound, Unauthorised
 from riskloop.core.types import Json
 from riskloop.store.documents import plain
 from riskloop.web import assets, words
-from riskloop.web.guard import keep_token, keyless, may_operate, service_of, token_of
+from riskloop.web.guard import caller_of, keep_token, keyless, may_operate, service_of, token_of
 from riskloop.web.queries import pulse
 
 # No inline script and no inline style sheet. Plotly alone needs exceptions, on pages with charts: style attributes,
@@ -29,6 +32,7 @@ PLOTLY: Final = (
     "style-src-elem 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' "
     "'sha256-gG0b4ixT/IQUp7JJLbyKcpYcYDjq2Wp8NGv3f+aasqo='; style-src-attr 'unsafe-inline'; "
 )
+POLLED: Final = frozenset(("/dashboard/live",))  # asked for by scripts, which have no use for a login page
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -51,24 +55,35 @@ def page(
 
     A ``live`` page is shown anew by its script when something has happened in the loop.
     """
-    token = token_of(request)
     home = service_of(request).home
-    body = (
-        _templates()
-        .get_template(template)
-        .render(
+    return _rendered(
+        request,
+        template,
+        status,
+        POLICY.format(plotly=PLOTLY if figures else ""),
+        {
             **context,
-            portfolio=home.settings.portfolio.name,
-            path=request.url.path,
-            figures={name: _script(figure) for name, figure in (figures or {}).items()},
-            pulse=pulse(home.database) if live and status < 400 else None,
-            token=token,
-            operator=status < 400 and may_operate(request),
-            nameless=keyless(request),
-            version=__version__,
-        )
+            "portfolio": home.settings.portfolio.name,
+            "path": request.url.path,
+            "figures": {name: _script(figure) for name, figure in (figures or {}).items()},
+            "pulse": pulse(home.database) if live and status < 400 else None,
+            "operator": status < 400 and may_operate(request),
+            "nameless": keyless(request),
+            "caller": caller_of(request),
+        },
     )
-    policy = POLICY.format(plotly=PLOTLY if figures else "")
+
+
+def bare(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
+    """A page for strangers: without menu, and without anything of the portfolio."""
+    sso = service_of(request).home.settings.sso
+    context["sso"] = sso.name if sso.issuer else None
+    return _rendered(request, template, status, POLICY.format(plotly=""), context)
+
+
+def _rendered(request: Request, template: str, status: int, policy: str, context: dict[str, Any]) -> Response:
+    token = token_of(request)
+    body = _templates().get_template(template).render(**context, token=token, version=__version__)
     response = Response(body, status, headers={**HEADERS, "Content-Security-Policy": policy}, media_type="text/html")
     keep_token(request, response, token)
     return response
@@ -85,7 +100,7 @@ class Page(APIRoute):
             try:
                 return await answer(request)
             except Exception as error:  # noqa: BLE001 - the last line of defence, as in the API
-                return failure(request, error)
+                return await asyncio.to_thread(failure, request, error)
 
         return handle
 
@@ -94,13 +109,36 @@ def failure(request: Request, error: Exception) -> Response:
     """The page of a refusal."""
     if isinstance(error, RequestValidationError):
         error = NotFound(f"There is no page {request.url.path} with these parameters; choose one from the menu.")
+    if (answer := to_login(request, error)) is not None:
+        return answer
     status, body, headers = service_of(request).refuse(error)
     message = json.loads(body)["error"]["message"]
-    response = page(request, "error.html", status=status, title="Not possible", message=message, code_number=status)
+    if caller_of(request) is None:
+        response = bare(request, "refused.html", status=status, title="Not possible", message=message)
+    else:
+        response = page(request, "error.html", status=status, title="Not possible", message=message, code_number=status)
     for name, value in headers:
         if name not in (b"content-type", b"content-length"):
             response.headers[name.decode()] = value.decode()
     return response
+
+
+def to_login(request: Request, error: Exception) -> Response | None:
+    """Where a browser without a session goes that asked for a page; None when the refusal is the answer."""
+    unknown = type(error) is Unauthorised and service_of(request).access.asks
+    if not unknown or request.method != "GET" or request.url.path in POLLED:
+        return None
+    if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        # A link on another site brought the browser here, so it kept the session's cookie back. It sends it with
+        # what this page asks for: the same address again.
+        return bare(request, "onward.html", title="One moment", address=own_address(request))
+    return RedirectResponse(f"/login?next={quote(own_address(request), safe='/')}", 303, {"Cache-Control": "no-store"})
+
+
+def own_address(request: Request) -> str:
+    """Path and query of a request, as they were sent."""
+    query = request.url.query
+    return quote(request.url.path, safe="/:@!$&'()*+,;=~") + (f"?{query}" if query else "")
 
 
 def _script(figure: Json) -> Markup:

@@ -112,6 +112,7 @@
     const here = live();
     if (document.hidden || busy()) return;
     const answer = await fetch(here.dataset.live);
+    if (answer.status === 401) location.reload();  // the session is over: the page leads to the login
     if (!answer.ok) return;
     const now = await answer.json();
     const today = here.querySelector("[data-today]");

@@ -1,0 +1,84 @@
+"""Logging in and out: each try is counted before it is made, and is on record afterwards."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from riskloop.core.errors import Unauthorised
+from riskloop.core.settings import AccessSettings
+from riskloop.identity.access import Access
+from riskloop.identity.client import address_of
+from riskloop.store.attempts import Attempts
+from riskloop.store.audit import record
+from riskloop.store.database import Database
+from riskloop.store.keys import Keys, Roles
+from riskloop.store.sessions import LoginKind, Sessions
+from riskloop.store.users import Users
+
+
+class Logins:
+    """Begins and ends sessions. Its methods block: scrypt takes a fifth of a second."""
+
+    def __init__(self, database: Database, settings: AccessSettings, sessions: Sessions, access: Access) -> None:
+        self._database = database
+        self._settings = settings
+        self._sessions = sessions
+        self._access = access
+        self._users = Users(database)
+        self._keys = Keys(database)
+        self._attempts = Attempts(database)
+
+    def with_password(self, scope: Any, name: str, password: str) -> str:
+        """The token of a user's new session; raises Unauthorised, or TooManyTries before anything is checked."""
+        address = address_of(scope, self._settings)
+        self._attempts.begin(name=name, address=address)
+        if not self._users.check(name, password):
+            known = any(user.name == name for user in self._users.all())
+            self._failed(LoginKind.USER, name if known else "", address)
+            raise Unauthorised("Name and password do not fit. The try is on record.")
+        return self._begin(scope, LoginKind.USER, name, address, counted=name)
+
+    def with_key(self, scope: Any, key: str) -> str:
+        """The token of a key's new session; raises Unauthorised, or TooManyTries before anything is checked."""
+        address = address_of(scope, self._settings)
+        self._attempts.begin(name=None, address=address)
+        ring = self._keys.ring()  # of this moment, not of the last look
+        found = ring.check(key)
+        if found is None:
+            name = key.rpartition(".")[0]
+            self._failed(LoginKind.KEY, name if ring.names(name) else "", address)
+            raise Unauthorised("This key is not valid (unknown, expired or revoked). The try is on record.")
+        return self._begin(scope, LoginKind.KEY, found[0], address, counted=None)
+
+    def with_sso(self, scope: Any, name: str, roles: Roles) -> str:
+        """The token of a new session of somebody whom the provider has named."""
+        address = address_of(scope, self._settings)
+        return self._sessions.begin(
+            LoginKind.SSO, name, address=address, roles=roles, replaces=self._access.token(scope)
+        )
+
+    def sso_failed(self, scope: Any, why: str) -> None:
+        """Put a login on record that the provider, or what it sent, did not allow."""
+        self._failed(LoginKind.SSO, "", address_of(scope, self._settings), why)
+
+    def out(self, scope: Any) -> None:
+        """End the session of a request; without one nothing happens."""
+        token = self._access.token(scope)
+        if token is not None:
+            self._sessions.end(token)
+
+    def _begin(self, scope: Any, kind: LoginKind, name: str, address: str, *, counted: str | None) -> str:
+        self._attempts.succeeded(name=counted, address=address)
+        return self._sessions.begin(kind, name, address=address, replaces=self._access.token(scope))
+
+    def _failed(self, kind: LoginKind, name: str, address: str, why: str = "") -> None:
+        """A name is on record only when it is one: what was typed there may be a password."""
+        document = {"with": kind.value, "address": address, **({"why": why} if why else {})}
+        with self._database.write() as connection:
+            record(
+                connection,
+                at=datetime.now(UTC),
+                by=name or "(unknown)",
+                action="log in failed",
+                subject=name or "(unknown)",
+                document=document,
+            )
