@@ -110,8 +110,6 @@ def test_a_session_says_who_and_what_they_may_do_now(people: Users, opened: Sess
     key = Keys(database).create("feed", [Role.OPERATE], at=NOW, by="root").partition(".")[0]
     assert opened.find(begin(opened)) == Session(LoginKind.USER, "ann", frozenset({Role.VIEW}))
     assert opened.find(begin(opened, LoginKind.KEY, key)) == Session(LoginKind.KEY, "feed", frozenset(Role))
-    third = begin(opened, LoginKind.SSO, "sso:eve", roles=frozenset({Role.SCORE}))
-    assert opened.find(third) == Session(LoginKind.SSO, "sso:eve", frozenset({Role.SCORE}))
 
 
 def test_a_token_is_stored_nowhere_and_never_twice(people: Users, opened: Sessions, database: Database) -> None:

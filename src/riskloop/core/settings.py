@@ -214,7 +214,7 @@ class ServeSettings(Section):
     port: int = Field(8000, ge=0, le=65535, description="Port to bind to; 0 picks a free one.")
     max_body: int = Field(64 * 2**20, gt=0, description="Largest accepted request body in bytes.")
     max_waiting: int = Field(2048, gt=0, description="Requests that may wait before others get 503.")
-    max_connections: int = Field(1000, gt=0, description="Connections of one worker; others get 503.")
+    max_connections: int = Field(4096, gt=0, description="Connections of one worker; further ones get 503.")
     max_reasons: int = Field(4, ge=0, description="Contributions named with each decision of default.")
 
 
@@ -259,7 +259,7 @@ class AccessSettings(Section):
     )
     groups: dict[str, tuple[RoleName, ...]] = Field(
         default_factory=dict,
-        description="Roles by group, of the proxy and of single sign-on; `*` is every person who is logged in there.",
+        description="Roles by group of `groups_header`; `*` is every person whom the proxy names.",
     )
 
     @model_validator(mode="after")
@@ -268,35 +268,6 @@ class AccessSettings(Section):
             raise ValueError("user_header needs header_from: else anybody could send it")
         if self.idle > self.longest:
             raise ValueError("idle is more than longest")
-        return self
-
-
-class SsoSettings(Section):
-    """Single sign-on by OpenID Connect (extra `riskloop[sso]`). The client's secret is in the environment."""
-
-    issuer: str | None = Field(
-        None, pattern=r"^https?://", description="URL of the provider; single sign-on is off without it."
-    )
-    client_id: str = Field("riskloop", description="What the provider calls this server.")
-    secret_env: str = Field("RISKLOOP_SSO_SECRET", description="Environment variable with the client's secret.")
-    url: str | None = Field(
-        None, pattern=r"^https?://[^/]+/?$", description="How browsers reach this server; by default as they asked."
-    )
-    scopes: tuple[str, ...] = Field(("openid", "profile", "email"), description="What is asked of the provider.")
-    name_claim: str = Field("sub", description="Claim with the name that goes on record.")
-    groups_claim: str = Field("groups", description="Claim with the person's groups; see `access.groups`.")
-    audience: str | None = Field(
-        None, description="Accept the issuer's JWTs for this audience as bearer tokens of the API; none: refuse them."
-    )
-    name: str = Field("single sign-on", description="What the button of the login page calls the provider.")
-
-    @model_validator(mode="after")
-    def _protected(self) -> "SsoSettings":
-        host = re.sub(r"^http://", "", self.issuer or "") if (self.issuer or "").startswith("http://") else None
-        if host is not None and not re.match(r"(127\.\d+\.\d+\.\d+|localhost|\[::1\])(:|/|$)", host):
-            raise ValueError("issuer must be an https:// URL; http:// is for this machine only")
-        if self.issuer is not None and "openid" not in self.scopes:
-            raise ValueError("scopes must hold 'openid'")
         return self
 
 
@@ -533,7 +504,6 @@ class Settings(Section):
     train: TrainSettings = TrainSettings()
     serve: ServeSettings = ServeSettings()
     access: AccessSettings = AccessSettings()
-    sso: SsoSettings = SsoSettings()
     exploration: ExplorationSettings = ExplorationSettings()
     windows: WindowSettings = WindowSettings()
     outcomes: OutcomeSettings = OutcomeSettings()

@@ -1,1 +1,1 @@
-"""Who asks, and what they may do: keys, logins, sessions, single sign-on. No HTTP framework in here."""
+"""Who asks, and what they may do: keys, logins, sessions, trusted proxies. No HTTP framework in here."""

@@ -1,6 +1,6 @@
-"""Who asks, and whether they may. A key, a bearer token or a session says who; without any of them, this machine does.
+"""Who asks, and whether they may. A key, a session or a trusted proxy says who; without any of them, this machine does.
 
-Of a request, the first of these counts that it carries: the header of a trusted proxy, a key or a bearer token, the
+Of a request, the first of these counts that it carries: the header of a trusted proxy, a key, the
 cookie of a session. One that is there and not valid is refused: nothing falls back to a weaker one.
 """
 
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from riskloop.core.errors import Forbidden, RiskloopError, Unauthorised
 from riskloop.core.settings import AccessSettings
-from riskloop.identity.client import header, is_secure, peer, within
+from riskloop.identity.client import address_of, header, is_secure, peer, within
 from riskloop.store.keys import KeyRing, Role, Roles, roles_of
 from riskloop.store.sessions import Sessions
 
@@ -33,14 +33,6 @@ class Caller:
     name: str
     roles: Roles
     session: str | None = None  # the token, when a session says who
-
-
-class Tokens(Protocol):
-    """Checks signed tokens of the single sign-on."""
-
-    def check(self, token: str) -> Caller:
-        """Whose token it is; raises Unauthorised, or Unreachable when its issuer's keys cannot be had."""
-        ...
 
 
 class RefusedKeys(Protocol):
@@ -73,13 +65,11 @@ class Access:
         ring: KeyRing,
         settings: AccessSettings,
         sessions: Sessions,
-        tokens: Tokens | None = None,
         refused: RefusedKeys | None = None,
     ) -> None:
         self.ring = ring
         self._settings = settings
         self._sessions = sessions
-        self._tokens = tokens
         self._refused = refused
         self._user_header = (settings.user_header or "").lower().encode()
         self._local: dict[Any, RiskloopError | None] = {}  # by address and name; very few of both are in use
@@ -87,7 +77,7 @@ class Access:
     @property
     def asks(self) -> bool:
         """Whether everybody has to say who they are. It never becomes false again while the server runs."""
-        return bool(self.ring) or self._tokens is not None or bool(self._user_header)
+        return bool(self.ring) or bool(self._user_header)
 
     def require(self, role: Role | None, scope: Any) -> str:
         """The name of who may act in ``role``, anybody known for None; raises Unauthorised or Forbidden."""
@@ -105,11 +95,8 @@ class Access:
         return found
 
     def waits(self, scope: Any) -> bool:
-        """Whether `caller` has to ask the database or an issuer, which the event loop must not wait for."""
-        if not self.asks:
-            return False
-        text = _key(scope["headers"])
-        return text is None or (self._tokens is not None and _is_signed(text))
+        """Whether `caller` has to ask the database, which the event loop must not wait for."""
+        return self.asks and _key(scope["headers"]) is None
 
     def token(self, scope: Any) -> str | None:
         """The token in the session's cookie, whether it is valid or not."""
@@ -143,11 +130,9 @@ class Access:
         found = self.ring.check(text)
         if found is not None:
             return Caller(*found)
-        if self._tokens is not None and _is_signed(text):
-            return self._tokens.check(text)
         if self._refused is not None:
             name = text.rpartition(".")[0]
-            self._refused.refused(name if self.ring.names(name) else "", peer(scope))
+            self._refused.refused(name if self.ring.names(name) else "", address_of(scope, self._settings))
         raise Unauthorised("The key is not valid (unknown, expired or revoked); `riskloop keys create` makes one.")
 
     def _proxied(self, scope: Any, name: str) -> Caller:
@@ -181,11 +166,6 @@ _EVERYBODY: Final = Caller(LOCAL, frozenset(Role))
 def _by_hand(scope: Any) -> bool:
     """Whether a person asked, and no script of an open page: a page that polls must not keep a session for ever."""
     return header(scope, b"sec-fetch-mode") in (None, "navigate") and scope["path"] != "/dashboard/live"
-
-
-def _is_signed(text: str) -> bool:
-    """Whether it looks like a signed token (JWS): three parts, the first of which is JSON in base64."""
-    return text.count(".") == 2 and text.startswith("eyJ")
 
 
 def _stranger(address: str, host: bytes | None) -> RiskloopError | None:

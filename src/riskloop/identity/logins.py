@@ -10,7 +10,7 @@ from riskloop.identity.client import address_of
 from riskloop.store.attempts import Attempts
 from riskloop.store.audit import record
 from riskloop.store.database import Database
-from riskloop.store.keys import Keys, Roles
+from riskloop.store.keys import Keys
 from riskloop.store.sessions import LoginKind, Sessions
 from riskloop.store.users import Users
 
@@ -49,17 +49,6 @@ class Logins:
             raise Unauthorised("This key is not valid (unknown, expired or revoked). The try is on record.")
         return self._begin(scope, LoginKind.KEY, found[0], address, counted=None)
 
-    def with_sso(self, scope: Any, name: str, roles: Roles) -> str:
-        """The token of a new session of somebody whom the provider has named."""
-        address = address_of(scope, self._settings)
-        return self._sessions.begin(
-            LoginKind.SSO, name, address=address, roles=roles, replaces=self._access.token(scope)
-        )
-
-    def sso_failed(self, scope: Any, why: str) -> None:
-        """Put a login on record that the provider, or what it sent, did not allow."""
-        self._failed(LoginKind.SSO, "", address_of(scope, self._settings), why)
-
     def out(self, scope: Any) -> None:
         """End the session of a request; without one nothing happens."""
         token = self._access.token(scope)
@@ -70,9 +59,9 @@ class Logins:
         self._attempts.succeeded(name=counted, address=address)
         return self._sessions.begin(kind, name, address=address, replaces=self._access.token(scope))
 
-    def _failed(self, kind: LoginKind, name: str, address: str, why: str = "") -> None:
+    def _failed(self, kind: LoginKind, name: str, address: str) -> None:
         """A name is on record only when it is one: what was typed there may be a password."""
-        document = {"with": kind.value, "address": address, **({"why": why} if why else {})}
+        document = {"with": kind.value, "address": address}
         with self._database.write() as connection:
             record(
                 connection,

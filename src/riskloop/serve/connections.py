@@ -10,12 +10,13 @@ from typing import Any, Final
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from riskloop.core.errors import BodyTooLarge, MalformedBody, RiskloopError, TooSlow
+from riskloop.core.errors import BodyTooLarge, MalformedBody, Overloaded, RiskloopError, TooSlow
 
 HEAD_SECONDS: Final = 10.0  # from the first byte to the last header; also until the first byte of a new connection
 IDLE_SECONDS: Final = 30.0  # without a byte of the body, or with an answer that the client does not take
 BODY_SECONDS: Final = 600.0  # for a whole body
 MAX_HEAD: Final = 64 * 2**10  # bytes of request line and headers
+MOST_REFUSED: Final = 256  # connections above the limit that are told so; further ones are cut
 LOOK_EVERY: Final = 1.0  # seconds
 
 
@@ -31,6 +32,11 @@ class Connection(HttpToolsProtocol):
         self._body_begun = 0.0
         self._stuck: float | None = None  # the client takes no bytes since then
         self._timer = self.loop.call_later(LOOK_EVERY, self._look)
+        service = self.app_state.get("service")
+        most = None if service is None else service.home.settings.serve.max_connections
+        self._surplus = most is not None and len(self.connections) > most
+        if most is not None and len(self.connections) > most + MOST_REFUSED:
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """No more looking."""
@@ -40,6 +46,9 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of a request."""
         self._heard = self.loop.time()
+        if self._surplus:
+            self._refuse(Overloaded("This server has as many connections as it may. Nothing was logged; try again."))
+            return
         super().data_received(data)
         if self._begun is not None:
             self._head += len(data)
@@ -78,6 +87,8 @@ class Connection(HttpToolsProtocol):
         answered = self.cycle is None or self.cycle.response_complete
         if self._stuck is not None and now - self._stuck > IDLE_SECONDS:
             self.transport.abort()
+        elif self._surplus and not self._heard:
+            self.transport.close()
         elif answered and self._begun is not None and now - self._begun > HEAD_SECONDS:
             self._refuse(TooSlow(f"The request's headers did not arrive within {HEAD_SECONDS:.0f} seconds."))
         elif not answered and self.cycle.more_body and not self.flow.read_paused and self._body_late(now):

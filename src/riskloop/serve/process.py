@@ -67,7 +67,7 @@ def run_server(config: Path, *, host: str | None = None, port: int | None = None
     """
     home = Home.open(config)
     host = home.settings.serve.host if host is None else host
-    asks = bool(Keys(home.database).ring() or home.settings.sso.issuer or home.settings.access.user_header)
+    asks = bool(Keys(home.database).ring() or home.settings.access.user_header)
     check_bind(host, has_keys=asks)
     listening = bind(host, home.settings.serve.port if port is None else port)
     home.close()

@@ -99,9 +99,13 @@ def healthz() -> Json:
 
 
 @router.get("/readyz", tags=["health"])
-async def readyz(service: Worker) -> JSONResponse:
-    """A champion is loaded. `problems` names what deserves a look although requests are served."""
+def readyz(request: Request, service: Worker) -> JSONResponse:
+    """A champion is loaded. Who may view is told more: `problems` deserve a look although requests are served."""
     ready, document = service.readiness()
+    try:
+        service.access.require(Role.VIEW, request.scope)
+    except RiskloopError:  # probes have no key, and strangers learn nothing of what is inside
+        document = {"ready": ready}
     return JSONResponse(document, 200 if ready else 503)
 
 

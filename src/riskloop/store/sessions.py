@@ -28,7 +28,6 @@ class LoginKind(StrEnum):
 
     KEY = "key"
     USER = "user"
-    SSO = "sso"
 
 
 @dataclass(frozen=True)
@@ -48,13 +47,8 @@ class Sessions:
         self._idle = idle // _MICROSECOND
         self._longest = longest // _MICROSECOND
 
-    def begin(
-        self, kind: LoginKind, name: str, *, address: str, roles: Roles | None = None, replaces: str | None = None
-    ) -> str:
-        """A new session's token. The session ``replaces`` ends: a token never outlives a login.
-
-        ``roles`` are those of single sign-on; a key's and a user's are in their tables.
-        """
+    def begin(self, kind: LoginKind, name: str, *, address: str, replaces: str | None = None) -> str:
+        """A new session's token. The session ``replaces`` ends: a token never outlives a login."""
         token = secrets.token_urlsafe(32)
         with self._database.write() as connection:
             now = self._database.now(connection)
@@ -62,11 +56,8 @@ class Sessions:
             connection.execute(delete(sessions).where(over))
             if replaces is not None:
                 connection.execute(delete(sessions).where(sessions.c.digest == _digest(replaces)))
-            text = None if roles is None else ",".join(sorted(roles))
             connection.execute(
-                insert(sessions).values(
-                    digest=_digest(token), kind=kind, name=name, role=text, begun_at=now, seen_at=now
-                )
+                insert(sessions).values(digest=_digest(token), kind=kind, name=name, begun_at=now, seen_at=now)
             )
             document = {"with": kind.value, "address": address}
             record(connection, at=from_micros(now), by=name, action="log in", subject=name, document=document)
@@ -103,8 +94,6 @@ class Sessions:
 
 def _roles_now(connection: Connection, session: Row[Any], now: int) -> Roles | None:
     """What the session's owner may do now; None when the owner is revoked or has expired."""
-    if session.kind == LoginKind.SSO:
-        return roles_of(session.role)
     table = keys if session.kind == LoginKind.KEY else users
     row = connection.execute(select(table).where(table.c.name == session.name, table.c.revoked_at.is_(None))).first()
     if row is None or (session.kind == LoginKind.KEY and row.expires_at is not None and row.expires_at <= now):

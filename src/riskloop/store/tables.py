@@ -302,9 +302,8 @@ sessions = Table(
     "sessions",
     metadata,
     Column("digest", String(64), primary_key=True),
-    Column("kind", String(20), nullable=False),  # "key", "user" or "sso"
+    Column("kind", String(20), nullable=False),  # "key" or "user"
     Column("name", String(200), nullable=False),
-    Column("role", String(200)),  # of single sign-on, from its groups; those of keys and users are looked up
     Column("begun_at", BigInteger, nullable=False),
     Column("seen_at", BigInteger, nullable=False),
 )

@@ -76,8 +76,6 @@ def page(
 
 def bare(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
     """A page for strangers: without menu, and without anything of the portfolio."""
-    sso = service_of(request).home.settings.sso
-    context["sso"] = sso.name if sso.issuer else None
     return _rendered(request, template, status, POLICY.format(plotly=""), context)
 
 
