@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from riskloop.core.types import Floats, Rows, to_micros
-from riskloop.data.infer import infer_config
+from riskloop.data.config import infer_config
 from riskloop.data.read import rows_from
 from riskloop.loop.champion import load
 from riskloop.portfolio import Portfolio

@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 
 import requests
 
-from riskloop.data.infer import infer_config
+from riskloop.data.config import infer_config
 from riskloop.portfolio import Portfolio
 from riskloop.simulation import embedded as simulate
 from riskloop.store.home import CONFIG, Home

@@ -11,11 +11,11 @@ import numpy as np
 
 from riskloop.core.stats import auc, psi
 from riskloop.core.types import Floats, Ints, Rows
-from riskloop.data.infer import infer_config
+from riskloop.data.config import infer_config
 from riskloop.data.read import rows_from
 from riskloop.loop.champion import ReferenceModel, load
 from riskloop.portfolio import Portfolio
-from riskloop.simulation import SCENARIOS, Embedded, FrameSource, Month, Scenario, Source, stream, true_auc
+from riskloop.simulation import SCENARIOS, CustomerSource, Embedded, FrameSource, Month, Scenario, stream, true_auc
 from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate, spread_over
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class World:
 
     def __init__(self, source: str, seed: int, frame: "pd.DataFrame | None", folder: Path) -> None:
         self.name, self.seed = source, seed
-        self._production: Source = Embedded()
+        self._production: CustomerSource = Embedded()
         if frame is None:
             history = simulate(HISTORY_MONTHS, HISTORY_ROWS // 12, seed)
         else:

@@ -27,7 +27,7 @@ from sqlalchemy import Connection, text
 from riskloop.app import create_app
 from riskloop.cases import CaseState, Move
 from riskloop.core.types import Diagnosis, to_micros
-from riskloop.data.infer import infer_config
+from riskloop.data.config import infer_config
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate
 from riskloop.store.cases import move_case, open_case

@@ -19,6 +19,8 @@ from urllib.parse import quote
 
 import pytest
 
+from riskloop.store.migrations import upgrade
+
 VARIABLE: Final = "RISKLOOP_TEST_POSTGRES"
 DEBIAN: Final = Path("/usr/lib/postgresql")
 MEMORY: Final = Path("/dev/shm")  # noqa: S108
@@ -45,7 +47,7 @@ class Server:
         if self._template is None:
             url = self.empty()
             database = Postgres(url)
-            database.migrate()
+            upgrade(database)
             database.close()
             self._template = self._made[-1]
         return self._create(self._template)

@@ -17,7 +17,7 @@ from pyarrow import csv
 from riskloop.app import App, create_app
 from riskloop.core.settings import Settings
 from riskloop.core.types import Floats, Json, PromotionKind, Rows
-from riskloop.data.infer import infer_config
+from riskloop.data.config import infer_config
 from riskloop.data.read import rows_from
 from riskloop.loop.register import register
 from riskloop.portfolio import Portfolio

@@ -7,7 +7,7 @@ import pytest
 
 from riskloop.core.errors import ConfigError, DataError, NotFound
 from riskloop.core.settings import Settings, parse_settings
-from riskloop.data.infer import infer_config
+from riskloop.data.config import infer_config
 from riskloop.data.read import rows_from
 from riskloop.simulation.embedded import month_starts, simulate
 

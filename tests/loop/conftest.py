@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from riskloop.core.types import to_micros
-from riskloop.data.infer import infer_config
+from riskloop.data.config import infer_config
 from riskloop.data.read import rows_from
 from riskloop.portfolio import Portfolio
 from riskloop.scoring.decide import decide

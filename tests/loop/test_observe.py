@@ -14,7 +14,7 @@ import pytest
 
 from riskloop.core.span import Span
 from riskloop.core.types import Decisions, Diagnosis, Finding, Floats, Ints, Severity, to_micros
-from riskloop.data.infer import infer_config
+from riskloop.data.config import infer_config
 from riskloop.data.read import rows_from
 from riskloop.loop import observe, snapshot
 from riskloop.loop.champion import ReferenceModel, load

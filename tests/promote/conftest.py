@@ -7,6 +7,7 @@ import pytest
 from riskloop.core.types import PromotionKind
 from riskloop.promote import promote
 from riskloop.store.ledger import Ledger
+from riskloop.store.migrations import upgrade
 from riskloop.store.sqlite import Sqlite
 
 NOW = datetime(2025, 5, 5, 14, 3, tzinfo=UTC)
@@ -16,7 +17,7 @@ NOW = datetime(2025, 5, 5, 14, 3, tzinfo=UTC)
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """Three registered versions; the first is the champion."""
     database = Sqlite(tmp_path / "riskloop.db")
-    database.migrate()
+    upgrade(database)
     made = Ledger(database)
     for number in (1, 2, 3):
         made.register(

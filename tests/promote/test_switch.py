@@ -11,6 +11,7 @@ from riskloop.core.types import Promotion, PromotionKind
 from riskloop.promote import promote, rollback
 from riskloop.store import audit
 from riskloop.store.ledger import Ledger
+from riskloop.store.migrations import upgrade
 from riskloop.store.sqlite import Sqlite
 
 NOW = datetime(2025, 5, 5, 14, 4, tzinfo=UTC)
@@ -103,7 +104,7 @@ def test_the_first_champion_cannot_be_rolled_back(ledger: Ledger) -> None:
 
 def test_nothing_to_roll_back(ledger: Ledger, tmp_path: Path) -> None:
     empty = Sqlite(tmp_path / "empty.db")
-    empty.migrate()
+    upgrade(empty)
     with pytest.raises(NotFound, match="no champion"):
         _back(Ledger(empty), 0)
     empty.close()

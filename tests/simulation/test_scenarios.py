@@ -15,12 +15,12 @@ from riskloop.core.stats import fit_numeric_bins, psi
 from riskloop.core.types import Diagnosis, Floats
 from riskloop.simulation import (
     SCENARIOS,
+    CustomerSource,
     Embedded,
     FrameSource,
     Month,
     Roles,
     Scenario,
-    Source,
     scenario_named,
     stream,
     true_auc,
@@ -57,7 +57,10 @@ def labelled() -> pd.DataFrame:
     return simulate(month_starts(date(2020, 1, 1), 6), 5_000, seed=11).drop(columns="application_date")
 
 
-SOURCES: dict[str, Callable[[], Source]] = {"embedded": Embedded, "frame": lambda: FrameSource(labelled(), skip=["ID"])}
+SOURCES: dict[str, Callable[[], CustomerSource]] = {
+    "embedded": Embedded,
+    "frame": lambda: FrameSource(labelled(), skip=["ID"]),
+}
 
 
 @lru_cache(maxsize=1)

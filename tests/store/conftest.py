@@ -8,6 +8,7 @@ import pytest
 from riskloop.store.adapters import ADAPTERS, open_database
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
+from riskloop.store.migrations import upgrade
 
 
 @pytest.fixture(params=ADAPTERS)
@@ -22,7 +23,7 @@ def url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def database(url: str, tmp_path: Path) -> Iterator[Database]:
     database = open_database(url, tmp_path)
-    database.migrate()
+    upgrade(database)
     yield database
     database.close()
 

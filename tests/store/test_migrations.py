@@ -11,6 +11,7 @@ from riskloop.store import counters, migrations
 from riskloop.store.appender import Logged
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
+from riskloop.store.migrations import upgrade
 from riskloop.store.sqlite import Sqlite
 from riskloop.store.tables import metadata, models, outcomes
 from riskloop.store.windows import Windows
@@ -30,7 +31,7 @@ def test_head_is_the_newest_file() -> None:
 
 
 def test_migrating_twice_changes_nothing(database: Database) -> None:
-    database.migrate()
+    upgrade(database)
     with database.read() as connection:
         assert migrations.revision(connection) == migrations.HEAD
 
@@ -39,7 +40,7 @@ def test_a_newer_database_is_refused_with_a_sentence(database: Database) -> None
     with database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StorageError, match="written by a newer one"):
-        database.migrate()
+        upgrade(database)
 
 
 def test_windows_of_an_older_database_know_whether_they_were_counted(tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ def test_windows_of_an_older_database_know_whether_they_were_counted(tmp_path: P
                     "closed_at, diagnosis, confirmed, action, sentence, rungs, profile, quarantined) VALUES " + values
                 )
             )
-    database.migrate()
+    upgrade(database)
     assert [window.span for window in Windows(database).latest()] == [Span(start=0, end=1), Span(1, 5)]
     database.close()
 
@@ -66,7 +67,7 @@ def test_numbers_go_on_where_an_older_database_stopped(tmp_path: Path) -> None:
         for number in (1, 2, 3):
             connection.execute(text(f"INSERT INTO decisions VALUES ({number}, '', 1, 1, 1, 0.5, 0, x'00', NULL)"))
         connection.execute(text("INSERT INTO outcomes VALUES (7, 1, 0, 1, 1)"))
-    database.migrate()
+    upgrade(database)
     assert DecisionLog(database).append(scored(2)) == Logged(4, 2)
     with database.write() as connection:
         assert [counters.take(connection, table) for table in (models, outcomes)] == [1, 8]

@@ -18,6 +18,7 @@ from riskloop.store import leases, postgres
 from riskloop.store.appender import ChunkKey, Logged
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.leases import Lease
+from riskloop.store.migrations import upgrade
 from riskloop.store.postgres import Postgres, PostgresAppender
 
 from .rows import scored
@@ -100,7 +101,7 @@ def test_many_processes_migrate_one_database_at_once(postgres: "Server") -> None
 
     def migrate(database: Postgres) -> None:
         try:
-            database.migrate()
+            upgrade(database)
         except Exception as error:  # noqa: BLE001 - whatever it is, the test must see it
             failed.append(error)
 
@@ -318,7 +319,7 @@ def own() -> Iterator["Cluster"]:
 def test_killed_again_and_again_under_load_nothing_is_lost_or_doubled(own: "Cluster") -> None:
     """Two machines log through one server; what was said to be logged is there once, and ids have no gaps."""
     database = Postgres(own.url)
-    database.migrate()
+    upgrade(database)
     answered: dict[int, str] = {}
     stop = Event()
 

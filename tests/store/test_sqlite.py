@@ -18,6 +18,7 @@ from riskloop.store.appender import Logged
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.home import Home
+from riskloop.store.migrations import upgrade
 from riskloop.store.sqlite import Sqlite, SqliteAppender, file_system
 
 from .rows import scored
@@ -26,7 +27,7 @@ from .rows import scored
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Sqlite]:
     database = Sqlite(tmp_path / "riskloop.db")
-    database.migrate()
+    upgrade(database)
     yield database
     database.close()
 
@@ -171,7 +172,7 @@ def test_a_folders_name_means_nothing(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ODD)
 def test_a_path_in_the_url_is_taken_as_it_is_written(tmp_path: Path, name: str) -> None:
     database = open_database(f"sqlite:///{name}/x.db", tmp_path)
-    database.migrate()
+    upgrade(database)
     database.close()
     assert (tmp_path / name / "x.db").stat().st_size > 0
 
@@ -186,7 +187,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.usefixtures("umask")
 def test_whatever_the_umask_only_the_owner_can_read(tmp_path: Path) -> None:
     database = Sqlite(tmp_path / "deep" / "er" / "riskloop.db")
-    database.migrate()
+    upgrade(database)
     log = DecisionLog(database)
     log.append(scored(1))
     Artefacts(tmp_path / "some" / "models").write(Manifest(), {"a.json": b"{}"})
@@ -226,4 +227,4 @@ def test_every_commit_is_synchronised(database: Sqlite) -> None:
 def test_a_file_that_is_no_database_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(b"not a database, but long enough to be read as one" * 100)
     with pytest.raises(StorageError, match="not a database"):
-        Sqlite(tmp_path / "x.db").migrate()
+        upgrade(Sqlite(tmp_path / "x.db"))

@@ -18,6 +18,7 @@ from riskloop.store.adapters import open_database
 from riskloop.store.cases import Cases
 from riskloop.store.database import Database
 from riskloop.store.ledger import Ledger
+from riskloop.store.migrations import upgrade
 from riskloop.store.probations import watched
 from riskloop.store.tries import tries_against
 
@@ -44,7 +45,7 @@ def migrated(url: str, folder: Path, name: str) -> tuple[Database, dict[str, lis
                 columns = ", ".join(f'"{column}"' for column in row)
                 values = ", ".join(f":{column}" for column in row)
                 connection.execute(text(f"INSERT INTO {table} ({columns}) VALUES ({values})"), row)
-    database.migrate()
+    upgrade(database)
     return database, rows
 
 

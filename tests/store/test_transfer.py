@@ -24,6 +24,7 @@ from riskloop.store.home import CONFIG, Home
 from riskloop.store.keys import Keys, Role
 from riskloop.store.leases import held
 from riskloop.store.ledger import Ledger
+from riskloop.store.migrations import upgrade
 from riskloop.store.outcomes import Outcome, Outcomes
 from riskloop.store.refusals import Refusal, add_refusals
 from riskloop.store.sqlite import Sqlite
@@ -71,7 +72,7 @@ def content(database: Database) -> dict[str, list[tuple[object, ...]]]:
 @pytest.fixture
 def filled(tmp_path: Path) -> Iterator[Sqlite]:
     database = Sqlite(tmp_path / "filled.db")
-    database.migrate()
+    upgrade(database)
     fill(database)
     yield database
     database.close()

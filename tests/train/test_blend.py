@@ -14,8 +14,9 @@ from riskloop.scoring.lightgbm import Booster
 from riskloop.scoring.model import check_agreement, load_model
 from riskloop.store.artefacts import Artefacts
 from riskloop.train.blend import Blend, fit_blend, raw
+from riskloop.train.dump import dump
 from riskloop.train.fit import fit, fit_once
-from riskloop.train.learners import dump, learner
+from riskloop.train.learners import learner
 from riskloop.train.trees import hist_gradient_boosting_text, lightgbm_text, scaled_sum
 
 BOOSTERS = ("lightgbm", "hist_gradient_boosting")

@@ -218,7 +218,7 @@ def test_too_little_to_learn_from(rows: Rows, settings: Settings) -> None:
 
 @pytest.mark.skipif("RISKLOOP_UCI" not in os.environ, reason="RISKLOOP_UCI names no file")
 def test_the_real_customers_are_ranked_as_well_as_known(tmp_path: Path) -> None:
-    from riskloop.data.infer import infer_config
+    from riskloop.data.config import infer_config
 
     path = Path(os.environ["RISKLOOP_UCI"])
     settings = parse_settings(infer_config(path, target="default.payment.next.month"))

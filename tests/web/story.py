@@ -14,7 +14,7 @@ from typing import Final
 import httpx
 
 from riskloop.cases import Case
-from riskloop.data.infer import infer_config
+from riskloop.data.config import infer_config
 from riskloop.portfolio import Portfolio
 from riskloop.simulation import SCENARIOS, Embedded, stream
 from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate

@@ -16,8 +16,9 @@ from riskloop.core.periods import Calendar, Period, period_of
 from riskloop.core.settings import Settings, parse_settings
 from riskloop.core.types import Bools, Diagnosis, Floats, Ints, Rows, from_micros, to_micros
 from riskloop.core.values import TARGETS, level_text, parse_time
+from riskloop.data.config import infer_config
 from riskloop.data.guess import window_of
-from riskloop.data.infer import infer_config, no_column
+from riskloop.data.infer import no_column
 from riskloop.data.read import rows_from, table_of
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from riskloop.core.periods import period_of
 from riskloop.core.schema import Schema
 from riskloop.core.settings import parse_settings
 from riskloop.core.types import Rows
-from riskloop.data.infer import infer_config, no_column
+from riskloop.data.config import infer_config
+from riskloop.data.infer import no_column
 from riskloop.data.read import rows_from, table_of
-from riskloop.simulation import Embedded, FrameSource, Month, Scenario, Source, scenario_named, stream
+from riskloop.simulation import CustomerSource, Embedded, FrameSource, Month, Scenario, scenario_named, stream
 from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate, spread_over
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Game:
     """A scenario on a source, so that it can be played again with other customers."""
 
     scenario: Scenario
-    source: Source
+    source: CustomerSource
     months: tuple[date, ...]
     per_month: int
     seed: int
@@ -103,7 +104,7 @@ def _frame(asked: Request) -> "tuple[pd.DataFrame, str]":
     return read_frame(path), path.stem
 
 
-def _largest(scenario: Scenario, source: Source, months: tuple[date, ...], rows: int, seed: int) -> Game:
+def _largest(scenario: Scenario, source: CustomerSource, months: tuple[date, ...], rows: int, seed: int) -> Game:
     """As many rows a month as the scenario's choice leaves."""
     per_month = rows // len(months)
     while per_month >= LEAST_A_MONTH:

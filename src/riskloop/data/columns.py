@@ -26,7 +26,7 @@ MOST_NAMED: Final = 10_000  # values of one column and block that are kept for t
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedRow:
     """A row that cannot be used, and the first thing that is wrong with it."""
 
     position: int  # in the source, from 0
@@ -39,7 +39,7 @@ class Refused:
 class Problems:
     """What is wrong with a table, collected over its columns."""
 
-    found: list[Refused] = field(default_factory=list)
+    found: list[RefusedRow] = field(default_factory=list)
     columns: list[Problem] = field(default_factory=list)  # that are wrong as a whole
     total: int = 0
     encoding: str = "utf-8"
@@ -58,7 +58,7 @@ class Problems:
         for number, row in enumerate(rows.tolist()):
             named = number < MOST_NAMED
             text = problem if isinstance(problem, str) else problem(row) if named else "cannot be read"
-            self.found.append(Refused(int(self.positions[row]), column, text, values(row) if named else None))
+            self.found.append(RefusedRow(int(self.positions[row]), column, text, values(row) if named else None))
 
     def reject_column(self, column: str, problem: str) -> None:
         """Record a column that is wrong as a whole."""
@@ -66,9 +66,9 @@ class Problems:
             self.total += 1
             self.columns.append(Problem(column, problem))
 
-    def refused(self) -> list[Refused]:
+    def refused(self) -> list[RefusedRow]:
         """One entry for each bad row, in order."""
-        first: dict[int, Refused] = {}
+        first: dict[int, RefusedRow] = {}
         for entry in self.found:
             first.setdefault(entry.position, entry)
         return [first[position] for position in sorted(first)]

@@ -10,9 +10,27 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from riskloop.core.settings import DataSettings, Section, Settings, duration_text
-from riskloop.data.infer import Examined, Guessed
+from riskloop.data.infer import Examined, Guessed, Wanted, examine
 
 WIDE: Final = 20  # levels in one line
+
+
+def infer_config(
+    path: Path | str,
+    *,
+    target: str,
+    id: str | None = None,  # noqa: A002 - as the setting is called
+    time: str | None = None,
+    folder: Path | None = None,
+    table: Any = None,
+    outcome_window: timedelta | None = None,
+) -> str:
+    """The text of a commented riskloop.toml, to be written into ``folder``, for the labelled history at ``path``.
+
+    With ``table`` the history has been read already, and ``path`` only names it. Raises as `examine` does.
+    """
+    wanted = Wanted(target, id, time, outcome_window=outcome_window)
+    return config_text(examine(path if table is None else table, wanted, where=str(path)), folder)
 
 
 def config_text(found: Examined, folder: Path | None = None) -> str:

@@ -17,8 +17,9 @@ from riskloop.core.types import Bools, Floats, Problem, from_micros
 from riskloop.core.values import parse_time, truth
 from riskloop.data import guess
 from riskloop.data.leaks import ROWS, Alone, evidence_of_leak, named_after, rank_alone
+from riskloop.data.opening import open_source
 from riskloop.data.survey import Column, Survey, survey
-from riskloop.data.tables import Source, open_source
+from riskloop.data.tables import Source
 from riskloop.data.targets import Target, read_meaning
 
 Role = Literal["target", "id", "unit", "time", "input", "protected", "context", "ignored"]
@@ -103,7 +104,7 @@ def examine(source: Any, wanted: Wanted, *, where: str | None = None) -> Examine
 
 def _opened(source: Any, wanted: Wanted, where: str) -> tuple[Source, DataSettings]:
     from riskloop.data.dialect import find_dialect
-    from riskloop.data.tables import files_of, kind_of
+    from riskloop.data.opening import files_of, kind_of
 
     known = wanted.dialect
     if isinstance(source, (Path, str)):
@@ -483,26 +484,6 @@ def _level_order(level: str) -> tuple[int, float, str]:
 
     number = parse_number(level)
     return (0, number, level) if np.isfinite(number) else (1, 0.0, level)
-
-
-def infer_config(
-    path: Path | str,
-    *,
-    target: str,
-    id: str | None = None,  # noqa: A002 - as the setting is called
-    time: str | None = None,
-    folder: Path | None = None,
-    table: Any = None,
-    outcome_window: timedelta | None = None,
-) -> str:
-    """The text of a commented riskloop.toml, to be written into ``folder``, for the labelled history at ``path``.
-
-    With ``table`` the history has been read already, and ``path`` only names it. Raises as `examine` does.
-    """
-    from riskloop.data.config import config_text
-
-    wanted = Wanted(target, id, time, outcome_window=outcome_window)
-    return config_text(examine(path if table is None else table, wanted, where=str(path)), folder)
 
 
 def special_roles(columns: Sequence[Guessed]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from riskloop.core.settings import DataSettings
 from riskloop.core.types import Floats, Ints, Problem, Rows
 from riskloop.data.columns import (
     Problems,
-    Refused,
+    RefusedRow,
     read_ids,
     read_levels,
     read_numbers,
@@ -27,7 +27,8 @@ from riskloop.data.columns import (
     repeated_ids,
     unseen_texts,
 )
-from riskloop.data.tables import Block, open_source
+from riskloop.data.opening import open_source
+from riskloop.data.tables import Block
 from riskloop.data.tables import Source as Rowed
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Checked:
 
     rows: Rows
     positions: Ints  # of the rows in the source, from 0
-    refused: tuple[Refused, ...]  # one entry for each row that cannot be used
+    refused: tuple[RefusedRow, ...]  # one entry for each row that cannot be used
     read: int  # records of the source
     left_out: int  # rows without an outcome, where one was needed
     problems: Problems
@@ -186,7 +187,7 @@ class _Reader:
         schema, table, problems = self.schema, block.table, self.problems
         problems.positions = block.positions
         for row, text in block.ragged:
-            problems.found.append(Refused(block.first + row, "", f"{text}; every line needs as many as the header"))
+            problems.found.append(RefusedRow(block.first + row, "", f"{text}; every line needs as many as the header"))
             problems.total += 1
         features = np.empty((table.num_rows, len(schema)))
         for position, feature in enumerate(schema.features):

@@ -18,14 +18,14 @@ ON_DRIFT: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class Situation:
     """What the policies know beside the diagnosis."""
 
     windows_since_training: int = 0  # closed windows since the champion was trained, this one included
     auc_loss: float | None = None  # the training's AUC minus the realised (else the estimated) one; None: unknown
 
 
-def decide(diagnosed: Diagnosed, policy: PolicySettings, context: Context = Context()) -> Action:
+def decide(diagnosed: Diagnosed, policy: PolicySettings, context: Situation = Situation()) -> Action:
     """The action for one diagnosed window. A fault is quarantined under every policy, and never learned from."""
     if diagnosed.diagnosis is Diagnosis.DATA_FAULT:
         return Action.QUARANTINE
@@ -51,5 +51,5 @@ def renews(diagnosis: Diagnosis, policy: PolicySettings, *, learned: int, known:
     return follows and policy.renew > 1.0 and learned > 0 and known >= policy.renew * learned
 
 
-def _harmed(policy: PolicySettings, context: Context) -> bool:
+def _harmed(policy: PolicySettings, context: Situation) -> bool:
     return context.auc_loss is not None and context.auc_loss >= policy.harm_auc

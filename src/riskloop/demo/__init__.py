@@ -84,7 +84,7 @@ def _fresh(folder: Path) -> None:
 
 
 def _train(folder: Path, story: Story, console: Console) -> "Portfolio":
-    from riskloop.data.infer import infer_config
+    from riskloop.data.config import infer_config
     from riskloop.portfolio import Portfolio
 
     console.say(f"History: {len(story.history):,} customers, {story.history[story.target].mean():.1%} defaulted.")

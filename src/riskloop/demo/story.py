@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from riskloop.core.errors import ConfigError, DataError, NotFound
 from riskloop.core.types import Ints
-from riskloop.simulation import SCENARIOS, Embedded, FrameSource, Source, stream
+from riskloop.simulation import SCENARIOS, CustomerSource, Embedded, FrameSource, stream
 from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate, spread_over
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def embedded_story(seed: int) -> Story:
     """The embedded portfolio: 18,000 past customers and nine months of production."""
     starts = month_starts(date(FIRST_MONTH.year - 1, FIRST_MONTH.month, 1), HISTORY_MONTHS)
     history = simulate(starts, 1500, seed)
-    sources: list[Source] = [Embedded()] * len(PLOT)
+    sources: list[CustomerSource] = [Embedded()] * len(PLOT)
     return Story(history, tuple(_chapters(sources, PER_MONTH, seed)), TARGET, ID, TIME)
 
 
@@ -82,7 +82,7 @@ def frame_story(path: Path, target: str | None, seed: int) -> Story:
     sizes = np.diff(np.linspace(0, past, len(starts) + 1).astype(int)).tolist()
     dates = [spread_over(start, size) for start, size in zip(starts, sizes, strict=True)]
     history[TIME] = np.concatenate(dates)
-    sources: list[Source] = []
+    sources: list[CustomerSource] = []
     begin = past
     for _, _, _, share in PLOT:
         end = begin + int(share * (len(frame) - past))
@@ -92,7 +92,7 @@ def frame_story(path: Path, target: str | None, seed: int) -> Story:
     return Story(history, tuple(_chapters(sources, per_month, seed)), target, id_column, TIME)
 
 
-def _chapters(sources: list[Source], per_month: int, seed: int) -> Iterator[Chapter]:
+def _chapters(sources: list[CustomerSource], per_month: int, seed: int) -> Iterator[Chapter]:
     first = FIRST_MONTH
     for position, ((title, name, length, _), source) in enumerate(zip(PLOT, sources, strict=True)):
         months = month_starts(first, length)

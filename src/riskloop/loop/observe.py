@@ -13,7 +13,7 @@ from riskloop.core.settings import Settings
 from riskloop.core.span import Span
 from riskloop.core.types import DecisionFrame, Diagnosis, Finding, from_micros, to_micros
 from riskloop.decide.diagnosis import diagnose
-from riskloop.decide.policy import Context, decide
+from riskloop.decide.policy import Situation, decide
 from riskloop.loop.arrivals import Feed, covered_by
 from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.examine import Arrived, at_closing
@@ -200,9 +200,9 @@ def _earlier_profiles(windows: Windows, before: int) -> list[Profile]:
     return [Profile.from_bytes(profile) for profile in windows.profiles(sound)]
 
 
-def policy_context(windows: Windows, champion: ReferenceModel, findings: Sequence[Finding]) -> Context:
+def policy_context(windows: Windows, champion: ReferenceModel, findings: Sequence[Finding]) -> Situation:
     closed = windows.count(champion.version)
-    return Context(windows_since_training=closed + 1, auc_loss=_auc_loss(findings))
+    return Situation(windows_since_training=closed + 1, auc_loss=_auc_loss(findings))
 
 
 def _auc_loss(findings: Sequence[Finding]) -> float | None:

@@ -57,7 +57,7 @@ class Challenger:
 
 
 @dataclass(frozen=True)
-class Block:
+class ScoredBlock:
     """One block of time, scored by a fit without it."""
 
     test: Ints
@@ -174,21 +174,21 @@ class Trainer:
 
     # ------------------------------------------------------------------- fitting
 
-    def _block(self, split: Split) -> Block:
+    def _block(self, split: Split) -> ScoredBlock:
         """A block's scores by a fit without it, whose way was chosen without it."""
         choice, settings = self.choose(split.train), self.home.settings
         features = self.rows.rows.features[split.test]
         if self.recipe.kind == "recalibrate":
             scores = self._recalibrated(self._training_set(split.train, choice.weighting)).predict(features)
             self._done("recalibration without a block")
-            return Block(split.test, choice.learner, np.full(scores.size, np.nan), scores)
+            return ScoredBlock(split.test, choice.learner, np.full(scores.size, np.nan), scores)
         index, each = thinned(self.rows, split.train, MOST_TESTED, since=self.since, seed=settings.train.seed)
         used = self._training_set(index, choice.weighting, each)
         raw = fit_once(used.rows, settings, choice.learner, used.weights, used.changed, self._size)(features)
         self._done(f"{choice.learner} without a block")
-        return Block(split.test, choice.learner, raw, choice.calibration.apply(raw))
+        return ScoredBlock(split.test, choice.learner, raw, choice.calibration.apply(raw))
 
-    def _scores(self, block: Block, blocks: Sequence[Block]) -> Floats:
+    def _scores(self, block: ScoredBlock, blocks: Sequence[ScoredBlock]) -> Floats:
         """A block's scores, calibrated on the other blocks, as those of the final model are on all of them.
 
         The line of its own validation rows, of which there are a third as many, is only taken where those are too few.
@@ -200,7 +200,7 @@ class Trainer:
         line = fit_calibration(np.concatenate([other.raw for other in others]), self.rows.labels[test])
         return line.apply(block.raw)
 
-    def _candidate(self, index: Ints, choice: Choice, blocks: Sequence[Block]) -> tuple[Candidate, TrainingSet]:
+    def _candidate(self, index: Ints, choice: Choice, blocks: Sequence[ScoredBlock]) -> tuple[Candidate, TrainingSet]:
         used = self._training_set(index, choice.weighting)
         if self.recipe.kind == "recalibrate":
             candidate = self._recalibrated(used)
@@ -223,7 +223,7 @@ class Trainer:
         self._done("all rows")
         return candidate, used
 
-    def _judged(self, used: TrainingSet, choice: Choice, blocks: Sequence[Block]) -> OutOfFold | None:
+    def _judged(self, used: TrainingSet, choice: Choice, blocks: Sequence[ScoredBlock]) -> OutOfFold | None:
         """The blocks' scores, where they are of the chosen learner and enough: five more fits are spared."""
         place = np.full(len(self.rows), -1, dtype=np.int64)
         place[used.index] = np.arange(used.index.size)

@@ -5,17 +5,17 @@ in: no row and no label is invented (save labels that scenario ``label_noise`` h
 """
 
 from riskloop.simulation.catalogue import SCENARIOS, Scenario, scenario_named
-from riskloop.simulation.source import Embedded, FrameSource, Roles, Source
+from riskloop.simulation.source import CustomerSource, Embedded, FrameSource, Roles
 from riskloop.simulation.stream import Month, stream, true_auc
 
 __all__ = [
     "SCENARIOS",
+    "CustomerSource",
     "Embedded",
     "FrameSource",
     "Month",
     "Roles",
     "Scenario",
-    "Source",
     "scenario_named",
     "stream",
     "true_auc",

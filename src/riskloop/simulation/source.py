@@ -64,7 +64,7 @@ class Call(NamedTuple):
     chosen: bool  # the scenario will turn rows away, so there must be spare ones
 
 
-class Source(Protocol):
+class CustomerSource(Protocol):
     """Labelled rows, month by month."""
 
     takes_worlds: bool  # changes by its `World`; the others by the choice of rows

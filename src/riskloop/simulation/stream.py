@@ -11,7 +11,7 @@ from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.types import Diagnosis, Floats, Ints
 from riskloop.simulation.catalogue import Keep, Scenario
 from riskloop.simulation.embedded import World, spread_over
-from riskloop.simulation.source import Batch, Call, Source
+from riskloop.simulation.source import Batch, Call, CustomerSource
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ class Month:
 
 def stream(
     scenario: Scenario,
-    source: Source,
+    source: CustomerSource,
     months: Sequence[date],
     per_month: int,
     seed: int,
@@ -71,7 +71,7 @@ def _take(batch: Batch, call: Call) -> Batch:
     return batch
 
 
-def _choose(keep: Keep, source: Source, pool: Iterator[Batch], call: Call, share: float, seed: int) -> Batch:
+def _choose(keep: Keep, source: CustomerSource, pool: Iterator[Batch], call: Call, share: float, seed: int) -> Batch:
     """Rejection sampling, so the chosen rows are an exact sample of the changed population.
 
     A row stays with probability k(x, y), hence P'(y=1|x) = p k(x, 1) / (p k(x, 1) + (1 - p) k(x, 0)).
@@ -102,7 +102,7 @@ def _too_few(call: Call, found: int) -> DataError:
     )
 
 
-def _deliver(scenario: Scenario, source: Source, batch: Batch, call: Call, share: float, seed: int) -> Month:
+def _deliver(scenario: Scenario, source: CustomerSource, batch: Batch, call: Call, share: float, seed: int) -> Month:
     """The month as it arrives: dated, its labels scrambled or its feed damaged where the scenario says so."""
     target = batch.frame[source.target].to_numpy(dtype=np.int64)
     true_pd = batch.true_pd

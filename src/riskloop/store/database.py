@@ -74,12 +74,6 @@ class Database(ABC):
     def continue_numbers(self, connection: Connection) -> None:  # noqa: B027 - nothing to do unless a database says so
         """After rows were written with their keys: keys that the database gives itself go on behind the last one."""
 
-    def migrate(self) -> None:
-        """Bring the tables to this version of riskloop. Safe to call from several processes at once."""
-        from riskloop.store.migrations import upgrade
-
-        upgrade(self)
-
     def is_empty(self) -> bool:
         """Whether no table of riskloop exists yet."""
         with self._translated():

@@ -16,6 +16,7 @@ from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.deliveries import Deliveries
 from riskloop.store.ledger import Ledger
+from riskloop.store.migrations import upgrade
 from riskloop.store.outcomes import Outcomes
 from riskloop.store.windows import Windows
 
@@ -44,7 +45,7 @@ class Home:
             path = path / CONFIG
         settings = settings or _read(path)
         database = open_database(settings.storage.url, path.parent)
-        database.migrate()
+        upgrade(database)
         return cls(path, settings, database)
 
     @cached_property

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, Table, delete, func, insert, select
 from riskloop.core.errors import Conflict, StorageError
 from riskloop.store.database import Database
 from riskloop.store.leases import held
+from riskloop.store.migrations import upgrade
 from riskloop.store.tables import attempts, counters, leases, metadata, sessions
 
 Tick = Callable[[str, float], None]  # a sentence and the share done, 0 to 1
@@ -52,8 +53,8 @@ def copy(
     ``confirm`` gets them before anything is kept, and may raise. Raises Conflict when the target holds rows,
     StorageError when a row came out different. Then the target stays empty.
     """
-    source.migrate()
-    target.migrate()
+    upgrade(source)
+    upgrade(target)
     tables = [table for table in metadata.sorted_tables if table.name not in _OWN]
     with source.read() as reading, target.write() as writing:
         target.alone(writing)

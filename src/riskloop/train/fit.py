@@ -31,8 +31,9 @@ from riskloop.store.artefacts import Artefact
 from riskloop.train.blend import Blend
 from riskloop.train.calibrate import choose_threshold, fit_calibration, log_odds
 from riskloop.train.candidate import Candidate, baseline, describe_training, library_versions
+from riskloop.train.dump import dump
 from riskloop.train.fitted import Fitted, Sample, fit_learner, raw_scores, sample_of
-from riskloop.train.learners import LIGHTGBM, SCORECARD, Estimator, Learner, dump, learner, require_known
+from riskloop.train.learners import LIGHTGBM, SCORECARD, Estimator, Learner, learner, require_known
 from riskloop.train.size import choose_sizes, sized
 from riskloop.train.validate import OutOfFold, Part, Progress, Validated, cores, judge, parts_of, threads, validate
 

@@ -19,7 +19,6 @@ from riskloop.core.schema import Feature, Schema
 from riskloop.core.settings import Settings
 from riskloop.core.stats import effective_size
 from riskloop.core.types import Bools, Floats
-from riskloop.store.estimators import dump_estimator
 
 Estimator = Any  # a scikit-learn classifier; scikit-learn ships no types
 
@@ -88,27 +87,6 @@ def learner(name: str, settings: Settings) -> Learner:
         known = ", ".join(sorted({*LEARNERS, *settings.learners}))
         raise ConfigError(f"There is no learner '{name}'; there are {known}.")
     return LEARNERS[name]
-
-
-def dump(estimator: Estimator) -> tuple[str, bytes]:
-    """File name and content of a fitted estimator, in a format that cannot run code. Raises ArtefactError."""
-    from lightgbm import LGBMClassifier
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    from riskloop.train.blend import Blend
-    from riskloop.train.scorecard import Scorecard
-    from riskloop.train.trees import hist_gradient_boosting_text, lightgbm_text, scaled_sum
-
-    if isinstance(estimator, Scorecard):
-        return SCORECARD, estimator.dump()
-    if isinstance(estimator, Blend):
-        parts = (estimator.refit, estimator.former, estimator.correction)
-        return LIGHTGBM, scaled_sum([dump(part)[1] for part in parts], 0.5)
-    if isinstance(estimator, LGBMClassifier):
-        return LIGHTGBM, lightgbm_text(estimator)
-    if isinstance(estimator, HistGradientBoostingClassifier):
-        return LIGHTGBM, hist_gradient_boosting_text(estimator)
-    return SKOPS, dump_estimator(estimator)
 
 
 # --------------------------------------------------------------------------- built in

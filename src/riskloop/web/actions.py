@@ -12,7 +12,7 @@ from riskloop.store.cases import Cases
 from riskloop.store.deliveries import Deliveries
 from riskloop.store.windows import Windows
 from riskloop.web.guard import Number, Operator, Ordered, Owner, Worker
-from riskloop.web.orders import CASE_ORDERS, Order, orders_of, rollback_order
+from riskloop.web.orders import CASE_ORDERS, PersonOrder, orders_of, rollback_order
 from riskloop.web.shell import Page, page
 
 router = APIRouter(route_class=Page, include_in_schema=False)
@@ -59,7 +59,7 @@ def do_case(number: Number, name: str, portfolio: Owner, ordered: Ordered) -> Re
     return _done(f"/dashboard/cases/{number}")
 
 
-def _order(cases: Cases, windows: Windows, deliveries: Deliveries, number: int, name: str) -> Order:
+def _order(cases: Cases, windows: Windows, deliveries: Deliveries, number: int, name: str) -> PersonOrder:
     case, held = cases.get(number), deliveries.of_case(number)
     for order in orders_of(case, windows.of_case(number), cases.steps(number), held):
         if order.name == name:
@@ -69,7 +69,7 @@ def _order(cases: Cases, windows: Windows, deliveries: Deliveries, number: int, 
     raise NotFound(f"There is no order '{name}' about a case; there are {', '.join(CASE_ORDERS)}.")
 
 
-def _form(request: Request, order: Order, *, back: str) -> Response:
+def _form(request: Request, order: PersonOrder, *, back: str) -> Response:
     return page(request, "order.html", title=order.title, live=False, order=order, back=back)
 
 

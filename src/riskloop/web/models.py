@@ -36,7 +36,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class Reign:
     """A span of serving in the picture, in percent of its width."""
 
     version: int
@@ -84,7 +84,7 @@ def _pair(versions: Sequence[int], champion: Promotion | None) -> tuple[int, int
     return (versions[1], versions[0]) if len(versions) > 1 else None
 
 
-def _bars(history: Sequence[Promotion], now: datetime) -> list[Bar]:
+def _bars(history: Sequence[Promotion], now: datetime) -> list[Reign]:
     if not history:
         return []
     first = history[0].at
@@ -94,7 +94,7 @@ def _bars(history: Sequence[Promotion], now: datetime) -> list[Bar]:
         end = None if following is None else following.at
         start = min(100.0 - LEAST, 100.0 * (promotion.at - first).total_seconds() / whole)
         length = 100.0 * ((end or now) - promotion.at).total_seconds() / whole
-        bars.append(Bar(promotion.version, start, max(LEAST, length), promotion.at, end))
+        bars.append(Reign(promotion.version, start, max(LEAST, length), promotion.at, end))
     return bars
 
 

@@ -14,7 +14,7 @@ CASE_ORDERS: Final = ("approve", "reject", "release")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PersonOrder:
     """One thing that can be ordered now."""
 
     name: Name
@@ -28,13 +28,13 @@ class Order:
 
 def orders_of(
     case: Case, windows: Sequence[Window], steps: Sequence[CaseStep], deliveries: Sequence[Delivery] = ()
-) -> list[Order]:
+) -> list[PersonOrder]:
     """What may be done about a case in its present state; ``deliveries`` are the outcomes that it holds."""
     at = f"/dashboard/cases/{case.id}"
     found = []
     if may(case, Signal.APPROVED):
         found += [
-            Order(
+            PersonOrder(
                 "approve",
                 f"{at}/approve",
                 "Approve",
@@ -44,7 +44,7 @@ def orders_of(
                 primary=True,
                 seen=_report(steps),
             ),
-            Order(
+            PersonOrder(
                 "reject",
                 f"{at}/reject",
                 "Reject",
@@ -55,7 +55,7 @@ def orders_of(
     held = [window.name for window in windows if window.quarantined and window.case_id == case.id]
     if held and may(case, Signal.RELEASED):
         found.append(
-            Order(
+            PersonOrder(
                 "release",
                 f"{at}/release",
                 "Release the quarantine",
@@ -67,7 +67,7 @@ def orders_of(
     files = [delivery.name for delivery in deliveries if delivery.held]
     if files and may(case, Signal.RELEASED):
         found.append(
-            Order(
+            PersonOrder(
                 "release",
                 f"{at}/release",
                 "Release the outcomes",
@@ -85,11 +85,11 @@ def _report(steps: Sequence[CaseStep]) -> dict[str, str]:
     return next(({"evidence": event.fingerprint} for event in said if isinstance(event, events.Judged)), {})
 
 
-def rollback_order(promotion: Promotion | None) -> Order | None:
+def rollback_order(promotion: Promotion | None) -> PersonOrder | None:
     """Putting the champion before the present one back; None where there is none."""
     if promotion is None or promotion.previous is None:
         return None
-    return Order(
+    return PersonOrder(
         "rollback",
         "/dashboard/models/rollback",
         f"Roll back to version {promotion.previous}",

@@ -14,7 +14,7 @@ MOST: Final = 4  # lanes of cases; the cases page has them all
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class LanePart:
     """A case over the columns from ``start`` on; one without a case is a gap of that width."""
 
     width: int
@@ -26,7 +26,7 @@ class Timeline:
     """Columns are the windows, and at last the time since the newest one's end."""
 
     windows: list[Window]
-    lanes: list[list[Bar]]
+    lanes: list[list[LanePart]]
     trained: list[list[ModelVersion]]  # by column
     promoted: list[list[Promotion]]
 
@@ -59,7 +59,7 @@ def timeline(
     return Timeline(list(windows), _lanes(sorted(spans, key=lambda s: (s[0], s[2].id)), columns), trained, promoted)
 
 
-def _lanes(spans: Sequence[tuple[int, int, Case]], columns: int) -> list[list[Bar]]:
+def _lanes(spans: Sequence[tuple[int, int, Case]], columns: int) -> list[list[LanePart]]:
     """As few rows as hold the spans without an overlap."""
     placed: list[list[tuple[int, int, Case]]] = []
     for span in spans:
@@ -71,11 +71,11 @@ def _lanes(spans: Sequence[tuple[int, int, Case]], columns: int) -> list[list[Ba
     return [_filled(lane, columns) for lane in placed]
 
 
-def _filled(lane: Sequence[tuple[int, int, Case]], columns: int) -> list[Bar]:
+def _filled(lane: Sequence[tuple[int, int, Case]], columns: int) -> list[LanePart]:
     """The lane with its gaps."""
     found, at = [], 0
     for first, last, case in lane:
-        found += [Bar(1, None)] * (first - at)
-        found.append(Bar(last - first + 1, case))
+        found += [LanePart(1, None)] * (first - at)
+        found.append(LanePart(last - first + 1, case))
         at = last + 1
-    return [*found, *[Bar(1, None)] * (columns - at)]
+    return [*found, *[LanePart(1, None)] * (columns - at)]

@@ -1,0 +1,105 @@
+"""Which way in a source takes: by what its bytes say, then by its name."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from riskloop.core.errors import DataError, MalformedBody
+from riskloop.core.settings import DataSettings
+from riskloop.data.dialect import find_dialect
+from riskloop.data.sheets import sheet_source
+from riskloop.data.streams import Bytes, begin, open_bytes, packed
+from riskloop.data.tables import (
+    STATISTICS,
+    ManySource,
+    Source,
+    TextSource,
+    arff_source,
+    frame_source,
+    parquet_source,
+    rows_source,
+    statistics_source,
+)
+
+
+def kind_of(path: Path) -> str:
+    """What a file is, by its first bytes and its name."""
+    start, suffix = begin(path), path.suffix.lower()
+    if suffix in STATISTICS:
+        return "statistics"
+    if start.startswith(b"PAR1") or suffix in (".parquet", ".pq"):
+        return "parquet"
+    if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        return "sheet" if suffix in (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods") or b"xl/" in start else "zip"
+    if packed(start):
+        suffix = Path(path.stem).suffix.lower()
+        with open_bytes(path) as file:
+            start = bytes(file.read(512))
+    if suffix in (".json", ".ndjson", ".jsonl") and start.lstrip()[:1] in (b"[", b"{"):
+        return "json"
+    text = start.lstrip(b"\xef\xbb\xbf").lstrip()
+    return "arff" if suffix == ".arff" or text[:9].lower() == b"@relation" else "text"
+
+
+def files_of(source: Path | str) -> list[Path]:
+    """The files that a path, a folder or a pattern means, by name. A pattern that fits nothing stays as it is."""
+    path = Path(source)
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_")))
+        if not found:
+            raise DataError(f"The folder {path} holds no files.")
+        return found
+    if not path.exists() and re.search(r"[*?\[]", str(path)):
+        return sorted(path.parent.glob(path.name)) or [path]
+    return [path]
+
+
+def open_source(
+    source: Any, dialect: DataSettings | None, where: str, *, target: str | None = None, first_row: int = 1
+) -> tuple[Source, DataSettings]:
+    """Any source of rows, and the dialect that it is read with: ``dialect``, or what is found without one.
+
+    Raises NotFound, MalformedBody, DataError or ConfigError, in a sentence, for what is no table.
+    """
+    if isinstance(source, (Path, str)):
+        files = files_of(source)
+        opened = [_open_file(path, dialect, str(path) if len(files) > 1 else where, target) for path in files]
+        if len(opened) == 1:
+            return opened[0]
+        parts = [(str(path), part) for path, (part, _) in zip(files, opened, strict=True)]
+        return ManySource(parts), opened[0][1]
+    if hasattr(source, "read") or isinstance(source, bytes):
+        used = dialect or find_dialect(source, where, target=target)
+        return TextSource(source, used, where, first_row=first_row), used
+    return frame_source(source, where, first_row), dialect or DataSettings()
+
+
+def _open_file(path: Path, dialect: DataSettings | None, where: str, target: str | None) -> tuple[Source, DataSettings]:
+    kind, plain = kind_of(path), dialect or DataSettings()
+    if kind == "parquet":
+        return parquet_source(path, where), plain
+    if kind == "statistics":
+        return statistics_source(path, where), plain
+    if kind == "json":
+        with open_bytes(path) as file:
+            return rows_source(bytes(file.read()), where), plain
+    if kind == "sheet":
+        return sheet_source(path, dialect, where, target)
+    if kind == "arff":
+        return arff_source(path, where, plain), plain
+    content: Bytes = _unzipped(path, where) if kind == "zip" else path
+    used = dialect or find_dialect(content, where, target=target)
+    return TextSource(content, used, where), used
+
+
+def _unzipped(path: Path, where: str) -> bytes:
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
+            if len(inside) != 1:
+                raise DataError(f"{where} holds {len(inside)} files ({', '.join(inside[:3])}); unpack it and name one.")
+            return archive.read(inside[0])
+    except (zipfile.BadZipFile, OSError) as error:
+        raise MalformedBody(f"{where} is not a valid ZIP archive: {error}.") from None
