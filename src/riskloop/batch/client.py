@@ -21,14 +21,15 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from riskloop.batch.api import Api
-from riskloop.batch.files import Chunk, ScoredFile, open_file
+from riskloop.batch.files import Chunk, ScoredFile
+from riskloop.batch.opening import open_file
 from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, RiskloopError, StorageError
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Problem
+from riskloop.data.opening import files_of
 from riskloop.data.read import STANDARD, Screened, screen_rows
 from riskloop.data.refused import reason_lines, write_refused
-from riskloop.data.tables import files_of
 from riskloop.scoring.decoder import CLOCK_SKEW
 
 if TYPE_CHECKING:

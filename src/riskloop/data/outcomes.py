@@ -11,8 +11,8 @@ from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Problem, as_utc, from_micros
 from riskloop.core.values import TARGETS, is_missing, level_text, parse_time, truth
+from riskloop.data.opening import open_source
 from riskloop.data.read import STANDARD, Source, refuse_ragged
-from riskloop.data.tables import open_source
 from riskloop.store.outcomes import Outcome
 
 SHOWN: Final = 10  # problems named one by one

@@ -114,7 +114,7 @@ def read_rows(
     return checked
 
 
-def reasons_of(refused: Sequence[Refused]) -> list[tuple[str, str, int]]:
+def reasons_of(refused: Sequence[RefusedRow]) -> list[tuple[str, str, int]]:
     """Column, problem and number of rows, the most frequent first."""
     counts: dict[tuple[str, str], int] = {}
     for entry in refused:
@@ -246,7 +246,7 @@ class _Reader:
 class Screened:
     """Which rows of a source cannot be used."""
 
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedRow, ...]
     read: int
     problems: Problems
     source: Rowed

@@ -1,0 +1,48 @@
+"""Which kind of file is scored how: as it is where the API reads it byte for byte, else row by row."""
+
+from pathlib import Path
+
+from riskloop.batch.files import CsvFile, ParquetFile, ScoredFile
+from riskloop.batch.rows import RowsFile
+from riskloop.core.errors import ConfigError
+from riskloop.core.schema import Schema
+from riskloop.core.settings import DataSettings
+from riskloop.data.opening import kind_of, open_source
+from riskloop.data.read import STANDARD, Screened
+from riskloop.data.streams import packed_by, packing_of
+
+
+def open_file(
+    source: Path,
+    target: Path,
+    *,
+    dialect: DataSettings = STANDARD,
+    schema: Schema | None = None,
+    screened: Screened | None = None,
+) -> ScoredFile:
+    """The file, as it is to be sent: a standard CSV byte for byte, a Parquet file with its types, others as rows.
+
+    Rows that ``screened`` refuses are left out. Raises ConfigError for an output that is neither CSV nor Parquet or is
+    the input itself.
+    """
+    suffix = target.suffix.lower()
+    packed = packing_of(target) is not None and Path(target.stem).suffix.lower() == ".csv"
+    if suffix not in (".csv", ".parquet", ".pq") and not packed:
+        raise ConfigError(f"{target.name} must end in .csv, .csv.gz, .csv.zst or .parquet: that is how it is written.")
+    if source.resolve() == target.resolve():
+        raise ConfigError(f"{target} is the input itself; name another output.")
+    whole = screened is None or not screened.refused
+    kind = kind_of(source) if source.is_file() else ""
+    is_plain = kind == "text" and packed_by(source) is None and is_standard(dialect)
+    if whole and is_plain and suffix == ".csv":
+        return CsvFile(source)
+    if whole and kind == "parquet" and suffix in (".parquet", ".pq"):
+        return ParquetFile(source)
+    opened, used = open_source(str(source), dialect, str(source))
+    return RowsFile(source, target, opened, used, schema, screened)
+
+
+def is_standard(dialect: DataSettings) -> bool:
+    """Whether a text is UTF-8 with commas and a header line, and needs no second look."""
+    laid_out = ("encoding", "delimiter", "decimal", "skip", "header", "below", "columns", "footer")
+    return all(getattr(dialect, name) == getattr(STANDARD, name) for name in laid_out)
