@@ -20,7 +20,7 @@ import numpy as np
 
 from riskloop.core.stats import wilson_interval
 from riskloop.core.types import Diagnosis, Json, Severity, to_micros
-from riskloop.data.infer import infer_config
+from riskloop.data.config import infer_config
 from riskloop.data.read import rows_from
 from riskloop.portfolio import Portfolio
 from riskloop.scoring import decide

@@ -37,7 +37,7 @@ def move(source: Database, target: Database, tick: Tick = quiet) -> dict[str, in
                     "worker, then copy it again."
                 )
 
-    source.migrate()
+    upgrade(source)
     with held(source, "loop"):
         return copy(source, target, tick, unchanged)
 
