@@ -181,13 +181,15 @@ class Portfolio:
     def check(self, source: "Path | str | pd.DataFrame | pa.Table | pa.RecordBatch") -> CheckResult:
         """Look at rows without scoring them for anybody: nothing is logged, and no case is opened.
 
-        Compares a file, a frame, an Arrow table or batch with the champion's history and returns the diagnosis with
-        every finding. What does not fit the schema (columns that lack or are new, values that cannot be read) is a
-        finding, too. Raises NotReady before the first promotion, NotFound or MalformedBody for what is no table.
+        Compares a file, a frame, an Arrow table or batch with the champion's history and returns what would be refused
+        and flagged, by column, and the diagnosis with every finding. What does not fit the schema (columns that lack
+        or are new, values that cannot be read) is a finding, too. Before the first promotion nothing is said of
+        drift. Raises NotFound or MalformedBody for what is no table.
         """
         from riskloop.loop.check import check
 
-        return CheckResult(**check(self.home, source))
+        where = str(source) if isinstance(source, (str, Path)) else "The data"
+        return CheckResult(**check(self.home, source, where))
 
     def backtest(
         self,

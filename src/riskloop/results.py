@@ -58,11 +58,14 @@ class CycleResult(Result):
 
 @dataclass(frozen=True)
 class CheckResult(Result):
-    """Rows compared with the champion's history."""
+    """Rows that nobody decided on yet, held against the schema and the champion's history."""
 
     rows: int
-    model_version: int
-    diagnosis: str
+    refused: int  # rows that would be refused
+    reasons: list[str]  # why, the most frequent first
+    columns: list[Json]  # what would be refused, flagged or drifted in each
+    model_version: int | None  # None before the first promotion
+    diagnosis: str | None
     sentence: str
     rungs: list[Json]  # the ladder of explanations, with what speaks for and against each
     findings: list[Json]

@@ -29,6 +29,7 @@ for command in (
     operate.up,
     operate.score,
     operate.outcomes,
+    data.check,
     look.status,
     look.drift,
     look.replay,

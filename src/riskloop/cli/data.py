@@ -1,4 +1,4 @@
-"""Commands that look at a file: `init` before there is a portfolio."""
+"""Commands that look at a file: `init` before there is a portfolio, `check` before it is scored."""
 
 import sys
 from pathlib import Path
@@ -17,6 +17,7 @@ from riskloop.cli.options import (
     SheetOption,
     SkipOption,
     dialect_options,
+    open_portfolio,
 )
 from riskloop.console import Console, table
 from riskloop.core.errors import ConfigError
@@ -92,6 +93,35 @@ def init(
         f"Wrote {config}: {len(kept)} model inputs, {len(protected)} protected ({', '.join(protected) or 'none'}).",
         "Read it once, above all the kinds and the protected columns, then run: riskloop train",
     )
+
+
+def check(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="Customers: anything that `init` reads.")],
+    html: Annotated[Path | None, typer.Option(help="Write a page, too.")] = None,
+    config: ConfigOption = CONFIG,
+    delimiter: DelimiterOption = None,
+    encoding: EncodingOption = None,
+    decimal: DecimalOption = None,
+    sheet: SheetOption = None,
+    skip: SkipOption = None,
+    dates: DatesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what of a file would be refused, flagged or drifted, by column; nothing is logged."""
+    portfolio = open_portfolio(config, dialect_options(delimiter, encoding, decimal, sheet, skip, dates))
+    found = portfolio.check(source).to_dict()
+    if html is not None:
+        from riskloop.loop.check_page import check_page
+
+        html.write_text(check_page(found, source.name), encoding="utf-8")
+    head = ("column", "kind", "refused", "missing", "unseen", "PSI", "state", "findings")
+    rows = [
+        (c["column"], c["kind"], c["refused"] or "", c["missing"] or "", c["unseen"] or "", c["psi"], c["severity"],
+         " ".join(c["findings"]))
+        for c in found["columns"]
+    ]  # fmt: skip
+    counted = f"{found['rows']:,} rows, {found['refused']:,} of them would be refused."
+    Console(as_json).answer(found, table(head, rows), counted, *found["reasons"], found["sentence"])
 
 
 def _confirm(found: "Examined", yes: bool, console: Console) -> None:

@@ -317,6 +317,8 @@ def repeated_ids(ids: Sequence[str], times: Ints | None) -> list[int]:
 
 
 def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    if pa.types.is_null(column.type):
+        column = column.cast(pa.string())
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     whole = column.unify_dictionaries().combine_chunks()

@@ -295,13 +295,13 @@ def read_table(source: Path | str | BinaryIO, *, where: str = "", dialect: DataS
     )
 
 
-def table_of(source: Source, *, where: str, dialect: DataSettings | None = STANDARD) -> pa.Table:
-    """Any source as one Arrow table; a text that is not a record raises MalformedBody."""
+def table_of(source: Source, *, where: str, dialect: DataSettings | None = STANDARD, ragged: bool = False) -> pa.Table:
+    """Any source as one Arrow table; a line that is no record raises MalformedBody, or with ``ragged`` is left out."""
     if isinstance(source, pa.Table):
         return source
     opened, _ = open_source(source, dialect, where)
     blocks = list(opened.blocks())
-    for block in blocks:
+    for block in blocks if not ragged else ():
         refuse_ragged(block, opened, where)
     tables = [block.table for block in blocks]
     if not tables:

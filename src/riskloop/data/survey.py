@@ -25,6 +25,7 @@ MOST_KEPT: Final = 50_000  # distinct texts of a column that are counted
 MOST_NUMBERS: Final = 1000  # … and distinct numbers
 SAMPLED: Final = 40_000  # rows of the sample, spread over the file
 NUMERIC_SHARE: Final = 0.95  # of the distinct values: above it the others are errors, not levels
+ERRORS: Final = 0.01  # of the rows: fewer texts among numbers are errors, not levels
 EXAMPLES: Final = 3
 
 
@@ -135,10 +136,23 @@ def _tell(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> Non
         return
     some = texts[:: max(1, len(texts) // 2000)]
     numbers = [text for text in some if np.isfinite(parse_number(text, "plain", dialect.decimal))]
-    if len(numbers) >= NUMERIC_SHARE * len(some):
+    if len(numbers) >= NUMERIC_SHARE * len(some) or _few_errors(values, missing, dialect):
         column.numeric = True
     elif (style := style_of(_regular(some, dialect), dialect.decimal)) is not None:
         column.numeric, column.style = True, style
+
+
+def _few_errors(values: pa.ChunkedArray, missing: set[str], dialect: DataSettings) -> bool:
+    """Whether nearly all rows hold numbers, of three kinds at least: the others are errors, not rare levels."""
+    counts = pc.value_counts(values.combine_chunks())
+    good, rows, kinds = 0, 0, 0
+    for value, count in zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True):
+        if value is None or str(value).strip() in missing:
+            continue
+        rows += count
+        if np.isfinite(parse_number(str(value), "plain", dialect.decimal)):
+            good, kinds = good + count, kinds + 1
+    return kinds >= 3 and good >= (1 - ERRORS) * rows
 
 
 def _regular(texts: list[str], dialect: DataSettings) -> list[str]:

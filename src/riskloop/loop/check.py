@@ -4,7 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from riskloop.core.types import Json
+from riskloop.core.errors import DataError, NotReady
+from riskloop.core.schema import Schema
+from riskloop.core.settings import DataSettings
+from riskloop.core.types import Finding, Json, Severity
+from riskloop.data.read import screen_rows
+from riskloop.data.refused import reason_lines
 from riskloop.decide.diagnosis import diagnose
 from riskloop.loop.champion import load
 from riskloop.loop.examine import Arrived, at_closing
@@ -12,20 +17,68 @@ from riskloop.monitor.frames import coded
 from riskloop.store.documents import plain
 from riskloop.store.home import Home
 
+_ORDER = [Severity.OK, Severity.NOISE, Severity.UNKNOWN, Severity.DRIFTED, Severity.SEVERE, Severity.FAULT]
+
 
 def check(home: Home, source: Any, where: str = "The data") -> Json:
-    """Diagnosis and findings of a file, frame, Arrow table or batch against the champion's history."""
-    champion = load(home, home.champion().version)
-    features, times, found = coded(source, champion.model.schema, where)
-    scores = champion.model.probabilities(features) if len(features) else np.empty(0)
+    """What of a file, frame, Arrow table or batch would be refused, flagged or drifted, by column and as a diagnosis.
+
+    Before the first promotion the columns are held against riskloop.toml, and nothing is said of drift.
+    """
+    dialect = home.settings.data
+    try:
+        champion = load(home, home.champion().version)
+    except NotReady:
+        features, _, found = coded(source, home.schema, where, dialect)
+        said: Json = {"model_version": None, "diagnosis": None, "rungs": [],
+                "sentence": "There is no champion yet, so nothing is said of drift."}  # fmt: skip
+        return {**_read(source, home.schema, dialect, where, features, found), **said, "findings": plain(found)}
+    model = champion.model
+    features, times, found = coded(source, model.schema, where, dialect)
+    scores = model.probabilities(features) if len(features) else np.empty(0)
     profile = champion.reference.profile(features, scores, times if len(times) else None)
     found += at_closing(champion, home.settings, Arrived(profile, features, scores, times))
     answer = diagnose(found, [], home.settings.drift)
     return {
-        "rows": len(features),
+        **_read(source, model.schema, dialect, where, features, found),
         "model_version": champion.version,
         "diagnosis": answer.diagnosis.value,
         "sentence": answer.sentence,
         "rungs": plain(answer.rungs),
         "findings": plain(found),
     }
+
+
+def _read(source: Any, schema: Schema, dialect: DataSettings, where: str, features: Any, found: list[Finding]) -> Json:
+    """What would be refused and flagged, by column, beside the findings about it."""
+    refused: dict[str, int] = {}
+    reasons: list[str] = []
+    rows_refused = 0
+    try:
+        lenient = dialect.model_copy(update={"strict": False, "max_refused": 1.0})
+        screened = screen_rows(source, schema, where=where, dialect=lenient)
+        rows_refused, reasons = len(screened.refused), reason_lines(screened)
+        for entry in screened.problems.found:
+            refused[entry.column] = refused.get(entry.column, 0) + 1
+    except DataError as error:
+        rows_refused, reasons = len(features), [error.message]
+    columns = []
+    for j, feature in enumerate(schema.features):
+        about = [finding for finding in found if finding.subject == feature.name]
+        worst = max((finding.severity for finding in about), key=_ORDER.index, default=Severity.OK)
+        unseen = features[:, j] == len(feature.categories) if feature.kind == "category" else np.zeros(0)
+        marked = [finding.sentence for finding in about if finding.severity not in (Severity.OK, Severity.NOISE)]
+        psi = next((finding.statistic for finding in about if finding.check == "psi"), None)
+        columns.append(
+            {
+                "column": feature.name,
+                "kind": feature.kind,
+                "refused": refused.get(feature.name, 0),
+                "missing": int(np.isnan(features[:, j]).sum()),
+                "unseen": int(unseen.sum()),
+                "psi": psi,
+                "severity": worst.value,
+                "findings": marked,
+            }
+        )
+    return {"rows": len(features), "refused": rows_refused, "reasons": reasons, "columns": columns}

@@ -4,19 +4,18 @@ Requests and histories are read strictly by `data.read`. A monitor has to say wh
 reader refuses, and to go on with the other columns.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
+from msgspec import structs
 
 from riskloop.core.findings import DeclaredCheck
 from riskloop.core.schema import Feature, Schema
+from riskloop.core.settings import DataSettings
 from riskloop.core.types import Finding, Floats, Ints, Severity
-from riskloop.core.values import level_text, parse_time
-from riskloop.data.read import table_of
-
-if TYPE_CHECKING:
-    import pandas as pd
+from riskloop.data.columns import Problems, read_levels, read_numbers, read_times
+from riskloop.data.read import STANDARD, table_of
 
 _COLUMNS: Final = ("the data has the columns of the history", "The schema of the champion")
 COLUMN: Final = DeclaredCheck("column", *_COLUMNS)
@@ -25,70 +24,58 @@ UNREADABLE_VALUES: Final = DeclaredCheck("unreadable", "every value can be read"
 UNREADABLE: Final = 0.01  # of the values
 
 
-def coded(source: Any, schema: Schema, where: str = "The data") -> tuple[Floats, Ints, list[Finding]]:
+def coded(
+    source: Any, schema: Schema, where: str = "The data", dialect: DataSettings = STANDARD
+) -> tuple[Floats, Ints, list[Finding]]:
     """Features (n, k) coded by ``schema``, times (n,) in microseconds, and what is wrong with the columns.
 
     A column that is not there is missing in every row, a value that cannot be read is missing, a level never seen is
     unseen, a column that the schema does not know is named and not read. Times are empty where there are none.
     Raises NotFound or MalformedBody for what is no table at all.
     """
-    frame = table_of(source, where=where).to_pandas()
-    features = np.full((len(frame), len(schema)), np.nan)
+    table = table_of(source, where=where, dialect=dialect, ragged=True)
+    n, names = table.num_rows, table.column_names
+    features = np.full((n, len(schema)), np.nan)
     found: list[Finding] = []
     for j, feature in enumerate(schema.features):
-        if feature.name not in frame.columns:
-            found.append(_finding(COLUMN, feature.name, Severity.FAULT, len(frame), f"{feature.name} is not there."))
+        if feature.name not in names:
+            found.append(_finding(COLUMN, feature.name, Severity.FAULT, n, f"{feature.name} is not there."))
             continue
-        read = _levels if feature.kind == "category" else _numbers
-        features[:, j], unreadable = read(frame[feature.name], feature)
-        share = unreadable / max(1, len(frame))
+        features[:, j], unreadable = _read(table[feature.name], feature, schema, dialect.decimal)
+        share = unreadable / max(1, n)
         severity = Severity.FAULT if share > UNREADABLE else Severity.OK
         if unreadable:
             sentence = f"{unreadable} values of {feature.name} are no numbers."
-            found.append(_finding(UNREADABLE_VALUES, feature.name, severity, len(frame), sentence, share))
-    times, broken = _times(frame, schema)
+            found.append(_finding(UNREADABLE_VALUES, feature.name, severity, n, sentence, share))
+    times, broken = _times(table, schema)
     if broken:
-        found.append(
-            _finding(UNREADABLE_VALUES, str(schema.time), Severity.FAULT, len(frame), f"{broken} dates are none.")
-        )
+        sentence = f"{broken} values of {schema.time} are no dates."
+        found.append(_finding(UNREADABLE_VALUES, str(schema.time), Severity.FAULT, n, sentence))
     known = {*schema.names, schema.id, schema.time, schema.target, *schema.ignored}
-    for name in frame.columns:
+    for name in names:
         if name not in known:
             sentence = f"{name} is a new column: the history does not have it, and it is not read."
-            found.append(_finding(NEW_COLUMN, str(name), Severity.OK, len(frame), sentence))
+            found.append(_finding(NEW_COLUMN, str(name), Severity.OK, n, sentence))
     return features, times, found
 
 
-def _numbers(column: "pd.Series[Any]", feature: Feature) -> tuple[Floats, int]:
-    import pandas as pd
-
-    read = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    return read, int((np.isnan(read) & column.notna().to_numpy()).sum())
-
-
-def _levels(column: "pd.Series[Any]", feature: Feature) -> tuple[Floats, int]:
-    unseen = float(len(feature.categories))
-    codes = {value: float(feature.codes.get(level_text(value), unseen)) for value in column.dropna().unique()}
-    return column.map(codes).to_numpy(dtype=np.float64, na_value=np.nan), 0
+def _read(column: pa.ChunkedArray, feature: Feature, schema: Schema, decimal: str) -> tuple[Floats, int]:
+    """The values as they are coded, NaN where they cannot be read, and how many those are; no limit is checked."""
+    free = structs.replace(feature, nullable=True, unseen="flag", low=None, high=None)
+    problems = Problems(positions=np.arange(len(column)))
+    if feature.kind == "category":
+        return read_levels(column, free, problems, schema), 0
+    values = read_numbers(column, free, problems, schema, decimal)
+    values[[entry.position for entry in problems.found]] = np.nan
+    return values, len(column) if problems.columns else len(problems.found)
 
 
-def _times(frame: "pd.DataFrame", schema: Schema) -> tuple[Ints, int]:
-    if schema.time is None or schema.time not in frame.columns:
+def _times(table: pa.Table, schema: Schema) -> tuple[Ints, int]:
+    if schema.time is None or schema.time not in table.column_names:
         return np.empty(0, dtype=np.int64), 0
-    try:
-        return np.asarray([parse_time(value) for value in frame[schema.time]], dtype=np.int64), 0
-    except (ValueError, TypeError):
-        return np.empty(0, dtype=np.int64), _unreadable(frame[schema.time].tolist())
-
-
-def _unreadable(values: Sequence[Any]) -> int:
-    broken = 0
-    for value in values:
-        try:
-            parse_time(value)
-        except (ValueError, TypeError):
-            broken += 1
-    return broken
+    problems = Problems(positions=np.arange(table.num_rows))
+    times = read_times(table[schema.time], schema, problems)
+    return (np.empty(0, dtype=np.int64), problems.total) if problems.total else (times, 0)
 
 
 def _finding(

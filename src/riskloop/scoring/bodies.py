@@ -4,7 +4,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, BinaryIO, Final
@@ -79,14 +79,16 @@ def _elements(file: BinaryIO) -> Iterator[msgspec.Raw]:
     while piece := file.read(PIECE_BYTES):
         elements, rest = _cut(rest + piece)
         if len(rest) > MAX_ROW + PIECE_BYTES:
-            yield from _until_no_number(rest)
+            if (yield from _until_no_number(rest)):
+                return
             raise MalformedBody(f"The body is not a JSON array of rows of at most {MAX_ROW} bytes, after row {count}.")
         yield from elements
         count += len(elements)
     try:
         elements = _array(b"[" + rest)
     except (msgspec.DecodeError, RecursionError) as error:
-        yield from _until_no_number(rest)
+        if (yield from _until_no_number(rest)):
+            return
         where = f" after row {count}" if count else ""
         raise MalformedBody(f"The body must be a JSON array of rows: {error}{where}.") from None
     if count and not elements:
@@ -97,13 +99,13 @@ def _elements(file: BinaryIO) -> Iterator[msgspec.Raw]:
 _gap: Final[Any] = re.compile(r"[\s,]*").match
 
 
-def _until_no_number(content: bytes) -> Iterator[msgspec.Raw]:
+def _until_no_number(content: bytes) -> Generator[msgspec.Raw, None, bool]:
     """The elements up to the first that holds NaN or Infinity, which Python writes and JSON does not have.
 
-    The row's own reader then names its field, as it does for a single row. Nothing where there is no such element.
+    The row's own reader then names its field, as it does for a single row. Returns whether there is such an element.
     """
     if not any(word in content for word in (b"NaN", b"Infinity")):
-        return
+        return False
     text, place, read = content.decode(errors="replace"), 0, json.JSONDecoder().raw_decode
     found: list[msgspec.Raw] = []
     with suppress(ValueError, RecursionError):
@@ -116,7 +118,8 @@ def _until_no_number(content: bytes) -> Iterator[msgspec.Raw]:
                 msgspec.json.decode(element)
             except msgspec.DecodeError:
                 yield from found
-                return
+                return True
+    return False
 
 
 def _cut(content: bytes) -> tuple[list[msgspec.Raw], bytes]:

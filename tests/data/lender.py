@@ -1,0 +1,191 @@
+"""Histories as lenders export them: one table, and the many ways to write it."""
+
+import gzip
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+ROWS = 240
+ID, TIME, TARGET = "loan_id", "applied", "default"
+
+
+def history(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
+    """A small history with a real relation, a gap here and there, and umlauts."""
+    rng = np.random.default_rng(seed)
+    late = rng.integers(0, 5, rows)
+    income = rng.lognormal(10, 0.5, rows).round(2)
+    income[rng.random(rows) < 0.05] = np.nan
+    odds = -2.0 + 0.6 * late
+    days = np.sort(rng.integers(0, 700, rows))
+    return pd.DataFrame(
+        {
+            ID: 100_000 + rng.permutation(rows) * 7,
+            TIME: (np.datetime64("2022-01-03") + days.astype("timedelta64[D]")).astype(str),
+            "income": income,
+            "late": late,
+            "purpose": rng.choice(["Küche", "Möbel", "car"], rows),
+            TARGET: (rng.random(rows) < 1 / (1 + np.exp(-odds))).astype(int),
+        }
+    )
+
+
+def text(frame: pd.DataFrame | None = None, **options: Any) -> str:
+    """The frame as delimited text."""
+    written = history() if frame is None else frame
+    return str(written.to_csv(index=False, lineterminator="\n", **options))
+
+
+Way = Callable[[pd.DataFrame, Path], Path]
+
+
+def _save(content: bytes | str, path: Path, encoding: str = "utf-8") -> Path:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
+    return path
+
+
+def _packed(frame: pd.DataFrame, path: Path, how: str) -> Path:
+    with pa.output_stream(str(path), compression=how) as out:
+        out.write(text(frame).encode())
+    return path
+
+
+def _zip(frame: pd.DataFrame, path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("inside.csv", text(frame))
+    return path
+
+
+def _arff(frame: pd.DataFrame, path: Path) -> Path:
+    kinds = {ID: "numeric", TIME: "string", "income": "numeric", "late": "numeric", "purpose": "{'Küche','Möbel',car}"}
+    head = "% from an old tool\n@relation loans\n\n"
+    head += "".join(f"@attribute {name} {kinds.get(name, '{0,1}')}\n" for name in frame) + "\n@data\n"
+    return _save(head + text(frame, header=False, na_rep="?"), path)
+
+
+def _excel(frame: pd.DataFrame, path: Path, **options: Any) -> Path:
+    frame.to_excel(path, index=False, **options)
+    return path
+
+
+def _stata(frame: pd.DataFrame, path: Path) -> Path:
+    import pyreadstat
+
+    pyreadstat.write_dta(frame, str(path))
+    return path
+
+
+def _spss(frame: pd.DataFrame, path: Path) -> Path:
+    import pyreadstat
+
+    pyreadstat.write_sav(frame, str(path))
+    return path
+
+
+def _sas(frame: pd.DataFrame, path: Path) -> Path:
+    import pyreadstat
+
+    pyreadstat.write_xport(frame, str(path), file_format_version=8)
+    return path
+
+
+def _folder(frame: pd.DataFrame, path: Path) -> Path:
+    path.mkdir()
+    for number, part in enumerate((frame.iloc[:100], frame.iloc[100:])):
+        _save(text(part if number == 0 else part[list(reversed(part.columns))]), path / f"part-{number}.csv")
+    return path
+
+
+def _json(frame: pd.DataFrame, path: Path, *, lines: bool) -> Path:
+    rows = json.loads(frame.to_json(orient="records", force_ascii=False))
+    content = "\n".join(json.dumps(row) for row in rows) if lines else json.dumps(rows)
+    return _save(content, path)
+
+
+def _below(frame: pd.DataFrame, line: str) -> str:
+    head, _, body = text(frame).partition("\n")
+    return f"{head}\n{line}\n{body}"
+
+
+def _blanks(frame: pd.DataFrame) -> str:
+    return text(frame.assign(income=frame["income"].fillna(-1).map("{:.2f}".format).replace("-1.00", "?")), sep=" ")
+
+
+def _parquet(frame: pd.DataFrame, path: Path) -> Path:
+    frame.to_parquet(path)
+    return path
+
+
+# Every way gives the same rows.
+WAYS: dict[str, tuple[str, Way]] = {
+    "plain": ("h.csv", lambda f, p: _save(text(f), p)),
+    "line ends of Windows": ("h.csv", lambda f, p: _save(text(f).replace("\n", "\r\n"), p)),
+    "line ends of old Macs": ("h.csv", lambda f, p: _save(text(f).replace("\n", "\r"), p)),
+    "no last line end": ("h.csv", lambda f, p: _save(text(f).rstrip("\n"), p)),
+    "blank lines between": ("h.csv", lambda f, p: _save(text(f).replace("\n", "\n\n"), p)),
+    "blank lines above": ("h.csv", lambda f, p: _save("\n\n" + text(f), p)),
+    "byte order mark": ("h.csv", lambda f, p: _save(text(f), p, "utf-8-sig")),
+    "semicolons": ("h.csv", lambda f, p: _save(text(f, sep=";"), p)),
+    "tabs": ("h.tsv", lambda f, p: _save(text(f, sep="\t"), p)),
+    "bars": ("h.txt", lambda f, p: _save(text(f, sep="|"), p)),
+    "blanks": ("h.data", lambda f, p: _save(_blanks(f), p)),
+    "aligned blanks": ("h.data", lambda f, p: _save(_blanks(f).replace(" ", "   "), p)),
+    "decimal commas": ("h.csv", lambda f, p: _save(text(f, sep=";", decimal=","), p)),
+    "decimal commas in quotes": ("h.csv", lambda f, p: _save(text(f, decimal=","), p)),
+    "all in quotes": ("h.csv", lambda f, p: _save(text(f, quoting=1), p)),
+    "Windows-1252": ("h.csv", lambda f, p: _save(text(f), p, "cp1252")),
+    "Windows-1252 with semicolons": ("h.csv", lambda f, p: _save(text(f, sep=";", decimal=","), p, "cp1252")),
+    "UTF-16": ("h.csv", lambda f, p: _save(text(f, sep="\t"), p, "utf-16")),
+    "UTF-16 without a mark": ("h.csv", lambda f, p: _save(text(f), p, "utf-16-le")),
+    "UTF-16, big end": ("h.csv", lambda f, p: _save("\ufeff" + text(f), p, "utf-16-be")),
+    "gzip": ("h.csv.gz", lambda f, p: _save(gzip.compress(text(f).encode()), p)),
+    "gzip, misnamed": ("h.csv", lambda f, p: _save(gzip.compress(text(f).encode()), p)),
+    "zstd": ("h.csv.zst", lambda f, p: _packed(f, p, "zstd")),
+    "bz2": ("h.csv.bz2", lambda f, p: _packed(f, p, "bz2")),
+    "zip": ("h.zip", _zip),
+    "a note above": ("h.csv", lambda f, p: _save("Loans, as of 2024-01-01 (confidential)\n" + text(f), p)),
+    "a padded note above": ("h.csv", lambda f, p: _save("Loans (confidential),,,,,\n" + text(f), p)),
+    "three notes above": ("h.csv", lambda f, p: _save("Report\nBank AG\n\n" + text(f, sep=";"), p)),
+    "totals below": ("h.csv", lambda f, p: _save(text(f) + "\nTotal,,5000000,,,37\n", p)),
+    "a count below": ("h.csv", lambda f, p: _save(text(f) + "240 rows\n\n", p)),
+    "units below the header": ("h.csv", lambda f, p: _save(_below(f, "number,date,EUR,times,,flag"), p)),
+    "two header lines": ("h.csv", lambda f, p: _save("X1,X2,X3,X4,X5,Y\n" + text(f), p)),
+    "names with blanks": ("h.csv", lambda f, p: _save(text(f).replace(",", " ,", 4).replace("income ", "income"), p)),
+    "NA for missing": ("h.csv", lambda f, p: _save(text(f, na_rep="NA"), p)),
+    "? for missing": ("h.csv", lambda f, p: _save(text(f, na_rep="?"), p)),
+    "a point for missing": ("h.csv", lambda f, p: _save(text(f, na_rep="."), p)),
+    "#N/A for missing": ("h.csv", lambda f, p: _save(text(f, na_rep="#N/A"), p)),
+    "blanks for missing": ("h.csv", lambda f, p: _save(text(f, na_rep="  "), p)),
+    "null for missing": ("h.csv", lambda f, p: _save(text(f, na_rep="null"), p)),
+    "unknown for missing": ("h.csv", lambda f, p: _save(text(f, na_rep="unknown"), p)),
+    "Parquet": ("h.parquet", _parquet),
+    "Parquet, misnamed": ("h.csv", _parquet),
+    "Excel": ("h.xlsx", _excel),
+    "Excel with notes": ("h.xlsx", lambda f, p: _excel(f, p, startrow=3)),
+    "Excel, second sheet": ("h.xlsx", lambda f, p: _second_sheet(f, p)),
+    "ARFF": ("h.arff", _arff),
+    "Stata": ("h.dta", _stata),
+    "SPSS": ("h.sav", _spss),
+    "SAS transport": ("h.xpt", _sas),
+    "JSON": ("h.json", lambda f, p: _json(f, p, lines=False)),
+    "JSON lines": ("h.ndjson", lambda f, p: _json(f, p, lines=True)),
+    "a folder": ("parts", _folder),
+}
+
+
+def _second_sheet(frame: pd.DataFrame, path: Path) -> Path:
+    with pd.ExcelWriter(path) as book:
+        pd.DataFrame({"Read me": ["Loans"]}).to_excel(book, sheet_name="Info", index=False)
+        frame.to_excel(book, sheet_name="Data", index=False)
+    return path
+
+
+def read_bytes(frame: pd.DataFrame) -> io.BytesIO:
+    """The frame as an open CSV."""
+    return io.BytesIO(text(frame).encode())

@@ -1,0 +1,190 @@
+"""One table in every way in gives the same rows; and what of it is wrong is set aside, wherever it comes from."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+from tests.data.lender import ID, ROWS, TARGET, TIME, WAYS, history, read_bytes
+
+from riskloop.core.settings import Settings, parse_settings
+from riskloop.core.types import Rows
+from riskloop.data.config import config_text
+from riskloop.data.infer import Wanted, examine
+from riskloop.data.read import read_rows, rows_from
+from riskloop.scoring.decoder import Decoder
+
+NOW = 1_760_000_000_000_000
+FRAME = history()
+
+
+def settings_of(path: Path) -> Settings:
+    found = examine(path, Wanted(TARGET, id=ID, time=TIME))
+    return parse_settings(config_text(found))
+
+
+def same(one: Rows, other: Rows) -> None:
+    np.testing.assert_array_equal(one.features, other.features)
+    np.testing.assert_array_equal(one.times, other.times)
+    assert list(one.ids) == list(other.ids)
+    if one.target is not None and other.target is not None:
+        np.testing.assert_array_equal(one.target, other.target)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Rows]:
+    path = WAYS["plain"][1](FRAME, tmp_path_factory.mktemp("plain") / "h.csv")
+    settings = settings_of(path)
+    return settings, rows_from(path, settings.row_schema, target="required", where="h")
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_every_way_in_gives_the_same_rows(name: str, tmp_path: Path, expected: tuple[Settings, Rows]) -> None:
+    file, write = WAYS[name]
+    path = write(FRAME, tmp_path / file)
+    settings = settings_of(path)
+    assert {n: f.kind for n, f in settings.features.items()} == {
+        "income": "number",
+        "late": "number",
+        "purpose": "category",
+    }
+    checked = read_rows(path, settings.row_schema, target="required", where=name, dialect=settings.data)
+    assert (len(checked.rows), checked.refused, checked.left_out) == (ROWS, (), 0)
+    same(checked.rows, expected[1])
+
+
+def test_frames_open_files_and_requests_give_the_same_rows(expected: tuple[Settings, Rows]) -> None:
+    settings, rows = expected
+    schema = settings.row_schema
+    for source in (FRAME, FRAME.convert_dtypes(), FRAME.astype({"purpose": "category"}), read_bytes(FRAME)):
+        same(rows_from(source, schema, target="required", where="f"), rows)
+    decoder = Decoder(schema)
+    asked = FRAME.drop(columns=TARGET).astype(object).where(FRAME.notna(), None).to_dict("records")
+    parsed = [decoder.row(msgspec.json.encode(row), NOW) for row in asked]
+    same(decoder.rows(parsed), rows)
+
+
+WRITTEN = {
+    "amount": ("${:,.2f}", [1234.5, 12_345.0, 0.99, 1_000_000.0]),
+    "percent": ("{:.1f}%", [13.5, 0.1, 99.9, 7.0]),
+    "unit": (" {:.0f} months", [36.0, 60.0, 12.0, 24.0]),
+}
+
+
+@pytest.mark.parametrize("style", WRITTEN)
+def test_numbers_with_signs_are_the_same_in_files_frames_and_requests(style: str, tmp_path: Path) -> None:
+    form, numbers = WRITTEN[style]
+    values = np.resize(numbers, ROWS)
+    frame = FRAME.assign(income=[form.format(value) for value in values])
+    frame.to_csv(tmp_path / "h.csv", index=False)
+    settings = settings_of(tmp_path / "h.csv")
+    assert settings.features["income"].written == style
+    schema = settings.row_schema
+    for source in (tmp_path / "h.csv", frame, frame.assign(income=values)):
+        rows = rows_from(source, schema, target="required", where="f")
+        np.testing.assert_array_equal(rows.features[:, schema.positions["income"]], values)
+    decoder = Decoder(schema)
+    for income in (form.format(values[0]), float(values[0])):
+        row = {**frame.drop(columns=TARGET).iloc[0].to_dict(), "income": income}
+        parsed = decoder.row(
+            msgspec.json.encode({k: v.item() if hasattr(v, "item") else v for k, v in row.items()}), NOW
+        )
+        assert np.frombuffer(parsed.features)[schema.positions["income"]] == values[0]
+
+
+@pytest.mark.parametrize(
+    "codes", [["001", "002", "010"], ["09:00", "12:30", "18:15"], ["NA", "EU", "AP"], ["1e5", "2e5", "x"]]
+)
+def test_codes_stay_the_text_that_they_are(codes: list[str], tmp_path: Path) -> None:
+    frame = FRAME.assign(branch=np.resize(codes, ROWS))
+    frame.to_csv(tmp_path / "h.csv", index=False)
+    settings = settings_of(tmp_path / "h.csv")
+    entry = settings.features["branch"]
+    if "NA" in codes:  # as a level only where a person says so
+        assert entry.nullable
+        entry = entry.model_copy(update={"categories": tuple(codes), "nullable": False})
+        settings = settings.model_copy(update={"features": {**settings.features, "branch": entry}})
+    assert set(entry.categories) == set(codes)
+    schema = settings.row_schema
+    frame.to_parquet(tmp_path / "h.parquet")
+    frame.to_excel(tmp_path / "h.xlsx", index=False)
+    for source in (tmp_path / "h.csv", tmp_path / "h.parquet", tmp_path / "h.xlsx", frame):
+        rows = rows_from(source, schema, target="required", where="f")
+        read = [entry.categories[int(code)] for code in rows.features[:4, schema.positions["branch"]]]
+        assert read == frame["branch"][:4].tolist()
+
+
+def test_bad_rows_are_set_aside_from_every_way_in_alike(tmp_path: Path, expected: tuple[Settings, Rows]) -> None:
+    settings, rows = expected
+    frame = FRAME.astype({"late": object, "applied": object})
+    frame.loc[3, "late"] = "many"
+    frame.loc[5, "applied"] = "0001-01-01"
+    frame.loc[7, "purpose"] = "yacht"
+    frame.to_csv(tmp_path / "h.csv", index=False)
+    frame.astype(str).replace("nan", None).to_parquet(tmp_path / "h.parquet")
+    frame.to_excel(tmp_path / "h.xlsx", index=False)
+    for source, places in (
+        (tmp_path / "h.csv", ["line 5", "line 7", "line 9"]),
+        (tmp_path / "h.parquet", ["row 4", "row 6", "row 8"]),
+        (tmp_path / "h.xlsx", ["row 5", "row 7", "row 9"]),
+        (frame, ["row 4", "row 6", "row 8"]),
+    ):
+        checked = read_rows(source, settings.row_schema, target="required", where="h")
+        assert [(entry.position, entry.column) for entry in checked.refused] == [
+            (3, "late"),
+            (5, "applied"),
+            (7, "purpose"),
+        ]
+        assert checked.source.places([entry.position for entry in checked.refused]) == places
+        same(checked.rows, rows.take(~np.isin(np.arange(ROWS), [3, 5, 7])))
+
+
+def test_a_share_above_the_bound_refuses_the_file_with_its_reasons(expected: tuple[Settings, Rows]) -> None:
+    settings, _ = expected
+    frame = FRAME.astype({"late": object})
+    frame.loc[: ROWS // 10, "late"] = "x"
+    with pytest.raises(Exception, match=r"25 of the 240 rows .* max_refused = 0.05 .* column 'late' is not a number"):
+        read_rows(frame, settings.row_schema, target="required", where="h")
+
+
+def test_blocks_of_a_long_file_are_read_like_a_short_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("riskloop.data.streams.BLOCK", 700)
+    frame = FRAME.astype({"late": object})
+    frame.loc[[11, 200], "late"] = "x"
+    note = np.where(np.arange(ROWS) % 9 == 0, 'say "hi",\nthen go', "plain")
+    text = frame.assign(note=note).to_csv(index=False).replace("\n100007,", "\n1,2\n100007,", 1)
+    (tmp_path / "h.csv").write_text(text + "Total,,,,,,\n")
+    settings = settings_of(tmp_path / "h.csv")
+    checked = read_rows(tmp_path / "h.csv", settings.row_schema, target="required", where="h", dialect=settings.data)
+    assert len(checked.rows) == ROWS - 2
+    lines = text.splitlines()
+    for entry, place in zip(checked.refused, checked.source.places([e.position for e in checked.refused]), strict=True):
+        line = lines[int(place.removeprefix("line ")) - 1]
+        assert (",x," in line) if entry.column == "late" else line == "1,2"
+    assert len(checked.refused) == 3
+
+
+def test_a_value_that_is_no_utf8_is_named_and_the_rest_is_read(tmp_path: Path, expected: tuple[Settings, Rows]) -> None:
+    content = FRAME.to_csv(index=False).encode()
+    place = content.index("Küche".encode(), 3000)
+    (tmp_path / "h.csv").write_bytes(content[:place] + b"K\xfcche" + content[place + 6 :])
+    checked = read_rows(tmp_path / "h.csv", expected[0].row_schema, target="required", where="h")
+    assert (len(checked.rows), checked.refused[0].column) == (ROWS - 1, "purpose")
+
+
+def test_a_unit_lets_ids_repeat(tmp_path: Path) -> None:
+    frame = FRAME.assign(customer_id=np.arange(ROWS) // 3 + 1)
+    frame.to_csv(tmp_path / "h.csv", index=False)
+    found = examine(tmp_path / "h.csv", Wanted(TARGET, time=TIME))
+    assert (found.name_of("unit"), found.name_of("id")) == ("customer_id", "loan_id")
+    settings = parse_settings(config_text(found))
+    rows = rows_from(tmp_path / "h.csv", settings.row_schema, target="required", where="h")
+    assert len(set(rows.ids)) == ROWS // 3
+    asked = frame.drop(columns=[TARGET, "customer_id"])
+    assert list(rows_from(asked, settings.row_schema, target="absent", where="p").ids) == [str(i) for i in FRAME[ID]]
+
+
+def test_pandas_reads_what_was_written() -> None:
+    """The generators write one table: a way that lost something would make the others look wrong."""
+    assert pd.read_csv(read_bytes(FRAME)).equals(FRAME)
