@@ -65,7 +65,7 @@ def _zip(frame: pd.DataFrame, path: Path) -> Path:
 def _arff(frame: pd.DataFrame, path: Path) -> Path:
     kinds = {ID: "numeric", TIME: "string", "income": "numeric", "late": "numeric", "purpose": "{'Küche','Möbel',car}"}
     head = "% from an old tool\n@relation loans\n\n"
-    head += "".join(f"@attribute {name} {kinds.get(name, '{0,1}')}\n" for name in frame) + "\n@data\n"
+    head += "".join(f"@attribute {name} {kinds.get(str(name), '{0,1}')}\n" for name in frame) + "\n@data\n"
     return _save(head + text(frame, header=False, na_rep="?"), path)
 
 

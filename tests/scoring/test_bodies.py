@@ -38,3 +38,17 @@ def test_a_row_without_end_is_refused_before_it_fills_the_memory(monkeypatch: py
     monkeypatch.setattr(bodies, "MAX_ROW", 1000)
     with pytest.raises(MalformedBody, match="of at most 1000 bytes, after row 2"):
         elements(b'[{}, {}, {"a": "' + b"x" * 5000, 100)
+
+
+@given(
+    before=st.integers(0, 30),
+    piece=st.sampled_from([7, 64, 2**20]),
+    word=st.sampled_from(["NaN", "Infinity", "-Infinity"]),
+)
+def test_a_number_that_json_does_not_have_is_handed_on_with_its_row(before: int, piece: int, word: str) -> None:
+    rows = [f'{{"x": {number}}}' for number in range(before)] + [f'{{"x": {word}}}', '{"x": 1}']
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bodies, "PIECE_BYTES", piece)
+        found = [bytes(element) for element in bodies._elements(io.BytesIO(f"[{', '.join(rows)}]".encode()))]
+    assert found[-1].decode() == f'{{"x": {word}}}'
+    assert len(found) == before + 1

@@ -219,7 +219,7 @@ def _written(text: str, order: DateOrder) -> datetime:
     if (found := _THREE.fullmatch(text)) is not None:
         first, second, year = int(found[1]), int(found[3]), _year(found[4])
         return _with_time(_ordered(text, first, second, year, "dmy" if found[2] == "." else order), found[5])
-    if (found := _YEAR_FIRST.fullmatch(text)) is not None:
+    if (found := _YEAR_FIRST.fullmatch(text)) is not None and (found[3] or text[4] != "."):  # 2024.5 is a number
         return _with_time(date(int(found[1]), int(found[2]), int(found[3] or 1)), found[4])
     if (found := _MONTH_SLASH.fullmatch(text)) is not None:
         return _with_time(date(int(found[2]), int(found[1]), 1))

@@ -18,7 +18,7 @@ from riskloop.core.values import parse_time, truth
 from riskloop.data import guess
 from riskloop.data.leaks import ROWS, Alone, evidence_of_leak, named_after, rank_alone
 from riskloop.data.opening import open_source
-from riskloop.data.survey import Column, Survey, survey
+from riskloop.data.survey import ERRORS, Column, Survey, survey
 from riskloop.data.tables import Source
 from riskloop.data.targets import Target, read_meaning
 
@@ -135,6 +135,7 @@ class _Examination:
         self.columns = looked.columns
         self.questions: list[str] = []
         self.notes: list[str] = []
+        self.odd_dates: dict[str, list[str]] = {}
         self.orders = {name: self._orders(column) for name, column in self.columns.items()}
         self.target = self._target()
         self.time = wanted.time or self._found_time()
@@ -212,32 +213,42 @@ class _Examination:
         texts = column.texts
         if self.dialect.dates:
             return [self.dialect.dates] if guess.date_orders(texts[:1]) or guess.date_orders(texts) else []
-        if texts and not guess.date_orders(texts[:1]):  # most columns are no dates
+        if not any(guess.date_orders([text]) for text in texts[:3]):  # most columns are no dates
             return []
-        return guess.date_orders(texts)
+        return guess.date_orders(texts) or guess.date_orders(self._without_errors(column))
+
+    def _without_errors(self, column: Column) -> list[str]:
+        """The values of a column of dates without the few that are none, which are set aside when it is read."""
+        odd = [text for text in column.texts if not guess.date_orders([text])]
+        if not odd or sum(column.levels[text] for text in odd) > ERRORS * column.present:
+            return []
+        self.odd_dates[column.name] = odd
+        return [text for text in column.texts if text not in set(odd)]
 
     def _check_time(self) -> None:
         """Refuse dates of the decision that cannot be read, or in two ways."""
         if self.time is None:
             return
         column = self.columns[self.time]
-        if column.kind == "date" or (self.orders[self.time] == [""] and not guess.is_periods(column)):
+        if column.kind == "date":
             return
         orders, periods = self.orders[self.time], guess.is_periods(column)
-        if column.kind == "number" or periods or column.numeric:
-            orders = guess.date_orders(column.texts) if not column.many else []
+        if (column.kind == "number" or periods or column.numeric) and not column.many:
+            orders = guess.date_orders(column.texts) or guess.date_orders(self._without_errors(column))
+        if (odd := self.odd_dates.get(column.name)) and orders:
+            self.notes.append(f"'{column.name}' holds {odd[0]!r}, which is no date: such rows are set aside.")
         if orders == [self.dialect.dates] or orders == [""]:
             return
         if not orders:
             raise DataError(f"{self.where}: column '{column.name}' {_no_date(column, self.dialect.dates)}")
-        first = column.texts[0]
+        first = next(text for text in column.texts if len(guess.date_orders([text])) > 0)
         readings = " or ".join(
             f"{from_micros(parse_time(first, o)):%d %B %Y} ({o})" for o in ("dmy", "mdy") if _reads(first, o)
         )
         if len(orders) == 1:
-            odd = next(text for text in column.texts if len(guess.date_orders([text])) == 1 and _one_way(text))
+            clear = next(text for text in column.texts if _one_way(text))
             hint = (
-                f"{odd!r} can be read as {orders[0]} only: say --dates {orders[0]} if the whole column is written so."
+                f"{clear!r} can be read as {orders[0]} only: say --dates {orders[0]} if the whole column is written so."
             )
         else:
             hint = "No row tells which; say --dates dmy (day first) or --dates mdy (month first)."

@@ -5,7 +5,7 @@ hundred columns take seconds; distinct values are counted while they are few.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -142,7 +142,7 @@ def _tell(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> Non
         column.numeric, column.style = True, style
 
 
-def _few_errors(values: pa.ChunkedArray, missing: set[str], dialect: DataSettings) -> bool:
+def _few_errors(values: pa.ChunkedArray, missing: Collection[str], dialect: DataSettings) -> bool:
     """Whether nearly all rows hold numbers, of three kinds at least: the others are errors, not rare levels."""
     counts = pc.value_counts(values.combine_chunks())
     good, rows, kinds = 0, 0, 0

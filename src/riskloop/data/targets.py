@@ -7,6 +7,7 @@ from typing import Final
 from riskloop.core.errors import DataError
 from riskloop.core.types import Problem
 from riskloop.core.values import TARGETS, level_text, truth
+from riskloop.data.survey import ERRORS
 
 HIGH, LOW = 0.5, 0.001  # default rates that are asked about
 
@@ -37,6 +38,7 @@ class Target:
     defaults: int
     labelled: int
     left_out: int  # rows without an outcome
+    odd: tuple[str, ...] = ()  # values of a few rows that mean nothing; those rows are set aside
 
     @property
     def rate(self) -> float:
@@ -47,10 +49,11 @@ class Target:
     def sentence(self) -> str:
         """The default rate, and how the values are read."""
         read = f" Read as a default: {_listed(self.bad)}; as none: {_listed(self.good)}." if self.bad else ""
+        odd = f" A few rows hold {_listed(self.odd)}; they are set aside." if self.odd else ""
         out = f" {self.left_out:,} rows have no outcome and are left out." if self.left_out else ""
         return (
             f"Default rate: {self.rate:.2%} ({self.defaults:,} defaults in {self.labelled:,} rows of "
-            f"'{self.name}').{read}{out}"
+            f"'{self.name}').{read}{out}{odd}"
         )
 
     @property
@@ -77,6 +80,8 @@ def read_meaning(
     Raises DataError, naming the values, when they are neither the usual ones nor named, or all of one class.
     """
     guessed = not bad
+    odd = () if bad or good else _errors(counts)
+    counts = {level: count for level, count in counts.items() if level not in odd}
     if not bad and good:
         bad = [level for level in counts if truth(level, good) != 1.0]
     elif not bad and any(truth(level) is None for level in counts):
@@ -98,7 +103,15 @@ def read_meaning(
     if bad and not good:
         good = [level for level in counts if read[level] == 0.0]
     left = sum(counts.values()) - defaults - others + missing
-    return Target(name, tuple(bad), tuple(good), guessed, defaults, defaults + others, left)
+    return Target(name, tuple(bad), tuple(good), guessed, defaults, defaults + others, left, odd)
+
+
+def _errors(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Values of a few rows beside 0 and 1, yes and no: errors, and no further outcome."""
+    odd = [level for level in counts if truth(level) is None]
+    plain = {truth(level) for level in counts} - {None}
+    few = sum(counts[level] for level in odd) <= ERRORS * sum(counts.values())
+    return tuple(odd) if len(plain) == 2 and few else ()
 
 
 def _recognised(name: str, counts: Mapping[str, int], where: str) -> tuple[list[str], list[str]]:

@@ -1,0 +1,285 @@
+"""What `init` makes of columns, targets and dates, and what it asks or refuses; each kind in several instances."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.data.lender import ID, ROWS, TARGET, TIME, history
+
+from riskloop.core.errors import DataError
+from riskloop.core.settings import parse_settings
+from riskloop.core.values import parse_time
+from riskloop.data.config import config_text
+from riskloop.data.infer import Examined, Guessed, Wanted, examine
+from riskloop.data.leaks import rank_alone
+from riskloop.data.read import read_rows
+
+FRAME = history(600, seed=2)
+BAD = FRAME[TARGET].to_numpy() == 1
+RNG = np.random.default_rng(9)
+
+
+def looked(frame: pd.DataFrame, folder: Path, **wanted: Any) -> Examined:
+    frame.to_csv(folder / "h.csv", index=False)
+    return examine(folder / "h.csv", Wanted(**{"target": TARGET, **wanted}))
+
+
+def column(found: Examined, name: str) -> Guessed:
+    return next(c for c in found.columns if c.name == name)
+
+
+# --------------------------------------------------------------------------- targets
+
+Y = FRAME[TARGET]
+MANY = Y.map({1: "yes", 0: "no"}).where(FRAME.index % 3 > 0, Y.map({1: " YES", 0: "False"}))
+TARGETS: dict[str, tuple[pd.Series, tuple[str, ...], float]] = {
+    "0 and 1": (Y, (), Y.mean()),
+    "1.0 and 0.0": (Y.astype(float), (), Y.mean()),
+    "Y and N": (Y.map({1: "Y", 0: "N"}), (), Y.mean()),
+    "many spellings": (MANY, (), Y.mean()),
+    "bad and good": (Y.map({1: "bad", 0: "good"}), ("bad",), Y.mean()),
+    "1 and 2": (Y + 1, ("2",), Y.mean()),
+    "true and false": (Y == 1, (), Y.mean()),
+    "status": (Y.map({1: "Charged Off", 0: "Fully Paid"}), ("Charged Off",), Y.mean()),
+    "SBA": (Y.map({1: "CHGOFF", 0: "P I F"}), ("CHGOFF",), Y.mean()),
+    "T and F": (Y.map({1: "T", 0: "F"}), ("T",), Y.mean()),
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_targets_are_recognised_and_read_as_said(name: str, tmp_path: Path) -> None:
+    values, bad, rate = TARGETS[name]
+    found = looked(FRAME.assign(default=values), tmp_path)
+    assert found.target.bad == bad
+    assert found.target.rate == pytest.approx(rate)
+    assert f"Default rate: {rate:.2%}" in found.target.sentence
+    settings = parse_settings(config_text(found))
+    rows = read_rows(tmp_path / "h.csv", settings.row_schema, target="required", where="h").rows
+    np.testing.assert_array_equal(rows.target, BAD)
+
+
+def test_values_of_neither_kind_are_left_out_and_counted(tmp_path: Path) -> None:
+    status = Y.map({1: "Charged Off", 0: "Fully Paid"}).mask(FRAME.index % 10 == 0, "Current").mask(FRAME.index == 5)
+    found = looked(FRAME.assign(default=status), tmp_path)
+    assert found.target.left_out == 61
+    settings = parse_settings(config_text(found))
+    checked = read_rows(tmp_path / "h.csv", settings.row_schema, target="required", where="h")
+    assert (len(checked.rows), checked.left_out, checked.refused) == (539, 61, ())
+
+
+def test_a_person_names_what_is_bad_and_good(tmp_path: Path) -> None:
+    colours = Y.map({1: "rot", 0: "blau"}).mask(FRAME.index % 7 == 0, "grau")
+    found = looked(FRAME.assign(default=colours), tmp_path, bad=("rot",), good=("blau",))
+    assert found.target.left_out == (FRAME.index % 7 == 0).sum()
+    assert looked(FRAME.assign(default=colours), tmp_path, bad=("rot",)).target.left_out == 0
+    with pytest.raises(DataError, match=r"has no value 'red'; it has 'grau'"):
+        looked(FRAME.assign(default=colours), tmp_path, bad=("red",))
+    with pytest.raises(DataError, match="--bad VALUE"):
+        looked(FRAME.assign(default=colours), tmp_path)
+
+
+@pytest.mark.parametrize(("values", "asked"), [(1 - Y, "more customers default than not"), (Y, None)])
+def test_a_rate_that_cannot_be_is_asked_about(values: pd.Series, asked: str | None, tmp_path: Path) -> None:
+    questions = looked(FRAME.assign(default=values), tmp_path).questions
+    assert (not questions) if asked is None else (asked in questions[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "days"),
+    [("default_12m", 366), ("SeriousDlqin2yrs", 731), ("default.payment.next.month", 31), ("bad90d", 90), ("y", 365)],
+)
+def test_the_outcome_window_is_in_the_name_or_said_to_be_unknown(name: str, days: int, tmp_path: Path) -> None:
+    found = looked(FRAME.rename(columns={TARGET: name}), tmp_path, target=name)
+    assert found.outcome_window == timedelta(days=days)
+    assert any("Nothing says how long" in note for note in found.notes) == (name == "y")
+
+
+# --------------------------------------------------------------------------- leaks and counters
+
+LEAKS: dict[str, Callable[[], Any]] = {
+    "recoveries": lambda: np.where(BAD, RNG.uniform(1, 900, 600), 0.0),
+    "recovered_in_part": lambda: np.where(BAD & (RNG.random(600) < 0.5), RNG.uniform(1, 900, 600), 0.0),
+    "writeoff_amt": lambda: np.where(BAD, RNG.uniform(1, 900, 600), np.nan),
+    "status": lambda: np.where(BAD, "Charged Off", "Paid"),
+    "chargeoff_date": lambda: pd.Series("2024-05-01", FRAME.index).where(BAD),
+    "payoff_months": lambda: np.where(BAD, np.nan, RNG.integers(1, 36, 600)),
+    "closed_on": lambda: (pd.to_datetime(FRAME[TIME]) + pd.to_timedelta(RNG.integers(20, 400, 600), "D")).astype(str),
+    "final_dpd": lambda: BAD * 90.0 + RNG.normal(20, 12, 600),
+    "score_after": lambda: RNG.normal(0, 1, 600) + 3.0 * BAD,
+    "last_pymnt_amnt": lambda: RNG.normal(0, 1, 600) + 1.5 * ~BAD,
+    "reason": lambda: pd.Series(RNG.choice(["job", "death"], 600)).where(BAD),
+    "copy": lambda: BAD.astype(int),
+}
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_what_is_known_after_the_decision_is_left_out_with_its_evidence(name: str, tmp_path: Path) -> None:
+    found = looked(FRAME.assign(**{name: LEAKS[name]()}), tmp_path, time=TIME)
+    assert column(found, name).role == "ignored"
+    assert column(found, name).why.startswith("known only after the decision: "), column(found, name).why
+    assert name in parse_settings(config_text(found)).portfolio.ignore
+    assert {c.name for c in found.of("input")} == {"income", "late", "purpose"}
+
+
+HONEST: dict[str, Callable[[], Any]] = {
+    "bureau_score": lambda: RNG.normal(0, 1, 600) - 1.0 * BAD,
+    "prior_chargeoffs": lambda: RNG.poisson(0.2 + 0.5 * BAD),
+    "opened_accounts": lambda: RNG.integers(0, 30, 600),
+    "second_income": lambda: np.where(RNG.random(600) < 0.6, np.nan, RNG.normal(3, 1, 600)),
+    "employment_status": lambda: RNG.choice(["hired", "self", "none of these"], 600),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_what_only_predicts_well_stays(name: str, tmp_path: Path) -> None:
+    assert column(looked(FRAME.assign(**{name: HONEST[name]()}), tmp_path, time=TIME), name).role == "input"
+
+
+def test_the_rank_of_one_column_is_that_of_its_rates() -> None:
+    labels = RNG.random(20_000) < 0.3
+    alone = rank_alone(RNG.normal(size=20_000) + labels, labels)
+    assert alone is not None
+    assert alone.auc == pytest.approx(0.76, abs=0.015)  # Φ(1/√2)
+    noise = rank_alone(RNG.normal(size=20_000), labels)
+    assert noise is not None
+    assert abs(noise.auc - 0.5) < 4 * noise.error
+
+
+COUNTERS: dict[str, Callable[[], Any]] = {
+    "Unnamed: 0": lambda: np.arange(600),
+    "": lambda: np.arange(1, 601),
+    "index": lambda: RNG.permutation(600) * 3,
+    "seq": lambda: np.arange(600) * 10 + 5,
+    "ordered": lambda: np.cumsum(RNG.integers(1, 9, 600)),
+    "shuffled": lambda: RNG.permutation(600),
+    "record": lambda: np.arange(600, 0, -1).astype(float),
+}
+
+
+@pytest.mark.parametrize("name", COUNTERS)
+def test_a_count_of_the_rows_is_no_model_input(name: str, tmp_path: Path) -> None:
+    frame = FRAME.sort_values(TARGET, ignore_index=True).assign(**{name: COUNTERS[name]()})
+    found = looked(frame, tmp_path, time=TIME)
+    assert column(found, name or "unnamed_7").role == "ignored"
+    assert {c.name for c in found.of("input")} == {"income", "late", "purpose"}
+
+
+# --------------------------------------------------------------------------- kinds
+
+KINDS: dict[str, tuple[Callable[[], Any], str]] = {
+    "branch": (lambda: [f"{n:03d}" for n in RNG.integers(1, 40, 600)], "category"),
+    "zip": (lambda: [f"{n:05d}" for n in RNG.integers(501, 560, 600)], "category"),
+    "postcode": (lambda: RNG.choice(np.arange(10115, 10215), 600), "category"),
+    "number_of_employment_changes": (lambda: RNG.integers(0, 6, 600), "number"),
+    "class_count": (lambda: RNG.integers(1, 9, 600), "number"),
+    "education": (lambda: RNG.integers(1, 5, 600), "category"),
+    "merchant": (lambda: [f"M{n}" for n in RNG.integers(0, 110, 600)], "category"),
+    "contact_hour": (lambda: RNG.choice(["09:00", "12:00"], 600), "category"),
+    "has_phone": (lambda: RNG.choice([True, False], 600), "category"),
+    "rate_text": (lambda: [f"{x:.2f}%" for x in RNG.uniform(3, 20, 600)], "number"),
+    "balance": (lambda: [f"€ {x:,.2f}" for x in RNG.uniform(3, 20_000, 600)], "number"),
+    "emp_length": (lambda: RNG.choice(["< 1 year", "1 year", "2 years", "10+ years"], 600), "number"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_codes_are_levels_and_quantities_are_numbers(name: str, tmp_path: Path) -> None:
+    make, kind = KINDS[name]
+    assert column(looked(FRAME.assign(**{name: make()}), tmp_path, time=TIME), name).kind == kind
+
+
+@pytest.mark.parametrize(("code", "honest"), [(-9999, True), (999, True), (-1, True), (2, False), (-0.5, False)])
+def test_special_codes_stand_far_off_with_a_spike(code: float, honest: bool, tmp_path: Path) -> None:
+    values = RNG.uniform(0, 1, 600).round(3)
+    values[::9] = code
+    found = column(looked(FRAME.assign(util=values), tmp_path, time=TIME), "util").special
+    assert found == ((code,) if honest else ())
+
+
+def test_columns_of_a_period_are_context(tmp_path: Path) -> None:
+    month = pd.to_datetime(FRAME[TIME]).dt.to_period("M").astype("int64")
+    rates = dict(zip(sorted(set(month)), RNG.normal(3, 0.4, month.nunique()).round(2), strict=True))
+    found = looked(FRAME.assign(base_rate=month.map(rates)), tmp_path, time=TIME)
+    assert column(found, "base_rate").role == "context"
+    assert parse_settings(config_text(found)).features["base_rate"].context
+    assert column(found, "income").role == "input"
+
+
+# --------------------------------------------------------------------------- dates
+
+DAYS = pd.to_datetime(FRAME[TIME])
+DATES: dict[str, tuple[Any, str]] = {
+    "ISO": (DAYS.dt.strftime("%Y-%m-%d"), ""),
+    "slashes": (DAYS.dt.strftime("%Y/%m/%d"), ""),
+    "points": (DAYS.dt.strftime("%d.%m.%Y"), ""),
+    "month by name": (DAYS.dt.strftime("%b-%Y"), ""),
+    "day and month by name": (DAYS.dt.strftime("%d-%b-%Y"), ""),
+    "SAS": (DAYS.dt.strftime("%d%b%Y").str.upper(), ""),
+    "compact": (DAYS.dt.strftime("%Y%m%d").astype(int), ""),
+    "months": (DAYS.dt.strftime("%Y%m").astype(int), ""),
+    "quarters": (DAYS.dt.year.astype(str) + "Q" + DAYS.dt.quarter.astype(str), ""),
+    "day first, said": (DAYS.dt.strftime("%d/%m/%Y"), "dmy"),
+    "month first, said": (DAYS.dt.strftime("%m/%d/%Y"), "mdy"),
+    "with the time of day": (DAYS.dt.strftime("%Y-%m-%d 13:45:00"), ""),
+    "ends of months": ((DAYS + pd.offsets.MonthEnd(0)).dt.strftime("%m/%d/%Y"), ""),
+}
+
+
+@pytest.mark.parametrize("name", DATES)
+def test_dates_are_read_as_they_are_written(name: str, tmp_path: Path) -> None:
+    from riskloop.core.settings import DataSettings
+
+    values, order = DATES[name]
+    dialect = DataSettings(dates=order) if order else None
+    found = looked(FRAME.assign(applied=values), tmp_path, time=TIME, dialect=dialect)
+    settings = parse_settings(config_text(found))
+    checked = read_rows(tmp_path / "h.csv", settings.row_schema, target="required", where="h", dialect=settings.data)
+    months = np.asarray(checked.rows.times, dtype="datetime64[us]").astype("datetime64[M]")
+    expected = DAYS.to_numpy().astype("datetime64[M]")
+    if name == "quarters":
+        expected = (expected.astype(int) // 3 * 3).astype("datetime64[M]")
+    np.testing.assert_array_equal(months, expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (DAYS.dt.strftime("%d/%m/%Y"), "say --dates dmy"),
+        (DAYS.dt.strftime("%m/%d/%Y"), "say --dates mdy"),
+        (DAYS.dt.strftime("%m/05/%Y"), "No row tells which"),
+        (DAYS.dt.strftime("%y%m%d").astype(int), "as YYMMDD it is 20"),
+        ((DAYS - pd.Timestamp("1899-12-30")).dt.days, "as a day number of a spreadsheet"),
+        (DAYS.astype("int64") // 10**9, "as seconds since 1970"),
+        ("0001-01-01", "is read as the year 1,"),
+        ("soon", "is not a date"),
+        (FRAME["income"], "is not a date"),
+    ],
+)
+def test_dates_that_could_be_others_are_refused_with_what_they_could_be(values: Any, said: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="applied") as caught:
+        looked(FRAME.assign(applied=values), tmp_path, time=TIME)
+    assert said in caught.value.message
+
+
+def test_a_date_of_a_column_is_no_level(tmp_path: Path) -> None:
+    found = looked(FRAME.assign(earliest_line=DAYS.dt.strftime("%b-%Y")), tmp_path, time=TIME)
+    assert (column(found, "earliest_line").role, column(found, "earliest_line").kind) == ("ignored", "date")
+    assert parse_time("2/28/1997") == parse_time("28.02.1997") == parse_time("1997-02-28")
+
+
+def test_what_is_found_is_found_again_in_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("riskloop.data.streams.BLOCK", 900)
+    frame = FRAME.assign(util=RNG.uniform(0, 1, 600).round(3), tail=np.where(FRAME.index > 500, "x7", "x1"))
+    frame.loc[550, "util"] = np.nan
+    found = looked(frame, tmp_path, time=TIME)
+    assert found.rows == len(frame)
+    assert column(found, "tail").categories == ("x1", "x7")
+    assert column(found, "util").missing == 1
+    assert column(found, "util").column.high == frame["util"].max()
+    assert found.target.defaults == BAD.sum()
+    assert column(found, ID).role == "id"
+    assert len(frame) > ROWS
