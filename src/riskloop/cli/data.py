@@ -109,7 +109,8 @@ def check(
 ) -> None:
     """Say what of a file would be refused, flagged or drifted, by column; nothing is logged."""
     portfolio = open_portfolio(config, dialect_options(delimiter, encoding, decimal, sheet, skip, dates))
-    found = portfolio.check(source).to_dict()
+    checked = portfolio.check(source)
+    found = checked.to_dict().to_dict()
     if html is not None:
         from riskloop.loop.check_page import check_page
 
@@ -121,7 +122,7 @@ def check(
         for c in found["columns"]
     ]  # fmt: skip
     counted = f"{found['rows']:,} rows, {found['refused']:,} of them would be refused."
-    Console(as_json).answer(found, table(head, rows), counted, *found["reasons"], found["sentence"])
+    Console(as_json).answer(checked, table(head, rows), counted, *found["reasons"], found["sentence"])
 
 
 def _confirm(found: "Examined", yes: bool, console: Console) -> None:

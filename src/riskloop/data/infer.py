@@ -16,16 +16,16 @@ from riskloop.core.settings import DataSettings
 from riskloop.core.types import Bools, Floats, Problem, from_micros
 from riskloop.core.values import parse_time, truth
 from riskloop.data import guess
-from riskloop.data.leaks import ROWS, Alone, evidence_of_leak, named_after, rank_alone
+from riskloop.data.leaks import ROWS, Alone, evidence_of_leak, rank_alone
 from riskloop.data.opening import open_source
 from riskloop.data.survey import ERRORS, Column, Survey, survey
 from riskloop.data.tables import Source
 from riskloop.data.targets import Target, read_meaning
+from riskloop.data.words import count_levels, first_said, kind_of_column, level_order, odd_levels, odd_values, values_of
 
 Role = Literal["target", "id", "unit", "time", "input", "protected", "context", "ignored"]
 
 STANDARD_WINDOW: Final = timedelta(days=365)  # the field's usual horizon, where nothing says another
-SHOWN: Final = 6  # levels in the table
 
 
 @dataclass(frozen=True)
@@ -330,12 +330,12 @@ class _Examination:
         base = Guessed(
             name,
             "ignored",
-            _kind(column, dated),
+            kind_of_column(column, dated),
             column.missing,
-            _values(column, dated),
+            values_of(column, dated),
             "",
             column=column,
-            look=_odd(column),
+            look=odd_values(column),
         )
         special = self._special(base, column)
         if special is not None:
@@ -352,7 +352,7 @@ class _Examination:
         if dated and (guess.is_time_named(column) or not column.numeric):
             return replace(base, why="dates; a model needs a number made from them")
         if guess.free_text(column):
-            return replace(base, why=f"{_count(column)} different texts: free text or a key")
+            return replace(base, why=f"{count_levels(column)} different texts: free text or a key")
         return self._input(base, column, rank_alone(sample, defaults))
 
     def _special(self, base: Guessed, column: Column) -> Guessed | None:
@@ -399,10 +399,10 @@ class _Examination:
             many = len(column.levels) > guess.MOST_LEVELS
             if many:
                 why += "; many levels: one that was never seen is scored as missing and flagged"
-            levels = tuple(sorted(column.texts, key=_level_order))
+            levels = tuple(sorted(column.texts, key=level_order))
             return replace(
                 base, role=role, kind="category", why=why, categories=levels, alone=alone,
-                unseen="flag" if many else "refuse", look=_first(base.look, _look_levels(column)),
+                unseen="flag" if many else "refuse", look=first_said(base.look, odd_levels(column)),
             )  # fmt: skip
         special = guess.special_codes(column)
         why = {"plain": "numbers", "amount": "amounts", "percent": "percentages", "unit": "numbers with a unit"}[
@@ -411,9 +411,9 @@ class _Examination:
         look = base.look
         if special:
             shown = ", ".join(f"{code:g}" for code in special)
-            look = _first(look, f"{shown} stands far off and often: taken for a special code, a bin of its own")
+            look = first_said(look, f"{shown} stands far off and often: taken for a special code, a bin of its own")
         if guess.maybe_codes(column):
-            look = _first(look, 'few integers: if they are codes and no quantities, say kind = "category"')
+            look = first_said(look, 'few integers: if they are codes and no quantities, say kind = "category"')
         if self._is_context(column):
             role, why = ("context" if role == "input" else role), "the same for all rows of a period"
         return replace(
@@ -442,59 +442,6 @@ def _no_date(column: Column, order: DateOrder) -> str:
             said = str(error) if str(error).startswith(("is ", "can ")) else "is no date"
             return f"holds {text!r}, which {said}. Correct the file, or name another column with --time."
     return "holds numbers that are no dates; name another column with --time."
-
-
-def _kind(column: Column, dated: bool) -> str:
-    if not column.present:
-        return "empty"
-    if column.kind == "date" or (dated and not column.numeric):
-        return "date"
-    return "number" if column.numeric else "text"
-
-
-def _values(column: Column, dated: bool) -> str:
-    if not column.present:
-        return ""
-    if column.numeric and column.low <= column.high:
-        return f"{column.low:.10g} to {column.high:.10g}"
-    texts = sorted(column.texts, key=_level_order) if not column.many else column.texts
-    if dated and len(texts) > 2:
-        return f"{texts[0]} … {texts[-1]}"
-    shown = ", ".join(text if len(text) <= 20 else text[:19] + "…" for text in texts[:SHOWN])
-    return shown + (f" … ({_count(column)})" if len(texts) > SHOWN else "")
-
-
-def _count(column: Column) -> str:
-    return f"{'more than ' if column.many else ''}{len(column.levels):,}"
-
-
-def _odd(column: Column) -> str:
-    if column.odd:
-        return f"not all values are numbers, for example {column.odd[0]!r}: such rows are set aside"
-    if named_after(column.name):
-        return "its name speaks of something after the decision"
-    return ""
-
-
-def _look_levels(column: Column) -> str:
-    word = next((word for word in ("NA", "None", "N/A") if word in column.words), None)
-    if word is not None and column.levels and all(len(t) <= 3 and t.isupper() for t in column.texts):
-        return f"'{word}' is read as missing; if it is a level, add it to categories"
-    if column.padded:
-        return ""
-    rare = sum(count < 5 for count in column.levels.values())
-    return f"{rare} levels come fewer than 5 times" if rare > 3 and column.rows > 200 else ""
-
-
-def _first(*texts: str) -> str:
-    return next((text for text in texts if text), "")
-
-
-def _level_order(level: str) -> tuple[int, float, str]:
-    from riskloop.core.values import parse_number
-
-    number = parse_number(level)
-    return (0, number, level) if np.isfinite(number) else (1, 0.0, level)
 
 
 def special_roles(columns: Sequence[Guessed]) -> dict[str, str]:

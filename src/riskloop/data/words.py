@@ -1,0 +1,69 @@
+"""How `init` words what a column holds."""
+
+from typing import Final
+
+import numpy as np
+
+from riskloop.core.values import parse_number
+from riskloop.data.leaks import named_after
+from riskloop.data.survey import Column
+
+SHOWN: Final = 6  # levels in the table
+
+
+def kind_of_column(column: Column, dated: bool) -> str:
+    """What a column holds: empty, date, number or text."""
+    if not column.present:
+        return "empty"
+    if column.kind == "date" or (dated and not column.numeric):
+        return "date"
+    return "number" if column.numeric else "text"
+
+
+def values_of(column: Column, dated: bool) -> str:
+    """The range of numbers, or the first levels."""
+    if not column.present:
+        return ""
+    if column.numeric and column.low <= column.high:
+        return f"{column.low:.10g} to {column.high:.10g}"
+    texts = sorted(column.texts, key=level_order) if not column.many else column.texts
+    if dated and len(texts) > 2:
+        return f"{texts[0]} … {texts[-1]}"
+    shown = ", ".join(text if len(text) <= 20 else text[:19] + "…" for text in texts[:SHOWN])
+    return shown + (f" … ({count_levels(column)})" if len(texts) > SHOWN else "")
+
+
+def count_levels(column: Column) -> str:
+    """How many levels there are."""
+    return f"{'more than ' if column.many else ''}{len(column.levels):,}"
+
+
+def odd_values(column: Column) -> str:
+    """What to look at in a column that is nearly of one kind."""
+    if column.odd:
+        return f"not all values are numbers, for example {column.odd[0]!r}: such rows are set aside"
+    if named_after(column.name):
+        return "its name speaks of something after the decision"
+    return ""
+
+
+def odd_levels(column: Column) -> str:
+    """What to look at among the levels."""
+    word = next((word for word in ("NA", "None", "N/A") if word in column.words), None)
+    if word is not None and column.levels and all(len(t) <= 3 and t.isupper() for t in column.texts):
+        return f"'{word}' is read as missing; if it is a level, add it to categories"
+    if column.padded:
+        return ""
+    rare = sum(count < 5 for count in column.levels.values())
+    return f"{rare} levels come fewer than 5 times" if rare > 3 and column.rows > 200 else ""
+
+
+def first_said(*texts: str) -> str:
+    """The first text that says something."""
+    return next((text for text in texts if text), "")
+
+
+def level_order(level: str) -> tuple[int, float, str]:
+    """Numbers before texts, each in their order."""
+    number = parse_number(level)
+    return (0, number, level) if np.isfinite(number) else (1, 0.0, level)
