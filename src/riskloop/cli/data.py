@@ -110,7 +110,7 @@ def check(
     """Say what of a file would be refused, flagged or drifted, by column; nothing is logged."""
     portfolio = open_portfolio(config, dialect_options(delimiter, encoding, decimal, sheet, skip, dates))
     checked = portfolio.check(source)
-    found = checked.to_dict().to_dict()
+    found = checked.to_dict()
     if html is not None:
         from riskloop.loop.check_page import check_page
 
