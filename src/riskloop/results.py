@@ -5,7 +5,7 @@ as a frame.
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Result:
     """Any answer of a `Portfolio`."""
+
+    def __getitem__(self, name: str) -> Any:
+        """A field by its name in the JSON document; KeyError when there is none."""
+        if name not in self.__dataclass_fields__:
+            raise KeyError(name)
+        return getattr(self, name)
 
     def to_dict(self) -> Json:
         """The same as plain JSON."""

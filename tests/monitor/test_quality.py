@@ -116,7 +116,8 @@ def test_stuck_and_capped_columns() -> None:
     assert faults(found) == {("stuck", "PAY_0")}
     assert sentence(found, "stuck").startswith("PAY_0 is 0 in every row")
     capped = np.minimum(window.column("LIMIT_BAL"), 93_333.0)
-    assert ("stuck", "LIMIT_BAL") in faults(check(window.changed(LIMIT_BAL=capped)))
+    # The cap is no multiple of 10,000 as the history's limits are, which tells more than that many rows share a value.
+    assert {subject for _, subject in faults(check(window.changed(LIMIT_BAL=capped)))} == {"LIMIT_BAL"}
 
 
 def test_customers_of_one_kind_are_a_selection_and_no_stuck_column() -> None:
