@@ -46,8 +46,7 @@ def first_champion(folder: Path, history: History, tick: Tick | None = None) -> 
     try:
         home = _opened(building, history.settings)
         try:
-            start = history.periods[0].first  # what was final by then was known
-            train_first(home, history.past, now=start, by="back-test", complete_until=start, progress=tick)
+            train_first(home, history.past, now=history.periods[0].first, by="back-test", progress=tick)
         finally:
             home.close()
         try:

@@ -9,7 +9,6 @@ from msgspec import to_builtins
 from riskloop.core.errors import GateRefused
 from riskloop.core.settings import Settings
 from riskloop.core.types import Json, PromotionKind, Rows
-from riskloop.data.maturity import lessons
 from riskloop.loop.register import register
 from riskloop.promote import promote
 from riskloop.store.history import save_history
@@ -21,39 +20,24 @@ log = logging.getLogger("riskloop.train")
 
 
 def train_first(
-    home: Home,
-    rows: Rows,
-    *,
-    now: datetime,
-    by: str,
-    complete_until: datetime | None = None,
-    progress: Callable[[str, float], None] | None = None,
+    home: Home, rows: Rows, *, now: datetime, by: str, progress: Callable[[str, float], None] | None = None
 ) -> Json:
     """Train the learners on checked history rows and register the best.
 
-    Rows without a final outcome are left out, by ``complete_until`` where the file's outcomes are complete up to then.
     The first version that clears ``train.floor_auc`` becomes champion; later ones wait for the gate or a person.
     Raises DataError for rows that cannot be learned from, GateRefused when a first model stays below the floor.
     """
-    settings = home.settings
-    learned = lessons(rows, home.schema, settings.portfolio.outcome_window, settings.train.folds, complete_until)
-    stored = save_history(home.artefacts, learned.rows, home.schema)
-    candidate = fit(learned.rows, settings, history=stored.name, progress=progress)
-    version = register(home, candidate, learned.rows, origin="train", now=now, by=by)
+    stored = save_history(home.artefacts, rows, home.schema)
+    candidate = fit(rows, home.settings, history=stored.name, progress=progress)
+    version = register(home, candidate, rows, origin="train", now=now, by=by)
     shown = to_builtins(candidate.manifest)
-    left_out = candidate.manifest.training.left_out
-    notes = [*learned.sentences, *left_out.values()]
-    for sentence in notes:
-        log.info(sentence, extra={"action": "train"})
+    for sentence in candidate.manifest.training.left_out.values():
+        log.warning(sentence, extra={"action": "train"})
     return {
         "version": version,
         "learner": candidate.learner,
         **{key: shown[key] for key in ("metrics", "comparison", "threshold")},
-        "rows": len(learned.rows),
-        "customers": learned.customers,
-        "immature": learned.immature,
-        "left_out": left_out,
-        "notes": notes,
+        "left_out": candidate.manifest.training.left_out,
         "sentence": _promoted(home.ledger, home.settings, version, candidate.manifest.metrics.auc, now, by),
     }
 

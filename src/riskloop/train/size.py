@@ -19,10 +19,9 @@ from riskloop.core.types import Floats, Ints
 from riskloop.train.fitted import Sample, preparer_of
 from riskloop.train.learners import LEARNERS, Learner, lightgbm_params, one_thread
 
-CELLS: Final = 200_000  # of all parts of one try: small histories are tried on three parts of the validation …
-LEAST_PARTS, MOST_PARTS = 2, 3  # … and large ones on the last two
+CELLS: Final = 400_000  # of all parts of one try: small histories are tried on every part of the validation …
+LEAST_PARTS: Final = 2  # … and large ones on the last two
 MOST: Final = 20_000  # rows of one try
-FEW: Final = 5000  # rows below which a leaf may be small
 MOST_TREES: Final = 1500
 _HASTE: Final = 2.0  # tries learn so many times faster than fits, with as many times fewer trees
 _PATIENCE: Final = 25  # trees without an improvement that end a try
@@ -169,10 +168,10 @@ def choose_sizes(
     report: Callable[[str, float], None] = lambda what, share: None,
 ) -> Sizes:
     """The size for the sample by at most ``tries`` sizes, each fitted on the ``parts`` (training, test positions)."""
-    used = min(len(parts), MOST_PARTS, max(LEAST_PARTS, CELLS // sample.X.size))
+    used = min(len(parts), max(LEAST_PARTS, CELLS // sample.X.size))
     chosen = range(len(parts) - used, len(parts))
     search = _Search(sample, [parts[p] for p in chosen], workers)
-    start = Size(least_leaf=20 if len(sample.y) < FEW else 50)
+    start = Size(least_leaf=50 if len(sample.y) >= 5000 else 20)
     size, done = start, 0
 
     def attempt(changed: Size) -> float:
@@ -182,33 +181,31 @@ def choose_sizes(
         return search.attempt(changed)
 
     loss = attempt(size)
-    for name, ways in _walk(sample):
-        for way in ways:
-            before = loss
-            for value in way:
-                if done >= tries:
-                    break
-                changed = structs.replace(size, **{name: value})
-                new = attempt(changed)
-                if new >= loss:
-                    break  # further in this direction is no better
-                size, loss = changed, new
-            if loss < before:
-                break  # nor is the other direction
+    for name, values in _walk(sample):
+        for value in values:
+            if done >= tries:
+                break
+            changed = structs.replace(size, **{name: value})
+            new = attempt(changed)
+            if new >= loss:
+                break  # further in this direction is no better
+            size, loss = changed, new
     everything = list(range(len(search._data)))
     whole = search.best(everything)
     others = {p: [i for i in everything if chosen[i] != p] for p in range(len(parts))}
     return Sizes(whole, tuple(search.best(others[p] or everything) for p in range(len(parts))), done)
 
 
-def _walk(sample: Sample) -> list[tuple[str, tuple[tuple[Any, ...], ...]]]:
-    """Settings in the order in which they matter, each with the steps of its directions."""
-    few = len(sample.y) < FEW
+def _walk(sample: Sample) -> list[tuple[str, tuple[Any, ...]]]:
+    """Settings in the order in which they matter, and steps in one direction each."""
+    few = len(sample.y) < 5000
     return [
-        ("leaves", ((4,), (16, 32, 64))),
-        ("columns", ((0.5, 0.25),)),
-        ("l2", ((10.0,),)),
-        ("least_leaf", ((5,), (60,)) if few else ((15,), (200,))),
+        ("leaves", (4, 3)),
+        ("leaves", (16, 32, 64)),
+        ("columns", (0.5, 0.25)),
+        ("l2", (10.0,)),
+        ("least_leaf", (5,) if few else (15,)),
+        ("least_leaf", (60,) if few else (200,)),
     ]
 
 
