@@ -2,8 +2,7 @@
 
 Few rows of strong rules want deep trees, many noisy ones want shallow trees: no rule of the number of rows fits both.
 A walk over the settings, one at a time, is bounded by a number of fits and not by a clock, so that the same history,
-config and seed choose the same. (Optuna was tried on the same budget: with eight tries its sampler is still guessing.
-Successive halving drops the slow learners, which win with few rows.)
+config and seed choose the same.
 """
 
 from collections.abc import Callable, Mapping, Sequence
