@@ -58,7 +58,7 @@ def test_dates_that_are_none_and_empty_frames() -> None:
     broken = frame().assign(application_date="soon")
     _, times, found = coded(broken, SCHEMA)
     assert len(times) == 0
-    assert [f.sentence for f in found] == ["300 dates are none."]
+    assert [f.sentence for f in found] == ["300 values of application_date are no dates."]
     features, _, found = coded(frame()[:0], SCHEMA)
     assert features.shape == (0, 23)
     assert found == []
