@@ -267,7 +267,10 @@ def read_times(column: pa.ChunkedArray, schema: Schema, problems: Problems, late
             lambda row: None if codes[row] < 0 else str(column[row].as_py()),
         )
     earliest = parse_time(schema.earliest)
-    dates = lambda row: from_micros(int(values[row])).date().isoformat()  # noqa: E731
+
+    def dates(row: int) -> str:
+        return from_micros(int(values[row])).date().isoformat()
+
     problems.add(
         name, f"is before {schema.earliest} ('earliest' of [portfolio])", ~missing & (values < earliest), dates
     )
