@@ -1,5 +1,6 @@
 """What is on record, as JSON-ready documents: the same ones for the commands, the API and the dashboard."""
 
+import math
 from datetime import datetime
 
 import numpy as np
@@ -19,6 +20,7 @@ from riskloop.store.home import Home
 from riskloop.store.keys import Keys
 from riskloop.store.ledger import Ledger, ModelVersion, served
 from riskloop.store.maturity import feed_state, maturity
+from riskloop.store.tries import tries_against
 from riskloop.store.windows import Window, Windows
 
 
@@ -112,6 +114,13 @@ def quarantine(home: Home, now: datetime) -> Json | None:
         "default_rate": rate,
         "sentence": f"{says}{costs}{asks}",
     }
+
+
+def gate_budget(home: Home, champion: int, now: datetime) -> Json:
+    """How often challengers were tried against a champion, and what is left of the error that the tries may make."""
+    settings = home.settings.gate
+    counted = [t for t in tries_against(home.database, champion) if t.at > now - settings.budget_period]
+    return {"tries": len(counted), "left": max(0.0, settings.run_alpha - math.fsum(t.alpha for t in counted))}
 
 
 def exploration(decisions: DecisionLog, settings: Settings) -> Json | None:

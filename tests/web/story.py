@@ -75,9 +75,9 @@ def play(folder: Path) -> Portfolio:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
+def served(folder: Path, *options: str) -> Iterator[str]:
     """`riskloop serve` in a process of its own on a free port of 127.0.0.1; its address."""
-    command = [sys.executable, "-m", "riskloop.cli", "serve", "--config", str(folder), "--port", "0"]
+    command = [sys.executable, "-m", "riskloop.cli", "serve", "--config", str(folder), "--port", "0", *options]
     log = folder / "server.log"  # a pipe that nobody reads would fill, and the server would wait
     with log.open("w") as said, subprocess.Popen(command, stderr=said) as server:
         try:

@@ -22,6 +22,7 @@ from riskloop.identity.refused import RefusedKeyLog
 from riskloop.serve.batcher import Batcher
 from riskloop.serve.bulk import Bulk
 from riskloop.serve.metrics import ServingMetrics
+from riskloop.serve.portfolio_metrics import PortfolioMetrics
 from riskloop.serve.refusals import Refusals
 from riskloop.serve.reload import Reloader
 from riskloop.serve.workers import Workers
@@ -47,6 +48,7 @@ class Service:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.metrics = ServingMetrics()
+        self.portfolio_metrics = PortfolioMetrics(home)
         settings = home.settings.access
         sessions = Sessions(home.database, idle=settings.idle, longest=settings.longest)
         self.refused_keys = RefusedKeyLog(home.database)
@@ -132,8 +134,8 @@ class Service:
         log.error("The answer to a batch broke off: %s", error.message, extra={"action": "batch_broke_off"})
 
     def exposition(self) -> bytes:
-        """What `GET /metrics` answers: the measurements of every worker."""
-        return self.workers.together(self.metrics.exposition())
+        """What `GET /metrics` answers: the measurements of every worker, and those of the portfolio once."""
+        return self.workers.together(self.metrics.exposition()) + self.portfolio_metrics.exposition()
 
     def readiness(self) -> tuple[bool, Json]:
         """Whether requests can be served, and what speaks against it or deserves a look."""

@@ -135,6 +135,15 @@ class Windows:
         """Windows whose rows must not be learned from."""
         return self._read(_LISTED.where(windows.c.quarantined).order_by(windows.c.id))
 
+    def newest_with(self, check: str) -> Window | None:
+        """The newest window in which a check gave a number; None where it never did."""
+        number = (
+            select(func.max(findings.c.window_id))
+            .where(findings.c.check == check, findings.c.statistic.is_not(None))
+            .scalar_subquery()
+        )
+        return next(iter(self._read(_LISTED.where(windows.c.id == number))), None)
+
     def matured_spans(self, limit: int) -> list[tuple[int, int]]:
         """First and last decision id of the latest windows whose outcomes are final, without the quarantined ones."""
         query = (
