@@ -169,8 +169,10 @@ class Portfolio:
         ``progress`` hears of every fit of a retraining, and the share that is done.
         """
         from riskloop.loop import cycle
+        from riskloop.store.cycles import recorded
 
-        done = cycle(self.home, now or datetime.now(UTC), say, progress, None if now else lambda: datetime.now(UTC))
+        with recorded(self.home.database):
+            done = cycle(self.home, now or datetime.now(UTC), say, progress, None if now else lambda: datetime.now(UTC))
         return CycleResult(
             closed=[views.window(window) for window in done.closed],
             matured=[views.window(window) for window in done.matured],

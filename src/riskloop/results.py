@@ -217,6 +217,7 @@ class StatusResult(Result):
     policy: str
     exploration: Json | None
     last_window: Json | None
+    loop: Json  # when the last cycle finished, how many failed since, what is wrong
     outcomes: Json  # up to when the feed is complete, whether it is late, which windows wait for it
     quarantine: Json | None  # what is kept out of learning, since when, and how its PD stands to what happened
     next_file: str | None  # by when the next file of decisions is due

@@ -13,6 +13,7 @@ from riskloop.core.periods import period_of
 from riskloop.core.settings import Settings
 from riskloop.core.types import Finding, Json, Promotion, from_micros, iso, to_micros
 from riskloop.store.cases import Cases
+from riskloop.store.cycles import loop_state
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.documents import plain
@@ -42,6 +43,7 @@ def status(home: Home, now: datetime) -> Json:
         "policy": home.settings.policy.name,
         "exploration": exploration(home.decisions, home.settings),
         "last_window": window(latest[-1]) if latest else None,
+        "loop": loop(home),
         "outcomes": outcomes(home, now),
         "quarantine": quarantine(home, now),
         "next_file": utc(next_file_due(home.decisions, home.settings)),
@@ -49,6 +51,18 @@ def status(home: Home, now: datetime) -> Json:
         "unresolved": []
         if champion is None
         else [case(entry) for entry in unresolved(home.cases, home.ledger, champion.version)],
+    }
+
+
+def loop(home: Home) -> Json:
+    """When the last cycle finished, and what is wrong with the loop."""
+    state, late = loop_state(home.database), home.settings.watch.late
+    return {
+        "finished_at": utc(state.finished_at),
+        "age_seconds": None if state.age is None else state.age.total_seconds(),
+        "failures": state.failures,
+        "stands_still": state.stands_still(late),
+        "problem": state.trouble(late),
     }
 
 

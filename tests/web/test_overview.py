@@ -6,6 +6,7 @@ from riskloop import views
 from riskloop.cases import CaseState, Move
 from riskloop.core.types import Action, Diagnosis, PromotionKind
 from riskloop.store.cases import move_case, open_case
+from riskloop.store.cycles import recorded
 from riskloop.store.home import Home
 from riskloop.web import queries
 from riskloop.web.overview import headline
@@ -71,6 +72,19 @@ def test_a_sound_loop_says_so(home: Home) -> None:
     save(home, window(1))
     found = headline(home.ledger.champion(), home.windows.latest(1)[0], [])
     assert (found.tone, found.text) == ("ok", "Version 1 serves, and no case is open.")
+
+
+def test_a_loop_that_stands_still_is_said_first_and_nothing_is_green(home: Home) -> None:
+    save(home, window(1))
+    text = client_of(home).get("/").text
+    assert "The loop stands still" in text
+    assert "tone-ok" not in text.partition("The loop now")[0]
+    with recorded(home.database):
+        pass
+    text = client_of(home).get("/").text
+    assert "stands still" not in text
+    assert "Version 1 serves, and no case is open." in text
+    assert "Last finished cycle:" in text
 
 
 @pytest.mark.parametrize("state", [CaseState.REJECTED, CaseState.ROLLED_BACK])

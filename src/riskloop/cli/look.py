@@ -19,6 +19,10 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
         else f"Champion: version {champion['version']} ({champion['learner']}), AUC {champion['auc']:.4f}, "
         f"since {champion['since']}"
     )
+    if found.loop["problem"] is not None:
+        lines.append(found.loop["problem"])
+    elif found.loop["finished_at"] is not None:
+        lines.append(f"Last finished cycle: {found.loop['finished_at'][:19]}Z.")
     if window:
         lines.append(f"Last window: {window['name']}, {window['decisions']:,} decisions: {window['sentence']}")
     if champion is not None:

@@ -490,6 +490,17 @@ class AlertSettings(Section):
     tries: int = Field(3, ge=1, description="Tries in a row; the next cycle begins anew.")
 
 
+class WatchSettings(Section):
+    """The loop's worker."""
+
+    late: Duration = Field(
+        timedelta(hours=1),
+        ge=timedelta(minutes=1),
+        description="Without a finished cycle for so long, `status`, /readyz and the dashboard say that the loop "
+        "stands still. Where cycles come from cron: somewhat more than its pause.",
+    )
+
+
 class Settings(Section):
     """The whole of riskloop.toml."""
 
@@ -514,6 +525,7 @@ class Settings(Section):
     probation: ProbationSettings = ProbationSettings()
     money: MoneySettings = MoneySettings()
     alerts: AlertSettings = AlertSettings()
+    watch: WatchSettings = WatchSettings()
 
     @model_validator(mode="after")
     def _segments_are_features(self) -> "Settings":

@@ -1,6 +1,7 @@
 """What a worker measures, kept as plain counters: adding to one costs a tenth of a library's locked histogram."""
 
 import os
+import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import generate_latest
 
 from riskloop.core.types import Floats
+from riskloop.store.cycles import LoopState
 
 SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 SIZES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 10_000.0, 100_000.0)
@@ -65,6 +67,8 @@ class ServingMetrics:
         self.champion_version = 0
         self.reload_failures = 0
         self.reload_failing = False
+        self.loop: LoopState | None = None
+        self.loop_seen = 0.0  # when that was read, by the monotonic clock
         self.depth: Callable[[], int] = int
         self.batches: Callable[[], int] = int
 
@@ -106,6 +110,7 @@ class ServingMetrics:
         yield _histogram("riskloop_commit_rows", "Decisions in one group commit.", worker, self.commit_rows)
         yield from self._counters(worker)
         yield from self._gauges(worker)
+        yield from self._cycles(worker)
         scores = HistogramMetricFamily(
             "riskloop_probability", "Probabilities of default that were answered.", labels=("worker", "version")
         )
@@ -141,6 +146,21 @@ class ServingMetrics:
         ):
             family = GaugeMetricFamily(name, text, labels=("worker",))
             family.add_metric((worker,), float(value))
+            yield family
+
+    def _cycles(self, worker: str) -> Iterator[Metric]:
+        """How the loop stands; the age goes on while the database cannot be asked."""
+        found: list[tuple[str, str, float]] = []
+        if self.loop is not None:
+            found.append(("riskloop_cycle_failures", "Cycles that failed since the last good one.", self.loop.failures))
+            if self.loop.age is not None and self.loop.finished_at is not None:
+                age = self.loop.age.total_seconds() + time.monotonic() - self.loop_seen
+                found.append(("riskloop_cycle_age_seconds", "Time since the last cycle that went well.", age))
+                finished = self.loop.finished_at.timestamp()
+                found.append(("riskloop_cycle_finished_timestamp_seconds", "When that cycle finished.", finished))
+        for name, text, value in found:
+            family = GaugeMetricFamily(name, text, labels=("worker",))
+            family.add_metric((worker,), value)
             yield family
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from riskloop.core.errors import NotReady, Overloaded, RiskloopError, StorageError, TooManyTries, Unauthorised
 from riskloop.core.schema import Schema
-from riskloop.core.types import Json
+from riskloop.core.types import Json, iso
 from riskloop.identity.access import Access
 from riskloop.identity.logins import Logins
 from riskloop.identity.refused import RefusedKeyLog
@@ -27,6 +27,7 @@ from riskloop.serve.refusals import Refusals
 from riskloop.serve.reload import Reloader
 from riskloop.serve.workers import Workers
 from riskloop.store.appender import Appender
+from riskloop.store.cycles import LoopState, loop_state
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys
 from riskloop.store.sessions import Sessions
@@ -59,6 +60,7 @@ class Service:
         self.workers = Workers()
         self.bulk = Bulk(home.decisions, self.reloader, home.settings, self.metrics)
         self.bulk_threads = ThreadPoolExecutor(BULK_THREADS, thread_name_prefix="riskloop-bulk")
+        self.loop: LoopState | None = None
         self._batches = 0  # requests of /predict/batch and /outcomes under way
         self.batcher: Batcher
         self._keeper: Appender
@@ -72,6 +74,7 @@ class Service:
         self.metrics.depth = lambda: self.batcher.depth
         self.metrics.batches = lambda: self._batches
         await asyncio.to_thread(self.reloader.look)
+        await asyncio.to_thread(self._look_at_loop)
         gc.collect()
         gc.freeze()  # what was loaded stays for good; looking through it again would stop requests for 100 ms
         self._tasks = [asyncio.create_task(self.reloader.follow()), asyncio.create_task(self._housekeeping())]
@@ -144,10 +147,26 @@ class Service:
         document: Json = {
             "ready": ready,
             "champion": version,
-            "problems": [text for text in (self.reloader.problem, self.batcher.failure) if text],
+            "problems": [text for text in (self.reloader.problem, self.batcher.failure, self.loop_trouble) if text],
             "waiting": self.batcher.depth,
+            "last_cycle": None if self.loop is None or self.loop.finished_at is None else iso(self.loop.finished_at),
         }
         return ready, document
+
+    @property
+    def loop_trouble(self) -> str | None:
+        """What is wrong with the loop's worker, as far as this process can see it."""
+        return None if self.loop is None else self.loop.trouble(self.home.settings.watch.late)
+
+    def _look_at_loop(self) -> None:
+        """Read how the loop stands; where that is impossible, what was known gets older."""
+        try:
+            found = loop_state(self.home.database)
+        except RiskloopError as error:
+            log.warning("%s", error.message, extra={"action": "loop_unknown"})
+            return
+        self.loop = self.metrics.loop = found
+        self.metrics.loop_seen = time.monotonic()
 
     def _flush(self) -> None:
         self.refusals.flush()
@@ -170,6 +189,7 @@ class Service:
                 if time.monotonic() - flushed >= FLUSH_EVERY:
                     flushed = time.monotonic()
                     await asyncio.to_thread(self._flush)
+                    await asyncio.to_thread(self._look_at_loop)
             except StorageError as error:
                 log.warning("%s", error.message, extra={"action": "checkpoint_failed"})
             except OSError as error:

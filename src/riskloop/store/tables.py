@@ -271,6 +271,17 @@ leases = Table(
     Column("expires_at", BigInteger, nullable=False),
 )
 
+# How the last cycle of the loop ended: one row, which the migration makes.
+cycles = Table(
+    "cycles",
+    metadata,
+    Column("name", String(60), primary_key=True),
+    Column("finished_at", BigInteger),  # NULL: none yet
+    Column("failures", Integer, nullable=False),  # in a row, since then
+    Column("problem", Text),  # of the last one
+    Column("given_up", Boolean, nullable=False),  # the worker ended too often and is not started again
+)
+
 keys = Table(
     "keys",
     metadata,

@@ -11,12 +11,17 @@ from riskloop.core.errors import Conflict, StorageError
 from riskloop.store.database import Database
 from riskloop.store.leases import held
 from riskloop.store.migrations import upgrade
-from riskloop.store.tables import attempts, counters, leases, metadata, sessions
+from riskloop.store.tables import attempts, counters, cycles, leases, metadata, sessions
 
 Tick = Callable[[str, float], None]  # a sentence and the share done, 0 to 1
 
 BATCH: Final = 2000  # rows
-_OWN: Final = {leases.name, sessions.name, attempts.name}  # who runs the loop or is logged in now is not on record
+_OWN: Final = {
+    leases.name,
+    cycles.name,
+    sessions.name,
+    attempts.name,
+}  # who runs the loop or is logged in now is not on record
 
 
 def quiet(_what: str, _share: float) -> None:

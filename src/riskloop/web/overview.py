@@ -71,10 +71,12 @@ def overview(home: Home, now: datetime) -> Json:
     today = served_since(database, now.replace(hour=0, minute=0, second=0, microsecond=0))
     last = recent[-1] if recent else None
     shown = today if today.decisions or last is None else served_between(database, last.first_id, last.last_id)
+    loop = views.loop(home)
     harm = [] if champion is None else views.unresolved(home.cases, home.ledger, champion.version)
     return {
         "now": now,
-        "headline": headline(champion, last, open_cases, harm),
+        "headlines": _headlines(loop, headline(champion, last, open_cases, harm)),
+        "loop": loop,
         "stages": stages(home, versions, promotions, last, open_cases, today.decisions),
         "feed": feed_state(home, now),
         "champion": champion,
@@ -90,6 +92,14 @@ def overview(home: Home, now: datetime) -> Json:
         "closed_cases": [case for case in home.cases.latest(6) if not case.is_open],
         "promotions": list(reversed(promotions))[:EVENTS],
     }
+
+
+def _headlines(loop: Json, said: Headline) -> list[Headline]:
+    """A loop that stands still comes first; beside it nothing is well."""
+    if not loop["stands_still"]:
+        return [said]
+    still = Headline("bad", "fault", "The loop stands still: nobody watches the decisions.", more=loop["problem"])
+    return [still] if said.tone == "ok" else [still, said]
 
 
 def headline(
