@@ -20,7 +20,6 @@ from riskloop.store.documents import plain
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys
 from riskloop.store.ledger import Ledger, ModelVersion, served
-from riskloop.store.maturity import feed_state, maturity
 from riskloop.store.tries import tries_against
 from riskloop.store.windows import Window, Windows
 
@@ -82,7 +81,7 @@ def next_file_due(decisions: DecisionLog, settings: Settings) -> datetime | None
 
 def outcomes(home: Home, now: datetime) -> Json:
     """Where the outcome feed stands: up to when it is complete, whether it is late, what is in quarantine."""
-    state = feed_state(home, now)
+    state = home.feed.state(now)
     how = "as it says itself" if state.given else "as far as what arrived tells"
     until = state.complete_until
     complete = "No outcome counts yet." if until is None else f"Outcomes are complete up to {until:%Y-%m-%d}, {how}."
@@ -107,7 +106,7 @@ def quarantine(home: Home, now: datetime) -> Json | None:
     held = [entry for entry in home.windows.quarantined() if entry.rows]
     if not held:
         return None
-    known = maturity(home, now)
+    known = home.feed.maturity(now)
     latest = [home.decisions.frame(entry.span, known) for entry in held[-home.settings.drift.among :]]
     outcomes = np.concatenate([frame.outcomes for frame in latest])
     expected = np.concatenate([frame.probabilities for frame in latest])

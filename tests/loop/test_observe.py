@@ -23,7 +23,6 @@ from riskloop.loop.observe import close, due
 from riskloop.monitor.profile import Profile
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate
-from riskloop.store.maturity import maturity
 from riskloop.store.outcomes import Outcome
 from riskloop.store.windows import Window, save
 
@@ -93,7 +92,7 @@ class Loop:
 
     def judge(self, window: Window, now: datetime) -> Judgement:
         home = self.portfolio.home
-        return mature(home, self.champion, window, maturity(home, now), now)
+        return mature(home, self.champion, window, home.feed.maturity(now), now)
 
     def findings(self, window: Window) -> list[Finding]:
         return self.portfolio.home.windows.findings(window.id)

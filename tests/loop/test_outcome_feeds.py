@@ -19,7 +19,6 @@ from riskloop.loop.labels import doubts
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import World, month_starts
 from riskloop.simulation.feeds import FEEDS, FeedKind, OutcomeFeed
-from riskloop.store.maturity import maturity
 from riskloop.store.outcomes import Outcome
 
 from .conftest import recession
@@ -175,7 +174,7 @@ def test_quarantined_outcomes_count_when_a_person_releases_them_and_are_not_held
     held = home.deliveries.held()
     assert held
     assert {delivery.case_id for delivery in held} == {case.id}
-    settled = maturity(home, datetime(2025, 5, 6, tzinfo=UTC))
+    settled = home.feed.maturity(datetime(2025, 5, 6, tzinfo=UTC))
     assert home.outcomes.matured(to_micros(datetime(2025, 3, 15, tzinfo=UTC)), settled) == 0
     released = portfolio.release(case.id, by="anna", note="The file is right.")
     assert released.state == "ended"

@@ -11,7 +11,6 @@ from riskloop.core.types import Action, Diagnosis
 from riskloop.loop.cases import follow_window
 from riskloop.portfolio import Portfolio
 from riskloop.store.home import Home
-from riskloop.store.maturity import maturity
 from riskloop.store.windows import Window, set_quarantine
 from riskloop.views import quarantine
 
@@ -73,7 +72,7 @@ def test_status_says_how_much_is_in_quarantine_and_asks_where_it_lasts(
         assert f"defaulted at a PD of {found['mean_pd']:.1%}" in found["sentence"]
         assert ("Is the feed broken, or the world new?" in found["sentence"]) is (held >= home.settings.drift.among)
     assert found is not None
-    whole = home.decisions.frame(EVERYTHING, maturity(home, now))
+    whole = home.decisions.frame(EVERYTHING, home.feed.maturity(now))
     known = ~np.isnan(whole.outcomes)
     assert found["default_rate"] == pytest.approx(whole.outcomes[known].mean())
     assert found["mean_pd"] == pytest.approx(whole.probabilities[known].mean())

@@ -16,7 +16,6 @@ from riskloop.promote import promote
 from riskloop.retrain.dataset import pool
 from riskloop.store.history import load_history
 from riskloop.store.home import Home
-from riskloop.store.maturity import maturity
 from riskloop.train.fit import fit
 
 Step = Callable[[Home, datetime], None]  # what happens at the end of a period
@@ -64,7 +63,7 @@ def retrain_plainly(home: Home, now: datetime) -> None:
         return
     manifest = home.artefact(champion.version).manifest
     history = manifest.training.history
-    matured = home.decisions.frame(known=maturity(home, now))
+    matured = home.decisions.frame(known=home.feed.maturity(now))
     rows = pool(load_history(home.artefacts, history), matured).rows
     plain = home.settings.model_copy(update={"train": home.settings.train.model_copy(update={"folds": PLAIN_FOLDS})})
     try:

@@ -20,7 +20,6 @@ from riskloop.loop.renewal import renew
 from riskloop.loop.trainer import Tick
 from riskloop.store.home import Home
 from riskloop.store.leases import held
-from riskloop.store.maturity import maturity
 from riskloop.store.windows import Window, save
 
 Say = Callable[[str], None]
@@ -93,7 +92,7 @@ def _observe(home: Home, champion: ReferenceModel, now: datetime, done: Cycle) -
     late = alerts.late_feed(home, now)
     if late is not None and late.late is not None:
         yield late.late
-    known = maturity(home, now)
+    known = home.feed.maturity(now)
     for old in to_judge(home, known, now):
         # The champion that it was compared with may be history by now; then it is judged for the record only.
         model = champion if old.model_version == champion.version else load(home, old.model_version)
@@ -101,7 +100,7 @@ def _observe(home: Home, champion: ReferenceModel, now: datetime, done: Cycle) -
         window = found.window
         if found.suspect is not None:
             yield labels.quarantine(home, found.suspect, now)
-            known = maturity(home, now)
+            known = home.feed.maturity(now)
         if not found.judged and window == old:
             continue
         with home.database.write() as connection:

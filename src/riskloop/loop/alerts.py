@@ -29,7 +29,7 @@ from riskloop.store.cases import Cases
 from riskloop.store.database import Database
 from riskloop.store.home import Home
 from riskloop.store.leases import held
-from riskloop.store.maturity import FeedState, feed_state
+from riskloop.store.maturity import FeedState
 
 log = logging.getLogger("riskloop.alerts")
 log.addHandler(logging.NullHandler())  # silent in a notebook or a test, loud in the worker
@@ -120,7 +120,7 @@ def _tell(home: Home, case: Case) -> None:
 
 def late_feed(home: Home, now: datetime) -> FeedState | None:
     """The outcome feed, where its file is late and nobody was told of it yet."""
-    state = feed_state(home, now)
+    state = home.feed.state(now)
     return None if state.due is None or told_late(home.database, state.due) else state
 
 

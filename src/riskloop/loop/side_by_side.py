@@ -19,7 +19,6 @@ from riskloop.loop.snapshot import without_quarantine
 from riskloop.retrain.dataset import unseen_sources
 from riskloop.scoring.model import Model, load_model
 from riskloop.store.home import Home
-from riskloop.store.maturity import maturity
 
 MOST: Final = 4000  # decisions
 WINDOWS: Final = 12  # the latest matured ones
@@ -73,7 +72,7 @@ def _unseen(home: Home, records: Sequence[TrainingRecord | None], now: datetime)
         parts.append(ids)
     ids = np.concatenate([np.empty(0, np.int64), *parts])
     sample = ids[:: max(1, -(-ids.size // MOST))].tolist()
-    return without_quarantine(home, home.decisions.chosen(sample, maturity(home, now)))
+    return without_quarantine(home, home.decisions.chosen(sample, home.feed.maturity(now)))
 
 
 def _measures(labels: Floats, one: _Version) -> Json:

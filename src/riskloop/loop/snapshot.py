@@ -16,7 +16,6 @@ from riskloop.core.span import Span
 from riskloop.core.types import DecisionFrame, Severity, to_micros
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.home import Home
-from riskloop.store.maturity import maturity
 from riskloop.store.outcomes import Outcomes
 from riskloop.store.windows import Window, Windows
 
@@ -25,7 +24,7 @@ EARLIER: Final = 12  # windows, the last of which may be empty
 
 def take(home: Home, now: datetime) -> Snapshot:
     """The state at ``now``."""
-    known = maturity(home, now)
+    known = home.feed.maturity(now)
     return Snapshot(
         decisions=home.decisions.last_id(),
         outcomes=known.outcomes,

@@ -16,6 +16,7 @@ from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.deliveries import Deliveries
 from riskloop.store.ledger import Ledger
+from riskloop.store.maturity import OutcomeFeed
 from riskloop.store.migrations import upgrade
 from riskloop.store.outcomes import Outcomes
 from riskloop.store.windows import Windows
@@ -87,6 +88,11 @@ class Home:
     def deliveries(self) -> Deliveries:
         """What was handed in as outcomes, and when."""
         return Deliveries(self.database)
+
+    @cached_property
+    def feed(self) -> OutcomeFeed:
+        """The outcomes as they come in: which count now, and whether some are late."""
+        return OutcomeFeed(self.settings, self.decisions, self.outcomes, self.deliveries)
 
     @cached_property
     def windows(self) -> Windows:

@@ -12,37 +12,88 @@ from riskloop.core.span import Span
 from riskloop.core.types import from_micros, to_micros
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.deliveries import Deliveries
-from riskloop.store.home import Home
+from riskloop.store.outcomes import Outcomes
 
 USUAL: Final = timedelta(days=90)  # of settled decisions, whose coverage is the usual one
 
 
-def maturity(home: Home, now: datetime) -> Maturity:
-    """What counts at ``now``, by the feed's watermark or, where it never gave one, by what has arrived.
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """Where the outcome feed stands."""
 
-    Without a watermark a feed of everybody is complete as far as nearly all approved customers have an outcome that
-    usually get one; what has come after ``outcomes.patience`` counts in any case. A feed of defaults only is complete
-    up to its last delivery, less that patience.
-    """
-    settings, window = home.settings.outcomes, home.settings.portfolio.outcome_window
-    held = tuple((d.first_id, d.last_id) for d in home.deliveries.held() if d.first_id is not None)
-    known = Maturity(
-        until=to_micros(now - window),
-        outcomes=home.outcomes.last_id(),
-        silence="good" if settings.reported == "defaults" else "unknown",
-        silent_declined=settings.silent_declined,
-        held=tuple((first, last) for first, last in held if last is not None),
-    )
-    watermark = home.deliveries.watermark()
-    if watermark is not None:
-        # What was final before the watermark is settled; the watermark itself is exclusive.
-        until = to_micros(min(now, watermark) - window) - (watermark <= now)
-        return replace(known, until=until, given=True)
-    if settings.reported == "defaults":
-        last = home.deliveries.last_at()
-        until = NOTHING if last is None else to_micros(min(now, last) - window - settings.patience)
-        return replace(known, until=until)
-    return replace(known, until=_arrived(home.decisions, known, settings.patience, home.decisions.last_id()))
+    complete_until: datetime | None  # every outcome that was final by then counts; None: nothing does
+    given: bool  # as the feed says itself; else inferred from what arrived
+    last_at: datetime | None  # when something was handed in last
+    due: datetime | None  # when the file was due that is not there; None: none is late
+    late: str | None  # the same as a sentence
+    held: tuple[int, ...]  # deliveries in quarantine
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeFeed:
+    """The outcomes of a portfolio as they come in, and what its settings say of them."""
+
+    settings: Settings
+    decisions: DecisionLog
+    outcomes: Outcomes
+    deliveries: Deliveries
+
+    def maturity(self, now: datetime) -> Maturity:
+        """What counts at ``now``, by the feed's watermark or, where it never gave one, by what has arrived.
+
+        Without a watermark a feed of everybody is complete as far as nearly all approved customers have an outcome that
+        usually get one; what has come after ``outcomes.patience`` counts in any case. A feed of defaults only is
+        complete up to its last delivery, less that patience.
+        """
+        settings, window = self.settings.outcomes, self.settings.portfolio.outcome_window
+        held = tuple((d.first_id, d.last_id) for d in self.deliveries.held() if d.first_id is not None)
+        known = Maturity(
+            until=to_micros(now - window),
+            outcomes=self.outcomes.last_id(),
+            silence="good" if settings.reported == "defaults" else "unknown",
+            silent_declined=settings.silent_declined,
+            held=tuple((first, last) for first, last in held if last is not None),
+        )
+        watermark = self.deliveries.watermark()
+        if watermark is not None:
+            # What was final before the watermark is settled; the watermark itself is exclusive.
+            until = to_micros(min(now, watermark) - window) - (watermark <= now)
+            return replace(known, until=until, given=True)
+        if settings.reported == "defaults":
+            last = self.deliveries.last_at()
+            until = NOTHING if last is None else to_micros(min(now, last) - window - settings.patience)
+            return replace(known, until=until)
+        return replace(known, until=_arrived(self.decisions, known, settings.patience, self.decisions.last_id()))
+
+    def state(self, now: datetime) -> FeedState:
+        """What status, pages and alerts say about the feed."""
+        known, window = self.maturity(now), self.settings.portfolio.outcome_window
+        last = self.deliveries.last_at()
+        until = None if known.until < 0 or last is None else min(now, from_micros(known.until) + window)
+        due = self._late_since(last, now)
+        return FeedState(
+            complete_until=until,
+            given=known.given,
+            last_at=last,
+            due=due,
+            late=None if due is None else _late_sentence(self.deliveries, self.settings, due, last),
+            held=tuple(delivery.id for delivery in self.deliveries.held()),
+        )
+
+    def _late_since(self, last: datetime | None, now: datetime) -> datetime | None:
+        """When a file was due that is late by now."""
+        settings, logged = self.settings.outcomes, self.decisions.extent()
+        if logged is None:
+            return None
+        first_final = from_micros(logged.earliest) + self.settings.portfolio.outcome_window
+        if settings.due == "any":
+            since = first_final if last is None else max(first_final, last)
+            late = now - since > settings.patience and _final_since(self.decisions, self.settings, since, now)
+            return since if late else None
+        period = period_of(now - settings.grace, settings.due)
+        end, watermark = period.first, self.deliveries.watermark()
+        there = last is not None and last >= end if watermark is None else watermark >= end
+        return None if there or first_final >= end else end
 
 
 @lru_cache(maxsize=8)
@@ -58,53 +109,6 @@ def _arrived(decisions: DecisionLog, known: Maturity, patience: timedelta, _newe
     if complete == len(days):
         return known.until
     return max(waited, int(days[complete]) - 1)
-
-
-@dataclass(frozen=True, slots=True)
-class FeedState:
-    """Where the outcome feed stands."""
-
-    complete_until: datetime | None  # every outcome that was final by then counts; None: nothing does
-    given: bool  # as the feed says itself; else inferred from what arrived
-    last_at: datetime | None  # when something was handed in last
-    due: datetime | None  # when the file was due that is not there; None: none is late
-    late: str | None  # the same as a sentence
-    held: tuple[int, ...]  # deliveries in quarantine
-
-
-def feed_state(home: Home, now: datetime) -> FeedState:
-    """What status, pages and alerts say about the outcome feed."""
-    known, window = maturity(home, now), home.settings.portfolio.outcome_window
-    last = home.deliveries.last_at()
-    until = None if known.until < 0 or last is None else min(now, from_micros(known.until) + window)
-    due = _late_since(home, last, now)
-    return FeedState(
-        complete_until=until,
-        given=known.given,
-        last_at=last,
-        due=due,
-        late=None if due is None else _late_sentence(home.deliveries, home.settings, due, last),
-        held=tuple(delivery.id for delivery in home.deliveries.held()),
-    )
-
-
-def _late_since(home: Home, last: datetime | None, now: datetime) -> datetime | None:
-    """When a file was due that is late by now."""
-    settings, logged = home.settings.outcomes, home.decisions.extent()
-    if logged is None:
-        return None
-    first_final = from_micros(logged.earliest) + home.settings.portfolio.outcome_window
-    if settings.due == "any":
-        since = first_final if last is None else max(first_final, last)
-        return (
-            since
-            if now - since > settings.patience and _final_since(home.decisions, home.settings, since, now)
-            else None
-        )
-    period = period_of(now - settings.grace, settings.due)
-    end, watermark = period.first, home.deliveries.watermark()
-    there = last is not None and last >= end if watermark is None else watermark >= end
-    return None if there or first_final >= end else end
 
 
 def _final_since(decisions: DecisionLog, settings: Settings, since: datetime, now: datetime) -> bool:

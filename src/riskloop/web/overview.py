@@ -12,7 +12,6 @@ from riskloop.core.types import Diagnosis, Json, Promotion, Verdict
 from riskloop.store.database import Database
 from riskloop.store.home import Home
 from riskloop.store.ledger import ModelVersion
-from riskloop.store.maturity import feed_state
 from riskloop.store.probations import watched
 from riskloop.store.tables import case_events
 from riskloop.store.windows import Window
@@ -78,7 +77,7 @@ def overview(home: Home, now: datetime) -> Json:
         "headlines": _headlines(loop, headline(champion, last, open_cases, harm)),
         "loop": loop,
         "stages": stages(home, versions, promotions, last, open_cases, today.decisions),
-        "feed": feed_state(home, now),
+        "feed": home.feed.state(now),
         "champion": champion,
         "model": None if champion is None else home.ledger.model(champion.version),
         "manifest": None if champion is None else manifest(home.artefacts, home.ledger, champion.version),
