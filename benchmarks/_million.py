@@ -97,7 +97,9 @@ def _followed(home: Home, url: str, folder: Path, worker: "subprocess.Popen[byte
 
 def _mix(home: Home) -> float:
     since = to_micros(home.windows.latest(len(AFTER))[0].first_time)
-    order = RetrainOrder(1, Action.RETRAIN, Diagnosis.COVARIATE_SHIFT, since, snapshot.take(home, NOW))
+    order = RetrainOrder(
+        1, Action.RETRAIN, Diagnosis.COVARIATE_SHIFT, since, snapshot.take(home.feed, home.windows, NOW)
+    )
     started = time.monotonic()
-    make(home, order, load(home, 1))
+    make(home.settings, home.decisions, home.artefacts, order, load(home, 1))
     return round(time.monotonic() - started, 2)

@@ -97,8 +97,10 @@ def world(name: str) -> World:
 
 def made(home: Home, new: Rows, diagnosis: Diagnosis) -> Challenger:
     """The challenger that the loop makes."""
-    order = RetrainOrder(1, Action.RETRAIN, diagnosis, int(new.times.min()), snapshot.take(home, NOW))
-    return make(home, order, load(home, 1))
+    order = RetrainOrder(
+        1, Action.RETRAIN, diagnosis, int(new.times.min()), snapshot.take(home.feed, home.windows, NOW)
+    )
+    return make(home.settings, home.decisions, home.artefacts, order, load(home, 1))
 
 
 # --------------------------------------------------------------------------- recovery
@@ -140,13 +142,19 @@ def challenge(home: Home, new: Rows, test: Rows) -> Row:
     started, champion = time.perf_counter(), load(home, 1)
     work = made(home, new, Diagnosis.CONCEPT_DRIFT)
     candidate, trained_on = work.candidate, work.trained_on
-    version = register(home, candidate, trained_on.rows, origin=work.recipe.origin, parent=1, now=NOW)
+    version = register(
+        home.artefacts, home.ledger, candidate, trained_on.rows, origin=work.recipe.origin, parent=1, now=NOW
+    )
     model = load_model(home.artefact(version), version)
     plan, scores = work.plan, work.scores
     evaluation = evaluate(
         home.settings, champion, model, work.rows, plan.tested, scores, work.frame, work.recipe.origin, plan.blocks
     )
-    report = judge(evaluation, home.settings.gate, context(home, champion, version, candidate.manifest, NOW))
+    report = judge(
+        evaluation,
+        home.settings.gate,
+        context(home.settings, home.ledger, home.windows, champion, version, candidate.manifest, NOW),
+    )
     learner, since = candidate.learner, int(new.times.min())
     return {
         "verdict": report.verdict.value,

@@ -69,7 +69,7 @@ def test_every_way_to_a_probability_gives_the_same(customers: Path, tmp_path: Pa
     table = csv.read_csv(customers / "history.csv", convert_options=as_written)
     rows = rows_from(table, home.schema, target="required", where="history.csv")
     candidate = candidate_of(kind, home, rows, settings)
-    version = register(home, candidate, rows, origin="train", now=NOW)
+    version = register(home.artefacts, home.ledger, candidate, rows, origin="train", now=NOW)
     home.ledger.append(
         version, expected_seq=0, kind=PromotionKind.FORCED, at=NOW, by="test", reason="exact", evidence=None
     )

@@ -1,6 +1,7 @@
 """The shape of the house, held: one name for one thing, and imports that only go down."""
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,3 +70,22 @@ def test_files_stay_readable() -> None:
     """About 400 lines; the one table of settings may be longer."""
     long = {module_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
     assert {name: lines for name, lines in long.items() if lines > 500 and name != "riskloop.core.settings"} == {}
+
+
+# Where a whole portfolio is put together or driven. Everything else takes the stores and settings that it needs.
+HOME = re.compile(
+    r"riskloop\.(app|portfolio|views|loop(\..+)?|backtest\.(policies|replay|study)|serve\.(service|reload)|store\.backup|web\.overview)"
+)
+
+
+def test_the_whole_home_is_handed_only_to_those_who_drive_it() -> None:
+    takers = [
+        module_of(path)
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+        for given in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        if given.annotation is not None and ast.unparse(given.annotation) == "Home"
+    ]
+    assert [module for module in takers if not HOME.fullmatch(module)] == []
+    assert len(takers) <= 32

@@ -84,7 +84,9 @@ class Portfolio:
         )
         if refused is not None:
             write_refused(checked, refused)
-        trained = train_first(self.home, checked.rows, now=at, by=current_user(), progress=progress)
+        trained = train_first(
+            settings, self.home.artefacts, self.home.ledger, checked.rows, now=at, by=current_user(), progress=progress
+        )
         return TrainingResult(**trained, data=refused_document(checked, where))
 
     def _history(self) -> Path:
@@ -285,7 +287,7 @@ class Portfolio:
 
         case, now = self.home.cases.get(number), datetime.now(UTC)
         by = by or current_user()
-        approve_challenger(self.home, case, by=by, note=note, now=now, evidence=evidence)
+        approve_challenger(self.home.ledger, self.home.cases, case, by=by, note=note, now=now, evidence=evidence)
         return self.case(number)
 
     def reject(self, number: int, *, by: str | None = None, note: str) -> CaseResult:
@@ -293,7 +295,7 @@ class Portfolio:
         from riskloop.loop.trial import reject_challenger
 
         case, now = self.home.cases.get(number), datetime.now(UTC)
-        reject_challenger(self.home, case, by=by or current_user(), note=note, now=now)
+        reject_challenger(self.home.database, case, by=by or current_user(), note=note, now=now)
         return self.case(number)
 
     def release(self, number: int, *, by: str | None = None, note: str) -> CaseResult:
@@ -301,7 +303,9 @@ class Portfolio:
         from riskloop.loop.cases import release
 
         case = self.home.cases.get(number)
-        release(self.home, case, by=by or current_user(), note=note, now=datetime.now(UTC))
+        release(
+            self.home.windows, self.home.deliveries, case, by=by or current_user(), note=note, now=datetime.now(UTC)
+        )
         return self.case(number)
 
     # ----------------------------------------------------------------------- looking
@@ -313,7 +317,7 @@ class Portfolio:
     def model(self, version: int | None = None) -> ModelResult:
         """One version, by default the champion."""
         number = self.home.champion().version if version is None else version
-        return ModelResult(**views.model(self.home, number))
+        return ModelResult(**views.model(self.home.ledger, self.home.artefacts, number))
 
     def case(self, number: int) -> CaseResult:
         """One case with every step."""

@@ -9,9 +9,11 @@ from msgspec import to_builtins
 from riskloop.cases import Case, CaseStep, events, known_harm
 from riskloop.core.english import counted
 from riskloop.core.errors import NotFound
+from riskloop.core.manifest import ModelManifest
 from riskloop.core.periods import period_of
 from riskloop.core.settings import Settings
 from riskloop.core.types import Finding, Json, Promotion, from_micros, iso, to_micros
+from riskloop.store.artefacts import Artefacts
 from riskloop.store.cases import Cases
 from riskloop.store.cycles import loop_state
 from riskloop.store.database import Database
@@ -20,6 +22,7 @@ from riskloop.store.documents import plain
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys
 from riskloop.store.ledger import Ledger, ModelVersion, served
+from riskloop.store.maturity import OutcomeFeed
 from riskloop.store.tries import tries_against
 from riskloop.store.windows import Window, Windows
 
@@ -32,19 +35,20 @@ def utc(moment: datetime | None) -> str | None:
 def status(home: Home, now: datetime) -> Json:
     """The whole loop at a glance."""
     champion = home.ledger.champion()
+    serving = {} if champion is None else model(home.ledger, home.artefacts, champion.version)
     latest = home.windows.latest(1)
     return {
         "portfolio": home.settings.portfolio.name,
         "config": str(home.config),
         "now": utc(now),
-        "champion": None if champion is None else {**model(home, champion.version), "since": utc(champion.at)},
+        "champion": None if champion is None else {**serving, "since": utc(champion.at)},
         "decisions": home.decisions.count(),
         "policy": home.settings.policy.name,
         "exploration": exploration(home.decisions, home.settings),
         "last_window": window(latest[-1]) if latest else None,
         "loop": loop(home),
-        "outcomes": outcomes(home, now),
-        "quarantine": quarantine(home, now),
+        "outcomes": outcomes(home.feed, home.windows, now),
+        "quarantine": quarantine(home.feed, home.windows, now),
         "next_file": utc(next_file_due(home.decisions, home.settings)),
         "open_cases": [case(entry) for entry in home.cases.latest(only_open=True)],
         "unresolved": []
@@ -79,13 +83,13 @@ def next_file_due(decisions: DecisionLog, settings: Settings) -> datetime | None
     return period_of(period_of(from_micros(logged.latest), due).end, due).end + settings.windows.grace
 
 
-def outcomes(home: Home, now: datetime) -> Json:
+def outcomes(feed: OutcomeFeed, windows: Windows, now: datetime) -> Json:
     """Where the outcome feed stands: up to when it is complete, whether it is late, what is in quarantine."""
-    state = home.feed.state(now)
+    state = feed.state(now)
     how = "as it says itself" if state.given else "as far as what arrived tells"
     until = state.complete_until
     complete = "No outcome counts yet." if until is None else f"Outcomes are complete up to {until:%Y-%m-%d}, {how}."
-    waiting = home.windows.unjudged(to_micros(now - home.settings.portfolio.outcome_window))
+    waiting = windows.unjudged(to_micros(now - feed.settings.portfolio.outcome_window))
     return {
         "complete_until": utc(until),
         "given": state.given,
@@ -98,16 +102,16 @@ def outcomes(home: Home, now: datetime) -> Json:
     }
 
 
-def quarantine(home: Home, now: datetime) -> Json | None:
+def quarantine(feed: OutcomeFeed, windows: Windows, now: datetime) -> Json | None:
     """What is kept out of learning, since when, and how its PD stands to what happened; None where nothing is.
 
     Where it lasts for `drift.among` windows or more, a person is asked: a broken feed is mended, a new world is not.
     """
-    held = [entry for entry in home.windows.quarantined() if entry.rows]
+    held = [entry for entry in windows.quarantined() if entry.rows]
     if not held:
         return None
-    known = home.feed.maturity(now)
-    latest = [home.decisions.frame(entry.span, known) for entry in held[-home.settings.drift.among :]]
+    known = feed.maturity(now)
+    latest = [feed.decisions.frame(entry.span, known) for entry in held[-feed.settings.drift.among :]]
     outcomes = np.concatenate([frame.outcomes for frame in latest])
     expected = np.concatenate([frame.probabilities for frame in latest])
     happened = ~np.isnan(outcomes)
@@ -115,7 +119,7 @@ def quarantine(home: Home, now: datetime) -> Json | None:
     pd = float(expected[happened].mean() if happened.any() else expected.mean())
     rows, first, last = sum(entry.rows for entry in held), held[0].first_time, held[-1].end_time
     costs = f" In the latest of them {rate:.1%} defaulted at a PD of {pd:.1%}." if rate is not None else ""
-    lasts = len(held) >= home.settings.drift.among
+    lasts = len(held) >= feed.settings.drift.among
     asks = " Is the feed broken, or the world new? Mend it, or release them." if lasts else ""
     says = f"{counted(len(held), 'window')} with {rows:,} decisions since {first:%Y-%m-%d} are in quarantine."
     return {
@@ -158,12 +162,12 @@ def models(ledger: Ledger) -> list[Json]:
     return [_model(row, history) for row in ledger.models()]
 
 
-def model(home: Home, version: int) -> Json:
+def model(ledger: Ledger, artefacts: Artefacts, version: int) -> Json:
     """One version: its ledger row and what its manifest says about quality, training and threshold."""
-    row = home.ledger.model(version)
-    manifest = to_builtins(home.artefact(version).manifest)
+    row = ledger.model(version)
+    manifest = to_builtins(artefacts.read(row.artefact, ModelManifest, row.sha256).manifest)
     shown = ("metrics", "comparison", "threshold", "risk_levels", "calibration", "importance", "training", "libraries")
-    return {**_model(row, home.ledger.promotions()), **{key: manifest[key] for key in shown}}
+    return {**_model(row, ledger.promotions()), **{key: manifest[key] for key in shown}}
 
 
 def _model(row: ModelVersion, history: list[Promotion]) -> Json:

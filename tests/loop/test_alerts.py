@@ -114,7 +114,7 @@ def moved(home: Home, case: Case, state: CaseState) -> Case:
 
 
 def told(home: Home) -> None:
-    thread = notify(home)
+    thread = notify(home.cases, home.feed)
     assert thread is not None
     thread.join(60)
     assert not thread.is_alive()
@@ -180,11 +180,11 @@ def test_a_receiver_that_fails_is_tried_again_now_and_after_the_next_cycle(home:
 def test_nothing_waits_for_a_slow_receiver_and_two_threads_tell_once(home: Home, receiver: Receiver) -> None:
     opened(home, CaseState.QUARANTINED)
     receiver.waiting.clear()
-    first = notify(home)
+    first = notify(home.cases, home.feed)
     assert first is not None
     while not receiver.posts:
         first.join(0.05)
-    second = notify(home)  # the next cycle, while the first thread still waits for its answer
+    second = notify(home.cases, home.feed)  # the next cycle, while the first thread still waits for its answer
     assert second is not None
     second.join(60)
     assert first.is_alive()
@@ -208,8 +208,8 @@ def test_without_a_webhook_the_log_is_told(tmp_path: Path, caplog: pytest.LogCap
     home = Home.open(tmp_path)
     opened(home, CaseState.QUARANTINED)
     with caplog.at_level(logging.INFO, "riskloop.alerts"):
-        assert notify(home) is None
-        assert notify(home) is None
+        assert notify(home.cases, home.feed) is None
+        assert notify(home.cases, home.feed) is None
     (record,) = caplog.records
     assert record.getMessage() == "Case 1, data_fault: LIMIT is 100 times larger."
     home.close()
@@ -275,7 +275,7 @@ def test_a_late_outcome_file_is_told_of_once(home: Home, receiver: Receiver) -> 
     home.decisions.append(Decisions(ids, times, times[-1], 1, p, p > 0.5, np.zeros((100, 1))))
 
     def tell(now: datetime) -> None:
-        thread = notify(home, now)
+        thread = notify(home.cases, home.feed, now)
         assert thread is not None
         thread.join(60)
 

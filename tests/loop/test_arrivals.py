@@ -62,7 +62,7 @@ def score(home: Home, first: datetime, end: datetime, scored_at: datetime | None
 def closed(home: Home, now: datetime) -> list[Due]:
     """The windows that a cycle closes; they are on record from then on."""
     found = []
-    for one in due(home, now):
+    for one in due(home.decisions, home.windows, home.settings, now):
         number = home.windows.count() + 1
         times = {"name": one.name, "first_time": one.first, "end_time": one.end}
         ids = {"id": number, "first_id": one.ids[0], "last_id": one.ids[1], "rows": one.rows}

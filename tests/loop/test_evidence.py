@@ -32,9 +32,15 @@ def test_where_only_the_approved_have_outcomes_the_report_says_so(
     home, champion = portfolio.home, load(portfolio.home, 1)
     since = to_micros(datetime(2025, 1, 1, tzinfo=UTC))
     made = make(
-        home, RetrainOrder(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, snapshot.take(home, NOW)), champion
+        home.settings,
+        home.decisions,
+        home.artefacts,
+        RetrainOrder(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, snapshot.take(home.feed, home.windows, NOW)),
+        champion,
     )
-    version = register(home, made.candidate, made.trained_on.rows, origin="retrain", parent=1, now=NOW)
+    version = register(
+        home.artefacts, home.ledger, made.candidate, made.trained_on.rows, origin="retrain", parent=1, now=NOW
+    )
     model = load_model(home.artefact(version), version)
     plan = made.plan
     evaluation = evaluate(
@@ -45,7 +51,11 @@ def test_where_only_the_approved_have_outcomes_the_report_says_so(
     assert len(everybody.champion) > 1.1 * evaluation.labels.size
     np.testing.assert_array_equal(everybody.champion[: evaluation.labels.size], evaluation.champion)
     settings = home.settings.gate
-    report = judge(evaluation, settings, context(home, champion, version, made.candidate.manifest, NOW))
+    report = judge(
+        evaluation,
+        settings,
+        context(home.settings, home.ledger, home.windows, champion, version, made.candidate.manifest, NOW),
+    )
     checks = {check.name: check for check in report.checks}
     assert "compared within each block of time" in checks["auc_gain"].sentence
     assert checks["approval_shift"].sizes["applicants"] == len(everybody.champion)

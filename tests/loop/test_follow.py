@@ -78,14 +78,16 @@ def test_progress_is_told_fit_by_fit(drifted_folder: Path, copied: Copy) -> None
 
 
 def test_a_rollback_moves_the_case_and_leaves_the_harm_on_record(asking: Portfolio) -> None:
-    approve_challenger(asking.home, asking.home.cases.get(1), by="a.validator", note="read", now=MAY)
+    approve_challenger(
+        asking.home.ledger, asking.home.cases, asking.home.cases.get(1), by="a.validator", note="read", now=MAY
+    )
     promoted = asking.home.cases.get(1)
     assert (promoted.state, promoted.closed_by, promoted.unresolved) == (CaseState.PROMOTED, "a.validator", False)
     asking.rollback(by="b.officer", reason="Complaints.")
     case = asking.home.cases.get(1)
     assert (case.state, case.unresolved, case.champion) == (CaseState.ROLLED_BACK, True, 1)
     assert case.sentence == "Version 2 was rolled back. Version 1 is champion again: Complaints."
-    assert follow_rollback(asking.home, MAY) == [], "once"
+    assert follow_rollback(asking.home.ledger, asking.home.cases, MAY) == [], "once"
     asking.home.close()
 
 
@@ -133,9 +135,9 @@ def test_of_two_persons_at_once_one_decides(asking: Portfolio) -> None:
     from riskloop.loop.trial import reject_challenger
 
     case, now = asking.home.cases.get(1), datetime(2025, 5, 1, tzinfo=UTC)
-    reject_challenger(asking.home, case, by="a.validator", note="no", now=now)
+    reject_challenger(asking.home.database, case, by="a.validator", note="no", now=now)
     with pytest.raises(Conflict, match="somebody else moved it"):
-        reject_challenger(asking.home, case, by="b.validator", note="no", now=now)
+        reject_challenger(asking.home.database, case, by="b.validator", note="no", now=now)
     assert [e.by for e in asking.home.cases.steps(1) if e.state is CaseState.REJECTED] == ["a.validator"]
     asking.home.close()
 

@@ -31,9 +31,17 @@ def test_after_a_retraining_on_the_approved_windows_are_compared_with_all_applic
         live(portfolio, month, 600 + number, recession(), declined_too=False)
     home, champion = portfolio.home, load(portfolio.home, 1)
     since = to_micros(datetime(2025, 1, 1, tzinfo=UTC))
-    taken = snapshot.take(home, NOW)
-    made = make(home, RetrainOrder(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, taken), champion)
-    version = register(home, made.candidate, made.trained_on.rows, origin="retrain", parent=1, now=NOW)
+    taken = snapshot.take(home.feed, home.windows, NOW)
+    made = make(
+        home.settings,
+        home.decisions,
+        home.artefacts,
+        RetrainOrder(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, taken),
+        champion,
+    )
+    version = register(
+        home.artefacts, home.ledger, made.candidate, made.trained_on.rows, origin="retrain", parent=1, now=NOW
+    )
     challenger = load(home, version)
 
     frame = snapshot.read(home.decisions, taken)

@@ -83,7 +83,7 @@ class Loop:
     def close(self, now: datetime) -> list[Window]:
         """Close what is due, as the loop does."""
         home, closed = self.portfolio.home, []
-        for span in due(home, now):
+        for span in due(home.decisions, home.windows, home.settings, now):
             window, findings, profile = close(home, self.champion, span, now)
             with home.database.write() as connection:
                 save(connection, window, findings, profile)
@@ -163,7 +163,7 @@ def test_a_fault_is_named_with_its_first_day_and_quarantined(loop: Loop) -> None
     assert march.sentence == said  # the fault is the same one
     assert february.quarantined
     home = loop.portfolio.home
-    learned = snapshot.read(home.decisions, snapshot.take(home, noon(2025, 12, 1)))
+    learned = snapshot.read(home.decisions, snapshot.take(home.feed, home.windows, noon(2025, 12, 1)))
     assert len(learned) == PER_MONTH
     assert learned.times.max() < to_micros(february.first_time)
 
@@ -189,7 +189,7 @@ def test_rows_that_are_dated_back_are_a_fault_and_are_not_learned_from(loop: Loo
     assert ("dates", "window") in loop.faults(february)
     assert march.diagnosis is Diagnosis.STABLE
     home = loop.portfolio.home
-    learned = snapshot.read(home.decisions, snapshot.take(home, noon(2025, 12, 1)))
+    learned = snapshot.read(home.decisions, snapshot.take(home.feed, home.windows, noon(2025, 12, 1)))
     assert len(learned) == 2 * PER_MONTH
     assert learned.times.min() >= to_micros(datetime(2025, 1, 1, tzinfo=UTC))
 
@@ -251,7 +251,9 @@ def test_large_windows_are_read_once_and_in_parts(loop: Loop, monkeypatch: pytes
         loop.decide(customers(month))
     whole = [
         close(loop.portfolio.home, loop.champion, span, noon(2025, 3, 1))
-        for span in due(loop.portfolio.home, noon(2025, 3, 1))
+        for span in due(
+            loop.portfolio.home.decisions, loop.portfolio.home.windows, loop.portfolio.home.settings, noon(2025, 3, 1)
+        )
     ]
     read: list[int] = []
     frame = loop.portfolio.home.decisions.frame
@@ -266,7 +268,9 @@ def test_large_windows_are_read_once_and_in_parts(loop: Loop, monkeypatch: pytes
     monkeypatch.setattr(loop.portfolio.home.decisions, "frame", spy)
     parts = [
         close(loop.portfolio.home, loop.champion, span, noon(2025, 3, 1))
-        for span in due(loop.portfolio.home, noon(2025, 3, 1))
+        for span in due(
+            loop.portfolio.home.decisions, loop.portfolio.home.windows, loop.portfolio.home.settings, noon(2025, 3, 1)
+        )
     ]
     assert sorted(read) == list(range(1, 2 * PER_MONTH + 1))
     for (one, found, profile), (other, again, profile_again) in zip(whole, parts, strict=True):
@@ -289,7 +293,7 @@ def test_windows_by_count_are_told_apart_by_their_numbers(folder: Path) -> None:
     assert first.diagnosis is Diagnosis.STABLE
     assert ("scale", "BILL_AMT2") in loop.faults(second)
     home = loop.portfolio.home
-    learned = snapshot.read(home.decisions, snapshot.take(home, noon(2025, 12, 1)))
+    learned = snapshot.read(home.decisions, snapshot.take(home.feed, home.windows, noon(2025, 12, 1)))
     assert len(learned) == 600 + 500
     outcomes: Floats = learned.outcomes
     assert not np.isnan(outcomes).any()

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -192,8 +191,6 @@ def test_a_new_definition_of_default_in_the_config_is_in_manifest_and_report(boo
     home = book.portfolio.home
     champion = load(home, 1)
     assert champion.manifest.training.definition == "1"
-    assert doubts(home, 1, champion.manifest.training.definition) == ()
-    outcomes = home.settings.outcomes.model_copy(update={"definition": "90 days past due"})
-    changed = replace(home, settings=home.settings.model_copy(update={"outcomes": outcomes}))
-    (doubt,) = doubts(changed, 1, champion.manifest.training.definition)
+    assert doubts(home.windows, 1, champion.manifest.training.definition, home.settings.outcomes.definition) == ()
+    (doubt,) = doubts(home.windows, 1, champion.manifest.training.definition, "90 days past due")
     assert "learned definition '1' of default, and outcomes follow definition '90 days past due'" in doubt

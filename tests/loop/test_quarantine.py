@@ -44,10 +44,12 @@ def test_a_fault_is_one_case_also_when_its_outcomes_are_final(tmp_path: Path) ->
     (tmp_path / "riskloop.toml").write_text('[portfolio]\ntarget = "bad"\n[features.debt]\n')
     home = Home.open(tmp_path)
     with home.database.write() as connection:
-        window = follow_window(connection, home, faulty(), NOW)
+        window = follow_window(connection, home.settings, home.cases, home.windows, faulty(), NOW)
     later = datetime(2025, 4, 5, tzinfo=UTC)
     with home.database.write() as connection:
-        again = follow_window(connection, home, replace(window, matured_at=later), later)
+        again = follow_window(
+            connection, home.settings, home.cases, home.windows, replace(window, matured_at=later), later
+        )
     assert again.case_id == window.case_id
     assert [case.id for case in home.cases.latest()] == [window.case_id]
     home.close()
@@ -59,13 +61,13 @@ def test_status_says_how_much_is_in_quarantine_and_asks_where_it_lasts(
     portfolio = copied(drifted_folder)
     now = datetime(2025, 4, 30, tzinfo=UTC)
     home = portfolio.home
-    assert quarantine(home, now) is None
+    assert quarantine(home.feed, home.windows, now) is None
     portfolio.cycle(now=now)
     numbers = [window.id for window in home.windows.latest(3)]
     for held, number in enumerate(numbers, start=1):
         with home.database.write() as connection:
             set_quarantine(connection, number, True)
-        found = quarantine(home, now)
+        found = quarantine(home.feed, home.windows, now)
         assert found is not None
         assert found["windows"] == held
         assert found["decisions"] == sum(window.rows for window in home.windows.quarantined())

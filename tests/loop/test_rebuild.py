@@ -29,9 +29,18 @@ def _made(portfolio: Portfolio, action: Action, diagnosis: Diagnosis, since: dat
     home = portfolio.home
     micros = int(since.timestamp()) * 1_000_000
     champion = load(home, 1)
-    order = RetrainOrder(1, action, diagnosis, micros, snapshot.take(home, NOW))
-    made = make(home, order, champion)
-    return register(home, made.candidate, made.trained_on.rows, origin=made.recipe.origin, parent=1, case_id=7, now=NOW)
+    order = RetrainOrder(1, action, diagnosis, micros, snapshot.take(home.feed, home.windows, NOW))
+    made = make(home.settings, home.decisions, home.artefacts, order, champion)
+    return register(
+        home.artefacts,
+        home.ledger,
+        made.candidate,
+        made.trained_on.rows,
+        origin=made.recipe.origin,
+        parent=1,
+        case_id=7,
+        now=NOW,
+    )
 
 
 ORDERS = [
@@ -63,8 +72,8 @@ def test_the_tested_scores_are_as_well_calibrated_as_the_final_model(
     """By a line of the other blocks: one of a block's few validation rows would refuse good models."""
     home = copied(drifted_folder).home
     since = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
-    order = RetrainOrder(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, snapshot.take(home, NOW))
-    made = make(home, order, load(home, 1))
+    order = RetrainOrder(1, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, since, snapshot.take(home.feed, home.windows, NOW))
+    made = make(home.settings, home.decisions, home.artefacts, order, load(home, 1))
     labels = made.rows.labels[made.plan.tested]
     assert made.scores.mean() == pytest.approx(labels.mean(), abs=0.005)
 

@@ -69,10 +69,10 @@ def test_a_disagreement_leaves_the_files_of_a_live_version_alone(
     home: Home, rows: Rows, learner: str, lie: Callable[[Floats], Floats]
 ) -> None:
     candidate = fit(rows, home.settings, learners=[learner])
-    version = register(home, candidate, rows, origin="train", now=NOW)
+    version = register(home.artefacts, home.ledger, candidate, rows, origin="train", now=NOW)
     before = load_model(home.artefact(version), version).probabilities(rows.features)
     with pytest.raises(ArtefactError, match="was not registered"):
-        register(home, lying(candidate, lie), rows, origin="train", now=NOW)
+        register(home.artefacts, home.ledger, lying(candidate, lie), rows, origin="train", now=NOW)
     after = load_model(home.artefact(version), version).probabilities(rows.features)
     np.testing.assert_array_equal(after, before)
     assert len(home.ledger.models()) == 1
@@ -82,7 +82,7 @@ def test_a_disagreement_leaves_the_files_of_a_live_version_alone(
 def test_a_disagreement_writes_nothing(home: Home, rows: Rows, learner: str) -> None:
     candidate = fit(rows, home.settings, learners=[learner])
     with pytest.raises(ArtefactError, match="was not registered"):
-        register(home, lying(candidate, shifted), rows, origin="train", now=NOW)
+        register(home.artefacts, home.ledger, lying(candidate, shifted), rows, origin="train", now=NOW)
     assert not list(home.artefacts.root.glob("*"))
     assert home.ledger.models() == []
-    assert register(home, candidate, rows, origin="train", now=NOW) == 1
+    assert register(home.artefacts, home.ledger, candidate, rows, origin="train", now=NOW) == 1

@@ -54,7 +54,7 @@ def champion(version: int) -> ReferenceModel:
 def followed(home: Home, *windows: Window) -> list[CaseState]:
     for one in windows:
         with home.database.write() as connection:
-            follow_window(connection, home, one, JULY)
+            follow_window(connection, home.settings, home.cases, home.windows, one, JULY)
     return [case.state for case in home.cases.latest()]
 
 
@@ -117,11 +117,13 @@ def test_a_new_concept_is_learned_again_when_its_outcomes_have_doubled(home: Hom
     known(1000, worse=False)
     assert renewal.renew(home, champion(1), JULY) is None
     known(1000)
+    assert renewal.renew(home, champion(1), JULY) is None, "the same outcomes are not looked at again"
+    known(2000)
     newest = renewal.renew(home, champion(1), JULY)
     assert newest is not None
     assert newest.state is CaseState.CONFIRMED
     assert newest.window_id == 4, "the new world began where it was first seen"
-    assert "Version 9 learned from 500 of their outcomes and was rejected. 1,000 are known now" in newest.sentence
+    assert "Version 9 learned from 500 of their outcomes and was rejected. 2,000 are known now" in newest.sentence
     assert renewal.renew(home, champion(1), JULY) is None, "one open case is enough"
 
 

@@ -268,7 +268,9 @@ def test_pictures_for_the_documents(browser: Browser, loop: Loop) -> None:
     picture(browser, loop, "decisions", "/dashboard/decisions?since=2025-04-01&until=2025-04-30&low=60")
     picture(browser, loop, "decision", "/dashboard/decisions/4500?replay=1")
     home, note, now = loop.portfolio.home, "The approval rate was discussed.", datetime(2025, 10, 7, tzinfo=UTC)
-    approve_challenger(home, home.cases.get(loop.challenged.id), by="A. Approver", note=note, now=now)
+    approve_challenger(
+        home.ledger, home.cases, home.cases.get(loop.challenged.id), by="A. Approver", note=note, now=now
+    )
     picture(browser, loop, "models", "/dashboard/models")
 
 

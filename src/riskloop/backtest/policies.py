@@ -44,7 +44,7 @@ def through_the_loop(home: Home, now: datetime) -> None:
     for case in home.cases.latest(only_open=True):
         if case.state is CaseState.NEEDS_APPROVAL:
             note = "Back-tests approve what the gate shows to be better."
-            approve_challenger(home, case, by=BY, note=note, now=now)
+            approve_challenger(home.ledger, home.cases, case, by=BY, note=note, now=now)
 
 
 def unapproved(home: Home, now: datetime) -> None:
@@ -78,7 +78,17 @@ def retrain_plainly(home: Home, now: datetime) -> None:
         )
     except DataError:  # nothing that can be learned from: the old model stays
         return
-    version = register(home, candidate, rows, origin="retrain", now=now, parent=champion.version, by=BY)
+    version = register(
+        home.artefacts,
+        home.ledger,
+        candidate,
+        rows,
+        origin="retrain",
+        now=now,
+        parent=champion.version,
+        by=BY,
+        threads=home.settings.train.threads,
+    )
     if version != champion.version:
         promote(
             home.ledger,

@@ -46,7 +46,15 @@ def first_champion(folder: Path, history: History, tick: Tick | None = None) -> 
     try:
         home = _opened(building, history.settings)
         try:
-            train_first(home, history.past, now=history.periods[0].first, by="back-test", progress=tick)
+            train_first(
+                home.settings,
+                home.artefacts,
+                home.ledger,
+                history.past,
+                now=history.periods[0].first,
+                by="back-test",
+                progress=tick,
+            )
         finally:
             home.close()
         try:
@@ -151,27 +159,25 @@ def _play(home: Home, history: History, number: int, turn: Turn, policy: Policy)
     """The champion decides on the turn's customers; at its end what has matured is known, and the loop turns."""
     period = history.periods[number]
     if turn.rows.start < turn.rows.stop:
-        home.decisions.append(_decided(home, period, turn), ChunkKey(turn.key, period.name))
+        # After an interruption the champion may be a later one already; the turn's is the one at its beginning.
+        promotion = home.ledger.champion_at(turn.first) or home.champion()
+        model = model_of(home.artefacts, home.ledger, promotion.version)
+        home.decisions.append(
+            _decided(model, period, turn, home.settings.exploration.rate), ChunkKey(turn.key, period.name)
+        )
     outcomes = matured(history, number, turn, home.settings.portfolio.outcome_window)
     if outcomes:
         home.outcomes.record(outcomes, turn.end)
     policy.step(home, turn.end)
 
 
-def _decided(home: Home, period: Played, turn: Turn) -> Decisions:
-    # After an interruption the champion may be a later one already; the turn's is the one at its beginning.
-    promotion = home.ledger.champion_at(turn.first) or home.champion()
+def _decided(model: Model, period: Played, turn: Turn, exploration: float) -> Decisions:
     rows = period.rows
     if (rows.times == to_micros(period.first)).all():
         # A file of months dates nobody. Outcome windows begin when customers come, so they are logged as they came.
         rows = replace(rows, times=arrivals(period))
     came = rows.take(np.arange(turn.rows.start, turn.rows.stop))
-    return decide(
-        model_of(home.artefacts, home.ledger, promotion.version),
-        came,
-        to_micros(turn.end),
-        home.settings.exploration.rate,
-    )
+    return decide(model, came, to_micros(turn.end), exploration)
 
 
 def model_of(artefacts: Artefacts, ledger: Ledger, version: int) -> Model:

@@ -22,7 +22,9 @@ from riskloop.backtest.score import Scores, against, exchange, overall, period_s
 from riskloop.backtest.worlds import Game, play
 from riskloop.core.settings import duration_text
 from riskloop.core.types import Bools, Diagnosis, Json, Promotion, to_micros
+from riskloop.store.artefacts import Artefacts
 from riskloop.store.home import Home
+from riskloop.store.ledger import Ledger
 from riskloop.train.calibrate import choose_threshold
 
 Tick = Callable[[str, float], None]
@@ -106,7 +108,7 @@ def collected(folder: Path, history: History, policy: Policy) -> Run:
 def _story(home: Home, history: History, policy: Policy, scores: Sequence[Scores]) -> Json:
     promotions = home.ledger.promotions()
     exchanges = [
-        _exchange(home, history, scores, promotion, following)
+        _exchange(home.artefacts, home.ledger, history, scores, promotion, following)
         for promotion, following in zip(promotions, [*promotions[1:], None], strict=True)
         if promotion.kind.brings_challenger
     ]
@@ -134,7 +136,12 @@ def _story(home: Home, history: History, policy: Policy, scores: Sequence[Scores
 
 
 def _exchange(
-    home: Home, history: History, scores: Sequence[Scores], promotion: Promotion, following: Promotion | None
+    artefacts: Artefacts,
+    ledger: Ledger,
+    history: History,
+    scores: Sequence[Scores],
+    promotion: Promotion,
+    following: Promotion | None,
 ) -> Json:
     """One promotion, and how it turned out on what came next: the customers that the new champion decided on.
 
@@ -149,7 +156,7 @@ def _exchange(
     before, after = promotion.previous or promotion.version, promotion.version
     old, new = (
         [
-            model_of(home.artefacts, home.ledger, version).probabilities(history.periods[k].rows.features[mask])
+            model_of(artefacts, ledger, version).probabilities(history.periods[k].rows.features[mask])
             for k, mask in served
         ]
         for version in (before, after)

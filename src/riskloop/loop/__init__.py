@@ -74,38 +74,38 @@ def cycle(
         sentence = probation.watch(home, now, clock)
         if sentence:
             tell(sentence)
-        done.cases += follow_rollback(home, clock())
-    alerts.notify(home, now)
+        done.cases += follow_rollback(home.ledger, home.cases, clock())
+    alerts.notify(home.cases, home.feed, now)
     return done
 
 
 def _observe(home: Home, champion: ReferenceModel, now: datetime, done: Cycle) -> Iterator[str]:
     """Close what is complete and judge again what has matured, each in a transaction with its case."""
-    for span in due(home, now):
+    for span in due(home.decisions, home.windows, home.settings, now):
         window, findings, profile = close(home, champion, span, now)
         with home.database.write() as connection:
-            window = follow_window(connection, home, window, now)
+            window = follow_window(connection, home.settings, home.cases, home.windows, window, now)
             save(connection, window, findings, profile)
         done.closed.append(window)
         yield f"{window.name}: {window.rows:,} decisions. {window.sentence}"
-    yield from labels.examine(home, now)
-    late = alerts.late_feed(home, now)
+    yield from labels.examine(home.feed, home.cases, champion.version, now)
+    late = alerts.late_feed(home.feed, home.database, now)
     if late is not None and late.late is not None:
         yield late.late
     known = home.feed.maturity(now)
-    for old in to_judge(home, known, now):
+    for old in to_judge(home.windows, home.outcomes, home.settings.portfolio.outcome_window, known, now):
         # The champion that it was compared with may be history by now; then it is judged for the record only.
         model = champion if old.model_version == champion.version else load(home, old.model_version)
         found = mature(home, model, old, known, now)
         window = found.window
         if found.suspect is not None:
-            yield labels.quarantine(home, found.suspect, now)
+            yield labels.quarantine(home.cases, champion.version, found.suspect, now)
             known = home.feed.maturity(now)
         if not found.judged and window == old:
             continue
         with home.database.write() as connection:
             if model is champion and found.judged:
-                window = follow_window(connection, home, window, now)
+                window = follow_window(connection, home.settings, home.cases, home.windows, window, now)
             save(connection, window, found.findings)
         if found.judged:
             done.matured.append(window)
@@ -119,7 +119,9 @@ def advance(
     """Take one case as far as it goes now; None when it does not move."""
     trained = trial.train(home, case, champion, now, say, tick) if may(case, Signal.JUDGED) else None
     current = trained or case
-    return trial.follow_verdict(home, current, clock()) if current.state is CaseState.TRAINED else trained
+    if current.state is not CaseState.TRAINED:
+        return trained
+    return trial.follow_verdict(home.ledger, home.cases, current, clock())
 
 
 __all__ = ["Cycle", "advance", "cycle"]

@@ -27,9 +27,8 @@ from riskloop.store import audit
 from riskloop.store.alerts import remember_alert, remember_late, told, told_late
 from riskloop.store.cases import Cases
 from riskloop.store.database import Database
-from riskloop.store.home import Home
 from riskloop.store.leases import held
-from riskloop.store.maturity import FeedState
+from riskloop.store.maturity import FeedState, OutcomeFeed
 
 log = logging.getLogger("riskloop.alerts")
 log.addHandler(logging.NullHandler())  # silent in a notebook or a test, loud in the worker
@@ -50,40 +49,40 @@ def sign(secret: str, timestamp: str, body: bytes) -> str:
     return "sha256=" + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
-def notify(home: Home, now: datetime | None = None) -> threading.Thread | None:
+def notify(cases: Cases, feed: OutcomeFeed, now: datetime | None = None) -> threading.Thread | None:
     """Tell of every case that needs attention and was not told of, and of an outcome file that is late at ``now``.
 
     Where there is a webhook, the thread that sends is returned. It ends after ``alerts.tries`` tries for each case;
     a process that ends waits for it.
     """
     moment = now or datetime.now(UTC)
-    if home.settings.alerts.webhook is None:
-        _tell_all(home, moment)
+    if feed.settings.alerts.webhook is None:
+        _tell_all(cases, feed, moment)
         return None
-    thread = threading.Thread(target=_tell_all, args=(home, moment), name="riskloop-alerts")
+    thread = threading.Thread(target=_tell_all, args=(cases, feed, moment), name="riskloop-alerts")
     thread.start()
     return thread
 
 
-def _tell_all(home: Home, now: datetime) -> None:
+def _tell_all(cases: Cases, feed: OutcomeFeed, now: datetime) -> None:
     try:
-        if _due(home.cases, home.database) or late_feed(home, now):
-            with held(home.database, "alerts") as lease:
-                for case in _due(home.cases, home.database):  # again: another process may have told of some by now
+        if _due(cases) or late_feed(feed, cases.database, now):
+            with held(cases.database, "alerts") as lease:
+                for case in _due(cases):  # again: another process may have told of some by now
                     lease.renew()
-                    _tell(home, case)
-                state = late_feed(home, now)
+                    _tell(cases, feed.settings, case)
+                state = late_feed(feed, cases.database, now)
                 if state is not None:
                     lease.renew()
-                    _tell_late(home.database, home.settings, state)
+                    _tell_late(cases.database, feed.settings, state)
     except Locked:
         return  # another process is telling of them
     except RiskloopError as error:
         log.warning("Alerts wait: %s", error.message, extra={"action": "alert_failed"})
 
 
-def _due(cases: Cases, database: Database) -> list[Case]:
-    known = told(database)
+def _due(cases: Cases) -> list[Case]:
+    known = told(cases.database)
     return [case for case in reversed(cases.latest(LATEST)) if case.id not in known and _matters(cases, case)]
 
 
@@ -94,9 +93,9 @@ def _matters(cases: Cases, case: Case) -> bool:
     return case.state is CaseState.ENDED and any(step.state not in QUIET for step in cases.steps(case.id))
 
 
-def _tell(home: Home, case: Case) -> None:
-    settings = home.settings.alerts
-    message = document(home.cases, home.settings, case)
+def _tell(cases: Cases, whole: Settings, case: Case) -> None:
+    settings = whole.alerts
+    message = document(cases, whole, case)
     channel: Json = {"channel": "log"}
     if settings.webhook is not None:
         problem = post(settings, message)
@@ -106,7 +105,7 @@ def _tell(home: Home, case: Case) -> None:
         channel = {"channel": "webhook", "url": settings.webhook}
     log.warning("Case %d, %s: %s", case.id, case.diagnosis.value, message["sentence"], extra={"action": ACTION})
     now = datetime.now(UTC)
-    with home.database.write() as connection:
+    with cases.database.write() as connection:
         remember_alert(connection, case.id, channel["channel"], now)
         audit.record(
             connection,
@@ -118,10 +117,10 @@ def _tell(home: Home, case: Case) -> None:
         )
 
 
-def late_feed(home: Home, now: datetime) -> FeedState | None:
+def late_feed(feed: OutcomeFeed, database: Database, now: datetime) -> FeedState | None:
     """The outcome feed, where its file is late and nobody was told of it yet."""
-    state = home.feed.state(now)
-    return None if state.due is None or told_late(home.database, state.due) else state
+    state = feed.state(now)
+    return None if state.due is None or told_late(database, state.due) else state
 
 
 def _tell_late(database: Database, settings: Settings, state: FeedState) -> None:

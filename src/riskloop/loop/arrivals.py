@@ -8,7 +8,6 @@ from riskloop.core.periods import Period, period_of
 from riskloop.core.settings import Settings, WindowSettings
 from riskloop.core.types import from_micros, to_micros
 from riskloop.store.decisions import DecisionLog, Extent
-from riskloop.store.home import Home
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -17,7 +16,7 @@ _INSTANT = timedelta(microseconds=1)
 class Feed:
     """The feed of decisions around a period for which none is dated."""
 
-    home: Home
+    decisions: DecisionLog
     settings: WindowSettings
     period: Period
     seen: int  # the last decision that the windows before hold
@@ -34,11 +33,11 @@ class Feed:
 
     @cached_property
     def _before(self) -> int | None:
-        return self.home.decisions.scored_at(self.seen)
+        return self.decisions.scored_at(self.seen)
 
     @cached_property
     def _after(self) -> int | None:
-        return self.home.decisions.scored_at(self.seen + 1)
+        return self.decisions.scored_at(self.seen + 1)
 
     @property
     def is_awaited(self) -> bool:

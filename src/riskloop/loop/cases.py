@@ -8,12 +8,14 @@ from sqlalchemy import Connection
 from riskloop.cases import LOOP, Case, CaseState, Move, Signal, move
 from riskloop.cases.windows import Known, Seen, WindowMove, steps
 from riskloop.core.errors import Conflict
+from riskloop.core.settings import Settings
 from riskloop.core.types import Action, Diagnosis
-from riskloop.store.cases import move_case, open_case
+from riskloop.store.cases import Cases, move_case, open_case
 from riskloop.store.database import Database
+from riskloop.store.deliveries import Deliveries
 from riskloop.store.deliveries import release as release_deliveries
-from riskloop.store.home import Home
-from riskloop.store.windows import Window, set_quarantine
+from riskloop.store.ledger import Ledger
+from riskloop.store.windows import Window, Windows, set_quarantine
 
 LATEST = 20  # closed cases that may say that a change was looked into already
 
@@ -24,9 +26,11 @@ def move_one(database: Database, case: Case, step: Move, *, at: datetime, by: st
         return move_case(connection, case, step, at=at, by=by)
 
 
-def follow_window(connection: Connection, home: Home, window: Window, now: datetime) -> Window:
+def follow_window(
+    connection: Connection, settings: Settings, cases: Cases, windows: Windows, window: Window, now: datetime
+) -> Window:
     """Open, move or end cases for a diagnosed window, in the transaction that stores it; the window with its case."""
-    for step in steps(_seen(window), _known(home, window)):
+    for step in steps(_seen(window), _known(settings, cases, windows, window)):
         case = _taken(connection, window, step, now)
         if step.joins:
             window = replace(window, case_id=case.id)
@@ -61,46 +65,46 @@ def _seen(window: Window) -> Seen:
     )
 
 
-def _known(home: Home, window: Window) -> Known:
-    cases = {case.id: case for case in [*home.cases.latest(LATEST), *home.cases.latest(only_open=True)]}
-    cases |= {case.id: case for case in home.cases.unresolved()}
-    enough, again = home.settings.drift.among, home.settings.policy.again
-    said = [window.diagnosis, *home.windows.final_diagnoses(window.model_version, before=window.id, limit=enough)]
+def _known(settings: Settings, cases: Cases, windows: Windows, window: Window) -> Known:
+    found = {case.id: case for case in [*cases.latest(LATEST), *cases.latest(only_open=True)]}
+    found |= {case.id: case for case in cases.unresolved()}
+    enough, again = settings.drift.among, settings.policy.again
+    said = [window.diagnosis, *windows.final_diagnoses(window.model_version, before=window.id, limit=enough)]
     other = (number for number, diagnosis in enumerate(said) if diagnosis is not Diagnosis.STABLE)
     return Known(
-        cases=sorted(cases.values(), key=lambda case: -case.id),
-        closings=home.windows.closings(again + 1),
+        cases=sorted(found.values(), key=lambda case: -case.id),
+        closings=windows.closings(again + 1),
         again=again,
         calm=next(other, len(said)),
         enough=enough,
     )
 
 
-def release(home: Home, case: Case, *, by: str, note: str, now: datetime) -> Case:
+def release(windows: Windows, deliveries: Deliveries, case: Case, *, by: str, note: str, now: datetime) -> Case:
     """Let the quarantined windows or outcomes of a case be learned from again, on a person's word."""
-    windows = [window for window in home.windows.quarantined() if window.case_id == case.id]
-    deliveries = [delivery for delivery in home.deliveries.of_case(case.id) if delivery.held]
-    if not windows and not deliveries:
+    kept = [window for window in windows.quarantined() if window.case_id == case.id]
+    held = [delivery for delivery in deliveries.of_case(case.id) if delivery.held]
+    if not kept and not held:
         raise Conflict(f"Case {case.id} holds no quarantined window and no quarantined outcomes.")
-    names = ", ".join([*(window.name for window in windows), *(delivery.name for delivery in deliveries)])
+    names = ", ".join([*(window.name for window in kept), *(delivery.name for delivery in held)])
     step = move(case, Signal.RELEASED, f"Released {names}: {note}")
-    with home.database.write() as connection:
-        for window in windows:
+    with windows.database.write() as connection:
+        for window in kept:
             set_quarantine(connection, window.id, False)
-        release_deliveries(connection, [delivery.id for delivery in deliveries])
+        release_deliveries(connection, [delivery.id for delivery in held])
         return move_case(connection, case, step, at=now, by=by)
 
 
-def follow_rollback(home: Home, now: datetime) -> list[Case]:
+def follow_rollback(ledger: Ledger, cases: Cases, now: datetime) -> list[Case]:
     """Move the case whose challenger the last promotion took back. Can be repeated: a crash in between is caught up."""
-    last = home.ledger.champion()
+    last = ledger.champion()
     if last is None or not last.kind.takes_back or last.previous is None:
         return []
     sentence = f"Version {last.previous} was rolled back. Version {last.version} is champion again: {last.reason}"
-    cases = [case for case in home.cases.of_challenger(last.previous) if case.state is CaseState.PROMOTED]
+    promoted = [case for case in cases.of_challenger(last.previous) if case.state is CaseState.PROMOTED]
     return [
         move_one(
-            home.database, case, move(case, Signal.TAKEN_BACK, sentence, champion=last.version), at=now, by=last.by
+            cases.database, case, move(case, Signal.TAKEN_BACK, sentence, champion=last.version), at=now, by=last.by
         )
-        for case in cases
+        for case in promoted
     ]

@@ -41,9 +41,11 @@ def challenge(
     matured.
     """
     seq = home.champion().seq
-    known = snapshot.take_judged(home, now)
+    known = snapshot.take_judged(home.feed, home.windows, now)
     made = make(
-        home,
+        home.settings,
+        home.decisions,
+        home.artefacts,
         RetrainOrder(champion.version, _action(case), case.diagnosis, since(home.windows, case), known),
         champion,
         least=home.settings.gate.min_defaults,
@@ -52,13 +54,15 @@ def challenge(
     )
     origin, tested = made.recipe.origin, made.plan.tested
     version = register(
-        home,
+        home.artefacts,
+        home.ledger,
         made.candidate,
         made.trained_on.rows,
         origin=origin,
         parent=champion.version,
         case_id=case.id,
         now=now,
+        threads=home.settings.train.threads,
     )
     model = load_model(home.artefact(version), version)
     evaluation = evaluate(
@@ -66,7 +70,11 @@ def challenge(
     )
     name = keep(home.artefacts, evaluation, made.rows, tested, champion.version, version)
     gate = _patience(home.cases, home.settings, case, champion)
-    report = judge(evaluation, gate, context(home, champion, version, made.candidate.manifest, now))
+    report = judge(
+        evaluation,
+        gate,
+        context(home.settings, home.ledger, home.windows, champion, version, made.candidate.manifest, now),
+    )
     return version, Judged(
         report=gate_report(plain(report)),
         sentences=sentences(report),
@@ -131,7 +139,7 @@ def compare(home: Home, champion: int, challenger: int, now: datetime) -> GateRe
     Raises DataError when there is no such decision yet.
     """
     one, other = load(home, champion), load(home, challenger)
-    frame = snapshot.read(home.decisions, snapshot.take(home, now))
+    frame = snapshot.read(home.decisions, snapshot.take(home.feed, home.windows, now))
     rows = pool(None, frame)
     unseen = unseen_by(one.manifest.training.record, rows)
     unseen &= unseen_by(other.manifest.training.record, rows)
@@ -143,4 +151,8 @@ def compare(home: Home, champion: int, challenger: int, now: datetime) -> GateRe
     alike = other.manifest.origin == "recalibrate" and other.manifest.parent == champion
     kind: Literal["retrain", "recalibrate"] = "recalibrate" if alike else "retrain"
     evaluation = evaluate(home.settings, one, other.model, rows, tested, scores, frame, kind, blocks=None)
-    return judge(evaluation, home.settings.gate, context(home, one, challenger, other.manifest, now))
+    return judge(
+        evaluation,
+        home.settings.gate,
+        context(home.settings, home.ledger, home.windows, one, challenger, other.manifest, now),
+    )

@@ -21,6 +21,7 @@ from riskloop.store.home import Home
 class ReferenceModel:
     """A version's model, and the reference that windows are held against: a sample of its training rows."""
 
+    artefact: Artefact[ModelManifest]
     model: Model
     reference: Reference
     features: Floats  # (m, k) of the sample
@@ -85,6 +86,7 @@ def _made_of(artefact: Artefact[ModelManifest], version: int, threads: int) -> R
     own = model.probabilities(features)
     days = _days(artefact)
     return ReferenceModel(
+        artefact=artefact,
         model=model,
         reference=Reference.build(model.schema, features, own, days),
         features=features,

@@ -20,8 +20,9 @@ from riskloop.loop.labels import doubts
 from riskloop.retrain.dataset import Pool
 from riskloop.scoring.model import Model
 from riskloop.store.artefacts import Artefacts
-from riskloop.store.home import Home
+from riskloop.store.ledger import Ledger
 from riskloop.store.tries import tries_against
+from riskloop.store.windows import Windows
 
 
 def evaluate(
@@ -128,9 +129,16 @@ def _coverage(frame: DecisionFrame) -> Coverage | None:
     )
 
 
-def context(home: Home, champion: ReferenceModel, version: int, manifest: ModelManifest, now: datetime) -> Context:
+def context(
+    settings: Settings,
+    ledger: Ledger,
+    windows: Windows,
+    champion: ReferenceModel,
+    version: int,
+    manifest: ModelManifest,
+    now: datetime,
+) -> Context:
     """What the gate has to know beside the rows."""
-    settings = home.settings
     schema, challenger = champion.model.schema, manifest.schema
     return Context(
         now=now,
@@ -140,10 +148,10 @@ def context(home: Home, champion: ReferenceModel, version: int, manifest: ModelM
         allowed_learners=settings.gate.learners or settings.train.learners,
         champion_features=tuple(schema.names[i] for i in schema.model_columns),
         challenger_features=tuple(challenger.names[i] for i in challenger.model_columns),
-        tries=tries_against(home.database, champion.version),
-        promotions=tuple(promotion.at for promotion in home.ledger.promotions()),
+        tries=tries_against(ledger.database, champion.version),
+        promotions=tuple(promotion.at for promotion in ledger.promotions()),
         definition=settings.outcomes.definition,
-        doubts=doubts(home, champion.version, champion.manifest.training.definition),
+        doubts=doubts(windows, champion.version, champion.manifest.training.definition, settings.outcomes.definition),
     )
 
 

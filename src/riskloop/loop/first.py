@@ -11,8 +11,8 @@ from riskloop.core.settings import Settings
 from riskloop.core.types import Json, PromotionKind, Rows
 from riskloop.loop.register import register
 from riskloop.promote import promote
+from riskloop.store.artefacts import Artefacts
 from riskloop.store.history import save_history
-from riskloop.store.home import Home
 from riskloop.store.ledger import Ledger
 from riskloop.train.fit import fit
 
@@ -20,16 +20,25 @@ log = logging.getLogger("riskloop.train")
 
 
 def train_first(
-    home: Home, rows: Rows, *, now: datetime, by: str, progress: Callable[[str, float], None] | None = None
+    settings: Settings,
+    artefacts: Artefacts,
+    ledger: Ledger,
+    rows: Rows,
+    *,
+    now: datetime,
+    by: str,
+    progress: Callable[[str, float], None] | None = None,
 ) -> Json:
     """Train the learners on checked history rows and register the best.
 
     The first version that clears ``train.floor_auc`` becomes champion; later ones wait for the gate or a person.
     Raises DataError for rows that cannot be learned from, GateRefused when a first model stays below the floor.
     """
-    stored = save_history(home.artefacts, rows, home.schema)
-    candidate = fit(rows, home.settings, history=stored.name, progress=progress)
-    version = register(home, candidate, rows, origin="train", now=now, by=by)
+    stored = save_history(artefacts, rows, settings.row_schema)
+    candidate = fit(rows, settings, history=stored.name, progress=progress)
+    version = register(
+        artefacts, ledger, candidate, rows, origin="train", now=now, by=by, threads=settings.train.threads
+    )
     shown = to_builtins(candidate.manifest)
     for sentence in candidate.manifest.training.left_out.values():
         log.warning(sentence, extra={"action": "train"})
@@ -38,7 +47,7 @@ def train_first(
         "learner": candidate.learner,
         **{key: shown[key] for key in ("metrics", "comparison", "threshold")},
         "left_out": candidate.manifest.training.left_out,
-        "sentence": _promoted(home.ledger, home.settings, version, candidate.manifest.metrics.auc, now, by),
+        "sentence": _promoted(ledger, settings, version, candidate.manifest.metrics.auc, now, by),
     }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from riskloop.cases import CaseState, Signal, move
 from riskloop.core.maturity import LATEST, Maturity
+from riskloop.core.settings import OutcomeSettings
 from riskloop.core.span import Span
 from riskloop.core.types import Diagnosis, Finding, Severity
 from riskloop.monitor.labels import (
@@ -24,10 +25,10 @@ from riskloop.monitor.labels import (
     delivery_findings,
     window_findings,
 )
-from riskloop.store.cases import move_case, open_case
+from riskloop.store.cases import Cases, move_case, open_case
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.deliveries import Delivery, examined, hold
-from riskloop.store.home import Home
+from riskloop.store.maturity import OutcomeFeed
 from riskloop.store.outcomes import Outcomes, Report
 from riskloop.store.windows import Window, Windows
 
@@ -44,43 +45,45 @@ class Suspect:
     deliveries: tuple[Delivery, ...]
 
 
-def examine(home: Home, now: datetime) -> list[str]:
+def examine(feed: OutcomeFeed, cases: Cases, champion: int, now: datetime) -> list[str]:
     """Look at the deliveries that nobody has looked at; sentences about those that are quarantined now.
 
     They are looked at in groups that hold enough of good and bad customers to say something. What does not make a group
     waits for more, as long as outcomes are waited for at all.
     """
     said = []
-    for group in _groups(home, home.deliveries.unexamined(), now):
+    for group in _groups(feed.outcomes, feed.settings.outcomes, feed.deliveries.unexamined(), now):
         first = min((delivery.first_id for delivery in group if delivery.first_id is not None), default=None)
         found: list[Finding] = []
         if first is not None:
-            reports, corrected = _reports_in(home.outcomes, group), sum(delivery.corrected for delivery in group)
+            reports, corrected = _reports_in(feed.outcomes, group), sum(delivery.corrected for delivery in group)
             found = delivery_findings(
-                reports, corrected, _known_before(home.decisions, reports, first) if corrected else 0
+                reports, corrected, _known_before(feed.decisions, reports, first) if corrected else 0
             )
         faults = [finding for finding in found if finding.severity is Severity.FAULT]
         if faults:
-            said.append(quarantine(home, Suspect(faults[0], tuple(group)), now, found))
+            said.append(quarantine(cases, champion, Suspect(faults[0], tuple(group)), now, found))
             continue
-        with home.database.write() as connection:
+        with cases.database.write() as connection:
             examined(connection, [delivery.id for delivery in group], found)
     return said
 
 
-def _groups(home: Home, new: Sequence[Delivery], now: datetime) -> Iterator[list[Delivery]]:
+def _groups(
+    outcomes: Outcomes, settings: OutcomeSettings, new: Sequence[Delivery], now: datetime
+) -> Iterator[list[Delivery]]:
     """Consecutive deliveries with enough of both classes; at the end those that were not enough for too long."""
     group: list[Delivery] = []
     bad = rows = 0
     for delivery in new:
         group.append(delivery)
-        outcomes = _reports_in(home.outcomes, [delivery]).outcomes
-        bad, rows = bad + int(outcomes.sum()), rows + outcomes.size
+        labels = _reports_in(outcomes, [delivery]).outcomes
+        bad, rows = bad + int(labels.sum()), rows + labels.size
         if min(bad, rows - bad) >= LEAST or delivery.corrected >= FEW_CORRECTED:
             yield group
             group, bad, rows = [], 0, 0
-    old = now - home.settings.outcomes.patience
-    if group and (group[0].at < old or home.settings.outcomes.reported == "defaults"):
+    old = now - settings.patience
+    if group and (group[0].at < old or settings.reported == "defaults"):
         yield group
 
 
@@ -97,19 +100,21 @@ def _known_before(decisions: DecisionLog, reports: Reports, first: int) -> int:
     return decisions.coverage(span, Maturity(LATEST, outcomes=first - 1)).known
 
 
-def of_window(home: Home, window: Window, known: Maturity, realised: Sequence[Finding]) -> list[Finding]:
+def of_window(
+    feed: OutcomeFeed, windows: Windows, window: Window, known: Maturity, realised: Sequence[Finding]
+) -> list[Finding]:
     """What the settled outcomes of a window say about their feed."""
-    reports = reports_of(home.outcomes.reports(known, span=window.span)).latest
-    covered = home.decisions.coverage(window.span, known)
-    before = [home.decisions.coverage(earlier.span, known) for earlier in _judged_before(home.windows, window)]
+    reports = reports_of(feed.outcomes.reports(known, span=window.span)).latest
+    covered = feed.decisions.coverage(window.span, known)
+    before = [feed.decisions.coverage(earlier.span, known) for earlier in _judged_before(windows, window)]
     usual = sum(one.approved_known for one in before), sum(one.approved for one in before)
     reported_all = known.silence == "unknown"
-    length = home.settings.portfolio.outcome_window // timedelta(microseconds=1)
+    length = feed.settings.portfolio.outcome_window // timedelta(microseconds=1)
     found = window_findings(reports, length, (covered.approved_known, covered.approved), usual) if reported_all else []
     moved = {finding.check for finding in realised if finding.severity in MOVED}
     # Another definition of default moves the level and leaves the ranking.
     if "auc" not in moved and reports.fewest >= LEAST:
-        found.append(_definition(home.outcomes, home.windows, window, known, moved="calibration" in moved))
+        found.append(_definition(feed.outcomes, windows, window, known, moved="calibration" in moved))
     return found
 
 
@@ -128,33 +133,36 @@ def _judged_before(windows: Windows, window: Window) -> list[Window]:
     return [one for one in earlier if one.matured_at is not None and one.diagnosis is not Diagnosis.DATA_FAULT]
 
 
-def suspect_of(home: Home, window: Window, known: Maturity, found: Sequence[Finding]) -> Suspect | None:
+def suspect_of(feed: OutcomeFeed, window: Window, known: Maturity, found: Sequence[Finding]) -> Suspect | None:
     """The deliveries that brought a fault of the labels; None where a person has released some of them."""
     fault = next((finding for finding in found if finding.severity is Severity.FAULT), None)
     if fault is None:
         return None
     day = fault.details.get("report_day")
     if day is None:
-        deliveries = home.deliveries.containing([one.id for one in home.outcomes.reports(known, span=window.span)])
+        deliveries = feed.deliveries.containing([one.id for one in feed.outcomes.reports(known, span=window.span)])
     else:
-        deliveries = home.deliveries.since(day)
+        deliveries = feed.deliveries.since(day)
     if not deliveries or any(delivery.released for delivery in deliveries):
         return None
     return Suspect(fault, tuple(deliveries))
 
 
-def doubts(home: Home, version: int, definition: str) -> tuple[str, ...]:
-    """What a person has to know before a challenger of this champion is promoted: sentences about the labels."""
-    found = [finding.sentence for finding in home.windows.moved(version, DEFINITION.name)[-1:]]
-    if definition != home.settings.outcomes.definition:
+def doubts(windows: Windows, version: int, learned: str, definition: str) -> tuple[str, ...]:
+    """What a person has to know before a challenger of this champion is promoted: sentences about the labels.
+
+    ``learned`` is the definition of default that the champion learned, ``definition`` that of the outcomes now.
+    """
+    found = [finding.sentence for finding in windows.moved(version, DEFINITION.name)[-1:]]
+    if learned != definition:
         found.append(
-            f"Version {version} learned definition '{definition}' of default, and outcomes follow definition "
-            f"'{home.settings.outcomes.definition}'."
+            f"Version {version} learned definition '{learned}' of default, and outcomes follow definition "
+            f"'{definition}'."
         )
     return tuple(found)
 
 
-def quarantine(home: Home, suspect: Suspect, now: datetime, found: Sequence[Finding] = ()) -> str:
+def quarantine(cases: Cases, champion: int, suspect: Suspect, now: datetime, found: Sequence[Finding] = ()) -> str:
     """Hold deliveries in the open case about labels, or in a new one; what is said of it.
 
     ``found`` is what was found in them, where they are looked at for the first time: seen and held in one transaction.
@@ -162,11 +170,10 @@ def quarantine(home: Home, suspect: Suspect, now: datetime, found: Sequence[Find
     names = ", ".join(delivery.name for delivery in suspect.deliveries[:3])
     more = f" and {len(suspect.deliveries) - 3} more" if len(suspect.deliveries) > 3 else ""
     sentence = f"The outcomes of {names}{more} are quarantined. {suspect.finding.sentence}"
-    opened = [case for case in home.cases.latest(only_open=True) if case.diagnosis is Diagnosis.LABEL_FAULT]
+    opened = [case for case in cases.latest(only_open=True) if case.diagnosis is Diagnosis.LABEL_FAULT]
     case = next((case for case in opened if case.state is CaseState.QUARANTINED), None)
     step = move(case, Signal.FAULT, sentence)
-    champion = home.champion().version
-    with home.database.write() as connection:
+    with cases.database.write() as connection:
         if case is None:
             case = open_case(
                 connection,

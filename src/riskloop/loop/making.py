@@ -16,14 +16,17 @@ from riskloop.loop.trainer import Challenger, Tick, Trainer
 from riskloop.retrain.challenger import plan_challenger
 from riskloop.retrain.dataset import Pool, pool, unseen_by
 from riskloop.retrain.plan import Plan, evaluation_plan
+from riskloop.store.artefacts import Artefacts
+from riskloop.store.decisions import DecisionLog
 from riskloop.store.history import load_history
-from riskloop.store.home import Home
 
 Say = Callable[[str], None]
 
 
 def make(
-    home: Home,
+    settings: Settings,
+    decisions: DecisionLog,
+    artefacts: Artefacts,
     order: RetrainOrder,
     champion: ReferenceModel,
     *,
@@ -31,13 +34,13 @@ def make(
     say: Say = lambda _sentence: None,
     tick: Tick = lambda _sentence, _share: None,
 ) -> Challenger:
-    """Fit what was ordered, as ``home.settings`` says; ``champion`` is the order's champion.
+    """Fit what was ordered, as ``settings`` say; ``champion`` is the order's champion.
 
     Raises DataError while fewer than ``least`` outcomes of each class can be tested on.
     """
-    settings, training = home.settings, champion.manifest.training
-    frame = snapshot.read(home.decisions, order.snapshot)
-    rows = pool(load_history(home.artefacts, training.history), frame, identified=champion.model.schema.id is not None)
+    training = champion.manifest.training
+    frame = snapshot.read(decisions, order.snapshot)
+    rows = pool(load_history(artefacts, training.history), frame, identified=champion.model.schema.id is not None)
     plan = evaluation_plan(
         rows,
         settings.gate,
@@ -55,7 +58,7 @@ def make(
     )
     say(recipe.sentence)
     ordered = replace(order, settings=_shaping(settings))
-    return Trainer(home, champion, frame, rows, recipe, ordered, tick).make(plan)
+    return Trainer(settings, champion, frame, rows, recipe, ordered, tick).make(plan)
 
 
 def _shaping(settings: Settings) -> Json:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from riskloop.core.maturity import Maturity
-from riskloop.core.settings import Settings
+from riskloop.core.settings import OutcomeSettings, Settings
 from riskloop.core.types import Bools, DecisionFrame, Diagnosis, Finding, Floats, Severity, to_micros
 from riskloop.decide.diagnosis import POPULATION, diagnose
 from riskloop.decide.policy import decide
@@ -22,6 +22,7 @@ from riskloop.monitor.overtime import LEVEL_OVER_TIME
 from riskloop.retrain.dataset import applicants
 from riskloop.store.decisions import Covered, DecisionLog
 from riskloop.store.home import Home
+from riskloop.store.outcomes import Outcomes
 from riskloop.store.windows import Window, Windows, set_judged
 
 BY: Final = "by_outcomes"  # detail of the findings that a later judgement replaces
@@ -50,25 +51,29 @@ class Judgement:
         return self.window.matured_at is not None
 
 
-def to_judge(home: Home, known: Maturity, now: datetime) -> list[Window]:
+def to_judge(
+    windows: Windows, outcomes: Outcomes, outcome_window: timedelta, known: Maturity, now: datetime
+) -> list[Window]:
     """Windows whose outcomes are final by now and not judged, and those about which more is known, oldest first."""
-    until = to_micros(now - home.settings.portfolio.outcome_window)
-    return sorted([*home.windows.unjudged(until), *_told_more(home, known.outcomes)], key=lambda window: window.id)
+    until = to_micros(now - outcome_window)
+    return sorted(
+        [*windows.unjudged(until), *_told_more(windows, outcomes, known.outcomes)], key=lambda window: window.id
+    )
 
 
-def _told_more(home: Home, last: int) -> Iterator[Window]:
+def _told_more(windows: Windows, outcomes: Outcomes, last: int) -> Iterator[Window]:
     """Judged windows with outcomes that came, or were corrected, since."""
-    judged = home.windows.judged_before(last)
+    judged = windows.judged_before(last)
     if not judged:
         return
-    numbers, ids, times = home.outcomes.reported_for(min(window.judged_with or 0 for window in judged))
+    numbers, ids, times = outcomes.reported_for(min(window.judged_with or 0 for window in judged))
     untouched = []
     for window in judged:
         if (window.span.mask(times, ids) & (numbers > (window.judged_with or 0))).any():
             yield window
         else:
             untouched.append(window.id)
-    with home.database.write() as connection:
+    with windows.database.write() as connection:
         set_judged(connection, untouched, last)
 
 
@@ -84,7 +89,7 @@ def mature(home: Home, champion: ReferenceModel, window: Window, known: Maturity
     over = replace(known, until=to_micros(now - home.settings.portfolio.outcome_window))
     covered = home.decisions.coverage(window.span, over)
     complete = to_micros(window.end_time - INSTANT) <= known.until
-    because = _why_not(home, covered, known, complete=complete)
+    because = _why_not(home.settings.outcomes, covered, known, complete=complete)
     if because is not None:
         return _unjudged(
             home.windows,
@@ -100,8 +105,8 @@ def mature(home: Home, champion: ReferenceModel, window: Window, known: Maturity
     realised = _realised(
         home.decisions, home.settings, champion, window, counts, carried, bounded=not complete, drifted=drifted
     )
-    feed = [_marked(finding) for finding in of_window(home, window, counts, realised)]
-    suspect = suspect_of(home, window, counts, feed)
+    feed = [_marked(finding) for finding in of_window(home.feed, home.windows, window, counts, realised)]
+    suspect = suspect_of(home.feed, window, counts, feed)
     if suspect is not None:
         waits = not_judged(covered.known, len(champion.outcomes), "its outcomes are quarantined")
         return replace(
@@ -115,9 +120,8 @@ def mature(home: Home, champion: ReferenceModel, window: Window, known: Maturity
     return Judgement(matured.judged(answer, action), findings)
 
 
-def _why_not(home: Home, covered: Covered, known: Maturity, *, complete: bool) -> str | None:
+def _why_not(settings: OutcomeSettings, covered: Covered, known: Maturity, *, complete: bool) -> str | None:
     """Why the outcomes of a window cannot be judged, as a clause; None where they can."""
-    settings = home.settings.outcomes
     whose = f"{covered.approved_known:,} of {covered.approved:,} approved customers"
     if complete and (covered.known or known.silence == "good"):
         return None

@@ -43,12 +43,12 @@ class Due:
     late: int = 0  # rows that arrived in it with dates before it
     covered: tuple[datetime, datetime] | None = None  # the part of the period that an old file has rows for
 
-    def frames(self, home: Home) -> Iterator[DecisionFrame]:
+    def frames(self, decisions: DecisionLog) -> Iterator[DecisionFrame]:
         """The decisions, in parts that fit into the memory."""
         first, last = self.ids
         for start in range(first, last + 1, FRAME_ROWS) if self.rows else ():
             part = self.span._replace(first_id=start, last_id=min(start + FRAME_ROWS - 1, last))
-            yield home.decisions.frame(part)
+            yield decisions.frame(part)
 
     @property
     def counted(self) -> bool:
@@ -56,27 +56,24 @@ class Due:
         return self.span.start is None
 
 
-def due(home: Home, now: datetime) -> Iterator[Due]:
+def due(decisions: DecisionLog, windows: Windows, settings: Settings, now: datetime) -> Iterator[Due]:
     """The windows that can be closed, oldest first."""
-    latest = home.windows.latest(1)
+    latest = windows.latest(1)
     last = latest[-1] if latest else None
-    windows = home.settings.windows
-    if windows.by == "count":
-        yield from _full_counts(
-            home.decisions, home.settings, 0 if last is None else last.last_id, home.windows.count()
-        )
+    if settings.windows.by == "count":
+        yield from _full_counts(decisions, settings, 0 if last is None else last.last_id, windows.count())
         return
-    logged = home.decisions.extent()
+    logged = decisions.extent()
     if last is None and logged is None:
         return
     start = last.end_time if last is not None else from_micros(logged.earliest) if logged is not None else now
     silent = last is not None and last.rows == 0
-    seen = max((window.last_id for window in home.windows.latest(EARLIER)), default=0)
-    for period in periods_between(start, now, windows.by, windows.numbered):
-        feed = Feed(home, windows, period, seen, now)
+    seen = max((window.last_id for window in windows.latest(EARLIER)), default=0)
+    for period in periods_between(start, now, settings.windows.by, settings.windows.numbered):
+        feed = Feed(decisions, settings.windows, period, seen, now)
         if logged is not None and to_micros(period.first) > logged.latest and feed.came_later:
             continue  # nothing is dated so late, and no silence is: most periods after an old file
-        window = _period(home, period, seen, logged)
+        window = _period(decisions, settings, period, seen, logged)
         if window.rows == 0:
             if feed.is_awaited:
                 return
@@ -89,18 +86,16 @@ def due(home: Home, now: datetime) -> Iterator[Due]:
         yield window
 
 
-def _period(home: Home, period: Period, seen: int, logged: Extent | None) -> Due:
-    inside = home.decisions.extent(period.span)
+def _period(decisions: DecisionLog, settings: Settings, period: Period, seen: int, logged: Extent | None) -> Due:
+    inside = decisions.extent(period.span)
     # What was logged after all that the windows before hold, and yet is dated before this one.
-    late = home.decisions.extent(Span(first_id=seen + 1, end=period.span.start)) if seen else None
+    late = decisions.extent(Span(first_id=seen + 1, end=period.span.start)) if seen else None
     extents = [extent for extent in (inside, late) if extent is not None]
     due = Due(period.name, period.span, period.first, period.end, 0, NOTHING)
     if not extents:
         return due
     ids = min(extent.first for extent in extents), max(extent.last for extent in extents)
-    covered = (
-        None if inside is None or logged is None else covered_by(home.decisions, home.settings, period, inside, logged)
-    )
+    covered = None if inside is None or logged is None else covered_by(decisions, settings, period, inside, logged)
     return replace(due, rows=inside.rows if inside else 0, ids=ids, late=late.rows if late else 0, covered=covered)
 
 
@@ -120,7 +115,7 @@ def _full_counts(decisions: DecisionLog, settings: Settings, last_id: int, close
 def close(home: Home, champion: ReferenceModel, window: Due, now: datetime) -> tuple[Window, list[Finding], bytes]:
     """Profile, check, compare, diagnose: what can be said before any outcome is known. The bytes are the profile."""
     number = home.windows.count() + 1
-    arrived = _arrived(home, champion, window)
+    arrived = _arrived(home.decisions, home.settings.train.threads, champion, window)
     page = home.reports / f"window-{number}.html"
     findings = at_closing(
         champion,
@@ -166,11 +161,11 @@ def close(home: Home, champion: ReferenceModel, window: Due, now: datetime) -> t
     )
 
 
-def _arrived(home: Home, champion: ReferenceModel, window: Due) -> Arrived:
+def _arrived(decisions: DecisionLog, threads: int, champion: ReferenceModel, window: Due) -> Arrived:
     """Every row of the window is read once; of more than fit into a frame, the profile and its sample are kept."""
     profile = champion.reference.empty
-    threads = home.settings.train.threads or os.cpu_count() or 1
-    for frame in window.frames(home):
+    threads = threads or os.cpu_count() or 1
+    for frame in window.frames(decisions):
         scores = champion.model.probabilities(frame.features)
         profile += champion.reference.profile(frame.features, scores, frame.times, threads)
         if window.rows <= FRAME_ROWS:

@@ -48,7 +48,8 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
     )
     if last.state != ProbationState.WATCHING:
         return ""
-    frame = _since(home, promotion, now)
+    taken = snapshot.take(home.feed, home.windows, now)
+    frame = snapshot.read(home.decisions, taken, start=to_micros(promotion.at))
     matured = int(np.count_nonzero(~np.isnan(frame.outcomes)))
     outcomes_grew = matured > GROWTH * last.matured
     decisions_grew = len(frame) > ESTIMATED_GROWTH * last.decisions
@@ -85,11 +86,6 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
     if back is not None:
         return f"Rolled back to version {back.version}. {look.sentence}"
     return f"Version {promotion.version} on probation: {look.sentence}"
-
-
-def _since(home: Home, promotion: Promotion, now: datetime) -> DecisionFrame:
-    """The decisions since the promotion that are not quarantined, with the outcomes that have matured."""
-    return snapshot.read(home.decisions, snapshot.take(home, now), start=to_micros(promotion.at))
 
 
 def _scores(frame: DecisionFrame, new: ReferenceModel, old: ReferenceModel) -> Scores:

@@ -68,5 +68,5 @@ def roll_back(home: Home, *, by: str, reason: str, seq: int | None, now: datetim
     """
     expected = home.champion().seq if seq is None else seq
     made = rollback(home.ledger, expected_seq=expected, at=now, by=by, reason=reason)
-    follow_rollback(home, now)
+    follow_rollback(home.ledger, home.cases, now)
     return made

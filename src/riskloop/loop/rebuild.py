@@ -1,6 +1,6 @@
 """Any version made again from its record, to show that the record is all that it took."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
@@ -42,7 +42,7 @@ def rebuild(home: Home, version: int, tick: Tick = lambda _sentence, _share: Non
     then = _settings(home.settings, manifest.schema, manifest.settings)
     outcomes = then.outcomes.model_copy(update={"definition": manifest.training.definition})
     then = then.model_copy(update={"outcomes": outcomes})
-    candidate = _made_again(replace(home, settings=then), manifest, tick)
+    candidate = _made_again(home, then, manifest, tick)
     sealed = seal(candidate.manifest, candidate.files)
     names = [n for n in {**candidate.files, **artefact.contents} if candidate.files.get(n) != artefact.contents.get(n)]
     parts = [key for key in manifest.__struct_fields__ if getattr(manifest, key) != getattr(sealed.manifest, key)]
@@ -61,15 +61,15 @@ def rebuild(home: Home, version: int, tick: Tick = lambda _sentence, _share: Non
     )
 
 
-def _made_again(home: Home, manifest: ModelManifest, tick: Tick) -> Candidate:
+def _made_again(home: Home, then: Settings, manifest: ModelManifest, tick: Tick) -> Candidate:
     history, record = manifest.training.history, manifest.training.record
     if record is None:
-        return fit(load_history(home.artefacts, history), home.settings, history=history, progress=tick)
+        return fit(load_history(home.artefacts, history), then, history=history, progress=tick)
     order = record.order
     if order is None:
         raise RiskloopError("This version's manifest holds no order. An older riskloop made it.")
-    then = _settings(home.settings, home.settings.row_schema, order.settings)
-    return make(replace(home, settings=then), order, load(home, order.champion), tick=tick).candidate
+    ordered = _settings(then, then.row_schema, order.settings)
+    return make(ordered, home.decisions, home.artefacts, order, load(home, order.champion), tick=tick).candidate
 
 
 def _settings(settings: Settings, schema: Schema, recorded: Json) -> Settings:

@@ -4,13 +4,14 @@ from datetime import datetime
 
 from riskloop.cases import Case, Signal, move
 from riskloop.cases.renewal import Renewable, renewable
-from riskloop.core.types import to_micros
+from riskloop.core.types import DecisionFrame, to_micros
 from riskloop.decide.policy import renews
 from riskloop.loop import snapshot
 from riskloop.loop.champion import ReferenceModel
 from riskloop.monitor.performance import ranks_worse
 from riskloop.store import audit
 from riskloop.store.cases import open_case, remember_look
+from riskloop.store.database import Database
 from riskloop.store.home import Home
 
 CASES = 1000  # newest ones that are looked through
@@ -23,11 +24,19 @@ def renew(home: Home, champion: ReferenceModel, now: datetime) -> Case | None:
         if first is None:
             continue
         start = to_micros(first.first_time)
-        known = snapshot.count_matured(home.outcomes, snapshot.take_judged(home, now), start)
+        taken = snapshot.take_judged(home.feed, home.windows, now)
+        known = snapshot.count_matured(home.outcomes, taken, start)
         if not renews(found.case.diagnosis, home.settings.policy, learned=found.learned, known=known):
             continue
-        if found.in_vain and not _still_worse(home, champion, found.case, start, known, now):
-            continue
+        if found.in_vain:
+            # A further look needs as many more outcomes as a waiting case does: each is another chance to be wrong.
+            looked = found.case.looked
+            if looked is not None and known < home.settings.gate.retry_growth * looked:
+                continue
+            worse = _still_worse(snapshot.read(home.decisions, taken, start=start), champion, home.settings.drift.alpha)
+            _remember(home.database, found.case, known, worse, now)
+            if not worse:
+                continue
         # A champion that was made for this world does no harm there; where no better one was found, it still does.
         harmed = champion.version if found.in_vain else None
         step = move(None, Signal.GROWN, _sentence(found, first.name, known), harmed=harmed)
@@ -51,21 +60,16 @@ def _sentence(found: Renewable, first: str, known: int) -> str:
     )
 
 
-def _still_worse(home: Home, champion: ReferenceModel, rejected: Case, start: int, known: int, now: datetime) -> bool:
-    """Whether all ``known`` outcomes since ``start`` together show that the champion ranks worse than at its training.
-
-    A further look needs as many more outcomes as a waiting case does: every look is another chance to be wrong.
-    """
-    if rejected.looked is not None and known < home.settings.gate.retry_growth * rejected.looked:
-        return False
-    frame = snapshot.read(home.decisions, snapshot.take_judged(home, now), start=start)
+def _still_worse(frame: DecisionFrame, champion: ReferenceModel, alpha: float) -> bool:
+    """Whether all known outcomes of a new world together show that the champion ranks worse than at its training."""
     scores = champion.model.probabilities(frame.features)
-    alpha, trained = home.settings.drift.alpha, champion.trained
-    worse = ranks_worse(scores, frame.outcomes, champion.probabilities, champion.outcomes, alpha=alpha, trained=trained)
-    with home.database.write() as connection:
-        remember_look(connection, rejected, known)
+    return ranks_worse(
+        scores, frame.outcomes, champion.probabilities, champion.outcomes, alpha=alpha, trained=champion.trained
+    )
+
+
+def _remember(database: Database, case: Case, known: int, worse: bool, now: datetime) -> None:
+    with database.write() as connection:
+        remember_look(connection, case, known)
         document = {"known": known, "worse": worse}
-        audit.record(
-            connection, at=now, by="riskloop", action="renewal", subject=f"case {rejected.id}", document=document
-        )
-    return worse
+        audit.record(connection, at=now, by="riskloop", action="renewal", subject=f"case {case.id}", document=document)

@@ -19,6 +19,8 @@ from riskloop.loop.snapshot import without_quarantine
 from riskloop.retrain.dataset import unseen_sources
 from riskloop.scoring.model import Model, load_model
 from riskloop.store.home import Home
+from riskloop.store.maturity import OutcomeFeed
+from riskloop.store.windows import Windows
 
 MOST: Final = 4000  # decisions
 WINDOWS: Final = 12  # the latest matured ones
@@ -42,7 +44,7 @@ def side_by_side(home: Home, first: int, second: int, now: datetime) -> Json:
     Only ``rows`` and ``defaults`` are there while too few decisions are final that neither was trained on.
     """
     artefacts = [home.artefact(version) for version in (first, second)]
-    frame = _unseen(home, [artefact.manifest.training.record for artefact in artefacts], now)
+    frame = _unseen(home.feed, home.windows, [artefact.manifest.training.record for artefact in artefacts], now)
     known = np.flatnonzero(~np.isnan(frame.outcomes))
     labels, features, times = frame.outcomes[known], frame.features[known], frame.times[known]
     defaults = int(labels.sum())
@@ -62,17 +64,19 @@ def side_by_side(home: Home, first: int, second: int, now: datetime) -> Json:
     }
 
 
-def _unseen(home: Home, records: Sequence[TrainingRecord | None], now: datetime) -> DecisionFrame:
+def _unseen(
+    feed: OutcomeFeed, windows: Windows, records: Sequence[TrainingRecord | None], now: datetime
+) -> DecisionFrame:
     """A spread sample of the latest decisions that are final, sound, and new to both models."""
     parts = []
-    for first, last in home.windows.matured_spans(WINDOWS):
+    for first, last in windows.matured_spans(WINDOWS):
         ids = np.arange(first, last + 1, dtype=np.int64)
         for record in records:
             ids = ids[unseen_sources(record, ids)]
         parts.append(ids)
     ids = np.concatenate([np.empty(0, np.int64), *parts])
     sample = ids[:: max(1, -(-ids.size // MOST))].tolist()
-    return without_quarantine(home, home.decisions.chosen(sample, home.feed.maturity(now)))
+    return without_quarantine(windows, feed.decisions.chosen(sample, feed.maturity(now)))
 
 
 def _measures(labels: Floats, one: _Version) -> Json:

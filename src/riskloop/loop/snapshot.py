@@ -15,37 +15,37 @@ from riskloop.core.manifest import Snapshot
 from riskloop.core.span import Span
 from riskloop.core.types import DecisionFrame, Severity, to_micros
 from riskloop.store.decisions import DecisionLog
-from riskloop.store.home import Home
+from riskloop.store.maturity import OutcomeFeed
 from riskloop.store.outcomes import Outcomes
 from riskloop.store.windows import Window, Windows
 
 EARLIER: Final = 12  # windows, the last of which may be empty
 
 
-def take(home: Home, now: datetime) -> Snapshot:
+def take(feed: OutcomeFeed, windows: Windows, now: datetime) -> Snapshot:
     """The state at ``now``."""
-    known = home.feed.maturity(now)
+    known = feed.maturity(now)
     return Snapshot(
-        decisions=home.decisions.last_id(),
+        decisions=feed.decisions.last_id(),
         outcomes=known.outcomes,
         matured_by=known.until,
-        quarantined=_quarantined(home.windows),
+        quarantined=_quarantined(windows),
         silence=known.silence,
         silent_declined=known.silent_declined,
         held=known.held,
     )
 
 
-def take_judged(home: Home, now: datetime) -> Snapshot:
+def take_judged(feed: OutcomeFeed, windows: Windows, now: datetime) -> Snapshot:
     """The state at ``now``, without what no closed window holds: nobody has looked yet whether the feed was sound.
 
     Outcomes may mature before their window closes, and rows may come late with old dates.
     """
-    taken = take(home, now)
-    windows = home.windows.latest(EARLIER)
-    open_spans = [Span(first_id=1 + max((window.last_id for window in windows), default=0))]
-    if windows and not windows[-1].counted:
-        open_spans.append(Span(start=to_micros(windows[-1].end_time)))
+    taken = take(feed, windows, now)
+    latest = windows.latest(EARLIER)
+    open_spans = [Span(first_id=1 + max((window.last_id for window in latest), default=0))]
+    if latest and not latest[-1].counted:
+        open_spans.append(Span(start=to_micros(latest[-1].end_time)))
     return replace(taken, quarantined=(*taken.quarantined, *open_spans))
 
 
@@ -61,9 +61,9 @@ def read(decisions: DecisionLog, known: Snapshot, *, start: int | None = None) -
     return _outside(frame, known.quarantined)
 
 
-def without_quarantine(home: Home, frame: DecisionFrame) -> DecisionFrame:
+def without_quarantine(windows: Windows, frame: DecisionFrame) -> DecisionFrame:
     """The decisions that are not quarantined now."""
-    return _outside(frame, _quarantined(home.windows))
+    return _outside(frame, _quarantined(windows))
 
 
 def _quarantined(windows: Windows) -> tuple[Span, ...]:

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from riskloop.core.errors import DataError
 from riskloop.core.manifest import Calibration, RetrainOrder, Size, TrainingRecord
+from riskloop.core.settings import Settings
 from riskloop.core.stats import auc, density_ratio_weights
 from riskloop.core.types import DecisionFrame, Floats, Ints, Rows
 from riskloop.loop.champion import ReferenceModel
 from riskloop.retrain.challenger import ChallengerPlan
 from riskloop.retrain.dataset import Pool, TrainingSet, Weighting, choose, thinned, training_set
 from riskloop.retrain.plan import Plan, Split, latest_block
-from riskloop.store.home import Home
 from riskloop.train.calibrate import fit_calibration
 from riskloop.train.candidate import Candidate
 from riskloop.train.fit import fit, fit_once, recalibrate
@@ -74,7 +74,7 @@ class Trainer:
 
     def __init__(
         self,
-        home: Home,
+        settings: Settings,
         champion: ReferenceModel,
         frame: DecisionFrame,
         rows: Pool,
@@ -82,7 +82,7 @@ class Trainer:
         order: RetrainOrder,
         tick: Tick = lambda _sentence, _share: None,
     ) -> None:
-        self.home = home
+        self.settings = settings
         self.champion = champion
         self.frame = frame
         self.rows = rows
@@ -153,7 +153,7 @@ class Trainer:
         self, block: Split, ways: Sequence[tuple[str, Weighting]]
     ) -> dict[tuple[str, Weighting], tuple[float, Floats]]:
         """AUC and raw scores on the block, by learner and weighting; fits run side by side, one thread each."""
-        settings = self.home.settings
+        settings = self.settings
         index, each = thinned(self.rows, block.train, MOST, since=self.since, seed=settings.train.seed)
         labels, features = self.rows.labels[block.test], self.rows.rows.features[block.test]
 
@@ -176,7 +176,7 @@ class Trainer:
 
     def _block(self, split: Split) -> ScoredBlock:
         """A block's scores by a fit without it, whose way was chosen without it."""
-        choice, settings = self.choose(split.train), self.home.settings
+        choice, settings = self.choose(split.train), self.settings
         features = self.rows.rows.features[split.test]
         if self.recipe.kind == "recalibrate":
             scores = self._recalibrated(self._training_set(split.train, choice.weighting)).predict(features)
@@ -195,7 +195,7 @@ class Trainer:
         """
         others = [other for other in blocks if other is not block and other.learner == block.learner]
         test = np.concatenate([np.empty(0, dtype=np.int64), *(other.test for other in others)])
-        if self.recipe.kind == "recalibrate" or not enough(self.rows.labels[test], self.home.settings.train.folds):
+        if self.recipe.kind == "recalibrate" or not enough(self.rows.labels[test], self.settings.train.folds):
             return block.scores
         line = fit_calibration(np.concatenate([other.raw for other in others]), self.rows.labels[test])
         return line.apply(block.raw)
@@ -207,7 +207,7 @@ class Trainer:
         else:
             candidate = fit(
                 used.rows,
-                self.home.settings,
+                self.settings,
                 weights=used.weights,
                 learners=(choice.learner,),
                 present=None if self.since is None else used.rows.times >= self.since,
@@ -234,7 +234,7 @@ class Trainer:
                 parts.append(place[block.test[there]])
                 raw[parts[-1]] = block.raw[there]
         tested = self.rows.labels[used.index[~np.isnan(raw)]]
-        return OutOfFold(raw, tuple(parts)) if parts and enough(tested, self.home.settings.train.folds) else None
+        return OutOfFold(raw, tuple(parts)) if parts and enough(tested, self.settings.train.folds) else None
 
     def _recalibrated(self, used: TrainingSet) -> Candidate:
         recent = used.rows if self.since is None else used.rows.take(used.rows.times >= self.since)
@@ -242,12 +242,12 @@ class Trainer:
             raise DataError("No decision since the change has matured yet.")
         model = self.champion.model
         return recalibrate(
-            self.home.artefact(self.champion.version),
+            self.champion.artefact,
             self.champion.version,
             model.probabilities,
             model.probabilities(recent.features),
             recent.target,
-            self.home.settings,
+            self.settings,
             training=replace(self.champion.manifest.training, record=self._record(used)),
         )
 
@@ -258,7 +258,7 @@ class Trainer:
         return training_set(
             self.rows,
             index,
-            self.home.settings.retrain,
+            self.settings.retrain,
             weighting=weighting,
             since=self.since,
             ratios=self.ratios[index] if weighting.density else None,

@@ -20,6 +20,7 @@ from riskloop.store.cases import Cases, move_case
 from riskloop.store.database import Database
 from riskloop.store.documents import plain
 from riskloop.store.home import Home
+from riskloop.store.ledger import Ledger
 from riskloop.store.tries import record_try
 
 Say = Callable[[str], None]
@@ -32,7 +33,9 @@ def train(home: Home, case: Case, champion: ReferenceModel, now: datetime, say: 
     A case that waits costs one count until enough has matured for another try. That depends on no outcome: to look
     again when the scores look good would spend more of the alpha budget than is on record.
     """
-    matured = snapshot.count_matured(home.outcomes, snapshot.take_judged(home, now), since(home.windows, case) or 0)
+    matured = snapshot.count_matured(
+        home.outcomes, snapshot.take_judged(home.feed, home.windows, now), since(home.windows, case) or 0
+    )
     if case.state is CaseState.WAITING and matured < (case.wait_for or 0):
         return None
     try:
@@ -67,9 +70,9 @@ def _judged(database: Database, case: Case, version: int, judged: events.Judged,
         return move_case(connection, case, step, at=now)
 
 
-def follow_verdict(home: Home, case: Case, now: datetime) -> Case:
+def follow_verdict(ledger: Ledger, cases: Cases, case: Case, now: datetime) -> Case:
     """Do what the gate said about a trained challenger; can be repeated."""
-    judged = _last(home.cases, case)
+    judged = _last(cases, case)
     signal = OF_VERDICT[judged.report.verdict]
     said: events.Event = events.Note()
     if signal is Signal.UNDECIDED:
@@ -78,12 +81,12 @@ def follow_verdict(home: Home, case: Case, now: datetime) -> Case:
         said = events.Asks(judged.fingerprint)
     step = move(case, signal, judged.report.sentence, said)
     if step.task is Task.PROMOTE:
-        return _promoted(home, case, judged, signal, PromotionKind.GATE, LOOP, judged.report.sentence, now)
-    return move_one(home.database, case, step, at=now)
+        return _promoted(ledger, case, judged, signal, PromotionKind.GATE, LOOP, judged.report.sentence, now)
+    return move_one(cases.database, case, step, at=now)
 
 
 def approve_challenger(
-    home: Home, case: Case, *, by: str, note: str, now: datetime, evidence: str | None = None
+    ledger: Ledger, cases: Cases, case: Case, *, by: str, note: str, now: datetime, evidence: str | None = None
 ) -> Case:
     """A named person approves a challenger outside the plan.
 
@@ -91,23 +94,23 @@ def approve_challenger(
     it is now. Raises GateRefused when it is that of another report, Conflict when the case asks nobody.
     """
     move(case, Signal.APPROVED, "")  # refused at once where there is nothing to approve
-    judged = _last(home.cases, case)
+    judged = _last(cases, case)
     version = _challenger(case)
     fingerprint = evidence_fingerprint(judged.report, version)
     read = fingerprint if evidence is None or _begins(fingerprint, evidence) else evidence
     approval = Approval(version, read, by, now, note)
     approve(judged.report, approval)
     kind, reason = PromotionKind.APPROVED, f"Approved: {note}"
-    return _promoted(home, case, judged, Signal.APPROVED, kind, by, reason, now, approval)
+    return _promoted(ledger, case, judged, Signal.APPROVED, kind, by, reason, now, approval)
 
 
-def reject_challenger(home: Home, case: Case, *, by: str, note: str, now: datetime) -> Case:
+def reject_challenger(database: Database, case: Case, *, by: str, note: str, now: datetime) -> Case:
     """A named person rejects a challenger outside the plan."""
-    return move_one(home.database, case, move(case, Signal.REJECTED, f"Rejected: {note}"), at=now, by=by)
+    return move_one(database, case, move(case, Signal.REJECTED, f"Rejected: {note}"), at=now, by=by)
 
 
 def _promoted(
-    home: Home,
+    ledger: Ledger,
     case: Case,
     judged: events.Judged,
     signal: Signal,
@@ -124,7 +127,7 @@ def _promoted(
         evidence["approval"] = {**asdict(approval), "at": approval.at.isoformat()}
     try:
         promote(
-            home.ledger,
+            ledger,
             version,
             expected_seq=judged.seq,
             kind=kind,
@@ -136,9 +139,9 @@ def _promoted(
         )
     except PromotionConflict as conflict:
         again = move(case, Signal.OVERTAKEN, conflict.message, events.Waits(0, 0), wait_for=0)
-        return move_one(home.database, case, again, at=now, by=by)
+        return move_one(ledger.database, case, again, at=now, by=by)
     why = "The gate promoted it." if kind is PromotionKind.GATE else reason
-    return move_one(home.database, case, move(case, signal, f"Version {version} is champion. {why}"), at=now, by=by)
+    return move_one(ledger.database, case, move(case, signal, f"Version {version} is champion. {why}"), at=now, by=by)
 
 
 def _last(cases: Cases, case: Case) -> events.Judged:

@@ -119,7 +119,10 @@ def metrics(service: Worker, _key: Viewer) -> Response:
 def model(service: Worker, _key: Viewer) -> Json:
     """The champion: version, quality, threshold, schema."""
     champion = service.reloader.model
-    return {**views.model(service.home, champion.version), "schema": msgspec.to_builtins(champion.schema)}
+    return {
+        **views.model(service.home.ledger, service.home.artefacts, champion.version),
+        "schema": msgspec.to_builtins(champion.schema),
+    }
 
 
 @router.get("/models", tags=["models"])

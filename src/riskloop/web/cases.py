@@ -9,9 +9,10 @@ from sqlalchemy import func, select
 from riskloop.cases import Case, CaseState, CaseStep, events
 from riskloop.core.errors import NotFound
 from riskloop.core.types import Check, Json, Verdict
-from riskloop.store.cases import read_case
+from riskloop.store.cases import Cases, read_case
 from riskloop.store.database import Database
-from riskloop.store.home import Home
+from riskloop.store.deliveries import Deliveries
+from riskloop.store.ledger import Ledger
 from riskloop.store.tables import cases, windows
 from riskloop.store.windows import Window, Windows
 from riskloop.web.orders import orders_of
@@ -31,7 +32,7 @@ class StoryStep:
     record: events.Making | None  # how the challenger was made
 
 
-def case_list(home: Home, show: Show, before: int | None) -> Json:
+def case_list(database: Database, show: Show, before: int | None) -> Json:
     """A page of cases, newest first; open ones can be seen alone."""
     query = select(cases).order_by(cases.c.id.desc()).limit(SIZE + 1)
     if show == "open":
@@ -41,13 +42,13 @@ def case_list(home: Home, show: Show, before: int | None) -> Json:
     if before is not None:
         query = query.where(cases.c.id < before)
     counted = select(func.count(), func.count(cases.c.closed_at)).select_from(cases)
-    with home.database.read() as connection:
+    with database.read() as connection:
         rows = [read_case(row) for row in connection.execute(query)]
         total, closed = connection.execute(counted).one()
     first = {case.window_id for case in rows[:SIZE]}
     return {
         "cases": rows[:SIZE],
-        "names": _window_names(home.database, first),
+        "names": _window_names(database, first),
         "show": show,
         "counts": {"all": total, "open": total - closed, "closed": closed},
         "older": rows[SIZE - 1].id if len(rows) > SIZE else None,
@@ -61,20 +62,20 @@ def _window_names(database: Database, numbers: set[int]) -> dict[int, str]:
         return {row.id: row.name for row in connection.execute(query)}
 
 
-def story(home: Home, number: int) -> Json:
+def story(cases: Cases, windows: Windows, deliveries: Deliveries, ledger: Ledger, number: int) -> Json:
     """One case from its first finding to its end, and what a person may do about it now."""
-    case = home.cases.get(number)
-    found = _windows(home.windows, case)
-    taken = home.cases.steps(number)
+    case = cases.get(number)
+    found = _windows(windows, case)
+    taken = cases.steps(number)
     steps = [_step(one) for one in taken]
-    champion = home.ledger.champion()
+    champion = ledger.champion()
     return {
         "case": case,
         "windows": found,
         "rungs": found[-1].rungs if found else (),
         "steps": steps,
         "judged": next((step for step in reversed(steps) if step.checks), None),
-        "orders": orders_of(case, found, taken, home.deliveries.of_case(number)),
+        "orders": orders_of(case, found, taken, deliveries.of_case(number)),
         "serves": champion is not None and champion.version == case.challenger,
         "ended_well": case.state is CaseState.PROMOTED,
     }

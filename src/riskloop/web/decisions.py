@@ -15,7 +15,6 @@ from riskloop.results import ReplayResult
 from riskloop.scoring.answers import described
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
-from riskloop.store.home import Home
 from riskloop.store.tables import decisions, outcomes, windows
 from riskloop.web.guard import Serving
 
@@ -189,8 +188,9 @@ def _key(row: Row[Any]) -> PageEnd:
 # --------------------------------------------------------------------------- one decision
 
 
-def decision(home: Home, service: Serving, number: int, replayed: ReplayResult | None) -> Json:
+def decision(service: Serving, number: int, replayed: ReplayResult | None) -> Json:
     """One decision: inputs, contributions, what became of it, and the same scored again where that was asked for."""
+    home = service.home
     found = home.decisions.get(number)
     model = service.reloader.version(found.model_version)
     parts = model.contributions(found.features.reshape(1, -1))[0]

@@ -7,9 +7,12 @@ from typing import Final
 
 from riskloop.core.errors import NotFound
 from riskloop.core.findings import SCORE
+from riskloop.core.settings import Settings
 from riskloop.core.types import Finding, Json, Severity
-from riskloop.store.home import Home
-from riskloop.store.windows import Window
+from riskloop.store.artefacts import Artefacts
+from riskloop.store.database import Database
+from riskloop.store.ledger import Ledger
+from riskloop.store.windows import Window, Windows
 from riskloop.web import figures, words
 from riskloop.web.findings import NOTABLE, Cell, cells, whole, worst_first
 from riskloop.web.manifests import manifest
@@ -45,28 +48,32 @@ class HeatRow:
     cells: list[HeatCell | None]
 
 
-def drift(home: Home, size: int, until: int | None) -> Json:
+def drift(
+    settings: Settings, windows: Windows, ledger: Ledger, artefacts: Artefacts, size: int, until: int | None
+) -> Json:
     """The heat map: features by windows."""
-    shown = window_page(home.windows, size, until)
+    shown = window_page(windows, size, until)
+    importance = manifest(artefacts, ledger, shown.rows[-1].model_version).importance if shown.rows else {}
     return {
         "windows": shown.rows,
-        "rows": _heat(home, shown.rows) if shown.rows else [],
+        "rows": _heat(settings, windows.database, shown.rows, importance) if shown.rows else [],
         "pages": shown,
         "size": size,
-        "settings": home.settings.drift,
+        "settings": settings.drift,
     }
 
 
-def _heat(home: Home, windows: Sequence[Window]) -> list[HeatRow]:
+def _heat(
+    settings: Settings, database: Database, windows: Sequence[Window], importance: Mapping[str, float]
+) -> list[HeatRow]:
     first, last = windows[0].id, windows[-1].id
-    known = {(cell.subject, cell.window): cell for cell in cells(home.database, "psi", first, last)}
+    known = {(cell.subject, cell.window): cell for cell in cells(database, "psi", first, last)}
     broken = {
         (found.subject, number)
-        for number, all_found in whole(home.database, first, last, severities=[Severity.FAULT]).items()
+        for number, all_found in whole(database, first, last, severities=[Severity.FAULT]).items()
         for found in all_found
     }
-    importance = _importance(home, windows[-1].model_version)
-    protected = {name for name, feature in home.settings.features.items() if feature.protected}
+    protected = {name for name, feature in settings.features.items() if feature.protected}
     subjects = sorted({subject for subject, _ in known}, key=lambda s: (s != SCORE, -importance.get(s, 0.0), s))
     return [
         HeatRow(
@@ -91,23 +98,27 @@ def _heat_cell(cell: Cell | None, fault: bool) -> HeatCell | None:
     return HeatCell(cell.window, cell.statistic, cell.severity, fault, kind)
 
 
-def _importance(home: Home, version: int) -> Mapping[str, float]:
-    return manifest(home.artefacts, home.ledger, version).importance
-
-
 # --------------------------------------------------------------------------- one feature
 
 
-def feature(home: Home, subject: str, number: int | None, size: int) -> Json:
+def feature(
+    settings: Settings,
+    windows: Windows,
+    ledger: Ledger,
+    artefacts: Artefacts,
+    subject: str,
+    number: int | None,
+    size: int,
+) -> Json:
     """One feature's, or the score's, distributions then and now, its history, impact and findings."""
-    beside = window_page(home.windows, 1, number)
+    beside = window_page(windows, 1, number)
     if not beside.rows:
         raise NotFound("No window is closed yet, so there is nothing to compare; `riskloop watch` closes them.")
     chosen = beside.rows[0]
     if number is not None and chosen.id != number:
         raise NotFound(f"There is no window {number}; see the drift page.")
-    shown = home.windows.latest(size, chosen.id + size // 2)  # what came after it is seen, too
-    by_window = whole(home.database, shown[0].id, shown[-1].id, subject=subject)
+    shown = windows.latest(size, chosen.id + size // 2)  # what came after it is seen, too
+    by_window = whole(windows.database, shown[0].id, shown[-1].id, subject=subject)
     if not by_window:
         raise NotFound(f"Nothing was found about '{subject}' in {chosen.name}; see the drift page for what there is.")
     here = by_window.get(chosen.id, [])
@@ -124,8 +135,8 @@ def feature(home: Home, subject: str, number: int | None, size: int) -> Json:
             for window in reversed(shown)
         ],
         "others": [found for found in worst_first(here) if found.check not in ("psi", "impact")],
-        "importance": _importance(home, chosen.model_version).get(subject),
-        "protected": subject in home.settings.features and home.settings.features[subject].protected,
+        "importance": manifest(artefacts, ledger, chosen.model_version).importance.get(subject),
+        "protected": subject in settings.features and settings.features[subject].protected,
         "figures": _feature_figures(shown, chosen, by_window, psi),
     }
 
@@ -172,10 +183,10 @@ def _bins(psi: Finding) -> list[tuple[str, float, float]]:
 # --------------------------------------------------------------------------- one window
 
 
-def window(home: Home, number: int) -> Json:
+def window(windows: Windows, outcome_window: timedelta, number: int) -> Json:
     """One window: its diagnosis with the evidence on every rung, what it does to the PD, and every finding."""
-    row = window_of(home.windows, number)
-    found = home.windows.findings(number)
+    row = window_of(windows, number)
+    found = windows.findings(number)
     impacts = [f for f in found if f.check == "impact" and f.subject != SCORE and f.details.get("mean_pd")]
     impacts.sort(key=lambda f: -abs(float(f.details["mean_pd"])))
     shown = impacts[:10]
@@ -186,13 +197,13 @@ def window(home: Home, number: int) -> Json:
     return {
         "window": row,
         "last_day": row.end_time - timedelta(microseconds=1),
-        "matures": row.end_time + home.settings.portfolio.outcome_window,
+        "matures": row.end_time + outcome_window,
         "overdue": any(f.check == "outcomes" and f.severity is Severity.UNKNOWN for f in found),
         "rungs": row.rungs,
         "notable": [f for f in worst_first(found) if f.severity in NOTABLE and f.check != "impact"],
         "rest": [f for f in worst_first(found) if f.severity not in NOTABLE and f.check != "impact"],
         "impacts": shown,
         "total": total,
-        "beside": window_page(home.windows, 1, number),
+        "beside": window_page(windows, 1, number),
         "figures": drawn,
     }

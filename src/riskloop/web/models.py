@@ -11,8 +11,8 @@ from riskloop.core.errors import NotFound
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.types import Json, Promotion, from_micros
 from riskloop.results import SideBySideResult
+from riskloop.store.artefacts import Artefacts
 from riskloop.store.database import Database
-from riskloop.store.home import Home
 from riskloop.store.ledger import Ledger, ModelVersion, served
 from riskloop.store.tables import models as models_table
 from riskloop.web import figures, words
@@ -101,11 +101,11 @@ def _bars(history: Sequence[Promotion], now: datetime) -> list[Reign]:
 # --------------------------------------------------------------------------- one version
 
 
-def model(home: Home, version: int) -> Json:
+def model(ledger: Ledger, artefacts: Artefacts, version: int) -> Json:
     """One version: how it was made, how good it was, what it reads, when it served."""
-    row = home.ledger.model(version)
-    written = manifest(home.artefacts, home.ledger, version)
-    history = home.ledger.promotions()
+    row = ledger.model(version)
+    written = manifest(artefacts, ledger, version)
+    history = ledger.promotions()
     importance = sorted(written.importance.items(), key=lambda item: -item[1])
     last = history[-1] if history else None
     return {
@@ -119,7 +119,7 @@ def model(home: Home, version: int) -> Json:
         "protected": [written.schema.names[i] for i in written.schema.protected_columns],
         "inputs": len(written.schema.model_columns),
         "rollback": rollback_order(last) if last is not None and last.version == version else None,
-        "beside": _beside(home.database, version),
+        "beside": _beside(ledger.database, version),
         "against": last.version if last is not None and last.version != version else row.parent,
     }
 
@@ -134,10 +134,10 @@ def _beside(database: Database, version: int) -> tuple[int | None, int | None]:
 # --------------------------------------------------------------------------- two versions
 
 
-def comparison(home: Home, first: int, second: int, compared: SideBySideResult) -> Json:
+def comparison(ledger: Ledger, artefacts: Artefacts, first: int, second: int, compared: SideBySideResult) -> Json:
     """Two versions side by side; ``compared`` is what `Portfolio.side_by_side` found."""
-    rows = home.ledger.model(first), home.ledger.model(second)
-    written = manifest(home.artefacts, home.ledger, first), manifest(home.artefacts, home.ledger, second)
+    rows = ledger.model(first), ledger.model(second)
+    written = manifest(artefacts, ledger, first), manifest(artefacts, ledger, second)
     found, first_time, last_time = compared.versions, compared.first_time, compared.last_time
     return {
         "first": rows[0],
@@ -146,7 +146,7 @@ def comparison(home: Home, first: int, second: int, compared: SideBySideResult) 
         "compared": compared,
         "found": found,
         "span": (from_micros(first_time), from_micros(last_time)) if first_time and last_time else None,
-        "versions": _versions(home.database),
+        "versions": _versions(ledger.database),
         "settings": _different(written[0], written[1]),
         "figures": _curves(found) if found else {},
     }
@@ -207,12 +207,12 @@ def _flat(value: Any, name: str = "") -> Mapping[str, Any]:
     return found
 
 
-def pair_of(home: Home, first: int | None, second: int | None) -> tuple[int, int]:
+def pair_of(ledger: Ledger, first: int | None, second: int | None) -> tuple[int, int]:
     """The versions to compare; the champion and the one before it when none is named."""
     if first is not None and second is not None:
         return first, second
-    versions = _versions(home.database)
-    found = _pair(versions, home.ledger.champion())
+    versions = _versions(ledger.database)
+    found = _pair(versions, ledger.champion())
     if found is None:
         raise NotFound("There are not two versions to compare yet; a retraining or `riskloop train` makes the next.")
     return first or found[0], second or found[1]

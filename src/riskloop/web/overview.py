@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from riskloop import views
 from riskloop.cases import Case, CaseState, events
+from riskloop.core.settings import Settings
 from riskloop.core.types import Diagnosis, Json, Promotion, Verdict
 from riskloop.store.database import Database
 from riskloop.store.home import Home
@@ -72,15 +73,20 @@ def overview(home: Home, now: datetime) -> Json:
     shown = today if today.decisions or last is None else served_between(database, last.first_id, last.last_id)
     loop = views.loop(home)
     harm = [] if champion is None else views.unresolved(home.cases, home.ledger, champion.version)
+    written = None if champion is None else manifest(home.artefacts, home.ledger, champion.version)
+    rows = 0 if written is None else written.training.rows
+    logged = home.decisions.last_id()
     return {
         "now": now,
         "headlines": _headlines(loop, headline(champion, last, open_cases, harm)),
         "loop": loop,
-        "stages": stages(home, versions, promotions, last, open_cases, today.decisions),
+        "stages": stages(
+            home.settings, last_report(database), rows, logged, versions, promotions, last, open_cases, today.decisions
+        ),
         "feed": home.feed.state(now),
         "champion": champion,
         "model": None if champion is None else home.ledger.model(champion.version),
-        "manifest": None if champion is None else manifest(home.artefacts, home.ledger, champion.version),
+        "manifest": written,
         "probation": _probation(home.database, champion),
         "today": today,
         "shown": shown,
@@ -135,18 +141,19 @@ def headline(
 
 
 def stages(
-    home: Home,
+    settings: Settings,
+    report: LastReport | None,
+    rows: int,
+    logged: int,
     versions: Sequence[ModelVersion],
     promotions: Sequence[Promotion],
     last: Window | None,
     open_cases: Sequence[Case],
     today: int,
 ) -> list[Stage]:
-    """The loop in its order, each station with its present state."""
+    """The loop in its order, each station with its present state; ``rows`` trained the champion."""
     champion = promotions[-1] if promotions else None
-    rows = 0 if champion is None else manifest(home.artefacts, home.ledger, champion.version).training.rows
     newest = versions[-1] if versions else None
-    report = last_report(home.database)
     working = next((case for case in open_cases if case.state is not CaseState.QUARANTINED), None)
     diagnosis = None if last is None else words.DIAGNOSES[last.diagnosis]
     action = None if last is None else words.ACTIONS[last.action]
@@ -182,12 +189,12 @@ def stages(
             "/dashboard/models" if champion is None else f"/dashboard/models/{champion.version}",
             "ok" if champion is not None else "watch",
         ),
-        Stage("decisions", "Log", f"{home.decisions.last_id():,}", "decisions on record", "/dashboard/decisions"),
+        Stage("decisions", "Log", f"{logged:,}", "decisions on record", "/dashboard/decisions"),
         Stage(
             "monitor",
             "Monitor",
             "No window yet" if diagnosis is None else diagnosis.text,
-            f"by {home.settings.windows.by}" if last is None else f"{last.name}, {last.rows:,} decisions",
+            f"by {settings.windows.by}" if last is None else f"{last.name}, {last.rows:,} decisions",
             "/dashboard/drift" if last is None else f"/dashboard/windows/{last.id}",
             "quiet" if diagnosis is None else diagnosis.tone,
         ),
@@ -195,7 +202,7 @@ def stages(
             "decide",
             "Decide",
             "No window yet" if action is None else action.text,
-            f"policy {home.settings.policy.name}",
+            f"policy {settings.policy.name}",
             "/dashboard/cases",
             "quiet" if action is None else action.tone,
         ),

@@ -44,28 +44,31 @@ def live(service: Worker, _key: Viewer) -> Response:
 @router.get("/dashboard/drift")
 def show_drift(request: Request, service: Worker, _key: Viewer, size: int = 12, until: Choice = None) -> Response:
     """Features by windows."""
-    found = drift.drift(service.home, _size(size), until)
+    home = service.home
+    found = drift.drift(home.settings, home.windows, home.ledger, home.artefacts, _size(size), until)
     return page(request, "drift.html", title="Drift", here="drift", sizes=SIZES, **found)
 
 
 @router.get("/dashboard/drift/{subject:path}")
 def show_feature(request: Request, subject: str, service: Worker, _key: Viewer, window: Choice = None) -> Response:
     """One feature, then and now."""
-    found = drift.feature(service.home, subject, window, SIZES[0])
+    home = service.home
+    found = drift.feature(home.settings, home.windows, home.ledger, home.artefacts, subject, window, SIZES[0])
     return page(request, "feature.html", title=f"{subject}, {found['chosen'].name}", here="drift", **found)
 
 
 @router.get("/dashboard/windows/{number}")
 def show_window(request: Request, number: Number, service: Worker, _key: Viewer) -> Response:
     """One window and its diagnosis."""
-    found = drift.window(service.home, number)
+    home = service.home
+    found = drift.window(home.windows, home.settings.portfolio.outcome_window, number)
     return page(request, "window.html", title=f"Window {found['window'].name}", here="drift", **found)
 
 
 @router.get("/dashboard/windows/{number}/report")
 def show_report(number: Number, service: Worker, _key: Viewer) -> Response:
     """Evidently's page of a window."""
-    return reports.report(service.home, number)
+    return reports.report(service.home.windows, service.home.reports, number)
 
 
 # --------------------------------------------------------------------------- performance, cases
@@ -76,7 +79,7 @@ def show_performance(
     request: Request, service: Worker, _key: Viewer, size: int = 12, until: Choice = None, cohort: Choice = None
 ) -> Response:
     """Realised and estimated, by cohort."""
-    found = performance.performance(service.home, _size(size), until, cohort)
+    found = performance.performance(service.home.settings, service.home.windows, _size(size), until, cohort)
     return page(request, "performance.html", title="Performance", here="performance", sizes=SIZES, **found)
 
 
@@ -85,13 +88,16 @@ def show_cases(
     request: Request, service: Worker, _key: Viewer, show: cases.Show = "all", before: Choice = None
 ) -> Response:
     """Every case, newest first."""
-    return page(request, "cases.html", title="Cases", here="cases", **cases.case_list(service.home, show, before))
+    found = cases.case_list(service.home.database, show, before)
+    return page(request, "cases.html", title="Cases", here="cases", **found)
 
 
 @router.get("/dashboard/cases/{number}")
 def show_case(request: Request, number: Number, service: Worker, _key: Viewer) -> Response:
     """One case as a story."""
-    return page(request, "case.html", title=f"Case {number}", here="cases", **cases.story(service.home, number))
+    home = service.home
+    found = cases.story(home.cases, home.windows, home.deliveries, home.ledger, number)
+    return page(request, "case.html", title=f"Case {number}", here="cases", **found)
 
 
 # --------------------------------------------------------------------------- models
@@ -111,8 +117,9 @@ def show_comparison(
     request: Request, service: Worker, portfolio: Owner, _key: Viewer, a: Choice = None, b: Choice = None
 ) -> Response:
     """Two versions side by side."""
-    first, second = models.pair_of(service.home, a, b)
-    found = models.comparison(service.home, first, second, portfolio.side_by_side(first, second))
+    first, second = models.pair_of(service.home.ledger, a, b)
+    compared = portfolio.side_by_side(first, second)
+    found = models.comparison(service.home.ledger, service.home.artefacts, first, second, compared)
     return page(request, "compare.html", title=f"Versions {first} and {second}", here="models", **found)
 
 
@@ -136,7 +143,7 @@ def show_decision(
 ) -> Response:
     """One decision with its inputs and reasons."""
     replayed = portfolio.replay(number) if replay else None
-    found = decisions.decision(service.home, service, number, replayed)
+    found = decisions.decision(service, number, replayed)
     return page(request, "decision.html", title=f"Decision {number}", here="decisions", live=False, **found)
 
 
@@ -154,7 +161,8 @@ router.include_router(actions.router)
 @router.get("/dashboard/models/{version}")
 def show_model(request: Request, version: Number, service: Worker, _key: Viewer) -> Response:
     """One version."""
-    return page(request, "model.html", title=f"Version {version}", here="models", **models.model(service.home, version))
+    found = models.model(service.home.ledger, service.home.artefacts, version)
+    return page(request, "model.html", title=f"Version {version}", here="models", **found)
 
 
 @router.get("/dashboard/{rest:path}")

@@ -12,8 +12,7 @@ from riskloop.core.errors import NotFound
 from riskloop.core.settings import Settings
 from riskloop.core.types import Diagnosis, Finding, Json
 from riskloop.store.database import Database
-from riskloop.store.home import Home
-from riskloop.store.windows import Window
+from riskloop.store.windows import Window, Windows
 from riskloop.web import figures, words
 from riskloop.web.findings import whole
 from riskloop.web.queries import window_page
@@ -93,10 +92,10 @@ class Cohort:
         return None if found is None else found.details.get("expected")
 
 
-def performance(home: Home, size: int, until: int | None, chosen: int | None) -> Json:
+def performance(settings: Settings, windows: Windows, size: int, until: int | None, chosen: int | None) -> Json:
     """Cohorts with their measures, and one cohort's grades: the chosen one, else the latest final one."""
-    shown = window_page(home.windows, size, until)
-    cohorts = _cohorts(home.database, home.settings, shown.rows)
+    shown = window_page(windows, size, until)
+    cohorts = _cohorts(windows.database, settings, shown.rows)
     graded = [cohort for cohort in cohorts if cohort.grades]
     if chosen is None:
         cohort = graded[-1] if graded else None
@@ -114,7 +113,7 @@ def performance(home: Home, size: int, until: int | None, chosen: int | None) ->
         "cohort": cohort,
         "verdict": _verdict(cohorts),
         "assumption": _assumption(cohorts),
-        "outcome_window": home.settings.portfolio.outcome_window,
+        "outcome_window": settings.portfolio.outcome_window,
         "figures": drawn,
     }
 
