@@ -26,7 +26,7 @@ from riskloop.portfolio import Portfolio
 from riskloop.scoring import decide
 from riskloop.scoring.model import load_model
 from riskloop.simulation.embedded import ID, TARGET, TIME, World, month_starts, simulate
-from riskloop.simulation.feeds import FEEDS, FeedKind, OutcomeFeed
+from riskloop.simulation.feeds import FEEDS, FeedKind, SimulatedFeed
 from riskloop.store.windows import Window
 
 WEEK: Final = timedelta(days=7)
@@ -48,7 +48,7 @@ class Book:
     """A portfolio in production, whose outcomes come by one kind of feed."""
 
     portfolio: Portfolio
-    feed: OutcomeFeed
+    feed: SimulatedFeed
     judged: dict[str, datetime] = field(default_factory=dict)  # windows, and when they were first
 
     def live(self, month: date, seed: int, world: World, rows: int) -> None:
@@ -107,7 +107,7 @@ def book(kind: FeedKind, seed: int, extra: str = EXTRA, since: datetime | None =
         portfolio = Portfolio.open(folder)
         try:
             portfolio.train(folder / "history.csv", now=TRAINED)
-            yield Book(portfolio, OutcomeFeed(kind, portfolio.home.settings.portfolio.outcome_window, seed, since))
+            yield Book(portfolio, SimulatedFeed(kind, portfolio.home.settings.portfolio.outcome_window, seed, since))
         finally:
             portfolio.home.close()
 

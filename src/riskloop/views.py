@@ -11,7 +11,7 @@ from riskloop.core.english import counted
 from riskloop.core.errors import NotFound
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.periods import period_of
-from riskloop.core.settings import Settings
+from riskloop.core.settings import GateSettings, Settings, WatchSettings
 from riskloop.core.types import Finding, Json, Promotion, from_micros, iso, to_micros
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.cases import Cases
@@ -46,7 +46,7 @@ def status(home: Home, now: datetime) -> Json:
         "policy": home.settings.policy.name,
         "exploration": exploration(home.decisions, home.settings),
         "last_window": window(latest[-1]) if latest else None,
-        "loop": loop(home),
+        "loop": loop(home.database, home.settings.watch),
         "outcomes": outcomes(home.feed, home.windows, now),
         "quarantine": quarantine(home.feed, home.windows, now),
         "next_file": utc(next_file_due(home.decisions, home.settings)),
@@ -57,9 +57,9 @@ def status(home: Home, now: datetime) -> Json:
     }
 
 
-def loop(home: Home) -> Json:
+def loop(database: Database, settings: WatchSettings) -> Json:
     """When the last cycle finished, and what is wrong with the loop."""
-    state, late = loop_state(home.database), home.settings.watch.late
+    state, late = loop_state(database), settings.late
     return {
         "finished_at": utc(state.finished_at),
         "age_seconds": None if state.age is None else state.age.total_seconds(),
@@ -133,10 +133,9 @@ def quarantine(feed: OutcomeFeed, windows: Windows, now: datetime) -> Json | Non
     }
 
 
-def gate_budget(home: Home, champion: int, now: datetime) -> Json:
+def gate_budget(database: Database, settings: GateSettings, champion: int, now: datetime) -> Json:
     """How often challengers were tried against a champion, and what is left of the error that the tries may make."""
-    settings = home.settings.gate
-    counted = [t for t in tries_against(home.database, champion) if t.at > now - settings.budget_period]
+    counted = [t for t in tries_against(database, champion) if t.at > now - settings.budget_period]
     return {"tries": len(counted), "left": max(0.0, settings.run_alpha - math.fsum(t.alpha for t in counted))}
 
 

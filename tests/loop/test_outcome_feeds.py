@@ -17,7 +17,7 @@ from riskloop.loop.champion import load
 from riskloop.loop.labels import doubts
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import World, month_starts
-from riskloop.simulation.feeds import FEEDS, FeedKind, OutcomeFeed
+from riskloop.simulation.feeds import FEEDS, FeedKind, SimulatedFeed
 from riskloop.store.outcomes import Outcome
 
 from .conftest import recession
@@ -46,7 +46,7 @@ def opened(
     with (folder / "riskloop.toml").open("a", encoding="utf-8") as config:
         config.write(f"{contract(kind)}[drift]\nevidently_rows = 0\n{extra}")
     portfolio = Portfolio.open(folder)
-    yield Book(portfolio, OutcomeFeed(kind, portfolio.home.settings.portfolio.outcome_window, seed, since))
+    yield Book(portfolio, SimulatedFeed(kind, portfolio.home.settings.portfolio.outcome_window, seed, since))
     portfolio.home.close()
 
 

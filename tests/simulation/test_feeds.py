@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from riskloop.core.types import to_micros
-from riskloop.simulation.feeds import FEEDS, FeedFile, FeedKind, OutcomeFeed
+from riskloop.simulation.feeds import FEEDS, FeedFile, FeedKind, SimulatedFeed
 
 WINDOW, DAY = timedelta(days=30), timedelta(days=1)
 MAY, JUNE = datetime(2025, 5, 1, tzinfo=UTC), datetime(2025, 6, 1, tzinfo=UTC)
@@ -17,7 +17,7 @@ def handed_in(kind: FeedKind, seed: int = 1) -> tuple[list[FeedFile], np.ndarray
     rng = np.random.default_rng(seed)
     times = np.sort(rng.integers(to_micros(MAY), to_micros(JUNE), N))
     target, declined = (rng.random(N) < 0.2).astype(np.float64), rng.random(N) < 0.25
-    feed = OutcomeFeed(kind, WINDOW, seed, since=JUNE + 15 * DAY)
+    feed = SimulatedFeed(kind, WINDOW, seed, since=JUNE + 15 * DAY)
     feed.decided(1, times, target, declined)
     found = [file for day in range(140) for file in feed.due(MAY + day * DAY)]
     return found, np.stack([times, target, declined])

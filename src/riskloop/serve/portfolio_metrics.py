@@ -19,10 +19,14 @@ from riskloop import views
 from riskloop.cases import CaseState
 from riskloop.core.errors import RiskloopError
 from riskloop.core.findings import SCORE, WINDOW
+from riskloop.core.settings import GateSettings
 from riskloop.core.types import Diagnosis, Finding, Promotion, Severity
+from riskloop.serve.workers import Families
+from riskloop.store.cases import Cases
 from riskloop.store.home import Home
-from riskloop.store.maturity import feed_state, maturity
-from riskloop.store.windows import Window
+from riskloop.store.ledger import Ledger
+from riskloop.store.maturity import OutcomeFeed
+from riskloop.store.windows import Window, Windows
 
 KEPT: Final = 5.0  # seconds
 ESTIMATES: Final = ("pape", "cbpe")  # the first one that could be computed
@@ -43,7 +47,7 @@ class PortfolioMetrics:
         with self._lock:
             if time.monotonic() - self._read_at >= KEPT:
                 registry = CollectorRegistry(auto_describe=False)
-                registry.register(_Collected(self._families()))
+                registry.register(Families(self._families()))
                 self._exposition, self._read_at = generate_latest(registry), time.monotonic()
             return self._exposition
 
@@ -59,22 +63,13 @@ class PortfolioMetrics:
         home = self._home
         latest = home.windows.latest(1)
         if latest:
-            yield from _window(latest[0], home.windows.findings(latest[0].id), home, now)
-        yield from _realised(home)
-        yield from _cases(home)
-        yield from _outcomes(home, now)
+            yield from _window(latest[0], home.windows.findings(latest[0].id), home.feed, now)
+        yield from _realised(home.windows)
+        yield from _cases(home.cases, home.windows)
+        yield from _outcomes(home.feed, home.windows, now)
         champion = home.ledger.champion()
         if champion is not None:
-            yield from _champion(home, champion, now)
-
-
-class _Collected:
-    def __init__(self, families: Sequence[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterator[Metric]:
-        """What was read."""
-        yield from self._families
+            yield from _champion(home.settings.gate, home.ledger, home.cases, champion, now)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -88,7 +83,7 @@ def _by(label: str, name: str, text: str, values: Mapping[str, float]) -> Metric
     return family
 
 
-def _window(window: Window, found: Sequence[Finding], home: Home, now: datetime) -> Iterator[Metric]:
+def _window(window: Window, found: Sequence[Finding], feed: OutcomeFeed, now: datetime) -> Iterator[Metric]:
     """The newest closed window: what it was diagnosed as, and how its columns and its score moved."""
     yield _by(
         "diagnosis",
@@ -110,17 +105,17 @@ def _window(window: Window, found: Sequence[Finding], home: Home, now: datetime)
     if best is not None:
         yield from _interval("riskloop_estimated_auc", "AUC of the newest window as estimated before outcomes.", best)
     if window.rows:
-        there = home.decisions.coverage(window.span, maturity(home, now))
+        there = feed.decisions.coverage(window.span, feed.maturity(now))
         share = there.approved / (there.approved + there.declined)
         yield _gauge("riskloop_approval_rate", "Share of the newest window's decisions that approve.", share)
 
 
-def _realised(home: Home) -> Iterator[Metric]:
+def _realised(windows: Windows) -> Iterator[Metric]:
     """The newest window that was judged by its outcomes."""
-    judged = home.windows.newest_with("auc")
+    judged = windows.newest_with("auc")
     if judged is None:
         return
-    window, found = judged, home.windows.findings(judged.id)
+    window, found = judged, windows.findings(judged.id)
     end = window.end_time.timestamp()
     yield _gauge("riskloop_judged_window_end_timestamp_seconds", "Where the newest window with an AUC ends.", end)
     for entry in found:
@@ -149,31 +144,31 @@ def _interval(name: str, text: str, found: Finding) -> Iterator[Metric]:
             yield _gauge(f"{name}_{bound}", f"{bound.capitalize()} end of its 95% interval.", float(value))
 
 
-def _cases(home: Home) -> Iterator[Metric]:
-    opened = [case.state for case in home.cases.latest(only_open=True)]
+def _cases(cases: Cases, windows: Windows) -> Iterator[Metric]:
+    opened = [case.state for case in cases.latest(only_open=True)]
     states = [state for state in CaseState if state is not CaseState.ENDED]
     counts = {state.value: float(opened.count(state)) for state in states}
     yield _by("state", "riskloop_open_cases", "Open cases by state.", counts)
-    rows = sum(window.rows for window in home.windows.quarantined())
+    rows = sum(window.rows for window in windows.quarantined())
     yield _gauge("riskloop_quarantined_decisions", "Decisions that are kept out of learning.", rows)
 
 
-def _outcomes(home: Home, now: datetime) -> Iterator[Metric]:
-    state = feed_state(home, now)
+def _outcomes(feed: OutcomeFeed, windows: Windows, now: datetime) -> Iterator[Metric]:
+    state = feed.state(now)
     yield _gauge("riskloop_outcomes_late", "1 while an outcome file is late.", float(state.late is not None))
     yield _gauge("riskloop_outcomes_quarantined", "Deliveries of outcomes in quarantine.", len(state.held))
     if state.complete_until is not None:
         until = state.complete_until.timestamp()
         yield _gauge("riskloop_outcomes_complete_until_timestamp_seconds", "Up to when outcomes are complete.", until)
-    waiting = len(views.outcomes(home, now)["not_judged"])
+    waiting = len(views.outcomes(feed, windows, now)["not_judged"])
     yield _gauge("riskloop_windows_not_judged", "Windows whose outcomes are due and not complete.", waiting)
 
 
-def _champion(home: Home, champion: Promotion, now: datetime) -> Iterator[Metric]:
+def _champion(gate: GateSettings, ledger: Ledger, cases: Cases, champion: Promotion, now: datetime) -> Iterator[Metric]:
     days = (now - champion.at).total_seconds() / 86_400.0
     yield _gauge("riskloop_champion_days", "Days since the champion was promoted.", days)
-    harm = len(views.unresolved(home.cases, home.ledger, champion.version))
+    harm = len(views.unresolved(cases, ledger, champion.version))
     yield _gauge("riskloop_unresolved_cases", "Ended cases by which the champion is known to do worse.", harm)
-    budget = views.gate_budget(home, champion.version, now)
+    budget = views.gate_budget(ledger.database, gate, champion.version, now)
     yield _gauge("riskloop_gate_tries", "Tries of the gate that count against the champion's budget.", budget["tries"])
     yield _gauge("riskloop_gate_alpha_left", "What is left of the gate's error budget.", budget["left"])

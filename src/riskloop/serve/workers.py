@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -48,7 +48,7 @@ class Workers:
                 if known is not family:
                     known.samples += family.samples
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collected(families))
+        registry.register(Families(list(families.values())))
         return generate_latest(registry)
 
     def _others(self) -> Iterator[str]:
@@ -59,10 +59,12 @@ class Workers:
                 yield path.read_text(encoding="utf-8")
 
 
-class _Collected:
-    def __init__(self, families: dict[str, Metric]) -> None:
+class Families:
+    """Metrics that are there already, as a registry collects them."""
+
+    def __init__(self, families: Sequence[Metric]) -> None:
         self._families = families
 
     def collect(self) -> Iterator[Metric]:
-        """What was parsed."""
-        yield from self._families.values()
+        """Every family."""
+        yield from self._families

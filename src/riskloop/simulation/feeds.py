@@ -78,7 +78,7 @@ class FeedFile:
     complete_until: datetime | None
 
 
-class OutcomeFeed:
+class SimulatedFeed:
     """One feed in time: told who was decided on, it hands in what became of them when such a feed would.
 
     ``since`` is the day on which a fault of its labels begins, by the date of the report.

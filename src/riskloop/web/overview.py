@@ -71,7 +71,7 @@ def overview(home: Home, now: datetime) -> Json:
     today = served_since(database, now.replace(hour=0, minute=0, second=0, microsecond=0))
     last = recent[-1] if recent else None
     shown = today if today.decisions or last is None else served_between(database, last.first_id, last.last_id)
-    loop = views.loop(home)
+    loop = views.loop(database, home.settings.watch)
     harm = [] if champion is None else views.unresolved(home.cases, home.ledger, champion.version)
     written = None if champion is None else manifest(home.artefacts, home.ledger, champion.version)
     rows = 0 if written is None else written.training.rows
