@@ -283,3 +283,140 @@ def test_what_is_found_is_found_again_in_the_whole_file(tmp_path: Path, monkeypa
     assert found.target.defaults == BAD.sum()
     assert column(found, ID).role == "id"
     assert len(frame) > ROWS
+
+
+# --------------------------------------------------------------------------- what raw exports hold
+
+
+@pytest.mark.parametrize(
+    ("order", "values"),
+    [
+        ("ymd", DAYS.dt.strftime("%y%m%d").astype(int)),
+        ("ymd", (DAYS - pd.DateOffset(years=18)).dt.strftime("%y%m%d")),
+        ("ymd", DAYS.dt.strftime("%y-%m-%d")),
+        ("unix", DAYS.astype("int64") // 10**9),
+        ("unix", DAYS.astype("int64") // 10**6),
+        ("excel", (DAYS - pd.Timestamp("1899-12-30")).dt.days),
+    ],
+)
+def test_counted_dates_are_read_when_somebody_says_so(order: Any, values: pd.Series, tmp_path: Path) -> None:
+    from riskloop.core.settings import DataSettings
+
+    found = looked(FRAME.assign(applied=values), tmp_path, time=TIME, dialect=DataSettings(dates=order))
+    settings = parse_settings(config_text(found))
+    rows = read_rows(tmp_path / "h.csv", settings.row_schema, target="required", where="h", dialect=settings.data).rows
+    back = 18 if str(values.iloc[0]).startswith("0") else 0
+    expected = (DAYS - pd.DateOffset(years=back)).to_numpy().astype("datetime64[D]")
+    np.testing.assert_array_equal(np.asarray(rows.times, dtype="datetime64[us]").astype("datetime64[D]"), expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (DAYS.dt.strftime("%y%m%d").astype(int), "--dates ymd"),
+        (DAYS.astype("int64") // 10**6, "as milliseconds since 1970"),
+        (DAYS.astype("int64") // 10**9, "as seconds since 1970"),
+        ((DAYS - pd.Timestamp("1899-12-30")).dt.days, "--dates excel"),
+    ],
+)
+def test_numbers_that_are_rather_dates_are_no_model_input(values: pd.Series, said: str, tmp_path: Path) -> None:
+    frame = FRAME.drop(columns=TIME).assign(date=values.sample(frac=1, random_state=1).to_numpy())
+    guessed = column(looked(frame, tmp_path), "date")
+    assert guessed.role == "ignored"
+    assert said in guessed.why
+
+
+def test_incomes_at_the_application_are_no_dates_of_a_spreadsheet(tmp_path: Path) -> None:
+    found = looked(FRAME.assign(income_at_application=RNG.integers(20_000, 80_000, 600)), tmp_path, time=TIME)
+    assert column(found, "income_at_application").role == "input"
+
+
+@pytest.mark.parametrize("name", ["Start", "Antragsdatum", "data_contratação", "Дата", "appdate"])
+def test_the_only_column_of_dates_is_the_decision_and_said_to_be_guessed(name: str, tmp_path: Path) -> None:
+    found = looked(FRAME.rename(columns={TIME: name}), tmp_path)
+    assert found.name_of("time") == name
+    assert any("the only column of dates" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("name", ["last_payment", "birthdate", "closed", "earliest_line"])
+def test_a_date_of_something_else_is_not_taken_for_the_decision(name: str, tmp_path: Path) -> None:
+    assert looked(FRAME.rename(columns={TIME: name}), tmp_path).name_of("time") is None
+
+
+def test_period_numbers_named_time_are_the_time_and_not_an_input(tmp_path: Path) -> None:
+    found = looked(FRAME.drop(columns=TIME).assign(time=np.sort(RNG.integers(1, 37, 600))), tmp_path)
+    assert found.name_of("time") == "time"
+    months = looked(FRAME.drop(columns=TIME).assign(month=RNG.integers(1, 13, 600)), tmp_path)
+    assert months.name_of("time") is None
+
+
+IDS: dict[str, Any] = {
+    "custno": np.arange(600) * 3 + 5001,
+    "Kundennummer": [f"{n:08d}" for n in RNG.permutation(10**6)[:600]],
+    "N° client": np.arange(600) + 70001,
+    "customer": np.arange(600) + 1,
+    "customer_id": [str(10**18 + int(n)) for n in RNG.permutation(10**7)[:600]],
+    "LoanNr": RNG.permutation(10**7)[:600],
+}
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_ids_are_found_by_the_names_that_lenders_give_them(name: str, tmp_path: Path) -> None:
+    found = looked(FRAME.drop(columns=ID).assign(**{name: IDS[name]}), tmp_path, time=TIME)
+    assert found.name_of("id") == name
+
+
+@pytest.mark.parametrize("name", ["client_income", "account_balance", "loan_amount"])
+def test_quantities_of_customers_are_no_ids(name: str, tmp_path: Path) -> None:
+    found = looked(FRAME.assign(**{name: RNG.permutation(10**6)[:600]}), tmp_path, time=TIME)
+    assert column(found, name).role == "input"
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("zip_code", [f"{n:03d}xx" for n in RNG.integers(0, 60, 600)]),
+        ("msa", [f"0{n}A" for n in RNG.integers(10, 60, 600)]),
+        ("naics", RNG.choice([0, 451120, 722410, 621210], 600)),
+        ("account_code", [str(10**17 + int(n)) for n in RNG.integers(0, 9, 600)]),
+    ],
+)
+def test_masked_and_long_codes_are_levels_and_no_numbers(name: str, values: Any, tmp_path: Path) -> None:
+    assert column(looked(FRAME.assign(**{name: values}), tmp_path, time=TIME), name).kind == "category"
+
+
+def test_what_differs_only_where_no_outcome_is_yet_is_left_out(tmp_path: Path) -> None:
+    status = Y.map({1: "Charged Off", 0: "Fully Paid"}).mask(FRAME.index % 4 == 0, "Current")
+    left = np.where(status == "Current", RNG.uniform(1, 9000, 600).round(2), 0.0)
+    found = looked(FRAME.assign(default=status, principal=left), tmp_path, time=TIME)
+    assert column(found, "principal").why == "the same in every row that has an outcome"
+
+
+@pytest.mark.parametrize(("yes", "no"), [("ja", "nein"), ("Oui", "Non"), ("Sim", "Não"), ("да", "нет"), ("Sí", "No")])
+def test_yes_and_no_of_other_languages(yes: str, no: str, tmp_path: Path) -> None:
+    found = looked(FRAME.assign(default=Y.map({1: yes, 0: no})), tmp_path)
+    assert (found.target.bad, found.target.rate) == ((yes,), pytest.approx(Y.mean()))
+
+
+def test_a_special_code_may_have_any_digits_where_it_is_far_off(tmp_path: Path) -> None:
+    days = np.where(RNG.random(600) < 0.15, 365243, -RNG.integers(1, 15_000, 600))
+    income = np.where(RNG.random(600) < 0.05, -9, RNG.integers(6000, 290_000, 600))
+    found = looked(FRAME.assign(days_employed=days, pay=income), tmp_path, time=TIME)
+    assert column(found, "days_employed").special == (365243.0,)
+    assert column(found, "pay").special == (-9.0,)
+
+
+def test_all_that_is_to_look_at_is_said(tmp_path: Path) -> None:
+    values = RNG.poisson(1.0, 600)
+    values[::20] = 98
+    look = column(looked(FRAME.assign(days_past_due=values), tmp_path, time=TIME), "days_past_due").look
+    assert "after the decision" in look
+    assert "98 stands far off" in look
+
+
+def test_one_format_of_mixed_dates_that_has_no_second_reading_is_no_example(tmp_path: Path) -> None:
+    mixed = DAYS.dt.strftime("%Y-%m-%d").where(FRAME.index % 2 == 0, DAYS.dt.strftime("%d/%m/%Y"))
+    with pytest.raises(DataError, match=r"\d\d/\d\d/\d{4}', which can be .* \(dmy\) or .* \(mdy\)\. '\d") as caught:
+        looked(FRAME.assign(applied=mixed), tmp_path, time=TIME)
+    left, right = caught.value.message.split("which can be ")[1].split(" (mdy)")[0].split(" (dmy) or ")
+    assert left != right

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from tests.data.lender import ID, ROWS, TARGET, TIME, WAYS, history, read_bytes
 
@@ -188,3 +189,35 @@ def test_a_unit_lets_ids_repeat(tmp_path: Path) -> None:
 def test_pandas_reads_what_was_written() -> None:
     """The generators write one table: a way that lost something would make the others look wrong."""
     assert pd.read_csv(read_bytes(FRAME)).equals(FRAME)
+
+
+TYPES: dict[str, pa.Array] = {
+    "list": pa.array([[1], [2]]),
+    "object": pa.array([{"a": 1}, {"a": 2}]),
+    "bytes": pa.array([b"x", b"y"]),
+    "duration": pa.array([1, 2], pa.duration("s")),
+    "clock": pa.array([1, 2], pa.time32("s")),
+    "dictionary": pa.array(["a", "b"]).dictionary_encode(),
+    "numbers in a dictionary": pa.array([1, 2]).dictionary_encode(),
+    "view": pa.array(["a", "b"], pa.string_view()),
+    "nulls": pa.array([None, None]),
+    "day": pa.array([1, 2], pa.date64()),
+    "large": pa.array([2**64 - 1, 1], pa.uint64()),
+}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_every_type_of_a_table_is_looked_at(name: str) -> None:
+    size = 40
+    table = pa.table(
+        {
+            "odd": pa.chunked_array([TYPES[name]] * (size // 2)),
+            "x": [float(i % 7) for i in range(size)],
+            "default": [i % 3 == 0 for i in range(size)],
+        }
+    )
+    found = examine(table, Wanted("default"), where="table")
+    odd = next(column for column in found.columns if column.name == "odd")
+    assert (odd.role == "ignored") == (name in ("list", "object", "nulls", "day"))
+    settings = parse_settings(config_text(found))
+    assert len(read_rows(table, settings.row_schema, target="required", where="table").rows) == size

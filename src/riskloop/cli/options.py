@@ -7,6 +7,8 @@ import typer
 
 from riskloop.core.errors import PARTLY, ConfigError
 
+DATES = ("dmy", "mdy", "ymd", "unix", "excel")
+
 if TYPE_CHECKING:
     from riskloop.portfolio import Portfolio
 
@@ -62,7 +64,7 @@ def dialect_options(
             raise ConfigError(
                 f"There is no encoding '{encoding}'; utf-8, utf-16 and cp1252 are the usual ones."
             ) from None
-    for name, value, allowed in (("--decimal", decimal, (".", ",")), ("--dates", dates, ("dmy", "mdy"))):
+    for name, value, allowed in (("--decimal", decimal, (".", ",")), ("--dates", dates, DATES)):
         if value is not None and value not in allowed:
             raise ConfigError(f"{name} is {' or '.join(map(repr, allowed))}, not {value!r}.")
     if spelled is not None and len(spelled) != 1:

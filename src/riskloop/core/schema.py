@@ -20,7 +20,9 @@ from riskloop.core.types import Bools, Floats, Json
 
 Kind = Literal["number", "category"]
 TextStyle = Literal["plain", "amount", "percent", "unit"]  # how a number is written: 1234.5, $1,234, 13.5%, 36 months
-DateOrder = Literal["", "dmy", "mdy"]  # of dates such as 03/01/2023; "": they are not read unless one reading is left
+# How dates are written that have several readings: 03/01/2023 (dmy, mdy), 930101 (ymd), seconds or milliseconds since
+# 1970 (unix), days of a spreadsheet (excel). "": they are not read unless one reading is left.
+DateOrder = Literal["", "dmy", "mdy", "ymd", "unix", "excel"]
 
 
 def _written(default: Any) -> Any:

@@ -84,7 +84,10 @@ class DataSettings(Section):
     footer: int = Field(0, ge=0, description="At most this many lines of totals are left out at the end.")
     sheet: str | None = Field(None, description="Sheet of a workbook; by default the first one with a table.")
     missing: tuple[str, ...] = Field((), description="Words for a missing value beside the usual ones.")
-    dates: DateOrder = Field("", description="Order of dates such as 03/01/2023: dmy or mdy; ISO needs none.")
+    dates: DateOrder = Field(
+        "",
+        description="How dates with several readings are written: dmy or mdy (03/01/2023), ymd (930101), unix, excel.",
+    )
     strict: bool = Field(False, description="Refuse a file for one bad row, instead of setting the row aside.")
     max_refused: Fraction = Field(
         0.05, description="A file of which a larger share of the rows cannot be read is refused as a whole."

@@ -196,8 +196,8 @@ def parse_time(value: Any, order: DateOrder = "") -> int:
 
     Read are ISO 8601, YYYY-MM, the integers YYYYMM and YYYYMMDD, months by name, quarters, and 1, 2, 3 … for months
     counted from 2000-01. Of 03/01/2023 ``order`` says which is the day; without it only a date that can be read in one
-    way is read. Raises ValueError, saying what the value could be, for everything else and for years outside of 1900
-    to 2100.
+    way is read. With ``ymd``, ``unix`` or ``excel`` integers are YYMMDD, time since 1970 or a spreadsheet's days.
+    Raises ValueError, saying what the value could be, for everything else and for years outside of 1900 to 2100.
     """
     if isinstance(value, datetime):
         return _bounded(as_utc(value))
@@ -205,7 +205,7 @@ def parse_time(value: Any, order: DateOrder = "") -> int:
         return _bounded(datetime.combine(value, time(), UTC))
     text = level_text(value)
     if text.isascii() and text.isdecimal():
-        return _bounded(_period(int(text)))
+        return _bounded(_counted(text, order) if order in ("ymd", "unix", "excel") else _period(int(text)))
     return _bounded(_written(text, order))
 
 
@@ -218,7 +218,9 @@ def _written(text: str, order: DateOrder) -> datetime:
         pass
     if (found := _THREE.fullmatch(text)) is not None:
         first, second, year = int(found[1]), int(found[3]), _year(found[4])
-        return _with_time(_ordered(text, first, second, year, "dmy" if found[2] == "." else order), found[5])
+        return _with_time(
+            _ordered(text, first, second, year, "dmy" if found[2] == "." and order != "ymd" else order), found[5]
+        )
     if (found := _YEAR_FIRST.fullmatch(text)) is not None and (found[3] or text[4] != "."):  # 2024.5 is a number
         return _with_time(date(int(found[1]), int(found[2]), int(found[3] or 1)), found[4])
     if (found := _MONTH_SLASH.fullmatch(text)) is not None:
@@ -237,10 +239,14 @@ def _written(text: str, order: DateOrder) -> datetime:
 
 
 def _ordered(text: str, first: int, second: int, year: int, order: DateOrder) -> date:
+    if order == "ymd":
+        if (day := _day(_year(f"{first:02d}"), second, year % 100)) is None:
+            raise ValueError(f"is not a date in the order ymd; write {FORMATS}, or correct 'dates' of [data]")
+        return day
     readings = {
         name: day for name, day in (("dmy", _day(year, second, first)), ("mdy", _day(year, first, second))) if day
     }
-    if order:
+    if order in ("dmy", "mdy"):
         if order not in readings:
             raise ValueError(f"is not a date in the order {order}; write {FORMATS}, or correct 'dates' of [data]")
         return readings[order]
@@ -294,17 +300,39 @@ def _period(number: int) -> datetime:
     raise ValueError(f"is not a date{_guess(number)}; write {FORMATS}")
 
 
+def _counted(text: str, order: DateOrder) -> datetime:
+    """An integer that is YYMMDD, a spreadsheet's day, or seconds, milliseconds or microseconds since 1970."""
+    number = int(text)
+    if order == "ymd":
+        day = _day(_year(text.zfill(6)[:2]), number // 100 % 100, number % 100) if len(text) in (5, 6) else None
+        if day is not None:
+            return datetime.combine(day, time(), UTC)
+    elif order == "excel" and 20_000 <= number <= 80_000:
+        return datetime.combine(_EXCEL + timedelta(days=number), time(), UTC)
+    elif order == "unix":
+        for size in (1, 10**3, 10**6):
+            if 10**8 * size < number < 41 * 10**8 * size:
+                return datetime.fromtimestamp(number // size, UTC) + timedelta(
+                    microseconds=number % size * 10**6 // size
+                )
+    raise ValueError(f"is not a date of the kind {order}; correct 'dates' of [data]")
+
+
+COUNTED: Final[Mapping[DateOrder, str]] = {
+    "ymd": "YYMMDD",
+    "excel": "a day number of a spreadsheet",
+    "unix": "seconds since 1970",
+}
+
+
 def _guess(number: int) -> str:
     """What an integer that is no period could have been meant to be."""
     meant = []
-    short = _day(2000 + number // 10_000, number // 100 % 100, number % 100) if 10**4 <= number < 10**6 else None
-    if short is not None:
-        meant.append(f"as YYMMDD it is {short}")
-    if 20_000 <= number <= 80_000:
-        meant.append(f"as a day number of a spreadsheet it is {_EXCEL + timedelta(days=number)}")
-    for unit, size in (("seconds", 1), ("milliseconds", 1000)):
-        if 10**8 * size < number < 41 * 10**8 * size:
-            meant.append(f"as {unit} since 1970 it is {datetime.fromtimestamp(number / size, UTC).date()}")
+    for order, name in COUNTED.items():
+        try:
+            meant.append(f"as {name} it is {_counted(str(number), order):%Y-%m-%d}: say --dates {order}")
+        except ValueError:
+            continue
     return f" ({', '.join(meant)})" if meant else ""
 
 

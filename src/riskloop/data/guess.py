@@ -10,7 +10,7 @@ import numpy as np
 
 from riskloop.core.schema import DateOrder
 from riskloop.core.types import Ints
-from riskloop.core.values import LAST_PERIOD, parse_time
+from riskloop.core.values import COUNTED, LAST_PERIOD, parse_time
 from riskloop.data.survey import Column
 
 MOST_LEVELS: Final = 100  # a text column with more is a category only if its levels repeat
@@ -38,7 +38,7 @@ _PROTECTED: Final = (
 )
 _PERSON: Final = "age|applicant|band|bin|borrower|client|customer|group|in|person|years|yrs"
 _TIME: Final = (
-    "applied|at|created|date|datetime|day|granted|issued|issue|month|opened|period|quarter|time|timestamp|vintage|week|"
+    "applied|at|created|date|datetime|day|ts|granted|issued|issue|month|opened|period|quarter|time|timestamp|vintage|week|"
     "originated|origination|orig|funded|booked|asof|dt|approval|approved|disbursed|disbursement|ym|yyyymm"
 )
 _NOT_DECISION: Final = (
@@ -46,6 +46,7 @@ _NOT_DECISION: Final = (
     "update|updated|exit|first|expiry|expiration|hire|hired|retrieved|chgoff"
 )
 _ID: Final = "id|key|number|nr|no|uuid|guid|reference|ref"
+_WHOSE: Final = "cust|client|borrower|kunde|klient|cliente|account|acct|loan|contract|contrato|vertrag|konto"
 _INDEX: Final = (
     r"(unnamed[:_ ]*\d*|index|row|rownum|row_?(num|number|id|nr|names?)|id_row|obs|observation|level_0|\#|nr|)"
 )
@@ -53,7 +54,7 @@ _INDEX: Final = (
 
 def words_of(name: str) -> list[str]:
     """The name's parts: ``maritalStatus`` and ``MARITAL_STATUS`` are marital, status."""
-    return re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+    return re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
 
 
 def is_named(name: str, pattern: str) -> bool:
@@ -71,7 +72,9 @@ def is_id(column: Column) -> bool:
 
 
 def _named_id(name: str) -> bool:
-    return is_named(name, _ID) or name.lower().endswith("id")
+    others = " ".join(set(words_of(name)) - {"n", "no", "nr", "num", "number"})
+    whose = is_named(name, rf"(?:{_WHOSE})\w*") and not is_named(others, _MEASURE)
+    return is_named(name, _ID) or name.lower().endswith(("id", "nummer", "number")) or whose
 
 
 def is_unit(column: Column) -> bool:
@@ -139,6 +142,8 @@ def is_dated(column: Column, orders: Sequence[DateOrder]) -> bool:
     """Whether every value is a date, and not merely a small integer."""
     if column.kind == "date":
         return column.present > 0
+    if column.numeric and orders and orders[0] in COUNTED:
+        return True
     if column.kind == "boolean" or column.padded or not column.levels or (column.many and column.numeric):
         return False
     if column.numeric and not (column.whole and column.low >= 1900_01):
@@ -156,6 +161,18 @@ def is_decision_time(column: Column, dated: bool) -> bool:
     plausible = is_named(column.name, _TIME) and not is_named(column.name, _NOT_DECISION)
     several = len(column.levels) > 1 or column.kind == "date"
     return plausible and dated and several and column.missing <= 0.01 * column.rows
+
+
+def is_only_time(column: Column, dated: bool) -> bool:
+    """Whether it may be the date of the decision where no other column is a date: filled, and named like no other."""
+    filled = len(column.levels) > 1 and column.missing <= 0.01 * column.rows
+    return dated and not column.numeric and filled and not is_named(column.name, f"{_NOT_DECISION}|{_PROTECTED}")
+
+
+def is_period_time(column: Column) -> bool:
+    """Named like the time and nothing else, and a period number: 1 to 60. A month up to 12 is one of the year."""
+    named = column.name.strip().lower() in ("time", "t", "period", "month", "month_no", "quarter", "week", "cohort")
+    return named and is_periods(column) and column.high > 12 and not column.missing
 
 
 def is_time_named(column: Column) -> bool:
@@ -190,7 +207,7 @@ def is_category(column: Column) -> bool:
     if column.many or len(column.levels) > MOST_CODES:
         repeated = not column.many and column.present / max(1, len(column.levels)) >= REPEATS
         return repeated and is_named(column.name, _LONG_CODE)
-    return is_named(column.name, _CODE)
+    return is_named(column.name, f"{_CODE}|{_LONG_CODE}")
 
 
 def maybe_codes(column: Column) -> bool:
@@ -204,6 +221,12 @@ def maybe_codes(column: Column) -> bool:
     )
     counted = column.low == 0 and column.high == len(column.levels) - 1  # 0, 1, 2 … are rather a count
     return few and not counted and not is_named(column.name, _MEASURE) and not is_category(column)
+
+
+def is_nested(column: Column) -> bool:
+    """Whether the values are lists or objects, in JSON's writing or a program's."""
+    texts = column.texts[:50]
+    return not column.numeric and bool(texts) and all(text[:1] + text[-1:] in ("[]", "{}") for text in texts)
 
 
 def free_text(column: Column) -> bool:
@@ -227,7 +250,13 @@ def special_codes(column: Column) -> tuple[float, ...]:
         end = 0 if low >= high else len(distinct) - 1
         inner = distinct[1:] if end == 0 else distinct[:-1]
         spread = inner[-1] - inner[0]
-        if max(low, high) <= 0.5 * spread or counts[end] < max(5, SPIKE * values.size) or not _code(distinct[end]):
+        often, far = counts[end] / values.size, max(low, high)
+        lonely = distinct[0] < 0 <= distinct[1] and far > 1.0  # one negative number among others that cannot be
+        if lonely and _code(distinct[0]):
+            end, often = 0, counts[0] / values.size
+        elif far <= 0.5 * spread or not (_code(distinct[end]) or (far > 5.0 * spread and often > 0.01)):
+            break
+        if counts[end] < max(5, SPIKE * values.size):
             break
         found.append(float(distinct[end]))
         distinct, counts = np.delete(distinct, end), np.delete(counts, end)

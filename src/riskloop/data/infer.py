@@ -13,15 +13,26 @@ import numpy.typing as npt
 from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.schema import DateOrder
 from riskloop.core.settings import DataSettings
-from riskloop.core.types import Bools, Floats, Problem, from_micros
-from riskloop.core.values import parse_time, truth
+from riskloop.core.types import Bools, Floats, Problem
+from riskloop.core.values import truth
 from riskloop.data import guess
+from riskloop.data.dating import dates_of, likely_dates, orders_of, refuse_unclear
 from riskloop.data.leaks import ROWS, Alone, evidence_of_leak, rank_alone
 from riskloop.data.opening import open_source
-from riskloop.data.survey import ERRORS, Column, Survey, survey
+from riskloop.data.survey import Column, Survey, survey
 from riskloop.data.tables import Source
 from riskloop.data.targets import Target, read_meaning
-from riskloop.data.words import count_levels, first_said, kind_of_column, level_order, odd_levels, odd_values, values_of
+from riskloop.data.words import (
+    all_said,
+    count_levels,
+    count_of,
+    kind_of_column,
+    level_order,
+    levels_of,
+    odd_levels,
+    odd_values,
+    values_of,
+)
 
 Role = Literal["target", "id", "unit", "time", "input", "protected", "context", "ignored"]
 
@@ -135,8 +146,9 @@ class _Examination:
         self.columns = looked.columns
         self.questions: list[str] = []
         self.notes: list[str] = []
-        self.odd_dates: dict[str, list[str]] = {}
-        self.orders = {name: self._orders(column) for name, column in self.columns.items()}
+        read = {name: orders_of(column, dialect.dates) for name, column in self.columns.items()}
+        self.orders = {name: orders for name, (orders, _) in read.items()}
+        self.odd_dates = {name: odd for name, (_, odd) in read.items()}
         self.target = self._target()
         self.time = wanted.time or self._found_time()
         self.id = wanted.id or self._found_id()
@@ -155,9 +167,7 @@ class _Examination:
             self.questions.insert(0, question)
         window, why = self._window()
         if self.looked.ragged:
-            self.notes.append(
-                f"{self.looked.ragged:,} lines have more or fewer fields than the header; they are left out."
-            )
+            self.notes.append(f"{count_of(self.looked.ragged, 'line')} more or fewer fields than the header: left out.")
         dialect = self.dialect.model_copy(update={"dates": self._order_written()})
         return Examined(
             path, self.looked.rows, self.looked.ragged, dialect, self.target, columns, window, why,
@@ -191,7 +201,16 @@ class _Examination:
             orders = self.orders[column.name]
             if guess.is_decision_time(column, guess.is_dated(column, orders)):
                 return column.name
-        return None
+        periods = next((column.name for column in self._rest() if guess.is_period_time(column)), None)
+        if periods is not None:
+            return periods
+        dated = [c.name for c in self._rest() if guess.is_only_time(c, guess.is_dated(c, self.orders[c.name]))]
+        if len(dated) != 1:
+            return None
+        self.notes.append(
+            f"'{dated[0]}' is the only column of dates: it is taken for the date of the decision. --time names another."
+        )
+        return dated[0]
 
     def _found_id(self) -> str | None:
         return next((c.name for c in self._rest() if c.name != self.time and guess.is_id(c)), None)
@@ -207,55 +226,14 @@ class _Examination:
             )
         return found
 
-    def _orders(self, column: Column) -> list[DateOrder]:
-        if column.kind != "text" or (column.numeric and column.many):
-            return []
-        texts = column.texts
-        if self.dialect.dates:
-            return [self.dialect.dates] if guess.date_orders(texts[:1]) or guess.date_orders(texts) else []
-        if not any(guess.date_orders([text]) for text in texts[:3]):  # most columns are no dates
-            return []
-        return guess.date_orders(texts) or guess.date_orders(self._without_errors(column))
-
-    def _without_errors(self, column: Column) -> list[str]:
-        """The values of a column of dates without the few that are none, which are set aside when it is read."""
-        odd = [text for text in column.texts if not guess.date_orders([text])]
-        if not odd or sum(column.levels[text] for text in odd) > ERRORS * column.present:
-            return []
-        self.odd_dates[column.name] = odd
-        return [text for text in column.texts if text not in set(odd)]
-
     def _check_time(self) -> None:
         """Refuse dates of the decision that cannot be read, or in two ways."""
         if self.time is None:
             return
         column = self.columns[self.time]
-        if column.kind == "date":
-            return
-        orders, periods = self.orders[self.time], guess.is_periods(column)
-        if (column.kind == "number" or periods or column.numeric) and not column.many:
-            orders = guess.date_orders(column.texts) or guess.date_orders(self._without_errors(column))
-        if (odd := self.odd_dates.get(column.name)) and orders:
+        if (odd := self.odd_dates.get(column.name)) and self.orders[self.time]:
             self.notes.append(f"'{column.name}' holds {odd[0]!r}, which is no date: such rows are set aside.")
-        if orders == [self.dialect.dates] or orders == [""]:
-            return
-        if not orders:
-            raise DataError(f"{self.where}: column '{column.name}' {_no_date(column, self.dialect.dates)}")
-        first = next(text for text in column.texts if len(guess.date_orders([text])) > 0)
-        readings = " or ".join(
-            f"{from_micros(parse_time(first, o)):%d %B %Y} ({o})" for o in ("dmy", "mdy") if _reads(first, o)
-        )
-        if len(orders) == 1:
-            clear = next(text for text in column.texts if _one_way(text))
-            hint = (
-                f"{clear!r} can be read as {orders[0]} only: say --dates {orders[0]} if the whole column is written so."
-            )
-        else:
-            hint = "No row tells which; say --dates dmy (day first) or --dates mdy (month first)."
-        raise DataError(
-            f"{self.where}: column '{column.name}' holds {first!r}, which can be {readings}. {hint}",
-            [Problem(column.name, "can be read in two ways", first)],
-        )
+        refuse_unclear(self.where, column, self.orders[self.time], self.dialect.dates)
 
     def _order_written(self) -> DateOrder:
         return self.dialect.dates
@@ -290,20 +268,17 @@ class _Examination:
         return known, self.labels[known] == 1.0
 
     def _dates_of(self, column: Column) -> Floats:
-        """The column's values in the sample as microseconds; NaN where they are no dates."""
-        order = (self.orders[column.name] or [self.dialect.dates])[0]
+        return dates_of(column, (self.orders[column.name] or [self.dialect.dates])[0])
+
+    def _is_constant(self, column: Column) -> bool:
+        """Whether only rows without an outcome tell the column's values apart: it was written after the decision."""
+        rows, _ = self.seen
+        others = np.flatnonzero(np.isnan(self.labels))
+        if len(others) < 10 or len(rows) < 100:
+            return False
         values = column.sample
-        if values.dtype != object:
-            values = np.array(
-                [None if v != v else int(v) if v.is_integer() else None for v in values.tolist()], dtype=object
-            )
-        known: dict[Any, float] = {None: np.nan}
-        for value in {*values.tolist()} - {None}:
-            try:
-                known[value] = float(parse_time(value, order))
-            except (ValueError, OverflowError):
-                known[value] = np.nan
-        return np.array([known[v] for v in values.tolist()])
+        texts = np.array([str(value) for value in values[rows]])
+        return bool(len(set(texts)) == 1 and (np.array([str(v) for v in values[others]]) != texts[0]).sum() >= 10)
 
     def _is_context(self, column: Column) -> bool:
         """Whether all rows of a period have the same value, and periods differ."""
@@ -369,12 +344,13 @@ class _Examination:
             return replace(base, role="unit", why="the customer whose row it is")
         if name == self.time:
             named = name == wanted.time
+            read = "named and read like a date" if guess.is_time_named(column) else "the only column of dates"
             periods = "; whole numbers are read as period numbers" if guess.is_periods(column) else ""
             return replace(
                 base,
                 role="time",
                 kind="date",
-                why=("named by you" if named else "named and read like a date") + periods,
+                why=("named by you" if named else read) + periods,
             )
         return None
 
@@ -384,8 +360,14 @@ class _Examination:
             return "empty"
         if len(column.levels) == 1 and not column.many and not column.missing:
             return f'the same value "{column.texts[0]}" in every row'
+        if (likely := likely_dates(column)) is not None:
+            return likely
         if (counter := guess.row_number(column)) is not None:
             return counter
+        if guess.is_nested(column):
+            return "lists or objects; a model needs one value a row: take out what matters into columns"
+        if self._is_constant(column):
+            return "the same in every row that has an outcome"
         if guess.is_id(column) or (guess.is_unit(column) and not dated):
             return "another id"
         return None
@@ -402,7 +384,8 @@ class _Examination:
             levels = tuple(sorted(column.texts, key=level_order))
             return replace(
                 base, role=role, kind="category", why=why, categories=levels, alone=alone,
-                unseen="flag" if many else "refuse", look=first_said(base.look, odd_levels(column)),
+                unseen="flag" if many else "refuse", look=all_said(base.look, odd_levels(column)),
+                values=levels_of(column, dated=False),
             )  # fmt: skip
         special = guess.special_codes(column)
         why = {"plain": "numbers", "amount": "amounts", "percent": "percentages", "unit": "numbers with a unit"}[
@@ -411,9 +394,9 @@ class _Examination:
         look = base.look
         if special:
             shown = ", ".join(f"{code:g}" for code in special)
-            look = first_said(look, f"{shown} stands far off and often: taken for a special code, a bin of its own")
+            look = all_said(look, f"{shown} stands far off and often: taken for a special code, a bin of its own")
         if guess.maybe_codes(column):
-            look = first_said(look, 'few integers: if they are codes and no quantities, say kind = "category"')
+            look = all_said(look, 'few integers: if they are codes and no quantities, say kind = "category"')
         if self._is_context(column):
             role, why = ("context" if role == "input" else role), "the same for all rows of a period"
         return replace(
@@ -422,26 +405,6 @@ class _Examination:
 
 
 _LEAK: Final = "left out; if it is known at the decision, add a [features] table for it"
-
-
-def _reads(text: str, order: DateOrder) -> bool:
-    return bool(guess._all_dates([text], order))
-
-
-def _one_way(text: str) -> bool:
-    return _reads(text, "dmy") != _reads(text, "mdy")
-
-
-def _no_date(column: Column, order: DateOrder) -> str:
-    if column.missing and not column.levels:
-        return "is empty; name another column with --time."
-    for text in column.texts:
-        try:
-            parse_time(text, order)
-        except (ValueError, OverflowError) as error:
-            said = str(error) if str(error).startswith(("is ", "can ")) else "is no date"
-            return f"holds {text!r}, which {said}. Correct the file, or name another column with --time."
-    return "holds numbers that are no dates; name another column with --time."
 
 
 def special_roles(columns: Sequence[Guessed]) -> dict[str, str]:

@@ -39,7 +39,7 @@ _AFTER: Final = re.compile(
 )
 # … unless it says that it looks back.
 _BEFORE: Final = re.compile(
-    r"prev|prior|past_?(?!due)|hist|before|bureau|ever|within|(12|24|36|6|3)_?(m|mth|mths|months)|last_?(year|\d)|inq|"
+    r"prev|prior|past(?!_?due)|hist|before|bureau|ever|within|(12|24|36|6|3)_?(m|mth|mths|months)|last_?(year|\d)|inq|"
     r"pub_rec|at_?application|initial|opening|number_of|num_|count|_cnt",
     re.IGNORECASE,
 )
@@ -101,7 +101,7 @@ def evidence_of_leak(
 
     ``dates`` are the column's values as times (n,), where it is a date, and ``times`` those of the decisions.
     """
-    named = _AFTER.search(name) is not None and _BEFORE.search(name) is None
+    named = named_after(name)
     if dates is not None and times is not None and (late := _late(dates, times)) > 0.5:
         return f"{late:.0%} of its dates lie after the decision"
     if (pure := _pure(values, defaults)) is not None:
@@ -118,6 +118,7 @@ def evidence_of_leak(
 
 def named_after(name: str) -> bool:
     """Whether a name says that a column is known only after the decision."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
     return _AFTER.search(name) is not None and _BEFORE.search(name) is None
 
 

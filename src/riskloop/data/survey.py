@@ -126,13 +126,15 @@ def _tell(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> Non
     elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         column.kind = "date"
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        column.kind, column.numeric = "number", True
+        column.kind = "number"
+        ends = pc.min_max(values).as_py().values() if pa.types.is_integer(kind) else ()
+        column.numeric = not any(_is_long(str(value)) for value in ends)
     if column.kind != "text" or not (is_text(kind) or pa.types.is_dictionary(kind)):
         return
     missing = MISSING_NUMBER | set(dialect.missing)
     texts = [text for text in _distinct(values) if text.strip() not in missing]
-    column.padded = any(len(t) > 1 and t[0] == "0" and t.isascii() and t.isdecimal() for t in map(str.strip, texts))
-    if not texts or column.padded:
+    column.padded = any(len(t) > 1 and t[0] == "0" and t[1].isdigit() and t.isalnum() for t in map(str.strip, texts))
+    if not texts or column.padded or any(_is_long(text) for text in texts):
         return
     some = texts[:: max(1, len(texts) // 2000)]
     numbers = [text for text in some if np.isfinite(parse_number(text, "plain", dialect.decimal))]
@@ -140,6 +142,12 @@ def _tell(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> Non
         column.numeric = True
     elif (style := style_of(_regular(some, dialect), dialect.decimal)) is not None:
         column.numeric, column.style = True, style
+
+
+def _is_long(text: str) -> bool:
+    """Whether an integer has more digits than a double can hold: an id, an account, no quantity."""
+    digits = text.strip().lstrip("+-")
+    return len(digits) > 15 and digits.isdecimal() and int(digits) >= 2**53
 
 
 def _few_errors(values: pa.ChunkedArray, missing: Collection[str], dialect: DataSettings) -> bool:
@@ -163,7 +171,7 @@ def _regular(texts: list[str], dialect: DataSettings) -> list[str]:
 
 
 def _distinct(values: pa.ChunkedArray) -> list[str]:
-    found = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+    found = values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
     return [str(value) for value in pc.unique(found).to_pylist() if value is not None]
 
 

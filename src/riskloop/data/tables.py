@@ -5,6 +5,7 @@ Text stays text here: what a value means is for `data.columns` to say, with the 
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -257,7 +258,7 @@ class TableSource:
     def blocks(self, columns: Sequence[str] | None = None, types: Types | None = None) -> Iterator[Block]:
         first = 0
         for table in self.tables():
-            yield Block(table if columns is None else table.select(list(columns)), first)
+            yield Block(_plain_table(table if columns is None else table.select(list(columns))), first)
             first += table.num_rows
 
     def places(self, positions: Sequence[int]) -> list[str]:
@@ -314,6 +315,21 @@ def frame_source(frame: Any, where: str, first_row: int = 1) -> TableSource:
         frame = pa.table([frame_column(frame.iloc[:, i]) for i in range(len(names))], names=names)
     table: pa.Table = frame
     return TableSource(list(table.column_names), lambda: [table], first_row=first_row)
+
+
+def _plain_table(table: pa.Table) -> pa.Table:
+    """Lists, objects and bytes as text; every other column as it is."""
+    for i, kind in enumerate(table.schema.types):
+        if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            texts = [None if value is None else _told(value) for value in table.column(i).to_pylist()]
+            table = table.set_column(i, table.column_names[i], pa.array(texts, pa.string()))
+        elif str(kind) in ("string_view", "binary_view"):
+            table = table.set_column(i, table.column_names[i], table.column(i).cast(pa.string()))
+    return table
+
+
+def _told(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else json.dumps(value, default=str)
 
 
 def frame_column(series: Any) -> pa.ChunkedArray:

@@ -15,11 +15,13 @@ _BAD: Final = {
     "bad", "b", "default", "defaulted", "in default", "charged off", "charged-off", "chargeoff", "charge off", "chgoff",
     "written off", "write-off", "writeoff", "delinquent", "non-performing", "npl", "loss", "dead", "failed", "bankrupt",
     "does not meet the credit policy. status:charged off", "late (31-120 days)", "90+", "positive", "t",
+    "ja", "j", "oui", "o", "sí", "si", "sim", "s", "da", "да", "tak", "igen", "evet", "kyllä", "ano",
 }  # fmt: skip
 _GOOD: Final = {
     "good", "g", "fully paid", "paid", "paid off", "paid in full", "p i f", "pif", "repaid", "performing", "closed",
     "non-default", "no default", "not default", "nondefault", "ok", "alive", "negative", "f", "completed",
-    "does not meet the credit policy. status:fully paid",
+    "does not meet the credit policy. status:fully paid", "performing loan", "current and paid",
+    "nein", "nee", "non", "não", "nao", "ne", "нет", "nie", "nem", "hayır", "ei",
 }  # fmt: skip
 _OPEN: Final = {
     "current", "in grace period", "issued", "open", "active", "pending", "ongoing", "late (16-30 days)",
@@ -57,12 +59,17 @@ class Target:
         )
 
     @property
+    def other(self) -> str:
+        """The value that would be a default if the column were read the other way round."""
+        return f'"{self.good[0]}"' if self.good else "0"
+
+    @property
     def question(self) -> str | None:
         """What a person should be asked before this is believed."""
         if self.rate > HIGH:
             return (
-                f"The default rate is {self.rate:.1%}: more customers default than not. If the column says who was "
-                f"good, name the value that is a default with --bad VALUE; if the rate is right, say --yes."
+                f"The default rate is {self.rate:.1%}: more customers default than not. If '{self.name}' says who was "
+                f"good, say --bad {self.other}; if the rate is right, say --yes."
             )
         if self.rate < LOW:
             return (

@@ -25,7 +25,13 @@ def values_of(column: Column, dated: bool) -> str:
     if not column.present:
         return ""
     if column.numeric and column.low <= column.high:
-        return f"{column.low:.10g} to {column.high:.10g}"
+        form = ".0f" if column.whole and max(-column.low, column.high) < 1e15 else ".10g"
+        return f"{column.low:{form}} to {column.high:{form}}"
+    return levels_of(column, dated)
+
+
+def levels_of(column: Column, dated: bool) -> str:
+    """The first levels."""
     texts = sorted(column.texts, key=level_order) if not column.many else column.texts
     if dated and len(texts) > 2:
         return f"{texts[0]} … {texts[-1]}"
@@ -58,9 +64,14 @@ def odd_levels(column: Column) -> str:
     return f"{rare} levels come fewer than 5 times" if rare > 3 and column.rows > 200 else ""
 
 
-def first_said(*texts: str) -> str:
-    """The first text that says something."""
-    return next((text for text in texts if text), "")
+def all_said(*texts: str) -> str:
+    """What there is to say, in one."""
+    return "; ".join(text for text in texts if text)
+
+
+def count_of(number: int, noun: str) -> str:
+    """'1 line has', '3 lines have'."""
+    return f"{number:,} {noun} has" if number == 1 else f"{number:,} {noun}s have"
 
 
 def level_order(level: str) -> tuple[int, float, str]:
