@@ -395,7 +395,8 @@ def test_what_differs_only_where_no_outcome_is_yet_is_left_out(tmp_path: Path) -
 @pytest.mark.parametrize(("yes", "no"), [("ja", "nein"), ("Oui", "Non"), ("Sim", "Não"), ("да", "нет"), ("Sí", "No")])
 def test_yes_and_no_of_other_languages(yes: str, no: str, tmp_path: Path) -> None:
     found = looked(FRAME.assign(default=Y.map({1: yes, 0: no})), tmp_path)
-    assert (found.target.bad, found.target.rate) == ((yes,), pytest.approx(Y.mean()))
+    assert found.target.bad == (yes,)
+    assert found.target.rate == pytest.approx(Y.mean())
 
 
 def test_a_special_code_may_have_any_digits_where_it_is_far_off(tmp_path: Path) -> None:
