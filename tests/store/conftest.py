@@ -20,6 +20,14 @@ def url(request: pytest.FixtureRequest) -> str:
     return "sqlite:///riskloop.db"
 
 
+@pytest.fixture(params=ADAPTERS)
+def empty_url(request: pytest.FixtureRequest) -> str:
+    """As `url`, for a database without tables."""
+    if request.param == "postgresql+psycopg://":
+        return str(request.getfixturevalue("postgres").empty())
+    return "sqlite:///riskloop.db"
+
+
 @pytest.fixture
 def database(url: str, tmp_path: Path) -> Iterator[Database]:
     database = open_database(url, tmp_path)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Final, Protocol
 
+from riskloop.core.chain import Link, decisions_digest, link
 from riskloop.core.errors import Conflict, StorageError
 from riskloop.core.types import Decisions
 
@@ -66,6 +67,14 @@ class Appender(Protocol):
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back."""
         ...
+
+
+def linked_decisions(number: int, before: bytes, rows: Sequence[tuple[Any, ...]]) -> Link:
+    """The link of a group of rows as `decision_tuples` gives them, after the link ``before``."""
+    first, last, at, digest = rows[0][0], rows[-1][0], rows[0][3], decisions_digest(rows)
+    return Link(
+        number, "decisions", first, last, at, digest, link(before, number, "decisions", first, last, at, digest)
+    )
 
 
 def repeated(chunk: ChunkKey, fingerprint: str, first_id: int, rows: int) -> Logged:

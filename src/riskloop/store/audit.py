@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, insert, select
 
 from riskloop.core.types import Json, from_micros, to_micros
+from riskloop.store import chain
 from riskloop.store.database import Database
 from riskloop.store.tables import audit
 
@@ -24,9 +25,10 @@ class AuditEvent:
 
 def record(connection: Connection, *, at: datetime, by: str, action: str, subject: str, document: Json) -> None:
     """Write the event in the caller's transaction: the deed and its record happen together or not at all."""
-    connection.execute(
+    made = connection.execute(
         insert(audit).values(at=to_micros(at), by=by, action=action, subject=subject, document=json.dumps(document))
     )
+    chain.note(connection, audit, *(made.inserted_primary_key or ()))
 
 
 def latest(database: Database, limit: int = 100) -> list[AuditEvent]:

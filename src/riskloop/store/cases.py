@@ -10,6 +10,7 @@ from riskloop.cases import Case, CaseState, CaseStep, Move, events
 from riskloop.cases.case import LOOP
 from riskloop.core.errors import Conflict, NotFound
 from riskloop.core.types import Diagnosis, from_micros, to_micros
+from riskloop.store import chain
 from riskloop.store.database import Database
 from riskloop.store.tables import case_events, cases
 
@@ -66,6 +67,7 @@ def open_case(
     new = move.of(new, at=at)
     result = connection.execute(insert(cases).values(opened_at=to_micros(at), window_id=window_id, **_values(new)))
     (number,) = result.inserted_primary_key or (0,)
+    chain.note(connection, cases, number)
     case = replace(new, id=number)
     _write_step(connection, case, move, at, LOOP)
     return case
@@ -85,6 +87,7 @@ def move_case(connection: Connection, case: Case, move: Move, *, at: datetime, b
     )
     if done.rowcount == 0:
         raise Conflict(f"Case {case.id} is not '{case.state.value}' any more: somebody else moved it. Look again.")
+    chain.note(connection, cases, case.id)
     _write_step(connection, moved, move, at, by)
     return moved
 
@@ -92,10 +95,11 @@ def move_case(connection: Connection, case: Case, move: Move, *, at: datetime, b
 def remember_look(connection: Connection, case: Case, known: int) -> None:
     """Keep with how many outcomes it was last asked whether the champion of a rejected challenger ranks worse."""
     connection.execute(update(cases).where(cases.c.id == case.id).values(looked=known))
+    chain.note(connection, cases, case.id)
 
 
 def _write_step(connection: Connection, case: Case, move: Move, at: datetime, by: str) -> None:
-    connection.execute(
+    made = connection.execute(
         insert(case_events).values(
             case_id=case.id,
             at=to_micros(at),
@@ -105,6 +109,7 @@ def _write_step(connection: Connection, case: Case, move: Move, at: datetime, by
             document=events.dumps(move.event),
         )
     )
+    chain.note(connection, case_events, *(made.inserted_primary_key or ()))
 
 
 def _step(row: Row[Any]) -> CaseStep:

@@ -8,9 +8,14 @@ from typing import Final
 
 from sqlalchemy import Connection, Table, select, update
 
-from riskloop.store.tables import counters, decisions, models, outcomes
+from riskloop.store.tables import counters, decisions, links, models, outcomes
 
-COUNTED: Final = {"decisions": decisions.c.id, "models": models.c.version, "outcomes": outcomes.c.id}
+COUNTED: Final = {
+    "decisions": decisions.c.id,
+    "models": models.c.version,
+    "outcomes": outcomes.c.id,
+    "links": links.c.number,
+}
 
 
 def take(connection: Connection, counted: Table, count: int = 1) -> int:

@@ -4,7 +4,8 @@ An adapter hides how its database locks and keeps the time; callers rely on thes
 
 - `read` sees one moment: what others commit meanwhile is not seen.
 - `write` is durable when its block ends, and undone when the block raises. Writers may run side by side. Who must keep
-  others out takes or locks a counter (`counters`); who swaps relies on a constraint.
+  others out takes or locks a counter (`counters`); who swaps relies on a constraint. What was noted for the chain
+  (`chain`) is linked when the block ends.
 - `now` is one clock for every machine that uses the database.
 """
 
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
 from riskloop.core.errors import NotFound, StorageError
+from riskloop.store import chain
 from riskloop.store.appender import Appender
 
 BUSY_SECONDS = 10.0  # that long a writer waits for another one
@@ -45,7 +47,9 @@ class Database(ABC):
         ended = False
         try:
             with self._translated(), self._writing() as connection, connection.begin():
+                chain.forget(connection)
                 yield connection
+                chain.seal(connection, self.now)
                 ended = True
         except StorageError as error:
             if ended and isinstance(cause := error.__cause__, DBAPIError) and cause.connection_invalidated:

@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, Row, func, select, update
 
 from riskloop.core.types import Finding, Ints, from_micros
-from riskloop.store import documents
+from riskloop.store import chain, documents
 from riskloop.store.database import Database
 from riskloop.store.tables import deliveries
 from riskloop.store.windows import judge_again
@@ -107,6 +107,7 @@ def examined(connection: Connection, numbers: Sequence[int], found: Sequence[Fin
     """Store what was found in deliveries that were looked at together, in the caller's transaction."""
     values = {"examined": True, "findings": documents.dumps(list(found))}
     connection.execute(update(deliveries).where(deliveries.c.id.in_(numbers)).values(**values))
+    chain.note(connection, deliveries, *numbers)
 
 
 def hold(connection: Connection, numbers: Sequence[int], case_id: int) -> None:
@@ -122,6 +123,7 @@ def release(connection: Connection, numbers: Sequence[int]) -> None:
 def _set(connection: Connection, numbers: Sequence[int], **values: object) -> None:
     chosen = deliveries.c.id.in_(numbers)
     connection.execute(update(deliveries).where(chosen).values(**values))
+    chain.note(connection, deliveries, *numbers)
     first = connection.execute(select(func.min(deliveries.c.first_id)).where(chosen)).scalar()
     if first is not None:
         judge_again(connection, int(first))

@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 
 from riskloop.core.errors import ConfigError, Conflict, NotFound
 from riskloop.core.types import from_micros, to_micros
+from riskloop.store import chain
 from riskloop.store.audit import record
 from riskloop.store.database import Database
 from riskloop.store.tables import keys, sessions, users
@@ -110,6 +111,7 @@ class Keys:
                 connection.execute(insert(keys).values(**values, created_at=to_micros(at), expires_at=until))
             except IntegrityError:
                 raise _used(name) from None
+            chain.note(connection, keys)
             document = {"roles": text, **({} if expires_at is None else {"expires_at": expires_at.isoformat()})}
             record(connection, at=at, by=by, action="create key", subject=name, document=document)
         return f"{name}.{secret}"
@@ -146,6 +148,7 @@ class Keys:
                 )
             )
             end_sessions(connection, "key", name)
+            chain.note(connection, keys)
             document = {"old_until": from_micros(min(ends)).isoformat()}
             record(connection, at=at, by=by, action="rotate key", subject=name, document=document)
         return f"{name}.{secret}"
@@ -159,6 +162,7 @@ class Keys:
             if done.rowcount == 0:
                 raise _unknown(name)
             end_sessions(connection, "key", name)
+            chain.note(connection, keys)
             record(connection, at=at, by=by, action="revoke key", subject=name, document={})
 
     def all(self) -> list[Key]:

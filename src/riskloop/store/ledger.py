@@ -3,7 +3,7 @@
 import getpass
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection, Row, insert, select
@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from riskloop.core.errors import NotFound, PromotionConflict
 from riskloop.core.types import Json, Promotion, PromotionKind, from_micros, to_micros
-from riskloop.store import counters
+from riskloop.store import chain, counters
 from riskloop.store.audit import record
 from riskloop.store.database import Database
 from riskloop.store.tables import models, promotions
@@ -30,6 +30,7 @@ class ModelVersion:
     origin: str  # "train", "retrain", "recalibrate"
     auc: float  # cross-validated at training
     case_id: int | None
+    signature: bytes | None = field(default=None, repr=False)  # over version and sha256; None: made without a key
 
 
 def current_user() -> str:
@@ -83,6 +84,7 @@ class Ledger:
                     case_id=case_id,
                 )
             )
+            chain.note(connection, models, version)
             document = {
                 "learner": learner,
                 "artefact": artefact,
@@ -179,6 +181,7 @@ class Ledger:
                 connection.execute(insert(promotions).values(**_values(promotion)))
             except IntegrityError:  # somebody took this number after it was read
                 raise PromotionConflict(_conflict(version, self.champion())) from None
+            chain.note(connection, promotions, promotion.seq)
             document = {
                 "seq": promotion.seq,
                 "previous": promotion.previous,

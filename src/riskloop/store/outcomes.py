@@ -12,7 +12,7 @@ from riskloop.core.errors import DataError
 from riskloop.core.maturity import LATEST, Maturity
 from riskloop.core.span import EVERYTHING, Span
 from riskloop.core.types import Ints, from_micros, to_micros
-from riskloop.store import counters
+from riskloop.store import chain, counters
 from riskloop.store.database import Database
 from riskloop.store.spans import where
 from riskloop.store.tables import decisions, deliveries, outcomes
@@ -104,7 +104,8 @@ class Outcomes:
             first = counters.take(connection, outcomes, len(rows)) if rows else None
             if first is not None:
                 connection.execute(insert(outcomes), [{"id": first + i, **row} for i, row in enumerate(rows)])
-            connection.execute(
+                chain.note(connection, outcomes, *range(first, first + len(rows)))
+            made = connection.execute(
                 insert(deliveries).values(
                     at=to_micros(recorded_at),
                     by=by,
@@ -121,6 +122,7 @@ class Outcomes:
                     findings="[]",
                 )
             )
+            chain.note(connection, deliveries, *(made.inserted_primary_key or ()))
         return Recorded(len(rows), repeated, corrected, tuple(unmatched), complete_until, tuple(reasons))
 
     def last_id(self) -> int:

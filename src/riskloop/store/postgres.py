@@ -16,9 +16,10 @@ from psycopg import errors
 from sqlalchemy import Connection, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from riskloop.core.chain import GENESIS, Link
 from riskloop.core.errors import ConfigError, StorageError
 from riskloop.core.types import Decisions
-from riskloop.store.appender import DECISION_COLUMNS, ChunkKey, Logged, decision_tuples, repeated
+from riskloop.store.appender import DECISION_COLUMNS, ChunkKey, Logged, decision_tuples, linked_decisions, repeated
 from riskloop.store.database import BUSY_SECONDS, Database
 from riskloop.store.tables import metadata
 
@@ -49,6 +50,9 @@ _LOCK: Final = "SELECT value FROM counters WHERE name = 'decisions' FOR UPDATE"
 _FIND: Final = f"SELECT {DECISION_COLUMNS} FROM decisions WHERE id >= %s AND id < %s ORDER BY id"
 _INSERT_CHUNK: Final = "INSERT INTO chunks (key, fingerprint, first_id, rows, at) VALUES (%s, %s, %s, %s, %s)"
 _FIND_CHUNK: Final = "SELECT fingerprint, first_id, rows FROM chunks WHERE key = %s"
+_TAKE_LINK: Final = "UPDATE counters SET value = value + 1 WHERE name = 'links' RETURNING value"
+_LAST_LINK: Final = "SELECT link FROM links ORDER BY number DESC LIMIT 1"
+_INSERT_LINK: Final = f"INSERT INTO links ({', '.join(Link._fields)}) VALUES (%s, %s, %s, %s, %s, %s, %s)"
 _PROMOTED: Final = "SELECT coalesce(max(seq), 0) FROM promotions"
 _SERVER: Final = """
 SELECT current_setting('server_version_num')::int / 10000 AS version,
@@ -177,10 +181,12 @@ class PostgresAppender:
             tries += 1
             try:
                 connection = self._connection or self._open()
-                logged, is_new = _written(connection, groups, chunk, sent, seq)
-                if is_new:
+                logged, link = _written(connection, groups, chunk, sent, seq)
+                if link is not None:
                     sent = logged
-                    connection.execute("COMMIT")
+                    with connection.pipeline():  # one round trip
+                        connection.execute(_INSERT_LINK, link)
+                        connection.execute("COMMIT")
                 else:
                     connection.execute("ROLLBACK")
             except psycopg.Error as error:
@@ -245,18 +251,19 @@ def _written(
     chunk: ChunkKey | None,
     sent: list[Logged] | None,
     seq: int | None,
-) -> tuple[list[Logged], bool]:
-    """Write the groups in a transaction that is left open; False when they were found, or the ledger
-    has gone on: then there is nothing to commit."""
+) -> tuple[list[Logged], Link | None]:
+    """Write the groups in a transaction that is left open, without their link; None when they were found, or the
+    ledger has gone on: then there is nothing to commit."""
     count = sum(len(group) for group in groups)
     if sent is None and chunk is None:
         with connection.pipeline():  # one round trip
             connection.execute("BEGIN")
             taken = connection.execute(_TAKE, (count,))
-            last = connection.execute(_PROMOTED)
+            link = connection.execute(_TAKE_LINK)
+            last, before = connection.execute(_PROMOTED), connection.execute(_LAST_LINK)
         if seq is not None and _value(last) != seq:
-            return [], False
-        return _copied(connection, groups, _value(taken) - count + 1), True
+            return [], None
+        return _copied(connection, groups, _value(taken) - count + 1, _value(link), before.fetchone())
     connection.execute("BEGIN")
     connection.execute(_LOCK)
     if chunk is not None:
@@ -264,29 +271,39 @@ def _written(
         if known is not None:
             again = repeated(chunk, *known)
             own = Logged(again.first_id, again.rows)
-            return [own if sent == [own] else again], False
+            return [own if sent == [own] else again], None
     elif sent is not None and _is_there(connection, groups, sent):
-        return sent, False
+        return sent, None
     if seq is not None and _value(connection.execute(_PROMOTED)) != seq:
-        return [], False
-    logged = _copied(connection, groups, _value(connection.execute(_TAKE, (count,))) - count + 1)
+        return [], None
+    first_id = _value(connection.execute(_TAKE, (count,))) - count + 1
+    number = _value(connection.execute(_TAKE_LINK))
+    logged, linked = _copied(connection, groups, first_id, number, connection.execute(_LAST_LINK).fetchone())
     if chunk is not None:
         place = logged[0]
         values = (chunk.key, chunk.fingerprint, place.first_id, place.rows, groups[0].scored_at)
         connection.execute(_INSERT_CHUNK, values)
-    return logged, True
+    return logged, linked
 
 
-def _copied(connection: "psycopg.Connection[Any]", groups: Sequence[Decisions], first_id: int) -> list[Logged]:
-    logged = []
+def _copied(
+    connection: "psycopg.Connection[Any]",
+    groups: Sequence[Decisions],
+    first_id: int,
+    number: int,
+    before: tuple[bytes] | None,
+) -> tuple[list[Logged], Link]:
+    """Send the rows; returns their places, and the link that has to go with them."""
+    logged, rows = [], list[tuple[Any, ...]]()
     with connection.cursor().copy(_COPY) as copy:
         copy.set_types(_TYPES)
         for group in groups:
-            for row in decision_tuples(first_id, group):
-                copy.write_row(row)
+            rows += decision_tuples(first_id, group)
             logged.append(Logged(first_id, len(group)))
             first_id += len(group)
-    return logged
+        for row in rows:
+            copy.write_row(row)
+    return logged, linked_decisions(number, GENESIS if before is None else before[0], rows)
 
 
 def _is_there(connection: "psycopg.Connection[Any]", groups: Sequence[Decisions], places: Sequence[Logged]) -> bool:

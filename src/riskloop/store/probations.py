@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, insert, select
 
 from riskloop.core.types import from_micros, to_micros
+from riskloop.store import chain
 from riskloop.store.database import Database
 from riskloop.store.tables import probations
 
@@ -44,3 +45,4 @@ def remember(connection: Connection, look: Watched) -> None:
             sentence=look.sentence,
         )
     )
+    chain.note(connection, probations, look.seq)

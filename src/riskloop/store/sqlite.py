@@ -17,9 +17,10 @@ from urllib.parse import quote
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 
+from riskloop.core.chain import GENESIS, Link
 from riskloop.core.errors import ConfigError, StorageError
 from riskloop.core.types import Decisions
-from riskloop.store.appender import DECISION_COLUMNS, ChunkKey, Logged, decision_tuples, repeated
+from riskloop.store.appender import DECISION_COLUMNS, ChunkKey, Logged, decision_tuples, linked_decisions, repeated
 from riskloop.store.database import BUSY_SECONDS, Database
 from riskloop.store.files import make_file
 
@@ -28,6 +29,9 @@ _INSERT: Final = f"INSERT INTO decisions ({DECISION_COLUMNS}) VALUES (?, ?, ?, ?
 _INSERT_CHUNK: Final = "INSERT INTO chunks (key, fingerprint, first_id, rows, at) VALUES (?, ?, ?, ?, ?)"
 _FIND_CHUNK: Final = "SELECT fingerprint, first_id, rows FROM chunks WHERE key = ?"
 _TAKE: Final = "UPDATE counters SET value = value + ? WHERE name = 'decisions' RETURNING value"
+_TAKE_LINK: Final = "UPDATE counters SET value = value + 1 WHERE name = 'links' RETURNING value"
+_LINK_BEFORE: Final = "SELECT link FROM links WHERE number = ?"
+_INSERT_LINK: Final = f"INSERT INTO links ({', '.join(Link._fields)}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _PROMOTED: Final = "SELECT coalesce(max(seq), 0) FROM promotions"
 LOG_KEPT: Final = 64 * 2**20  # bytes to which the write-ahead log is cut when it begins anew
 FEW_PAGES: Final = 500  # that many are moved in a few milliseconds, for which commits can wait
@@ -281,10 +285,15 @@ def _insert(cursor: sqlite3.Cursor, groups: Sequence[Decisions], chunk: ChunkKey
     logged = []
     count = sum(len(group) for group in groups)
     following = int(cursor.execute(_TAKE, (count,)).fetchone()[0]) - count + 1
+    rows: list[tuple[Any, ...]] = []
     for group in groups:
-        cursor.executemany(_INSERT, decision_tuples(following, group))
+        rows += decision_tuples(following, group)
         logged.append(Logged(following, len(group)))
         following += len(group)
+    cursor.executemany(_INSERT, rows)
+    number = int(cursor.execute(_TAKE_LINK).fetchone()[0])
+    before = GENESIS if number == 1 else cursor.execute(_LINK_BEFORE, (number - 1,)).fetchone()[0]
+    cursor.execute(_INSERT_LINK, linked_decisions(number, before, rows))
     if chunk is not None:
         first = logged[0]
         cursor.execute(_INSERT_CHUNK, (chunk.key, chunk.fingerprint, first.first_id, first.rows, groups[0].scored_at))

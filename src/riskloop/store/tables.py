@@ -34,6 +34,27 @@ counters = Table(
     Column("value", BigInteger, nullable=False),
 )
 
+# The hash chain over everything below, one committed group a row; see `chain` and docs/trust.md.
+links = Table(
+    "links",
+    metadata,
+    Column("number", _Key, primary_key=True, autoincrement=False),  # 1, 2, 3 … in the order of the commits
+    Column("kind", String(40), nullable=False),
+    Column("first_id", BigInteger, nullable=False),
+    Column("last_id", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # sha256 of the group
+    Column("link", LargeBinary, nullable=False),  # sha256 of the link before and of this row
+)
+# Not over decisions, of which there are a thousand times more: writing them must stay cheap.
+Index(
+    "links_kind",
+    links.c.kind,
+    links.c.last_id,
+    sqlite_where=links.c.kind != "decisions",
+    postgresql_where=links.c.kind != "decisions",
+)
+
 # One scored customer a row. The id is consecutive and given inside the commit, so a gap is a lost decision.
 decisions = Table(
     "decisions",
@@ -117,6 +138,7 @@ models = Table(
     Column("origin", String(40), nullable=False),  # "train", "retrain", "recalibrate"
     Column("auc", Double, nullable=False),  # cross-validated at training
     Column("case_id", Integer),
+    Column("signature", LargeBinary),  # Ed25519 over version and sha256; NULL: registered without a key
 )
 
 promotions = Table(

@@ -3,13 +3,14 @@
 from sqlalchemy import Connection, insert, select
 
 from riskloop.core.types import Try, from_micros, to_micros
+from riskloop.store import chain
 from riskloop.store.database import Database
 from riskloop.store.tables import gate_tries
 
 
 def record_try(connection: Connection, tried: Try, *, challenger: int, by: str, case_id: int | None = None) -> None:
     """Keep a try, in the transaction that keeps its report; without a case a person asked."""
-    connection.execute(
+    made = connection.execute(
         insert(gate_tries).values(
             at=to_micros(tried.at),
             by=by,
@@ -20,6 +21,7 @@ def record_try(connection: Connection, tried: Try, *, challenger: int, by: str, 
             evidence=tried.evidence,
         )
     )
+    chain.note(connection, gate_tries, *(made.inserted_primary_key or ()))
 
 
 def tries_against(database: Database, champion: int) -> tuple[Try, ...]:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from riskloop.core.errors import ConfigError, Conflict, NotFound, Overloaded
 from riskloop.core.types import from_micros, to_micros
+from riskloop.store import chain
 from riskloop.store.audit import record
 from riskloop.store.database import Database
 from riskloop.store.keys import Role, end_sessions, require_name, require_unused, role_text
@@ -59,6 +60,7 @@ class Users:
                 )
             except IntegrityError:
                 raise Conflict(f"There is a user named '{name}' already; choose another name.") from None
+            chain.note(connection, users)
             record(connection, at=at, by=by, action="create user", subject=name, document={"roles": text})
 
     def set_password(self, name: str, password: str, *, at: datetime, by: str) -> None:
@@ -108,6 +110,7 @@ class Users:
             if done.rowcount == 0:
                 raise NotFound(f"There is no valid user named '{name}'; see `riskloop users list`.")
             end_sessions(connection, "user", name)
+            chain.note(connection, users)
             record(connection, at=at, by=by, action=action, subject=name, document=document)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from riskloop.core.span import Span
 from riskloop.core.types import Action, Diagnosed, Diagnosis, Finding, Json, Rung, Severity, from_micros, to_micros
-from riskloop.store import documents
+from riskloop.store import chain, documents
 from riskloop.store.database import Database
 from riskloop.store.tables import findings, windows
 
@@ -78,6 +78,7 @@ def save(connection: Connection, window: Window, found: Sequence[Finding], profi
     else:
         connection.execute(update(windows).where(windows.c.id == window.id).values(**values))
         connection.execute(delete(findings).where(findings.c.window_id == window.id))
+    chain.note(connection, windows, window.id)
     if found:
         connection.execute(insert(findings), [_finding_values(window.id, finding) for finding in found])
 
@@ -212,6 +213,7 @@ def judge_again(connection: Connection, outcome: int) -> None:
 def set_quarantine(connection: Connection, number: int, quarantined: bool) -> None:
     """Quarantine a window's rows, or release them, in the caller's transaction."""
     connection.execute(update(windows).where(windows.c.id == number).values(quarantined=quarantined))
+    chain.note(connection, windows, number)
 
 
 def _values(window: Window) -> Json:

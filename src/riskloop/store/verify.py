@@ -1,0 +1,265 @@
+"""Everything on record is recomputed and held against the chain: what was changed, where, and the first broken link.
+
+Links are read once, in their order. Decisions stream beside them; of other kinds there are few, or few links, and
+they are compared when all links are known. Nothing is taken from the database on trust but its newest link; that one
+is held against signed checkpoints.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from riskloop.core import chain as canonical
+from riskloop.core.chain import Link
+from riskloop.store import chain
+from riskloop.store.database import Database
+from riskloop.store.tables import decisions
+
+BEFORE: Final = "before"  # the link behind what was on record before the chain
+MOST: Final = 1000  # findings that are told one by one
+_DECISION: Final = (
+    decisions.c.id,
+    decisions.c.customer_id,
+    decisions.c.time,
+    decisions.c.scored_at,
+    decisions.c.model_version,
+    decisions.c.probability,
+    decisions.c.is_default,
+    decisions.c.features,
+    decisions.c.flags,
+)
+Numbered = tuple[int, Any]  # the number of a row, and what its group's digest is made of
+Digest = Callable[[list[Any]], bytes]
+Tick = Callable[[int], None]  # links done
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One place where the record is not what was committed."""
+
+    kind: str  # a table's name, or "links" or "checkpoints"
+    what: str  # "changed", "missing", "added", "relinked", "broken", "cut"
+    first_id: int
+    last_id: int
+    link: int | None  # number of the link that says so
+    sentence: str
+
+
+@dataclass(slots=True)
+class Verification:
+    """What was recomputed, and what was found."""
+
+    links: int = 0
+    first_link: int = 1
+    rows: dict[str, int] = field(default_factory=dict)
+    before: int = 0  # links about what was on record before the chain
+    breaches: list[Breach] = field(default_factory=list)
+    uncounted: int = 0  # further breaches beyond `MOST`
+    head: Link | None = None
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing was found."""
+        return not self.breaches
+
+    def found(self, kind: str, what: str, first: int, last: int, link: int | None, sentence: str) -> None:
+        """Keep a breach."""
+        if len(self.breaches) < MOST:
+            self.breaches.append(Breach(kind, what, first, last, link, sentence))
+        else:
+            self.uncounted += 1
+
+    def count(self, kind: str, rows: int) -> None:
+        """Keep how many rows were compared."""
+        self.rows[kind] = self.rows.get(kind, 0) + rows
+
+
+def recompute(database: Database, after: int = 0, tick: Tick = lambda _done: None) -> Verification:
+    """Verify what the links after a number are about; 0 is everything. Reads one moment."""
+    result = Verification(first_link=after + 1)
+    with database.read() as connection:
+        later = _follow(connection, result, after, tick)
+        for kind, table in chain.APPENDED.items():
+            if kind != decisions.name:
+                appended = _Appended(result, kind, chain.digests(connection, table), canonical.rows_digest, after)
+                for link in sorted(later.pop(kind, []), key=lambda link: link.first_id):
+                    appended.compare(link)
+                appended.end()
+        for kind, table in chain.REVISED.items():
+            _revised(result, kind, later.pop(kind, []), chain.digests(connection, table), after)
+        for kind, table in chain.WHOLE.items():
+            _whole(result, kind, later.pop(kind, []), chain.whole(connection, table), after)
+    for kind, links in later.items():
+        _strange(result, kind, links)
+    return result
+
+
+def _follow(connection: Connection, result: Verification, after: int, tick: Tick) -> dict[str, list[Link]]:
+    """Walk along the chain, with the decisions beside it; returns the links of the other kinds."""
+    later: dict[str, list[Link]] = {}
+    previous = chain.link_of(connection, after) if after else canonical.GENESIS
+    stream = _Appended(result, decisions.name, _decisions(connection), canonical.decisions_digest, after)
+    number = after
+    for link in chain.read(connection, after):
+        if link.number != number + 1:
+            result.found(
+                "links", "missing", number + 1, link.number - 1, link.number, _gap(number + 1, link.number - 1)
+            )
+        elif previous is None or not link.follows(previous):
+            sentence = (
+                f"Link {link.number} ({link.kind}) does not follow from the one before: it, or its place, was changed."
+            )
+            result.found("links", "broken", link.first_id, link.last_id, link.number, sentence)
+        number, previous = link.number, link.link
+        result.links += 1
+        result.head = link
+        if link.kind == decisions.name:
+            stream.compare(link)
+        elif link.kind == BEFORE:
+            result.before = link.last_id
+        else:
+            later.setdefault(link.kind, []).append(link)
+        if result.links % 10_000 == 0:
+            tick(result.links)
+    stream.end()
+    return later
+
+
+class _Appended:
+    """Holds rows that are written once against the links that say so, both by number."""
+
+    def __init__(self, result: Verification, kind: str, rows: Iterator[Numbered], digest: Digest, after: int) -> None:
+        self._result = result
+        self._kind = kind
+        self._rows = rows
+        self._digest = digest
+        self._begun = after == 0  # else rows before the first link are not looked at
+        self._last = 0
+        self._next: Numbered | None = next(rows, None)
+
+    def compare(self, link: Link) -> None:
+        """The rows of one link."""
+        if link.first_id <= self._last:
+            self._found("relinked", link.first_id, link.last_id, link)
+            return
+        added = self._take(link.first_id - 1)
+        if added and self._begun:
+            self._added([number for number, _ in added])
+        self._begun = True
+        rows = self._take(link.last_id)
+        self._last = link.last_id
+        self._result.count(self._kind, len(rows))
+        if rows and self._digest([content for _, content in rows]) == link.digest:
+            return
+        there = {number for number, _ in rows}
+        missing = [n for n in range(link.first_id, link.last_id + 1) if n not in there]
+        if not missing:
+            self._found("changed", link.first_id, link.last_id, link)
+        for run in chain.runs(missing):
+            self._found("missing", run[0], run[-1], link)
+
+    def end(self) -> None:
+        """What is left belongs to no link."""
+        left = []
+        while self._next is not None:
+            left.append(self._next[0])
+            self._next = next(self._rows, None)
+        if left and self._begun:
+            self._added(left)
+
+    def _take(self, last: int) -> list[Numbered]:
+        taken = []
+        while self._next is not None and self._next[0] <= last:
+            taken.append(self._next)
+            self._next = next(self._rows, None)
+        return taken
+
+    def _added(self, numbers: Sequence[int]) -> None:
+        for run in chain.runs(numbers):
+            self._found("added", run[0], run[-1], None)
+
+    def _found(self, what: str, first: int, last: int, link: Link | None) -> None:
+        _tell(self._result, self._kind, what, first, last, link)
+
+
+def _revised(
+    result: Verification, kind: str, links: Sequence[Link], rows: Iterator[tuple[int, bytes]], after: int
+) -> None:
+    """Each row must be as the newest link about it says."""
+    newest = {link.first_id: link for link in links}
+    for number, digest in rows:
+        link = newest.pop(number, None)
+        if link is not None:
+            result.count(kind, 1)
+            if canonical.rows_digest([digest]) != link.digest:
+                _tell(result, kind, "changed", number, number, link)
+        elif after == 0:
+            _tell(result, kind, "added", number, number, None)
+    for number, link in newest.items():
+        _tell(result, kind, "missing", number, number, link)
+
+
+def _whole(result: Verification, kind: str, links: Sequence[Link], found: tuple[int, int, bytes], after: int) -> None:
+    """A small table must be as its newest link says."""
+    first, last, digest = found
+    result.count(kind, last)
+    if not links:
+        if last and after == 0:
+            _tell(result, kind, "added", first, last, None)
+    elif (first, last, digest) != (links[-1].first_id, links[-1].last_id, links[-1].digest):
+        where = f"as it was committed (link {links[-1].number})"
+        sentence = f"The table {kind} is not {where}: rows were added, changed or removed."
+        result.found(kind, "changed", first, last, links[-1].number, sentence)
+
+
+def _strange(result: Verification, kind: str, links: Sequence[Link]) -> None:
+    for link in links:
+        sentence = f"Link {link.number} is of a kind '{kind}' that this version of riskloop does not know."
+        result.found("links", "broken", link.first_id, link.last_id, link.number, sentence)
+
+
+def _tell(result: Verification, kind: str, what: str, first: int, last: int, link: Link | None) -> None:
+    one, several = _NOUNS.get(kind, (kind, kind))
+    alone, together = _WORDS[what]
+    where = "" if link is None else f" (link {link.number})"
+    sentence = f"{one} {first} {alone}{where}." if first == last else f"{several} {first} to {last} {together}{where}."
+    result.found(kind, what, first, last, None if link is None else link.number, sentence)
+
+
+_NOUNS: Final = {
+    "decisions": ("Decision", "Decisions"),
+    "outcomes": ("Outcome", "Outcomes"),
+    "models": ("Model version", "Model versions"),
+    "promotions": ("Promotion", "Promotions"),
+    "gate_tries": ("Try of the gate", "Tries of the gate"),
+    "case_events": ("Step of a case", "Steps of cases"),
+    "audit": ("Audit event", "Audit events"),
+    "deliveries": ("Delivery", "Deliveries"),
+    "windows": ("Window", "Windows"),
+    "cases": ("Case", "Cases"),
+    "probations": ("Probation", "Probations"),
+    "keys": ("Key", "Keys"),
+    "users": ("User", "Users"),
+}
+_WORDS: Final = {  # of one row, and of several
+    "changed": ("is not what was committed", "are not what was committed"),
+    "missing": ("was committed and is gone", "were committed and are gone"),
+    "added": (
+        "belongs to no commit of riskloop: somebody wrote it",
+        "belong to no commit of riskloop: somebody wrote them",
+    ),
+    "relinked": ("was linked a second time, as another row", "were linked a second time, as other rows"),
+}
+
+
+def _gap(first: int, last: int) -> str:
+    return f"Link {first} is gone." if first == last else f"The links {first} to {last} are gone."
+
+
+def _decisions(connection: Connection) -> Iterator[Numbered]:
+    query = select(*_DECISION).order_by(decisions.c.id).execution_options(yield_per=5000)
+    with connection.execute(query) as found:
+        for row in found:
+            yield row[0], tuple(row)

@@ -1,0 +1,63 @@
+"""A portfolio with rows of every kind that the chain covers, written as riskloop writes them."""
+
+from datetime import UTC, datetime, timedelta
+
+from riskloop.cases import CaseState, Move
+from riskloop.cases.events import Waits
+from riskloop.core.types import Diagnosis, PromotionKind, Try
+from riskloop.store import deliveries
+from riskloop.store.appender import ChunkKey
+from riskloop.store.cases import move_case, open_case
+from riskloop.store.database import Database
+from riskloop.store.decisions import DecisionLog
+from riskloop.store.keys import Keys, Role
+from riskloop.store.ledger import Ledger
+from riskloop.store.outcomes import Outcome, Outcomes
+from riskloop.store.probations import Watched, remember
+from riskloop.store.tries import record_try
+from riskloop.store.users import Users
+from riskloop.store.windows import save, set_quarantine
+
+from .rows import scored
+from .test_cases_and_windows import WINDOW
+
+MAY = datetime(2025, 5, 1, tzinfo=UTC)
+
+
+def fill(database: Database) -> None:
+    """Decisions 1 to 26 in six groups, and some of everything else."""
+    ledger, log = Ledger(database), DecisionLog(database)
+    for name in ("a", "b"):
+        ledger.register(created_at=MAY, learner="scorecard", artefact=name, sha256=name, origin="train", auc=0.7)
+    ledger.append(1, expected_seq=0, kind=PromotionKind.FIRST, at=MAY, by="ann", reason="first")
+    appender = log.appender()
+    for start, rows in ((0, 1), (1, 1), (2, 8), (10, 1)):
+        appender.append([scored(rows, start=start)])
+    appender.append([scored(3, start=11), scored(2, start=14, version=2)])
+    appender.append([scored(10, start=16)], ChunkKey("run", "f"))
+    appender.close()
+    for part in (range(1, 5), range(5, 6)):
+        reported = [Outcome(number % 2 == 0, MAY + timedelta(days=40), number) for number in part]
+        Outcomes(database).record(reported, MAY + timedelta(days=50), by="feed")
+    ledger.append(2, expected_seq=1, kind=PromotionKind.GATE, at=MAY, by="ann", reason="better")
+    Keys(database).create("scorer", [Role.SCORE], at=MAY, by="ann")
+    Users(database).create("bea", [Role.VIEW], "a long enough password", at=MAY, by="ann")
+    with database.write() as connection:
+        save(connection, WINDOW, [])
+        case = open_case(
+            connection,
+            Move(CaseState.CONFIRMED, "It differs."),
+            at=MAY,
+            diagnosis=Diagnosis.CONCEPT_DRIFT,
+            window_id=1,
+            champion=1,
+        )
+        deliveries.hold(connection, [1, 2], case.id)
+        record_try(connection, Try(1, MAY, 0.05, "e"), challenger=2, by="ann", case_id=case.id)
+    with database.write() as connection:
+        move_case(connection, case, Move(CaseState.WAITING, "Too few.", event=Waits(10, 20)), at=MAY)
+        remember(connection, Watched(2, "running", 0.0, 0, 0, MAY, "It is watched."))
+    with database.write() as connection:
+        deliveries.release(connection, [2])
+        set_quarantine(connection, 1, False)
+        remember(connection, Watched(2, "ended", 0.01, 5, 9, MAY, "It is as good."))
