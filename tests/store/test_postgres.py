@@ -20,6 +20,7 @@ from riskloop.store.decisions import DecisionLog
 from riskloop.store.leases import Lease
 from riskloop.store.migrations import upgrade
 from riskloop.store.postgres import Postgres, PostgresAppender
+from riskloop.store.verify import recompute
 
 from .rows import scored
 
@@ -259,7 +260,7 @@ def test_a_machine_that_stands_still_loses_the_lock(database: Postgres, monkeypa
     stopped, other = database.appender(), database.appender()
     calls: list[int] = []
 
-    def copied(*arguments: Any) -> list[Logged]:
+    def copied(*arguments: Any) -> Any:
         logged = genuine(*arguments)
         if not calls:
             calls.append(1)
@@ -356,6 +357,7 @@ def test_killed_again_and_again_under_load_nothing_is_lost_or_doubled(own: "Clus
     assert len(answered) >= 150
     assert {number: there.get(number) for number in answered} == answered
     assert len(set(there.values())) == len(there)
+    assert recompute(database).breaches == []
     database.close()
 
 
