@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 
 from riskloop.core.types import Decisions, to_micros
+from riskloop.store import listing
 from riskloop.store.home import Home
 from riskloop.store.outcomes import Outcome
 from riskloop.web import decisions
@@ -76,7 +77,7 @@ def test_times_that_are_equal_are_paged_without_a_gap(home: Home, monkeypatch: p
 
 
 def test_a_search_looks_through_a_bounded_number_and_goes_on(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decisions, "LOOKED_AT", 20)
+    monkeypatch.setattr(listing, "LOOKED_AT", 20)
     decide(home, 50)
     home.decisions.append(home.decisions.chunk(1, 1))
     page = client_of(home).get("/dashboard/decisions?low=99").text

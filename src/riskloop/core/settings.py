@@ -102,6 +102,10 @@ class StorageSettings(Section):
         description="The database: `sqlite:///` and a path, or `postgresql+psycopg://…` (see deploy.md).",
     )
     artefacts: str = Field("models", description="Folder of the model artefacts.")
+    segments: str = Field(
+        "segments",
+        description="Folder of decisions that were scored in bulk, or `s3://…`, `gs://…`, `abfs://…` (see scale.md).",
+    )
     reports: str = Field("reports", description="Folder of Evidently's pages.")
 
 

@@ -45,10 +45,7 @@ class Due:
 
     def frames(self, decisions: DecisionLog) -> Iterator[DecisionFrame]:
         """The decisions, in parts that fit into the memory."""
-        first, last = self.ids
-        for start in range(first, last + 1, FRAME_ROWS) if self.rows else ():
-            part = self.span._replace(first_id=start, last_id=min(start + FRAME_ROWS - 1, last))
-            yield decisions.frame(part)
+        yield from frames_between(decisions, self.span, *self.ids) if self.rows else ()
 
     @property
     def counted(self) -> bool:
@@ -162,17 +159,45 @@ def close(home: Home, champion: ReferenceModel, window: Due, now: datetime) -> t
 
 
 def _arrived(decisions: DecisionLog, threads: int, champion: ReferenceModel, window: Due) -> Arrived:
-    """Every row of the window is read once; of more than fit into a frame, the profile and its sample are kept."""
-    profile = champion.reference.empty
+    """Every row of the window is read once; of more than fit into a frame, the profile and its sample are kept.
+
+    Of those the rows of segments are not read that were profiled by this very champion when it decided on them.
+    """
     threads = threads or os.cpu_count() or 1
-    for frame in window.frames(decisions):
+    if 0 < window.rows <= FRAME_ROWS:
+        frame = decisions.frame(window.span._replace(first_id=window.ids[0], last_id=window.ids[1]))
         scores = champion.model.probabilities(frame.features)
-        profile += champion.reference.profile(frame.features, scores, frame.times, threads)
-        if window.rows <= FRAME_ROWS:
-            return Arrived(profile, frame.features, scores, frame.times)
+        profile = champion.reference.profile(frame.features, scores, frame.times, threads)
+        return Arrived(profile, frame.features, scores, frame.times)
+    stored, others = _stored(decisions, champion, window)
+    profile = sum(stored, champion.reference.empty)
+    for first, last in others:
+        for frame in frames_between(decisions, window.span, first, last):
+            scores = champion.model.probabilities(frame.features)
+            profile += champion.reference.profile(frame.features, scores, frame.times, threads)
     sample = profile.sample.expanded
     scores = champion.model.probabilities(sample) if len(sample) else np.empty(0)
     return Arrived(profile, sample, scores, np.empty(0, dtype=np.int64))
+
+
+def _stored(
+    decisions: DecisionLog, champion: ReferenceModel, window: Due
+) -> tuple[list[Profile], list[tuple[int, int]]]:
+    """The profiles that are on record already, and the first and last ids of what lies before, between and behind."""
+    profiles, gaps, (following, last) = [], [], window.ids
+    for stored in decisions.profiles(window.span._replace(first_id=following, last_id=last)) if window.rows else ():
+        profile = Profile.from_bytes(stored.profile)
+        if stored.model_version == champion.version and profile.reference == champion.reference.fingerprint:
+            profiles.append(profile)
+            gaps.append((following, stored.first_id - 1))
+            following = stored.last_id + 1
+    return profiles, [*gaps, (following, last)] if window.rows else []
+
+
+def frames_between(decisions: DecisionLog, span: Span, first: int, last: int) -> Iterator[DecisionFrame]:
+    """The decisions of a span with ids from ``first`` to ``last``, in parts that fit into the memory."""
+    for start in range(first, last + 1, FRAME_ROWS):
+        yield decisions.frame(span._replace(first_id=start, last_id=min(start + FRAME_ROWS - 1, last)))
 
 
 def earlier_findings(windows: Windows, settings: Settings, version: int, before: int) -> list[list[Finding]]:

@@ -1,4 +1,4 @@
-"""A portfolio in a folder: settings, everything on record as a SQLite file, models and pages, with their hashes.
+"""A portfolio in a folder: settings, everything on record as a SQLite file, segments, models and pages, hashed.
 
 The same for every database, so that a backup of PostgreSQL can be opened without a server, and restored into either.
 """
@@ -15,6 +15,7 @@ from riskloop.core.errors import ArtefactError, Conflict, NotFound
 from riskloop.core.types import Json
 from riskloop.store.files import make_folder
 from riskloop.store.home import CONFIG, Home
+from riskloop.store.segment_files import SegmentFiles
 from riskloop.store.sqlite import Sqlite
 from riskloop.store.transfer import Tick, copy, quiet
 
@@ -22,6 +23,7 @@ INDEX: Final = "backup.json"
 DATABASE: Final = "riskloop.db"
 MODELS: Final = "models"
 REPORTS: Final = "reports"
+SEGMENTS: Final = "segments"
 
 
 def back_up(home: Home, folder: Path, now: datetime, tick: Tick = quiet) -> Json:
@@ -41,6 +43,9 @@ def back_up(home: Home, folder: Path, now: datetime, tick: Tick = quiet) -> Json
     for source, name in ((home.artefacts.root, MODELS), (home.reports, REPORTS)):
         if source.is_dir():
             shutil.copytree(source, folder / name)
+    paths = home.segments.paths()
+    if paths:
+        home.segments.files.copy_to(SegmentFiles(folder / SEGMENTS), paths)
     files = {path.relative_to(folder).as_posix(): _sha256(path) for path in _files(folder)}
     index: Json = {"riskloop": __version__, "made_at": now.isoformat(), "rows": rows, "files": files}
     (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
@@ -64,6 +69,8 @@ def restore(folder: Path, config: Path, tick: Tick = quiet) -> Json:
             if (folder / name).is_dir():
                 make_folder(root)
                 shutil.copytree(folder / name, root, dirs_exist_ok=True)
+        kept = SegmentFiles(folder / SEGMENTS)
+        kept.copy_to(home.segments.files, kept.listed())
         opened = home.folder / ".restoring.db"  # a copy: an old backup is migrated, and stays as it is
         shutil.copyfile(folder / DATABASE, opened)
         database = Sqlite(opened)

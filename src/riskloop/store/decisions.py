@@ -1,33 +1,36 @@
 """The decision log: every scored customer, committed before the answer leaves. Reading it; `appender` writes it."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import Connection, func, select
 
-from riskloop.core.errors import DataError, NotFound
-from riskloop.core.exploration import EXPLORED, rate_of
-from riskloop.core.maturity import Maturity
+from riskloop.core.errors import NotFound
+from riskloop.core.exploration import EXPLORED
+from riskloop.core.maturity import LATEST, Maturity
 from riskloop.core.span import EVERYTHING, Span
-from riskloop.core.types import Decision, DecisionFrame, Decisions, Ints, from_micros
+from riskloop.core.types import Bools, Decision, DecisionFrame, Decisions, Ints
 from riskloop.store.appender import Appender, ChunkKey, Logged, repeated
 from riskloop.store.database import Database
-from riskloop.store.outcomes import counted
+from riskloop.store.frames import (
+    FRAME,
+    WHOLE,
+    decision_of,
+    decisions_of,
+    frame_of_piece,
+    frame_of_rows,
+    joined,
+    latest,
+    rates_of,
+    settle,
+)
+from riskloop.store.listing import Page, Place, Wanted, page
+from riskloop.store.reported import counted, has_report, is_reported, reported_on
+from riskloop.store.segments import Segment, Segments, last_decision
 from riskloop.store.spans import where
 from riskloop.store.tables import chunks, decisions, outcomes
 
-_FRAME: Final = (
-    decisions.c.id,
-    decisions.c.customer_id,
-    decisions.c.time,
-    decisions.c.model_version,
-    decisions.c.probability,
-    decisions.c.features,
-    decisions.c.is_default,
-    decisions.c.flags,
-)
 DAY: Final = 86_400_000_000  # microseconds
 _PART: Final = 500  # below SQLite's oldest limit of 999 bound variables
 
@@ -56,11 +59,21 @@ class Covered(NamedTuple):
         return self.approved_known + self.declined_known
 
 
-class DecisionLog:
-    """Reads the log, and hands out appenders for it."""
+class Stored(NamedTuple):
+    """A profile that was made when decisions were scored."""
 
-    def __init__(self, database: Database) -> None:
+    first_id: int
+    last_id: int
+    model_version: int
+    profile: bytes
+
+
+class DecisionLog:
+    """Reads the log, and hands out appenders for it. Rows of the table and decisions in segments are one log."""
+
+    def __init__(self, database: Database, segments: Segments | None = None) -> None:
         self.database = database
+        self.segments = segments or Segments(database)
 
     def appender(self, *, waits: bool = True, checkpoints: bool = True) -> Appender:
         """A connection of its own for appending; see :class:`Appender`."""
@@ -89,7 +102,7 @@ class DecisionLog:
         query = select(decisions).where(decisions.c.id >= first_id, decisions.c.id < first_id + rows)
         with self.database.read() as connection:
             found = connection.execute(query.order_by(decisions.c.id)).all()
-        frame = _frame(
+        frame = frame_of_rows(
             [
                 (r.id, r.customer_id, r.time, r.model_version, r.probability, r.features, r.is_default, r.flags)
                 for r in found
@@ -110,27 +123,42 @@ class DecisionLog:
         """One decision; NotFound when there is none of that number."""
         with self.database.read() as connection:
             row = connection.execute(select(decisions).where(decisions.c.id == decision_id)).first()
-        if row is None:
-            raise NotFound(f"There is no decision {decision_id} in the log.")
-        return _decision(row)
+            if row is not None:
+                return decision_of(row)
+            for piece in self.segments.pieces(connection, Span(decision_id, decision_id), WHOLE):
+                return decisions_of(piece)[0]
+        raise NotFound(f"There is no decision {decision_id} in the log.")
 
     def of_customer(self, customer_id: str, limit: int = 100) -> list[Decision]:
-        """The decisions on one customer, newest first."""
+        """The decisions on one customer, newest first. Looks through the customers of every segment."""
         query = select(decisions).where(decisions.c.customer_id == customer_id)
         with self.database.read() as connection:
             rows = connection.execute(query.order_by(decisions.c.id.desc()).limit(limit)).all()
-        return [_decision(row) for row in rows]
+            found = [decision_of(row) for row in rows]
+            for segment, ids in self.segments.of_customer(connection, customer_id, limit):
+                found += decisions_of(self.segments.picked(segment, ids, WHOLE))
+        return sorted(found, key=lambda decision: -decision.decision_id)[:limit]
 
     def latest(self, limit: int = 20) -> list[Decision]:
         """The newest decisions, newest first."""
         with self.database.read() as connection:
-            rows = connection.execute(select(decisions).order_by(decisions.c.id.desc()).limit(limit)).all()
-        return [_decision(row) for row in rows]
+            newest = Span(first_id=last_decision(connection) - limit + 1)
+            query = select(decisions).where(where(newest))
+            found = [decision_of(row) for row in connection.execute(query)]
+            for piece in self.segments.pieces(connection, newest, WHOLE):
+                found += decisions_of(piece)
+        return sorted(found, key=lambda decision: -decision.decision_id)
+
+    def page(self, wanted: Wanted, after: Place | None, size: int) -> Page:
+        """The ``size`` newest decisions that are looked for, after a place in the list."""
+        with self.database.read() as connection:
+            return page(connection, self.segments, wanted, after, size)
 
     def count(self) -> int:
         """How many decisions are logged."""
         with self.database.read() as connection:
-            return int(connection.execute(select(func.count()).select_from(decisions)).scalar_one())
+            rows = connection.execute(select(func.count()).select_from(decisions)).scalar_one()
+            return int(rows) + sum(segment.rows for segment in self.segments.within(connection))
 
     def exploration(self) -> tuple[int, int, int]:
         """(decisions declined or explored, those explored, explored ones with a known outcome); reads the whole log."""
@@ -143,19 +171,29 @@ class DecisionLog:
         )
         with self.database.read() as connection:
             declined, explored, learned = connection.execute(query).one()
+            for segment in self.segments.within(connection):
+                declined += segment.declined + segment.explored
+                explored += segment.explored
+                if segment.explored:
+                    piece = self.segments.piece(segment, EVERYTHING, ["flags"])
+                    ids = piece.ids[rates_of(piece) > 0.0]
+                    learned += int(np.count_nonzero(has_report(connection, ids, ANY)))
         return int(declined), int(explored), int(learned)
 
     def last_id(self) -> int:
         """The id of the newest decision, 0 when there is none. Without gaps it equals `count`."""
         with self.database.read() as connection:
-            return int(connection.execute(select(func.coalesce(func.max(decisions.c.id), 0))).scalar_one())
+            return last_decision(connection)
 
     def scored_at(self, decision_id: int) -> int | None:
         """When a decision was scored, in microseconds; None where there is none of that number."""
         query = select(decisions.c.scored_at).where(decisions.c.id == decision_id)
         with self.database.read() as connection:
             found = connection.execute(query).scalar()
-        return None if found is None else int(found)
+            if found is not None:
+                return int(found)
+            inside = self.segments.within(connection, Span(decision_id, decision_id))
+        return inside[0].scored_at if inside else None
 
     def extent(self, span: Span = EVERYTHING) -> Extent | None:
         """What lies in the span; None when nothing does."""
@@ -163,7 +201,21 @@ class DecisionLog:
         query = select(func.count(), func.min(number), func.max(number), func.min(time), func.max(time))
         with self.database.read() as connection:
             row = connection.execute(query.where(where(span))).one()
-        return Extent(*(int(value) for value in row)) if row[0] else None
+            found = [Extent(*(int(value) for value in row))] if row[0] else []
+            found += (e for s in self.segments.within(connection, span) if (e := self._extent(s, span)) is not None)
+        if not found:
+            return None
+        rows, first, last, earliest, latest = zip(*found, strict=True)
+        return Extent(sum(rows), min(first), max(last), min(earliest), max(latest))
+
+    def _extent(self, segment: Segment, span: Span) -> Extent | None:
+        if segment.lies_in(span):
+            return Extent(segment.rows, segment.first_id, segment.last_id, segment.first_time, segment.last_time)
+        piece = self.segments.piece(segment, span, ["time"])
+        times = piece.column("time")
+        if not len(times):
+            return None
+        return Extent(len(times), int(piece.ids[0]), int(piece.ids[-1]), int(times.min()), int(times.max()))
 
     def frame(
         self,
@@ -174,45 +226,74 @@ class DecisionLog:
 
         Raises DataError when the rows were logged under schemas of different length.
         """
-        query = select(*_FRAME).where(where(span)).order_by(decisions.c.id)
+        query = select(*FRAME).where(where(span)).order_by(decisions.c.id)
         with self.database.read() as connection:
-            frame = _frame(connection.execute(query).all())
+            frames = [frame_of_rows(connection.execute(query).all())]
             if known is not None:
-                _settle(frame, _outcomes(connection, where(span), known), known)
-        return frame
+                settle(frames[0], latest(_outcomes(connection, where(span), known), frames[0].ids), known)
+            for piece in self.segments.pieces(connection, span, WHOLE):
+                frames.append(frame_of_piece(piece))
+                if known is not None:
+                    settle(frames[-1], reported_on(connection, piece.ids, known), known)
+        return joined(frames)
 
     def chosen(self, ids: Sequence[int], known: Maturity) -> DecisionFrame:
         """The decisions with these ids as far as they exist, and their outcomes as in `frame`."""
         rows: list[Any] = []
         found: dict[int, float] = {}
+        wanted = np.unique(np.asarray(ids, dtype=np.int64))
         with self.database.read() as connection:
-            for start in range(0, len(ids), _PART):
-                condition = decisions.c.id.in_(ids[start : start + _PART])
-                rows += connection.execute(select(*_FRAME).where(condition).order_by(decisions.c.id)).all()
+            held = self.segments.holding(connection, wanted)
+            others = np.setdiff1d(wanted, np.concatenate([part for _, part in held])) if held else wanted
+            for start in range(0, len(others), _PART):
+                condition = decisions.c.id.in_(others[start : start + _PART].tolist())
+                rows += connection.execute(select(*FRAME).where(condition).order_by(decisions.c.id)).all()
                 found |= _outcomes(connection, condition, known)
-        frame = _frame(rows)
-        _settle(frame, found, known)
-        return frame
+            frames = [frame_of_rows(rows)]
+            settle(frames[0], latest(found, frames[0].ids), known)
+            for segment, part in held:
+                frames.append(frame_of_piece(self.segments.picked(segment, part, WHOLE)))
+                settle(frames[-1], reported_on(connection, part, known), known)
+        return joined(frames)
+
+    def profiles(self, span: Span) -> list[Stored]:
+        """The profiles of segments that lie wholly in the span: none of their rows has to be read for one."""
+        with self.database.read() as connection:
+            whole = [segment for segment in self.segments.within(connection, span) if segment.lies_in(span)]
+            made = [(segment, self.segments.profile(connection, segment)) for segment in whole]
+        return [
+            Stored(segment.first_id, segment.last_id, segment.model_version, profile)
+            for segment, profile in made
+            if profile is not None
+        ]
 
     def days(self, first: int, last: int, known: Maturity) -> tuple[Ints, Ints, Ints]:
         """Days with approved decisions whose time is in [first, last], microseconds, and what is known of them.
 
         Returns the day's beginning, how many were approved, and how many of these have an outcome, each (d,).
         """
-        day = decisions.c.time.op("/")(DAY)
+        day, span = decisions.c.time.op("/")(DAY), Span(start=first, end=last + 1)
         query = (
-            select(day, func.count(), func.count().filter(_reported(known)))
-            .where(where(Span(start=first, end=last + 1)), decisions.c.is_default == 0)
+            select(day, func.count(), func.count().filter(is_reported(known)))
+            .where(where(span), decisions.c.is_default == 0)
             .group_by(day)
             .order_by(day)
         )
         with self.database.read() as connection:
-            found = np.array(connection.execute(query).all(), dtype=np.int64).reshape(-1, 3)
-        return found[:, 0] * DAY, found[:, 1], found[:, 2]
+            found = [np.array(connection.execute(query).all(), dtype=np.int64).reshape(-1, 3)]
+            for times, approved, there in self._reported(connection, span, known):
+                dated, which = np.unique(times[approved] // DAY, return_inverse=True)
+                counts = [np.bincount(rows, minlength=len(dated)) for rows in (which, which[there[approved]])]
+                found.append(np.stack((dated, *counts), axis=1))
+        whole = np.concatenate(found)
+        dated, which = np.unique(whole[:, 0], return_inverse=True)
+        sums = np.zeros((len(dated), 2), dtype=np.int64)
+        np.add.at(sums, which, whole[:, 1:])
+        return dated * DAY, sums[:, 0], sums[:, 1]
 
     def coverage(self, span: Span, known: Maturity) -> Covered:
         """Who of a span has an outcome that counts, approved and declined."""
-        approved, there = decisions.c.is_default == 0, _reported(known)
+        approved, there = decisions.c.is_default == 0, is_reported(known)
         query = select(
             func.count().filter(approved),
             func.count().filter(approved, there),
@@ -220,64 +301,22 @@ class DecisionLog:
             func.count().filter(~approved, there),
         )
         with self.database.read() as connection:
-            row = connection.execute(query.select_from(decisions).where(where(span))).one()
-        return Covered(*(int(value) for value in row))
+            total = np.array(connection.execute(query.select_from(decisions).where(where(span))).one(), dtype=np.int64)
+            for _, yes, has in self._reported(connection, span, known):
+                total += [np.count_nonzero(which) for which in (yes, yes & has, ~yes, ~yes & has)]
+        return Covered(*total.tolist())
+
+    def _reported(self, connection: Connection, span: Span, known: Maturity) -> Iterator[tuple[Ints, Bools, Bools]]:
+        """Of the segments' decisions in a span the time, whether they were approved, and whether they are reported."""
+        for piece in self.segments.pieces(connection, span, ["time", "declined"]):
+            yield piece.column("time"), ~piece.column("declined"), has_report(connection, piece.ids, known)
 
 
-def _reported(known: Maturity) -> ColumnElement[bool]:
-    """Whether a decision has a report that is not in quarantine, however early it came."""
-    return select(outcomes.c.id).where(outcomes.c.decision_id == decisions.c.id, counted(known)).exists()
+ANY: Final = Maturity(LATEST)
 
 
-def _decision(row: Row[Any]) -> Decision:
-    return Decision(
-        decision_id=row.id,
-        customer_id=row.customer_id,
-        time=from_micros(row.time),
-        scored_at=from_micros(row.scored_at),
-        model_version=row.model_version,
-        probability=row.probability,
-        default=bool(row.is_default),
-        features=np.frombuffer(row.features, dtype="<f8").astype(np.float64),
-        flags=json.loads(row.flags) if row.flags else {},
-    )
-
-
-def _frame(rows: Sequence[Row[Any] | tuple[Any, ...]]) -> DecisionFrame:
-    columns = zip(*rows, strict=True) if rows else ((),) * 8
-    ids, customers, times, versions, probabilities, features, defaults, flags = columns
-    if len({len(vector) for vector in features}) > 1:
-        raise DataError(
-            "These decisions were logged under schemas with different numbers of features and cannot be one frame; "
-            "choose a narrower range."
-        )
-    matrix = np.frombuffer(b"".join(features), dtype="<f8").astype(np.float64)
-    # Most rows have no flag, and of those that have one few are explored: only these are parsed.
-    rates = [rate_of(json.loads(text)) if text is not None and EXPLORED in text else 0.0 for text in flags]
-    exploration = np.array(rates, dtype=np.float64)
-    return DecisionFrame(
-        ids=np.array(ids, dtype=np.int64),
-        customer_ids=customers,
-        times=np.array(times, dtype=np.int64),
-        model_versions=np.array(versions, dtype=np.int64),
-        probabilities=np.array(probabilities, dtype=np.float64),
-        features=matrix.reshape(len(ids), -1) if ids else np.empty((0, 0)),
-        outcomes=np.full(len(ids), np.nan),
-        declined=np.array(defaults, dtype=np.bool_) | (exploration > 0.0),
-        exploration=exploration,
-    )
-
-
-def _settle(frame: DecisionFrame, found: Mapping[int, float], known: Maturity) -> None:
-    """Fill in the outcomes that count; the frame is not handed out yet, so its array may be written."""
-    reported = np.array([found.get(number, np.nan) for number in frame.ids.tolist()], dtype=np.float64)
-    approved_at_random = np.zeros(len(frame)) if frame.exploration is None else frame.exploration
-    declined = np.zeros(len(frame), dtype=np.bool_) if frame.declined is None else frame.declined
-    frame.outcomes[:] = known.settle(reported, frame.times, declined & (approved_at_random == 0.0))
-
-
-def _outcomes(connection: Connection, condition: ColumnElement[bool], known: Maturity) -> dict[int, float]:
-    """The latest outcome by decision."""
+def _outcomes(connection: Connection, condition: Any, known: Maturity) -> dict[int, float]:
+    """The latest outcome of rows of the table, by decision."""
     query = (
         select(outcomes.c.decision_id, outcomes.c.defaulted)
         .join(decisions, decisions.c.id == outcomes.c.decision_id)

@@ -19,6 +19,7 @@ from riskloop.store.ledger import Ledger
 from riskloop.store.maturity import OutcomeFeed
 from riskloop.store.migrations import upgrade
 from riskloop.store.outcomes import Outcomes
+from riskloop.store.segments import Segments
 from riskloop.store.windows import Windows
 
 CONFIG = "riskloop.toml"
@@ -75,14 +76,20 @@ class Home:
         return Ledger(self.database)
 
     @cached_property
+    def segments(self) -> Segments:
+        """Decisions in files; `decisions` reads them together with those in the database."""
+        root = self.settings.storage.segments
+        return Segments(self.database, root if "://" in root else self.folder / root)
+
+    @cached_property
     def decisions(self) -> DecisionLog:
         """The decision log."""
-        return DecisionLog(self.database)
+        return DecisionLog(self.database, self.segments)
 
     @cached_property
     def outcomes(self) -> Outcomes:
         """What happened."""
-        return Outcomes(self.database)
+        return Outcomes(self.database, self.segments)
 
     @cached_property
     def deliveries(self) -> Deliveries:

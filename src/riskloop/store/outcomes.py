@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select
+from sqlalchemy import ColumnElement, Connection, func, insert, select
 
 from riskloop.core.errors import DataError
 from riskloop.core.maturity import LATEST, Maturity
@@ -14,6 +14,8 @@ from riskloop.core.span import EVERYTHING, Span
 from riskloop.core.types import Ints, from_micros, to_micros
 from riskloop.store import chain, counters
 from riskloop.store.database import Database
+from riskloop.store.reported import counted, has_report, integers, is_reported
+from riskloop.store.segments import Piece, Segments
 from riskloop.store.spans import where
 from riskloop.store.tables import decisions, deliveries, outcomes
 
@@ -60,8 +62,9 @@ class Report(NamedTuple):
 class Outcomes:
     """The append-only table of outcomes."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, segments: Segments | None = None) -> None:
         self.database = database
+        self.segments = segments or Segments(database)
 
     def record(
         self,
@@ -84,7 +87,7 @@ class Outcomes:
             )
         with self.database.write() as connection:
             counters.lock(connection, outcomes)
-            matched, unmatched, reasons = _match(connection, reported)
+            matched, unmatched, reasons = _match(connection, self.segments, reported)
             known = _latest(connection, sorted(matched))
             rows, repeated, corrected = [], 0, 0
             for decision_id, outcome in matched.items():
@@ -133,7 +136,6 @@ class Outcomes:
     def matured(self, start: int, known: Maturity, without: Sequence[Span] = ()) -> int:
         """How many decisions with time from ``start`` on, microseconds, have an outcome that counts; none of
         ``without``."""
-        there = select(outcomes.c.id).where(outcomes.c.decision_id == decisions.c.id, counted(known)).exists()
         query = (
             select(func.count())
             .select_from(decisions)
@@ -141,11 +143,15 @@ class Outcomes:
             .where(*(~where(span) for span in without))
         )
         if known.silence == "unknown":
-            query = query.where(there)
+            query = query.where(is_reported(known))
         elif not known.silent_declined:
             query = query.where(decisions.c.is_default == 0)
         with self.database.read() as connection:
-            return int(connection.execute(query).scalar_one())
+            total = int(connection.execute(query).scalar_one())
+            span = Span(start=start, end=known.until + 1)
+            for piece in self.segments.pieces(connection, span, ["time", "declined"]):
+                total += _matured(connection, piece, known, without)
+        return total
 
     def reports(self, known: Maturity, *, after: int = 0, span: Span = EVERYTHING) -> list[Report]:
         """The reports with ids above ``after`` on decisions of a span, as far as they count, in order."""
@@ -162,37 +168,77 @@ class Outcomes:
             .where(outcomes.c.id > after, counted(known), where(span), decisions.c.time <= known.until)
             .order_by(outcomes.c.id)
         )
+        new = outcomes.c.id > after, counted(known)
         with self.database.read() as connection:
-            return [Report(*row) for row in connection.execute(query)]
+            found = [Report(*row) for row in connection.execute(query)]
+            for piece, rows in self._about(connection, span, new, ["time", "probability"]):
+                times, probabilities = piece.column("time"), piece.column("probability")
+                for number, about, defaulted, reported, place in rows.tolist():
+                    if times[place] <= known.until:
+                        one = float(probabilities[place]), int(times[place]), reported
+                        found.append(Report(number, about, defaulted, *one))
+        return sorted(found)
 
     def reported_for(self, after: int) -> tuple[Ints, Ints, Ints]:
         """The outcomes with an id above ``after``: their ids, decision ids and decision times in microseconds, (n,)."""
+        new = outcomes.c.id > after
         query = select(outcomes.c.id, decisions.c.id, decisions.c.time).join(
             decisions, outcomes.c.decision_id == decisions.c.id
         )
         with self.database.read() as connection:
-            rows = connection.execute(query.where(outcomes.c.id > after)).all()
-        found = np.array(rows, dtype=np.int64).reshape(-1, 3)
-        return found[:, 0], found[:, 1], found[:, 2]
+            found = [np.stack(integers(connection, query.where(new), 3), axis=1)]
+            for piece, rows in self._about(connection, EVERYTHING, (new,), ["time"]):
+                found.append(np.stack((rows[:, 0], rows[:, 1], piece.column("time")[rows[:, 4]]), axis=1))
+        whole = np.concatenate(found)
+        whole = whole[np.argsort(whole[:, 0], kind="stable")]
+        return whole[:, 0], whole[:, 1], whole[:, 2]
+
+    def _about(
+        self, connection: Connection, span: Span, which: Sequence[ColumnElement[bool]], columns: Sequence[str]
+    ) -> Iterator[tuple[Piece, Ints]]:
+        """The segments' decisions in a span that outcomes are about, with those outcomes.
+
+        These have a row each: id, decision, whether it defaulted, when it was handed in, and its decision's place in
+        the piece; (n, 5).
+        """
+        query = select(outcomes.c.id, outcomes.c.decision_id, outcomes.c.defaulted, outcomes.c.recorded_at)
+        for segment in self.segments.within(connection, span):
+            inside = outcomes.c.decision_id.between(segment.first_id, segment.last_id)
+            rows = np.stack(integers(connection, query.where(inside, *which), 4), axis=1)
+            if not len(rows):
+                continue
+            piece = self.segments.piece(segment, span, columns)
+            places = np.searchsorted(piece.ids, rows[:, 1])
+            there = places < len(piece.ids)
+            there[there] = piece.ids[places[there]] == rows[there, 1]
+            yield piece, np.column_stack((rows, places))[there]
 
 
-def counted(known: Maturity) -> ColumnElement[bool]:
-    """The outcomes that were there and are not in quarantine."""
-    held = (outcomes.c.id.between(first, last) for first, last in known.held)
-    return and_(outcomes.c.id <= known.outcomes, *(~one for one in held))
+def _matured(connection: Connection, piece: Piece, known: Maturity, without: Sequence[Span]) -> int:
+    times, chosen = piece.column("time"), np.ones(len(piece.ids), dtype=np.bool_)
+    for span in without:
+        chosen &= ~span.mask(times, piece.ids)
+    if known.silence == "unknown":
+        chosen &= has_report(connection, piece.ids, known)
+    elif not known.silent_declined:
+        chosen &= ~piece.column("declined")
+    return int(np.count_nonzero(chosen))
 
 
 def _last_id(connection: Connection) -> int:
     return int(connection.execute(select(func.coalesce(func.max(outcomes.c.id), 0))).scalar_one())
 
 
-def _match(connection: Connection, reported: Sequence[Outcome]) -> tuple[dict[int, Outcome], list[str], list[str]]:
+def _match(
+    connection: Connection, segments: Segments, reported: Sequence[Outcome]
+) -> tuple[dict[int, Outcome], list[str], list[str]]:
     """Decision id to outcome, and the ids that belong to no decision with the reason for each.
 
     Of several reports on one decision the one that was known last wins.
     """
-    by_customer = _decisions_of(connection, sorted({o.customer_id for o in reported if o.customer_id is not None}))
-    existing = _existing(connection, sorted({o.decision_id for o in reported if o.decision_id is not None}))
+    customers = sorted({o.customer_id for o in reported if o.customer_id is not None})
+    by_customer = _decisions_of(connection, segments, customers)
+    existing = _existing(connection, segments, sorted({o.decision_id for o in reported if o.decision_id is not None}))
     matched: dict[int, Outcome] = {}
     unmatched, reasons = [], []
     for outcome in reported:
@@ -225,18 +271,25 @@ def _reason(outcome: Outcome, theirs: Sequence[tuple[int, int]]) -> str:
     )
 
 
-def _decisions_of(connection: Connection, customers: Sequence[str]) -> dict[str, list[tuple[int, int]]]:
+def _decisions_of(
+    connection: Connection, segments: Segments, customers: Sequence[str]
+) -> dict[str, list[tuple[int, int]]]:
+    """The times and ids of the decisions on customers."""
     found: dict[str, list[tuple[int, int]]] = {}
     for part in _parts(customers):
         query = select(decisions.c.customer_id, decisions.c.time, decisions.c.id)
         for customer, time, number in connection.execute(query.where(decisions.c.customer_id.in_(part))):
             found.setdefault(customer, []).append((time, number))
+    for customer, time, number in segments.on_customers(connection, customers):
+        found.setdefault(customer, []).append((time, number))
     return found
 
 
-def _existing(connection: Connection, ids: Sequence[int]) -> set[int]:
+def _existing(connection: Connection, segments: Segments, ids: Sequence[int]) -> set[int]:
     found: set[int] = set()
-    for part in _parts(ids):
+    for _, held in segments.holding(connection, np.array(ids, dtype=np.int64)):
+        found.update(held.tolist())
+    for part in _parts([number for number in ids if number not in found]):
         found.update(connection.execute(select(decisions.c.id).where(decisions.c.id.in_(part))).scalars())
     return found
 

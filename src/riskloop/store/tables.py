@@ -1,7 +1,7 @@
 """The tables. Times are integers: microseconds since 1970-01-01 UTC, exact in every database.
 
-Append-only by design: ``decisions``, ``outcomes``, ``promotions``, ``case_events``, ``audit``. A change of this
-file needs a migration in ``migrations/versions``; a test compares the two.
+Append-only by design: ``decisions``, ``segments``, ``outcomes``, ``promotions``, ``case_events``, ``audit``. A change
+of this file needs a migration in ``migrations/versions``; a test compares the two.
 """
 
 from sqlalchemy import (
@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     false,
 )
 
@@ -81,6 +82,28 @@ chunks = Table(
     Column("first_id", BigInteger, nullable=False),
     Column("rows", Integer, nullable=False),
     Column("at", BigInteger, nullable=False),
+)
+
+# An immutable file of decisions with consecutive ids, scored in bulk: see `segments`. Its rows are not in `decisions`.
+segments = Table(
+    "segments",
+    metadata,
+    Column("first_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("rows", Integer, nullable=False),
+    Column("run", String(200), nullable=False),  # the run key: the same rows under it are decided on once
+    Column("number", Integer, nullable=False),  # of the part within its run
+    Column("fingerprint", String(64), nullable=False),  # of all rows of the run
+    Column("path", String(200), nullable=False),  # below the segments' root
+    Column("sha256", String(64), nullable=False),  # of the file
+    Column("model_version", Integer, nullable=False),
+    Column("scored_at", BigInteger, nullable=False),
+    Column("first_time", BigInteger, nullable=False),
+    Column("last_time", BigInteger, nullable=False),
+    Column("declined", Integer, nullable=False),
+    Column("explored", Integer, nullable=False),
+    Column("total", Double, nullable=False),  # sum of the probabilities
+    Column("profile", LargeBinary),
+    UniqueConstraint("run", "number", name="segments_run"),
 )
 
 # Requests that were refused, counted by hour, field and problem: a broken feed shows here first.

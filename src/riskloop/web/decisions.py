@@ -4,35 +4,26 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
+from sqlalchemy import select
 
 from riskloop.core.errors import DataError
 from riskloop.core.types import Decision, Json, from_micros, to_micros
 from riskloop.results import ReplayResult
 from riskloop.scoring.answers import described
+from riskloop.store import listing
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
-from riskloop.store.tables import decisions, outcomes, windows
+from riskloop.store.listing import Place, Wanted
+from riskloop.store.tables import outcomes, windows
 from riskloop.web.guard import Serving
 
 SIZE: Final = 50
-LOOKED_AT: Final = 100_000  # rows that one page looks through at most; the next page goes on from there
 OTHERS: Final = 10  # other decisions on the same customer
 DAY: Final = 86_400_000_000  # microseconds
 FIELDS: Final = ("customer", "since", "until", "low", "high")
-
-_COLUMNS: Final = (
-    decisions.c.id,
-    decisions.c.customer_id,
-    decisions.c.time,
-    decisions.c.probability,
-    decisions.c.is_default,
-    decisions.c.model_version,
-    decisions.c.flags,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +48,15 @@ class Search:
         )
 
     @property
-    def by_time(self) -> bool:
-        """Whether the walk goes through the index of times; else it goes through the ids."""
-        return self.customer is None and (self.since is not None or self.until is not None)
-
-    @property
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """On customer and time: what the walk starts from."""
-        found: list[ColumnElement[bool]] = []
-        if self.customer is not None:
-            found.append(decisions.c.customer_id == self.customer)
-        if self.since is not None:
-            found.append(decisions.c.time >= _micros(self.since))
-        if self.until is not None:
-            found.append(decisions.c.time < _micros(self.until) + DAY)
-        return found
+    def wanted(self) -> Wanted:
+        """What the store looks for."""
+        return Wanted(
+            self.customer,
+            None if self.since is None else _micros(self.since),
+            None if self.until is None else _micros(self.until) + DAY,
+            None if self.low is None else self.low / 100.0,
+            None if self.high is None else self.high / 100.0,
+        )
 
 
 def _day(asked: Mapping[str, str], field: str) -> date | None:
@@ -107,82 +92,33 @@ def number_of(text: str) -> int:
 # --------------------------------------------------------------------------- the search
 
 
-@dataclass(frozen=True, slots=True)
-class PageEnd:
-    """Where a page ends; the next one begins after it."""
-
-    id: int
-    time: int
-
-    @classmethod
-    def of(cls, text: str | None) -> "PageEnd | None":
-        """From a link; DataError for anything else."""
-        if not text:
-            return None
-        found = re.fullmatch(r"(\d{1,18})\.(-?\d{1,18})", text)
-        if found is None:
-            raise DataError(f"'{text}' is no place in the list of decisions; search again.")
-        return cls(int(found[1]), int(found[2]))
-
-    def __str__(self) -> str:
-        return f"{self.id}.{self.time}"
+def _place(text: str | None) -> Place | None:
+    """Where the page before ended, from a link; DataError for anything else."""
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d{1,18})\.(-?\d{1,18})", text)
+    if found is None:
+        raise DataError(f"'{text}' is no place in the list of decisions; search again.")
+    return Place(int(found[1]), int(found[2]))
 
 
-def search(database: Database, decisions: DecisionLog, asked: Mapping[str, str]) -> Json:
+def search(decisions: DecisionLog, asked: Mapping[str, str]) -> Json:
     """A page of decisions, newest first, after the key in ``after``."""
-    wanted = Search.of(asked)
-    with database.read() as connection:
-        rows, after, stopped = _walk(connection, wanted, PageEnd.of(asked.get("after")))
+    rows, after, stopped = decisions.page(Search.of(asked).wanted, _place(asked.get("after")), SIZE)
     fields = {name: asked[name] for name in FIELDS if asked.get(name)}
     return {
         "rows": rows,
         "asked": asked,
         "searched": bool(fields),
         "stopped": stopped,
-        "looked_at": LOOKED_AT,
+        "looked_at": listing.LOOKED_AT,
         "first": f"/dashboard/decisions?{urlencode(fields)}" if asked.get("after") else None,
-        "older": None if after is None else f"/dashboard/decisions?{urlencode({**fields, 'after': str(after)})}",
+        "older": None
+        if after is None
+        else f"/dashboard/decisions?{urlencode({**fields, 'after': f'{after.id}.{after.time}'})}",
         "total": decisions.last_id(),
         "from_micros": from_micros,
     }
-
-
-def _walk(connection: Connection, wanted: Search, after: PageEnd | None) -> tuple[list[Row[Any]], PageEnd | None, bool]:
-    """The next rows, where the page after them begins, and whether the walk stopped before it had found a page."""
-    walk = _in_order(select(*_COLUMNS), wanted, after)
-    scored = wanted.low is not None or wanted.high is not None
-    if not scored:
-        rows = list(connection.execute(walk.limit(SIZE + 1)))
-        return rows[:SIZE], _key(rows[SIZE - 1]) if len(rows) > SIZE else None, False
-    looked = walk.limit(LOOKED_AT).subquery()
-    query = select(looked)
-    if wanted.low is not None:
-        query = query.where(looked.c.probability >= wanted.low / 100.0)
-    if wanted.high is not None:
-        query = query.where(looked.c.probability <= wanted.high / 100.0)
-    rows = list(connection.execute(query.limit(SIZE + 1)))
-    if len(rows) > SIZE:
-        return rows[:SIZE], _key(rows[SIZE - 1]), False
-    ends = _in_order(select(decisions.c.id, decisions.c.time), wanted, after).offset(LOOKED_AT - 1).limit(2)
-    last = connection.execute(ends).all()
-    return (rows, _key(last[0]), True) if len(last) > 1 else (rows, None, False)
-
-
-def _in_order(query: Select[Any], wanted: Search, after: PageEnd | None) -> Select[Any]:
-    """Newest first along one index: by time where times are asked for, by id elsewhere."""
-    query = query.where(*wanted.conditions)
-    if not wanted.by_time:
-        if after is not None:
-            query = query.where(decisions.c.id < after.id)
-        return query.order_by(decisions.c.id.desc())
-    if after is not None:
-        beyond = or_(decisions.c.time < after.time, and_(decisions.c.time == after.time, decisions.c.id < after.id))
-        query = query.where(decisions.c.time <= after.time, beyond)
-    return query.order_by(decisions.c.time.desc(), decisions.c.id.desc())
-
-
-def _key(row: Row[Any]) -> PageEnd:
-    return PageEnd(int(row.id), int(row.time))
 
 
 # --------------------------------------------------------------------------- one decision

@@ -133,7 +133,7 @@ def show_decisions(request: Request, service: Worker, _key: Viewer) -> Response:
     wanted = asked.get("id", "").strip()
     if wanted:
         return RedirectResponse(f"/dashboard/decisions/{decisions.number_of(wanted)}", 303)
-    found = decisions.search(service.home.database, service.home.decisions, asked)
+    found = decisions.search(service.home.decisions, asked)
     return page(request, "decisions.html", title="Decisions", here="decisions", live=False, **found)
 
 

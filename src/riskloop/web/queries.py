@@ -4,6 +4,7 @@ Findings come without their documents unless a page needs them; numbers over dec
 consecutive, and from a systematic sample of at most `SAMPLE` rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -11,8 +12,11 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from riskloop.core.errors import NotFound
+from riskloop.core.span import Span
 from riskloop.core.types import to_micros
 from riskloop.store.database import Database
+from riskloop.store.decisions import DecisionLog
+from riskloop.store.segments import Segment, Segments, last_decision
 from riskloop.store.tables import case_events, decisions, promotions, windows
 from riskloop.store.windows import Window, Windows
 
@@ -62,26 +66,23 @@ class DecisionSummary:
 def served_since(database: Database, moment: datetime) -> DecisionSummary:
     """The decisions that were scored at or after ``moment``."""
     with database.read() as connection:
-        last = _last_id(connection)
-        return _served(connection, _first_since(connection, to_micros(moment), last), last)
+        last = last_decision(connection)
+        first = _first_since(DecisionLog(database), to_micros(moment), last)
+        return _served(connection, Segments(database), first, last)
 
 
 def served_between(database: Database, first_id: int, last_id: int) -> DecisionSummary:
     """The decisions with ids from ``first_id`` to ``last_id``."""
     with database.read() as connection:
-        return _served(connection, max(first_id, 1), last_id)
+        return _served(connection, Segments(database), max(first_id, 1), last_id)
 
 
-def _last_id(connection: Connection) -> int:
-    return int(connection.execute(select(func.coalesce(func.max(decisions.c.id), 0))).scalar_one())
-
-
-def _first_since(connection: Connection, moment: int, last: int) -> int:
+def _first_since(log: DecisionLog, moment: int, last: int) -> int:
     """The first id scored at or after a moment, by bisection: ids are given in the order of scoring."""
     low, high = 1, last + 1
     while low < high:
         middle = (low + high) // 2
-        at = connection.execute(select(decisions.c.scored_at).where(decisions.c.id == middle)).scalar()
+        at = log.scored_at(middle)
         if at is not None and at >= moment:
             high = middle
         else:
@@ -89,22 +90,48 @@ def _first_since(connection: Connection, moment: int, last: int) -> int:
     return low
 
 
-def _served(connection: Connection, first: int, last: int) -> DecisionSummary:
+def _served(connection: Connection, segments: Segments, first: int, last: int) -> DecisionSummary:
+    """Means over a sample of the table and over whole segments, whose sums are on record; none of their rows is read.
+
+    Where only a part of a segment is meant, its mean stands for the part.
+    """
     count = max(0, last - first + 1)
     if not count:
         return DecisionSummary(0, 0, None, None)
-    step = -(-count // SAMPLE)
-    ids = range(first, last + 1, step)
-    total = defaults = sampled = 0.0
+    held = segments.within(connection, Span(first, last))
+    inside = [min(s.last_id, last) - max(s.first_id, first) + 1 for s in held]
+    total = sum(s.total / s.rows * n for s, n in zip(held, inside, strict=True))
+    defaults = sum(s.declined / s.rows * n for s, n in zip(held, inside, strict=True))
+    sampled, rows = sum(inside), count - sum(inside)
+    if rows:
+        seen, of_seen, declined = _sampled(connection, held, first, last)
+        if seen:
+            sampled, total, defaults = sampled + seen, total + rows * of_seen / seen, defaults + rows * declined / seen
+        else:
+            rows = 0
+    if not sampled:
+        return DecisionSummary(count, 0, None, None)
+    weight = sum(inside) + rows
+    return DecisionSummary(count, sampled, total / weight, 1.0 - defaults / weight)
+
+
+def _sampled(connection: Connection, held: Sequence[Segment], first: int, last: int) -> tuple[int, float, float]:
+    """Of a systematic sample of rows of the table: how many, the sum of their probabilities, and who was declined."""
+    gaps, following = [], first
+    for segment in held:
+        gaps.append(range(following, segment.first_id))
+        following = segment.last_id + 1
+    gaps.append(range(following, last + 1))
+    step = -(-sum(map(len, gaps)) // SAMPLE)
+    ids = [number for gap in gaps for number in gap[::step]]
+    sampled, total, defaults = 0, 0.0, 0.0
     for start in range(0, len(ids), 500):
         query = select(func.count(), func.sum(decisions.c.probability), func.sum(decisions.c.is_default))
         found = connection.execute(query.where(decisions.c.id.in_(ids[start : start + 500]))).one()
-        sampled += found[0]
+        sampled += int(found[0])
         total += found[1] or 0.0
         defaults += found[2] or 0.0
-    if not sampled:
-        return DecisionSummary(count, 0, None, None)
-    return DecisionSummary(count, int(sampled), total / sampled, 1.0 - defaults / sampled)
+    return sampled, total, defaults
 
 
 # --------------------------------------------------------------------------- what has changed
@@ -122,7 +149,8 @@ class Pulse:
 
 def pulse(database: Database) -> Pulse:
     """The newest numbers of everything that grows."""
-    columns = (promotions.c.seq, case_events.c.id, windows.c.id, decisions.c.id)
+    columns = (promotions.c.seq, case_events.c.id, windows.c.id)
     query = select(*(select(func.coalesce(func.max(column), 0)).scalar_subquery() for column in columns))
     with database.read() as connection:
-        return Pulse(*(int(value) for value in connection.execute(query).one()))
+        seq, event, window = (int(value) for value in connection.execute(query).one())
+        return Pulse(seq, event, window, last_decision(connection))

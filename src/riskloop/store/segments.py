@@ -1,0 +1,245 @@
+"""Segments of the log: each is one row here and one immutable file, which `segment_files` writes and reads.
+
+A segment takes its block of ids in the transaction that registers it; a file that is not registered is not in the
+log, so a run that is killed, tried again or done twice has done no harm.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from sqlalchemy import Connection, func, insert, select
+
+from riskloop.core.errors import Conflict, NotReady
+from riskloop.core.span import EVERYTHING, Span
+from riskloop.core.types import Ints
+from riskloop.store import counters
+from riskloop.store.database import Database
+from riskloop.store.segment_files import OLD, SegmentFiles, Written
+from riskloop.store.tables import chunks, decisions, promotions, segments
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LOOKED_AT: Final = 1000  # chunks of a run, to see that it went through the API
+_ROW: Final = [column for column in segments.c if column is not segments.c.profile]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One registered file of decisions, with consecutive ids."""
+
+    first_id: int
+    rows: int
+    run: str  # of what it is a part: the same rows under the same run key are decided on once
+    number: int  # of the part, from 0
+    fingerprint: str  # of all that the run scored: the same run key for other rows is refused
+    path: str
+    sha256: str
+    model_version: int
+    scored_at: int
+    first_time: int
+    last_time: int
+    declined: int
+    explored: int
+    total: float  # sum of the probabilities
+
+    @property
+    def last_id(self) -> int:
+        """The id of its last decision."""
+        return self.first_id + self.rows - 1
+
+    def lies_in(self, span: Span) -> bool:
+        """Whether all of it does."""
+        ids = np.array([self.first_id, self.last_id])
+        times = np.array([self.first_time, self.last_time])
+        return bool(span.mask(times, ids).all())
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Decisions of one segment that lie in a span, with the columns that were asked for."""
+
+    segment: Segment
+    ids: Ints  # (n,) ascending
+    table: "pa.Table"  # n rows
+
+    def column(self, name: str) -> Any:
+        """One column as NumPy array."""
+        return self.table[name].to_numpy()
+
+
+class Segments:
+    """Registers segments and reads them. Without a root it can say that there are some, and reads none."""
+
+    def __init__(self, database: Database, root: str | Path | None = None) -> None:
+        self.database = database
+        self._files = None if root is None else SegmentFiles(root)
+
+    @property
+    def files(self) -> SegmentFiles:
+        """Where the files lie."""
+        if self._files is None:
+            raise NotReady("The log holds segments, and nobody said where their files lie; open the portfolio instead.")
+        return self._files
+
+    # ----------------------------------------------------------------------- writing
+
+    def register(self, run: str, fingerprint: str, written: Sequence[Written], *, seq: int) -> list[Segment] | None:
+        """Put files into the log in one transaction, in order, under the name ``run``: all of them or none.
+
+        Done twice under one name, it is done once: the segments of the first time are returned. Returns None when the
+        promotion ``seq`` is not the last one any more: another champion serves, so nothing was logged.
+        Raises Conflict when the name was used for other rows.
+        """
+        with self.database.write() as connection:
+            counters.lock(connection, decisions)
+            known = _of_run(connection, run, fingerprint)
+            if known:
+                return known
+            last = connection.execute(select(func.coalesce(func.max(promotions.c.seq), 0))).scalar_one()
+            if last != seq:
+                return None
+            following = counters.take(connection, decisions, sum(one.rows for one in written))
+            rows = []
+            for number, one in enumerate(written):
+                row = {name: getattr(one, name) for name in Written.__slots__}
+                row |= {"first_id": following, "run": run, "number": number, "fingerprint": fingerprint}
+                rows.append(row)
+                following += one.rows
+            connection.execute(insert(segments), rows)
+            return [Segment(**{n: v for n, v in row.items() if n != "profile"}) for row in rows]
+
+    def of_run(self, run: str, fingerprint: str) -> list[Segment]:
+        """What was registered under a name, in order; Conflict when that was for other rows, or through the API."""
+        with self.database.read() as connection:
+            return _of_run(connection, run, fingerprint)
+
+    def sweep(self) -> list[str]:
+        """Remove files that nobody has registered for a day: they were left by runs that were killed."""
+        with self.database.read() as connection:
+            known = set(connection.execute(select(segments.c.path)).scalars())
+        left = [path for path in self.files.listed(OLD) if path not in known]
+        self.files.remove(left)
+        return left
+
+    # ----------------------------------------------------------------------- reading
+
+    def paths(self) -> list[str]:
+        """Of every registered file, in the order of the ids."""
+        with self.database.read() as connection:
+            return list(connection.execute(select(segments.c.path).order_by(segments.c.first_id)).scalars())
+
+    def within(self, connection: Connection, span: Span = EVERYTHING) -> list[Segment]:
+        """The segments that may hold decisions of a span, by id."""
+        query = select(*_ROW).order_by(segments.c.first_id)
+        if span.first_id is not None:
+            query = query.where(segments.c.first_id + segments.c.rows > span.first_id)
+        if span.last_id is not None:
+            query = query.where(segments.c.first_id <= span.last_id)
+        if span.start is not None:
+            query = query.where(segments.c.last_time >= span.start)
+        if span.end is not None:
+            query = query.where(segments.c.first_time < span.end)
+        return [Segment(**row._mapping) for row in connection.execute(query)]
+
+    def holding(self, connection: Connection, ids: Ints) -> list[tuple[Segment, Ints]]:
+        """The segments that hold some of ``ids``, ascending, each with those that it holds."""
+        if not len(ids):
+            return []
+        found = []
+        for segment in self.within(connection, Span(int(ids[0]), int(ids[-1]))):
+            start, end = np.searchsorted(ids, [segment.first_id, segment.last_id + 1])
+            if end > start:
+                found.append((segment, ids[start:end]))
+        return found
+
+    def pieces(
+        self, connection: Connection, span: Span = EVERYTHING, columns: Sequence[str] = (), *, newest: bool = False
+    ) -> Iterator[Piece]:
+        """The decisions of a span, segment by segment, by id."""
+        found = self.within(connection, span)
+        for segment in reversed(found) if newest else found:
+            piece = self.piece(segment, span, columns)
+            if len(piece.ids):
+                yield piece
+
+    def piece(self, segment: Segment, span: Span, columns: Sequence[str]) -> Piece:
+        """The decisions of one segment that lie in a span."""
+        start = max(0, (span.first_id or 0) - segment.first_id)
+        stop = segment.rows if span.last_id is None else min(segment.rows, span.last_id - segment.first_id + 1)
+        timed = span._replace(first_id=None, last_id=None)
+        whole = timed.mask(np.array([segment.first_time, segment.last_time])).all()
+        wanted = list(columns) if whole or "time" in columns else [*columns, "time"]
+        rows = None if (start, stop) == (0, segment.rows) else slice(start, stop)
+        ids = np.arange(segment.first_id + start, segment.first_id + stop)
+        table = self.files.read(segment.path, segment.sha256, wanted or ["declined"], rows)
+        if not whole:
+            inside = np.flatnonzero(timed.mask(table["time"].to_numpy()))
+            ids, table = ids[inside], table.take(inside)
+        return Piece(segment, ids, table)
+
+    def picked(self, segment: Segment, ids: Ints, columns: Sequence[str]) -> Piece:
+        """Some decisions of one segment; ``ids`` ascending."""
+        piece = self.piece(segment, Span(int(ids[0]), int(ids[-1])), columns)
+        return Piece(segment, ids, piece.table.take(ids - ids[0]))
+
+    def of_customer(
+        self, connection: Connection, customer_id: str, limit: int, span: Span = EVERYTHING
+    ) -> Iterator[tuple[Segment, Ints]]:
+        """Where the newest decisions on one customer are, newest segment first; ids ascending, at most ``limit``."""
+        import pyarrow.compute as pc
+
+        for piece in self.pieces(connection, span, ["customer_id"], newest=True):
+            ids = piece.ids[pc.equal(piece.table["customer_id"], customer_id).to_numpy()][-limit:]
+            if len(ids):
+                yield piece.segment, ids
+                limit -= len(ids)
+            if not limit:
+                return
+
+    def on_customers(self, connection: Connection, customers: Sequence[str]) -> Iterator[tuple[str, int, int]]:
+        """The decisions on customers: who, time and id."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        wanted = pa.array(customers, pa.string())
+        for piece in self.pieces(connection, EVERYTHING, ["customer_id", "time"]) if customers else ():
+            there = np.flatnonzero(pc.is_in(piece.table["customer_id"], wanted).to_numpy())
+            found = piece.table.take(there)
+            yield from zip(
+                found["customer_id"].to_pylist(), found["time"].to_pylist(), piece.ids[there].tolist(), strict=True
+            )
+
+    def profile(self, connection: Connection, segment: Segment) -> bytes | None:
+        """The profile of its decisions, where one was made when they were scored."""
+        query = select(segments.c.profile).where(segments.c.first_id == segment.first_id)
+        found = connection.execute(query).scalar_one()
+        return None if found is None else bytes(found)
+
+
+def last_decision(connection: Connection) -> int:
+    """The id of the newest decision, wherever it lies; 0 when there is none."""
+    of_rows = select(func.coalesce(func.max(decisions.c.id), 0)).scalar_subquery()
+    of_segments = select(func.coalesce(func.max(segments.c.first_id + segments.c.rows - 1), 0)).scalar_subquery()
+    return max(int(value) for value in connection.execute(select(of_rows, of_segments)).one())
+
+
+def _of_run(connection: Connection, run: str, fingerprint: str) -> list[Segment]:
+    sent = select(chunks.c.key).where(chunks.c.key.startswith(f"{run}-", autoescape=True))
+    of_run = re.compile(re.escape(run) + r"-\d+-[0-9a-f]{32}").fullmatch
+    if any(of_run(key) for key in connection.execute(sent.limit(_LOOKED_AT)).scalars()):
+        raise Conflict(
+            f"Rows were scored through the API under the run key '{run}'. Score them there again (--engine api) to get "
+            "the same decisions, or give another --run-key to decide anew. Nothing was logged."
+        )
+    query = select(*_ROW).where(segments.c.run == run).order_by(segments.c.number)
+    found = [Segment(**row._mapping) for row in connection.execute(query)]
+    if found and found[0].fingerprint != fingerprint:
+        raise Conflict(
+            f"The run key '{run}' was used before with other rows; use a new key for new rows. Nothing was logged."
+        )
+    return found
