@@ -281,6 +281,58 @@ def test_large_windows_are_read_once_and_in_parts(loop: Loop, monkeypatch: pytes
         assert {f.check for f in again} >= {"impact", "estimated_auc"}
 
 
+def test_of_a_segment_in_a_large_window_the_stored_profile_is_taken(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Segments of this champion within the window are not read; all others are, and the profile is the same."""
+    home, reference = loop.portfolio.home, loop.champion.reference
+    loop.decide(customers(MONTHS[0]))
+    loop.decide(customers(MONTHS[1], seed=6))
+    whole = home.decisions.frame()
+    parts = np.array_split(np.flatnonzero(np.random.default_rng(1).random(len(whole)) < 0.7), 4)
+    for number, part in enumerate(parts):
+        chosen = whole.take(part)
+        made = Decisions(
+            chosen.customer_ids, chosen.times.tolist(), to_micros(TRAINED), 1 if number else 7,
+            chosen.probabilities, chosen.probabilities >= 0.5, chosen.features,
+        )  # fmt: skip
+        profile = reference.profile(chosen.features, chosen.probabilities, chosen.times).to_bytes()
+        written = home.segments.files.write(made, reference.schema.names, profile if number != 2 else None)
+        assert home.segments.register(f"run{number}", "f", [written], seq=home.champion().seq)
+        loop.decide(customers(MONTHS[1], seed=8 + number, rows=20))
+    monkeypatch.setattr(observe, "FRAME_ROWS", 250)
+    windows = list(due(home.decisions, home.windows, home.settings, noon(2025, 3, 1)))
+    read: list[int] = []
+    frame = home.decisions.frame
+
+    def spy(span: Span) -> object:
+        part = frame(span)
+        read.extend(part.ids.tolist())
+        return part
+
+    monkeypatch.setattr(home.decisions, "frame", spy)
+    made_of = [close(home, loop.champion, window, noon(2025, 3, 1))[2] for window in windows]
+    monkeypatch.undo()
+    assert len(read) == len(set(read))
+    for window, profile in zip(windows, made_of, strict=True):
+        rows = home.decisions.frame(window.span)
+        assert window.rows == len(rows) > 250
+        again = reference.profile(rows.features, loop.champion.model.probabilities(rows.features), rows.times)
+        assert profile == again.to_bytes()
+    held = {stored.first_id: stored.last_id for stored in home.decisions.profiles(Span())}
+    skipped = set(range(1, home.decisions.last_id() + 1)) - set(read)
+    inside = [
+        set(range(first, last + 1))
+        for first, last in list(held.items())[1:]  # the first one is another model's
+        if any(Span(first, last) and _within(home.decisions.frame(Span(first, last)).times, w.span) for w in windows)
+    ]
+    assert skipped == set().union(*inside)
+
+
+def _within(times: Ints, span: Span) -> bool:
+    return bool(span.mask(times).all())
+
+
 def test_windows_by_count_are_told_apart_by_their_numbers(folder: Path) -> None:
     loop = opened(folder, '[windows]\nby = "count"\nsize = 600\n')
     loop.decide(customers(MONTHS[0]))

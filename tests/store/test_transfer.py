@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from riskloop.core.errors import ArtefactError, Conflict, Locked, NotFound
+from riskloop.core.span import Span
 from riskloop.core.types import PromotionKind, from_micros
 from riskloop.store import audit
 from riskloop.store.adapters import ADAPTERS, open_database
@@ -205,6 +206,25 @@ def test_a_backup_comes_back_in_either_database(
     assert {path.name for path in place.folder.iterdir()} <= {CONFIG, "models", "riskloop.db"} | {
         f"riskloop.db-{end}" for end in ("wal", "shm")
     }
+
+
+@pytest.mark.parametrize(("old", "new"), [("sqlite:///", "sqlite:///")])
+def test_segments_are_backed_up_and_restored(
+    make_home: Callable[[Path, str], Home], tmp_path: Path, old: str, new: str
+) -> None:
+    home = make_home(tmp_path / "old", old)
+    fill(home.database)
+    written = home.segments.files.write(scored(50, width=3), ("a", "b", "c"))
+    left = home.segments.files.write(scored(20, start=90), ("a", "b", "c"))
+    assert home.segments.register("run", "f", [written], seq=home.champion().seq)
+    index = back_up(home, tmp_path / "backup", datetime.now(UTC))
+    assert f"segments/{written.path}" in index["files"]
+    assert f"segments/{left.path}" not in index["files"], "what is not registered does not exist"
+    place = make_home(tmp_path / "new", new)
+    restore(tmp_path / "backup", place.config)
+    span = Span(first_id=4107)
+    assert place.decisions.frame(span).features.tobytes() == scored(50, width=3).features.tobytes()
+    assert place.decisions.frame(span).customer_ids == home.decisions.frame(span).customer_ids
 
 
 def test_a_backup_brings_its_own_settings(make_home: Callable[[Path, str], Home], tmp_path: Path) -> None:

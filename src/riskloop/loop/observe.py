@@ -43,10 +43,6 @@ class Due:
     late: int = 0  # rows that arrived in it with dates before it
     covered: tuple[datetime, datetime] | None = None  # the part of the period that an old file has rows for
 
-    def frames(self, decisions: DecisionLog) -> Iterator[DecisionFrame]:
-        """The decisions, in parts that fit into the memory."""
-        yield from frames_between(decisions, self.span, *self.ids) if self.rows else ()
-
     @property
     def counted(self) -> bool:
         """Whether it is a fixed number of consecutive decisions, not a calendar period."""
@@ -197,7 +193,9 @@ def _stored(
 def frames_between(decisions: DecisionLog, span: Span, first: int, last: int) -> Iterator[DecisionFrame]:
     """The decisions of a span with ids from ``first`` to ``last``, in parts that fit into the memory."""
     for start in range(first, last + 1, FRAME_ROWS):
-        yield decisions.frame(span._replace(first_id=start, last_id=min(start + FRAME_ROWS - 1, last)))
+        frame = decisions.frame(span._replace(first_id=start, last_id=min(start + FRAME_ROWS - 1, last)))
+        if len(frame):  # among these ids there may be other times only
+            yield frame
 
 
 def earlier_findings(windows: Windows, settings: Settings, version: int, before: int) -> list[list[Finding]]:
