@@ -20,7 +20,7 @@ from riskloop.store.appender import ChunkKey
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.ledger import Ledger
-from riskloop.store.listing import Listed, Wanted
+from riskloop.store.listing import ListedDecision, Sought
 from riskloop.store.migrations import upgrade
 from riskloop.store.outcomes import Outcome, Outcomes
 from riskloop.store.segment_files import SegmentFiles
@@ -177,18 +177,18 @@ def test_lists_are_paged_alike(
     log_both(plain, mixed, 6)
     day = MAY + 9 * DAY
     for wanted in [
-        Wanted(),
-        Wanted(customer="c5"),
-        Wanted(start=day, end=day + 6 * DAY),
-        Wanted(low=0.6),
-        Wanted(end=day, high=0.4),
-        Wanted(customer="c7", start=day, low=0.2),
-        Wanted(low=0.999),
+        Sought(),
+        Sought(customer="c5"),
+        Sought(start=day, end=day + 6 * DAY),
+        Sought(low=0.6),
+        Sought(end=day, high=0.4),
+        Sought(customer="c7", start=day, low=0.2),
+        Sought(low=0.999),
     ]:
         assert walked(plain, wanted) == walked(mixed, wanted)
 
 
-def walked(log: DecisionLog, wanted: Wanted) -> list[Listed]:
+def walked(log: DecisionLog, wanted: Sought) -> list[ListedDecision]:
     rows, after = [], None
     for _ in range(200):
         found = log.page(wanted, after, 4)

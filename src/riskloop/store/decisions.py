@@ -25,7 +25,7 @@ from riskloop.store.frames import (
     rates_of,
     settle,
 )
-from riskloop.store.listing import Page, Place, Wanted, page
+from riskloop.store.listing import DecisionPage, Place, Sought, page
 from riskloop.store.reported import counted, has_report, is_reported, reported_on
 from riskloop.store.segments import Segment, Segments, last_decision
 from riskloop.store.spans import where
@@ -149,7 +149,7 @@ class DecisionLog:
                 found += decisions_of(piece)
         return sorted(found, key=lambda decision: -decision.decision_id)
 
-    def page(self, wanted: Wanted, after: Place | None, size: int) -> Page:
+    def page(self, wanted: Sought, after: Place | None, size: int) -> DecisionPage:
         """The ``size`` newest decisions that are looked for, after a place in the list."""
         with self.database.read() as connection:
             return page(connection, self.segments, wanted, after, size)

@@ -16,7 +16,7 @@ from riskloop.store.tables import decisions
 LOOKED_AT: Final = 100_000  # rows of the table that one page looks through at most; the next page goes on from there
 
 
-class Listed(NamedTuple):
+class ListedDecision(NamedTuple):
     """A decision in a list."""
 
     id: int
@@ -35,7 +35,7 @@ class Place(NamedTuple):
     time: int
 
 
-class Wanted(NamedTuple):
+class Sought(NamedTuple):
     """What is looked for; everything that is None is not asked for."""
 
     customer: str | None = None
@@ -59,15 +59,15 @@ class Wanted(NamedTuple):
         """Whether probabilities are asked for."""
         return self.low is not None or self.high is not None
 
-    def order(self, row: Listed | Place) -> tuple[int, int]:
+    def order(self, row: ListedDecision | Place) -> tuple[int, int]:
         """What the list goes down by."""
         return (row.time, row.id) if self.by_time else (0, row.id)
 
 
-class Page(NamedTuple):
+class DecisionPage(NamedTuple):
     """The next rows, where the page after them begins, and whether the walk stopped before it had found a page."""
 
-    rows: list[Listed]
+    rows: list[ListedDecision]
     after: Place | None
     stopped: bool
 
@@ -83,46 +83,46 @@ _COLUMNS: Final = (
 )
 
 
-def page(connection: Connection, segments: Segments, wanted: Wanted, after: Place | None, size: int) -> Page:
+def page(connection: Connection, segments: Segments, sought: Sought, after: Place | None, size: int) -> DecisionPage:
     """The ``size`` newest decisions after a place."""
-    rows, stopped_at = _of_table(connection, wanted, after, size + 1)
-    rows += _of_segments(connection, segments, wanted, after, size + 1)
+    rows, stopped_at = _of_table(connection, sought, after, size + 1)
+    rows += _of_segments(connection, segments, sought, after, size + 1)
     if stopped_at is not None:  # of older rows of the table nothing is known yet
-        rows = [row for row in rows if wanted.order(row) >= wanted.order(stopped_at)]
-    rows.sort(key=wanted.order, reverse=True)
+        rows = [row for row in rows if sought.order(row) >= sought.order(stopped_at)]
+    rows.sort(key=sought.order, reverse=True)
     if len(rows) > size:
-        return Page(rows[:size], Place(rows[size - 1].id, rows[size - 1].time), False)
-    return Page(rows, stopped_at, stopped_at is not None)
+        return DecisionPage(rows[:size], Place(rows[size - 1].id, rows[size - 1].time), False)
+    return DecisionPage(rows, stopped_at, stopped_at is not None)
 
 
 # --------------------------------------------------------------------------- the table
 
 
 def _of_table(
-    connection: Connection, wanted: Wanted, after: Place | None, most: int
-) -> tuple[list[Listed], Place | None]:
+    connection: Connection, sought: Sought, after: Place | None, most: int
+) -> tuple[list[ListedDecision], Place | None]:
     """The next rows, and up to where the walk came if it stopped before it had found ``most``."""
-    walk = _in_order(select(*_COLUMNS), wanted, after)
-    if not wanted.scored:
+    walk = _in_order(select(*_COLUMNS), sought, after)
+    if not sought.scored:
         return [_listed(row) for row in connection.execute(walk.limit(most))], None
     looked = walk.limit(LOOKED_AT).subquery()
     query = select(looked)
-    if wanted.low is not None:
-        query = query.where(looked.c.probability >= wanted.low)
-    if wanted.high is not None:
-        query = query.where(looked.c.probability <= wanted.high)
+    if sought.low is not None:
+        query = query.where(looked.c.probability >= sought.low)
+    if sought.high is not None:
+        query = query.where(looked.c.probability <= sought.high)
     rows = [_listed(row) for row in connection.execute(query.limit(most))]
     if len(rows) == most:
         return rows, None
-    ends = _in_order(select(decisions.c.id, decisions.c.time), wanted, after).offset(LOOKED_AT - 1).limit(2)
+    ends = _in_order(select(decisions.c.id, decisions.c.time), sought, after).offset(LOOKED_AT - 1).limit(2)
     last = connection.execute(ends).all()
     return rows, Place(int(last[0].id), int(last[0].time)) if len(last) > 1 else None
 
 
-def _in_order(query: Select[Any], wanted: Wanted, after: Place | None) -> Select[Any]:
+def _in_order(query: Select[Any], sought: Sought, after: Place | None) -> Select[Any]:
     """Newest first along one index: by time where times are asked for, by id elsewhere."""
-    query = query.where(*_conditions(wanted))
-    if not wanted.by_time:
+    query = query.where(*_conditions(sought))
+    if not sought.by_time:
         if after is not None:
             query = query.where(decisions.c.id < after.id)
         return query.order_by(decisions.c.id.desc())
@@ -132,15 +132,15 @@ def _in_order(query: Select[Any], wanted: Wanted, after: Place | None) -> Select
     return query.order_by(decisions.c.time.desc(), decisions.c.id.desc())
 
 
-def _conditions(wanted: Wanted) -> Sequence[ColumnElement[bool]]:
-    found = [where(wanted.span)]
-    if wanted.customer is not None:
-        found.append(decisions.c.customer_id == wanted.customer)
+def _conditions(sought: Sought) -> Sequence[ColumnElement[bool]]:
+    found = [where(sought.span)]
+    if sought.customer is not None:
+        found.append(decisions.c.customer_id == sought.customer)
     return found
 
 
-def _listed(row: Any) -> Listed:
-    return Listed(
+def _listed(row: Any) -> ListedDecision:
+    return ListedDecision(
         row.id, row.customer_id, row.time, row.probability, bool(row.is_default), row.model_version, row.flags
     )
 
@@ -149,54 +149,54 @@ def _listed(row: Any) -> Listed:
 
 
 def _of_segments(
-    connection: Connection, segments: Segments, wanted: Wanted, after: Place | None, most: int
-) -> list[Listed]:
+    connection: Connection, segments: Segments, sought: Sought, after: Place | None, most: int
+) -> list[ListedDecision]:
     """The next rows, segment by segment, until no other one can hold newer ones."""
-    span = wanted.span
-    if after is not None and wanted.by_time:
+    span = sought.span
+    if after is not None and sought.by_time:
         span = span._replace(end=min(after.time + 1, span.end if span.end is not None else after.time + 1))
     elif after is not None:
         span = span._replace(last_id=after.id - 1)
     inside = segments.within(connection, span)
-    inside.sort(key=lambda s: (s.last_time, s.last_id) if wanted.by_time else (0, s.last_id), reverse=True)
-    found: list[Listed] = []
+    inside.sort(key=lambda s: (s.last_time, s.last_id) if sought.by_time else (0, s.last_id), reverse=True)
+    found: list[ListedDecision] = []
     for segment in inside:
-        if len(found) >= most and wanted.by_time and segment.last_time < found[most - 1].time:
+        if len(found) >= most and sought.by_time and segment.last_time < found[most - 1].time:
             break
-        if len(found) >= most and not wanted.by_time:
+        if len(found) >= most and not sought.by_time:
             break
-        columns = ["time"] + ["customer_id"] * (wanted.customer is not None) + ["probability"] * wanted.scored
+        columns = ["time"] + ["customer_id"] * (sought.customer is not None) + ["probability"] * sought.scored
         piece = segments.piece(segment, span, columns)
-        chosen = _chosen(piece, wanted, after)[:most]
+        chosen = _chosen(piece, sought, after)[:most]
         if len(chosen):
             ids = np.sort(piece.ids[chosen])
             found += _rows_of(segments.picked(segment, ids, [*_OF_SEGMENT]))
-            found.sort(key=wanted.order, reverse=True)
+            found.sort(key=sought.order, reverse=True)
     return found[:most]
 
 
 _OF_SEGMENT: Final = ("customer_id", "time", "probability", "declined", "flags")
 
 
-def _chosen(piece: Piece, wanted: Wanted, after: Place | None) -> Any:
+def _chosen(piece: Piece, sought: Sought, after: Place | None) -> Any:
     """The places of a piece's decisions that are looked for, newest first."""
     times, inside = piece.column("time"), np.ones(len(piece.ids), dtype=np.bool_)
-    if wanted.customer is not None:
+    if sought.customer is not None:
         import pyarrow.compute as pc
 
-        inside &= pc.equal(piece.table["customer_id"], wanted.customer).to_numpy()
-    if wanted.low is not None:
-        inside &= piece.column("probability") >= wanted.low
-    if wanted.high is not None:
-        inside &= piece.column("probability") <= wanted.high
-    if after is not None and wanted.by_time:
+        inside &= pc.equal(piece.table["customer_id"], sought.customer).to_numpy()
+    if sought.low is not None:
+        inside &= piece.column("probability") >= sought.low
+    if sought.high is not None:
+        inside &= piece.column("probability") <= sought.high
+    if after is not None and sought.by_time:
         inside &= (times < after.time) | ((times == after.time) & (piece.ids < after.id))
     places = np.flatnonzero(inside)[::-1]
-    return places[np.argsort(-times[places], kind="stable")] if wanted.by_time else places
+    return places[np.argsort(-times[places], kind="stable")] if sought.by_time else places
 
 
-def _rows_of(piece: Piece) -> list[Listed]:
+def _rows_of(piece: Piece) -> list[ListedDecision]:
     customers, times, probabilities, declined, flags = (piece.table[name].to_pylist() for name in _OF_SEGMENT)
     versions = [piece.segment.model_version] * len(piece.ids)
     columns = piece.ids.tolist(), customers, times, probabilities, declined, versions, flags
-    return [Listed(*values) for values in zip(*columns, strict=True)]
+    return [ListedDecision(*values) for values in zip(*columns, strict=True)]

@@ -16,7 +16,7 @@ from riskloop.scoring.answers import described
 from riskloop.store import listing
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
-from riskloop.store.listing import Place, Wanted
+from riskloop.store.listing import Place, Sought
 from riskloop.store.tables import outcomes, windows
 from riskloop.web.guard import Serving
 
@@ -48,9 +48,9 @@ class Search:
         )
 
     @property
-    def wanted(self) -> Wanted:
+    def wanted(self) -> Sought:
         """What the store looks for."""
-        return Wanted(
+        return Sought(
             self.customer,
             None if self.since is None else _micros(self.since),
             None if self.until is None else _micros(self.until) + DAY,
