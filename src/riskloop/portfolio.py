@@ -61,17 +61,20 @@ class Portfolio:
         self,
         history: "Path | str | pd.DataFrame | None" = None,
         *,
+        complete_until: str | date | datetime | None = None,
         refused: Path | None = None,
         progress: Callable[[str, float], None] | None = None,
         now: datetime | None = None,
     ) -> TrainingResult:
         """Train the learners on a labelled history and register the best.
 
-        The first version that clears ``train.floor_auc`` becomes champion; later ones wait for the gate or a
+        Rows whose outcome window had not passed by the history's last decision, or by ``complete_until``, are left
+        out. The first version that clears ``train.floor_auc`` becomes champion; later ones wait for the gate or a
         person. Rows that cannot be read are set aside, into the CSV ``refused`` if it is named. Returns version,
         sentence, metrics, comparison and what was read. Raises DataError for a history that breaks the schema in
         more than ``data.max_refused`` of its rows, GateRefused when a first model stays below the floor.
         """
+        from riskloop.data.outcomes import read_watermark
         from riskloop.data.read import read_rows
         from riskloop.data.refused import refused_document, write_refused
         from riskloop.loop.first import train_first
@@ -84,8 +87,16 @@ class Portfolio:
         )
         if refused is not None:
             write_refused(checked, refused)
+        known = None if complete_until is None else read_watermark(complete_until)
         trained = train_first(
-            settings, self.home.artefacts, self.home.ledger, checked.rows, now=at, by=current_user(), progress=progress
+            settings,
+            self.home.artefacts,
+            self.home.ledger,
+            checked.rows,
+            now=at,
+            by=current_user(),
+            complete_until=known,
+            progress=progress,
         )
         return TrainingResult(**trained, data=refused_document(checked, where))
 

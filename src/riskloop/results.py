@@ -43,7 +43,11 @@ class TrainingResult(Result):
     comparison: Json  # {learner: {"auc", "low", "high"}}
     threshold: float  # probability from which a decision is `default`
     sentence: str
+    rows: int  # that were learned from
+    customers: int  # behind them
+    immature: int  # rows left out, because their outcome was not final
     left_out: Json  # {learner: why it did not compete}
+    notes: list[str]  # what a person has to know of the rows and the learners, in sentences
     data: Json  # what was read of the history, set aside and left out
 
 

@@ -46,13 +46,15 @@ def first_champion(folder: Path, history: History, tick: Tick | None = None) -> 
     try:
         home = _opened(building, history.settings)
         try:
+            start = history.periods[0].first  # what was final by then was known
             train_first(
                 home.settings,
                 home.artefacts,
                 home.ledger,
                 history.past,
-                now=history.periods[0].first,
+                now=start,
                 by="back-test",
+                complete_until=start,
                 progress=tick,
             )
         finally:

@@ -28,6 +28,10 @@ from riskloop.core.errors import DataError
 
 def train(
     history: Annotated[Path | None, typer.Argument(help="By default portfolio.history of riskloop.toml.")] = None,
+    complete_until: Annotated[
+        str | None,
+        typer.Option(help="The history's outcomes are final up to here; by default up to its last decision."),
+    ] = None,
     config: ConfigOption = CONFIG,
     refused: RefusedOption = None,
     strict: StrictOption = None,
@@ -47,9 +51,9 @@ def train(
     console = Console(as_json)
     portfolio = open_portfolio(config, dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict))
     with console.progress("Training") as tick:
-        trained = portfolio.train(history, progress=tick, refused=refused)
+        trained = portfolio.train(history, complete_until=complete_until, progress=tick, refused=refused)
     rows = [(name, entry["auc"], entry["low"], entry["high"]) for name, entry in trained.comparison.items()]
-    told = [trained.data["sentence"], *trained.data["reasons"], *trained.left_out.values()]
+    told = [trained.data["sentence"], *trained.data["reasons"], *trained.notes]
     console.answer(trained, *told, table(("learner", "AUC", "low", "high"), rows), trained.sentence)
     leave_partly(trained.data["refused"])
 

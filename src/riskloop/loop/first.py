@@ -9,6 +9,7 @@ from msgspec import to_builtins
 from riskloop.core.errors import GateRefused
 from riskloop.core.settings import Settings
 from riskloop.core.types import Json, PromotionKind, Rows
+from riskloop.data.maturity import lessons
 from riskloop.loop.register import register
 from riskloop.promote import promote
 from riskloop.store.artefacts import Artefacts
@@ -27,26 +28,37 @@ def train_first(
     *,
     now: datetime,
     by: str,
+    complete_until: datetime | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> Json:
     """Train the learners on checked history rows and register the best.
 
+    Rows without a final outcome are left out, by ``complete_until`` where the file's outcomes are complete up to then.
     The first version that clears ``train.floor_auc`` becomes champion; later ones wait for the gate or a person.
     Raises DataError for rows that cannot be learned from, GateRefused when a first model stays below the floor.
     """
-    stored = save_history(artefacts, rows, settings.row_schema)
-    candidate = fit(rows, settings, history=stored.name, progress=progress)
+    learned = lessons(
+        rows, settings.row_schema, settings.portfolio.outcome_window, settings.train.folds, complete_until
+    )
+    stored = save_history(artefacts, learned.rows, settings.row_schema)
+    candidate = fit(learned.rows, settings, history=stored.name, progress=progress)
     version = register(
-        artefacts, ledger, candidate, rows, origin="train", now=now, by=by, threads=settings.train.threads
+        artefacts, ledger, candidate, learned.rows, origin="train", now=now, by=by, threads=settings.train.threads
     )
     shown = to_builtins(candidate.manifest)
-    for sentence in candidate.manifest.training.left_out.values():
-        log.warning(sentence, extra={"action": "train"})
+    left_out = candidate.manifest.training.left_out
+    notes = [*learned.sentences, *left_out.values()]
+    for sentence in notes:
+        log.info(sentence, extra={"action": "train"})
     return {
         "version": version,
         "learner": candidate.learner,
         **{key: shown[key] for key in ("metrics", "comparison", "threshold")},
-        "left_out": candidate.manifest.training.left_out,
+        "rows": len(learned.rows),
+        "customers": learned.customers,
+        "immature": learned.immature,
+        "left_out": left_out,
+        "notes": notes,
         "sentence": _promoted(ledger, settings, version, candidate.manifest.metrics.auc, now, by),
     }
 
