@@ -51,6 +51,14 @@ def test_where_too_little_would_be_left_the_rows_stay_and_it_is_said() -> None:
     assert "they are kept" in learned.sentences[0]
 
 
+def test_a_window_that_would_take_most_rows_takes_none() -> None:
+    """A year, which `init` writes where nobody knows, on 18 months of rows."""
+    rows, _ = history(days=540)
+    learned = lessons(rows, WITH_ID, timedelta(days=365), 5)
+    assert (learned.immature, len(learned.rows)) == (0, len(rows))
+    assert "they are kept" in learned.sentences[0]
+
+
 def test_without_times_nothing_can_be_immature() -> None:
     rows, _ = history()
     timeless = Rows(rows.features, rows.ids, np.zeros(len(rows), dtype=np.int64), rows.target)

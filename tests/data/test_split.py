@@ -84,6 +84,15 @@ def test_what_was_not_known_when_a_block_began_is_not_learned_from(days: int) ->
         assert times[train].max() + (days + 10) * day > times[test].min()
 
 
+def test_an_embargo_never_takes_most_of_the_earlier_rows() -> None:
+    rng = np.random.default_rng(3)
+    day = 86_400_000_000
+    times = rng.integers(0, 540, 4000) * day
+    for train, test in folds(make(times, (rng.random(4000) < 0.3).astype(float)), 5, 1, embargo=timedelta(days=365)):
+        assert times[train].max() < times[test].min()
+        assert train.size >= 0.5 * (times < times[test].min()).sum()
+
+
 def test_a_history_shorter_than_its_outcome_window_is_still_cut_by_time() -> None:
     rng = np.random.default_rng(3)
     times = rng.integers(0, 30, 3000) * 86_400_000_000

@@ -13,6 +13,7 @@ from riskloop.core.stats import customer_codes
 from riskloop.core.types import Rows, from_micros, to_micros
 
 ENOUGH: Final = 20  # rows of each class in a fold without which a history is not cut
+LEAST_LEFT: Final = 0.5  # of the rows without which it is not cut either: a window so long is wrong, or a guess
 COARSE: Final = 0.5  # share of different rows below which equal ones are chance, not repeats
 
 
@@ -62,7 +63,8 @@ def _matured(
     day, window = from_micros(end).date(), duration_text(outcome_window)
     defaults = int(rows.target[final].sum())
     told = "complete" if complete_until is not None else "at an end"
-    if min(defaults, int(final.sum()) - defaults) < ENOUGH * folds:
+    guessed = complete_until is None and final.mean() < LEAST_LEFT
+    if guessed or min(defaults, int(final.sum()) - defaults) < ENOUGH * folds:
         sentence = (
             f"{young:,} of {len(rows):,} rows had no final outcome when the history was {told} on {day} "
             f"(outcome_window is {window}), and without them too little is left to learn from: they are kept, and "

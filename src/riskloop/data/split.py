@@ -11,15 +11,16 @@ from riskloop.core.types import Bools, Ints, Rows, from_micros
 
 FIRST_SHARE: Final = 1 / 3  # of the rows, the earliest, only ever train; the rest is cut into the test blocks
 TURNS: Final = 3  # of the customers of a panel: each block tests one third of them, in turn
-LEAST_LEFT: Final = 0.5  # of the earlier rows that have to stay when the tested customers' rows are taken out
+LEAST_LEFT: Final = 0.5  # of the earlier rows that have to stay under the embargo, or without the tested customers
 
 
 def folds(rows: Rows, n: int, seed: int, *, embargo: timedelta = timedelta(0)) -> list[tuple[Ints, Ints]]:
     """``n`` pairs of training and test positions; no customer (`Rows.ids`) is in both parts of a pair.
 
     With more than ``n`` distinct times: blocks of time, each tested by a model of what was known when it began: earlier
-    rows whose outcome window, the ``embargo``, had passed (rows of one time are never parted). Where most customers
-    come again in every block, a block tests a third of them, in turn, so that the others' rows are left to learn from.
+    rows whose outcome window, the ``embargo``, had passed, if those are at least half (rows of one time are never
+    parted). Where most customers come again in every block, a block tests a third of them, in turn, so that the others'
+    rows are left to learn from.
     Otherwise stratified and shuffled by ``seed``; then every row is tested once.
     Source: purging and embargo, López de Prado, Advances in Financial Machine Learning (2018), section 7.4.
 
@@ -73,9 +74,9 @@ def _time_blocks(
     pairs = []
     for number, (start, end) in enumerate(zip(starts, [*starts[1:], distinct.size], strict=True)):
         earlier = times < distinct[start]
-        # A history shorter than its outcome window cannot keep the embargo: it is kept as far as rows are left.
+        # An outcome window that would take most of the earlier rows away cannot be kept; it may be a guess of a year.
         known = earlier & (times + embargo <= distinct[start])
-        known = known if _two_of_each(defaults[known]) else earlier
+        known = known if known.sum() >= LEAST_LEFT * earlier.sum() and _two_of_each(defaults[known]) else earlier
         test = (times >= distinct[start]) & (times <= distinct[end - 1])
         train, test = (known, test) if customers is None else _apart(known, test, customers, number, seed)
         day = from_micros(distinct[start]).date()

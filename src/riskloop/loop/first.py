@@ -1,7 +1,7 @@
 """The first turn of the loop: a labelled history becomes a registered version, and the first one champion."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from msgspec import to_builtins
@@ -59,11 +59,13 @@ def train_first(
         "immature": learned.immature,
         "left_out": left_out,
         "notes": notes,
-        "sentence": _promoted(ledger, settings, version, candidate.manifest.metrics.auc, now, by),
+        "sentence": _promoted(ledger, settings, version, candidate.manifest.metrics.auc, now, by, notes),
     }
 
 
-def _promoted(ledger: Ledger, settings: Settings, version: int, auc: float, now: datetime, by: str) -> str:
+def _promoted(
+    ledger: Ledger, settings: Settings, version: int, auc: float, now: datetime, by: str, notes: Sequence[str]
+) -> str:
     champion = ledger.champion()
     if champion is not None:
         if champion.version == version:
@@ -76,7 +78,7 @@ def _promoted(ledger: Ledger, settings: Settings, version: int, auc: float, now:
     if auc < floor:
         raise GateRefused(
             f"Version {version} is registered but not promoted: its cross-validated AUC of {auc:.4f} is below "
-            f"train.floor_auc ({floor:g})."
+            f"train.floor_auc ({floor:g}).{''.join(f' {note}' for note in notes)}"
         )
     reason = f"The first model; AUC {auc:.4f}."
     promote(
