@@ -49,6 +49,13 @@ def slope_explained(statistic: float, explained: Severity) -> list[Finding]:
     return [slope(statistic, DRIFTED), replace(finding("slope_explained", explained), statistic=statistic)]
 
 
+def level_moved(explained: Severity, estimate: float) -> list[Finding]:
+    """12% default where 23% were expected; the mix of customers explains ``estimate``."""
+    level = replace(finding("calibration", DRIFTED), details={"expected": 0.23})
+    left = replace(finding("calibration_explained", explained), statistic=0.12, details={"estimate": estimate})
+    return [level, left]
+
+
 FEW = finding("rows", UNKNOWN)
 SCALE = finding("scale", FAULT, "BILL_AMT1", "BILL_AMT1 is 100 times larger in all rows.", since="2025-05-03")
 
@@ -66,6 +73,15 @@ TABLE = [
     ("the ranking", [verdict(OK), *outcomes(auc=DRIFTED)], Diagnosis.CONCEPT_DRIFT),
     ("both", [verdict(OK), *outcomes(DRIFTED, SEVERE)], Diagnosis.CONCEPT_DRIFT),
     ("a flat slope", [verdict(OK), slope(0.7, DRIFTED)], Diagnosis.CONCEPT_DRIFT),
+    ("another level, and nothing of it by the mix", [verdict(OK), *level_moved(NOISE, 0.23)], Diagnosis.PRIOR_SHIFT),
+    ("another level, most of it by the mix", [verdict(OK), *level_moved(NOISE, 0.15)], Diagnosis.STABLE),
+    ("another level, none that matters left", [verdict(OK), *level_moved(OK, 0.13)], Diagnosis.STABLE),
+    (
+        "another level over many windows, which the mix of one does not undo",
+        [verdict(OK), *level_moved(OK, 0.13), finding("level_over_time", DRIFTED)],
+        Diagnosis.PRIOR_SHIFT,
+    ),
+    ("labels that may follow another definition", [finding("labels_definition", DRIFTED)], Diagnosis.PRIOR_SHIFT),
     ("a flat slope, as the mix explains", [verdict(DRIFTED), *slope_explained(0.7, OK)], Diagnosis.COVARIATE_SHIFT),
     ("a flat slope, beyond the mix", [verdict(DRIFTED), *slope_explained(0.7, DRIFTED)], Diagnosis.CONCEPT_DRIFT),
     ("a steep slope", [verdict(OK), slope(1.4, DRIFTED)], Diagnosis.PRIOR_SHIFT),

@@ -53,6 +53,18 @@ def test_without_the_correlation_it_is_called_one_often(rho: float) -> None:
     assert shifts(rho, Correlation(), windows=30) > 0.2
 
 
+def test_the_likeliest_correlation_lies_below_what_is_allowed_for_and_not_below_the_floor() -> None:
+    rng, past = np.random.default_rng(3), history()
+    days = np.repeat(np.arange(480), len(past.scores) // 480 + 1)[: len(past.scores)]
+    found = [
+        correlation_of(days, past.scores, together(past.scores, days, 0.03, rng), given=None, floor=0.002)
+        for _ in range(20)
+    ]
+    assert all(0.002 <= one.likely <= one.asset for one in found)
+    assert np.median([one.likely for one in found]) == pytest.approx(0.03, abs=0.015)
+    assert correlation_of(days, past.scores, past.scores, given=0.04, floor=0.002).likely == 0.04
+
+
 def test_half_as_many_defaults_again_are_found_in_a_calm_portfolio() -> None:
     assert shifts(0.0, None, factor=1.45, windows=20) >= 0.9
 

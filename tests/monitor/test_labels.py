@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from riskloop.core.stats.correlated import given_factor
 from riskloop.core.types import Finding, Floats, Severity
 from riskloop.monitor.labels import (
     BOUNDS,
@@ -129,6 +130,26 @@ def test_another_definition_of_default_is_told_from_a_change_of_level_where_that
     assert constant.severity is Severity.DRIFTED, "with a constant delay nobody can tell"
     assert "may be another definition" in constant.sentence
     assert day is None
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_step_that_no_window_shows_is_a_doubt_unless_defaults_of_a_month_move_together_as_much(seed: int) -> None:
+    """Five months: 40% fewer are reported from the third on, or months differ by their factor."""
+    rng = np.random.default_rng(seed)
+    p = np.clip(rng.beta(1.5, 5.0, 6000), 0.01, 0.9)
+    days = np.sort(rng.integers(0, 150, p.size)).astype(np.float64)
+    defaults = rng.random(p.size) < p
+    fewer = np.where((days >= 60.0) & (rng.random(p.size) < 0.4), False, defaults).astype(np.float64)
+    said, _ = definition_finding(reports(p, fewer, days), moved=False, correlation=0.002)
+    assert said.severity is Severity.DRIFTED
+    calm, _ = definition_finding(reports(p, defaults.astype(np.float64), days), moved=False, correlation=0.002)
+    assert calm.severity is Severity.OK
+    given = given_factor(p, 0.05, np.array([-1.5, 1.0]))[np.where(days < 60.0, 0, 1), np.arange(p.size)]
+    together = (rng.random(p.size) < given).astype(np.float64)
+    alone, _ = definition_finding(reports(p, together, days), moved=False)
+    assert alone.severity is Severity.DRIFTED, "without the correlation two bad months are a step"
+    usual, _ = definition_finding(reports(p, together, days), moved=False, correlation=0.05)
+    assert usual.severity is Severity.OK
 
 
 def test_what_the_missing_outcomes_decide_is_not_known() -> None:

@@ -19,6 +19,8 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
         else f"Champion: version {champion['version']} ({champion['learner']}), AUC {champion['auc']:.4f}, "
         f"since {champion['since']}"
     )
+    if champion and (immature := champion["training"].get("immature")):
+        lines.append(f"It was trained without {immature:,} rows whose outcome was not final.")
     if found.loop["problem"] is not None:
         lines.append(found.loop["problem"])
     elif found.loop["finished_at"] is not None:

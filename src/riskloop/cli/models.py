@@ -36,11 +36,16 @@ def models_show(version: int, config: ConfigOption = CONFIG, as_json: JsonOption
     importance = sorted(found.importance.items(), key=lambda item: -item[1])[:12]
     Console(as_json).answer(
         found,
-        f"Version {version}: {found.learner}, trained on {found.training['rows']:,} rows, "
+        f"Version {version}: {found.learner}, trained on {found.training['rows']:,} rows{_left_out(found.training)}, "
         f"threshold {found.threshold:.4f}",
         table(("metric", "value"), metrics),
         table(("feature", "share of importance"), importance),
     )
+
+
+def _left_out(training: dict[str, Any]) -> str:
+    immature = training.get("immature", 0)
+    return f" ({immature:,} more had no final outcome and were left out)" if immature else ""
 
 
 @app.command("at")

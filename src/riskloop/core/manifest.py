@@ -159,6 +159,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     blended: bool = False  # half of it is the model of the world before a change
     size: Size | None = None  # of boosted trees, whichever learner is best; None: was not looked for
     left_out: dict[str, str] = {}  # why, by learner that could not be fitted
+    immature: int = 0  # rows of the history left out, because their outcome was not final
     definition: str = "1"  # version of the definition of default (`outcomes.definition`) that its outcomes follow
 
     @property

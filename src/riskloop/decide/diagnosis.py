@@ -23,7 +23,9 @@ SPECIFIC: Final = (
 
 # The findings that may move each rung; everything else is shown and decides nothing.
 POPULATION: Final = ("drift",)
-LEVEL: Final = ("calibration", "level_over_time")
+# A step of the level that may be another definition of default counts, too: nobody but a person can tell, and the case
+# of a prior shift is what asks one.
+LEVEL: Final = ("calibration", "level_over_time", "labels_definition")
 RANKING: Final = ("auc", "ranking_over_time")
 SPREAD: Final = ("calibration_slope",)  # below 1 the scores tell customers apart less than they claim, else more
 DECISIVE: Final = (*POPULATION, *RANKING, *LEVEL, *SPREAD)
@@ -108,12 +110,30 @@ def _by_outcomes(findings: Sequence[Finding]) -> tuple[list[Finding], list[Findi
 
 
 def _beyond_population(findings: Sequence[Finding], checks: Sequence[str], explained: str) -> list[Finding]:
-    """What moved on the outcomes, unless the changed population explains it."""
+    """What moved on the outcomes, unless the changed population explains it.
+
+    It explains the window's own test, the first of ``checks``. Evidence over many windows is not undone by one.
+    """
     moved = _moved(findings, checks)
-    residual = [f for f in findings if f.check == explained]
-    if moved and residual and residual[0].severity in (Severity.OK, Severity.NOISE):
-        return []
-    return [*moved, *_moved(residual, (explained,))] if moved else []
+    residual = next((f for f in findings if f.check == explained), None)
+    if residual is None or not moved:
+        return moved
+    left = [f for f in moved if f.check != checks[0] or not _explains(residual, f)]
+    return [*left, *_moved([residual], (explained,))] if left else []
+
+
+def _explains(residual: Finding, moved: Finding) -> bool:
+    """Whether what is left beside the population does not matter, or is chance and less than half of the change.
+
+    The test of what is left has errors of its own: that it does not reject explains nothing by itself.
+    """
+    if residual.severity is not Severity.NOISE:
+        return residual.severity is Severity.OK
+    before = moved.details.get("expected", moved.details.get("reference"))
+    now, explained = residual.statistic, residual.details.get("estimate")
+    if not (isinstance(before, float) and isinstance(explained, float)) or now is None:
+        return True
+    return abs(now - explained) <= abs(now - before) / 2.0
 
 
 def _confirmed(

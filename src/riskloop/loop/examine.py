@@ -11,7 +11,7 @@ import numpy as np
 from riskloop.core.settings import Settings
 from riskloop.core.types import DAY, Finding, Floats, Ints, Severity
 from riskloop.loop.champion import ReferenceModel
-from riskloop.monitor.correlation import correlation_of
+from riskloop.monitor.correlation import Correlation, correlation_of
 from riskloop.monitor.drift import context_findings, evidently_findings, profile_findings
 from riskloop.monitor.estimate import estimate_findings, expected_performance
 from riskloop.monitor.faults import mechanical_findings
@@ -118,13 +118,7 @@ def when_matured(
     """
     columns = settings.drift.segments or None
     known = ~np.isnan(outcomes)
-    correlation = correlation_of(
-        champion.days,
-        champion.probabilities,
-        champion.outcomes,
-        given=settings.drift.asset_correlation,
-        floor=settings.drift.asset_correlation_floor,
-    )
+    allowed = correlation(champion, settings)
     found = performance_findings(
         scores,
         outcomes,
@@ -137,11 +131,22 @@ def when_matured(
         shrunk=champion.shrunk,
         trained=champion.trained,
         stands_for=stands_for,
-        correlation=correlation,
+        correlation=allowed,
     )
     compared = Comparison.of(scores, outcomes, champion.probabilities, champion.outcomes, champion.trained)
     alarm = settings.drift.run_length
-    return found + over_time_findings(compared, correlation.asset, before, alarm=alarm, drifted=drifted)
+    return found + over_time_findings(compared, allowed.asset, before, alarm=alarm, drifted=drifted)
+
+
+def correlation(champion: ReferenceModel, settings: Settings) -> Correlation:
+    """How much the defaults of one month move together, by the settings or the champion's history."""
+    return correlation_of(
+        champion.days,
+        champion.probabilities,
+        champion.outcomes,
+        given=settings.drift.asset_correlation,
+        floor=settings.drift.asset_correlation_floor,
+    )
 
 
 def _by_customers(champion: ReferenceModel, window: Arrived) -> Floats:

@@ -41,7 +41,7 @@ def train_first(
         rows, settings.row_schema, settings.portfolio.outcome_window, settings.train.folds, complete_until
     )
     stored = save_history(artefacts, learned.rows, settings.row_schema)
-    candidate = fit(learned.rows, settings, history=stored.name, progress=progress)
+    candidate = fit(learned.rows, settings, history=stored.name, immature=learned.immature, progress=progress)
     version = register(
         artefacts, ledger, candidate, learned.rows, origin="train", now=now, by=by, threads=settings.train.threads
     )

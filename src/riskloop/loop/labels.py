@@ -101,9 +101,14 @@ def _known_before(decisions: DecisionLog, reports: Reports, first: int) -> int:
 
 
 def of_window(
-    feed: OutcomeFeed, windows: Windows, window: Window, known: Maturity, realised: Sequence[Finding]
+    feed: OutcomeFeed,
+    windows: Windows,
+    window: Window,
+    known: Maturity,
+    realised: Sequence[Finding],
+    correlation: float,
 ) -> list[Finding]:
-    """What the settled outcomes of a window say about their feed."""
+    """What the settled outcomes of a window say about their feed; ``correlation`` is that of a month's defaults."""
     reports = reports_of(feed.outcomes.reports(known, span=window.span)).latest
     covered = feed.decisions.coverage(window.span, known)
     before = [feed.decisions.coverage(earlier.span, known) for earlier in _judged_before(windows, window)]
@@ -114,16 +119,19 @@ def of_window(
     moved = {finding.check for finding in realised if finding.severity in MOVED}
     # Another definition of default moves the level and leaves the ranking.
     if "auc" not in moved and reports.fewest >= LEAST:
-        found.append(_definition(feed.outcomes, windows, window, known, moved="calibration" in moved))
+        level_moved = "calibration" in moved
+        found.append(_definition(feed.outcomes, windows, window, known, moved=level_moved, correlation=correlation))
     return found
 
 
-def _definition(outcomes: Outcomes, windows: Windows, window: Window, known: Maturity, *, moved: bool) -> Finding:
+def _definition(
+    outcomes: Outcomes, windows: Windows, window: Window, known: Maturity, *, moved: bool, correlation: float
+) -> Finding:
     first = _judged_before(windows, window)[:1] or [window]
     whole = Span(first[0].first_id, window.last_id)
     span = whole if window.counted else Span.between(first[0].first_time, window.end_time)
     reports = reports_of(outcomes.reports(known, span=span)).latest
-    finding, day = definition_finding(reports, moved=moved)
+    finding, day = definition_finding(reports, moved=moved, correlation=correlation)
     return replace(finding, details={**finding.details, "report_day": day})
 
 

@@ -13,7 +13,7 @@ from riskloop.core.types import Bools, DecisionFrame, Diagnosis, Finding, Floats
 from riskloop.decide.diagnosis import POPULATION, diagnose
 from riskloop.decide.policy import decide
 from riskloop.loop.champion import ReferenceModel
-from riskloop.loop.examine import when_matured
+from riskloop.loop.examine import correlation, when_matured
 from riskloop.loop.labels import Suspect, of_window, suspect_of
 from riskloop.loop.observe import earlier_findings, policy_context
 from riskloop.monitor.labels import BOUNDS, agreed, not_judged
@@ -105,7 +105,8 @@ def mature(home: Home, champion: ReferenceModel, window: Window, known: Maturity
     realised = _realised(
         home.decisions, home.settings, champion, window, counts, carried, bounded=not complete, drifted=drifted
     )
-    feed = [_marked(finding) for finding in of_window(home.feed, home.windows, window, counts, realised)]
+    likely = correlation(champion, home.settings).likely
+    feed = [_marked(finding) for finding in of_window(home.feed, home.windows, window, counts, realised, likely)]
     suspect = suspect_of(home.feed, window, counts, feed)
     if suspect is not None:
         waits = not_judged(covered.known, len(champion.outcomes), "its outcomes are quarantined")

@@ -64,7 +64,8 @@ def rebuild(home: Home, version: int, tick: Tick = lambda _sentence, _share: Non
 def _made_again(home: Home, then: Settings, manifest: ModelManifest, tick: Tick) -> Candidate:
     history, record = manifest.training.history, manifest.training.record
     if record is None:
-        return fit(load_history(home.artefacts, history), then, history=history, progress=tick)
+        rows, immature = load_history(home.artefacts, history), manifest.training.immature
+        return fit(rows, then, history=history, immature=immature, progress=tick)
     order = record.order
     if order is None:
         raise RiskloopError("This version's manifest holds no order. An older riskloop made it.")

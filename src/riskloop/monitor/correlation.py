@@ -12,6 +12,7 @@ from riskloop.core.types import Floats, Ints
 PERIOD: Final = 30  # days
 LEAST_ROWS: Final = 50  # of a period
 LEAST_PERIODS: Final = 6
+BOUND: Final = 0.9  # confidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Correlation:
     asset: float = 0.0
     periods: int = 1
     told: str = "set"  # where it is from
+    likely: float = 0.0  # the likeliest asset correlation: what is allowed for before a person is only asked
 
 
 INDEPENDENT: Final = Correlation()
@@ -32,20 +34,22 @@ def correlation_of(
     """As ``given``, else estimated from the history's months, never below the ``floor``.
 
     ``days`` (m,) since the epoch, out-of-fold ``probabilities`` (m,) and ``outcomes`` (m,) are the history's, NaN where
-    nobody knows. A history of a few months has not seen a cycle: then the floor stands alone.
+    nobody knows. A history of a few months has not seen a cycle: then the floor stands alone. What acts unattended goes
+    by the 90% bound, what only asks a person by the likeliest value: a short history excludes little.
     """
     periods = [] if days is None else _periods(days, probabilities, outcomes)
     count = max(1, len(periods))
     if given is not None:
-        return Correlation(given, count, "set")
+        return Correlation(given, count, "set", given)
     if len(periods) < LEAST_PERIODS:
-        return Correlation(floor, count, "the floor: the history has too few months to tell")
+        return Correlation(floor, count, "the floor: the history has too few months to tell", floor)
+    columns = np.asarray(periods, dtype=np.float64).T
     try:
-        found = asset_correlation(*np.asarray(periods, dtype=np.float64).T)
+        found, likely = (asset_correlation(*columns, confidence=confidence) for confidence in (BOUND, 0.5))
     except DataError:
-        return Correlation(floor, count, "the floor: the history's months cannot tell")
+        return Correlation(floor, count, "the floor: the history's months cannot tell", floor)
     told = f"the 90% bound of {count} months of history"
-    return Correlation(max(floor, found), count, told if found > floor else "the floor")
+    return Correlation(max(floor, found), count, told if found > floor else "the floor", max(floor, likely))
 
 
 def _periods(days: Ints, probabilities: Floats, outcomes: Floats) -> list[tuple[float, float, float]]:

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from riskloop.core.findings import DESCRIBES, WINDOW, DeclaredCheck
+from riskloop.core.stats.correlated import rate_variance
 from riskloop.core.types import Bools, Finding, Floats, Ints, Severity
 
 OUTCOMES: Final = DeclaredCheck(
@@ -53,6 +54,7 @@ DEFINITION: Final = DeclaredCheck(
 BOUNDS: Final = (0.0, 1.0)  # what a missing outcome may turn out to be
 CALM: Final = (Severity.OK, Severity.NOISE)
 DAY: Final = 86_400_000_000  # microseconds
+MONTH: Final = 30  # days whose defaults move together
 LEAST: Final = 10  # reports of either class
 SURE: Final = 4.0  # standard errors beyond which chance is no explanation
 UPSIDE_DOWN: Final = 2.0  # standard errors of the ranking, beside a likelihood ratio of exp(10)
@@ -265,21 +267,26 @@ def _late(reports: Reports, outcome_window: int) -> Finding:
 # --------------------------------------------------------------------------- another definition of default?
 
 
-def definition_finding(reports: Reports, *, moved: bool = True) -> tuple[Finding, int | None]:
+def definition_finding(reports: Reports, *, moved: bool = True, correlation: float = 0.0) -> tuple[Finding, int | None]:
     """Whether the level of default changed at a report date, and at which (microseconds).
 
-    ``moved``: the level of the window alone is known to have changed; else a step over all the windows has to show it.
+    ``moved``: the level of the window alone is known to have changed; else a step over all the windows has to show it,
+    beyond what defaults of one month that move together by the asset ``correlation`` give.
 
     ``reports`` are the last ones on each decision, of the window that moved and of those before. A real change of level
     begins with customers of a day, a change of definition with reports of a day. Where each report comes a fixed time
     after its decision the two cannot be told apart: then a person has to know. Returns the day only where it is sure.
     """
     level = _recalibrated(reports)
-    by_report, cut = _largest_step(reports.reported // DAY, reports.outcomes - level, level * (1.0 - level))
-    by_decision, begun = _largest_step(reports.decided // DAY, reports.outcomes - level, level * (1.0 - level))
+    months = (reports.decided - reports.decided.min()) // (MONTH * DAY)
+    residual, together = reports.outcomes - level, rate_variance(level, correlation)
+    (by_report, step, cut), (by_decision, begun_by, begun) = (
+        _largest_step(at // DAY, residual, level * (1.0 - level), months, together)
+        for at in (reports.reported, reports.decided)
+    )
     gap = by_report - by_decision
     severity = Severity.FAULT if gap > APART else Severity.DRIFTED if gap > -APART else Severity.OK
-    if not moved and by_report < STEP:
+    if not moved and step < STEP:
         severity = Severity.OK
     day = _day(cut) if severity is not Severity.OK else _day(begun)
     words = {
@@ -288,7 +295,7 @@ def definition_finding(reports: Reports, *, moved: bool = True) -> tuple[Finding
         Severity.DRIFTED: f"Whether the level of default changed for customers or in the reports since {day} cannot be "
         "told apart: it may be another definition of default.",
         Severity.OK: f"The level of default changes for customers since {day}, in reports of any date."
-        if moved or by_decision >= STEP
+        if moved or begun_by >= STEP
         else "The level of default shows no step at any report date.",
     }
     finding = DEFINITION.finding(
@@ -298,7 +305,7 @@ def definition_finding(reports: Reports, *, moved: bool = True) -> tuple[Finding
         words[severity],
         statistic=gap,
         critical=APART,
-        details={"by_report": by_report, "by_decision": by_decision},
+        details={"by_report": by_report, "by_decision": by_decision, "step": step, "asset_correlation": correlation},
     )
     return finding, cut * DAY if severity is Severity.FAULT else None
 
@@ -313,19 +320,30 @@ def _recalibrated(reports: Reports) -> Floats:
     return np.asarray(np.clip(p, 1e-9, 1.0 - 1e-9), dtype=np.float64)
 
 
-def _largest_step(days: Ints, residual: Floats, variance: Floats) -> tuple[float, int]:
-    """The largest score statistic of a step that begins on a day, and the day; 0 where all are of one day."""
+def _largest_step(
+    days: Ints, residual: Floats, variance: Floats, months: Ints, together: float
+) -> tuple[float, float, int]:
+    """The largest score statistic of a step that begins on a day, and the day; 0 where all are of one day.
+
+    Between them the same statistic where the rate of each of the ``months`` (n,) has the variance ``together`` beside
+    that of chance.
+    """
     order = np.argsort(days, kind="stable")
     days, before = days[order], np.cumsum(residual[order])
     spread = np.cumsum(variance[order])
     ends = np.flatnonzero(np.diff(days))
     inside = ends[(ends + 1 >= 0.05 * days.size) & (ends + 1 <= 0.95 * days.size)]
     if not inside.size:
-        return 0.0, int(days[-1]) if days.size else 0
-    total = spread[-1]
-    statistic = before[inside] ** 2 / (spread[inside] * (total - spread[inside]) / total)
+        return 0.0, 0.0, int(days[-1]) if days.size else 0
+    share = spread[inside] / spread[-1]
+    chance = spread[-1] * share * (1.0 - share)
+    statistic = before[inside] ** 2 / chance
     best = int(np.argmax(statistic))
-    return float(statistic[best]), int(days[inside[best] + 1])
+    # Each month's rows before the step, beyond the share that all rows have there: what its factor adds to the sum.
+    earlier = np.bincount(months[order][: inside[best] + 1], minlength=int(months.max()) + 1)
+    beyond = earlier - share[best] * np.bincount(months)
+    allowed = statistic[best] * chance[best] / (chance[best] + together * float(np.square(beyond).sum()))
+    return float(statistic[best]), float(allowed), int(days[inside[best] + 1])
 
 
 def _day(number: int) -> str:

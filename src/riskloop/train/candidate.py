@@ -35,6 +35,7 @@ def describe_training(
     size: Size | None,
     left_out: dict[str, str],
     definition: str,
+    immature: int = 0,
 ) -> Training:
     """Sizes, first and last time, and the fingerprint of the very rows."""
     target = np.zeros(0) if rows.target is None else rows.target
@@ -55,6 +56,7 @@ def describe_training(
         size=size,
         left_out=left_out,
         definition=definition,
+        immature=immature,
     )
 
 

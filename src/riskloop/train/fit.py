@@ -55,6 +55,7 @@ def fit(
     origin: str = "train",
     history: str | None = None,
     record: TrainingRecord | None = None,
+    immature: int = 0,
     progress: Progress | None = None,
 ) -> Candidate:
     """Fit the learners of ``settings`` (or ``learners``) to labelled ``rows`` and return the best by mean AUC.
@@ -67,7 +68,7 @@ def fit(
     single learner, ``size`` that of the search for the size of boosted trees. ``declined`` are applicants
     whose outcome nobody knows: nothing is learned from them, but they belong to the reference, which stands
     for who applies. A learner that cannot be fitted is left out with a sentence in the manifest. ``history`` and
-    ``record`` say where the rows are, for the manifest.
+    ``record`` say where the rows are, and ``immature`` how many had no final outcome, for the manifest.
     Raises DataError when the rows cannot be learned from, ConfigError for an impossible learner.
     """
     schema, train = settings.row_schema, settings.train
@@ -134,6 +135,7 @@ def fit(
             size=size,
             left_out=left_out,
             definition=settings.outcomes.definition,
+            immature=immature,
         ),
         baseline=baseline(rows.features, schema),
         seed=train.seed,
