@@ -43,9 +43,9 @@ def correlation_of(
         return Correlation(given, count, "set", given)
     if len(periods) < LEAST_PERIODS:
         return Correlation(floor, count, "the floor: the history has too few months to tell", floor)
-    columns = np.asarray(periods, dtype=np.float64).T
+    defaults, customers, expected = np.asarray(periods, dtype=np.float64).T
     try:
-        found, likely = (asset_correlation(*columns, confidence=confidence) for confidence in (BOUND, 0.5))
+        found, likely = (asset_correlation(defaults, customers, expected, level) for level in (BOUND, 0.5))
     except DataError:
         return Correlation(floor, count, "the floor: the history's months cannot tell", floor)
     told = f"the 90% bound of {count} months of history"
