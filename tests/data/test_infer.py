@@ -124,3 +124,15 @@ def test_refusals(tmp_path: Path) -> None:
     pd.DataFrame({"sex": [1, 2], "y": [0, 1]}).to_csv(path, index=False)
     with pytest.raises(ConfigError, match="no column that a model could use"):
         infer_config(path, target="y")
+
+
+def test_what_is_chosen_stands_in_the_file_and_the_rest_at_its_default(tmp_path: Path) -> None:
+    pd.DataFrame({"x": np.arange(40) % 7, "default": np.arange(40) % 2}).to_csv(tmp_path / "h.csv", index=False)
+    chosen = {"portfolio": {"name": "Cards"}, "train": {"folds": 3}, "windows": {"by": "week"}}
+    plain, settings = (
+        parse_settings(infer_config(tmp_path / "h.csv", target="default", **given))  # type: ignore[arg-type]
+        for given in ({}, {"chosen": chosen})
+    )
+    assert (settings.portfolio.name, settings.train.folds, settings.windows.by) == ("Cards", 3, "week")
+    assert settings.train.model_copy(update={"folds": plain.train.folds}) == plain.train
+    assert settings.drift == plain.drift

@@ -10,7 +10,7 @@ import pytest
 from riskloop.core.errors import DataError, MalformedBody, NotFound
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import EPOCH, from_micros
-from riskloop.data.read import read_table, rows_from
+from riskloop.data.read import rows_from
 
 SCHEMA = Schema(
     features=(
@@ -161,7 +161,7 @@ def test_bytes_that_are_no_table(tmp_path: Path) -> None:
         with pytest.raises(MalformedBody):
             rows_from(tmp_path / name, SCHEMA, target="required", where=name)
     with pytest.raises(NotFound, match="does not exist"):
-        read_table(tmp_path / "none.csv")
+        rows_from(tmp_path / "none.csv", SCHEMA, target="required", where="none.csv")
 
 
 def test_a_frame_with_mixed_objects_names_the_row() -> None:

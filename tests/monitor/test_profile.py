@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from riskloop.core.errors import DataError
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import DAY, Floats, Ints
-from riskloop.monitor.profile import Profile, Reference
+from riskloop.monitor.profile import SCORE_UNIT, Profile, Reference
 from riskloop.monitor.sample import RowSample, row_hashes
 
 from .conftest import built, history, month
@@ -91,7 +91,7 @@ def test_counts_are_those_of_the_bins_and_numpy() -> None:
             profile.counts[j], np.bincount(bins.assign(window.features[:, j]), minlength=len(bins))
         )
     assert profile.missing[list(reference.schema.names).index("PAY_AMT1")] == 300
-    assert profile.mean_score == pytest.approx(window.scores.mean(), abs=1e-12)
+    assert profile.score_total * SCORE_UNIT / profile.rows == pytest.approx(window.scores.mean(), abs=1e-12)
     np.testing.assert_array_equal(profile.low, np.nanmin(window.features, axis=0))
     np.testing.assert_array_equal(profile.high, np.nanmax(window.features, axis=0))
     day, rows = np.unique(window.times // DAY, return_counts=True)

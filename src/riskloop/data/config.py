@@ -3,8 +3,10 @@
 import json
 import os
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -24,34 +26,39 @@ def infer_config(
     folder: Path | None = None,
     table: Any = None,
     outcome_window: timedelta | None = None,
+    chosen: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> str:
     """The text of a commented riskloop.toml, to be written into ``folder``, for the labelled history at ``path``.
 
-    With ``table`` the history has been read already, and ``path`` only names it. Raises as `examine` does.
+    With ``table`` the history has been read already, and ``path`` only names it. ``chosen`` holds settings by section
+    that are not left at their defaults. Raises as `examine` does.
     """
     wanted = Wanted(target, id, time, outcome_window=outcome_window)
-    return config_text(examine(path if table is None else table, wanted, where=str(path)), folder)
+    return config_text(examine(path if table is None else table, wanted, where=str(path)), folder, chosen)
 
 
-def config_text(found: Examined, folder: Path | None = None) -> str:
+def config_text(
+    found: Examined, folder: Path | None = None, chosen: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> str:
     """A commented riskloop.toml, to be written into ``folder``."""
     # Relative paths of a configuration start at its folder; with both in one place the folder can be moved.
     stored = found.path if folder is None else Path(os.path.relpath(found.path, folder))
-    lines = [*_portfolio(found, stored), *_data(found.dialect)]
+    name = chosen.get("portfolio", {}).get("name", stored.stem.split(".")[0] or "portfolio")
+    lines = [*_portfolio(found, stored, name), *_data(found.dialect)]
     for column in found.columns:
         if column.role in ("input", "protected", "context"):
             lines += _feature(column, found.rows)
-    return "\n".join([*lines, *_defaults()]) + "\n"
+    return "\n".join([*lines, *_others(chosen)]) + "\n"
 
 
-def _portfolio(found: Examined, path: Path) -> list[str]:
+def _portfolio(found: Examined, path: Path, name: str) -> list[str]:
     target = found.target
     lines = [
         f"# Inferred from {_comment(path.name)} ({found.rows:,} rows). Read it once: above all the kinds, the",
         "# protected columns, and what is ignored. Whatever is commented out stands at its default.",
         "",
         "[portfolio]",
-        f"name = {json.dumps(path.stem.split('.')[0] or 'portfolio', ensure_ascii=False)}",
+        f"name = {json.dumps(name, ensure_ascii=False)}",
         f"history = {json.dumps(str(path), ensure_ascii=False)}",
         f"target = {json.dumps(target.name, ensure_ascii=False)}  # {target.rate:.2%} are defaults",
     ]
@@ -60,10 +67,10 @@ def _portfolio(found: Examined, path: Path) -> list[str]:
         lines.append(f"bad = {_toml(target.bad)}{said}")
         lines.append(f"good = {_toml(target.good)}")
     lines.append(_named(found, "id", "no column is unique and named like an id; rows are numbered instead"))
-    if any(column.role == "unit" for column in found.columns):
+    if found.of("unit"):
         lines.append(_named(found, "unit", ""))
     lines.append(_named(found, "time", "no column looks like a date; decisions get the time at which they are scored"))
-    ignored = [column for column in found.columns if column.role == "ignored"]
+    ignored = found.of("ignored")
     if ignored:
         lines.append("ignore = [")
         lines += [f"  {json.dumps(c.name, ensure_ascii=False)},  # {_comment(c.why)}" for c in ignored]
@@ -74,7 +81,7 @@ def _portfolio(found: Examined, path: Path) -> list[str]:
 
 
 def _named(found: Examined, role: Any, without: str) -> str:
-    column = next((column for column in found.columns if column.role == role), None)
+    column = next(iter(found.of(role)), None)
     if column is None:
         return f'# {role} = "…"  # {without}'
     why = "" if column.why.startswith("named by you") else f"  # guessed: {_comment(column.why)}"
@@ -128,8 +135,8 @@ def _levels(levels: tuple[str, ...]) -> str:
     return "[\n  " + ",\n  ".join(lines) + ",\n]"
 
 
-def _defaults() -> list[str]:
-    """The other sections with their defaults, commented out."""
+def _others(chosen: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The other sections; what is not chosen stands commented out at its default."""
     lines = [
         "",
         "# A scikit-learn classifier beside the built-in learners; name it in 'learners' of [train] too.",
@@ -140,13 +147,18 @@ def _defaults() -> list[str]:
     for section, info in Settings.model_fields.items():
         settings = info.default
         if isinstance(settings, Section) and section != "data":
-            lines += ["", f"[{section}]  # {_comment(type(settings).__doc__ or '')}", *_values(settings)]
+            lines += [
+                "",
+                f"[{section}]  # {_comment(type(settings).__doc__ or '')}",
+                *_values(settings, chosen.get(section, {})),
+            ]
     return lines
 
 
-def _values(settings: BaseModel) -> list[str]:
+def _values(settings: BaseModel, chosen: Mapping[str, Any]) -> list[str]:
     return [
-        f"# {name} = {_toml(getattr(settings, name))}  # {_comment(info.description or '')}"
+        f"{'' if name in chosen else '# '}{name} = {_toml(chosen.get(name, getattr(settings, name)))}  "
+        f"# {_comment(info.description or '')}"
         for name, info in type(settings).model_fields.items()
     ]
 

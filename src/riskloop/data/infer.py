@@ -1,7 +1,7 @@
 """From a history to a first riskloop.toml: every guess is written down where a person can see and change it."""
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -76,10 +76,6 @@ class Examined:
     def of(self, role: Role) -> tuple[Guessed, ...]:
         """The columns with a role."""
         return tuple(column for column in self.columns if column.role == role)
-
-    def name_of(self, role: Role) -> str | None:
-        """The first column with a role."""
-        return next((column.name for column in self.columns if column.role == role), None)
 
 
 @dataclass(frozen=True)
@@ -405,8 +401,3 @@ class _Examination:
 
 
 _LEAK: Final = "left out; if it is known at the decision, add a [features] table for it"
-
-
-def special_roles(columns: Sequence[Guessed]) -> dict[str, str]:
-    """Role to column name, for those that are no features."""
-    return {c.role: c.name for c in columns if c.role in ("target", "id", "unit", "time")}

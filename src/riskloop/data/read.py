@@ -285,16 +285,6 @@ def screen_rows(
     return screened
 
 
-def read_table(source: Path | str | BinaryIO, *, where: str = "", dialect: DataSettings | None = STANDARD) -> pa.Table:
-    """Any file as one Arrow table; the columns of a text file are the text that they are.
-
-    Raises NotFound for a path that is none, MalformedBody for bytes that are no table.
-    """
-    return table_of(
-        source, where=where or (str(source) if isinstance(source, (Path, str)) else "The CSV"), dialect=dialect
-    )
-
-
 def table_of(source: Source, *, where: str, dialect: DataSettings | None = STANDARD, ragged: bool = False) -> pa.Table:
     """Any source as one Arrow table; a line that is no record raises MalformedBody, or with ``ragged`` is left out."""
     if isinstance(source, pa.Table):

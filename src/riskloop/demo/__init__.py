@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 MARKER: Final = ".riskloop-demo"  # only a folder that the demo made is ever deleted by it
 LIVE: Final = 200  # customers of each month that come one by one
 START_SECONDS: Final = 60
-BRISK: Final = {  # settings that keep the demo to a minute; a portfolio of one's own has the defaults
-    'learners = ["scorecard", "lightgbm", "hist_gradient_boosting"]': 'learners = ["scorecard", "lightgbm"]',
+CHOSEN: Final[dict[str, dict[str, Any]]] = {
+    "portfolio": {"name": "Demo portfolio"},
+    # keeps the demo to a minute; a portfolio of one's own has the defaults
+    "train": {"learners": ["scorecard", "lightgbm"]},
 }
 
 
@@ -91,11 +93,14 @@ def _train(folder: Path, story: Story, console: Console) -> "Portfolio":
     history = folder / "history.csv"
     story.history.to_csv(history, index=False)
     text = infer_config(
-        history, target=story.target, id=story.id, time=story.time, folder=folder, outcome_window=timedelta(days=30)
+        history,
+        target=story.target,
+        id=story.id,
+        time=story.time,
+        folder=folder,
+        outcome_window=timedelta(days=30),
+        chosen=CHOSEN,
     )
-    text = text.replace('name = "history"', 'name = "Demo portfolio"')
-    for line, instead in BRISK.items():
-        text = text.replace(f"# {line}", instead, 1)
     (folder / "riskloop.toml").write_text(text, encoding="utf-8")
     portfolio = Portfolio.open(folder)
     with console.progress("Training") as tick:

@@ -77,11 +77,6 @@ class Profile:
         """Missing values of every feature, shape (k,)."""
         return np.asarray([counts[-1] for counts in self.counts], dtype=np.int64)
 
-    @property
-    def mean_score(self) -> float:
-        """The mean probability; NaN for an empty window."""
-        return self.score_total / self.rows * SCORE_UNIT if self.rows else float("nan")
-
     def to_bytes(self) -> bytes:
         """MessagePack of plain numbers and little-endian arrays, compressed. Equal profiles give equal bytes."""
         values = {

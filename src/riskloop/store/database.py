@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import ClassVar
 
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from riskloop.core.errors import NotFound, StorageError
@@ -77,11 +77,6 @@ class Database(ABC):
 
     def continue_numbers(self, connection: Connection) -> None:  # noqa: B027 - nothing to do unless a database says so
         """After rows were written with their keys: keys that the database gives itself go on behind the last one."""
-
-    def is_empty(self) -> bool:
-        """Whether no table of riskloop exists yet."""
-        with self._translated():
-            return not inspect(self.engine).has_table("decisions")
 
     def close(self) -> None:
         """Return every pooled connection."""

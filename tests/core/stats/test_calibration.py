@@ -13,7 +13,6 @@ from riskloop.core.stats import (
     brier,
     calibration_in_the_large,
     calibration_slope,
-    hosmer_lemeshow,
     jeffreys,
     jeffreys_by_grade,
     log_loss,
@@ -88,29 +87,6 @@ def test_jeffreys_by_grade_counts_each_grade() -> None:
     assert grades[1].p_value == pytest.approx(float(jeffreys(2, 2, 0.5)))
 
 
-def test_hosmer_lemeshow_by_hand() -> None:
-    p = np.repeat([0.1, 0.3, 0.8], [50, 40, 10])
-    labels = np.concatenate([np.arange(size) < d for size, d in ((50, 9), (40, 10), (10, 7))])
-    expected = sum((d - n * q) ** 2 / (n * q * (1 - q)) for n, d, q in ((50, 9, 0.1), (40, 10, 0.3), (10, 7, 0.8)))
-    result = hosmer_lemeshow(labels, p)
-    assert (result.statistic, result.degrees) == pytest.approx((expected, 3))
-    assert result.p_value == pytest.approx(stats.chi2.sf(expected, 3))
-    assert hosmer_lemeshow(labels, p, fitted=True).degrees == 1
-
-
-def test_hosmer_lemeshow_null_and_power() -> None:
-    rng = np.random.default_rng(3)
-    null = np.array([hosmer_lemeshow(*portfolio(rng)).p_value for _ in range(300)])
-    moved = np.array([hosmer_lemeshow(*portfolio(rng, shift=0.4)).p_value for _ in range(50)])
-    assert 0.02 < (null < 0.05).mean() < 0.09
-    assert (moved < 0.05).mean() > 0.9
-
-
-def test_hosmer_lemeshow_of_certain_probabilities() -> None:
-    assert hosmer_lemeshow([0, 0, 1, 1], [0.0, 0.0, 1.0, 1.0]).p_value == 1.0
-    assert hosmer_lemeshow([0, 1, 1, 1], [0.0, 0.0, 1.0, 1.0]).p_value == 0.0
-
-
 def test_calibration_line_agrees_with_sklearn_and_scipy() -> None:
     labels, p = portfolio(np.random.default_rng(4), shift=0.5)
     x = np.log(p / (1 - p))
@@ -167,7 +143,7 @@ def test_a_slope_that_does_not_exist_is_refused(labels: list[int], p: list[float
     [([], []), ([0, 1], [0.1, math.nan]), ([0, 1], [0.1, 1.1]), ([0, 1], [-0.1, 0.5]), ([0, 1], [0.5]), ([3], [0.5])],
 )
 def test_rows_without_an_answer_are_refused(labels: list[float], p: list[float]) -> None:
-    for statistic in (brier, log_loss, hosmer_lemeshow, calibration_in_the_large, calibration_slope):
+    for statistic in (brier, log_loss, calibration_in_the_large, calibration_slope):
         with pytest.raises(DataError):
             statistic(labels, p)
     with pytest.raises(DataError):
@@ -181,5 +157,3 @@ def test_impossible_grades_are_refused() -> None:
         jeffreys_by_grade([0, 1], [0.1, 0.2], [1])
     with pytest.raises(DataError, match="two rows"):
         paired_log_loss_test([1], [0.5], [0.6])
-    with pytest.raises(DataError, match="three"):
-        hosmer_lemeshow([0, 1], [0.5, 0.5], fitted=True)

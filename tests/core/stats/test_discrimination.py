@@ -9,10 +9,10 @@ from sklearn.metrics import roc_auc_score
 
 from riskloop.core.errors import DataError
 from riskloop.core.stats import (
+    PairedDeLong,
     auc,
     auc_interval,
     defaults_needed,
-    delong_power,
     delong_variance,
     gini,
     ks_statistic,
@@ -144,9 +144,8 @@ def test_interval_of_a_perfect_ranking_still_doubts() -> None:
     assert (reverse.lower, reverse.upper) == pytest.approx((0.0, 1.0 - 0.025 ** (1 / 10)))
 
 
-def test_power_is_alpha_without_a_gain_and_what_was_asked_for_at_the_size_needed() -> None:
+def test_the_defaults_needed_give_the_power_that_was_asked_for() -> None:
     test = paired_delong(*sample(5, n=300))
-    assert delong_power(test, 0.0, alpha=0.05) == pytest.approx(0.05)
     further = defaults_needed(test, 0.02, alpha=0.05, power=0.8)
     assert further > 0
     total = test.defaults + further
@@ -154,19 +153,20 @@ def test_power_is_alpha_without_a_gain_and_what_was_asked_for_at_the_size_needed
     assert stats.norm.sf(1.6448536 - 0.02 / error) == pytest.approx(0.8, abs=0.01)
 
 
-def test_power_agrees_with_simulation() -> None:
+def test_the_power_at_the_size_needed_agrees_with_simulation() -> None:
     rng = np.random.default_rng(11)
-    results = []
-    for _ in range(300):
-        risk = rng.normal(size=800)
-        labels = rng.random(800) < 1.0 / (1.0 + np.exp(1.5 - risk))
-        noise = rng.normal(size=(2, 800))
-        results.append(paired_delong(labels, risk + 0.9 * noise[0], risk + 0.6 * noise[1]))
-    gain = float(np.mean([r.difference for r in results]))
-    found = np.mean([r.p_one_sided < 0.05 for r in results])
-    promised = np.mean([delong_power(r, gain) for r in results])
-    assert 0.3 < found < 0.97
-    assert promised == pytest.approx(found, abs=0.08)
+
+    def trial(rows: int) -> PairedDeLong:
+        risk = rng.normal(size=rows)
+        labels = rng.random(rows) < 1.0 / (1.0 + np.exp(1.5 - risk))
+        noise = rng.normal(size=(2, rows))
+        return paired_delong(labels, risk + 0.9 * noise[0], risk + 0.6 * noise[1])
+
+    pilots = [trial(800) for _ in range(100)]
+    gain = float(np.mean([pilot.difference for pilot in pilots]))
+    grown = np.mean([1.0 + defaults_needed(pilot, gain, alpha=0.05, power=0.8) / pilot.defaults for pilot in pilots])
+    found = np.mean([trial(int(800 * grown)).p_one_sided < 0.05 for _ in range(300)])
+    assert found == pytest.approx(0.8, abs=0.08)
 
 
 def test_enough_defaults_need_no_more() -> None:

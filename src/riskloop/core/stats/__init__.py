@@ -9,12 +9,10 @@ from riskloop.core.stats.bins import MISSING, UNSEEN, BinCounter, Bins, fit_nume
 from riskloop.core.stats.calibration import (
     Coefficient,
     GradeTest,
-    HosmerLemeshow,
     PairedLoss,
     brier,
     calibration_in_the_large,
     calibration_slope,
-    hosmer_lemeshow,
     jeffreys,
     jeffreys_by_grade,
     log_loss,
@@ -27,7 +25,6 @@ from riskloop.core.stats.discrimination import (
     auc,
     auc_interval,
     defaults_needed,
-    delong_power,
     delong_variance,
     gini,
     ks_statistic,
@@ -51,13 +48,11 @@ from riskloop.core.stats.estimation import (
 from riskloop.core.stats.intervals import Interval, approval_ratio, approval_ratio_change, wilson_interval
 from riskloop.core.stats.measures import brier_interval, gini_interval, ks_interval, log_loss_interval
 from riskloop.core.stats.stability import (
-    PsiTest,
     benjamini_hochberg,
     psi,
     psi_critical,
     psi_p_value,
     psi_terms,
-    psi_test,
 )
 
 __all__ = [
@@ -72,11 +67,9 @@ __all__ = [
     "Estimate",
     "EstimatedPerformance",
     "GradeTest",
-    "HosmerLemeshow",
     "Interval",
     "PairedDeLong",
     "PairedLoss",
-    "PsiTest",
     "Recalibration",
     "WeightedGain",
     "approval_ratio",
@@ -92,7 +85,6 @@ __all__ = [
     "count_customers",
     "customer_codes",
     "defaults_needed",
-    "delong_power",
     "delong_variance",
     "density_ratio_weights",
     "design_effect",
@@ -100,7 +92,6 @@ __all__ = [
     "fit_numeric_bins",
     "gini",
     "gini_interval",
-    "hosmer_lemeshow",
     "jeffreys",
     "jeffreys_by_grade",
     "ks_interval",
@@ -116,7 +107,6 @@ __all__ = [
     "psi_critical",
     "psi_p_value",
     "psi_terms",
-    "psi_test",
     "recalibrate",
     "squared_error",
     "upper_quantile",

@@ -20,7 +20,6 @@ from riskloop.core.stats._arrays import (
     require_both_classes,
 )
 from riskloop.core.stats._logistic import fit_logistic
-from riskloop.core.stats.bins import fit_numeric_bins
 from riskloop.core.stats.customers import count_customers, design_effect, squared_error
 from riskloop.core.types import Bools, Floats, Ints
 
@@ -43,15 +42,6 @@ class GradeTest:
     n: int
     defaults: int
     pd: float  # mean probability of the grade
-    p_value: float
-
-
-@dataclass(frozen=True, slots=True)
-class HosmerLemeshow:
-    """χ² test over groups of equal risk. H₀: the probabilities are calibrated."""
-
-    statistic: float
-    degrees: int
     p_value: float
 
 
@@ -168,36 +158,6 @@ def _design_effects(residuals: Floats, member: Ints, customers: npt.ArrayLike | 
     return np.array(
         [design_effect(residuals[member == grade], names[member == grade]) for grade in range(int(member.max()) + 1)]
     )
-
-
-def hosmer_lemeshow(
-    labels: npt.ArrayLike, probability: npt.ArrayLike, groups: int = 10, fitted: bool = False
-) -> HosmerLemeshow:
-    """Compare observed with expected defaults over ``groups`` quantiles of the probability, ties together.
-
-    G degrees of freedom on rows that the model was not fitted on (the default here), G − 2 on those it was
-    (``fitted``). Source: Hosmer, Lemeshow & Sturdivant, Applied Logistic Regression, 3rd ed. (2013), section 5.2.2.
-    """
-    from scipy.special import chdtrc
-
-    y, p = _pair(labels, probability)
-    bins = fit_numeric_bins(p, groups)
-    member = bins.assign(p)
-    size = np.bincount(member, minlength=len(bins))
-    expected = np.bincount(member, weights=p, minlength=len(bins))
-    observed = np.bincount(member, weights=y, minlength=len(bins))
-    used = size > 0
-    degrees = int(np.count_nonzero(used)) - (2 if fitted else 0)
-    if degrees < 1:
-        raise DataError(f"{degrees + 2} groups of different probability are too few; three are needed.")
-    variance = np.maximum(expected * (1.0 - expected / np.maximum(size, 1)), 0.0)[used]
-    gap = np.square(observed - expected)[used]
-    # A group whose probabilities are all 0 or all 1 fits exactly or is refuted outright.
-    certain = variance <= TINY
-    ratio = np.where(gap <= TINY, 0.0, math.inf)
-    ratio[~certain] = gap[~certain] / variance[~certain]
-    statistic = float(ratio.sum())
-    return HosmerLemeshow(statistic, degrees, float(chdtrc(degrees, statistic)))
 
 
 def calibration_in_the_large(labels: npt.ArrayLike, probability: npt.ArrayLike) -> Coefficient:

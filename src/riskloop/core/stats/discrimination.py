@@ -255,18 +255,6 @@ def _linearised(values: Floats, weight: Floats, mean: float) -> Floats:
     return influences
 
 
-def delong_power(test: PairedDeLong, difference: float, alpha: float = 0.05) -> float:
-    """The probability that this test, at its size, rejects when the challenger's AUC is truly ``difference`` higher.
-
-    Φ(δ/se − z₁₋α). Ask for the least gain that matters, not for the difference observed: the power at the observed
-    one only repeats the p-value (Hoenig & Heisey, The American Statistician 55 (2001) 19–24).
-    """
-    require_share(alpha, "alpha")
-    if test.std_error == 0.0:
-        return 1.0 if difference > 0.0 else 0.0
-    return normal_tail(upper_quantile(alpha) - difference / test.std_error)
-
-
 def defaults_needed(test: PairedDeLong, difference: float, alpha: float = 0.05, power: float = 0.8) -> int:
     """How many *further* defaults, at this default rate, until the test finds a true ``difference`` with ``power``.
 

@@ -1,25 +1,11 @@
 """Has a distribution moved? PSI with its critical value, and many tests at once."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from riskloop.core.errors import DataError
 from riskloop.core.stats._arrays import numbers, probabilities, require_share
 from riskloop.core.types import Bools, Floats
-
-
-@dataclass(frozen=True, slots=True)
-class PsiTest:
-    """PSI beside what chance alone gives at these sizes."""
-
-    statistic: float
-    critical: float  # PSI above this is rejected at ``alpha``
-    p_value: float
-    n_bins: int  # bins that hold anything, in the reference or in the window
-    n: int  # rows in the window
-    m: int  # rows in the reference
 
 
 def psi_terms(reference_counts: npt.ArrayLike, window_counts: npt.ArrayLike) -> Floats:
@@ -61,15 +47,6 @@ def psi_p_value(statistic: float, n: int, m: int, n_bins: int) -> float:
 
     spread = _chance_scale(n, m)
     return float(chdtrc(n_bins - 1, max(statistic, 0.0) / spread)) if n_bins > 1 else 1.0
-
-
-def psi_test(reference_counts: npt.ArrayLike, window_counts: npt.ArrayLike, alpha: float = 0.05) -> PsiTest:
-    """PSI, its critical value and its p-value from two counts over the same bins, shape (bins,)."""
-    expected, actual = _count_pair(reference_counts, window_counts)
-    n_bins = int(np.count_nonzero(expected + actual))
-    n, m = int(actual.sum()), int(expected.sum())
-    statistic = psi(expected, actual)
-    return PsiTest(statistic, psi_critical(n, m, n_bins, alpha), psi_p_value(statistic, n, m, n_bins), n_bins, n, m)
 
 
 def benjamini_hochberg(p_values: npt.ArrayLike, alpha: float = 0.05) -> Bools:
