@@ -178,7 +178,7 @@ def test_a_unit_lets_ids_repeat(tmp_path: Path) -> None:
     frame = FRAME.assign(customer_id=np.arange(ROWS) // 3 + 1)
     frame.to_csv(tmp_path / "h.csv", index=False)
     found = examine(tmp_path / "h.csv", Wanted(TARGET, time=TIME))
-    assert (found.of("unit")[0].name, found.of("id")[0].name) == ("customer_id", "loan_id")
+    assert (found.name_of("unit"), found.name_of("id")) == ("customer_id", "loan_id")
     settings = parse_settings(config_text(found))
     rows = rows_from(tmp_path / "h.csv", settings.row_schema, target="required", where="h")
     assert len(set(rows.ids)) == ROWS // 3

@@ -77,6 +77,10 @@ class Examined:
         """The columns with a role."""
         return tuple(column for column in self.columns if column.role == role)
 
+    def name_of(self, role: Role) -> str | None:
+        """The first column with a role."""
+        return next((column.name for column in self.of(role)), None)
+
 
 @dataclass(frozen=True)
 class Wanted:
