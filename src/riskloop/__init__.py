@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from riskloop.results import (
         BacktestResult,
         CaseResult,
+        ChallengerFileResult,
         ChampionResult,
         CheckResult,
         ComparisonResult,
@@ -58,6 +59,7 @@ __all__ = [
     "BacktestResult",
     "BodyTooLarge",
     "CaseResult",
+    "ChallengerFileResult",
     "ChampionResult",
     "CheckResult",
     "ComparisonResult",

@@ -13,6 +13,7 @@ from riskloop.core.types import Json, to_micros
 from riskloop.results import (
     BacktestResult,
     CaseResult,
+    ChallengerFileResult,
     ChampionResult,
     CheckResult,
     ComparisonResult,
@@ -272,13 +273,34 @@ class Portfolio:
         made = roll_back(self.home, by=by or current_user(), reason=reason, seq=seq, now=datetime.now(UTC))
         return PromotionResult(**views.promotion(made))
 
-    def compare(self, champion: int, challenger: int, *, now: datetime | None = None) -> ComparisonResult:
-        """The gate's report on two versions, on the matured decisions that neither was trained on."""
-        from riskloop.loop.challenge import compare
-        from riskloop.loop.promotion import document
+    def compare(
+        self, champion: int, challenger: int, *, by: str | None = None, now: datetime | None = None
+    ) -> ComparisonResult:
+        """The gate's report on two versions, on the matured decisions that neither was trained on.
 
-        report = compare(self.home, champion, challenger, now or datetime.now(UTC))
-        return ComparisonResult(**document(report, champion, challenger))
+        That is a test, and spends of the alpha budget as the gate's own tries do; ``spent`` of the answer says how
+        much. Where no decision is new to both, it is the report that the gate made, which costs nothing.
+        """
+        from riskloop.loop.promotion import compare_versions
+
+        at = now or datetime.now(UTC)
+        return ComparisonResult(**compare_versions(self.home, champion, challenger, by=by or current_user(), now=at))
+
+    def challenger_file(self, number: int) -> ChallengerFileResult:
+        """What an approver reads of a case's challenger: both models on the evaluated decisions, and the fingerprint.
+
+        NotFound while the case has no report of the gate.
+        """
+        from riskloop.loop.challenger_file import case_file
+
+        return ChallengerFileResult(**case_file(self.home.cases, self.home.artefacts, number))
+
+    def challenger_file_of(self, champion: int, challenger: int) -> ChallengerFileResult | None:
+        """The newest challenger file on two versions; None where the gate has not compared them for a case."""
+        from riskloop.loop.challenger_file import pair_file
+
+        found = pair_file(self.home.cases, self.home.ledger, self.home.artefacts, champion, challenger)
+        return None if found is None else ChallengerFileResult(**found)
 
     def side_by_side(self, first: int, second: int, *, now: datetime | None = None) -> SideBySideResult:
         """Curves, measures and segments of two versions on recent matured decisions that neither was trained on."""

@@ -115,12 +115,35 @@ class ComparisonResult(Result):
     challenger_auc: float | None
     defaults_needed: int | None = None  # further matured defaults until the test has power
     retry_defaults: int | None = None  # further ones that the next try will probably have
+    evaluation: str | None = None  # sha256 of the kept scores
+    spent: str = ""  # what the comparison cost of the alpha budget, or that it cost nothing
 
     def frame(self) -> "pd.DataFrame":
         """The checks, one row each."""
         import pandas as pd
 
         return pd.DataFrame(self.checks)
+
+
+@dataclass(frozen=True)
+class ChallengerFileResult(Result):
+    """What is signed: two models on the decisions that the gate judged."""
+
+    case: int
+    champion: int
+    challenger: int | None
+    verdict: str
+    sentence: str
+    fingerprint: str  # of report and scores: what an approval is bound to
+    evaluation: str | None  # artefact with the scores; None: an earlier version kept none
+    table: list[Json]  # champion, challenger, change with 95% interval, limit, passed; what failed comes first
+    file: Json | None  # curves, grades, swap set, segments, partial effects; None: an earlier version kept none
+
+    def frame(self) -> "pd.DataFrame":
+        """The table, one line each."""
+        import pandas as pd
+
+        return pd.DataFrame(self.table)
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,6 +38,17 @@ def test_another_version_or_other_evidence_does_not(report: GateReport, approval
     changed = replace(report, checks=(replace(report.checks[0], statistic=1.0), *report.checks[1:]))
     with pytest.raises(GateRefused, match="other evidence"):
         approve(changed, approval)
+
+
+def test_the_kept_scores_are_part_of_the_evidence(report: GateReport, approval: Approval) -> None:
+    with pytest.raises(GateRefused, match="other evidence"):
+        approve(replace(report, evaluation="ab" * 32), approval)
+
+
+def test_a_report_of_before_scores_were_kept_has_the_fingerprint_that_it_had(report: GateReport) -> None:
+    said = {"version": 2, "report": json.loads(documents.dumps(report))}
+    del said["report"]["evaluation"]
+    assert evidence_fingerprint(report, 2) == hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 @pytest.mark.parametrize("by", [" ", "riskloop", "root", "Unknown"])

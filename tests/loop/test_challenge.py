@@ -5,12 +5,15 @@ from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
+import pytest
 
 from riskloop.cases import Case, CaseState, Move
+from riskloop.core.errors import ArtefactError
 from riskloop.core.manifest import EvaluationManifest
-from riskloop.core.types import Diagnosis
-from riskloop.gate import Evaluation
+from riskloop.core.types import DecisionFrame, Diagnosis
+from riskloop.gate import Applicants, Evaluation
 from riskloop.loop.challenge import _patience
+from riskloop.loop.challenger_file import read_file
 from riskloop.loop.champion import ReferenceModel, dump_array
 from riskloop.loop.evidence import keep, kept
 from riskloop.retrain.dataset import Pool
@@ -53,15 +56,31 @@ def test_only_where_the_champion_is_shown_to_do_worse_the_next_try_is_soon(home:
     assert found == {"another mix": late, "the same world again": late, "another world": soon}
 
 
-def test_an_evaluation_is_kept_with_its_blocks_and_old_ones_have_one(home: Home) -> None:
+def test_an_evaluation_is_kept_with_its_blocks_its_applicants_and_its_file_and_old_ones_are_read(home: Home) -> None:
     columns = np.array([0.0, 1.0, 0.0, 1.0]), np.linspace(0.1, 0.4, 4), np.linspace(0.2, 0.5, 4)
-    evaluation = Evaluation(*columns, 0.2, 0.2, blocks=np.array([0, 0, 1, 1]))
-    rows = cast("Pool", SimpleNamespace(sources=np.arange(1, 9)))
-    again = kept(home.artefacts, keep(home.artefacts, evaluation, rows, np.array([1, 2, 5, 6]), 1, 2))
+    everybody = Applicants(np.append(columns[1], 0.9), np.append(columns[2], 0.8))
+    evaluation = Evaluation(*columns, 0.2, 0.2, applicants=everybody, blocks=np.array([0, 0, 1, 1]))
+    times = SimpleNamespace(times=np.arange(8))
+    rows = cast("Pool", SimpleNamespace(sources=np.arange(1, 9), rows=times))
+    outcomes = np.array([0.0, np.nan, 1.0])
+    frame = cast(
+        "DecisionFrame", SimpleNamespace(ids=np.array([2, 5, 7]), times=np.array([1, 4, 6]), outcomes=outcomes)
+    )
+    about, tested = EvaluationManifest(champion=1, challenger=2), np.array([1, 2, 5, 6])
+    artefact = keep(home.artefacts, evaluation, rows, tested, frame, about, {"rows": 4})
+    again = kept(home.artefacts, artefact.name)
     np.testing.assert_array_equal(again.decisions, [2, 3, 6, 7])
+    np.testing.assert_array_equal(again.challenger, columns[2])
     np.testing.assert_array_equal(again.blocks, [0, 0, 1, 1])
+    assert read_file(home.artefacts, artefact.name) == {"rows": 4}
+    same = keep(home.artefacts, evaluation, rows, tested, frame, about, {"rows": 4})
+    assert same.sha256 == artefact.sha256  # no time in the compressed bytes
+    (artefact.path / "challenger_file.json").write_text("{}")
+    with pytest.raises(ArtefactError, match="altered"):
+        read_file(home.artefacts, artefact.name)
     names = ("decisions", "labels", "champion", "challenger")
     values = (np.arange(4.0), *columns)
     files = {f"{name}.npy": dump_array(column) for name, column in zip(names, values, strict=True)}
     old = home.artefacts.write(EvaluationManifest(champion=1, challenger=2), files)
     np.testing.assert_array_equal(kept(home.artefacts, old.name).blocks, np.zeros(4))
+    assert read_file(home.artefacts, old.name) is None

@@ -34,7 +34,7 @@ PLOT: Final = (
 )
 SETTINGS: Final = {
     "train": 'learners = ["scorecard"]\nfolds = 3',
-    "gate": 'evaluation = "holdout"\nholdout = 0.5\nmax_approval_shift = 0.0',  # every promotion needs a person
+    "gate": "max_approval_shift = 0.0",  # every promotion needs a person
 }
 
 

@@ -205,3 +205,19 @@ def test_quarantined_outcomes_are_shown_and_released_as_windows_are(home: Home) 
     assert "Good and bad are exchanged." in browser.get(f"/dashboard/cases/{case.id}").text
     asked = browser.get(f"/dashboard/cases/{case.id}/release").text
     assert f"The outcomes of {delivery.name} count from now on" in asked
+
+
+def test_the_challenger_file_of_an_old_report_says_what_is_not_there(home: Home) -> None:
+    case = waiting_case(home)
+    page = client_of(home).get(f"/dashboard/cases/{case.id}/challenger").text
+    assert "which kept no challenger file" in page
+    judged_event = home.cases.judged(case.id)
+    assert judged_event is not None
+    assert f'<code class="long">{judged_event.fingerprint}</code>' in page
+    assert f'name="evidence" value="{judged_event.fingerprint}"' in page  # the approval is bound to what is read
+
+
+def test_a_case_without_a_report_has_no_challenger_file(home: Home) -> None:
+    answer = client_of(home).get(f"/dashboard/cases/{quarantine(home).id}/challenger")
+    assert answer.status_code == 404
+    assert "no report of the gate yet" in answer.text

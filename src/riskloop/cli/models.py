@@ -80,7 +80,8 @@ def models_rebuild(version: int, config: ConfigOption = CONFIG, as_json: JsonOpt
 def models_compare(first: int, second: int, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """Compare two versions on the same matured decisions.
 
-    Only decisions that neither was trained on count.
+    Only decisions that neither was trained on count. That is a test: it spends of the alpha budget as the gate's own
+    tries do, and says so. Where there are none, the gate's report is shown, which costs nothing.
     """
     found = open_portfolio(config).compare(first, second)
     Console(as_json).answer(found, *found.sentences)

@@ -279,6 +279,7 @@ class GateReport:
     challenger_auc: float | None
     defaults_needed: int | None = None  # further matured defaults until the test has power
     retry_defaults: int | None = None  # further ones that the next try will probably have
+    evaluation: str | None = None  # sha256 of the artefact with the scores that were judged; None: nothing was kept
 
 
 @dataclass(frozen=True, slots=True)

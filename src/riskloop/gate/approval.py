@@ -27,8 +27,11 @@ class Approval:
 
 
 def evidence_fingerprint(report: GateReport, version: int) -> str:
-    """sha256 of the version and the whole report; survives the report's way through JSON."""
-    document = {"version": version, "report": asdict(report)}
+    """sha256 of the version and the whole report, which holds the hash of the scores; survives its way through JSON."""
+    said = asdict(report)
+    if report.evaluation is None:  # so that reports of before it was kept have the fingerprint that they had
+        del said["evaluation"]
+    document = {"version": version, "report": said}
     text = json.dumps(document, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -29,7 +29,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Applicants:
-    """Both models on everybody who applied in the tested time, with an outcome or without, shape (n,).
+    """Both models on everybody who applied in the tested time, shape (n,): first the evaluation's rows, in their order.
 
     An approval rate needs no outcome; among those who have one it would be that of the approved.
     """

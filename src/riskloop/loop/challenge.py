@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
@@ -10,12 +11,13 @@ import numpy as np
 from riskloop.cases import Case
 from riskloop.cases.events import Judged, Making
 from riskloop.core.errors import DataError
-from riskloop.core.manifest import RetrainOrder
+from riskloop.core.manifest import EvaluationManifest, RetrainOrder
 from riskloop.core.settings import GateSettings, Settings
 from riskloop.core.types import Action, Diagnosis, GateReport, to_micros
 from riskloop.gate.approval import evidence_fingerprint
 from riskloop.gate.verdict import judge, sentences
 from riskloop.loop import snapshot
+from riskloop.loop.challenger_file import make_file
 from riskloop.loop.champion import ReferenceModel, load
 from riskloop.loop.evidence import context, evaluate, keep
 from riskloop.loop.making import make
@@ -68,18 +70,21 @@ def challenge(
     evaluation = evaluate(
         home.settings, champion, model, made.rows, tested, made.scores, made.frame, origin, made.plan.blocks
     )
-    name = keep(home.artefacts, evaluation, made.rows, tested, champion.version, version)
+    file = make_file(home.settings, evaluation, champion, model, made.rows, tested, made.frame)
+    about = EvaluationManifest(champion=champion.version, challenger=version)
+    scores = keep(home.artefacts, evaluation, made.rows, tested, made.frame, about, file)
     gate = _patience(home.cases, home.settings, case, champion)
     report = judge(
         evaluation,
         gate,
         context(home.settings, home.ledger, home.windows, champion, version, made.candidate.manifest, now),
     )
+    report = replace(report, evaluation=scores.sha256)
     return version, Judged(
         report=gate_report(plain(report)),
         sentences=sentences(report),
         fingerprint=evidence_fingerprint(report, version),
-        evaluation=name,
+        evaluation=scores.name,
         record=_record(made),
         matured=matured,
         next=_next(report, matured),

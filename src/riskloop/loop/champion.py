@@ -106,15 +106,20 @@ def _days(artefact: Artefact[ModelManifest]) -> Ints | None:
 
 def array(artefact: Artefact[M], file: str) -> Floats:
     """A NumPy file of an artefact; pickled content is refused."""
+    return as_array(artefact.bytes(file), file, artefact.name)
+
+
+def as_array(content: bytes, file: str, artefact: str) -> Floats:
+    """The array in a NumPy file's bytes; ``file`` and ``artefact`` are named where it is none."""
     try:
-        loaded = np.load(io.BytesIO(artefact.bytes(file)), allow_pickle=False)
+        loaded = np.load(io.BytesIO(content), allow_pickle=False)
     except ValueError:
-        raise ArtefactError(f"The file '{file}' of the artefact '{artefact.name}' is not a plain array.") from None
+        raise ArtefactError(f"The file '{file}' of the artefact '{artefact}' is not a plain array.") from None
     return np.ascontiguousarray(loaded, dtype=np.float64)
 
 
 def dump_array(values: Floats) -> bytes:
-    """The inverse of :func:`array`."""
+    """The inverse of :func:`as_array`."""
     out = io.BytesIO()
     np.save(out, values, allow_pickle=False)
     return out.getvalue()

@@ -1,5 +1,7 @@
 """What the gate is shown: two models on the same rows, the groups in them, whose outcomes are known, earlier tries."""
 
+import gzip
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,13 +15,14 @@ from riskloop.core.manifest import EvaluationManifest, ModelManifest
 from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings
 from riskloop.core.stats import customer_codes
-from riskloop.core.types import DecisionFrame, Floats, Ints
+from riskloop.core.types import DecisionFrame, Floats, Ints, Json
 from riskloop.gate.evaluation import Applicants, Context, Coverage, Evaluation
-from riskloop.loop.champion import ReferenceModel, array, dump_array
+from riskloop.loop.champion import ReferenceModel, array, as_array, dump_array
 from riskloop.loop.labels import doubts
 from riskloop.retrain.dataset import Pool
 from riskloop.scoring.model import Model
-from riskloop.store.artefacts import Artefacts
+from riskloop.store.artefacts import Artefact, Artefacts
+from riskloop.store.documents import plain
 from riskloop.store.ledger import Ledger
 from riskloop.store.tries import tries_against
 from riskloop.store.windows import Windows
@@ -41,7 +44,7 @@ def evaluate(
     ``blocks`` are the fits that gave them, where there are several (`Plan.blocks`).
     """
     features = rows.rows.features[tested]
-    others = _without_outcome(frame, rows.rows.times[tested])
+    others = without_outcome(frame, rows.rows.times[tested])
     applied = np.concatenate((features, frame.features[others]))
     applicants = customer_codes(
         [rows.rows.ids[i] for i in tested.tolist()] + [frame.customer_ids[i] for i in others.tolist()]
@@ -72,7 +75,7 @@ def evaluate(
     )
 
 
-def _without_outcome(frame: DecisionFrame, times: Ints) -> Ints:
+def without_outcome(frame: DecisionFrame, times: Ints) -> Ints:
     """Who applied between the tested decisions and has no outcome, by place in the frame: mostly the declined."""
     return np.flatnonzero(np.isnan(frame.outcomes) & (frame.times >= times.min()) & (frame.times <= times.max()))
 
@@ -170,26 +173,55 @@ class Tested:
 
 
 _ARRAYS: Final = ("decisions", "labels", "champion", "challenger", "blocks")
+FILE: Final = "challenger_file.json"
 
 
-def keep(artefacts: Artefacts, evaluation: Evaluation, rows: Pool, tested: Ints, champion: int, challenger: int) -> str:
-    """Store the tested decisions and both scores as an artefact, so that every figure can be computed again; its name.
+def keep(
+    artefacts: Artefacts,
+    evaluation: Evaluation,
+    rows: Pool,
+    tested: Ints,
+    frame: DecisionFrame,
+    manifest: EvaluationManifest,
+    file: Json,
+) -> Artefact[EvaluationManifest]:
+    """Store the tested decisions, both scores and the challenger ``file``, so that all can be computed again.
 
-    Out of fold, the challenger's scores are those of fits that are not kept themselves.
+    Out of fold, the challenger's scores are those of fits that are not kept themselves. Applicants without an outcome
+    are kept, too: their approvals count. The arrays are compressed; the artefact's hash is part of the gate's report.
     """
     blocks = np.zeros(tested.size) if evaluation.blocks is None else evaluation.blocks
     values = (rows.sources[tested], evaluation.labels, evaluation.champion, evaluation.challenger, blocks)
-    files = {f"{name}.npy": dump_array(column.astype(np.float64)) for name, column in zip(_ARRAYS, values, strict=True)}
-    manifest = EvaluationManifest(champion=champion, challenger=challenger)
-    return artefacts.write(manifest, files).name
+    columns = dict(zip(_ARRAYS, values, strict=True))
+    everybody, others = evaluation.everybody, without_outcome(frame, rows.rows.times[tested])
+    columns["applicants"] = frame.ids[others]
+    columns["applicants_champion"] = everybody.champion[tested.size :]
+    columns["applicants_challenger"] = everybody.challenger[tested.size :]
+    files = {
+        f"{name}.npy.gz": gzip.compress(dump_array(column.astype(np.float64)), mtime=0)
+        for name, column in columns.items()
+    }
+    files[FILE] = json.dumps(plain(file), allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
+    return artefacts.write(manifest, files)
 
 
 def kept(artefacts: Artefacts, name: str) -> Tested:
     """The inverse of :func:`keep`; ArtefactError when a file was altered."""
     artefact = artefacts.read(name, EvaluationManifest)
-    decisions, labels, champion, challenger, *blocks = (
-        array(artefact, f"{column}.npy") for column in _ARRAYS if f"{column}.npy" in artefact.contents
-    )
+    found = {column: values for column in _ARRAYS if (values := _column(artefact, column)) is not None}
     # Evaluations of riskloop's first days were not compared within blocks, and name none.
-    fits = blocks[0].astype(np.int64) if blocks else np.zeros(labels.size, dtype=np.int64)
-    return Tested(decisions.astype(np.int64), labels, champion, challenger, fits)
+    blocks = found.get("blocks", np.zeros(found["labels"].size))
+    return Tested(
+        found["decisions"].astype(np.int64),
+        found["labels"],
+        found["champion"],
+        found["challenger"],
+        blocks.astype(np.int64),
+    )
+
+
+def _column(artefact: Artefact[EvaluationManifest], name: str) -> Floats | None:
+    """A column as it is kept now, or as it was kept once: not compressed; None where it is not there."""
+    if f"{name}.npy.gz" in artefact.contents:
+        return as_array(gzip.decompress(artefact.bytes(f"{name}.npy.gz")), f"{name}.npy.gz", artefact.name)
+    return array(artefact, f"{name}.npy") if f"{name}.npy" in artefact.contents else None

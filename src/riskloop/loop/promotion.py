@@ -2,19 +2,20 @@
 
 from datetime import datetime
 
-from riskloop.core.errors import Conflict, GateRefused
+from riskloop.core.errors import Conflict, DataError, GateRefused
 from riskloop.core.types import GateReport, Json, Promotion, PromotionKind, Verdict
 from riskloop.gate.approval import evidence_fingerprint
 from riskloop.gate.budget import tried
 from riskloop.gate.verdict import sentences
 from riskloop.loop.cases import follow_rollback
 from riskloop.loop.challenge import compare
+from riskloop.loop.challenger_file import judgement_of
 from riskloop.promote import promote, rollback
 from riskloop.store import audit
 from riskloop.store.database import Database
 from riskloop.store.documents import plain
 from riskloop.store.home import Home
-from riskloop.store.tries import record_try
+from riskloop.store.tries import record_try, tries_against
 
 
 def promote_on_request(home: Home, version: int, *, by: str, reason: str, force: bool, now: datetime) -> Promotion:
@@ -46,19 +47,46 @@ def promote_on_request(home: Home, version: int, *, by: str, reason: str, force:
     )
 
 
+def compare_versions(home: Home, champion: int, challenger: int, *, by: str, now: datetime) -> Json:
+    """The gate's report on two versions, and what it cost of the alpha budget.
+
+    On matured decisions that are new to both it is a test as the loop's own, and is paid for as they are: who looks
+    until luck says yes would find it. Where there are none, as after a challenger was fitted on all rows, it is the
+    report that the gate made for the challenger's case. Raises DataError when there is neither.
+    """
+    try:
+        report = compare(home, champion, challenger, now)
+    except DataError:
+        found = judgement_of(home.cases, home.ledger, home.artefacts, champion, challenger)
+        if found is None:
+            raise
+        told = document(found.judged.report, champion, challenger)
+        spent = f"This is the gate's report of {found.at:%Y-%m-%d} for case {found.case}. To show it costs nothing."
+    else:
+        told = document(report, champion, challenger)
+        spent = _record_try(home.database, report, champion, challenger, by, now)
+    return {**told, "spent": spent, "sentences": [*told["sentences"], spent]}
+
+
 def document(report: GateReport, champion: int, challenger: int) -> Json:
     """A report with the versions that it is about, as plain JSON."""
     return {**plain(report), "champion": champion, "challenger": challenger, "sentences": sentences(report)}
 
 
-def _record_try(database: Database, report: GateReport, champion: int, version: int, by: str, now: datetime) -> None:
-    """Asking for a promotion spends alpha as the loop's own tries do; else one would ask until luck says yes."""
+def _record_try(database: Database, report: GateReport, champion: int, version: int, by: str, now: datetime) -> str:
+    """Asking the gate spends alpha as the loop's own tries do, else one would ask until luck says yes; what it cost."""
     spent = tried(report, champion, now)
+    known = spent is not None and any(t.evidence == spent.evidence for t in tries_against(database, champion))
     with database.write() as connection:
         if spent is not None:
             record_try(connection, spent, challenger=version, by=by)
         about: Json = {"champion": champion, "report": plain(report)}
         audit.record(connection, at=now, by=by, action="gate", subject=f"model {version}", document=about)
+    if spent is None:
+        return "Nothing was tested, so this look costs nothing of the alpha budget."
+    if known:
+        return "These very decisions were tested before, so this look costs nothing more of the alpha budget."
+    return f"This test spends {spent.alpha:.4f} of the alpha budget against version {champion}, as the gate's own do."
 
 
 def roll_back(home: Home, *, by: str, reason: str, seq: int | None, now: datetime) -> Promotion:

@@ -24,7 +24,6 @@ from riskloop.store.windows import Windows
 
 MOST: Final = 4000  # decisions
 WINDOWS: Final = 12  # the latest matured ones
-CURVE: Final = 60  # points of a ROC curve
 TENTHS: Final = 10
 EDGES: Final = 40  # bins of the score distribution
 LEAST: Final = 10  # of either class in a segment
@@ -82,6 +81,7 @@ def _unseen(
 def _measures(labels: Floats, one: _Version) -> Json:
     p, threshold = one.probabilities, one.model.threshold
     interval = stats.auc_interval(labels, p)
+    declined, found = stats.roc_curve(labels, p)
     return {
         "version": one.model.version,
         "auc": interval.estimate,
@@ -93,21 +93,9 @@ def _measures(labels: Floats, one: _Version) -> Json:
         "threshold": threshold,
         "mean_pd": float(p.mean()),
         "approval_rate": float((p < threshold).mean()),
-        "roc": _roc(labels, p),
+        "roc": {"x": declined.tolist(), "y": found.tolist()},
         "calibration": _tenths(labels, p),
         "scores": _distribution(p),
-    }
-
-
-def _roc(labels: Floats, p: Floats) -> Json:
-    """False and true positive rates at evenly spread ranks of the score."""
-    order = np.argsort(-p, kind="stable")
-    found, declined = np.cumsum(labels[order]), np.cumsum(1.0 - labels[order])
-    ends = np.flatnonzero(np.append(np.diff(p[order]) != 0.0, True))  # equal scores cannot be told apart
-    kept = ends[np.unique(np.linspace(0, ends.size - 1, CURVE).astype(np.int64))]
-    return {
-        "x": [0.0, *(declined[kept] / declined[-1]).tolist()],
-        "y": [0.0, *(found[kept] / found[-1]).tolist()],
     }
 
 

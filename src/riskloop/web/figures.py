@@ -269,3 +269,48 @@ def scores(edges: Sequence[float], shares: Mapping[str, Numbers], thresholds: Ma
         xaxis=_axis("probability of default", tickformat=".0%", range=[0, 1]),
         yaxis=_axis("share of the customers", tickformat=".0%", rangemode="tozero"),
     )
+
+
+def grade_bands(grades: Sequence[str], sides: Mapping[str, Sequence[Json | None]]) -> Json:
+    """Default rate of each grade with its Jeffreys band, and the mean PD as a line across, a pair for each model."""
+    data = []
+    for (name, found), color in zip(sides.items(), (THEN, NOW), strict=True):
+        rates = [None if one is None else one["rate"] for one in found]
+        values, lower, upper = (
+            [None if rate is None else rate[key] for rate in rates] for key in ("value", "lower", "upper")
+        )
+        shown = _points(grades, values, lower, upper, f"{name}: defaulted, 95%", color)
+        pds = {
+            **shown,
+            "y": [None if one is None else one["pd"] for one in found],
+            "name": f"{name}: mean PD",
+            "marker": {"symbol": "line-ew-open", "size": 16, "color": color, "line": {"width": 3, "color": color}},
+        }
+        del pds["error_y"]
+        data += [{**one, "hovertemplate": "%{x}: %{y:.1%}<extra>%{fullData.name}</extra>"} for one in (shown, pds)]
+    return _figure(
+        data,
+        scattermode="group",
+        scattergap=0.6,
+        xaxis=_axis(type="category", categoryorder="array", categoryarray=list(grades)),
+        yaxis=_axis("default rate", tickformat=".0%", rangemode="tozero"),
+    )
+
+
+def effect(values: Sequence[str], curves: Mapping[str, Numbers], category: bool) -> Json:
+    """Mean PD by the value of one feature, a line for each model; levels of a category as points."""
+    mode = "markers" if category else "lines+markers"
+    lines = [
+        {
+            "type": "scatter",
+            "x": list(values),
+            "y": list(curve),
+            "name": name,
+            "mode": mode,
+            "line": style,
+            "marker": {"size": 7, "color": style["color"]},
+            "hovertemplate": "%{x}: mean PD %{y:.1%}<extra>%{fullData.name}</extra>",
+        }
+        for (name, curve), style in zip(curves.items(), _STYLES, strict=True)
+    ]
+    return _figure(lines, xaxis=_axis(type="category"), yaxis=_axis("mean PD", tickformat=".0%", rangemode="tozero"))

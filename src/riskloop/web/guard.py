@@ -17,7 +17,7 @@ from riskloop.core.errors import Forbidden, Refused, RiskloopError
 from riskloop.identity.access import Access, Caller
 from riskloop.identity.client import is_secure
 from riskloop.identity.logins import Logins
-from riskloop.results import CaseResult, PromotionResult, ReplayResult, SideBySideResult
+from riskloop.results import CaseResult, ChallengerFileResult, PromotionResult, ReplayResult, SideBySideResult
 from riskloop.scoring.model import Model
 from riskloop.store.home import Home
 from riskloop.store.keys import Role
@@ -79,6 +79,14 @@ class Operations(Protocol):
 
     def side_by_side(self, first: int, second: int) -> SideBySideResult:
         """Two versions on the same customers."""
+        ...
+
+    def challenger_file(self, number: int) -> ChallengerFileResult:
+        """What an approver reads of a case's challenger."""
+        ...
+
+    def challenger_file_of(self, champion: int, challenger: int) -> ChallengerFileResult | None:
+        """The same by two versions."""
         ...
 
     def replay(self, decision_id: str | int) -> ReplayResult:

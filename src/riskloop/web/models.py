@@ -10,12 +10,13 @@ from sqlalchemy import func, select
 from riskloop.core.errors import NotFound
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.types import Json, Promotion, from_micros
-from riskloop.results import SideBySideResult
+from riskloop.results import ChallengerFileResult, SideBySideResult
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.database import Database
 from riskloop.store.ledger import Ledger, ModelVersion, served
 from riskloop.store.tables import models as models_table
 from riskloop.web import figures, words
+from riskloop.web.challenger import drawn
 from riskloop.web.manifests import manifest
 from riskloop.web.orders import rollback_order
 
@@ -134,8 +135,18 @@ def _beside(database: Database, version: int) -> tuple[int | None, int | None]:
 # --------------------------------------------------------------------------- two versions
 
 
-def comparison(ledger: Ledger, artefacts: Artefacts, first: int, second: int, compared: SideBySideResult) -> Json:
-    """Two versions side by side; ``compared`` is what `Portfolio.side_by_side` found."""
+def comparison(
+    ledger: Ledger,
+    artefacts: Artefacts,
+    first: int,
+    second: int,
+    compared: SideBySideResult,
+    read: ChallengerFileResult | None,
+) -> Json:
+    """Two versions side by side; ``compared`` is what `Portfolio.side_by_side` found, ``read`` what the gate kept.
+
+    Where no decision is new to both, as after a challenger was fitted on all rows, the gate's own scores are shown.
+    """
     rows = ledger.model(first), ledger.model(second)
     written = manifest(artefacts, ledger, first), manifest(artefacts, ledger, second)
     found, first_time, last_time = compared.versions, compared.first_time, compared.last_time
@@ -148,7 +159,10 @@ def comparison(ledger: Ledger, artefacts: Artefacts, first: int, second: int, co
         "span": (from_micros(first_time), from_micros(last_time)) if first_time and last_time else None,
         "versions": _versions(ledger.database),
         "settings": _different(written[0], written[1]),
-        "figures": _curves(found) if found else {},
+        "read": read,
+        "file": None if found or read is None else read.file,
+        "names": (f"version {first}", f"version {second}"),
+        "figures": _curves(found) if found else {} if read is None else drawn(read),
     }
 
 

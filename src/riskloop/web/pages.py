@@ -8,7 +8,19 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from riskloop.core.errors import NotFound
 from riskloop.store.documents import plain
-from riskloop.web import actions, assets, cases, decisions, drift, login, models, performance, queries, reports
+from riskloop.web import (
+    actions,
+    assets,
+    cases,
+    challenger,
+    decisions,
+    drift,
+    login,
+    models,
+    performance,
+    queries,
+    reports,
+)
 from riskloop.web.guard import Choice, Number, Owner, Viewer, Worker
 from riskloop.web.overview import overview
 from riskloop.web.shell import Page, page
@@ -100,6 +112,13 @@ def show_case(request: Request, number: Number, service: Worker, _key: Viewer) -
     return page(request, "case.html", title=f"Case {number}", here="cases", **found)
 
 
+@router.get("/dashboard/cases/{number}/challenger")
+def show_challenger(request: Request, number: Number, service: Worker, portfolio: Owner, _key: Viewer) -> Response:
+    """What an approver reads and signs."""
+    found = challenger.file_page(service.home.cases, portfolio.challenger_file(number))
+    return page(request, "challenger.html", title=f"Challenger of case {number}", here="cases", **found)
+
+
 # --------------------------------------------------------------------------- models
 
 
@@ -118,8 +137,8 @@ def show_comparison(
 ) -> Response:
     """Two versions side by side."""
     first, second = models.pair_of(service.home.ledger, a, b)
-    compared = portfolio.side_by_side(first, second)
-    found = models.comparison(service.home.ledger, service.home.artefacts, first, second, compared)
+    compared, kept = portfolio.side_by_side(first, second), portfolio.challenger_file_of(first, second)
+    found = models.comparison(service.home.ledger, service.home.artefacts, first, second, compared, kept)
     return page(request, "compare.html", title=f"Versions {first} and {second}", here="models", **found)
 
 

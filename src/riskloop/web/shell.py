@@ -168,9 +168,10 @@ def _templates() -> Environment:
         "day",
         "age",
         "feature_value",
+        "measured",
     ):
         environment.filters[name] = getattr(words, name)
-    for name in ("DIAGNOSES", "ACTIONS", "STATES", "VERDICTS", "SEVERITIES", "KINDS", "RISK_LEVELS"):
+    for name in ("DIAGNOSES", "ACTIONS", "STATES", "VERDICTS", "SEVERITIES", "KINDS", "RISK_LEVELS", "CHECKS", "SIDES"):
         environment.globals[name.lower()] = getattr(words, name)
     environment.globals["asset"] = assets.address
     return environment

@@ -80,6 +80,34 @@ KINDS: Final[Mapping[str, Label]] = {
     PromotionKind.PROBATION: Label("Rolled back on probation", "watch", "back"),
 }
 
+CHECKS: Final[Mapping[str, str]] = {
+    "evidence": "Defaults in the test",
+    "auc_gain": "Ranking (AUC)",
+    "log_loss_gain": "Log loss, to be better",
+    "log_loss": "Log loss, not to be worse",
+    "calibration": "Defaults missed by grades",
+    "approval_ratio": "Approval ratio of the worst group",
+    "latency": "Time to score",
+    "reasons": "Reasons",
+    "auc_range": "Ranking, too good to be true",
+    "approval_shift": "Approval rate",
+    "score_shift": "Shift of the scores",
+    "learner": "Learner",
+    "feature_set": "Features",
+    "promotion_rate": "Promotions in a month",
+    "labels": "Labels",
+    "outcome_coverage": "Whose outcome is known",
+    "reject_inference": "The declined",
+    "brier": "Brier score",
+    "mean_pd": "Mean PD",
+}
+SIDES: Final[Mapping[str, str]] = {
+    "both_approve": "Approved by both",
+    "swapped_in": "Only the challenger approves",
+    "swapped_out": "Only the champion approves",
+    "both_decline": "Declined by both",
+}
+
 RISK_LEVELS: Final = {"low": "Low", "medium": "Medium", "high": "High", "very_high": "Very high"}
 
 
@@ -115,6 +143,20 @@ def chance(p: float | None) -> str:
     if p is None or not math.isfinite(p):
         return NOTHING
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def measured(value: float | None, unit: str, change: bool = False) -> str:
+    """A number of the challenger file in its unit; a ``change`` with its sign."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    if unit == "share":
+        return f"{points(value)} points" if change else percent(value)
+    if unit == "count":
+        return number(value)
+    if unit == "ms":
+        return f"{value:.2f} ms"
+    digits = 2 if unit == "ratio" else 4
+    return signed(value, digits) if change else number(value, digits)
 
 
 def sentence(text: str) -> str:

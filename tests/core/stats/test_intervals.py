@@ -2,9 +2,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats as scipy_stats
 
 from riskloop.core.errors import DataError
-from riskloop.core.stats import approval_ratio, wilson_interval
+from riskloop.core.stats import approval_ratio, jeffreys_interval, paired_change, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,27 @@ def test_impossible_counts_are_refused(part: int, total: int) -> None:
         wilson_interval(part, total)
     with pytest.raises(DataError):
         approval_ratio(1, 2, part, total)
+
+
+@pytest.mark.parametrize(
+    ("defaults", "total", "lower", "upper"),
+    # Brown, Cai & DasGupta, Statistical Science 16 (2001), table 5: n = 20.
+    [(0, 20, 0.0, 0.117), (1, 20, 0.005, 0.211), (5, 20, 0.102, 0.464), (10, 20, 0.294, 0.706)],
+)
+def test_jeffreys_worked_examples(defaults: int, total: int, lower: float, upper: float) -> None:
+    found = jeffreys_interval(defaults, total)
+    assert (found.lower, found.upper) == pytest.approx((lower, upper), abs=1e-3)
+    turned = jeffreys_interval(total - defaults, total)
+    assert (1.0 - turned.upper, 1.0 - turned.lower) == pytest.approx((found.lower, found.upper))
+
+
+def test_a_paired_change_is_that_of_one_row_of_each_customer() -> None:
+    rng = np.random.default_rng(3)
+    before, after = rng.random((2, 500))
+    plain = paired_change(before, after)
+    twice = paired_change(np.repeat(before, 2), np.repeat(after, 2), np.repeat(np.arange(500), 2))
+    assert (twice.estimate, twice.lower, twice.upper) == pytest.approx((plain.estimate, plain.lower, plain.upper))
+    found = scipy_stats.ttest_rel(after, before).confidence_interval(0.95)
+    assert (plain.lower, plain.upper) == pytest.approx(tuple(found), abs=1e-3)
+    with pytest.raises(DataError, match="two rows"):
+        paired_change([0.1], [0.2])

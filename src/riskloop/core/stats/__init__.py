@@ -29,6 +29,7 @@ from riskloop.core.stats.discrimination import (
     gini,
     ks_statistic,
     paired_delong,
+    roc_curve,
     weighted_auc,
     weighted_auc_gain,
 )
@@ -45,8 +46,14 @@ from riskloop.core.stats.estimation import (
     pape,
     recalibrate,
 )
-from riskloop.core.stats.intervals import Interval, approval_ratio, approval_ratio_change, wilson_interval
-from riskloop.core.stats.measures import brier_interval, gini_interval, ks_interval, log_loss_interval
+from riskloop.core.stats.intervals import (
+    Interval,
+    approval_ratio,
+    approval_ratio_change,
+    jeffreys_interval,
+    wilson_interval,
+)
+from riskloop.core.stats.measures import brier_interval, gini_interval, ks_interval, log_loss_interval, paired_change
 from riskloop.core.stats.stability import (
     benjamini_hochberg,
     psi,
@@ -94,12 +101,14 @@ __all__ = [
     "gini_interval",
     "jeffreys",
     "jeffreys_by_grade",
+    "jeffreys_interval",
     "ks_interval",
     "ks_statistic",
     "level_bins",
     "log_loss",
     "log_loss_interval",
     "normal_tail",
+    "paired_change",
     "paired_delong",
     "paired_log_loss_test",
     "pape",
@@ -108,6 +117,7 @@ __all__ = [
     "psi_p_value",
     "psi_terms",
     "recalibrate",
+    "roc_curve",
     "squared_error",
     "upper_quantile",
     "weighted_auc",

@@ -79,6 +79,17 @@ def ks_statistic(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     return float(np.abs(bad / count - good / others).max())
 
 
+def roc_curve(labels: npt.ArrayLike, scores: npt.ArrayLike, points: int = 60) -> tuple[Floats, Floats]:
+    """False and true positive rates, from (0, 0) to (1, 1), at up to ``points`` evenly spread ranks of the score."""
+    defaults, values = _pair(labels, scores)
+    require_both_classes(defaults)
+    order = np.argsort(-values, kind="stable")
+    found, declined = np.cumsum(defaults[order]), np.cumsum(~defaults[order])
+    ends = np.flatnonzero(np.append(np.diff(values[order]) != 0.0, True))  # equal scores cannot be told apart
+    kept = ends[np.unique(np.linspace(0, ends.size - 1, points).astype(np.int64))]
+    return np.append(0.0, declined[kept] / declined[-1]), np.append(0.0, found[kept] / found[-1])
+
+
 def delong_variance(labels: npt.ArrayLike, scores: npt.ArrayLike, customers: npt.ArrayLike | None = None) -> float:
     """Variance of the AUC; needs two defaults and two non-defaults.
 

@@ -39,6 +39,22 @@ def wilson_interval(defaults: int, total: int, level: float = 0.95) -> Interval:
     return Interval(rate, lower, upper)
 
 
+def jeffreys_interval(defaults: float, total: float, level: float = 0.95) -> Interval:
+    """A default rate with the equal-tailed interval of its posterior Beta(D+½, N−D+½), that of the Jeffreys test.
+
+    Counts may be effective ones of dependent rows (`design_effect`). At 0 and at all defaults the bound is the rate
+    itself. Source: Brown, Cai & DasGupta, Statistical Science 16 (2001) 101–133.
+    """
+    from scipy.special import betaincinv
+
+    require_share(level, "level")
+    _require_part(defaults, total, "defaults")
+    a, b, tail = defaults + 0.5, total - defaults + 0.5, (1.0 - level) / 2.0
+    lower = 0.0 if defaults == 0 else float(betaincinv(a, b, tail))
+    upper = 1.0 if defaults == total else float(betaincinv(a, b, 1.0 - tail))
+    return Interval(defaults / total, lower, upper)
+
+
 def approval_ratio(
     approved: float, total: float, approved_reference: float, total_reference: float, level: float = 0.95
 ) -> Interval:

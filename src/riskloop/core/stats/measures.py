@@ -1,4 +1,4 @@
-"""Intervals of the measures that are shown beside the AUC: Gini, KS, Brier score, log loss."""
+"""Intervals of the measures that are shown beside the AUC: Gini, KS, Brier score, log loss, and of their changes."""
 
 import math
 from statistics import NormalDist
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from riskloop.core.errors import DataError
 from riskloop.core.stats._arrays import TINY, outcomes, probabilities, require_share
 from riskloop.core.stats.calibration import brier, log_loss
+from riskloop.core.stats.customers import squared_error
 from riskloop.core.stats.discrimination import auc_interval, ks_statistic
 from riskloop.core.stats.intervals import Interval
 from riskloop.core.types import Floats
@@ -53,6 +54,23 @@ def log_loss_interval(labels: npt.ArrayLike, probability: npt.ArrayLike, level: 
     p = np.clip(probabilities(probability), TINY, 1.0 - TINY)
     losses = np.where(outcomes(labels), -np.log(p), -np.log1p(-p))
     return _mean(losses, log_loss(labels, probability), level)
+
+
+def paired_change(
+    before: npt.ArrayLike, after: npt.ArrayLike, customers: npt.ArrayLike | None = None, level: float = 0.95
+) -> Interval:
+    """How far the mean of one value a row moves from ``before`` to ``after`` (n,), for the same rows; normal interval.
+
+    With ``customers`` (n,) the rows of one customer are one witness (Liang & Zeger, Biometrika 73 (1986) 13–22).
+    Needs two rows.
+    """
+    require_share(level, "level")
+    change = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
+    if change.size < 2:
+        raise DataError("An interval of a mean needs two rows; there is one.")
+    mean = float(change.mean())
+    reach = NormalDist().inv_cdf(0.5 + level / 2.0) * math.sqrt(squared_error((change - mean) / change.size, customers))
+    return Interval(mean, mean - reach, mean + reach)
 
 
 def _mean(values: Floats, estimate: float, level: float) -> Interval:
