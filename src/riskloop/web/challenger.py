@@ -1,7 +1,6 @@
 """The challenger file as a page: what an approver reads, and at its end signs."""
 
 from riskloop.core.types import Json
-from riskloop.gate.challenger_file import GRADES
 from riskloop.results import ChallengerFileResult
 from riskloop.store.cases import Cases
 from riskloop.web import figures, words
@@ -34,7 +33,7 @@ def drawn(read: ChallengerFileResult) -> dict[str, Json]:
     found = {
         "roc": figures.roc({name: (c["x"], c["y"]) for name, c in zip(names, file["roc"], strict=True)}),
         "grades": figures.grade_bands(
-            [words.RISK_LEVELS[grade] for grade in GRADES],
+            [words.RISK_LEVELS[grade["grade"]] for grade in file["grades"]],
             {
                 name: [grade[side] for grade in file["grades"]]
                 for name, side in zip(names, ("champion", "challenger"), strict=True)
