@@ -1,6 +1,7 @@
 """A portfolio with rows of every kind that the chain covers, written as riskloop writes them."""
 
 from datetime import UTC, datetime, timedelta
+from tempfile import TemporaryDirectory
 
 from riskloop.cases import CaseState, Move
 from riskloop.cases.events import Waits
@@ -14,6 +15,7 @@ from riskloop.store.keys import Keys, Role
 from riskloop.store.ledger import Ledger
 from riskloop.store.outcomes import Outcome, Outcomes
 from riskloop.store.probations import Watched, remember
+from riskloop.store.segments import Segments
 from riskloop.store.tries import record_try
 from riskloop.store.users import Users
 from riskloop.store.windows import save, set_quarantine
@@ -25,7 +27,7 @@ MAY = datetime(2025, 5, 1, tzinfo=UTC)
 
 
 def fill(database: Database) -> None:
-    """Decisions 1 to 26 in six groups, and some of everything else."""
+    """Decisions 1 to 26 in six groups, 27 to 34 in segments, and some of everything else."""
     ledger, log = Ledger(database), DecisionLog(database)
     for name in ("a", "b"):
         ledger.register(created_at=MAY, learner="scorecard", artefact=name, sha256=name, origin="train", auc=0.7)
@@ -36,6 +38,11 @@ def fill(database: Database) -> None:
     appender.append([scored(3, start=11), scored(2, start=14, version=2)])
     appender.append([scored(10, start=16)], ChunkKey("run", "f"))
     appender.close()
+    with TemporaryDirectory() as folder:  # nobody reads the file here
+        segments = Segments(database, folder)
+        for rows in (1, 4, 3):
+            written = segments.files.write(scored(rows, start=26 + rows), ("x", "y", "z"))
+            assert segments.register(f"night{rows}", "f", [written], seq=1)
     for part in (range(1, 5), range(5, 6)):
         reported = [Outcome(number % 2 == 0, MAY + timedelta(days=40), number) for number in part]
         Outcomes(database).record(reported, MAY + timedelta(days=50), by="feed")

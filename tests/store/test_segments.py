@@ -242,6 +242,7 @@ def test_an_altered_or_missing_file_is_found_before_it_is_read(segments: Segment
     path.write_bytes(content)
     with pytest.raises(ArtefactError, match="not those that were registered"):
         DecisionLog(segments.database, segments).get(1)
+    assert [segment.first_id for segment, _ in segments.altered()] == [1]
     path.unlink()
     with pytest.raises(ArtefactError, match="cannot be read"):
         DecisionLog(segments.database, segments).frame()

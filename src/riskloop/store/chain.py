@@ -32,15 +32,22 @@ from riskloop.store.tables import (
     outcomes,
     probations,
     promotions,
+    segments,
     users,
     windows,
 )
 
-APPENDED: Final = {t.name: t for t in (decisions, outcomes, models, promotions, gate_tries, case_events, audit)}
+APPENDED: Final = {
+    t.name: t for t in (decisions, segments, outcomes, models, promotions, gate_tries, case_events, audit)
+}
 REVISED: Final = {t.name: t for t in (deliveries, windows, cases, probations)}
 WHOLE: Final = {t.name: t for t in (keys, users)}
-# A window's profile is computed from its decisions, which are covered.
-NOT_COVERED: Final = {windows.name: {"profile", "judged_with"}, models.name: {"signature"}}
+# A profile is computed from decisions, which are covered: those of a segment by the hash of its file.
+NOT_COVERED: Final = {
+    windows.name: {"profile", "judged_with"},
+    segments.name: {"profile"},
+    models.name: {"signature"},
+}
 _TOUCHED: Final = "riskloop.touched"
 _IDS: Final = 500  # below SQLite's oldest limit of 999 bound variables
 

@@ -125,10 +125,22 @@ class SegmentFiles:
             with parquet.ParquetFile(system.open_input_file(where)) as file:
                 return _rows(file, columns, rows)
         except (OSError, pa.ArrowException) as error:
-            raise ArtefactError(
-                f"The segment {self.root}/{path}, which holds decisions on record, cannot be read: {_line(error)} "
-                "Restore it from a backup."
-            ) from None
+            raise self._unreadable(path, error) from None
+
+    def check(self, path: str, sha256: str) -> None:
+        """Hash a file again, whatever was known of it; ArtefactError when it is missing or altered."""
+        self._verified.clear()
+        system, root = self._place
+        try:
+            self._verify(system, f"{root}/{path}", sha256)
+        except OSError as error:
+            raise self._unreadable(path, error) from None
+
+    def _unreadable(self, path: str, error: Exception) -> ArtefactError:
+        return ArtefactError(
+            f"The segment {self.root}/{path}, which holds decisions on record, cannot be read: {_line(error)} "
+            "Restore it from a backup."
+        )
 
     def copy_to(self, other: "SegmentFiles", paths: Sequence[str]) -> None:
         """Copy files, those that are there already left out."""

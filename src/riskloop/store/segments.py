@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from sqlalchemy import Connection, func, insert, select
 
-from riskloop.core.errors import Conflict, NotReady
+from riskloop.core.errors import ArtefactError, Conflict, NotReady
 from riskloop.core.span import EVERYTHING, Span
 from riskloop.core.types import Ints
-from riskloop.store import counters
+from riskloop.store import chain, counters
 from riskloop.store.database import Database
 from riskloop.store.segment_files import OLD, SegmentFiles, Written
 from riskloop.store.tables import chunks, decisions, promotions, segments
@@ -111,6 +111,7 @@ class Segments:
                 rows.append(row)
                 following += one.rows
             connection.execute(insert(segments), rows)
+            chain.note(connection, segments, *(row["first_id"] for row in rows))
             return [Segment(**{n: v for n, v in row.items() if n != "profile"}) for row in rows]
 
     def of_run(self, run: str, fingerprint: str) -> list[Segment]:
@@ -125,6 +126,16 @@ class Segments:
         left = [path for path in self.files.listed(OLD) if path not in known]
         self.files.remove(left)
         return left
+
+    def altered(self) -> Iterator[tuple[Segment, str]]:
+        """The segments whose files are missing or are not what was registered, each with a sentence; reads all."""
+        with self.database.read() as connection:
+            found = self.within(connection)
+        for segment in found:
+            try:
+                self.files.check(segment.path, segment.sha256)
+            except ArtefactError as error:
+                yield segment, error.message
 
     # ----------------------------------------------------------------------- reading
 

@@ -230,6 +230,7 @@ def _tell(result: Verification, kind: str, what: str, first: int, last: int, lin
 
 _NOUNS: Final = {
     "decisions": ("Decision", "Decisions"),
+    "segments": ("The segment from decision", "The segments from decisions"),
     "outcomes": ("Outcome", "Outcomes"),
     "models": ("Model version", "Model versions"),
     "promotions": ("Promotion", "Promotions"),
