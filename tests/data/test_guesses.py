@@ -421,3 +421,17 @@ def test_one_format_of_mixed_dates_that_has_no_second_reading_is_no_example(tmp_
         looked(FRAME.assign(applied=mixed), tmp_path, time=TIME)
     left, right = caught.value.message.split("which can be ")[1].split(" (mdy)")[0].split(" (dmy) or ")
     assert left != right
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_rank_of_grouped_rows_is_delongs(seed: int) -> None:
+    from riskloop.core.stats import auc, delong_variance
+    from riskloop.data.leaks import _ranked
+
+    rng = np.random.default_rng(seed)
+    group, labels = rng.integers(0, 9, 700), rng.random(700) < 0.3
+    scores = rng.integers(0, 6, 9) / 7.0  # some groups have the same score
+    bad, good = np.bincount(group[labels], minlength=9), np.bincount(group[~labels], minlength=9)
+    alone = _ranked(scores, bad, good)
+    assert alone.auc == pytest.approx(auc(labels, scores[group]), abs=1e-12)
+    assert alone.error**2 == pytest.approx(delong_variance(labels, scores[group]), rel=1e-9)

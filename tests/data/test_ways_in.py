@@ -1,18 +1,22 @@
 """One table in every way in gives the same rows; and what of it is wrong is set aside, wherever it comes from."""
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from tests.data.lender import ID, ROWS, TARGET, TIME, WAYS, history, read_bytes
+from tests.data.lender import ID, ROWS, TARGET, TIME, WAYS, history, read_bytes, text
 
+from riskloop.core.errors import DataError
 from riskloop.core.settings import Settings, parse_settings
 from riskloop.core.types import Rows
 from riskloop.data.config import config_text
 from riskloop.data.infer import Wanted, examine
+from riskloop.data.outcomes import read_outcomes
 from riskloop.data.read import read_rows, rows_from
 from riskloop.scoring.decoder import Decoder
 
@@ -221,3 +225,43 @@ def test_every_type_of_a_table_is_looked_at(name: str) -> None:
     assert (odd.role == "ignored") == (name in ("list", "object", "nulls", "day"))
     settings = parse_settings(config_text(found))
     assert len(read_rows(table, settings.row_schema, target="required", where="table").rows) == size
+
+
+LAYOUTS: dict[str, Any] = {
+    "a note above": lambda text: "Extract of 2024\n" + text,
+    "semicolons": lambda text: text.replace(",", ";"),
+    "UTF-16": lambda text: text.encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_another_layout_than_the_historys_is_named_with_the_options_that_read_it(
+    name: str, tmp_path: Path, expected: tuple[Settings, Rows]
+) -> None:
+    settings, rows = expected
+    content = LAYOUTS[name](text(FRAME))
+    path = tmp_path / "production.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    read: dict[str, Any] = {"target": "required", "where": "production.csv"}
+    with pytest.raises(DataError, match=r"is not laid out as .* If it is the right file, say --") as caught:
+        read_rows(path, settings.row_schema, dialect=settings.data, **read)
+    said = caught.value.message.rsplit("say ", 1)[1].rstrip(".").split()
+    options = {
+        key.removeprefix("--"): msgspec.json.decode(value) for key, value in zip(said[::2], said[1::2], strict=True)
+    }
+    again = read_rows(path, settings.row_schema, dialect=settings.data.model_copy(update=options), **read)
+    same(again.rows, rows)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_outcomes_may_be_laid_out_otherwise_than_the_history(name: str, tmp_path: Path) -> None:
+    history_path = tmp_path / "h.csv"
+    history_path.write_text("Extract of 2024\n" + text(FRAME), encoding="utf-8")
+    settings = settings_of(history_path)
+    assert settings.data.skip == 1
+    labels = "decision_id,default\n" + "".join(f"{i},{i % 2}\n" for i in range(1, 9))
+    for content in (labels, LAYOUTS[name](labels)):
+        path = tmp_path / "labels.csv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        read = read_outcomes(path, settings.row_schema, default_known_at=datetime.now(UTC), dialect=settings.data)
+        assert [outcome.defaulted for outcome in read] == [i % 2 == 1 for i in range(1, 9)]

@@ -148,7 +148,7 @@ def _parsed_numbers(
             return np.array(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
         except pa.ArrowInvalid:
             pass
-    encoded = _encoded(column)
+    encoded = codes_table(column)
     words = MISSING_NUMBER | set(schema.missing)
     texts = [str(text) for text in encoded.dictionary.to_pylist()]
     empty = np.array([text.strip() in words for text in texts] or [True])
@@ -177,7 +177,7 @@ def _check_numbers(values: Floats, feature: Feature, problems: Problems) -> None
 
 def read_levels(column: pa.ChunkedArray, feature: Feature, problems: Problems, schema: Schema) -> Floats:
     """Codes as float64 of shape (n,): the level's index, ``len(categories)`` for an unseen one, NaN for missing."""
-    encoded = _encoded(column)
+    encoded = codes_table(column)
     known = {level_text(level): code for level, code in feature.codes.items()}
     unseen = len(feature.categories)
     table = np.array(
@@ -215,7 +215,7 @@ def read_target(column: pa.ChunkedArray, schema: Schema, problems: Problems, *, 
 
     With ``strict`` that is a problem.
     """
-    encoded = _encoded(column)
+    encoded = codes_table(column)
     values = encoded.dictionary.to_pylist()
     named = {level_text(word).casefold() for word in (*schema.bad, *schema.good)}
     empty = np.array(
@@ -254,7 +254,7 @@ def read_times(column: pa.ChunkedArray, schema: Schema, problems: Problems, late
         values = np.array(micros.fill_null(0).to_numpy())
         problems.add(name, "is missing; a decision needs a date", missing)
     else:
-        encoded = _encoded(column)
+        encoded = codes_table(column)
         read = [_time_or_problem(value, schema) for value in encoded.dictionary.to_pylist()] or ["is missing"]
         codes = codes_of(encoded)
         said = [r if isinstance(r, str) else "" for r in read]
@@ -319,7 +319,8 @@ def repeated_ids(ids: Sequence[str], times: Ints | None) -> list[int]:
     return repeats
 
 
-def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+def codes_table(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """A column as its distinct values and the place of each row's among them."""
     if pa.types.is_null(column.type):
         column = column.cast(pa.string())
     if not pa.types.is_dictionary(column.type):

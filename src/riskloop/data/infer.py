@@ -17,7 +17,7 @@ from riskloop.core.types import Bools, Floats, Problem
 from riskloop.core.values import truth
 from riskloop.data import guess
 from riskloop.data.dating import dates_of, likely_dates, orders_of, refuse_unclear
-from riskloop.data.leaks import ROWS, Alone, evidence_of_leak, rank_alone
+from riskloop.data.leaks import ROWS, Alone, bins_of, evidence_of_leak, rank_alone
 from riskloop.data.opening import open_source
 from riskloop.data.survey import Column, Survey, survey
 from riskloop.data.tables import Source
@@ -320,15 +320,15 @@ class _Examination:
         rows, defaults = self.seen
         dates = self._dates_of(column)[rows] if dated and not column.numeric else None
         sample = column.sample[rows]
-        if leak := evidence_of_leak(name, sample, defaults, None if self.times is None else self.times[rows], dates):
-            return replace(
-                base, why=f"known only after the decision: {leak}", look=_LEAK, alone=rank_alone(sample, defaults)
-            )
+        times, codes = None if self.times is None else self.times[rows], bins_of(sample)
+        alone = rank_alone(sample, defaults, codes=codes)
+        if leak := evidence_of_leak(name, sample, defaults, codes, times, dates):
+            return replace(base, why=f"known only after the decision: {leak}", look=_LEAK, alone=alone)
         if dated and (guess.is_time_named(column) or not column.numeric):
             return replace(base, why="dates; a model needs a number made from them")
         if guess.free_text(column):
             return replace(base, why=f"{count_levels(column)} different texts: free text or a key")
-        return self._input(base, column, rank_alone(sample, defaults))
+        return self._input(base, column, alone)
 
     def _special(self, base: Guessed, column: Column) -> Guessed | None:
         name, wanted = column.name, self.wanted

@@ -13,7 +13,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from riskloop.core.stats import auc, delong_variance
 from riskloop.core.types import Bools, Floats, Ints
 
 ROWS: Final = 20_000  # of the sample that are looked at
@@ -58,23 +57,37 @@ class Alone:
         return self.auc - 2.0 * self.error
 
 
-def rank_alone(values: npt.NDArray[Any], defaults: Bools, seed: int = 0) -> Alone | None:
+def rank_alone(values: npt.NDArray[Any], defaults: Bools, seed: int = 0, codes: Ints | None = None) -> Alone | None:
     """AUC of the default rates of a column's bins or levels, each rate learned on other rows.
 
-    Missing values and the most frequent value have bins of their own. None where a class has too few rows.
+    Missing values and the most frequent value have bins of their own; ``codes`` are `bins_of` the values. None where a
+    class has too few rows.
     """
     if min(int(defaults.sum()), int((~defaults).sum())) < LEAST:
         return None
-    codes = bins_of(values)
+    codes = bins_of(values) if codes is None else codes
     fold = np.random.default_rng(seed).integers(0, FOLDS, len(codes))
-    scores, base = np.empty(len(codes)), float(defaults.mean())
-    size = int(codes.max()) + 1
-    for number in range(FOLDS):
-        learned = fold != number
-        counts = np.bincount(codes[learned], minlength=size)
-        bad = np.bincount(codes[learned], weights=defaults[learned], minlength=size)
-        scores[~learned] = ((bad + 5 * base) / (counts + 5))[codes[~learned]]
-    return Alone(float(auc(defaults, scores)), float(np.sqrt(delong_variance(defaults, scores))))
+    size, base = int(codes.max()) + 1, float(defaults.mean())
+    shape = (FOLDS, size)
+    rows = np.bincount(fold * size + codes, minlength=FOLDS * size).reshape(shape)
+    bad = np.bincount((fold * size + codes)[defaults], minlength=FOLDS * size).reshape(shape)
+    scores = (bad.sum(axis=0) - bad + 5 * base) / (rows.sum(axis=0) - rows + 5)  # of each fold's bins, by other folds
+    return _ranked(scores.ravel(), bad.ravel(), (rows - bad).ravel())
+
+
+def _ranked(scores: Floats, bad: Ints, good: Ints) -> Alone:
+    """AUC and DeLong's error of rows that come in groups (k,) of one score each: their placements are counts."""
+    distinct, group = np.unique(scores, return_inverse=True)
+    bad = np.bincount(group, bad, len(distinct))
+    good = np.bincount(group, good, len(distinct))
+    below = (np.cumsum(good) - good / 2) / good.sum()  # share of the others below a default of the group
+    above = (bad.sum() - np.cumsum(bad) + bad / 2) / bad.sum()
+    area = float(below @ bad / bad.sum())
+    variance = sum(
+        float(((part - area) ** 2 @ size) / (size.sum() - 1) / size.sum())
+        for part, size in ((below, bad), (above, good))
+    )
+    return Alone(area, float(np.sqrt(variance)))
 
 
 def bins_of(values: npt.NDArray[Any]) -> Ints:
@@ -95,18 +108,24 @@ def bins_of(values: npt.NDArray[Any]) -> Ints:
 
 
 def evidence_of_leak(
-    name: str, values: npt.NDArray[Any], defaults: Bools, times: Floats | None = None, dates: Floats | None = None
+    name: str,
+    values: npt.NDArray[Any],
+    defaults: Bools,
+    codes: Ints,
+    times: Floats | None = None,
+    dates: Floats | None = None,
 ) -> str | None:
     """Why a column is taken to have been written after the outcome, in one sentence; None when nothing says so.
 
-    ``dates`` are the column's values as times (n,), where it is a date, and ``times`` those of the decisions.
+    ``codes`` are `bins_of` the values. ``dates`` are the column's values as times (n,), where it is a date, and
+    ``times`` those of the decisions.
     """
     named = named_after(name)
     if dates is not None and times is not None and (late := _late(dates, times)) > 0.5:
         return f"{late:.0%} of its dates lie after the decision"
-    if (pure := _pure(values, defaults)) is not None:
+    if (pure := _pure(values, defaults, codes)) is not None:
         return pure
-    alone = rank_alone(values, defaults)
+    alone = rank_alone(values, defaults, codes=codes)
     if alone is None:
         return None
     if alone.least > TOO_GOOD:
@@ -127,10 +146,10 @@ def _late(dates: Floats, times: Floats) -> float:
     return float((dates[both] > times[both]).mean()) if both.sum() >= LEAST else 0.0
 
 
-def _pure(values: npt.NDArray[Any], defaults: Bools) -> str | None:
+def _pure(values: npt.NDArray[Any], defaults: Bools, codes: Ints) -> str | None:
     """Values, or gaps, that come with one outcome only."""
     base = float(defaults.mean())
-    for part, what in _parts(values):
+    for part, what in _parts(values, codes):
         size, bad = int(part.sum()), int(defaults[part].sum())
         if size < LEAST or size > len(values) - LEAST:
             continue
@@ -141,9 +160,8 @@ def _pure(values: npt.NDArray[Any], defaults: Bools) -> str | None:
     return None
 
 
-def _parts(values: npt.NDArray[Any]) -> Sequence[tuple[Bools, str]]:
+def _parts(values: npt.NDArray[Any], codes: Ints) -> Sequence[tuple[Bools, str]]:
     """With and without a value; with and without the most frequent one; each frequent level."""
-    codes = bins_of(values)
     empty: Bools = np.asarray(codes == 0)
     parts = [(~empty, "that hold a value"), (empty, "where it is missing")]
     if values.dtype == object:

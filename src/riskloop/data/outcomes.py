@@ -1,18 +1,19 @@
 """Reading what happened: a file or frame of outcomes, by decision or by customer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from riskloop.core.errors import DataError
+from riskloop.core.errors import DataError, MalformedBody, RiskloopError
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Problem, as_utc, from_micros
 from riskloop.core.values import TARGETS, is_missing, level_text, parse_time, truth
 from riskloop.data.opening import open_source
 from riskloop.data.read import STANDARD, Source, refuse_ragged
+from riskloop.data.tables import Source as Rowed
 from riskloop.store.outcomes import Outcome
 
 SHOWN: Final = 10  # problems named one by one
@@ -108,7 +109,7 @@ class _Outcomes:
         self.schema, self.latest = schema, default_known_at
         self.problems: list[Problem] = []
         self.found: list[Outcome] = []
-        columns, places = _columns(source, empty, dialect)
+        columns, places = _columns(source, empty, dialect, {schema.target, "default"})
         self.rows = len(places)
         if empty and not self.rows:
             return
@@ -178,10 +179,37 @@ class _Outcomes:
         return moment
 
 
-def _columns(source: Source, empty: bool, dialect: DataSettings) -> tuple[dict[str, list[str]], list[str]]:
+def _opened(source: Source, dialect: DataSettings, where: str, needed: Set[str]) -> Rowed:
+    """The source as [data] lays files out; a file that has its columns only in a layout of its own, in that.
+
+    Outcomes come from other systems than the history: without its note above the header, or with other delimiters.
+    """
+    first: RiskloopError | None = None
+    opened: Rowed | None = None
+    try:
+        opened, _ = open_source(source, dialect, where)
+        if needed & set(opened.names):
+            return opened
+    except (DataError, MalformedBody) as error:
+        first = error
+    if isinstance(source, (Path, str)):
+        try:
+            own, _ = open_source(source, None, where)
+            if needed & set(own.names):
+                return own
+        except (DataError, MalformedBody):
+            pass
+    if opened is None:
+        raise first or DataError(f"{where} cannot be read.")
+    return opened
+
+
+def _columns(
+    source: Source, empty: bool, dialect: DataSettings, needed: Set[str]
+) -> tuple[dict[str, list[str]], list[str]]:
     """Every column as text, a missing value as empty text, and the place of each row."""
     where = str(source) if isinstance(source, (Path, str)) else "The outcomes"
-    opened, _ = open_source(source, dialect, where)
+    opened = _opened(source, dialect, where, needed)
     columns: dict[str, list[str]] = {name: [] for name in opened.names}
     positions: list[int] = []
     for block in opened.blocks():

@@ -4,6 +4,7 @@ Text is read block by block with the schema's types, so that a million rows take
 larger than memory; a block in which a value does not fit is looked at again as text.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 import numpy as np
 import pyarrow as pa
 
-from riskloop.core.errors import DataError
+from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Floats, Ints, Problem, Rows
@@ -27,6 +28,7 @@ from riskloop.data.columns import (
     repeated_ids,
     unseen_texts,
 )
+from riskloop.data.dialect import describe
 from riskloop.data.opening import open_source
 from riskloop.data.tables import Block
 from riskloop.data.tables import Source as Rowed
@@ -96,8 +98,7 @@ def read_rows(
     for more than ``dialect.max_refused`` of bad rows, for a history of one class.
     """
     strict = dialect.strict if strict is None else strict
-    opened, _ = open_source(source, dialect, where, first_row=first_row)
-    check_columns(opened.names, schema, target, where)
+    opened = _opened(source, schema, target, where, dialect, first_row)
     reader = _Reader(schema, target, dialect, strict, latest, opened.names)
     reader.problems.encoding = dialect.encoding
     read = 0
@@ -265,8 +266,7 @@ def screen_rows(
     Raises as `read_rows` does for columns that are not the schema's, and for more than ``dialect.max_refused`` of bad
     rows; with ``dialect.strict`` for one.
     """
-    opened, _ = open_source(source, dialect, where)
-    check_columns(opened.names, schema, "absent", where)
+    opened = _opened(source, schema, "absent", where, dialect)
     reader = _Reader(schema, "absent", dialect, dialect.strict, latest, opened.names)
     reader.problems.encoding = dialect.encoding
     read = 0
@@ -301,12 +301,41 @@ def table_of(source: Source, *, where: str, dialect: DataSettings | None = STAND
 
 def refuse_ragged(block: Block, source: Rowed, where: str) -> None:
     """Raise MalformedBody for the first record that does not have as many fields as the header."""
-    from riskloop.core.errors import MalformedBody
-
     if block.ragged:
         row, text = block.ragged[0]
         place = source.places([block.first + row])[0]
         raise MalformedBody(f"{where} is not valid CSV: {place} {text}. Every line needs as many fields as the header.")
+
+
+def _opened(
+    source: Source, schema: Schema, target: Purpose, where: str, dialect: DataSettings, first_row: int = 1
+) -> Rowed:
+    """The source, with the schema's columns; of a file that has them in another layout than [data] says, the error
+    names that layout: it may be the wrong file.
+    """
+    try:
+        opened, _ = open_source(source, dialect, where, first_row=first_row)
+        check_columns(opened.names, schema, target, where)
+    except (DataError, MalformedBody):
+        if not isinstance(source, (Path, str)):
+            raise
+        try:
+            own, used = open_source(source, None, where)
+            check_columns(own.names, schema, target, where)
+        except (DataError, MalformedBody):
+            own = None
+        if own is None:
+            raise
+        options = [
+            f"--{name} {json.dumps(getattr(used, name))}"
+            for name in ("skip", "delimiter", "encoding", "decimal")
+            if getattr(used, name) != getattr(dialect, name)
+        ]
+        raise DataError(
+            f"{where} is not laid out as [data] of riskloop.toml says, but as: {describe(used)}. If it is the right "
+            f"file, say {' '.join(options) or 'so in [data]'}."
+        ) from None
+    return opened
 
 
 def check_columns(names: Sequence[str], schema: Schema, target: Purpose, where: str) -> None:

@@ -18,12 +18,12 @@ from riskloop.core.schema import TextStyle
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Floats
 from riskloop.core.values import MISSING, MISSING_NUMBER, is_missing, level_text, parse_number, style_of
-from riskloop.data.columns import is_text
+from riskloop.data.columns import codes_of, codes_table, is_text
 from riskloop.data.tables import Block, Source
 
 MOST_KEPT: Final = 50_000  # distinct texts of a column that are counted
 MOST_NUMBERS: Final = 1000  # … and distinct numbers
-SAMPLED: Final = 40_000  # rows of the sample, spread over the file
+SAMPLED: Final = 40_000  # rows of the sample, at most, every so many of the file
 NUMERIC_SHARE: Final = 0.95  # of the distinct values: above it the others are errors, not levels
 ERRORS: Final = 0.01  # of the rows: fewer texts among numbers are errors, not levels
 EXAMPLES: Final = 3
@@ -84,13 +84,18 @@ class Survey:
 def survey(source: Source, dialect: DataSettings) -> Survey:
     """Read a source once."""
     looked = Survey({name: Column(name) for name in source.names})
+    step = 1
     for block in _blocks(source, dialect, looked):
         table = block.table
-        step = max(1, table.num_rows // 4000)
+        taken = slice(-looked.rows % step, None, step)
         for name, column in looked.columns.items():
-            _take(column, table[name], dialect, step)
+            _take(column, table[name], dialect, taken)
         looked.rows += table.num_rows
         looked.ragged += len(block.ragged)
+        while looked.rows > step * SAMPLED:
+            step *= 2
+            for column in looked.columns.values():
+                column.parts = [column.sample[::2]]
     for column in looked.columns.values():
         _finish(column)
     return looked
@@ -132,16 +137,29 @@ def _tell(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> Non
     if column.kind != "text" or not (is_text(kind) or pa.types.is_dictionary(kind)):
         return
     missing = MISSING_NUMBER | set(dialect.missing)
-    texts = [text for text in _distinct(values) if text.strip() not in missing]
-    column.padded = any(len(t) > 1 and t[0] == "0" and t[1].isdigit() and t.isalnum() for t in map(str.strip, texts))
-    if not texts or column.padded or any(_is_long(text) for text in texts):
+    distinct = _distinct(values)
+    distinct = distinct.filter(pc.invert(pc.is_in(pc.utf8_trim_whitespace(distinct), pa.array(sorted(missing)))))
+    column.padded = bool(pc.any(pc.match_substring_regex(distinct, r"^\s*0\d\w*\s*$")).as_py())
+    long = distinct.filter(pc.greater(pc.utf8_length(distinct), 15)).to_pylist()
+    if not len(distinct) or column.padded or any(_is_long(text) for text in long):
         return
-    some = texts[:: max(1, len(texts) // 2000)]
+    if dialect.decimal == "." and _all_numbers(distinct):
+        column.numeric = True
+        return
+    some = distinct.take(pa.array(range(0, len(distinct), max(1, len(distinct) // 2000)))).to_pylist()
     numbers = [text for text in some if np.isfinite(parse_number(text, "plain", dialect.decimal))]
     if len(numbers) >= NUMERIC_SHARE * len(some) or _few_errors(values, missing, dialect):
         column.numeric = True
     elif (style := style_of(_regular(some, dialect), dialect.decimal)) is not None:
         column.numeric, column.style = True, style
+
+
+def _all_numbers(texts: pa.Array) -> bool:
+    """Whether all texts are plain finite numbers."""
+    try:
+        return bool(pc.all(pc.is_finite(texts.cast(pa.float64()))).as_py())
+    except pa.ArrowInvalid:
+        return False
 
 
 def _is_long(text: str) -> bool:
@@ -170,40 +188,42 @@ def _regular(texts: list[str], dialect: DataSettings) -> list[str]:
     return good if len(good) >= NUMERIC_SHARE * len(texts) else texts
 
 
-def _distinct(values: pa.ChunkedArray) -> list[str]:
+def _distinct(values: pa.ChunkedArray) -> pa.Array:
     found = values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
-    return [str(value) for value in pc.unique(found).to_pylist() if value is not None]
+    return pc.unique(found).drop_null().cast(pa.string())
 
 
 # --------------------------------------------------------------------------- one block of one column
 
 
-def _take(column: Column, values: pa.ChunkedArray, dialect: DataSettings, step: int) -> None:
+def _take(column: Column, values: pa.ChunkedArray, dialect: DataSettings, taken: slice) -> None:
     column.rows += len(values)
     if column.numeric:
         numbers = _numbers(column, values, dialect)
         column.missing += int(np.isnan(numbers).sum())
         _take_numbers(column, numbers[~np.isnan(numbers)])
-        column.parts.append(numbers[::step])
+        column.parts.append(numbers[taken].copy())
         return
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    counts = pc.value_counts(values.combine_chunks() if values.num_chunks != 1 else values.chunk(0))
-    missing: set[Any] = {None}
-    for value, count in zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True):
-        text = None if value is None or value != value else level_text(value)
+    encoded = codes_table(values)
+    codes, distinct = codes_of(encoded), encoded.dictionary
+    counts = np.bincount(codes[codes >= 0], minlength=len(distinct)) if len(distinct) else np.empty(0, dtype=np.int64)
+    texts = np.empty(len(distinct) + 1, dtype=object)  # the last one, None, is for null
+    for i, (value, count) in enumerate(zip(distinct.to_pylist(), counts.tolist(), strict=True)):
+        text = None if value != value else level_text(value)
         if text is None or is_missing(text, dialect.missing):
             column.missing += count
-            missing.add(value)
-            column.words["" if text is None else text] += count
-        elif len(column.levels) < MOST_KEPT or text in column.levels:
+            column.words[text or ""] += count
+            continue
+        texts[i] = text
+        if len(column.levels) < MOST_KEPT or text in column.levels:
             column.levels[text] += count
         else:
             column.many = True
-    _take_keys(column, values if not column.missing else None)
-    sampled = values.to_pylist() if step == 1 else values.take(pa.array(range(0, len(values), step))).to_pylist()
-    texts = [None if v in missing or v != v else level_text(v) for v in sampled]
-    column.parts.append(np.array(texts, dtype=object))
+    if (null := int((codes < 0).sum())) > 0:
+        column.missing += null
+        column.words[""] += null
+    _take_keys(column, encoded)
+    column.parts.append(texts[codes[taken]])
 
 
 def _numbers(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> Floats:
@@ -212,9 +232,10 @@ def _numbers(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> 
         values, kind = values.cast(kind.value_type), kind.value_type
     if not is_text(kind):
         numbers = np.array(values.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+    elif (plain := _plain_numbers(values, column, dialect)) is not None:
+        numbers = plain
     else:
-        encoded = values.combine_chunks().dictionary_encode()
-        encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
+        encoded = codes_table(values)
         table = []
         for text in (str(t) for t in encoded.dictionary.to_pylist()):
             empty = text.strip() in MISSING_NUMBER or text.strip() in dialect.missing
@@ -224,11 +245,22 @@ def _numbers(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> 
                 column.words[text.strip()] += 1
             elif not empty and not np.isfinite(number) and len(column.odd) < EXAMPLES and text not in column.odd:
                 column.odd.append(text)
-        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        codes = codes_of(encoded)
         numbers = np.where(codes >= 0, np.array(table or [np.nan])[codes], np.nan)
     for word in dialect.missing:
         numbers[numbers == parse_number(word)] = np.nan
     return numbers
+
+
+def _plain_numbers(values: pa.ChunkedArray, column: Column, dialect: DataSettings) -> Floats | None:
+    """A column of which every text is a plain number or blank; None where one is not."""
+    if column.style != "plain" or dialect.decimal != ".":
+        return None
+    try:
+        filled = pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
+        return np.array(filled.cast(pa.float64()).to_numpy(), dtype=np.float64)
+    except pa.ArrowInvalid:
+        return None
 
 
 def _take_numbers(column: Column, numbers: Floats) -> None:
@@ -241,7 +273,9 @@ def _take_numbers(column: Column, numbers: Floats) -> None:
         column.whole = bool((np.floor(finite) == finite).all())
     if not column.many:
         distinct, counts = np.unique(numbers, return_counts=True)
-        column.levels.update({level_text(n): c for n, c in zip(distinct.tolist(), counts.tolist(), strict=True)})
+        kept = slice(None, MOST_NUMBERS + 1)  # one more says that there are many
+        pairs = zip(distinct[kept].tolist(), counts[kept].tolist(), strict=True)
+        column.levels.update({level_text(n): c for n, c in pairs})
         column.many = len(column.levels) > MOST_NUMBERS
         column.distinct = column.distinct and len(distinct) == len(numbers)
     if column.distinct and column.whole and not column.missing:
@@ -251,12 +285,12 @@ def _take_numbers(column: Column, numbers: Floats) -> None:
         column.distinct = column.distinct and column.whole
 
 
-def _take_keys(column: Column, values: pa.ChunkedArray | None) -> None:
-    if values is None or not column.distinct or pc.count_distinct(values).as_py() < len(values):
+def _take_keys(column: Column, encoded: pa.DictionaryArray) -> None:
+    if column.missing or not column.distinct or len(encoded.dictionary) < len(encoded):
         column.distinct = False
         column.keys.clear()
     else:
-        column.keys.append(values)
+        column.keys.append(encoded.dictionary)
 
 
 def _finish(column: Column) -> None:
@@ -265,8 +299,7 @@ def _finish(column: Column) -> None:
             whole = np.concatenate(column.keys)
             column.distinct = len(np.unique(whole)) == len(whole)
         else:
-            chunks = [chunk for part in column.keys for chunk in part.chunks]
-            column.distinct = pc.count_distinct(pa.chunked_array(chunks)).as_py() == column.rows
+            column.distinct = pc.count_distinct(pa.chunked_array(column.keys)).as_py() == column.rows
     if not column.numeric:
         return
     column.whole = column.whole and column.present > 0
