@@ -2,10 +2,10 @@
 
     python -m benchmarks.files [--quick] [--rows N] [--columns K] [--keep FILE.csv] [--train]
 
-The file is generated: amounts, counts, codes, words and dates, some with gaps. `init` is what `riskloop init` does to it
-but for the table on the terminal; `read` makes checked rows of it; `train` reads it and trains one LightGBM. The goals are
-for a million rows of 200 columns. Seconds are the clock's; the processor's beside them say what a busy machine adds.
-Memory is the process's peak, less what it had after its imports.
+The file is generated: amounts, counts, codes, words and dates, some with gaps. `init` is what `riskloop init` does to
+it but for the table on the terminal; `read` makes checked rows of it; `train` reads it and trains one LightGBM. The
+goals are for a million rows of 200 columns. Seconds are the clock's; the processor's beside them say what a busy machine
+adds. Memory is the process's peak, less what it had after its imports.
 """
 
 import argparse
