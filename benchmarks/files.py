@@ -4,8 +4,8 @@
 
 The file is generated: amounts, counts, codes, words and dates, some with gaps. `init` is what `riskloop init` does to
 it but for the table on the terminal; `read` makes checked rows of it; `train` reads it and trains one LightGBM. The
-goals are for a million rows of 200 columns. Seconds are the clock's; the processor's beside them say what a busy machine
-adds. Memory is the process's peak, less what it had after its imports.
+goals are for a million rows of 200 columns. Seconds are the clock's; the processor's beside them say what a busy
+machine adds. Memory is the process's peak, less what it had after its imports.
 """
 
 import argparse
