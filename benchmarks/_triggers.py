@@ -5,18 +5,22 @@ that they differ in nothing but when they fire. After a retraining the new train
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from riskloop.backtest.history import History, Played
+from riskloop.backtest.oracle import together
+from riskloop.backtest.replay import arrivals
 from riskloop.backtest.score import Scores, exchange
 from riskloop.backtest.study import Run
 from riskloop.core import stats
 from riskloop.core.settings import Settings
-from riskloop.core.types import Diagnosis, Floats, Json, Rows, to_micros
+from riskloop.core.types import Bools, Diagnosis, Floats, Json, Rows, to_micros
 from riskloop.simulation import true_auc
+from riskloop.simulation.feeds import OutcomeFeed
 from riskloop.train.calibrate import fit_calibration
 from riskloop.train.fit import fit_once
 
@@ -121,11 +125,15 @@ TRIGGERS: Final[dict[str, Trigger]] = {
 }
 
 
+Known = Callable[[int], Rows]  # the past and the rows whose outcomes are known at the end of a period; -1: the past
+
+
 class Refits:
     """The untested refit of each period, fitted once for all triggers."""
 
-    def __init__(self, history: History, learner: str) -> None:
+    def __init__(self, history: History, learner: str, known: Known | None = None) -> None:
         self._history, self._learner = history, learner
+        self._known = known or on_time(history)
         self._kept: dict[int, Model] = {}
 
     def first(self) -> Model:
@@ -135,7 +143,7 @@ class Refits:
     def after(self, number: int) -> Model:
         """On the past and all outcomes that are known at the end of the period."""
         if number not in self._kept:
-            self._kept[number] = self._fit(_matured(self._history, number))
+            self._kept[number] = self._fit(self._known(number))
         return self._kept[number]
 
     def _fit(self, rows: Rows) -> Model:
@@ -148,6 +156,34 @@ class Refits:
         return Model(lambda features: line.apply(final(features)), rows.features, line.apply(raw), target[tested])
 
 
+def on_time(history: History) -> Known:
+    """Everybody's outcomes, on the day on which they are final."""
+    return partial(_matured, history)
+
+
+def handed_in(history: History, feed: OutcomeFeed, declined: Sequence[Bools]) -> Known:
+    """What a feed hands in of the first model's decisions: each outcome as it was last said by then."""
+    sizes = [len(period.rows) for period in history.periods]
+    said, by_period = np.full(sum(sizes), np.nan), []
+    for first, period, refused in zip(np.cumsum([0, *sizes]).tolist(), history.periods, declined, strict=False):
+        times = np.maximum(period.rows.times, arrivals(period))
+        feed.decided(first, times, np.asarray(period.rows.target), refused)
+        for file in feed.due(period.end):
+            for outcome in file.outcomes:
+                assert outcome.decision_id is not None
+                said[outcome.decision_id] = outcome.defaulted
+        by_period.append(said.copy())
+
+    def known(number: int) -> Rows:
+        if number < 0:
+            return history.past
+        rows = together([period.rows for period in history.periods[: number + 1]])
+        labelled = replace(rows, target=by_period[number][: len(rows)])
+        return together([history.past, labelled.take(~np.isnan(np.asarray(labelled.target)))])
+
+    return known
+
+
 def _matured(history: History, number: int) -> Rows:
     parts = [history.past]
     if number >= 0:
@@ -155,12 +191,7 @@ def _matured(history: History, number: int) -> Rows:
         for period in history.periods[: number + 1]:
             target = np.asarray(period.rows.target)
             parts.append(period.rows.take((period.rows.times <= until) & ~np.isnan(target)))
-    return Rows(
-        np.concatenate([part.features for part in parts]),
-        [name for part in parts for name in part.ids],
-        np.concatenate([part.times for part in parts]),
-        np.concatenate([np.asarray(part.target) for part in parts]),
-    )
+    return together(parts)
 
 
 def run_trigger(history: History, name: str, refits: Refits, first: Sequence[Floats]) -> Run:
@@ -212,7 +243,7 @@ def _exchange(
 # --------------------------------------------------------------------------- what late outcomes allow
 
 
-def run_told(history: History, learner: str, first: Sequence[Floats]) -> Run:
+def run_told(history: History, learner: str, first: Sequence[Floats], known: Known | None = None) -> Run:
     """Every changed month is scored by a refit on the outcomes known by then, the month's own world weighing most.
 
     Nobody is told which world a month will be of. This is what outcomes allow that come late, while the oracle shows
@@ -221,7 +252,9 @@ def run_told(history: History, learner: str, first: Sequence[Floats]) -> Run:
     scores = []
     for number, period in enumerate(history.periods):
         told = (
-            _told(history, learner, number) if period.share > 0.0 and period.truth is not Diagnosis.DATA_FAULT else None
+            _told(history, learner, number, known or on_time(history))
+            if period.share > 0.0 and period.truth is not Diagnosis.DATA_FAULT
+            else None
         )
         y, p = np.asarray(period.rows.target), first[number]
         if told is not None and _area(period, told) > _area(period, p):
@@ -235,10 +268,10 @@ def _area(period: Played, p: Floats) -> float:
     return stats.auc(np.asarray(period.rows.target), p) if period.true_pd is None else true_auc(p, period.true_pd)
 
 
-def _told(history: History, learner: str, number: int) -> Floats | None:
+def _told(history: History, learner: str, number: int, known: Known) -> Floats | None:
     """Probabilities of one month; None where no outcome of its world is known."""
     coming = history.periods[number]
-    rows = _matured(history, number - 1)
+    rows = known(number - 1)
     alike = np.zeros(len(rows), dtype=np.bool_)
     for period in history.periods[:number]:
         if period.share > 0.0 and abs(period.share - coming.share) <= ALIKE:

@@ -68,8 +68,8 @@ def play(task: Task, cache: Path) -> list[Json]:
     try:
         first = cache / f"first-{_past_key(history)}"
         first_champion(first, history)
-        learner, scores = _first(first, history)
-        never = _still(history, NEVER.name, scores)
+        learner, scores = first_scores(first, history)
+        never = still(history, NEVER.name, scores)
         best = oracle_scores(history, game, learner, scores)
         refits = Refits(history, learner)
         rows = []
@@ -77,7 +77,7 @@ def play(task: Task, cache: Path) -> list[Json]:
             if name == "never":
                 run = never
             elif name == "oracle":
-                run = _still(history, name, best)
+                run = still(history, name, best)
             elif name == TOLD:
                 run = run_told(history, learner, scores)
             elif name in TRIGGERS:
@@ -126,7 +126,8 @@ def _past_key(history: History) -> str:
     return digest.hexdigest()[:16]
 
 
-def _first(folder: Path, history: History) -> tuple[str, list[Floats]]:
+def first_scores(folder: Path, history: History) -> tuple[str, list[Floats]]:
+    """The first champion's learner, and its probabilities by period."""
     home = Home.open(folder)
     try:
         version = home.champion().version
@@ -136,7 +137,7 @@ def _first(folder: Path, history: History) -> tuple[str, list[Floats]]:
         home.close()
 
 
-def _still(history: History, name: str, scores: Sequence[Floats]) -> Run:
+def still(history: History, name: str, scores: Sequence[Floats]) -> Run:
     """A run in which nothing is ever exchanged."""
     parts = [
         Scores(np.asarray(period.rows.target), p, p >= 1.0, period.true_pd)
@@ -161,9 +162,9 @@ def measures(scenario: str, history: History, run: Run, best: Sequence[Floats]) 
     return {
         "truth": truth,
         "policy": run.policy,
-        "auc": [_auc(part) for part in run.scores],
+        "auc": [auc_of(part) for part in run.scores],
         "log_loss": _mean_loss(run),
-        "regret": _mean_loss(run) - _mean_loss(_still(history, "oracle", best)),
+        "regret": _mean_loss(run) - _mean_loss(still(history, "oracle", best)),
         "retrainings": len(at),
         "false": len(at) if truth == "stable" else len(at) - len(after),
         "on_faults": len(after) if truth == "data_fault" else 0,
@@ -177,7 +178,7 @@ def measures(scenario: str, history: History, run: Run, best: Sequence[Floats]) 
     }
 
 
-def _auc(part: Scores) -> float | None:
+def auc_of(part: Scores) -> float | None:
     """The true one where it is known, which no luck of the labels disturbs."""
     if part.true_pd is not None:
         return true_auc(part.probabilities, part.true_pd)

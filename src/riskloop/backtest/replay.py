@@ -21,10 +21,11 @@ from riskloop.backtest.history import History, Played
 from riskloop.backtest.policies import Policy
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.settings import Settings, settings_text
-from riskloop.core.types import Decisions, Ints, from_micros, to_micros
+from riskloop.core.types import Decisions, Floats, Ints, from_micros, to_micros
 from riskloop.loop.first import train_first
 from riskloop.scoring.decide import decide
 from riskloop.scoring.model import Model, load_model
+from riskloop.simulation.feeds import OutcomeFeed
 from riskloop.store.appender import ChunkKey
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.files import make_folder
@@ -69,9 +70,20 @@ def first_champion(folder: Path, history: History, tick: Tick | None = None) -> 
 
 
 def replay(
-    folder: Path, first: Path, history: History, policy: Policy, tick: Callable[[int], None] = lambda done: None
+    folder: Path,
+    first: Path,
+    history: History,
+    policy: Policy,
+    tick: Callable[[int], None] = lambda done: None,
+    feed: OutcomeFeed | None = None,
 ) -> None:
-    """Play all periods under a policy in a portfolio at ``folder``, a copy of ``first`` if there is none yet."""
+    """Play all periods under a policy in a portfolio at ``folder``, a copy of ``first`` if there is none yet.
+
+    Outcomes come on the day on which they are final, or as a new ``feed`` hands them in. A feed remembers what it still
+    owes, so that a replay with one begins anew.
+    """
+    if feed is not None:
+        shutil.rmtree(folder, ignore_errors=True)
     if not folder.exists():
         copy = folder.with_name(f"{folder.name}.copying")
         shutil.rmtree(copy, ignore_errors=True)
@@ -82,7 +94,7 @@ def replay(
         periods, finished = _progress(folder)
         for number in range(periods, len(history.periods)):
             for turn in turns(history, number, policy)[finished:]:
-                _play(home, history, number, turn, policy)
+                _play(home, history, number, turn, policy, feed)
                 finished += 1
                 _mark(folder, number, finished)
             finished = 0
@@ -157,20 +169,30 @@ def arrivals(period: Played) -> Ints:
     return came
 
 
-def _play(home: Home, history: History, number: int, turn: Turn, policy: Policy) -> None:
+def _play(
+    home: Home, history: History, number: int, turn: Turn, policy: Policy, feed: OutcomeFeed | None = None
+) -> None:
     """The champion decides on the turn's customers; at its end what has matured is known, and the loop turns."""
     period = history.periods[number]
     if turn.rows.start < turn.rows.stop:
         # After an interruption the champion may be a later one already; the turn's is the one at its beginning.
         promotion = home.ledger.champion_at(turn.first) or home.champion()
         model = model_of(home.artefacts, home.ledger, promotion.version)
-        home.decisions.append(
-            _decided(model, period, turn, home.settings.exploration.rate), ChunkKey(turn.key, period.name)
-        )
-    outcomes = matured(history, number, turn, home.settings.portfolio.outcome_window)
-    if outcomes:
+        decided = _decided(model, period, turn, home.settings.exploration.rate)
+        logged = home.decisions.append(decided, ChunkKey(turn.key, period.name))
+        if feed is not None:
+            times = np.maximum(period.rows.times, arrivals(period))[turn.rows]
+            feed.decided(logged.first_id, times, _target(period)[turn.rows], decided.defaults)
+    if feed is not None:
+        for file in feed.due(turn.end):
+            home.outcomes.record(file.outcomes, file.at, complete_until=file.complete_until)
+    elif outcomes := matured(history, number, turn, home.settings.portfolio.outcome_window):
         home.outcomes.record(outcomes, turn.end)
     policy.step(home, turn.end)
+
+
+def _target(period: Played) -> Floats:
+    return np.full(len(period.rows), np.nan) if period.rows.target is None else period.rows.target
 
 
 def _decided(model: Model, period: Played, turn: Turn, exploration: float) -> Decisions:
@@ -202,7 +224,7 @@ def matured(history: History, number: int, turn: Turn, window: timedelta) -> lis
     first_id = 1
     for position, period in enumerate(history.periods[: number + 1]):
         times = np.maximum(period.rows.times, arrivals(period))[: turn.rows.stop if position == number else None]
-        target = np.full(len(times), np.nan) if period.rows.target is None else period.rows.target[: len(times)]
+        target = _target(period)[: len(times)]
         known = times <= since
         if position == number:
             known[turn.rows] = False

@@ -20,7 +20,8 @@ from riskloop.data.config import infer_config
 from riskloop.data.infer import no_column
 from riskloop.data.read import rows_from, table_of
 from riskloop.simulation import CustomerSource, Embedded, FrameSource, Month, Scenario, scenario_named, stream
-from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate, spread_over
+from riskloop.simulation.embedded import ID, TARGET, TIME, World, month_starts, spread_over
+from riskloop.simulation.source import Call
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,10 +53,16 @@ def play(asked: Request) -> tuple[History, Game]:
     return embedded_world(asked) if asked.history is None else frame_world(asked)
 
 
-def embedded_world(asked: Request) -> tuple[History, Game]:
-    """A year of the embedded portfolio's past, and ``asked.months`` of production in the scenario's world."""
-    past = simulate(month_starts(FIRST, PAST_MONTHS), asked.per_month, asked.game_seed)
-    game = Game(_scenario(asked), Embedded(), _production(asked), asked.per_month, asked.game_seed)
+def embedded_world(asked: Request, source: CustomerSource = Embedded()) -> tuple[History, Game]:
+    """A year of the embedded portfolio's past, and ``asked.months`` of production in the scenario's world.
+
+    ``source`` may be that portfolio under other conditions; it has the same columns, and never runs out.
+    """
+    import pandas as pd
+
+    calls = [Call(month, asked.per_month, World(), chosen=False) for month in month_starts(FIRST, PAST_MONTHS)]
+    past = pd.concat([next(pool).frame for pool in source.pools(calls, asked.game_seed)], ignore_index=True)
+    game = Game(_scenario(asked), source, _production(asked), asked.per_month, asked.game_seed)
     return _history(past, game, "embedded portfolio", replace(asked, target=TARGET, time=TIME, id=ID), ()), game
 
 
@@ -137,7 +144,8 @@ def _history(past: "pd.DataFrame", game: Game, name: str, asked: Request, notes:
         )
         settings = parse_settings(text, where)
         # Faults bring what the past did not have; refused at the door, they would never reach the loop.
-        open_ = {name: entry.model_copy(update={"nullable": True}) for name, entry in settings.features.items()}
+        lenient = {"nullable": True, "unseen": "flag"}
+        open_ = {name: entry.model_copy(update=lenient) for name, entry in settings.features.items()}
         settings = settings.model_copy(update={"features": open_})
     settings = adapted(settings, replace(asked, windows="month"))
     rows = rows_from(past, settings.row_schema, target="required", where=where)
@@ -154,7 +162,7 @@ def as_period(month: Month, schema: Schema) -> Played:
 
 def rows_of(month: Month, schema: Schema) -> Rows:
     """The delivered rows with their outcomes; an id may come twice, as faulty feeds deliver it."""
-    lenient = structs.replace(schema, id=None, ignored=(*schema.ignored, *([schema.id] if schema.id else [])))
+    lenient = structs.replace(schema, id=None, unit=None, ignored=(*schema.ignored, *([schema.id] if schema.id else [])))
     rows = rows_from(month.frame, lenient, target="absent", where=f"Month {month.start:%Y-%m}")
     names = range(1, len(rows) + 1) if schema.id is None else month.frame[schema.id]
     return replace(rows, ids=[str(name) for name in names], target=month.target.astype(np.float64))

@@ -2,7 +2,8 @@
 
 import io
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import Final
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from riskloop.monitor.profile import Reference
 from riskloop.scoring.model import Model, load_model
 from riskloop.store.artefacts import Artefact
 from riskloop.store.home import Home
+
+EXPLAINED_ROWS: Final = 5_000  # means of contributions; more rows change the third digit
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,12 @@ class ReferenceModel:
         known = ~np.isnan(self.outcomes)
         return self.features[known][:, self.inputs], self.probabilities[known], self.outcomes[known]
 
+    @cached_property
+    def explained(self) -> tuple[Floats, Floats]:
+        """Contributions (e, k) and scores (e,) of some of the sample's rows, which every window is held against."""
+        rows = some(self.features)
+        return self.model.contributions(self.features[rows]), self.reference_scores[rows]
+
     @property
     def trained(self) -> Trained:
         """How well it ranked at its training."""
@@ -68,6 +77,11 @@ class ReferenceModel:
         A recalibrated model's line was learned from its own decisions.
         """
         return 1.0 if self.manifest.origin == "recalibrate" else self.manifest.calibration.b
+
+
+def some(rows: Floats) -> slice:
+    """Evenly chosen rows, some 5,000 of them."""
+    return slice(None, None, max(1, len(rows) // EXPLAINED_ROWS))
 
 
 def load(home: Home, version: int) -> ReferenceModel:

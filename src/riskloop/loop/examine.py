@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from riskloop.core.settings import Settings
 from riskloop.core.types import DAY, Finding, Floats, Ints, Severity
-from riskloop.loop.champion import ReferenceModel
+from riskloop.loop.champion import ReferenceModel, some
 from riskloop.monitor.correlation import Correlation, correlation_of
 from riskloop.monitor.drift import context_findings, evidently_findings, profile_findings
 from riskloop.monitor.estimate import estimate_findings, expected_performance
@@ -23,8 +22,6 @@ from riskloop.monitor.profile import Profile
 from riskloop.monitor.quality import quality_findings
 from riskloop.monitor.segments import segments_of
 from riskloop.monitor.selection import Comparison
-
-IMPACT_ROWS: Final = 5_000  # contributions are means; more rows change the third digit
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +184,12 @@ def _begun_within(champion: ReferenceModel, window: Arrived, findings: Sequence[
 
 def _consequences(champion: ReferenceModel, settings: Settings, window: Arrived) -> list[Finding]:
     """What the change does to the PD, and how good the champion probably still is."""
-    then, today = _some(champion.features), _some(window.features)
+    (before, scores), today = champion.explained, some(window.features)
     found = impact_findings(
         champion.model.schema.names,
-        champion.model.contributions(champion.features[then]),
+        before,
         champion.model.contributions(window.features[today]),
-        champion.reference_scores[then],
+        scores,
         window.scores[today],
         champion.model.threshold,
     )
@@ -203,7 +200,3 @@ def _consequences(champion: ReferenceModel, settings: Settings, window: Arrived)
         harm_auc=settings.policy.harm_auc,
         trained=champion.trained,
     )
-
-
-def _some(rows: Floats) -> slice:
-    return slice(None, None, max(1, len(rows) // IMPACT_ROWS))

@@ -81,9 +81,13 @@ def simulate(months: Sequence[date], per_month: int, seed: int, world: World = W
 
 
 def simulate_with_truth(
-    months: Sequence[date], per_month: int, seed: int, world: World = World()
+    months: Sequence[date], per_month: int, seed: int, world: World = World(), *, panel: bool = False
 ) -> tuple["pd.DataFrame", Floats]:
-    """As `simulate`, with the true PD of every row beside the frame, never in it."""
+    """As `simulate`, with the true PD of every row beside the frame, never in it.
+
+    With ``panel`` the same customers come every month: who they are stays, the account has another half year behind
+    it. Their ids are the same in every month, from 1 on.
+    """
     import pandas as pd
 
     if not 1 <= per_month <= MOST_PER_MONTH:
@@ -93,9 +97,10 @@ def simulate_with_truth(
     frames, truths = [], []
     for month in months:
         rng = np.random.default_rng((seed, month.year, month.month))
-        columns, true_pd = _month(per_month, rng, world)
+        born = np.random.default_rng((seed, 0)) if panel else rng
+        columns, true_pd = _month(per_month, rng, world, born)
         numbers = np.arange(per_month, dtype=np.int64)
-        ids = (month.year * 100 + month.month) * (MOST_PER_MONTH + 1) + numbers
+        ids = numbers + 1 if panel else (month.year * 100 + month.month) * (MOST_PER_MONTH + 1) + numbers
         frame = {ID: ids, **columns, TIME: spread_over(month, per_month)}
         frame[TARGET] = (rng.random(per_month) < true_pd).astype(np.int64)
         frames.append(pd.DataFrame(frame))
@@ -116,9 +121,11 @@ def spread_over(month: date, n: int) -> npt.NDArray[Any]:
 # --------------------------------------------------------------------------- one month of customers
 
 
-def _month(n: int, rng: np.random.Generator, world: World) -> tuple[dict[str, npt.NDArray[Any]], Floats]:
-    """The features of ``n`` customers, in the order of ``FEATURES``, and their true PDs."""
-    people, distress = _people(n, rng, world)
+def _month(
+    n: int, rng: np.random.Generator, world: World, born: np.random.Generator
+) -> tuple[dict[str, npt.NDArray[Any]], Floats]:
+    """The features of ``n`` customers, in the order of ``FEATURES``, and their true PDs; ``born`` draws the people."""
+    people, distress = _people(n, born, world)
     status = _repayment(distress, rng)
     bills, payments = _account(people["LIMIT_BAL"], status, distress, rng, world)
     columns = {

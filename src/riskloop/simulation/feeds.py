@@ -93,11 +93,14 @@ class SimulatedFeed:
         self._until: datetime | None = None
 
     def decided(self, first_id: int, times: Ints, target: Floats | Ints, declined: Bools) -> None:
-        """Customers with ids from ``first_id`` on were decided on at ``times`` (n,), microseconds."""
+        """Customers with ids from ``first_id`` on were decided on at ``times`` (n,), microseconds.
+
+        Of whom the ``target`` is NaN, nothing is ever reported.
+        """
         final = np.asarray(times, dtype=np.int64) + self._window
         defaulted = np.asarray(target) == 1
         at, labels = self._reported(final, defaulted)
-        spoken = np.ones(len(final), dtype=np.bool_)
+        spoken = ~np.isnan(np.asarray(target, dtype=np.float64))
         if self.kind.approved_only:
             spoken &= ~declined
         if self.kind.defaults_only:

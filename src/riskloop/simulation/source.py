@@ -91,12 +91,15 @@ class CustomerSource(Protocol):
 
 
 class Embedded:
-    """The embedded portfolio: never runs out, and knows every true PD."""
+    """The embedded portfolio: never runs out, and knows every true PD. As a ``panel`` its customers come every month."""
 
     takes_worlds = True
     target = TARGET
     time = TIME
     roles = CARD_ROLES
+
+    def __init__(self, *, panel: bool = False) -> None:
+        self._panel = panel
 
     def pools(self, calls: Sequence[Call], seed: int) -> Iterator[Iterator[Batch]]:
         for call in calls:
@@ -105,7 +108,7 @@ class Embedded:
     def _pool(self, call: Call, seed: int) -> Iterator[Batch]:
         batch, batch_seed = 0, seed
         while True:
-            frame, true_pd = simulate_with_truth([call.month], call.rows, batch_seed, call.world)
+            frame, true_pd = simulate_with_truth([call.month], call.rows, batch_seed, call.world, panel=self._panel)
             frame[ID] += batch * call.rows
             yield Batch(frame, true_pd)
             batch += 1
