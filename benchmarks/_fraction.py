@@ -53,7 +53,7 @@ def design(groups: Sequence[str] = tuple(GROUPS)) -> Iterator[Planned]:
 
 
 def candidates(group: str) -> list[tuple[str, Conditions]]:
-    """All combinations of a group; labels break in feeds that correct nothing, because a feed has one kind of labels."""
+    """All combinations of a group; labels break in feeds that correct nothing: a feed has one kind of labels."""
     combinations = [
         Conditions(**dict(zip(LEVELS, values, strict=True)))
         for values in product(*LEVELS.values())

@@ -53,13 +53,14 @@ def play(asked: Request) -> tuple[History, Game]:
     return embedded_world(asked) if asked.history is None else frame_world(asked)
 
 
-def embedded_world(asked: Request, source: CustomerSource = Embedded()) -> tuple[History, Game]:
+def embedded_world(asked: Request, source: CustomerSource | None = None) -> tuple[History, Game]:
     """A year of the embedded portfolio's past, and ``asked.months`` of production in the scenario's world.
 
-    ``source`` may be that portfolio under other conditions; it has the same columns, and never runs out.
+    ``source`` may be that portfolio under other conditions (`simulation.conditions`); it never runs out.
     """
     import pandas as pd
 
+    source = source or Embedded()
     calls = [Call(month, asked.per_month, World(), chosen=False) for month in month_starts(FIRST, PAST_MONTHS)]
     past = pd.concat([next(pool).frame for pool in source.pools(calls, asked.game_seed)], ignore_index=True)
     game = Game(_scenario(asked), source, _production(asked), asked.per_month, asked.game_seed)
@@ -162,7 +163,9 @@ def as_period(month: Month, schema: Schema) -> Played:
 
 def rows_of(month: Month, schema: Schema) -> Rows:
     """The delivered rows with their outcomes; an id may come twice, as faulty feeds deliver it."""
-    lenient = structs.replace(schema, id=None, unit=None, ignored=(*schema.ignored, *([schema.id] if schema.id else [])))
+    lenient = structs.replace(
+        schema, id=None, unit=None, ignored=(*schema.ignored, *([schema.id] if schema.id else []))
+    )
     rows = rows_from(month.frame, lenient, target="absent", where=f"Month {month.start:%Y-%m}")
     names = range(1, len(rows) + 1) if schema.id is None else month.frame[schema.id]
     return replace(rows, ids=[str(name) for name in names], target=month.target.astype(np.float64))

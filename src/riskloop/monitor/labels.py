@@ -313,9 +313,11 @@ def definition_finding(reports: Reports, *, moved: bool = True, correlation: flo
 def _recalibrated(reports: Reports) -> Floats:
     """The PDs with the log-odds moved so that they sum to the defaults: what is left of a level is a step in time."""
     log_odds, shift = reports.log_odds, 0.0
-    for _ in range(20):
+    for _ in range(60):
         p = 1.0 / (1.0 + np.exp(-(log_odds + shift)))
-        shift += float((reports.outcomes - p).sum() / max((p * (1.0 - p)).sum(), 1e-9))
+        step = float((reports.outcomes - p).sum() / max((p * (1.0 - p)).sum(), 1e-9))
+        # Where few default and labels are inverted, whole steps of Newton's overshoot and never come back.
+        shift += min(max(step, -1.0), 1.0)
     p = 1.0 / (1.0 + np.exp(-(log_odds + shift)))
     return np.asarray(np.clip(p, 1e-9, 1.0 - 1e-9), dtype=np.float64)
 

@@ -1,7 +1,7 @@
 """The conditions of a lender under which any scenario can be played: how outcomes come, of whom, and of what book.
 
-One scenario says what changes in the world; `Conditions` say what the lender is like that it happens to. `Lender` is the
-embedded portfolio of such a lender, and `Conditions.feed` how its outcomes come in.
+One scenario says what changes in the world; `Conditions` say what the lender is like that it happens to. `Lender` is
+the embedded portfolio of such a lender, and `Conditions.feed` how its outcomes come in.
 """
 
 from collections.abc import Iterator, Sequence
@@ -83,8 +83,8 @@ class Conditions:
 class Lender:
     """The embedded portfolio as a lender of these conditions has it: a `CustomerSource` that never runs out.
 
-    The default of a customer in a month: √ρ·Z + √λ·W + √(1−ρ−λ)·ε < Φ⁻¹(PD), with Z of the month, W of the customer (in a
-    panel, λ = 0.5), so that each true PD is what it is without them.
+    A customer defaults in a month when √ρ·Z + √λ·W + √(1−ρ−λ)·ε < Φ⁻¹(PD), with Z of the month and W of the customer
+    (λ = 0.5 in a panel, else 0), so that each true PD is what it is without them.
     """
 
     takes_worlds = True
@@ -111,7 +111,8 @@ class Lender:
             yield self._as_booked(batch, call, (seed, call.month.year, call.month.month, number))
 
     def _as_booked(self, batch: Batch, call: Call, seed: tuple[int, ...]) -> Batch:
-        assert batch.true_pd is not None
+        if batch.true_pd is None:
+            raise ValueError("the embedded portfolio knows every true PD")
         frame, true_pd = batch.frame.iloc[: call.rows], batch.true_pd[: call.rows]
         columns = self._more(frame, np.random.default_rng((*seed, 1)))
         defaults = self._defaults(true_pd, seed)

@@ -91,7 +91,7 @@ class CustomerSource(Protocol):
 
 
 class Embedded:
-    """The embedded portfolio: never runs out, and knows every true PD. As a ``panel`` its customers come every month."""
+    """The embedded portfolio: never runs out, and knows every true PD. In a ``panel`` customers come every month."""
 
     takes_worlds = True
     target = TARGET

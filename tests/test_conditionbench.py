@@ -1,0 +1,179 @@
+"""LoopBench's fraction: the design, one small cell of it, and the arithmetic of its tables."""
+
+import json
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import conditions as bench
+from benchmarks._cells import feed_of, play, world_of
+from benchmarks._conditiontables import adjusted, delay, document, gain, misses, ratio, recovery, share
+from benchmarks._fraction import GROUPS, SEEDS, Planned, candidates, coded, design, efficiency
+from benchmarks._triggers import handed_in
+from riskloop.core.types import Json
+from riskloop.simulation.conditions import LEVELS, Conditions
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_main_effects_can_be_estimated_from_the_fraction(group: str) -> None:
+    width = coded(group, candidates(group)[:1]).shape[1]
+    cells = [(c.scenario, c.conditions) for c in islice(design([group]), 2 * width)]
+    x = coded(group, cells)
+    assert np.linalg.matrix_rank(x) == width
+    assert efficiency(group, 2 * width) > 0.85
+    everything = coded(group, candidates(group))
+    np.testing.assert_allclose(everything[:, 1:].mean(axis=0), 0.0, atol=1e-12)  # coded to sum to 0
+
+
+def test_the_design_is_the_same_every_time_and_takes_turns() -> None:
+    first, again = (list(islice(design(), 45)) for _ in range(2))
+    assert first == again
+    assert [cell.group for cell in first[:5]] == list(GROUPS)
+    assert {cell.seed for cell in first} == set(SEEDS)
+    assert not any(cell.group == "labels" and cell.conditions.delivery == "corrected" for cell in first)
+
+
+QUICK = ('train.learners = ["scorecard"]', "train.folds = 3")
+
+
+def test_a_small_cell_is_played_under_its_conditions() -> None:
+    conditions = Conditions("monthly", "approved", "panel", 0.03, "card", 0.22)
+    rows = play(Planned("faults", 0, "units_x100", conditions, 3), per_month=300, months=5, extra=QUICK)
+    by = {row["policy"]: row for row in rows}
+    assert list(by) == ["never", "on_drift"]
+    assert [w[1] for w in by["on_drift"]["windows"][3:]] == ["data_fault"] * 2
+    record = {"group": "faults", "cell": "faults:0", "scenario": "units_x100", "commit": "x", "seed": 3}
+    record |= {"conditions": asdict(conditions), "rows": json.loads(json.dumps(rows))}
+    text = document([record])
+    assert "100% (21% to 100%) of 1" in text  # the fault was found, in one stream
+    assert not any("fault" in miss for miss in misses(record))
+
+
+def test_triggers_learn_what_the_feed_has_handed_in() -> None:
+    """Nothing of the declined, nothing before the file of the 5th, and what is corrected as it was last said."""
+    cell = Planned("stable", 0, "stable", Conditions("monthly", "approved"), 3)
+    history = world_of(cell, 120, 4)
+    declined = [np.arange(len(period.rows)) % 3 == 0 for period in history.periods]
+    known = handed_in(history, feed_of(cell, history), declined)
+    assert known(-1) is history.past
+    counts = [len(known(k)) - len(history.past) for k in range(4)]
+    assert counts[0] == 0
+    # At the end of February a file has come (on the 5th) that knew of nobody yet; the one of 5 March knows January's
+    # first days, that of 5 April all that were decided on until 6 March.
+    assert counts[1] == 0
+    assert 0 < counts[2] < counts[3] < 160
+    came = known(3).take(np.arange(len(history.past), len(known(3))))
+    refused = {
+        name for period, no in zip(history.periods, declined, strict=True) for name in np.array(period.rows.ids)[no]
+    }
+    assert not refused & set(came.ids)
+    truth = {
+        name: y
+        for period in history.periods
+        for name, y in zip(period.rows.ids, np.asarray(period.rows.target).tolist(), strict=True)
+    }
+    assert [truth[name] for name in came.ids] == np.asarray(came.target).tolist()
+    corrected = replace(cell, conditions=Conditions("corrected"))
+    everybody = [np.zeros(len(period.rows), dtype=np.bool_) for period in history.periods]
+    later = handed_in(history, feed_of(corrected, history), everybody)
+    first = later(2).ids[len(history.past) :], np.asarray(later(2).target)[len(history.past) :]
+    wrong = sum(truth[name] != y for name, y in zip(*first, strict=True))
+    assert 0 < wrong < 0.1 * len(first[0])
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[str] = []
+
+    def quick(cell: Planned) -> list[Json]:
+        played.append(bench.named(cell))
+        return [_row("never", 0.7), _row("on_drift", 0.7)]
+
+    monkeypatch.setattr(bench, "play", quick)
+    kept, cells = tmp_path / "cells.jsonl", list(islice(design(), 6))
+    assert len(list(bench.run(cells[:4], kept, 60.0))) == 4
+    assert len(list(bench.run(cells, kept, 60.0))) == 6
+    assert len(played) == 6
+    assert len(list(bench.run(cells, kept, 0.0))) == 6, "without time the finished ones are there"
+    list(bench.run(cells, kept, 60.0, again=["stable:0"]))
+    assert played[6:] == ["stable:0"]
+    other = replace(cells[0], scenario="small_windows", seed=9)
+    list(bench.run([other], kept, 60.0))
+    assert len(played) == 8, "a cell that was planned otherwise is another one"
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{bench.BEGIN}\nold\n{bench.END}\nafter")
+    bench.write_into(page, "new")
+    assert page.read_text() == f"before\n{bench.BEGIN}\n\nnew\n\n{bench.END}\nafter"
+
+
+def _row(policy: str, end: float, **other: Any) -> Json:
+    months = [[f"2021-{k:02d}", float(k > 3), 2000] for k in range(1, 13)]
+    windows = [[name, "stable", False, False, True] for name, _, _ in months]
+    plain: Json = {"retrainings": [], "promotions": [], "windows": windows, "cases": [], "labels": False}
+    return {"policy": policy, "months": months, "auc": [0.8] * 3 + [0.7] * 6 + [end] * 3, **plain, **other}
+
+
+def _record(rows: list[Json], group: str = "recession", conditions: Conditions | None = None) -> Json:
+    scenario = GROUPS[group][0]
+    base = {"cell": f"{group}:1", "group": group, "scenario": scenario, "seed": 1, "commit": "x"}
+    return {**base, "conditions": asdict(conditions or Conditions()), "rows": rows}
+
+
+def test_what_is_counted_of_a_changed_stream() -> None:
+    cases = [
+        ["2021-03-20T00:00:00Z", "prior_shift", "ended", ""],
+        ["2021-05-09T00:00:00Z", "concept_drift", "promoted", ""],
+    ]
+    loop = _row("on_drift", 0.76, cases=cases)
+    loop["windows"][1] = ["2021-02", "prior_shift", True, False, True]
+    record = _record([_row("never", 0.7), loop, _row("told", 0.78)])
+    found = delay(record)
+    assert found is not None
+    assert found[0] == pytest.approx(38 / 30.44)
+    assert recovery(record) == (pytest.approx(0.06), pytest.approx(0.08))
+    assert gain(record) == (pytest.approx(0.06 * 3 / 12), 1)
+    assert misses(record) == ["1 false confirmed (2021-02 prior_shift)", "75% of what `told` recovers"]
+
+
+def test_what_is_counted_of_stable_streams_and_of_labels() -> None:
+    quiet = _record([_row("never", 0.7), _row("on_drift", 0.7)], "stable")
+    assert misses(quiet) == []
+    busy = _record([_row("never", 0.7), _row("on_drift", 0.6, retrainings=["2021-05"])], "stable")
+    assert misses(busy) == ["retrained in a stable world", "-0.0250 AUC against never retraining"]
+    promotion = {"period": "2021-06", "wrong": True}
+    learned = _record([_row("never", 0.7), _row("on_drift", 0.7, labels=True, promotions=[promotion])], "labels")
+    assert misses(learned) == ["label fault learned"]
+    seen = _record([_row("never", 0.7), _row("on_drift", 0.7, labels=True)], "labels")
+    assert misses(seen) == []
+
+
+def test_shares_of_windows_are_those_of_independent_streams() -> None:
+    assert share([(0, 12)] * 10) == "0% (0% to 3.1%) of 120"
+    together = share([(12, 12)] + [(0, 12)] * 9)  # one stream has them all: it is one witness of ten
+    assert together.startswith("10% (")
+    low, high = (float(x.rstrip("%")) for x in together[5:-1].split(")")[0].split(" to "))
+    assert low < 2.0
+    assert high > 35.0
+    assert share([]) == "–"
+
+
+def test_a_ratio_is_that_of_the_sums() -> None:
+    assert ratio([(0.09, 0.1), (0.08, 0.1), (0.1, 0.1)]).startswith("90% (")
+    assert ratio([(0.05, 0.1)]) == "50% (one stream)"
+
+
+def test_main_effects_are_those_that_were_put_in() -> None:
+    rng = np.random.default_rng(1)
+    records = []
+    for cell in islice(design(["recession"]), 40):
+        worse = 0.02 * (cell.conditions.delivery == "monthly") + 0.01 * (cell.conditions.base_rate == 0.005)
+        end = 0.7 + 4.0 * (0.05 - worse) + 0.001 * rng.standard_normal()  # three of twelve months
+        records.append(_record([_row("never", 0.7), _row("on_drift", end)], "recession", cell.conditions))
+    means = {key: float(text.split()[0]) for key, text in adjusted(records, gain, "recession").items()}
+    assert set(means) == {(name, level) for name, levels in LEVELS.items() for level in levels}
+    assert means["delivery", "on_time"] - means["delivery", "monthly"] == pytest.approx(0.02, abs=0.002)
+    assert means["base_rate", 0.22] - means["base_rate", 0.005] == pytest.approx(0.01, abs=0.002)
+    assert means["width", "wide"] - means["width", "card"] == pytest.approx(0.0, abs=0.002)
