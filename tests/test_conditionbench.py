@@ -61,15 +61,14 @@ def test_triggers_learn_what_the_feed_has_handed_in() -> None:
     known = handed_in(history, feed_of(cell, history), declined)
     assert known(-1) is history.past
     counts = [len(known(k)) - len(history.past) for k in range(4)]
+    # The file of 5 February knows those of January's first days, that of 5 March those until 3 February, and so on.
     assert counts[0] == 0
-    # At the end of February a file has come (on the 5th) that knew of nobody yet; the one of 5 March knows January's
-    # first days, that of 5 April all that were decided on until 6 March.
-    assert counts[1] == 0
-    assert 0 < counts[2] < counts[3] < 160
+    assert 10 < counts[1] < 20
+    assert 80 < counts[2] < 95
+    assert 160 < counts[3] < 180
     came = known(3).take(np.arange(len(history.past), len(known(3))))
-    refused = {
-        name for period, no in zip(history.periods, declined, strict=True) for name in np.array(period.rows.ids)[no]
-    }
+    periods = zip(history.periods, declined, strict=True)
+    refused = {name for period, no in periods for name in np.array(period.rows.ids)[no].tolist()}
     assert not refused & set(came.ids)
     truth = {
         name: y
@@ -155,7 +154,7 @@ def test_shares_of_windows_are_those_of_independent_streams() -> None:
     together = share([(12, 12)] + [(0, 12)] * 9)  # one stream has them all: it is one witness of ten
     assert together.startswith("10% (")
     low, high = (float(x.rstrip("%")) for x in together[5:-1].split(")")[0].split(" to "))
-    assert low < 2.0
+    assert low <= 2.0
     assert high > 35.0
     assert share([]) == "–"
 
@@ -171,7 +170,8 @@ def test_main_effects_are_those_that_were_put_in() -> None:
     for cell in islice(design(["recession"]), 40):
         worse = 0.02 * (cell.conditions.delivery == "monthly") + 0.01 * (cell.conditions.base_rate == 0.005)
         end = 0.7 + 4.0 * (0.05 - worse) + 0.001 * rng.standard_normal()  # three of twelve months
-        records.append(_record([_row("never", 0.7), _row("on_drift", end)], "recession", cell.conditions))
+        record = _record([_row("never", 0.7), _row("on_drift", end)], "recession", cell.conditions)
+        records.append({**record, "scenario": cell.scenario})
     means = {key: float(text.split()[0]) for key, text in adjusted(records, gain, "recession").items()}
     assert set(means) == {(name, level) for name, levels in LEVELS.items() for level in levels}
     assert means["delivery", "on_time"] - means["delivery", "monthly"] == pytest.approx(0.02, abs=0.002)

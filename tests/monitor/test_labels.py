@@ -10,6 +10,7 @@ from riskloop.monitor.labels import (
     BOUNDS,
     DAY,
     Reports,
+    _recalibrated,
     agreed,
     definition_finding,
     delivery_findings,
@@ -179,3 +180,17 @@ def test_a_correction_counts_with_its_value_and_the_date_of_the_first_report() -
     )
     last = given.latest
     assert (last.decisions.tolist(), last.outcomes.tolist(), last.reported.tolist()) == ([7, 8], [0.0, 1.0], [51, 50])
+
+
+@pytest.mark.parametrize("rate", [0.22, 0.03, 0.005])
+@pytest.mark.parametrize("times", [0.5, 1.0, 5.0, 20.0, 100.0])
+@pytest.mark.parametrize("n", [300, 2000])
+def test_a_level_is_found_however_far_it_has_moved(rate: float, times: float, n: int) -> None:
+    """Inverted labels of a portfolio in which few default turn half a percent into nearly all."""
+    rng = np.random.default_rng(n)
+    p: Floats = expit(np.log(rate / (1.0 - rate)) + rng.standard_normal(n))
+    outcomes: Floats = (rng.random(n) < np.minimum(1.0, times * p)).astype(np.float64)
+    outcomes[0], outcomes[1] = 0.0, 1.0
+    level = _recalibrated(reports(p, outcomes, np.zeros(n)))
+    assert level.sum() == pytest.approx(outcomes.sum(), rel=1e-6)
+    assert (np.diff(level[np.argsort(p)]) >= 0.0).all()
