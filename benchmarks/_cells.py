@@ -21,7 +21,7 @@ from riskloop.backtest.worlds import embedded_world
 from riskloop.core.types import Bools, Floats, Json, Severity
 from riskloop.simulation.catalogue import STARTS
 from riskloop.simulation.conditions import EXPLORED, Lender
-from riskloop.simulation.feeds import FEEDS, OutcomeFeed
+from riskloop.simulation.feeds import FEEDS, SimulatedFeed
 from riskloop.store.home import Home
 
 PER_MONTH: Final = 2_000
@@ -65,7 +65,7 @@ def world_of(cell: Planned, per_month: int, months: int, extra: Sequence[str] = 
     return replace(history, settings=settings)
 
 
-def feed_of(cell: Planned, history: History) -> OutcomeFeed:
+def feed_of(cell: Planned, history: History) -> SimulatedFeed:
     """A new feed; broken labels begin with the fourth month of production, by the date of the report."""
     window = history.settings.portfolio.outcome_window
     if cell.scenario not in FEEDS:

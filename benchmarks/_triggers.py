@@ -20,7 +20,7 @@ from riskloop.core import stats
 from riskloop.core.settings import Settings
 from riskloop.core.types import Bools, Diagnosis, Floats, Json, Rows, to_micros
 from riskloop.simulation import true_auc
-from riskloop.simulation.feeds import OutcomeFeed
+from riskloop.simulation.feeds import SimulatedFeed
 from riskloop.train.calibrate import fit_calibration
 from riskloop.train.fit import fit_once
 
@@ -161,7 +161,7 @@ def on_time(history: History) -> Known:
     return partial(_matured, history)
 
 
-def handed_in(history: History, feed: OutcomeFeed, declined: Sequence[Bools]) -> Known:
+def handed_in(history: History, feed: SimulatedFeed, declined: Sequence[Bools]) -> Known:
     """What a feed hands in of the first model's decisions: each outcome as it was last said by then."""
     sizes = [len(period.rows) for period in history.periods]
     said, by_period = np.full(sum(sizes), np.nan), []

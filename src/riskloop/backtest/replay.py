@@ -25,7 +25,7 @@ from riskloop.core.types import Decisions, Floats, Ints, from_micros, to_micros
 from riskloop.loop.first import train_first
 from riskloop.scoring.decide import decide
 from riskloop.scoring.model import Model, load_model
-from riskloop.simulation.feeds import OutcomeFeed
+from riskloop.simulation.feeds import SimulatedFeed
 from riskloop.store.appender import ChunkKey
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.files import make_folder
@@ -75,7 +75,7 @@ def replay(
     history: History,
     policy: Policy,
     tick: Callable[[int], None] = lambda done: None,
-    feed: OutcomeFeed | None = None,
+    feed: SimulatedFeed | None = None,
 ) -> None:
     """Play all periods under a policy in a portfolio at ``folder``, a copy of ``first`` if there is none yet.
 
@@ -170,7 +170,7 @@ def arrivals(period: Played) -> Ints:
 
 
 def _play(
-    home: Home, history: History, number: int, turn: Turn, policy: Policy, feed: OutcomeFeed | None = None
+    home: Home, history: History, number: int, turn: Turn, policy: Policy, feed: SimulatedFeed | None = None
 ) -> None:
     """The champion decides on the turn's customers; at its end what has matured is known, and the loop turns."""
     period = history.periods[number]

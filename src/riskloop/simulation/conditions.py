@@ -14,7 +14,7 @@ import numpy as np
 
 from riskloop.core.types import Floats
 from riskloop.simulation.embedded import ID, TARGET, TIME, World, month_starts, simulate_with_truth
-from riskloop.simulation.feeds import FEEDS, FeedKind, Labels, OutcomeFeed
+from riskloop.simulation.feeds import FEEDS, FeedKind, Labels, SimulatedFeed
 from riskloop.simulation.source import CARD_ROLES, REFERENCE_ROWS, Batch, Call, Embedded, Ranks
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ class Conditions:
 
     def feed(
         self, outcome_window: timedelta, seed: int, labels: Labels | None = None, since: datetime | None = None
-    ) -> OutcomeFeed:
+    ) -> SimulatedFeed:
         """A new feed of that kind."""
-        return OutcomeFeed(self.kind(labels), outcome_window, seed, since)
+        return SimulatedFeed(self.kind(labels), outcome_window, seed, since)
 
     def __str__(self) -> str:
         return ", ".join(str(getattr(self, field.name)) for field in fields(self))
