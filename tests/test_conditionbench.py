@@ -132,8 +132,8 @@ def test_what_is_counted_of_a_changed_stream() -> None:
     found = delay(record)
     assert found is not None
     assert found[0] == pytest.approx(38 / 30.44)
-    assert recovery(record) == (pytest.approx(0.06), pytest.approx(0.08))
-    assert gain(record) == (pytest.approx(0.06 * 3 / 12), 1)
+    assert recovery(record) == pytest.approx((0.06, 0.08))
+    assert gain(record) == pytest.approx((0.06 * 3 / 12, 1))
     assert misses(record) == ["1 false confirmed (2021-02 prior_shift)", "75% of what `told` recovers"]
 
 
