@@ -1,5 +1,6 @@
 """The ASGI application: the fast path in front, FastAPI behind it."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from riskloop import __version__
+from riskloop.alerts import notify_silence
 from riskloop.core.errors import DataError, MalformedBody, NotFound, RiskloopError, WrongMethod
 from riskloop.scoring.decoder import shown
 from riskloop.serve import routes
@@ -23,6 +25,7 @@ from riskloop.store.home import Home
 from riskloop.web import pages as dashboard
 
 CONFIG_VARIABLE: Final = "RISKLOOP_CONFIG"  # how a worker process learns which portfolio it serves
+LOOK_EVERY: Final = 30.0  # seconds between looks at whether the loop stands still
 
 
 class App:
@@ -48,9 +51,11 @@ def create_app(home: Home, portfolio: routes.Commands) -> App:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Service]]:
         await service.start()
+        watching = asyncio.create_task(_watch_silence(home))
         try:
             yield {"service": service}  # for connections that are refused before there is a request
         finally:
+            watching.cancel()
             await service.stop()
 
     pages = FastAPI(
@@ -79,6 +84,13 @@ def create_from_environment() -> App:
 
     portfolio = Portfolio.open(os.environ[CONFIG_VARIABLE])
     return create_app(portfolio.home, portfolio)
+
+
+async def _watch_silence(home: Home) -> None:
+    """A loop that stands still cannot say so; who serves does."""
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.to_thread(notify_silence, home.database, home.settings)
 
 
 def _handle_errors(pages: FastAPI, service: Service) -> None:

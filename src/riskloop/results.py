@@ -250,6 +250,7 @@ class StatusResult(Result):
     next_file: str | None  # by when the next file of decisions is due
     open_cases: list[Json]
     unresolved: list[Json]  # closed cases by which the champion is known to do worse
+    unsent_alerts: list[Json]  # what did not reach its channel, and why
 
 
 @dataclass(frozen=True)

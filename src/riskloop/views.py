@@ -23,6 +23,7 @@ from riskloop.store.home import Home
 from riskloop.store.keys import Keys
 from riskloop.store.ledger import Ledger, ModelVersion, served
 from riskloop.store.maturity import OutcomeFeed
+from riskloop.store.notices import unsent
 from riskloop.store.tries import tries_against
 from riskloop.store.windows import Window, Windows
 
@@ -54,7 +55,23 @@ def status(home: Home, now: datetime) -> Json:
         "unresolved": []
         if champion is None
         else [case(entry) for entry in unresolved(home.cases, home.ledger, champion.version)],
+        "unsent_alerts": unsent_alerts(home.database),
     }
+
+
+def unsent_alerts(database: Database) -> list[Json]:
+    """What people should have been told of by a channel that did not take it, oldest first."""
+    return [
+        {
+            "title": notice.alert.get("title", notice.subject),
+            "channel": notice.channel,
+            "state": notice.state.value,
+            "tries": notice.tries,
+            "at": utc(notice.at),
+            "problem": notice.problem.rstrip("."),
+        }
+        for notice in unsent(database)
+    ]
 
 
 def loop(database: Database, settings: WatchSettings) -> Json:

@@ -4,26 +4,28 @@ import hashlib
 import hmac
 import json
 import logging
-import re
-import runpy
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import update
+from tests import handmade
+from tests.receiver import Receiver, receiving
 
+from riskloop.alerts import SIGNATURE, TIMESTAMP, beat_in_background, notify_silence, send_test
 from riskloop.cases import Case, CaseState, Move
-from riskloop.core.settings import AlertSettings
-from riskloop.core.types import Decisions, Diagnosis, to_micros
-from riskloop.loop.alerts import SIGNATURE, TIMESTAMP, notify, post, sign
+from riskloop.core.errors import NotFound
+from riskloop.core.types import Decisions, Diagnosis, PromotionKind, to_micros
+from riskloop.loop.alerts import notify
 from riskloop.store import audit
 from riskloop.store.cases import move_case, open_case
+from riskloop.store.cycles import recorded
 from riskloop.store.home import Home
 from riskloop.store.outcomes import Outcome
+from riskloop.store.tables import notices
+from riskloop.views import unsent_alerts
 
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
 CONFIG = """
@@ -35,55 +37,6 @@ target = "bad"
 tries = 2
 timeout = 30.0
 """
-
-
-class Receiver(ThreadingHTTPServer):
-    """Keeps every POST, and answers with the statuses of its list, the last one for ever."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.statuses = [200]
-        self.posts: list[tuple[dict[str, str], bytes]] = []
-        self.waiting = threading.Event()
-        self.waiting.set()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/hook"
-
-    def documents(self) -> list[dict[str, object]]:
-        return [json.loads(body) for _, body in self.posts]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.posts.append((dict(self.headers), body))
-        self.server.waiting.wait(60)
-        statuses = self.server.statuses
-        self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Silence."""
-
-
-@contextmanager
-def receiving() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.waiting.set()
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture
@@ -114,7 +67,7 @@ def moved(home: Home, case: Case, state: CaseState) -> Case:
 
 
 def told(home: Home) -> None:
-    thread = notify(home.cases, home.feed)
+    thread = notify(home.cases, home.ledger, home.feed)
     assert thread is not None
     thread.join(60)
     assert not thread.is_alive()
@@ -154,7 +107,8 @@ def test_a_first_finding_is_told_of_only_when_it_is_confirmed(home: Home, receiv
     assert [d["case"] for d in receiver.documents()] == [watched.id]
     moved(home, confirmed, CaseState.NEEDS_APPROVAL)
     told(home)
-    assert len(receiver.posts) == 1
+    told(home)
+    assert [d["event"] for d in receiver.documents()] == ["case", "approval"]
 
 
 def test_what_was_confirmed_and_ended_between_two_cycles_is_told_of(home: Home, receiver: Receiver) -> None:
@@ -180,11 +134,11 @@ def test_a_receiver_that_fails_is_tried_again_now_and_after_the_next_cycle(home:
 def test_nothing_waits_for_a_slow_receiver_and_two_threads_tell_once(home: Home, receiver: Receiver) -> None:
     opened(home, CaseState.QUARANTINED)
     receiver.waiting.clear()
-    first = notify(home.cases, home.feed)
+    first = notify(home.cases, home.ledger, home.feed)
     assert first is not None
     while not receiver.posts:
         first.join(0.05)
-    second = notify(home.cases, home.feed)  # the next cycle, while the first thread still waits for its answer
+    second = notify(home.cases, home.ledger, home.feed)  # the next cycle, while the first thread still waits for its answer
     assert second is not None
     second.join(60)
     assert first.is_alive()
@@ -208,62 +162,11 @@ def test_without_a_webhook_the_log_is_told(tmp_path: Path, caplog: pytest.LogCap
     home = Home.open(tmp_path)
     opened(home, CaseState.QUARANTINED)
     with caplog.at_level(logging.INFO, "riskloop.alerts"):
-        assert notify(home.cases, home.feed) is None
-        assert notify(home.cases, home.feed) is None
+        assert notify(home.cases, home.ledger, home.feed) is None
+        assert notify(home.cases, home.ledger, home.feed) is None
     (record,) = caplog.records
-    assert record.getMessage() == "Case 1, data_fault: LIMIT is 100 times larger."
+    assert record.getMessage() == "Case 1, data fault: LIMIT is 100 times larger."
     home.close()
-
-
-# --------------------------------------------------------------------------- one message
-
-
-def settings(url: str, tries: int = 3) -> AlertSettings:
-    return AlertSettings(webhook=url, secret_env="RISKLOOP_TEST_SECRET", timeout=30.0, tries=tries)
-
-
-def test_the_pauses_grow_and_a_refusal_is_final(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RISKLOOP_TEST_SECRET", "s")
-    pauses: list[float] = []
-    receiver.statuses = [500, 429, 200]
-    assert post(settings(receiver.url), {"a": 1}, pauses.append) == ""
-    assert pauses == [0.5, 1.0]
-    receiver.posts.clear()
-    receiver.statuses = [404]
-    assert "answered 404" in post(settings(receiver.url), {"a": 1}, pauses.append)
-    receiver.statuses = [302]
-    assert "answered 302" in post(settings(receiver.url, tries=1), {"a": 1}, pauses.append)
-    assert len(receiver.posts) == 2
-
-
-def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RISKLOOP_TEST_SECRET", "s")
-    with receiving() as gone:
-        url = gone.url
-    assert "cannot be reached" in post(settings(url, tries=2), {"a": 1}, lambda _: None)
-
-
-def test_the_signature_covers_time_and_body() -> None:
-    assert sign("s", "1", b"{}") == sign("s", "1", b"{}")
-    assert len({sign("s", "1", b"{}"), sign("s", "2", b"{}"), sign("s", "1", b"{ }"), sign("t", "1", b"{}")}) == 4
-
-
-def test_a_receiver_checks_the_signature_as_the_page_says(
-    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = Path(__file__).parents[2] / "docs" / "monitoring.md"
-    (snippet,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "receiver.py").write_text(snippet, encoding="utf-8")
-    names = runpy.run_path(str(tmp_path / "receiver.py"))
-    monkeypatch.setenv("RISKLOOP_TEST_SECRET", "s")
-    assert post(settings(receiver.url), {"a": 1}, lambda _: None) == ""
-    headers, body = receiver.posts[0]
-    assert names["genuine"](headers, body, "s")
-    assert not names["genuine"](headers, body + b" ", "s")
-    assert not names["genuine"](headers, body, "another")
-    old = {**headers, TIMESTAMP: "1"}
-    old[SIGNATURE] = sign("s", "1", body)
-    assert not names["genuine"](old, body, "s")
 
 
 def test_a_late_outcome_file_is_told_of_once(home: Home, receiver: Receiver) -> None:
@@ -275,7 +178,7 @@ def test_a_late_outcome_file_is_told_of_once(home: Home, receiver: Receiver) -> 
     home.decisions.append(Decisions(ids, times, times[-1], 1, p, p > 0.5, np.zeros((100, 1))))
 
     def tell(now: datetime) -> None:
-        thread = notify(home.cases, home.feed, now)
+        thread = notify(home.cases, home.ledger, home.feed, now)
         assert thread is not None
         thread.join(60)
 
@@ -292,3 +195,151 @@ def test_a_late_outcome_file_is_told_of_once(home: Home, receiver: Receiver) -> 
     tell(first + timedelta(days=92))
     tell(first + timedelta(days=140))
     assert [late["due"] for late in receiver.documents()][1:] == [(first + timedelta(days=91)).isoformat()]
+
+
+# --------------------------------------------------------------------------- channels
+
+CHANNELS = """
+[alerts.channels.team]
+kind = "slack"
+url = "{0}"
+[alerts.channels.desk]
+kind = "teams"
+url = "{0}"
+least = "info"
+[alerts.channels.night]
+kind = "slack"
+url = "{0}"
+least = "critical"
+"""
+
+
+@pytest.fixture
+def several(tmp_path: Path, receiver: Receiver) -> Iterator[Home]:
+    """Three channels: warnings, everything, and what is critical."""
+    text = CONFIG.replace("[alerts]", '[alerts]\nlink = "https://risk.example"') + CHANNELS.format(receiver.url)
+    (tmp_path / "riskloop.toml").write_text(text, encoding="utf-8")
+    home = Home.open(tmp_path)
+    yield home
+    home.close()
+
+
+def promoted(home: Home, kind: PromotionKind) -> None:
+    """One more version, and its promotion."""
+    intercept = float(len(home.ledger.models()))
+    card = {"intercept": intercept, "features": [{"bounds": [], "points": [0.0], "missing": 0.0, "mean": 0.0}]}
+    version = handmade.register(home, handmade.manifest(home.schema), card, NOW)
+    home.ledger.append(version, expected_seq=version - 1, kind=kind, at=NOW, by="riskloop", reason="Better.")
+
+
+def sent(home: Home) -> dict[str, list[str]]:
+    """Who was told of what."""
+    found: dict[str, list[str]] = {}
+    for event in audit.latest(home.database)[::-1]:
+        if event.action == "alert":
+            found.setdefault(event.document["channel"], []).append(event.subject)
+    return found
+
+
+def test_each_channel_hears_of_what_is_urgent_enough_for_it(several: Home) -> None:
+    fault = opened(several, CaseState.QUARANTINED)
+    change = opened(several, CaseState.CONFIRMED, Diagnosis.CONCEPT_DRIFT)
+    told(several)
+    moved(several, change, CaseState.ENDED)
+    for kind in (PromotionKind.FIRST, PromotionKind.GATE, PromotionKind.PROBATION):
+        promoted(several, kind)
+    told(several)
+    told(several)
+    cases = [f"case {fault.id}", f"case {change.id}"]
+    assert sent(several) == {
+        "team": [*cases, "promotion 3"],
+        "desk": [*cases, f"case {change.id} ended", "promotion 2", "promotion 3"],
+        "night": [f"case {fault.id}"],
+    }
+
+
+def test_a_channel_that_is_added_does_not_hear_of_the_past(several: Home, receiver: Receiver) -> None:
+    opened(several, CaseState.QUARANTINED)
+    told(several)
+    receiver.posts.clear()
+    config = several.config.read_text(encoding="utf-8")
+    added = f'[alerts.channels.new]\nkind = "slack"\nurl = "{receiver.url}"\n'
+    several.config.write_text(config + added, encoding="utf-8")
+    again = Home.open(several.folder)
+    told(again)
+    assert receiver.posts == []
+    opened(again, CaseState.QUARANTINED)
+    told(again)
+    assert len(receiver.posts) == 4
+    again.close()
+
+
+def test_a_channel_that_refuses_is_said_once_and_stays_in_status(
+    several: Home, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A refusal is final, and was repeated in the log after every cycle."""
+    receiver.judge = lambda body: (400, "no_text") if body.get("type") == "message" else (200, "ok")
+    opened(several, CaseState.QUARANTINED)
+    for _ in range(3):
+        told(several)
+    assert [r.getMessage() for r in caplog.records if "reach" in r.getMessage()] == [
+        "The alert 'Case 1, data fault' did not reach desk: 127.0.0.1 answered 400: no_text"
+    ]
+    assert len(receiver.posts) == 3
+    (entry,) = unsent_alerts(several.database)
+    assert (entry["channel"], entry["state"], entry["problem"]) == (
+        "desk",
+        "refused",
+        "127.0.0.1 answered 400: no_text",
+    )
+    with several.database.write() as connection:  # a day later
+        connection.execute(update(notices).values(at=notices.c.at - 86_400_000_000))
+    receiver.judge = None
+    told(several)
+    assert unsent_alerts(several.database) == []
+    assert len(receiver.posts) == 4
+
+
+def test_a_loop_that_stands_still_is_told_of_once_and_so_is_its_return(several: Home, receiver: Receiver) -> None:
+    def look() -> None:
+        thread = notify_silence(several.database, several.settings)
+        assert thread is not None
+        thread.join(60)
+
+    look()  # nothing serves yet: there is nothing to watch
+    assert receiver.posts == []
+    promoted(several, PromotionKind.FIRST)
+    look()
+    look()
+    assert sent(several) == {name: ["silent since its start"] for name in ("team", "desk", "night")}
+    with recorded(several.database):
+        pass  # a cycle
+    look()
+    look()
+    assert sent(several)["desk"] == ["silent since its start", "silent since its start ended"]
+    assert len(receiver.posts) == 4
+
+
+def test_a_switch_elsewhere_hears_of_every_cycle(
+    several: Home, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RISKLOOP_TEST_SWITCH", receiver.url)
+    alerts = several.settings.alerts.model_copy(update={"heartbeat_env": "RISKLOOP_TEST_SWITCH"})
+    for _ in range(2):
+        thread = beat_in_background(alerts)
+        assert thread is not None
+        thread.join(60)
+    assert receiver.documents() == [{}, {}]
+
+
+def test_the_command_says_what_became_of_a_test_message(several: Home, receiver: Receiver) -> None:
+    receiver.judge = lambda body: (400, "no_text") if body.get("type") == "message" else (200, "ok")
+    assert send_test(several.settings) == {
+        "team": "",
+        "desk": "127.0.0.1 answered 400: no_text",
+        "night": "",
+    }
+    assert send_test(several.settings, "team") == {"team": ""}
+    with pytest.raises(NotFound, match="there are team, desk, night"):
+        send_test(several.settings, "other")
+    assert sent(several) == {}

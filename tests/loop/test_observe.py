@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.receiver import receiving
 
 from riskloop.core.span import Span
 from riskloop.core.types import Decisions, Diagnosis, Finding, Floats, Ints, Severity, to_micros
@@ -25,8 +26,6 @@ from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate
 from riskloop.store.outcomes import Outcome
 from riskloop.store.windows import Window, save
-
-from .test_alerts import receiving
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,6 +6,7 @@ import typer
 
 from riskloop.cli.options import CONFIG, ConfigOption, JsonOption, open_portfolio
 from riskloop.console import Console, table
+from riskloop.core.english import counted
 
 
 def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
@@ -41,6 +42,10 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     for case in found.unresolved:
         diagnosis, since = case["diagnosis"].replace("_", " "), case["opened_at"][:10]
         lines.append(f"Unresolved since {since}: case {case['id']} found {diagnosis}. The champion still serves.")
+    if found.unsent_alerts:
+        first = found.unsent_alerts[0]
+        count = counted(len(found.unsent_alerts), "alert")
+        lines.append(f"{count} did not reach {first['channel']}: {first['problem'] or 'not sent yet'}.")
     Console(as_json).answer(found, *lines)
 
 

@@ -5,9 +5,9 @@ import json
 import re
 import tomllib
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from riskloop.core.errors import ConfigError
 from riskloop.core.schema import DateOrder, Feature, Schema, TextStyle
@@ -486,15 +486,96 @@ class MoneySettings(Section):
     good_gain: float | None = Field(None, ge=0, description="Gain from an approved customer who repays.")
 
 
-class AlertSettings(Section):
-    """Who is told of a case, once, when it needs attention. The log is told in any case."""
+class ChannelSettings(Section):
+    """One channel that alerts are sent to, a table [alerts.channels.NAME]."""
 
-    webhook: str | None = Field(None, pattern=r"^https?://", description="URL that gets a signed POST for every case.")
+    kind: Literal["slack", "teams", "pagerduty", "mail", "webhook"] = Field(description="What takes the message.")
+    url: str | None = Field(None, pattern=r"^https?://", description="Its address, where that is no secret.")
+    url_env: str | None = Field(
+        None,
+        description="Environment variable with the address (Slack's and Teams' are secrets).",
+    )
+    secret_env: str | None = Field(
+        None,
+        description="Environment variable with the secret: the webhook's key, PagerDuty's "
+        "routing key, the mail server's password.",
+    )
+    least: Literal["info", "warning", "critical"] = Field("warning", description="The least urgency that it is told.")
+    server: str | None = Field(None, description="mail: the server's name.")
+    port: int | None = Field(
+        None, ge=1, le=65535, description="mail: its port; by default 587, 465 or 25 by encryption."
+    )
+    encryption: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="mail: how the connection is kept secret."
+    )
+    user: str | None = Field(None, description="mail: who logs in; without one nobody does.")
+    sender: str | None = Field(None, description="mail: who it is from.")
+    to: list[str] = Field(default_factory=list, description="mail: who gets it.")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "ChannelSettings":
+        if self.kind == "mail":
+            needed = {"server": self.server, "sender": self.sender, "to": self.to}
+            missing = [name for name, value in needed.items() if not value]
+        elif self.kind == "pagerduty":
+            missing = [] if self.secret_env else ["secret_env (the integration's routing key)"]
+        else:
+            missing = [] if self.url or self.url_env else ["url or url_env"]
+            missing += ["secret_env"] if self.kind == "webhook" and not self.secret_env else []
+        if missing:
+            raise ValueError(f"a channel of kind {self.kind} needs {', '.join(missing)}")
+        if self.user is not None and self.encryption == "none":
+            raise ValueError("a password is not sent without encryption; set encryption, or leave user out")
+        return self
+
+
+# Services that do not take riskloop's own body, by a part of their address.
+OTHER_BODIES: Final = {
+    "hooks.slack.com": "slack",
+    "webhook.office.com": "teams",
+    "logic.azure.com": "teams",
+    "pagerduty.com": "pagerduty",
+}
+
+
+class AlertSettings(Section):
+    """Who is told of what needs attention, once. The log is told in any case."""
+
+    channels: dict[str, ChannelSettings] = Field(default_factory=dict, description="Where alerts go, by name.")
+    link: str | None = Field(
+        None, pattern=r"^https?://", description="Address at which people open the dashboard; alerts link to its pages."
+    )
+    heartbeat_env: str | None = Field(
+        None,
+        description="Environment variable with the address of a dead-man's switch elsewhere, which gets a POST after "
+        "each cycle: it tells of a machine that is gone.",
+    )
+    webhook: str | None = Field(
+        None, pattern=r"^https?://", description="URL that gets a signed POST, as a channel of this name."
+    )
     secret_env: str = Field(
-        "RISKLOOP_ALERT_SECRET", description="Environment variable with the secret that signs the POST."
+        "RISKLOOP_ALERT_SECRET", description="Environment variable with the secret that signs the POST to `webhook`."
     )
     timeout: float = Field(5.0, gt=0, description="Seconds that one try may take.")
     tries: int = Field(3, ge=1, description="Tries in a row; the next cycle begins anew.")
+
+    @field_validator("webhook")
+    @classmethod
+    def _takes_our_body(cls, url: str | None) -> str | None:
+        for part, kind in OTHER_BODIES.items():
+            if url is not None and part in url:
+                raise ValueError(
+                    f'this service takes another body; use a table [alerts.channels.NAME] with kind = "{kind}"'
+                )
+        return url
+
+    @field_validator("channels")
+    @classmethod
+    def _names_are_free(cls, channels: dict[str, ChannelSettings]) -> dict[str, ChannelSettings]:
+        for name in ("log", "webhook"):
+            if name in channels:
+                raise ValueError(f"a channel cannot be called {name}; choose another name")
+        return channels
 
 
 class WatchSettings(Section):

@@ -201,6 +201,14 @@ class Finding:
     details: Json = field(default_factory=dict)
 
 
+class Urgency(StrEnum):
+    """How soon people have to know."""
+
+    INFO = "info"  # it is done, and nobody has to act
+    WARNING = "warning"  # somebody should look
+    CRITICAL = "critical"  # decisions are wrong, or nothing is watched any more
+
+
 class Diagnosis(StrEnum):
     """Why production differs from history."""
 

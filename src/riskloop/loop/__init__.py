@@ -20,6 +20,7 @@ from riskloop.loop.renewal import renew
 from riskloop.loop.trainer import Tick
 from riskloop.store.home import Home
 from riskloop.store.leases import held
+from riskloop.store.notices import known_subjects
 from riskloop.store.windows import Window, save
 
 Say = Callable[[str], None]
@@ -75,7 +76,7 @@ def cycle(
         if sentence:
             tell(sentence)
         done.cases += follow_rollback(home.ledger, home.cases, clock())
-    alerts.notify(home.cases, home.feed, now)
+    alerts.notify(home.cases, home.ledger, home.feed, now)
     return done
 
 
@@ -89,7 +90,7 @@ def _observe(home: Home, champion: ReferenceModel, now: datetime, done: Cycle) -
         done.closed.append(window)
         yield f"{window.name}: {window.rows:,} decisions. {window.sentence}"
     yield from labels.examine(home.feed, home.cases, champion.version, now)
-    late = alerts.late_feed(home.feed, home.database, now)
+    late = alerts.late_feed(home.feed, known_subjects(home.database), now)
     if late is not None and late.late is not None:
         yield late.late
     known = home.feed.maturity(now)

@@ -1,89 +1,72 @@
-"""Who is told that a case needs attention: the log, and a webhook with a signed POST. One alert a case.
+"""What people are told of, once: the log, and every channel of [alerts] that asks for such an urgency.
 
-A case is alerted when a fault is quarantined, or when a change is confirmed; one that is only watched may be chance. An
-outcome file that is late is told of, too, once: without it no window is judged by its outcomes.
-Sending happens in a thread of its own and may fail: the store knows which cases were told of, and what was not
-delivered is tried again after the next cycle. Nothing here can stop a cycle or make it wait.
+A case is told of when a fault is quarantined or a change is confirmed (one that is only watched may be chance), again
+when it waits for a person, and when it is over; a promotion and a rollback; an outcome file that is late. Telling
+happens after the cycle and cannot stop it or make it wait.
 """
 
-import hashlib
-import hmac
-import json
-import logging
-import os
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-import requests
-
+from riskloop.alerts import Alert, beat_in_background, page, tell
 from riskloop.cases import Case, CaseState
-from riskloop.core.errors import Locked, RiskloopError
-from riskloop.core.settings import AlertSettings, Settings
-from riskloop.core.types import Diagnosis, Json
-from riskloop.store import audit
-from riskloop.store.alerts import remember_alert, remember_late, told, told_late
+from riskloop.core.settings import Settings
+from riskloop.core.types import Diagnosis, Json, Promotion, PromotionKind, Urgency
 from riskloop.store.cases import Cases
-from riskloop.store.database import Database
-from riskloop.store.leases import held
+from riskloop.store.ledger import Ledger
 from riskloop.store.maturity import FeedState, OutcomeFeed
 
-log = logging.getLogger("riskloop.alerts")
-log.addHandler(logging.NullHandler())  # silent in a notebook or a test, loud in the worker
-
-ACTION: Final = "alert"
 LATEST: Final = 100  # cases that are looked through
 QUIET: Final = frozenset({CaseState.WATCHING, CaseState.ENDED})  # never more than a first finding
-SIGNATURE: Final = "X-Riskloop-Signature"
-TIMESTAMP: Final = "X-Riskloop-Timestamp"
-FIRST_PAUSE: Final = 0.5  # seconds before the second try; it doubles
+FAULTS: Final = frozenset({Diagnosis.DATA_FAULT, Diagnosis.LABEL_FAULT})
 
 
-def sign(secret: str, timestamp: str, body: bytes) -> str:
-    """``sha256=`` and the HMAC of ``timestamp.body`` in hexadecimal.
+def notify(cases: Cases, ledger: Ledger, feed: OutcomeFeed, now: datetime | None = None) -> threading.Thread | None:
+    """Tell of everything that is due at ``now`` and was not told of, and that the cycle has come to its end.
 
-    The timestamp is signed too, so that a receiver can refuse an old message that somebody sends again.
-    """
-    return "sha256=" + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-
-
-def notify(cases: Cases, feed: OutcomeFeed, now: datetime | None = None) -> threading.Thread | None:
-    """Tell of every case that needs attention and was not told of, and of an outcome file that is late at ``now``.
-
-    Where there is a webhook, the thread that sends is returned. It ends after ``alerts.tries`` tries for each case;
-    a process that ends waits for it.
+    Where there are channels, the thread that sends is returned. It ends after ``alerts.tries`` tries for each
+    message; a process that ends waits for it.
     """
     moment = now or datetime.now(UTC)
-    if feed.settings.alerts.webhook is None:
-        _tell_all(cases, feed, moment)
-        return None
-    thread = threading.Thread(target=_tell_all, args=(cases, feed, moment), name="riskloop-alerts")
-    thread.start()
+    thread = tell(cases.database, feed.settings, lambda known: _due(cases, ledger, feed, moment, known))
+    beat_in_background(feed.settings.alerts)
     return thread
 
 
-def _tell_all(cases: Cases, feed: OutcomeFeed, now: datetime) -> None:
-    try:
-        if _due(cases) or late_feed(feed, cases.database, now):
-            with held(cases.database, "alerts") as lease:
-                for case in _due(cases):  # again: another process may have told of some by now
-                    lease.renew()
-                    _tell(cases, feed.settings, case)
-                state = late_feed(feed, cases.database, now)
-                if state is not None:
-                    lease.renew()
-                    _tell_late(cases.database, feed.settings, state)
-    except Locked:
-        return  # another process is telling of them
-    except RiskloopError as error:
-        log.warning("Alerts wait: %s", error.message, extra={"action": "alert_failed"})
+def _due(cases: Cases, ledger: Ledger, feed: OutcomeFeed, now: datetime, known: frozenset[str]) -> Iterator[Alert]:
+    settings = feed.settings
+    for case in reversed(cases.latest(LATEST)):
+        for alert in _of_case(cases, settings, case, known):
+            if alert.subject not in known:
+                yield alert
+    for promotion in ledger.promotions():
+        if promotion.kind is not PromotionKind.FIRST and f"promotion {promotion.seq}" not in known:
+            yield _of_promotion(settings, promotion)
+    late = late_feed(feed, known, now)
+    if late is not None:
+        yield _of_feed(settings, late)
 
 
-def _due(cases: Cases) -> list[Case]:
-    known = told(cases.database)
-    return [case for case in reversed(cases.latest(LATEST)) if case.id not in known and _matters(cases, case)]
+def _of_case(cases: Cases, settings: Settings, case: Case, known: frozenset[str]) -> Iterator[Alert]:
+    subject, fault = f"case {case.id}", case.diagnosis in FAULTS
+    title = f"Case {case.id}, {case.diagnosis.value.replace('_', ' ')}"
+    link, facts = page(settings.alerts, f"cases/{case.id}"), document(cases, settings, case)
+    name = settings.portfolio.name
+    if subject in known or _matters(cases, case):
+        urgency = Urgency.CRITICAL if fault else Urgency.WARNING
+        yield Alert(subject, "case", urgency, title, facts["sentence"], name, facts, link)
+    if case.state is CaseState.NEEDS_APPROVAL:
+        asked = f"{subject} approval {case.challenger}"
+        words = f"{title}: version {case.challenger} waits for an approval"
+        facts = {**facts, "event": "approval", "challenger": case.challenger}
+        yield Alert(asked, "approval", Urgency.WARNING, words, case.sentence, name, facts, link)
+    if not case.is_open and subject in known:
+        over = {**facts, "event": "case_ended"}
+        yield Alert(
+            f"{subject} ended", "case_ended", Urgency.INFO, f"{title} is over", case.sentence, name, over, link, subject
+        )
 
 
 def _matters(cases: Cases, case: Case) -> bool:
@@ -91,60 +74,6 @@ def _matters(cases: Cases, case: Case) -> bool:
         return True
     # It may have been confirmed and ended within one cycle.
     return case.state is CaseState.ENDED and any(step.state not in QUIET for step in cases.steps(case.id))
-
-
-def _tell(cases: Cases, whole: Settings, case: Case) -> None:
-    settings = whole.alerts
-    message = document(cases, whole, case)
-    channel: Json = {"channel": "log"}
-    if settings.webhook is not None:
-        problem = post(settings, message)
-        if problem:
-            log.error("Case %d was not told of: %s", case.id, problem, extra={"action": "alert_failed"})
-            return
-        channel = {"channel": "webhook", "url": settings.webhook}
-    log.warning("Case %d, %s: %s", case.id, case.diagnosis.value, message["sentence"], extra={"action": ACTION})
-    now = datetime.now(UTC)
-    with cases.database.write() as connection:
-        remember_alert(connection, case.id, channel["channel"], now)
-        audit.record(
-            connection,
-            at=now,
-            by="riskloop",
-            action=ACTION,
-            subject=f"case {case.id}",
-            document={**channel, **message},
-        )
-
-
-def late_feed(feed: OutcomeFeed, database: Database, now: datetime) -> FeedState | None:
-    """The outcome feed, where its file is late and nobody was told of it yet."""
-    state = feed.state(now)
-    return None if state.due is None or told_late(database, state.due) else state
-
-
-def _tell_late(database: Database, settings: Settings, state: FeedState) -> None:
-    if state.due is None:
-        return
-    message: Json = {
-        "event": "outcomes_late",
-        "portfolio": settings.portfolio.name,
-        "due": state.due.isoformat(),
-        "last_at": None if state.last_at is None else state.last_at.isoformat(),
-        "sentence": state.late,
-    }
-    channel = "log"
-    if settings.alerts.webhook is not None:
-        problem = post(settings.alerts, message)
-        if problem:
-            log.error("Nobody was told of the late outcomes: %s", problem, extra={"action": "alert_failed"})
-            return
-        channel = "webhook"
-    log.warning("%s", state.late, extra={"action": ACTION})
-    now = datetime.now(UTC)
-    with database.write() as connection:
-        remember_late(connection, state.due, channel, now)
-        audit.record(connection, at=now, by="riskloop", action=ACTION, subject="outcomes", document=message)
 
 
 def document(cases: Cases, settings: Settings, case: Case) -> Json:
@@ -163,35 +92,55 @@ def document(cases: Cases, settings: Settings, case: Case) -> Json:
     }
 
 
-def post(settings: AlertSettings, message: Json, pause: Callable[[float], None] = time.sleep) -> str:
-    """POST a signed message; the empty string when it was accepted, else what went wrong with the last try.
+def _of_promotion(settings: Settings, promotion: Promotion) -> Alert:
+    back = promotion.kind.takes_back
+    event, what = ("rollback", "serves again") if back else ("promotion", "is champion")
+    facts = {
+        "event": event,
+        "promotion": promotion.seq,
+        "version": promotion.version,
+        "previous": promotion.previous,
+        "kind": promotion.kind.value,
+        "by": promotion.by,
+        "at": promotion.at.isoformat(),
+    }
+    return Alert(
+        f"promotion {promotion.seq}",
+        event,
+        Urgency.WARNING if back else Urgency.INFO,
+        f"Version {promotion.version} {what}",
+        promotion.reason,
+        settings.portfolio.name,
+        facts,
+        page(settings.alerts, f"models/{promotion.version}"),
+    )
 
-    4xx answers other than 408 and 429 are final: the same message would be refused again.
-    """
-    secret = os.environ.get(settings.secret_env)
-    if not secret:
-        return f"the environment variable {settings.secret_env} holds no secret; set it, or remove alerts.webhook"
-    body = json.dumps(message, sort_keys=True).encode()
-    problem = ""
-    for number in range(settings.tries):
-        if number:
-            pause(FIRST_PAUSE * 2.0 ** (number - 1))
-        timestamp = str(int(time.time()))
-        headers = {
-            "Content-Type": "application/json",
-            TIMESTAMP: timestamp,
-            SIGNATURE: sign(secret, timestamp, body),
-        }
-        try:
-            answer = requests.post(
-                str(settings.webhook), data=body, headers=headers, timeout=settings.timeout, allow_redirects=False
-            )
-        except requests.RequestException as error:
-            problem = f"{settings.webhook} cannot be reached ({type(error).__name__})"
-            continue
-        if answer.status_code < 300:
-            return ""
-        problem = f"{settings.webhook} answered {answer.status_code}"
-        if 400 <= answer.status_code < 500 and answer.status_code not in (408, 429):
-            break
-    return problem
+
+def late_feed(feed: OutcomeFeed, known: frozenset[str], now: datetime) -> FeedState | None:
+    """The outcome feed, where its file is late and nobody was told of it yet; ``known`` is what was told of."""
+    state = feed.state(now)
+    return None if state.due is None or _late_subject(state.due) in known else state
+
+
+def _late_subject(due: datetime) -> str:
+    return f"outcomes due {due.isoformat()}"
+
+
+def _of_feed(settings: Settings, state: FeedState) -> Alert:
+    due = state.due or datetime.now(UTC)
+    facts = {
+        "event": "outcomes_late",
+        "due": due.isoformat(),
+        "last_at": None if state.last_at is None else state.last_at.isoformat(),
+    }
+    words = str(state.late)
+    return Alert(
+        _late_subject(due),
+        "outcomes_late",
+        Urgency.WARNING,
+        "Outcomes are late",
+        words,
+        settings.portfolio.name,
+        facts,
+        page(settings.alerts, ""),
+    )

@@ -279,22 +279,17 @@ probations = Table(
     Column("sentence", Text, nullable=False),
 )
 
-# Cases that somebody was told of.
-alerts = Table(
-    "alerts",
+# What people were told of, by channel, and what waits to be sent.
+notices = Table(
+    "notices",
     metadata,
-    Column("case_id", Integer, primary_key=True, autoincrement=False),
-    Column("channel", String(40), nullable=False),
+    Column("subject", String(200), primary_key=True),
+    Column("channel", String(60), primary_key=True),
+    Column("state", String(20), nullable=False),
+    Column("tries", Integer, nullable=False),
     Column("at", BigInteger, nullable=False),
-)
-
-# Outcome files that were late and that somebody was told of, by when they were due.
-late_alerts = Table(
-    "late_alerts",
-    metadata,
-    Column("due", BigInteger, primary_key=True, autoincrement=False),
-    Column("channel", String(40), nullable=False),
-    Column("at", BigInteger, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("alert", Text, nullable=False),
 )
 
 audit = Table(
