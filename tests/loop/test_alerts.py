@@ -138,7 +138,7 @@ def test_nothing_waits_for_a_slow_receiver_and_two_threads_tell_once(home: Home,
     assert first is not None
     while not receiver.posts:
         first.join(0.05)
-    second = notify(home.cases, home.ledger, home.feed)  # the next cycle, while the first thread still waits for its answer
+    second = notify(home.cases, home.ledger, home.feed)  # the next cycle; the first thread still waits
     assert second is not None
     second.join(60)
     assert first.is_alive()
