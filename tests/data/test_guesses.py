@@ -435,3 +435,16 @@ def test_the_rank_of_grouped_rows_is_delongs(seed: int) -> None:
     alone = _ranked(scores, bad, good)
     assert alone.auc == pytest.approx(auc(labels, scores[group]), abs=1e-12)
     assert alone.error**2 == pytest.approx(delong_variance(labels, scores[group]), rel=1e-9)
+
+
+@pytest.mark.parametrize("way", ["rows end with a delimiter", "row names of R"])
+def test_a_header_that_is_one_field_short(way: str, tmp_path: Path) -> None:
+    header, *lines = FRAME.to_csv(index=False).splitlines()
+    lines = [f"{line}," if way.startswith("rows") else f'"{i}",{line}' for i, line in enumerate(lines, 1)]
+    (tmp_path / "h.csv").write_text("\n".join([header, *lines]), encoding="utf-8")
+    found = examine(tmp_path / "h.csv", Wanted(TARGET, time=TIME))
+    assert {c.name for c in found.of("input")} == {"income", "late", "purpose"}
+    assert found.name_of("id") == ID
+    settings = parse_settings(config_text(found))
+    rows = read_rows(tmp_path / "h.csv", settings.row_schema, target="required", where="h", dialect=settings.data).rows
+    np.testing.assert_array_equal(rows.target, BAD)

@@ -44,6 +44,8 @@ def find_dialect(
     start = read_start(source, SAMPLE)
     if not start.strip(b"\0 \r\n\t\xef\xbb\xbf\xff\xfe"):
         raise DataError(f"{where} is empty; it needs a header line and rows.")
+    if re.match(rb"\s*<(!doctype|html|\?xml)", start.removeprefix(b"\xef\xbb\xbf"), re.IGNORECASE):
+        raise MalformedBody(f"{where} is a web page or XML, no table: perhaps a login page. Export it as CSV or Excel.")
     given = {} if known is None else known.model_dump(exclude_defaults=True)
     encoding = given.get("encoding") or _encoding(source, start)
     text = _text(start, encoding, where)
@@ -72,6 +74,8 @@ def layout(grid: Grid, target: str | None, skip: int | None = None) -> dict[str,
     if top >= len(grid):
         raise DataError(f"The file has {len(grid)} lines only; with skip = {top} nothing is left of it.")
     body = [grid[i] for i in records if i > top and len(grid[i]) == width][:200]
+    if skip is None and (names := _short_header(grid[: top + 1], [grid[top], *body])) is not None:
+        return {"skip": top, "header": False, "columns": names}
     if not _is_header(grid[top], body):
         return {"skip": top, "header": False, "columns": tuple(f"column_{i}" for i in range(1, width + 1))}
     if len(body) > 2 and _is_header(body[0], body[1:], second=True):
@@ -220,6 +224,20 @@ def _first_full(grid: Grid, width: int) -> int:
         if len(record) == width and filled >= max(1, min(width - 1, math.ceil(0.8 * width))):
             return i
     return next(i for i, record in enumerate(grid) if any(cell.strip() for cell in record))
+
+
+def _short_header(above: Grid, body: Grid) -> tuple[str, ...] | None:
+    """Names from a header that is one field short: rows that end with a delimiter, or begin with R's row names."""
+    if len(above) < 2 or len(above[-2]) != len(body[0]) - 1 or len(body) < 3:
+        return None
+    names = names_of(above[-2])
+    if not _is_header(above[-2], [row[1:] for row in body]) or not _are_names([cell.strip() for cell in above[-2]]):
+        return None
+    if all(not row[-1].strip() for row in body):
+        return (*names, f"unnamed_{len(names) + 1}")
+    if len({row[0] for row in body}) == len(body):
+        return ("unnamed_1", *names)
+    return None
 
 
 def _is_header(record: Sequence[str], body: Grid, *, second: bool = False) -> bool:

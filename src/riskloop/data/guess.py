@@ -249,7 +249,7 @@ def special_codes(column: Column) -> tuple[float, ...]:
         low, high = (distinct[1] - distinct[0]), (distinct[-1] - distinct[-2])
         end = 0 if low >= high else len(distinct) - 1
         inner = distinct[1:] if end == 0 else distinct[:-1]
-        spread = inner[-1] - inner[0]
+        spread = min(inner[-1] - inner[0], 1e300)  # five times as far has to be a number, too
         often, far = counts[end] / values.size, max(low, high)
         lonely = distinct[0] < 0 <= distinct[1] and far > 1.0  # one negative number among others that cannot be
         if lonely and _code(distinct[0]):

@@ -8,7 +8,7 @@ from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.settings import DataSettings
 from riskloop.data.dialect import find_dialect
 from riskloop.data.sheets import sheet_source
-from riskloop.data.streams import Bytes, begin, open_bytes, packed
+from riskloop.data.streams import Bytes, begin, packed, read_start, read_whole
 from riskloop.data.tables import (
     STATISTICS,
     ManySource,
@@ -33,8 +33,7 @@ def kind_of(path: Path) -> str:
         return "sheet" if suffix in (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods") or b"xl/" in start else "zip"
     if packed(start):
         suffix = Path(path.stem).suffix.lower()
-        with open_bytes(path) as file:
-            start = bytes(file.read(512))
+        start = read_start(path, 512)
     if suffix in (".json", ".ndjson", ".jsonl") and start.lstrip()[:1] in (b"[", b"{"):
         return "json"
     text = start.lstrip(b"\xef\xbb\xbf").lstrip()
@@ -81,8 +80,7 @@ def _open_file(path: Path, dialect: DataSettings | None, where: str, target: str
     if kind == "statistics":
         return statistics_source(path, where), plain
     if kind == "json":
-        with open_bytes(path) as file:
-            return rows_source(bytes(file.read()), where), plain
+        return rows_source(read_whole(path), where), plain
     if kind == "sheet":
         return sheet_source(path, dialect, where, target)
     if kind == "arff":

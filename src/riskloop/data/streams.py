@@ -73,6 +73,15 @@ def read_start(source: Bytes, size: int) -> bytes:
         raise _broken(source, error) from None
 
 
+def read_whole(path: Path) -> bytes:
+    """All decompressed bytes of a file."""
+    try:
+        with open_bytes(path) as file:
+            return bytes(file.read())
+    except (OSError, EOFError, ValueError) as error:
+        raise _broken(path, error) from None
+
+
 def find_encoding(start: bytes) -> str:
     """The encoding of a text by its first bytes: a mark, zero bytes, valid UTF-8, else a Western single-byte one.
 

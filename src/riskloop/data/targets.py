@@ -86,6 +86,8 @@ def read_meaning(
 
     Raises DataError, naming the values, when they are neither the usual ones nor named, or all of one class.
     """
+    if not counts:
+        raise DataError(f"{where}: the target column '{name}' is empty in every row; name another one with --target.")
     guessed = not bad
     odd = () if bad or good else _errors(counts)
     counts = {level: count for level, count in counts.items() if level not in odd}
