@@ -1,4 +1,4 @@
-"""Files that went wrong on their way, drawn by hypothesis: cells, headers, rows, bytes, containers, and planted leaks."""
+"""Files that went wrong on their way, drawn by hypothesis: cells, headers, rows, bytes, containers, planted leaks."""
 
 import gzip
 import io
@@ -63,7 +63,7 @@ LEAKS: Final[dict[str, Callable[[Any, Rng], Any]]] = {
 Table = list[list[str]]  # the first record is the header
 
 
-def _cells(column: int, values: list[str], share: float) -> Callable[[Table, Rng], None]:
+def _cells(column: int, values: list[str], share: float) -> Callable[[Table, Rng], Any]:
     def damage(table: Table, rng: Rng) -> None:
         for row in table[1:]:
             if column < len(row) and rng.random() < share:
@@ -78,18 +78,28 @@ def _in_words(table: Table, rng: Rng) -> None:
             row[5] = str(rng.choice(["Yes", "TRUE", "y"] if row[5] == "1" else ["no", "False", "N"]))
 
 
-def _name(column: int, name: str) -> Callable[[Table, Rng], None]:
+def _longer(table: Table, rng: Rng) -> None:
+    for row in table[1:]:
+        row.append("")
+
+
+def _narrower(table: Table, rng: Rng) -> None:
+    for row in table:
+        del row[2:5]
+
+
+def _name(column: int, name: str) -> Callable[[Table, Rng], Any]:
     def damage(table: Table, rng: Rng) -> None:
         table[0][column] = name
 
     return damage
 
 
-def _row(change: Callable[[Table, int], None]) -> Callable[[Table, Rng], None]:
+def _row(change: Callable[[Table, int], Any]) -> Callable[[Table, Rng], Any]:
     return lambda table, rng: change(table, int(rng.integers(1, len(table))))
 
 
-CELLS: Final[dict[str, Callable[[Table, Rng], None]]] = {
+CELLS: Final[dict[str, Callable[[Table, Rng], Any]]] = {
     "words in numbers": _cells(2, ["n/k", "twelve", "#VALUE!", "1.2.3", "1e999", "inf", "٣"], 0.02),
     "many words in numbers": _cells(2, ["about 3", "x", "12 or so"], 0.4),
     "other signs": _cells(2, ["1.234,56", "$1,234", "(1,234)", "13 %", "1'000"], 0.3),
@@ -118,15 +128,15 @@ CELLS: Final[dict[str, Callable[[Table, Rng], None]]] = {
     "a row twice": _row(lambda t, i: t.insert(i, list(t[i]))),
     "a field lost": _row(lambda t, i: t[i].pop()),
     "a field more": _row(lambda t, i: t[i].append("7")),
-    "fields more": lambda t, rng: [row.append("") for row in t[1:]] and None,
+    "fields more": _longer,
     "a note": lambda t, rng: t.insert(0, ["Report of the month"]),
     "a title of cells": lambda t, rng: t.insert(0, ["Loans", "", "", "", "", ""]),
     "two headers": lambda t, rng: t.insert(1, ["no", "date", "EUR", "count", "text", "0/1"]),
     "totals": lambda t, rng: t.append(["Total", "", "1", "2", "", "3"]),
-    "no header": lambda t, rng: t.pop(0) and None,
+    "no header": lambda t, rng: t.pop(0),
     "few rows": lambda t, rng: t.__delitem__(slice(int(rng.integers(1, 30)), None)),
     "no rows": lambda t, rng: t.__delitem__(slice(1, None)),
-    "columns lost": lambda t, rng: [row.__delitem__(slice(2, 5)) for row in t] and None,
+    "columns lost": _narrower,
 }
 
 # --------------------------------------------------------------------------- bytes

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class Shape:
 class _Table:
     """Columns with the log-odds of default before the intercept."""
 
-    columns: dict[str, Floats]
+    columns: dict[str, Any]
     z: Floats
     rate: float
     categories: dict[str, int]  # levels of the columns that are categories

@@ -235,12 +235,25 @@ class _Reader:
         refused = self.problems.refused()
         bad = np.isin(positions, [entry.position for entry in refused])
         without = np.isnan(outcome) & ~bad if outcome is not None else np.zeros(n, dtype=np.bool_)
-        features = np.concatenate(self.features) if len(self.features) > 1 else self.features[0]
-        rows = Rows(features, ids, times, outcome, self.unseen)
+        rows = Rows(_stacked(self.features), ids, times, outcome, self.unseen)
         kept = ~bad & ~without
         if not kept.all():
             rows, positions = rows.take(kept), positions[kept]
         return Checked(rows, positions, tuple(refused), read, int(without.sum()), self.problems, source)
+
+
+def _stacked(parts: list[Floats]) -> Floats:
+    """The parts one below the other; each is let go when it is copied: there are never two of the whole in memory."""
+    if len(parts) == 1:
+        return parts.pop()
+    whole = np.empty((sum(map(len, parts)), parts[0].shape[1]))
+    place = 0
+    parts.reverse()
+    while parts:
+        part = parts.pop()
+        whole[place : place + len(part)] = part
+        place += len(part)
+    return whole
 
 
 @dataclass(frozen=True)
