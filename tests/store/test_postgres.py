@@ -392,3 +392,33 @@ def _command(pid: int) -> bytes:
             return file.read()
     except OSError:
         return b""
+
+
+BACKWARDS = """
+CREATE EXTENSION amcheck;
+CREATE FUNCTION backwards(a int8, b int8) RETURNS int LANGUAGE sql IMMUTABLE STRICT
+    AS 'SELECT btint8cmp(a, b)';
+CREATE OPERATOR CLASS backwards_ops FOR TYPE int8 USING btree AS
+    OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 backwards(int8, int8);
+CREATE INDEX decisions_backwards ON decisions (id backwards_ops);
+"""
+
+
+def test_a_damaged_index_is_found_where_amcheck_is_there(database: Postgres, log: DecisionLog) -> None:
+    log.append(scored(50))
+    assert database.examine() is None, "without the extension nothing is said"
+    with database.engine.connect() as connection:
+        for statement in BACKWARDS.split(";\n"):
+            connection.execute(text(statement)) if statement.strip() else None
+        connection.commit()
+    assert database.examine() is None
+    with database.engine.connect() as connection:
+        connection.execute(
+            text(
+                "CREATE OR REPLACE FUNCTION backwards(a int8, b int8) RETURNS int LANGUAGE sql IMMUTABLE STRICT "
+                "AS 'SELECT btint8cmp(b, a)'"
+            )
+        )
+        connection.commit()
+    database.engine.dispose()  # sessions keep a plan of the function
+    assert "decisions_backwards" in str(database.examine())

@@ -67,6 +67,8 @@ class ServingMetrics:
         self.champion_version = 0
         self.reload_failures = 0
         self.reload_failing = False
+        self.log_trusted = True
+        self.log_distrusted = 0  # times
         self.loop: LoopState | None = None
         self.loop_seen = 0.0  # when that was read, by the monotonic clock
         self.depth: Callable[[], int] = int
@@ -131,6 +133,7 @@ class ServingMetrics:
         yield errors
         for name, text, count in (
             ("riskloop_commit_failures", "Commits that the log refused.", self.commit_failures),
+            ("riskloop_log_distrusted", "Times that the log could not be trusted any more.", self.log_distrusted),
             ("riskloop_reload_failures", "Champions that could not be loaded.", self.reload_failures),
         ):
             family = CounterMetricFamily(name, text, labels=("worker",))
@@ -141,6 +144,7 @@ class ServingMetrics:
         for name, text, value in (
             ("riskloop_champion_version", "The model version that serves, 0 for none.", self.champion_version),
             ("riskloop_reload_failing", "1 while the ledger's champion cannot be loaded.", self.reload_failing),
+            ("riskloop_log_trusted", "0 while the log is damaged or lost, and nothing is answered.", self.log_trusted),
             ("riskloop_waiting_requests", "Requests that wait for their commit.", self.depth()),
             ("riskloop_batches", "Requests of /predict/batch under way.", self.batches()),
         ):

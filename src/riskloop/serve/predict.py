@@ -37,6 +37,7 @@ class Predict:
                 await asyncio.to_thread(service.access.require, Role.SCORE, scope)
             else:
                 service.access.require(Role.SCORE, scope)
+            service.soundness.require()
             explain: Explain = "default" if not scope["query_string"] else wanted_reasons(scope["query_string"])
             _require_json(scope["headers"])
             answer = await service.batcher.submit(await self._body(receive), explain)

@@ -142,9 +142,10 @@ def model_at(moment: datetime, service: Worker, _key: Viewer) -> Json:
 
 
 @router.post("/models/{version}/promote", tags=["models"])
-async def promote(request: Request, version: Number, portfolio: Owner, key: Operator) -> Json:
+async def promote(request: Request, version: Number, portfolio: Owner, service: Worker, key: Operator) -> Json:
     """Make a version the champion, if the gate agrees or `force` is set. Every worker has it within a second."""
     asked = _decoded(await body_of(request.receive, SMALL_BODY), PromotionRequest)
+    service.soundness.require()
     done = await asyncio.to_thread(portfolio.promote, version, by=key, reason=asked.reason, force=asked.force)
     return done.to_dict()
 

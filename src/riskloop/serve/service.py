@@ -25,6 +25,7 @@ from riskloop.serve.metrics import ServingMetrics
 from riskloop.serve.portfolio_metrics import PortfolioMetrics
 from riskloop.serve.refusals import Refusals
 from riskloop.serve.reload import Reloader
+from riskloop.serve.soundness import Soundness
 from riskloop.serve.workers import Workers
 from riskloop.store.appender import Appender
 from riskloop.store.cycles import LoopState, loop_state
@@ -37,6 +38,7 @@ log = logging.getLogger("riskloop.serve")
 BULK_THREADS: Final = 2
 MAX_BATCHES: Final = 16  # under way at once
 TIDY_EVERY: Final = 1.0  # seconds
+LOG_EVERY: Final = 1.0  # seconds
 FLUSH_EVERY: Final = 5.0  # seconds
 
 T = TypeVar("T")
@@ -60,6 +62,7 @@ class Service:
         self.workers = Workers()
         self.bulk = Bulk(home.decisions, self.reloader, home.settings, self.metrics)
         self.bulk_threads = ThreadPoolExecutor(BULK_THREADS, thread_name_prefix="riskloop-bulk")
+        self.soundness = Soundness(home.database, self.metrics)
         self.loop: LoopState | None = None
         self._batches = 0  # requests of /predict/batch and /outcomes under way
         self.batcher: Batcher
@@ -77,13 +80,15 @@ class Service:
         await asyncio.to_thread(self._look_at_loop)
         gc.collect()
         gc.freeze()  # what was loaded stays for good; looking through it again would stop requests for 100 ms
-        self._tasks = [asyncio.create_task(self.reloader.follow()), asyncio.create_task(self._housekeeping())]
+        works = (self.reloader.follow(), self._housekeeping(), self._watch_log())
+        self._tasks = [asyncio.create_task(work) for work in works]
 
     async def stop(self) -> None:
         """Finish what was accepted, then let go of everything."""
         await self.batcher.drain()
         for task in self._tasks:
             task.cancel()
+        self.home.database.stop_examining()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self.bulk_threads.shutdown)
         self.bulk.close()
@@ -93,7 +98,8 @@ class Service:
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Count a request with many rows in and out; raises Overloaded when too many are under way."""
+        """Count a request with many rows in and out; raises Overloaded when too many are under way, StorageError."""
+        self.soundness.require()
         if self._batches >= MAX_BATCHES:
             raise Overloaded(
                 f"{self._batches} requests with many rows are under way, which is the limit. Nothing was logged; "
@@ -143,11 +149,12 @@ class Service:
     def readiness(self) -> tuple[bool, Json]:
         """Whether requests can be served, and what speaks against it or deserves a look."""
         version = self.metrics.champion_version or None
-        ready = version is not None
+        ready = version is not None and self.soundness.problem is None
+        problems = (self.soundness.problem, self.reloader.problem, self.batcher.failure, self.loop_trouble)
         document: Json = {
             "ready": ready,
             "champion": version,
-            "problems": [text for text in (self.reloader.problem, self.batcher.failure, self.loop_trouble) if text],
+            "problems": [text for text in problems if text],
             "waiting": self.batcher.depth,
             "last_cycle": None if self.loop is None or self.loop.finished_at is None else iso(self.loop.finished_at),
         }
@@ -174,6 +181,11 @@ class Service:
             self.refused_keys.flush(datetime.now(UTC))
         except RiskloopError as error:
             log.warning("The record of refused keys waits: %s", error.message, extra={"action": "refusals_wait"})
+
+    async def _watch_log(self) -> None:
+        while True:
+            await asyncio.to_thread(self.soundness.look)
+            await asyncio.sleep(LOG_EVERY)
 
     async def _housekeeping(self) -> None:
         flushed = time.monotonic()

@@ -10,7 +10,7 @@ An adapter hides how its database locks and keeps the time; callers rely on thes
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import ClassVar
 
@@ -29,6 +29,7 @@ class Database(ABC):
 
     scheme: ClassVar[str]  # with which its URLs begin
     engine: Engine
+    _stop_examining: Callable[[], object] | None = None
 
     @property
     def name(self) -> str:
@@ -70,6 +71,26 @@ class Database(ABC):
     @abstractmethod
     def check(self) -> None:
         """Raise ConfigError when this database cannot keep a portfolio, whatever it is asked."""
+
+    def trouble(self) -> str | None:
+        """Why what is written now may never be read again; None when nothing speaks for that. Cheap: asked each second.
+
+        Whatever was opened of it is let go of, so that it can be opened anew when it is right again.
+        """
+        return None
+
+    @abstractmethod
+    def examine(self) -> str | None:
+        """What the database's own check of its pages finds damaged; None when it finds nothing. It may take minutes.
+
+        Raises StorageError when it cannot be checked now.
+        """
+
+    def stop_examining(self) -> None:
+        """Break off a check that runs in another thread; `examine` then raises StorageError."""
+        stop, self._stop_examining = self._stop_examining, None
+        if stop is not None:
+            stop()
 
     @abstractmethod
     def appender(self, *, waits: bool = True, checkpoints: bool = True) -> Appender:

@@ -67,6 +67,25 @@ SELECT current_setting('server_version_num')::int / 10000 AS version,
             ELSE has_table_privilege('decisions', 'INSERT') END AS writes
 FROM pg_database WHERE datname = current_database()
 """
+_CHECKS: Final = """
+SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'amcheck')
+   AND coalesce(has_function_privilege(to_regprocedure('bt_index_check(regclass)'), 'EXECUTE'), false)
+   AND coalesce(has_function_privilege(to_regprocedure(
+       'verify_heapam(regclass,boolean,boolean,text,bigint,bigint)'), 'EXECUTE'), false)
+"""
+_RELATIONS: Final = """
+SELECT t.relkind::text, t.oid::regclass::text FROM pg_class t
+WHERE t.relnamespace = current_schema()::regnamespace AND t.relkind = 'r' AND t.relname = ANY(:tables)
+UNION ALL
+SELECT i.relkind::text, i.oid::regclass::text FROM pg_index x
+JOIN pg_class t ON t.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_am a ON a.oid = i.relam
+WHERE t.relnamespace = current_schema()::regnamespace AND t.relname = ANY(:tables) AND a.amname = 'btree'
+"""
+_CHECK: Final = {
+    "r": "SELECT msg FROM verify_heapam(cast(:name AS regclass)) LIMIT 1",
+    "i": "SELECT bt_index_check(cast(:name AS regclass))",
+}
+_DAMAGED: Final = ("XX001", "XX002")  # data_corrupted, index_corrupted
 
 
 class Postgres(Database):
@@ -113,6 +132,30 @@ class Postgres(Database):
         for problem, holds in problems.items():
             if holds:
                 raise ConfigError(f"The database {self.name} cannot keep a portfolio: {problem}.")
+
+    def examine(self) -> str | None:
+        """The server's amcheck, where it is installed and this role may use it: every index, and every page."""
+        with self.read() as connection:
+            if not connection.execute(text(_CHECKS)).scalar_one():
+                return None
+            names = connection.execute(text(_RELATIONS), {"tables": [*metadata.tables]}).all()
+        for kind, name in names:
+            try:
+                with self.read() as connection:
+                    self._stop_examining = connection.connection.cancel
+                    found = [str(row[0]) for row in connection.execute(text(_CHECK[kind]), {"name": name})]
+            except StorageError as error:
+                state = getattr(getattr(error.__cause__, "orig", None), "sqlstate", None)
+                if state not in _DAMAGED:
+                    raise
+                found = [error.message]
+            finally:
+                self._stop_examining = None
+            if kind == "r" and found:
+                return f"The table {name} of {self.name} is damaged ({found[0]}). Nothing is logged; restore a backup."
+            if kind == "i" and found != [""]:
+                return f"The index {name} of {self.name} is damaged ({found[0]}). Nothing is logged; see REINDEX."
+        return None
 
     def appender(self, *, waits: bool = True, checkpoints: bool = True) -> "PostgresAppender":
         """See :class:`PostgresAppender`; the server makes its checkpoints itself."""

@@ -8,14 +8,16 @@ half-way for having read first.
 import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 
 from riskloop.core.chain import GENESIS, Link
 from riskloop.core.errors import ConfigError, StorageError
@@ -23,6 +25,7 @@ from riskloop.core.types import Decisions
 from riskloop.store.appender import DECISION_COLUMNS, ChunkKey, Logged, decision_tuples, linked_decisions, repeated
 from riskloop.store.database import BUSY_SECONDS, Database
 from riskloop.store.files import make_file
+from riskloop.store.wal import FilesChanged, OpenFiles
 
 _NETWORKS: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "9p", "afs", "lustre"})
 _INSERT: Final = f"INSERT INTO decisions ({DECISION_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -37,6 +40,7 @@ LOG_KEPT: Final = 64 * 2**20  # bytes to which the write-ahead log is cut when i
 FEW_PAGES: Final = 500  # that many are moved in a few milliseconds, for which commits can wait
 PASSES: Final = 5
 _CACHE: Final = 32 * 2**10  # KiB of index pages: customers' ids come in no order
+_TOUCH: Final = "SELECT 1 FROM sqlite_master LIMIT 1"  # opens the log and its index
 _LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -51,7 +55,9 @@ class Sqlite(Database):
             make_file(path)
         except OSError as error:
             raise StorageError(f"The database file {path} cannot be made: {error.strerror or error}.") from None
-        self.engine = _engine(path)
+        self.files = OpenFiles(path, lambda: _connected(path, BUSY_SECONDS))
+        self.engine = _engine(path, self.files)
+        self._appenders: weakref.WeakSet[SqliteAppender] = weakref.WeakSet()
 
     @property
     def name(self) -> str:
@@ -77,7 +83,42 @@ class Sqlite(Database):
 
     def appender(self, *, waits: bool = True, checkpoints: bool = True) -> "SqliteAppender":
         """See :class:`SqliteAppender`."""
-        return SqliteAppender(self.path, waits=waits, checkpoints=checkpoints)
+        made = SqliteAppender(self.path, self.files, waits=waits, checkpoints=checkpoints)
+        self._appenders.add(made)
+        return made
+
+    def trouble(self) -> str | None:
+        """Whether the three files are still those that were opened. If not, all connections are let go of."""
+        problem = self.files.lost()
+        if problem is None:
+            try:
+                self.files.before_opening()
+            except sqlite3.Error as error:
+                problem = str(error)
+        if problem is None:
+            return None
+        for appender in list(self._appenders):
+            appender.let_go()
+        self.engine.pool.dispose()  # the idle ones; not `engine.dispose`, whose old pool keeps those that are in use
+        return f"The log {self.path} cannot be trusted: {problem}. Nothing is logged until it is right again."
+
+    def examine(self) -> str | None:
+        """SQLite's own quick check of every page."""
+        try:
+            with self.engine.connect() as connection:
+                self._stop_examining = connection.connection.interrupt
+                found = connection.exec_driver_sql("PRAGMA quick_check(3)").scalars().all()
+        except DBAPIError as error:
+            code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+            if code not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise StorageError(f"The database {self.path} could not be checked: {error.orig}.") from error
+            found = [str(error.orig)]
+        finally:
+            self._stop_examining = None
+        if found == ["ok"]:
+            return None
+        said = "; ".join(" ".join(str(line).split()) for line in found)
+        return f"The database {self.path} is damaged ({said}). Nothing is logged in it; restore a backup."
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -92,12 +133,18 @@ class Sqlite(Database):
                 yield connection
             finally:
                 connection.info["write"] = False
+        problem = self.files.changed()
+        if problem is not None:
+            raise StorageError(
+                f"While {self.path} was written, {problem}. Nobody knows whether this was kept; look before you repeat "
+                "it."
+            )
 
 
-def _engine(path: Path) -> Engine:
+def _engine(path: Path, files: OpenFiles) -> Engine:
     url = URL.create("sqlite", database=str(path))  # never as text: a folder's name may hold ? or %
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
-    _follow_the_file(engine, path)
+    _follow_the_files(engine, files)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
@@ -105,42 +152,59 @@ def _engine(path: Path) -> Engine:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(_TOUCH)
+        files.opened(connection)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("write") else "BEGIN")
+        if not connection.info.get("write"):
+            connection.exec_driver_sql("BEGIN")
+            return
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if files.changed() is not None:  # while it waited; with the write lock nobody begins another log
+            connection.exec_driver_sql("ROLLBACK")
+            raise StorageError(
+                f"While others wrote to {path}, {files.changed()}. Nothing was written; it can be tried again."
+            )
 
     return engine
 
 
-def _follow_the_file(engine: Engine, path: Path) -> None:
-    """Never work on a file that lies somewhere else by now, nor give birth to an empty one in its place.
-
-    An open SQLite file can be moved, deleted or replaced by a backup; its connections would not notice.
-    """
+def _follow_the_files(engine: Engine, files: OpenFiles) -> None:
+    """Never work on files that lie somewhere else by now, nor give birth to an empty one in their place."""
 
     @event.listens_for(engine, "do_connect")
     def never_from_nothing(*_: Any) -> None:
-        if not path.exists():
-            raise sqlite3.OperationalError("the database file is gone")
-
-    @event.listens_for(engine, "connect")
-    def remember(_connection: Any, record: Any) -> None:
-        record.info["file"] = identity(path)
+        files.before_opening()
 
     @event.listens_for(engine, "checkout")
-    def still_the_same(_connection: Any, record: Any, _proxy: Any) -> None:
-        if record.info["file"] != identity(path):
-            raise DisconnectionError("the database file was replaced")  # the pool connects anew
+    def still_the_same(connection: Any, _record: Any, _proxy: Any) -> None:
+        problem = files.changed()
+        if problem is not None:
+            files.rescue(connection)
+            raise DisconnectionError(problem)  # the pool closes it and connects anew
+
+    @event.listens_for(engine, "checkin")
+    def not_kept(connection: Any, record: Any) -> None:
+        if connection is not None and files.changed() is not None:
+            files.rescue(connection)
+            record.invalidate()
+
+    @event.listens_for(engine, "close")
+    def closed(connection: Any, _record: Any) -> None:
+        connection.close()  # now, so that it is not counted as closed before it is
+        files.closed(connection)
 
 
-def identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from another one that has taken its place; None when there is none."""
-    try:
-        status = os.stat(path)  # noqa: PTH116 - on the path of every commit
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+def _connected(path: Path, timeout: float) -> sqlite3.Connection:
+    # mode=rw: a database that was moved away must fail, not be born again empty
+    return sqlite3.connect(
+        f"file:{quote(os.fsencode(path))}?mode=rw",
+        uri=True,
+        timeout=timeout,
+        isolation_level=None,
+        check_same_thread=False,
+    )
 
 
 def file_system(path: Path, mounts: str) -> str:
@@ -163,37 +227,45 @@ class SqliteAppender:
 
     remote = False
 
-    def __init__(self, path: Path, *, waits: bool, checkpoints: bool) -> None:
+    def __init__(self, path: Path, files: OpenFiles, *, waits: bool, checkpoints: bool) -> None:
         self.path = path
+        self._files = files
         self._waits = waits
         self._checkpoints = checkpoints
         self._connection: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None
+        self._using = RLock()  # who lets go of lost files is another thread
 
     def append(
         self, groups: Sequence[Decisions], chunk: ChunkKey | None = None, *, seq: int | None = None
     ) -> list[Logged] | None:
         """See :meth:`Appender.append`."""
-        try:
-            connection = self._connection or self._open()
-            cursor = connection.cursor()
-            if not _begin(cursor):
-                return None
-            if seq is not None and int(cursor.execute(_PROMOTED).fetchone()[0]) != seq:
-                cursor.execute("ROLLBACK")
-                return []
-            logged = _known(cursor, chunk) if chunk is not None else []
-            if not logged:
-                logged = _insert(cursor, groups, chunk)
-            self._still_there()
-            cursor.execute("COMMIT")
-            self._still_there()
-        except (sqlite3.Error, OSError) as error:
-            self.close()
-            raise self._refused(error) from error
-        except BaseException:
-            self.close()
-            raise
+        committed = False
+        with self._using:
+            try:
+                connection = self._connection or self._open()
+                cursor = connection.cursor()
+                self._files.require()
+                if not _begin(cursor):
+                    return None
+                if seq is not None and int(cursor.execute(_PROMOTED).fetchone()[0]) != seq:
+                    cursor.execute("ROLLBACK")
+                    return []
+                logged = _known(cursor, chunk) if chunk is not None else []
+                if not logged:
+                    logged = _insert(cursor, groups, chunk)
+                self._files.require()
+                cursor.execute("COMMIT")
+                committed = True
+                self._files.require()
+            except FilesChanged as error:
+                self.let_go()
+                raise self._refused(error, committed=committed) from error
+            except (sqlite3.Error, OSError) as error:
+                self.close()
+                raise self._refused(error) from error
+            except BaseException:
+                self.close()
+                raise
         return logged
 
     def busy(self) -> StorageError:
@@ -219,51 +291,59 @@ class SqliteAppender:
         The log begins at its start again only after a moment with none left to move, which under steady load never
         comes by itself: ``restart`` keeps writers out while the last ones are moved.
         """
-        try:
-            connection = self._connection or self._open()
-            mode = "RESTART" if restart else "PASSIVE"
-            _busy, total, _moved = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
-        except (sqlite3.Error, OSError) as error:
-            self.close()
-            raise self._refused(error) from error
+        with self._using:
+            try:
+                connection = self._connection or self._open()
+                self._files.require()
+                mode = "RESTART" if restart else "PASSIVE"
+                _busy, total, _moved = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+            except FilesChanged as error:
+                self.let_go()
+                raise self._refused(error) from error
+            except (sqlite3.Error, OSError) as error:
+                self.close()
+                raise self._refused(error) from error
         return int(total)
+
+    def let_go(self) -> None:
+        """After a file was lost: save what the log of this connection holds, and close it."""
+        with self._using:
+            connection = self._connection
+            if connection is not None:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                self._files.rescue(connection)
+            self.close()
 
     def close(self) -> None:
         """See :meth:`Appender.close`."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        with self._using:
+            connection, self._connection = self._connection, None
+            if connection is None:
+                return
             try:
                 connection.close()
             except sqlite3.Error:  # the file went away under it; there is nothing left to save
                 return
+            finally:
+                self._files.closed(connection)
 
     def _open(self) -> sqlite3.Connection:
-        # mode=rw: a database that was moved away must fail, not be born again empty
-        connection = sqlite3.connect(
-            f"file:{quote(os.fsencode(self.path))}?mode=rw",
-            uri=True,
-            timeout=BUSY_SECONDS if self._waits else 0.0,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        self._files.before_opening()
+        connection = _connected(self.path, BUSY_SECONDS if self._waits else 0.0)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA journal_size_limit={LOG_KEPT}")
         connection.execute(f"PRAGMA cache_size=-{_CACHE}")
         if not self._checkpoints:
             connection.execute("PRAGMA wal_autocheckpoint=0")
-        self._file = identity(self.path)
+        connection.execute(_TOUCH)
+        self._files.opened(connection)
         self._connection = connection
         return connection
 
-    def _still_there(self) -> None:
-        """A deleted file still takes commits; nobody could ever read them."""
-        if self._file is None or identity(self.path) != self._file:
-            raise OSError("the database file is gone or was replaced")
-
-    def _refused(self, error: Exception) -> StorageError:
-        return StorageError(
-            f"The decision log {self.path} cannot be written: {error}. Nothing was logged; it can be tried again."
-        )
+    def _refused(self, error: Exception, *, committed: bool = False) -> StorageError:
+        fate = "These decisions may be on record or not" if committed else "Nothing was logged"
+        return StorageError(f"The decision log {self.path} cannot be written: {error}. {fate}; it can be tried again.")
 
 
 def _begin(cursor: sqlite3.Cursor) -> bool:
