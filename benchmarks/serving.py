@@ -35,7 +35,7 @@ HISTORY_ROWS: Final = 20_000
 ROWS: Final = 2000  # different requests
 _SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
-_SCRIPT: Final = """
+POST: Final = """
 local requests, i = {}, 0
 init = function(args)
   wrk.method = "POST"
@@ -66,8 +66,9 @@ def prepare(folder: Path, *, usual: bool = True) -> Home:
         id=simulate.ID,
         time=simulate.TIME,
         outcome_window=timedelta(days=30),
+        chosen={"train": {"learners": ["lightgbm"]}},
     )
-    (folder / CONFIG).write_text(text.replace("\n[train]", '\n[train]\nlearners = ["lightgbm"]\n#', 1))
+    (folder / CONFIG).write_text(text)
     portfolio = Portfolio.open(folder)
     portfolio.train(folder / "history.csv")
     customers = simulate.simulate(simulate.month_starts(date(2024, 7, 1), 1), ROWS, seed=2).drop(
@@ -76,7 +77,7 @@ def prepare(folder: Path, *, usual: bool = True) -> Home:
     customers = customers.sample(frac=1.0, random_state=3)  # customers do not come in the order of their numbers
     lines = (json.dumps(row) for row in customers.to_dict("records"))
     (folder / "requests.ndjson").write_text("\n".join(lines) + "\n")
-    (folder / "post.lua").write_text(_SCRIPT)
+    (folder / "post.lua").write_text(POST)
     if usual:
         _write_pipeline(folder, portfolio.home, history)
     return portfolio.home

@@ -137,7 +137,7 @@ def quarantine(feed: OutcomeFeed, windows: Windows, now: datetime) -> Json | Non
     rows, first, last = sum(entry.rows for entry in held), held[0].first_time, held[-1].end_time
     costs = f" In the latest of them {rate:.1%} defaulted at a PD of {pd:.1%}." if rate is not None else ""
     lasts = len(held) >= feed.settings.drift.among
-    asks = " Is the feed broken, or the world new? Mend it, or release them." if lasts else ""
+    asks = " Find out whether the feed is broken or the world has changed: mend it, or release them." if lasts else ""
     says = f"{counted(len(held), 'window')} with {rows:,} decisions since {first:%Y-%m-%d} are in quarantine."
     return {
         "windows": len(held),

@@ -209,7 +209,7 @@ def test_drift_dates_from_its_first_window() -> None:
     assert "(covariate shift), since 9 February 2025." in answer.sentence
     concept = [verdict(OK), finding("auc", SEVERE, sentence="The AUC is 0.60.", since="2025-04-01")]
     assert diagnose(concept, [], DRIFT).sentence == (
-        "The AUC is 0.60. The same customers default differently than in the history (concept drift), "
+        "The AUC is 0.60. Customers with the same data default more or less often than before (concept drift), "
         "since 1 April 2025."
     )
 
@@ -237,4 +237,4 @@ def test_stable_is_not_said_beside_what_moved(check: str, severity: Severity, ju
 def test_what_could_not_be_judged_says_why() -> None:
     unknown = finding("auc", UNKNOWN, sentence="The AUC cannot be judged, because nobody defaulted.")
     answer = diagnose([verdict(OK), unknown, finding("calibration", OK)], [], DRIFT)
-    assert answer.sentence == "The AUC cannot be judged, because nobody defaulted. Not enough data to judge."
+    assert answer.sentence == "The AUC cannot be judged, because nobody defaulted. There is not enough data to judge."

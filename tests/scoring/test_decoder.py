@@ -90,7 +90,7 @@ def test_missing_and_unseen_are_coded_and_what_was_unseen_is_kept() -> None:
         ({"date": "0001-01-01"}, "date", "is read as the year 1, which is outside of 1900 to 2100"),
         ({"date": "1979-12-31"}, "date", "is before 1980-01-01 ('earliest' of [portfolio])"),
         ({"date": "2099-01-01"}, "date", "is in the future (a time without a zone is read as UTC)"),
-        ({"default": 1}, "default", "is the target, which a request must not carry"),
+        ({"default": 1}, "default", "is the target, which a request must not hold"),
         ({"shoe": 42}, "shoe", "is not a field of this portfolio"),
     ],
 )

@@ -281,7 +281,7 @@ class _Output:
             if chunk.number == done - 1 and self._hash.hexdigest() != read:
                 raise DataError(
                     f"{file.source} is not what it was when {self.target} was begun; "
-                    f"to begin anew, remove {self.state}."
+                    f"to start again, remove {self.state}."
                 )
 
     def write(self, chunk: Chunk, answers: "pa.Table") -> None:

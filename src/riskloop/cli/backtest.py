@@ -40,11 +40,11 @@ def backtest(
     per_month: Annotated[int, typer.Option(min=1, help="--scenario without a file: customers in a month.")] = 2000,
     approve: Annotated[bool, typer.Option(help="Whether challengers that need a person's approval get it.")] = True,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same numbers.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="A riskloop.toml; inferred without.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="A riskloop.toml; by default inferred.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything as JSON to this file.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Write a page for people to this file.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the replayed portfolios, to look into them.")] = False,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Policies replayed at once; one a core by default.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Policies replayed at once; by default one a core.")] = None,
 ) -> None:
     """Replay a history through the loop: would it have helped?
 

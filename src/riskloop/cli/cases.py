@@ -39,7 +39,7 @@ def cases_approve(
     number: int,
     note: Annotated[str, typer.Option(help="Why; it stays on record.")],
     evidence: Annotated[
-        str | None, typer.Option(help="Fingerprint of the report that you read; refused when there is another by now.")
+        str | None, typer.Option(help="Fingerprint of the report that you read; another report is refused.")
     ] = None,
     by: ByOption = None,
     config: ConfigOption = CONFIG,

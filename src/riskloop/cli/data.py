@@ -34,7 +34,7 @@ def init(
     unit: Annotated[str | None, typer.Option(help="Column that says whose row it is, where ids repeat.")] = None,
     bad: Annotated[list[str] | None, typer.Option(help="A value of the target that is a default; repeatable.")] = None,
     good: Annotated[
-        list[str] | None, typer.Option(help="A value that is none; other values are left out. Repeatable.")
+        list[str] | None, typer.Option(help="A value that is no default; other rows are left out. Repeatable.")
     ] = None,
     outcome_window: Annotated[str | None, typer.Option(help="Time until an outcome is final, such as 365d.")] = None,
     delimiter: DelimiterOption = None,
@@ -91,7 +91,7 @@ def init(
     console.answer(
         document,
         f"Wrote {config}: {len(kept)} model inputs, {len(protected)} protected ({', '.join(protected) or 'none'}).",
-        "Read it once, above all the kinds and the protected columns, then run: riskloop train",
+        "Read it once, first the kinds and the protected columns. Then run: riskloop train",
     )
 
 

@@ -47,7 +47,7 @@ def restore(
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a backup to life; a riskloop.toml at the place says which database to fill."""
+    """Restore a backup. A riskloop.toml that is there already says which database to fill."""
     from riskloop.store import backup
 
     console = Console(as_json)

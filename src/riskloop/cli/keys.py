@@ -7,7 +7,7 @@ import typer
 from riskloop.cli.options import CONFIG, ConfigOption, JsonOption, open_portfolio
 from riskloop.console import Console, table
 
-ExpiresOption = Annotated[str | None, typer.Option(help="How long it is valid: 90d, or a date. For ever by default.")]
+ExpiresOption = Annotated[str | None, typer.Option(help="How long it is valid: 90d, or a date; by default no end.")]
 
 app = typer.Typer(help="API keys and their roles.", no_args_is_help=True)
 
@@ -54,4 +54,4 @@ def keys_list(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> Non
 def keys_revoke(name: str, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """Revoke a key at once."""
     open_portfolio(config).revoke_key(name)
-    Console(as_json).answer({"name": name, "revoked": True}, f"Key '{name}' does not open anything any more.")
+    Console(as_json).answer({"name": name, "revoked": True}, f"Key '{name}' is revoked. Nobody can use it from now on.")

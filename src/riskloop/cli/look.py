@@ -10,7 +10,7 @@ from riskloop.core.english import counted
 
 
 def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
-    """Show what serves, the last window and the open cases."""
+    """Show the champion, the last window and the open cases."""
     found = open_portfolio(config).status()
     champion, window = found.champion, found.last_window
     lines = [f"{found.portfolio} · policy {found.policy} · {found.decisions:,} decisions"]

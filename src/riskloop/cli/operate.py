@@ -27,7 +27,7 @@ from riskloop.core.errors import DataError
 
 
 def train(
-    history: Annotated[Path | None, typer.Argument(help="By default portfolio.history of riskloop.toml.")] = None,
+    history: Annotated[Path | None, typer.Argument(help="By default the history of riskloop.toml.")] = None,
     complete_until: Annotated[
         str | None,
         typer.Option(help="The history's outcomes are final up to here; by default up to its last decision."),
@@ -213,8 +213,8 @@ def outcomes(
 
 def demo(
     data: Annotated[Path | None, typer.Option(help="Labelled customers as CSV; else the embedded portfolio.")] = None,
-    target: Annotated[str | None, typer.Option(help="Target column of --data; guessed when there is one.")] = None,
-    leave: Annotated[bool, typer.Option("--exit", help="Stop at the end instead of serving on.")] = False,
+    target: Annotated[str | None, typer.Option(help="Target column of --data; guessed by default.")] = None,
+    leave: Annotated[bool, typer.Option("--exit", help="Stop at the end; do not keep the API running.")] = False,
     folder: Annotated[Path, typer.Option(help="Where the demo's portfolio is written.")] = Path("demo"),
     port: Annotated[int, typer.Option(help="Port of the demo's API; 0 picks a free one.")] = 0,
     seed: Annotated[int, typer.Option(help="The same seed tells the same story.")] = 1,
@@ -223,7 +223,7 @@ def demo(
     """Show the whole loop on an example portfolio, or on your CSV.
 
     A stable month, a data fault that is not learned from, a real change that retrains, a promotion while requests keep
-    coming, and a challenger that is refused.
+    coming, and a challenger that is rejected.
     """
     from riskloop.demo import run_demo
 

@@ -53,7 +53,7 @@ def users_roles(name: str, role: RoleOption, config: ConfigOption = CONFIG, as_j
 def users_revoke(name: str, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """End a user and every session at once."""
     open_portfolio(config).people.revoke(name)
-    _changed(name, as_json, f"User '{name}' cannot log in any more and is logged out everywhere.")
+    _changed(name, as_json, f"User '{name}' is revoked: nobody can log in with it, and its sessions have ended.")
 
 
 def _changed(name: str, as_json: bool, sentence: str) -> None:

@@ -152,7 +152,7 @@ class DecisionFrame:
     def approved(self) -> Bools:
         """Who was approved, explored ones included, shape (n,). ValueError when that was not read."""
         if self.declined is None or self.exploration is None:
-            raise ValueError("these decisions were read without what they were")
+            raise ValueError("these decisions were read without what was decided")
         return ~self.declined | (self.exploration > 0.0)
 
     def take(self, index: Ints) -> "DecisionFrame":

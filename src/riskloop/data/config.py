@@ -113,7 +113,7 @@ def _feature(column: Guessed, rows: int) -> list[str]:
             f"# range = [{facts.low:.15g}, {facts.high:.15g}]  # seen here; as a setting it refuses everything outside"
         )
         if column.special:
-            lines.append(f"special = {_toml(column.special)}  # far off, and often: a code, with a bin of its own")
+            lines.append(f"special = {_toml(column.special)}  # frequent and far from the rest: a code")
         if facts.odd:
             lines.append(
                 f"# Not all values are numbers, for example {_comment(repr(facts.odd[0]))}: such rows are set aside."

@@ -244,7 +244,7 @@ class _Examination:
         if (found := guess.window_of(self.target.name)) is not None:
             return found, "from the target's name"
         self.notes.append(
-            "Nothing says how long after a decision its outcome is final; a year is written, as is usual. Set "
+            "Nothing says how long after a decision its outcome is final; one year is written, which is usual. Set "
             "outcome_window of [portfolio], or give --outcome-window."
         )
         return STANDARD_WINDOW, "NOT KNOWN: a year, as the field has it; set what your default definition says"
@@ -394,7 +394,7 @@ class _Examination:
         look = base.look
         if special:
             shown = ", ".join(f"{code:g}" for code in special)
-            look = all_said(look, f"{shown} stands far off and often: taken for a special code, a bin of its own")
+            look = all_said(look, f"{shown} is frequent and far from the rest: taken for a special code")
         if guess.maybe_codes(column):
             look = all_said(look, 'few integers: if they are codes and no quantities, say kind = "category"')
         if self._is_context(column):

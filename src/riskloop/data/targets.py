@@ -51,7 +51,7 @@ class Target:
     def sentence(self) -> str:
         """The default rate, and how the values are read."""
         read = f" Read as a default: {_listed(self.bad)}; as none: {_listed(self.good)}." if self.bad else ""
-        odd = f" A few rows hold {_listed(self.odd)}; they are set aside." if self.odd else ""
+        odd = f" Some rows hold {_listed(self.odd)}; they are set aside." if self.odd else ""
         out = f" {self.left_out:,} rows have no outcome and are left out." if self.left_out else ""
         return (
             f"Default rate: {self.rate:.2%} ({self.defaults:,} defaults in {self.labelled:,} rows of "

@@ -49,7 +49,7 @@ def odd_values(column: Column) -> str:
     if column.odd:
         return f"not all values are numbers, for example {column.odd[0]!r}: such rows are set aside"
     if named_after(column.name):
-        return "its name speaks of something after the decision"
+        return "its name suggests that it is known only after the decision"
     return ""
 
 

@@ -179,7 +179,7 @@ def _stable_sentence(findings: Sequence[Finding]) -> str:
     """Nothing decisive moved; what else did is named, because "stable" beside a column that moved is not true."""
     beside = _sentences(_beside(findings))
     if beside:
-        return f"Nothing that decides moved beyond chance. Beside it: {' '.join(beside)}"
+        return f"No check that decides the diagnosis moved beyond chance. Other findings: {' '.join(beside)}"
     if any(f.check in RANKING for f in findings):
         return "Stable: nothing moved beyond chance."
     return "Stable so far: nothing moved beyond chance. Its outcomes are not judged yet."
@@ -213,10 +213,10 @@ def _specificity(finding: Finding) -> int:
 def _sentence(rung: Rung, confirmed: bool, since: str) -> str:
     first = rung.evidence_for[0] if rung.evidence_for else ""
     says = {
-        Diagnosis.NOT_ENOUGH_DATA: "Not enough data to judge.",
-        Diagnosis.COVARIATE_SHIFT: "Other customers come than in the history (covariate shift).",
+        Diagnosis.NOT_ENOUGH_DATA: "There is not enough data to judge.",
+        Diagnosis.COVARIATE_SHIFT: "The customers differ from those of the history (covariate shift).",
         Diagnosis.PRIOR_SHIFT: "The ranking holds but the level of default does not (prior shift).",
-        Diagnosis.CONCEPT_DRIFT: "The same customers default differently than in the history (concept drift).",
+        Diagnosis.CONCEPT_DRIFT: "Customers with the same data default more or less often than before (concept drift).",
     }[rung.explanation]
     waiting = rung.explanation is not Diagnosis.NOT_ENOUGH_DATA and not confirmed
     if since:

@@ -80,9 +80,9 @@ def log_loss(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
     # Equal probabilities have no error: with a margin of 0 they must pass.
     passed = True if upper <= margin else (False if lower > margin else None)
     end = {
-        True: "More is ruled out.",
+        True: "A larger change is ruled out.",
         False: "The challenger's probabilities are worse.",
-        None: "More is neither shown nor ruled out.",
+        None: "A larger change is neither shown nor ruled out.",
     }[passed]
     return Check(
         name="log_loss",

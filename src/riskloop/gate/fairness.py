@@ -86,11 +86,11 @@ def _sentence(group: _Group, passed: bool | None, least: float) -> str:
         return f"{known}: it is shown to be worse than what is allowed, and worse than the champion."
     if passed is None:
         return (
-            f"{known}: these people are too few to show that the group is not harmed (about {_needed(group, least):,} "
-            "of it would do, if it is treated alike). A person must decide."
+            f"{known}: the group is too small to show that it is not harmed (about {_needed(group, least):,} "
+            "people would be enough if it is treated like the others). A person must decide."
         )
     if group.ratio.upper < least:
-        return f"{known}: it is below that, though no worse than with the champion. People should look at both."
+        return f"{known}: it is below that, and no worse than with the champion. A person should look at both models."
     if group.ratio.lower >= least:
         return f"{known}: it is shown to be high enough."
     return f"{known}: it is shown to be no lower than with the champion."

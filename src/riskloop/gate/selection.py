@@ -74,9 +74,9 @@ def reject_inference(evaluation: Evaluation, _settings: GateSettings, _: Context
         return unjudged("reject_inference", evaluation, None, source, sentence)
     champion, challenger = applicants.champion[n:], applicants.challenger[n:]
     assumed = {
-        "default as the champion says": champion,
-        "default as the challenger says": challenger,
-        f"default with {_WORSE:g} times the champion's odds": _with_odds(champion, _WORSE),
+        "default at the champion's PDs": champion,
+        "default at the challenger's PDs": challenger,
+        f"default at {_WORSE:g} times the champion's odds": _with_odds(champion, _WORSE),
     }
     gains = {name: parcelled(evaluation, pds) for name, pds in assumed.items()}
     seen = evaluation.ranking.difference
@@ -84,11 +84,7 @@ def reject_inference(evaluation: Evaluation, _settings: GateSettings, _: Context
     listed = "; ".join(
         f"{gain.difference:+.4f} (± {gain.std_error:.4f}) if they {name}" for name, gain in gains.items()
     )
-    end = (
-        "whatever is assumed, the answer is the same"
-        if same
-        else "who ranks better depends on what they would have done"
-    )
+    end = "every assumption gives the same answer" if same else "the answer depends on what is assumed of them"
     return Check(
         name="reject_inference",
         passed=True if same else None,

@@ -31,7 +31,7 @@ def check(home: Home, source: Any, where: str = "The data") -> Json:
     except NotReady:
         features, _, found = coded(source, home.schema, where, dialect)
         said: Json = {"model_version": None, "diagnosis": None, "rungs": [],
-                "sentence": "There is no champion yet, so nothing is said of drift."}  # fmt: skip
+                "sentence": "There is no champion yet, so drift is not checked."}  # fmt: skip
         return {**_read(source, home.schema, dialect, where, features, found), **said, "findings": plain(found)}
     model = champion.model
     features, times, found = coded(source, model.schema, where, dialect)

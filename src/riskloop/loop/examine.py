@@ -163,7 +163,7 @@ def _by_customers(champion: ReferenceModel, window: Arrived) -> Floats:
 def _begun_within(champion: ReferenceModel, window: Arrived, findings: Sequence[Finding]) -> list[Finding]:
     """Mechanical faults that only the rows since a day within the window show: half a window hides them."""
     first = int(window.times.min()) // DAY
-    # That a column has come apart from the others says less than what undoes the change.
+    # That a column no longer moves with the others says less than what undoes the change.
     known = {f.subject for f in findings if f.severity is Severity.FAULT and f.check != "detached"}
     days = {
         day_of(f.details["since"])

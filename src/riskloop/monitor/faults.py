@@ -149,7 +149,7 @@ def _swapped(compared: Compared) -> list[Finding]:
 
 
 def _detached(compared: Compared) -> list[Finding]:
-    """A column that has come apart from those it used to move with: rows of other customers, noise, a wrong join."""
+    """A column that no longer moves with those it used to move with: rows of other customers, noise, a wrong join."""
     found = []
     kept, errors = compared.reference.structure.kept(compared.structure)
     least = max(DETACHED_ERRORS, NULL_MARGIN * compared.reference.null[1])
@@ -157,7 +157,7 @@ def _detached(compared: Compared) -> list[Finding]:
     for j in sorted(set(torn.tolist()) - compared.reference.context):
         names = compared.reference.schema.names
         closest = names[np.argmax(np.abs(compared.reference.structure.z[j]))]
-        sentence = f"{names[j]} has come apart from {closest} and all columns that it used to move with."
+        sentence = f"{names[j]} no longer moves with {closest} and all columns that it used to move with."
         statistic = float(kept[j])
         found.append(compared.finding(DETACHED_COLUMN, j, statistic, DETACHED, sentence))
     return found

@@ -290,10 +290,10 @@ def definition_finding(reports: Reports, *, moved: bool = True, correlation: flo
         severity = Severity.OK
     day = _day(cut) if severity is not Severity.OK else _day(begun)
     words = {
-        Severity.FAULT: f"The level of default changes for reports since {day}, whoever they are about: another "
-        "definition of default, or a broken feed.",
-        Severity.DRIFTED: f"Whether the level of default changed for customers or in the reports since {day} cannot be "
-        "told apart: it may be another definition of default.",
+        Severity.FAULT: f"The level of default changes for all reports since {day}, about customers of any date. The "
+        "definition of default has changed, or the feed is broken.",
+        Severity.DRIFTED: f"The level of default changes since {day}. The outcomes do not show whether the customers "
+        "changed or the reports: it may be another definition of default.",
         Severity.OK: f"The level of default changes for customers since {day}, in reports of any date."
         if moved or begun_by >= STEP
         else "The level of default shows no step at any report date.",

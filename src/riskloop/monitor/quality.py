@@ -187,7 +187,7 @@ def _outside(reference: Reference, window: Profile) -> list[Finding]:
 _SAYS: Final = {
     MISSING_RATE: "are missing",
     UNSEEN_RATE: "were never seen in the history",
-    OUT_OF_RANGE: "lie farther outside the history's range than it is wide",
+    OUT_OF_RANGE: "lie far outside the history's range (by more than its width)",
 }
 
 

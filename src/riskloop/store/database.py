@@ -117,9 +117,7 @@ class Database(ABC):
             yield
         except (DBAPIError, OverflowError) as error:
             if isinstance(error, OverflowError) or self._too_large(error):
-                raise NotFound(
-                    "So large a number names nothing here; numbers of decisions, versions and cases are small."
-                ) from None
+                raise NotFound("This number is too large: decisions, versions and cases are counted from 1.") from None
             raise StorageError(
                 f"The database {self.name} refused: {_first_line(error)}. Nothing was written; it can be tried again."
             ) from error

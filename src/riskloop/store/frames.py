@@ -149,7 +149,7 @@ def joined(frames: Sequence[DecisionFrame]) -> DecisionFrame:
 
 def _read(values: Any) -> Any:
     if values is None:
-        raise ValueError("these decisions were read without what they were")
+        raise ValueError("these decisions were read without what was decided")
     return values
 
 

@@ -83,7 +83,7 @@ class Segments:
     def files(self) -> SegmentFiles:
         """Where the files lie."""
         if self._files is None:
-            raise NotReady("The log holds segments, and nobody said where their files lie; open the portfolio instead.")
+            raise NotReady("The log holds segments, and their folder is not given; open the portfolio instead.")
         return self._files
 
     # ----------------------------------------------------------------------- writing
@@ -245,7 +245,7 @@ def _of_run(connection: Connection, run: str, fingerprint: str) -> list[Segment]
     if any(of_run(key) for key in connection.execute(sent.limit(_LOOKED_AT)).scalars()):
         raise Conflict(
             f"Rows were scored through the API under the run key '{run}'. Score them there again (--engine api) to get "
-            "the same decisions, or give another --run-key to decide anew. Nothing was logged."
+            "the same decisions, or give another --run-key for new decisions. Nothing was logged."
         )
     query = select(*_ROW).where(segments.c.run == run).order_by(segments.c.number)
     found = [Segment(**row._mapping) for row in connection.execute(query)]

@@ -98,7 +98,7 @@ def _place(text: str | None) -> Place | None:
         return None
     found = re.fullmatch(r"(\d{1,18})\.(-?\d{1,18})", text)
     if found is None:
-        raise DataError(f"'{text}' is no place in the list of decisions; search again.")
+        raise DataError(f"'{text}' is not a position in the list of decisions; search again.")
     return Place(int(found[1]), int(found[2]))
 
 
