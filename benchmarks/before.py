@@ -79,7 +79,7 @@ class Side(NamedTuple):
                 until = time.monotonic() + 60
                 while not _ready(url):
                     if time.monotonic() > until or process.poll() is not None:
-                        raise SystemExit(f"{self.name} does not serve; see {log.name}.")
+                        raise SystemExit(f"{self.name} does not serve: {Path(log.name).read_text()[-500:]}")
                     time.sleep(0.1)
                 yield url, process
             finally:
@@ -89,7 +89,7 @@ class Side(NamedTuple):
 def _ready(url: str) -> bool:
     try:
         return requests.get(f"{url}/readyz", timeout=5).status_code == 200
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 
