@@ -36,7 +36,7 @@ from riskloop.data.config import infer_config
 from riskloop.simulation import embedded
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-MONTH_ROWS: Final = 5_000
+MONTH_ROWS: Final = 2_000
 
 
 class Side(NamedTuple):
@@ -95,7 +95,7 @@ def _ready(url: str) -> bool:
 
 def write_files(folder: Path) -> None:
     """The files of a portfolio that both versions understand."""
-    history = embedded.simulate(embedded.month_starts(date(2024, 1, 1), 5), 4_000, seed=1)
+    history = embedded.simulate(embedded.month_starts(date(2024, 1, 1), 5), 1_000, seed=1)
     history.to_csv(folder / "history.csv", index=False)
     history.iloc[: len(history) // 2].to_csv(folder / "shorter.csv", index=False)
     text = infer_config(
@@ -160,7 +160,7 @@ def lost_when_killed(side: Side) -> int:
     return len(set(answered) - set(logged)) + len(answered) - len(set(answered)) + gaps
 
 
-def rounds(sides: tuple[Side, Side], count: int, seconds: float, work: Path) -> dict[str, list[tuple[float, float]]]:
+def rounds(sides: tuple[Side, Side], count: int, seconds: int, work: Path) -> dict[str, list[tuple[float, float]]]:
     """Pairs of figures, earlier and now, by what was measured."""
     found: dict[str, list[tuple[float, float]]] = {}
     figures: dict[str, list[Any]] = {"monitor": [], "gate": []}
@@ -198,7 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commit", required=True, help="the earlier version")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each load")
+    parser.add_argument("--seconds", type=int, default=2, help="of each load")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="riskloop-before-") as place:

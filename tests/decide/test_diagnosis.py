@@ -219,7 +219,7 @@ def test_stable_and_small_windows_say_so() -> None:
     assert diagnose(judged, [], DRIFT).sentence == "Stable: nothing moved beyond chance."
     early = diagnose([verdict(OK)], [], DRIFT).sentence
     assert early == "Stable so far: nothing moved beyond chance. Its outcomes are not judged yet."
-    assert "Not enough data" in diagnose([FEW], [], DRIFT).sentence
+    assert "not enough data" in diagnose([FEW], [], DRIFT).sentence
 
 
 @pytest.mark.parametrize("severity", [DRIFTED, SEVERE])

@@ -72,7 +72,7 @@ def test_status_says_how_much_is_in_quarantine_and_asks_where_it_lasts(
         assert found["windows"] == held
         assert found["decisions"] == sum(window.rows for window in home.windows.quarantined())
         assert f"defaulted at a PD of {found['mean_pd']:.1%}" in found["sentence"]
-        assert ("Is the feed broken, or the world new?" in found["sentence"]) is (held >= home.settings.drift.among)
+        assert ("Find out whether the feed is broken" in found["sentence"]) is (held >= home.settings.drift.among)
     assert found is not None
     whole = home.decisions.frame(EVERYTHING, home.feed.maturity(now))
     known = ~np.isnan(whole.outcomes)

@@ -78,7 +78,7 @@ def test_a_key_ends_when_it_was_said_to(keys: Keys) -> None:
     assert ring.check(text, micros(90)) is None
     assert ring.check(text) is None  # today
     assert [key.expires_at for key in keys.all()] == [NOW + timedelta(days=90)]
-    with pytest.raises(ConfigError, match="would open nothing"):
+    with pytest.raises(ConfigError, match="would have expired"):
         keys.create("late", [Role.SCORE], at=NOW, by="ann", expires_at=NOW)
 
 

@@ -181,7 +181,7 @@ def test_a_key_that_may_look_sees_no_form_and_cannot_order(home: Home) -> None:
     viewer, boss = (keys.create(n, [r], at=now, by="t") for n, r in (("eve", Role.VIEW), ("bo", Role.OPERATE)))
     client = client_of(home)
     page = client.get(f"/dashboard/cases/{case.id}", auth=("x", viewer)).text
-    assert "You may look, not act." in page
+    assert "You may look but not act." in page
     assert "<form" not in page
     assert client.post(f"/dashboard/cases/{case.id}/approve", auth=("x", viewer)).status_code == 403
     form = client.get(f"/dashboard/cases/{case.id}/approve", auth=("x", boss)).text
