@@ -2,7 +2,8 @@
 
     python -m benchmarks.before --commit COMMIT [--rounds N] [--seconds S] [--json]
 
-The earlier commit is checked out into a temporary folder and runs in this environment. Both versions train on the same
+Both commits (the present one without what is not committed) are checked out into a temporary folder and run in this
+environment. They versions train on the same
 files under the same settings and take turns in every round, so that a busy machine slows both alike. A row of the
 table is the ratio of this version to the earlier one: the mean over the rounds with its 95% t interval. `wrk` makes the
 load; after it a server is killed under single requests, and each answered decision is looked for in the log.
@@ -203,17 +204,18 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="riskloop-before-") as place:
         work = Path(place)
-        old = work / "earlier"
-        subprocess.run(["git", "clone", "-q", "--shared", str(ROOT), str(old)], check=True)
-        subprocess.run(["git", "-C", str(old), "checkout", "-q", given.commit], check=True)
+        commits = {"before": given.commit, "now": "HEAD"}
+        for name, commit in commits.items():
+            subprocess.run(["git", "clone", "-q", "--shared", str(ROOT), str(work / f"{name}-source")], check=True)
+            subprocess.run(["git", "-C", str(work / f"{name}-source"), "checkout", "-q", commit], check=True)
         (work / "files").mkdir()
         write_files(work / "files")
-        sides = (Side("before", old / "src", work / "before"), Side("now", ROOT / "src", work / "now"))
-        for side in sides:
+        before, now = (Side(name, work / f"{name}-source" / "src", work / name) for name in commits)
+        for side in (before, now):
             shutil.copytree(work / "files", side.folder)
             side.task("prepare")
-        found = rounds(sides, given.rounds, given.seconds, work)
-        lost = {side.name: lost_when_killed(side) for side in sides}
+        found = rounds((before, now), given.rounds, given.seconds, work)
+        lost = {side.name: lost_when_killed(side) for side in (before, now)}
     if given.json:
         print(json.dumps({"pairs": found, "lost": lost}))
         return
