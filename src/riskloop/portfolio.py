@@ -88,7 +88,7 @@ class Portfolio:
         )
         if refused is not None:
             write_refused(checked, refused)
-        known = None if complete_until is None else read_watermark(complete_until)
+        known = None if complete_until is None else read_watermark(complete_until, self.home.schema.earliest)
         trained = train_first(
             settings,
             self.home.artefacts,
@@ -148,7 +148,7 @@ class Portfolio:
         from riskloop.data.outcomes import read_outcomes, read_watermark, report_outcomes
 
         at = now or datetime.now(UTC)
-        watermark = None if complete_until is None else read_watermark(complete_until)
+        watermark = None if complete_until is None else read_watermark(complete_until, self.home.schema.earliest)
         if labels is None and watermark is None:
             raise DataError("Nothing was handed in: give outcomes, or up to when they are complete.")
         reported: list[Outcome] = []

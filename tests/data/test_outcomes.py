@@ -8,7 +8,7 @@ import pytest
 
 from riskloop.core.errors import DataError, MalformedBody, NotFound
 from riskloop.core.schema import Feature, Schema
-from riskloop.data.outcomes import read_outcomes
+from riskloop.data.outcomes import read_outcomes, read_watermark
 from riskloop.store.outcomes import Outcome
 
 NOW = datetime(2025, 5, 1, tzinfo=UTC)
@@ -43,6 +43,8 @@ def test_numbers_of_decisions_may_have_become_floats() -> None:
     ("text", "said"),
     [
         ("decision_id,bad\n99999999999999999999,1\n", "row 1 has a decision_id that is not a whole number"),
+        ("id,bad,known_at\na,1,1901-01-01\n", "row 1 has a known_at before 1980-01-01"),
+        ("id,bad,known_at\na,1,1979-12-31T23:59:59Z\n", "row 1 has a known_at before 1980-01-01"),
         ("decision_id,bad\n1,1\n1,0\n", "row 2 contradicts row 1"),
         ("id,bad,known_at\na,1,0001-01-01T00:00:00+14:00\n", "row 1 needs a time as known_at"),
         ("id,bad\na,2\nb,3\n", r"row 1 needs 0 or 1 as its outcome \(1 more problems\)"),
@@ -70,3 +72,17 @@ def test_of_what_became_known_later_both_are_kept() -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         read_outcomes(tmp_path / "no.csv", SCHEMA, default_known_at=NOW)
+
+
+@pytest.mark.parametrize("given", ["0001-01-01", "1979-12-30", "9999-12-31T23:59:59+00:00", "1", datetime.min])
+def test_a_watermark_has_plausible_bounds(given: str | datetime) -> None:
+    if str(given).startswith("9999"):
+        assert read_watermark(given, "1980-01-01").year == 9999
+        return
+    with pytest.raises(DataError, match="complete until"):
+        read_watermark(given, "1980-01-01")
+
+
+def test_the_last_day_of_all_is_no_watermark() -> None:
+    with pytest.raises(DataError, match="complete until"):
+        read_watermark("9999-12-31", "1980-01-01")  # its end is no date

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 
-from riskloop.core.types import Decisions, Diagnosis, to_micros
-from riskloop.loop.observe import Due, due
+from riskloop.core.periods import periods_between
+from riskloop.core.types import Decisions, Diagnosis, from_micros, to_micros
+from riskloop.loop.arrivals import Feed
+from riskloop.loop.observe import Due, _period, due
 from riskloop.store.home import Home
 from riskloop.store.windows import save
 from riskloop.views import next_file_due
@@ -178,3 +181,56 @@ def test_at_any_time_no_silence_is_a_fault(opened: Opened) -> None:
     score(home, of(1), of(2))
     assert names(home, NOW) == [("2025-01", 31)]
     assert next_file_due(home.decisions, home.settings) is None
+
+
+# --------------------------------------------------------------------------- dates far from now
+
+
+def walked(home: Home, now: datetime) -> list[tuple[str, int, int]]:
+    """The windows that are due, with every period asked for by itself."""
+    found: list[tuple[str, int, int]] = []
+    windows, logged = home.settings.windows, home.decisions.extent()
+    assert logged is not None
+    silent, seen = False, 0
+    for period in periods_between(from_micros(logged.earliest), now, windows.by):
+        feed = Feed(home.decisions.scored_at, windows, period, seen, now)
+        one = _period(home.decisions, home.settings, period, seen, logged)
+        if to_micros(period.first) > logged.latest and feed.came_later:
+            continue
+        if one.rows == 0:
+            if feed.is_awaited:
+                break
+            if (feed.is_silent and silent and not one.late) or (
+                not feed.is_silent and not (one.late and feed.came_in_time)
+            ):
+                continue
+        silent = one.rows == 0
+        seen = max(seen, one.ids[1])
+        found.append((one.name, one.rows, one.late))
+    return found
+
+
+@pytest.mark.parametrize("due_by", ["always", "any", "week", "month"])
+@pytest.mark.parametrize("seed", range(6))
+def test_skipped_silences_change_no_window(opened: Opened, due_by: str, seed: int) -> None:
+    """Decisions of random days, some of them dated long before they were scored."""
+    chance = np.random.default_rng(seed)
+    home = opened(f'by = "{chance.choice(["day", "week"])}"\ndue = "{due_by}"\n')
+    at = of(3)
+    for _ in range(12):
+        at += int(chance.integers(0, 25)) * DAY
+        back = int(chance.choice([0, 0, 0, 1, 9, 200]))
+        score(home, at - back * DAY, at - back * DAY + int(chance.integers(1, 4)) * DAY, at + HOUR)
+    expected = walked(home, NOW)
+    assert [(one.name, one.rows, one.late) for one in due(home.decisions, home.windows, home.settings, NOW)] == expected
+
+
+def test_one_old_date_costs_a_few_queries(opened: Opened) -> None:
+    """45 years of empty days are skipped by one question."""
+    home = opened('by = "day"\n')
+    score(home, datetime(1980, 1, 2, tzinfo=UTC), datetime(1980, 1, 3, tzinfo=UTC), of(11))
+    score(home, of(11), of(11, 4))
+    asked: list[str] = []
+    event.listen(home.database.engine, "before_cursor_execute", lambda *found: asked.append(found[2]))
+    assert len(list(due(home.decisions, home.windows, home.settings, of(11, 6)))) >= 4
+    assert len(asked) < 100

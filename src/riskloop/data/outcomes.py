@@ -9,7 +9,7 @@ from typing import Any, Final
 from riskloop.core.errors import DataError, MalformedBody, RiskloopError
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
-from riskloop.core.types import Problem, as_utc, from_micros
+from riskloop.core.types import Problem, as_utc, from_micros, to_micros
 from riskloop.core.values import TARGETS, is_missing, level_text, parse_time, truth
 from riskloop.data.opening import open_source
 from riskloop.data.read import STANDARD, Source, refuse_ragged
@@ -19,22 +19,27 @@ from riskloop.store.outcomes import Outcome
 SHOWN: Final = 10  # problems named one by one
 
 
-def read_watermark(given: str | date | datetime) -> datetime:
+def read_watermark(given: str | date | datetime, earliest: str) -> datetime:
     """The moment before which every outcome is reported; a date means that day included. UTC where no zone is named.
 
-    Raises DataError for a text that is neither date nor time.
+    Raises DataError for a text that is neither date nor time, and for one before ``earliest``.
     """
+    problem = "is no date"
     try:
         moment = datetime.fromisoformat(given) if isinstance(given, str) else given
         day = len(given) <= len("2025-06-30") if isinstance(given, str) else not isinstance(given, datetime)
         if not isinstance(moment, datetime):
             moment = datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
-        return as_utc(moment) + (timedelta(days=1) if day else timedelta(0))
-    except ValueError:
-        raise DataError(
-            f"The outcomes are complete until '{given}', which is no date; write 2025-06-30 or 2025-06-30T12:00Z.",
-            [Problem("complete_until", "is no date", str(given))],
-        ) from None
+        until = as_utc(moment) + (timedelta(days=1) if day else timedelta(0))
+        if to_micros(until) >= parse_time(earliest):
+            return until
+        problem = f"is before {earliest} ('earliest' of [portfolio])"
+    except (ValueError, OverflowError):
+        pass
+    raise DataError(
+        f"The outcomes are complete until '{given}', which {problem}; write 2025-06-30 or 2025-06-30T12:00Z.",
+        [Problem("complete_until", problem, str(given))],
+    )
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,7 @@ class _Outcomes:
         self, source: Source, schema: Schema, default_known_at: datetime, empty: bool, dialect: DataSettings
     ) -> None:
         self.schema, self.latest = schema, default_known_at
+        self._earliest = parse_time(schema.earliest)
         self.problems: list[Problem] = []
         self.found: list[Outcome] = []
         columns, places = _columns(source, empty, dialect, {schema.target, "default"})
@@ -174,6 +180,9 @@ class _Outcomes:
             said = str(error) if str(error).startswith(("is ", "can ")) else "is no date"
             self.problems.append(Problem(place, f"needs a time as known_at; {text!r} {said}", text))
             return self.latest
+        if to_micros(moment) < self._earliest:
+            said = f"has a known_at before {self.schema.earliest} ('earliest' of [portfolio])"
+            self.problems.append(Problem(place, said, text))
         if moment > self.latest:
             self.problems.append(Problem(place, "has a known_at in the future", text))
         return moment

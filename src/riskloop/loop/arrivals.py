@@ -1,5 +1,6 @@
 """When decisions come. Silence is judged by when they were scored: an old file's dates say nothing about the feed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -16,7 +17,7 @@ _INSTANT = timedelta(microseconds=1)
 class Feed:
     """The feed of decisions around a period for which none is dated."""
 
-    decisions: DecisionLog
+    scored_at: Callable[[int], int | None]  # of a decision by its id
     settings: WindowSettings
     period: Period
     seen: int  # the last decision that the windows before hold
@@ -33,11 +34,11 @@ class Feed:
 
     @cached_property
     def _before(self) -> int | None:
-        return self.decisions.scored_at(self.seen)
+        return self.scored_at(self.seen)
 
     @cached_property
     def _after(self) -> int | None:
-        return self.decisions.scored_at(self.seen + 1)
+        return self.scored_at(self.seen + 1)
 
     @property
     def is_awaited(self) -> bool:

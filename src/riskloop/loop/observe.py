@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -62,11 +63,19 @@ def due(decisions: DecisionLog, windows: Windows, settings: Settings, now: datet
     start = last.end_time if last is not None else from_micros(logged.earliest) if logged is not None else now
     silent = last is not None and last.rows == 0
     seen = max((window.last_id for window in windows.latest(EARLIER)), default=0)
+    scored_at = cache(decisions.scored_at)
+    quiet = 0  # until then nothing is dated, nor comes late: thousands of periods after one wrong date
     for period in periods_between(start, now, settings.windows.by, settings.windows.numbered):
-        feed = Feed(decisions, settings.windows, period, seen, now)
+        feed = Feed(scored_at, settings.windows, period, seen, now)
         if logged is not None and to_micros(period.first) > logged.latest and feed.came_later:
             continue  # nothing is dated so late, and no silence is: most periods after an old file
-        window = _period(decisions, settings, period, seen, logged)
+        if to_micros(period.end) <= quiet:
+            window = Due(period.name, period.span, period.first, period.end, 0, NOTHING)
+        else:
+            window = _period(decisions, settings, period, seen, logged)
+            if window.rows == 0 and not window.late:
+                following = decisions.next_time(to_micros(period.end))
+                quiet = to_micros(now) if following is None else following
         if window.rows == 0:
             if feed.is_awaited:
                 return

@@ -195,6 +195,14 @@ class DecisionLog:
             inside = self.segments.within(connection, Span(decision_id, decision_id))
         return inside[0].scored_at if inside else None
 
+    def next_time(self, start: int) -> int | None:
+        """No decision is dated between ``start`` and this, in microseconds; None where none is dated later."""
+        query = select(func.min(decisions.c.time)).where(decisions.c.time >= start)
+        with self.database.read() as connection:
+            found = [int(row[0]) for row in connection.execute(query) if row[0] is not None]
+            found += (max(s.first_time, start) for s in self.segments.within(connection, Span(start=start)))
+        return min(found, default=None)
+
     def extent(self, span: Span = EVERYTHING) -> Extent | None:
         """What lies in the span; None when nothing does."""
         number, time = decisions.c.id, decisions.c.time
