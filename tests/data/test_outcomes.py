@@ -74,9 +74,9 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_outcomes(tmp_path / "no.csv", SCHEMA, default_known_at=NOW)
 
 
-@pytest.mark.parametrize("given", ["0001-01-01", "1979-12-30", "9999-12-31T23:59:59+00:00", "1", datetime.min])
-def test_a_watermark_has_plausible_bounds(given: str | datetime) -> None:
-    if str(given).startswith("9999"):
+@pytest.mark.parametrize("given", ["0001-01-01", "1979-12-30", "9999-12-31T23:59:59+00:00", "1"])
+def test_a_watermark_has_plausible_bounds(given: str) -> None:
+    if given.startswith("9999"):
         assert read_watermark(given, "1980-01-01").year == 9999
         return
     with pytest.raises(DataError, match="complete until"):
