@@ -191,6 +191,7 @@ def walked(home: Home, now: datetime) -> list[tuple[str, int, int]]:
     found: list[tuple[str, int, int]] = []
     windows, logged = home.settings.windows, home.decisions.extent()
     assert logged is not None
+    assert windows.by != "count"
     silent, seen = False, 0
     for period in periods_between(from_micros(logged.earliest), now, windows.by):
         feed = Feed(home.decisions.scored_at, windows, period, seen, now)
