@@ -3,6 +3,7 @@ import json
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,14 @@ from sklearn.metrics import roc_auc_score
 
 from riskloop.core.errors import ArtefactError, ConfigError, DataError
 from riskloop.core.manifest import ModelManifest, seal
-from riskloop.core.settings import Settings, parse_settings
+from riskloop.core.settings import Settings, ThresholdSettings, parse_settings
 from riskloop.core.types import Floats, Rows
 from riskloop.data.read import rows_from
 from riskloop.scoring.model import check_agreement, load_model
 from riskloop.store.artefacts import Artefact, Artefacts
 from riskloop.train.calibrate import log_odds
 from riskloop.train.candidate import Candidate
-from riskloop.train.fit import fit, fit_once, recalibrate
+from riskloop.train.fit import Cycle, fit, fit_once, recalibrate
 from riskloop.train.learners import learner
 
 BUILT_IN = ("scorecard", "lightgbm", "hist_gradient_boosting")
@@ -130,7 +131,8 @@ def test_recalibration_keeps_the_ranking_and_moves_the_level(
     parent = stored(tmp_path, candidate)
     p = candidate.predict(rows.features)
     outcomes = (np.random.default_rng(1).random(len(p)) < p / 2).astype(np.float64)
-    again = recalibrate(parent, 1, load_model(parent, 1).probabilities, p, outcomes, settings)
+    free = settings.model_copy(update={"retrain": settings.retrain.model_copy(update={"max_step": 3.0})})
+    again = recalibrate(parent, 1, load_model(parent, 1).probabilities, p, outcomes, free)
     q = again.predict(rows.features)
     assert q.mean() == pytest.approx(outcomes.mean(), abs=1e-6)
     np.testing.assert_array_equal(np.argsort(p, kind="stable"), np.argsort(q, kind="stable"))
@@ -141,6 +143,54 @@ def test_recalibration_keeps_the_ranking_and_moves_the_level(
     reference = (array(c, "reference_scores.npy") for c in (candidate, again))
     old, new = (log_odds(scores) for scores in reference)
     assert np.corrcoef(old, new)[0, 1] == pytest.approx(1.0)
+
+
+def test_recalibration_goes_by_steps_through_the_cycle_and_with_a_margin_that_is_on_record(
+    rows: Rows, settings: Settings, candidate: Candidate, tmp_path: Path
+) -> None:
+    parent = stored(tmp_path, candidate)
+    predict = load_model(parent, 1).probabilities
+    p = candidate.predict(rows.features)
+    outcomes = (np.random.default_rng(1).random(len(p)) < p / 3).astype(np.float64)
+    step = recalibrate(parent, 1, predict, p, outcomes, settings)
+    level = step.manifest.training.level
+    assert level is not None
+    assert step.predict(rows.features).mean() == pytest.approx(p.mean() / 1.5)
+    assert level.wanted == pytest.approx(outcomes.mean(), abs=1e-6)
+    train = settings.train.model_copy(update={"calibration": "through_the_cycle", "margin": 0.2})
+    before = np.concatenate((rows.times - 10**15, rows.times))
+    cycle = Cycle(before, np.concatenate((p, p)), np.concatenate((rows.target, outcomes)))  # type: ignore[arg-type]
+    through = recalibrate(
+        parent, 1, predict, p, outcomes, settings.model_copy(update={"train": train}), cycle=cycle
+    ).manifest
+    assert through.training.level is not None
+    assert (through.training.level.calibration, through.training.level.margin) == ("through_the_cycle", 0.2)
+    assert outcomes.mean() < through.training.level.long_run < rows.target.mean()  # type: ignore[union-attr]
+    assert through.calibration.b == parent.manifest.calibration.b, "only the level moves"
+
+
+def test_a_threshold_by_approval_rate_looks_at_applicants_and_not_at_the_approved(
+    rows: Rows, settings: Settings, candidate: Candidate, tmp_path: Path
+) -> None:
+    policy = ThresholdSettings(policy="approval_rate", approval_rate=0.7)
+    chosen = settings.model_copy(update={"threshold": policy})
+    p = candidate.predict(rows.features)
+    approved = p < np.quantile(p, 0.6)
+    declined = rows.take(~approved)
+    kept = fit(rows.take(approved), chosen, learners=["scorecard"], declined=replace(declined, target=None))
+    everybody = kept.predict(rows.features)
+    assert np.mean(everybody < kept.manifest.threshold) == pytest.approx(0.7, abs=0.08)
+    parent = stored(tmp_path, candidate)
+    again = recalibrate(
+        parent,
+        1,
+        load_model(parent, 1).probabilities,
+        p[approved],
+        rows.target[approved],  # type: ignore[index]
+        chosen,
+        declined=declined.features,
+    )
+    assert np.mean(again.predict(rows.features) < again.manifest.threshold) == pytest.approx(0.7, abs=0.01)
 
 
 # --------------------------------------------------------------------------- custom learners and refusals

@@ -38,6 +38,7 @@ def models_show(version: int, config: ConfigOption = CONFIG, as_json: JsonOption
         found,
         f"Version {version}: {found.learner}, trained on {found.training['rows']:,} rows{_left_out(found.training)}, "
         f"threshold {found.threshold:.4f}",
+        *_level(found.training),
         table(("metric", "value"), metrics),
         table(("feature", "share of importance"), importance),
     )
@@ -46,6 +47,20 @@ def models_show(version: int, config: ConfigOption = CONFIG, as_json: JsonOption
 def _left_out(training: dict[str, Any]) -> str:
     immature = training.get("immature", 0)
     return f" ({immature:,} more had no final outcome and were left out)" if immature else ""
+
+
+def _level(training: dict[str, Any]) -> list[str]:
+    level = training.get("level")
+    if level is None:
+        return []
+    kind, margin = level.get("calibration", "point_in_time").replace("_", " "), level.get("margin", 0.0)
+    wanted = level.get("wanted")
+    more = "" if wanted is None else f" The outcomes asked for a mean PD of {wanted:.1%}, more than one step may move."
+    return [
+        f"PDs are {kind}: {level['long_run']:.1%} defaulted on the mean of {level['months']} months, "
+        f"{level['recent']:.1%} of the rows that the calibration was learned from. Margin of conservatism: {margin:.0%}"
+        f" of the odds.{more}"
+    ]
 
 
 @app.command("at")

@@ -145,6 +145,17 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     order: RetrainOrder | None = None  # None: was made by hand
 
 
+class Level(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the PDs were levelled to, and what stands beside it."""
+
+    long_run: float  # mean of the months' default rates, each month alike
+    months: int  # behind it
+    recent: float  # default rate of the rows that the calibration was learned from
+    calibration: Literal["point_in_time", "through_the_cycle"] = "point_in_time"
+    margin: float = 0.0  # of conservatism: the share that the odds of every PD are raised by
+    wanted: float | None = None  # mean PD that the outcomes asked for, where a recalibration was not to go so far
+
+
 class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a model was trained on."""
 
@@ -159,6 +170,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     blended: bool = False  # half of it is the model of the world before a change
     size: Size | None = None  # of boosted trees, whichever learner is best; None: was not looked for
     left_out: dict[str, str] = {}  # why, by learner that could not be fitted
+    level: Level | None = None  # None: was not recorded, as by earlier versions
     immature: int = 0  # rows of the history left out, because their outcome was not final
     definition: str = "1"  # version of the definition of default (`outcomes.definition`) that its outcomes follow
 

@@ -211,6 +211,18 @@ class TrainSettings(Section):
     search: int = Field(
         8, ge=0, le=100, description="Sizes of boosted trees that are tried inside the training rows; 0: none."
     )
+    calibration: Literal["point_in_time", "through_the_cycle"] = Field(
+        "point_in_time",
+        description="What the PDs are levelled to: the rows that they are validated on, or the mean of the default "
+        "rates of all months.",
+    )
+    margin: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Margin of conservatism: the share that the odds of every PD are raised by. It is on record and is "
+        "left out where PDs are compared with outcomes.",
+    )
     threads: int = Field(0, ge=0, description="Threads of one fit; 0 means all cores.")
 
 
@@ -413,6 +425,13 @@ class RetrainSettings(Section):
         description="Defaults since the drift that weigh as much as all rows before it; 0: only new rows.",
     )
     max_weight: float = Field(20.0, gt=1, description="Density ratios are cut here, so that no row decides alone.")
+    max_step: float = Field(
+        0.5,
+        gt=0,
+        le=10,
+        description="Share that one recalibration may raise the mean PD by; down it may go as many times. What is "
+        "wanted beyond it is on record, and is done in a further step.",
+    )
     seconds: float = Field(60.0, gt=0, description="Time budget of one retraining; costlier learners stay out.")
 
 

@@ -63,6 +63,12 @@ class ReferenceModel:
         rows = some(self.features)
         return self.model.contributions(self.features[rows]), self.reference_scores[rows]
 
+    def best_estimate(self, probabilities: Floats) -> Floats:
+        """Its ``probabilities`` without the margin of conservatism: what outcomes are compared with."""
+        level = self.manifest.training.level
+        margin = level.margin if level is not None else 0.0
+        return probabilities / (probabilities + (1.0 + margin) * (1.0 - probabilities)) if margin else probabilities
+
     @property
     def trained(self) -> Trained:
         """How well it ranked at its training."""

@@ -113,13 +113,14 @@ def when_matured(
     ``before`` are the findings of the champion's window before, whose evidence over time is carried on; ``drifted``
     says that the window's population moved.
     """
+    scores, held_against = champion.best_estimate(scores), champion.best_estimate(champion.probabilities)
     columns = settings.drift.segments or None
     known = ~np.isnan(outcomes)
     allowed = correlation(champion, settings)
     found = performance_findings(
         scores,
         outcomes,
-        champion.probabilities,
+        held_against,
         champion.outcomes,
         alpha=settings.drift.alpha,
         levels=settings.risk_levels,
@@ -130,7 +131,7 @@ def when_matured(
         stands_for=stands_for,
         correlation=allowed,
     )
-    compared = Comparison.of(scores, outcomes, champion.probabilities, champion.outcomes, champion.trained)
+    compared = Comparison.of(scores, outcomes, held_against, champion.outcomes, champion.trained)
     alarm = settings.drift.run_length
     return found + over_time_findings(compared, allowed.asset, before, alarm=alarm, drifted=drifted)
 
@@ -139,7 +140,7 @@ def correlation(champion: ReferenceModel, settings: Settings) -> Correlation:
     """How much the defaults of one month move together, by the settings or the champion's history."""
     return correlation_of(
         champion.days,
-        champion.probabilities,
+        champion.best_estimate(champion.probabilities),
         champion.outcomes,
         given=settings.drift.asset_correlation,
         floor=settings.drift.asset_correlation_floor,

@@ -20,9 +20,9 @@ from riskloop.loop.champion import ReferenceModel
 from riskloop.retrain.challenger import ChallengerPlan
 from riskloop.retrain.dataset import Pool, TrainingSet, Weighting, choose, thinned, training_set
 from riskloop.retrain.plan import Plan, Split, latest_block
-from riskloop.train.calibrate import fit_calibration
+from riskloop.train.calibrate import fit_calibration, level_of, levelled
 from riskloop.train.candidate import Candidate
-from riskloop.train.fit import fit, fit_once, recalibrate
+from riskloop.train.fit import Cycle, fit, fit_once, recalibrate
 from riskloop.train.validate import OutOfFold, enough
 
 Tick = Callable[[str, float], None]
@@ -136,7 +136,7 @@ class Trainer:
         _, weighting = choose(labels, [(pair, raw) for pair, (_, raw) in weighted.items()], customers)
         competing = weighted | self._tried(block, [(name, weighting) for name in learners[1:]])
         best = choose(labels, [(pair, raw) for pair, (_, raw) in competing.items() if pair[1] == weighting], customers)
-        calibration = fit_calibration(competing[best][1], labels)
+        calibration = self._line(competing[best][1], block.test, index)
         tried = {f"{name}, {way.name}": score for (name, way), (score, _) in competing.items()}
         return Choice(best[0], weighting, calibration, tried)
 
@@ -197,8 +197,14 @@ class Trainer:
         test = np.concatenate([np.empty(0, dtype=np.int64), *(other.test for other in others)])
         if self.recipe.kind == "recalibrate" or not enough(self.rows.labels[test], self.settings.train.folds):
             return block.scores
-        line = fit_calibration(np.concatenate([other.raw for other in others]), self.rows.labels[test])
-        return line.apply(block.raw)
+        known = np.setdiff1d(np.arange(len(self.rows)), block.test)
+        return self._line(np.concatenate([other.raw for other in others]), test, known).apply(block.raw)
+
+    def _line(self, raw: Floats, test: Ints, known: Ints) -> Calibration:
+        """The calibration of ``raw`` scores of rows ``test``, levelled by the ``known`` ones as the final model is."""
+        labels, times, train = self.rows.labels, self.rows.rows.times, self.settings.train
+        level = level_of(times[known], labels[known], float(labels[test].mean()), train)
+        return levelled(fit_calibration(raw, labels[test]), raw, times[test], train, level)
 
     def _candidate(self, index: Ints, choice: Choice, blocks: Sequence[ScoredBlock]) -> tuple[Candidate, TrainingSet]:
         used = self._training_set(index, choice.weighting)
@@ -240,7 +246,7 @@ class Trainer:
         recent = used.rows if self.since is None else used.rows.take(used.rows.times >= self.since)
         if recent.target is None or not len(recent):
             raise DataError("No decision since the change has matured yet.")
-        model = self.champion.model
+        model, others = self.champion.model, _declined(self.frame, self.since)
         return recalibrate(
             self.champion.artefact,
             self.champion.version,
@@ -249,7 +255,15 @@ class Trainer:
             recent.target,
             self.settings,
             training=replace(self.champion.manifest.training, record=self._record(used)),
+            cycle=self._cycle(used.rows),
+            declined=None if others is None else others.features,
         )
+
+    def _cycle(self, rows: Rows) -> Cycle | None:
+        """All that is known of the cycle; None where PDs are those of a point in time, to score no row for nothing."""
+        if self.settings.train.calibration == "point_in_time" or rows.target is None:
+            return None
+        return Cycle(rows.times, self.champion.model.probabilities(rows.features), rows.target)
 
     def _record(self, used: TrainingSet) -> TrainingRecord:
         return replace(used.record, order=self.order)
@@ -268,8 +282,7 @@ class Trainer:
     @cached_property
     def ratios(self) -> Floats:
         """How much more often each old row's kind of customer comes now; 1 for the rows of now. No outcome is used."""
-        inputs = list(self.champion.model.schema.model_columns)
-        features, times = self.rows.rows.features[:, inputs], self.rows.rows.times
+        features, times = self.rows.rows.features[:, self.champion.inputs], self.rows.rows.times
         now = times >= (self.since or 0)
         ratios = np.ones(len(self.rows))
         if now.any() and not now.all():

@@ -1,16 +1,23 @@
-"""Raw log-odds into probabilities that mean what they say, and the threshold above which they say default."""
+"""Raw log-odds into probabilities that mean what they say, and the threshold above which they say default.
+
+A PD at a point in time is levelled to the rows that it is validated on; one through the cycle to the long-run average,
+the mean of the default rates of all months. Sources: Tasche, Journal of Risk Management in Financial Institutions 6
+(2013) 79-103; EBA/GL/2017/16, sections 5.3.4 (long-run average) and 4.4 (margin of conservatism).
+"""
 
 import math
 from typing import Final
 
 import numpy as np
 
-from riskloop.core.manifest import MAX_LOG_ODDS, MIN_PROBABILITY, Calibration
-from riskloop.core.settings import ThresholdSettings
+from riskloop.core.manifest import MAX_LOG_ODDS, MIN_PROBABILITY, Calibration, Level
+from riskloop.core.settings import ThresholdSettings, TrainSettings
 from riskloop.core.stats import recalibrate as fit_line
-from riskloop.core.types import Floats
+from riskloop.core.types import DAY, Floats, Ints
 
 _LEAST_SLOPE: Final = 0.05
+MONTH: Final = 30  # days
+LEAST_ROWS: Final = 20  # of a month that counts as one
 
 
 def log_odds(p: Floats) -> Floats:
@@ -45,6 +52,77 @@ def _level(z: Floats, rate: float, weights: Floats | None) -> float:
         return float(np.average(expit(a + z), weights=weights)) - rate
 
     return float(brentq(excess, -100.0, 100.0))
+
+
+def long_run_average(times: Ints, outcomes: Floats) -> tuple[float, int]:
+    """The mean of the months' default rates, each month alike, and of how many; ``times`` (n,) in microseconds.
+
+    A year in which many were decided on does not count more than one with few. Months of few rows are left out.
+    """
+    number = _months(times)
+    sizes = np.bincount(number)
+    used = sizes >= LEAST_ROWS
+    if not used.any():
+        return float(np.mean(outcomes)), 0
+    return float((np.bincount(number, weights=outcomes)[used] / sizes[used]).mean()), int(used.sum())
+
+
+def _months(times: Ints) -> Ints:
+    number: Ints = (times - times.min()) // (MONTH * DAY)
+    return number
+
+
+def levelled(
+    line: Calibration,
+    z: Floats,
+    times: Ints,
+    train: TrainSettings,
+    level: Level,
+) -> Calibration:
+    """The ``line`` over raw log-odds ``z`` (n,) of rows of ``times`` (n,), at the level and margin of ``train``.
+
+    Through the cycle the mean of the months' mean PDs is the long-run average of ``level``.
+    """
+    if train.calibration == "through_the_cycle":
+        line = _shifted(line, z, level.long_run, _month_weights(times))
+    return conservative(line, train.margin)
+
+
+def _month_weights(times: Ints) -> Floats | None:
+    """Each month alike, (n,); None where no month has enough rows."""
+    number = _months(times)
+    sizes = np.bincount(number)[number]
+    weights = np.where(sizes >= LEAST_ROWS, 1.0 / sizes, 0.0)
+    return weights if weights.any() else None
+
+
+def conservative(line: Calibration, margin: float) -> Calibration:
+    """The ``line`` with the odds of every probability raised by the share ``margin``; below 0 it is taken off."""
+    return Calibration(line.a + math.log1p(margin), line.b) if margin else line
+
+
+def level_of(times: Ints, outcomes: Floats, recent: float, train: TrainSettings) -> Level:
+    """What the PDs are levelled to, from all rows that are learned from; ``recent`` is the rate of the validated."""
+    average, months = long_run_average(times, outcomes)
+    return Level(long_run=average, months=months, recent=recent, calibration=train.calibration, margin=train.margin)
+
+
+def capped(line: Calibration, z: Floats, before: float, most: float) -> tuple[Calibration, float | None]:
+    """The ``line`` with its mean PD over ``z`` (n,) at most a share ``most`` from ``before``, and the mean it wanted.
+
+    None where it did not want more. A recalibration follows a moment, and a moment may be wrong.
+    """
+    wanted = float(line.apply(z).mean())
+    allowed = min(max(wanted, before / (1.0 + most)), before * (1.0 + most))
+    if allowed == wanted:
+        return line, None
+    return _shifted(line, z, allowed, None), wanted
+
+
+def _shifted(line: Calibration, z: Floats, rate: float, weights: Floats | None) -> Calibration:
+    """The ``line`` moved so that its mean over ``z`` is ``rate``."""
+    shift = _level(line.a + line.b * z, min(max(rate, MIN_PROBABILITY), 1.0 - MIN_PROBABILITY), weights)
+    return Calibration(line.a + shift, line.b)
 
 
 def choose_threshold(p: Floats, policy: ThresholdSettings, weights: Floats | None = None) -> float:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from riskloop.core.manifest import ModelManifest, Size, Training, TrainingRecord
+from riskloop.core.manifest import Level, ModelManifest, Size, Training, TrainingRecord
 from riskloop.core.schema import Schema
 from riskloop.core.types import Floats, Rows, from_micros
 
@@ -35,6 +35,7 @@ def describe_training(
     size: Size | None,
     left_out: dict[str, str],
     definition: str,
+    level: Level,
     immature: int = 0,
 ) -> Training:
     """Sizes, first and last time, and the fingerprint of the very rows."""
@@ -56,6 +57,7 @@ def describe_training(
         size=size,
         left_out=left_out,
         definition=definition,
+        level=level,
         immature=immature,
     )
 

@@ -5,6 +5,7 @@ Each statistic of the manifest comes from out-of-fold predictions; the final mod
 
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -29,7 +30,7 @@ from riskloop.core.types import DAY, Bools, Floats, Ints, Json, Rows
 from riskloop.scoring.preparation import FILE
 from riskloop.store.artefacts import Artefact
 from riskloop.train.blend import Blend
-from riskloop.train.calibrate import choose_threshold, fit_calibration, log_odds
+from riskloop.train.calibrate import capped, choose_threshold, fit_calibration, level_of, levelled, log_odds
 from riskloop.train.candidate import Candidate, baseline, describe_training, library_versions
 from riskloop.train.dump import dump
 from riskloop.train.fitted import Fitted, Sample, fit_learner, raw_scores, sample_of
@@ -97,13 +98,20 @@ def fit(
     require_known(final.estimator)
     tested = np.flatnonzero(~np.isnan(best.raw))
     tested_weights = None if weights is None else weights[tested]
-    calibration = fit_calibration(best.raw[tested], target[tested], tested_weights)
+    level = level_of(rows.times, target, float(np.average(target[tested], weights=tested_weights)), train)
+    line = fit_calibration(best.raw[tested], target[tested], tested_weights)
+    calibration = levelled(line, best.raw[tested], rows.times[tested], train, level)
     p = calibration.apply(best.raw[tested])
     others = rows.take(np.empty(0, dtype=np.int64)) if declined is None else declined
     share = len(tested) / (len(tested) + len(others))
     drawn = _sample(len(tested), round(share * settings.drift.reference_rows), tested_weights, train.seed)
     reference = tested[drawn]
     predict = _predictor(final, schema, calibration)
+    threshold = choose_threshold(
+        np.concatenate((p, predict(others.features) if len(others) else np.empty(0))),
+        settings.threshold,
+        None if tested_weights is None else np.concatenate((tested_weights, np.ones(len(others)))),
+    )
     others = others.take(_sample(len(others), round((1.0 / share - 1.0) * len(drawn)), None, train.seed))
     unlearned = predict(others.features) if len(others) else np.empty(0)
     model_file, content = dump(final.estimator)
@@ -120,7 +128,7 @@ def fit(
         model_file=model_file,
         schema=schema,
         calibration=calibration,
-        threshold=choose_threshold(p, settings.threshold, tested_weights),
+        threshold=threshold,
         risk_levels=_risk_levels(settings),
         metrics=_metrics(best, target[tested], p),
         comparison={v.learner.name: _interval(v.interval) for v in validated},
@@ -135,6 +143,7 @@ def fit(
             size=size,
             left_out=left_out,
             definition=settings.outcomes.definition,
+            level=level,
             immature=immature,
         ),
         baseline=baseline(rows.features, schema),
@@ -187,6 +196,15 @@ def fit_once(
     return lambda features: fitted.raw(schema.model_matrix(features))
 
 
+@dataclass(frozen=True)
+class Cycle:
+    """All rows that a model's level through the cycle comes from, each array (n,)."""
+
+    times: Ints  # microseconds
+    probabilities: Floats  # the model's own
+    outcomes: Floats
+
+
 def recalibrate(
     parent: Artefact[ModelManifest],
     version: int,
@@ -195,15 +213,26 @@ def recalibrate(
     outcomes: Floats,
     settings: Settings,
     training: Training | None = None,
+    *,
+    cycle: Cycle | None = None,
+    declined: Floats | None = None,
 ) -> Candidate:
     """The parent's model with a new calibration line, fitted to its ``probabilities`` (n,) and ``outcomes`` (n,).
 
     ``predict`` is the parent's own path from features to calibrated probabilities. The ranking, and so
     every AUC, stays; threshold, Brier score and log loss are renewed. ``training`` replaces the parent's record of
-    its rows. Raises DataError when the outcomes have one class.
+    its rows. Through the cycle only the level moves, to the long-run average of the ``cycle``, by default of these
+    rows. The mean PD moves by `retrain.max_step` at most. ``declined`` (d, k) are the features of applicants without an
+    outcome, for the threshold. Raises DataError when the outcomes have one class.
     """
-    line = fit_calibration(log_odds(probabilities), outcomes)
-    p = line.apply(log_odds(probabilities))
+    z, train = log_odds(probabilities), settings.train
+    cycle = cycle or Cycle(np.zeros(len(outcomes), dtype=np.int64), probabilities, outcomes)
+    level = level_of(cycle.times, cycle.outcomes, float(np.mean(outcomes)), train)
+    line = Calibration() if train.calibration == "through_the_cycle" else fit_calibration(z, outcomes)
+    line = levelled(line, log_odds(cycle.probabilities), cycle.times, train, level)
+    line, wanted = capped(line, z, float(np.mean(probabilities)), settings.retrain.max_step)
+    p = line.apply(z)
+    applied = p if declined is None else np.concatenate((p, line.apply(log_odds(predict(declined)))))
     reference_scores = np.load(io.BytesIO(parent.bytes("reference_scores.npy")), allow_pickle=False)
     files = {**parent.contents, "reference_scores.npy": _npy(line.apply(log_odds(reference_scores)))}
     then = parent.manifest
@@ -211,10 +240,10 @@ def recalibrate(
         then,
         format=FORMAT,
         calibration=then.calibration.then(line),
-        threshold=choose_threshold(p, settings.threshold),
+        threshold=choose_threshold(applied, settings.threshold),
         risk_levels=_risk_levels(settings),
         metrics=replaced(then.metrics, brier=brier(outcomes, p), log_loss=log_loss(outcomes, p)),
-        training=training or then.training,
+        training=replaced(training or then.training, level=replaced(level, wanted=wanted)),
         settings=_settings(settings),
         parent=version,
         origin="recalibrate",
