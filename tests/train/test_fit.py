@@ -19,7 +19,7 @@ from riskloop.scoring.model import check_agreement, load_model
 from riskloop.store.artefacts import Artefact, Artefacts
 from riskloop.train.calibrate import log_odds
 from riskloop.train.candidate import Candidate
-from riskloop.train.fit import Cycle, fit, fit_once, recalibrate
+from riskloop.train.fit import LongRun, fit, fit_once, recalibrate
 from riskloop.train.learners import learner
 
 BUILT_IN = ("scorecard", "lightgbm", "hist_gradient_boosting")
@@ -159,7 +159,7 @@ def test_recalibration_goes_by_steps_through_the_cycle_and_with_a_margin_that_is
     assert level.wanted == pytest.approx(outcomes.mean(), abs=1e-6)
     train = settings.train.model_copy(update={"calibration": "through_the_cycle", "margin": 0.2})
     before = np.concatenate((rows.times - 10**15, rows.times))
-    cycle = Cycle(before, np.concatenate((p, p)), np.concatenate((rows.target, outcomes)))  # type: ignore[arg-type]
+    cycle = LongRun(before, np.concatenate((p, p)), np.concatenate((rows.target, outcomes)))  # type: ignore[arg-type]
     through = recalibrate(
         parent, 1, predict, p, outcomes, settings.model_copy(update={"train": train}), cycle=cycle
     ).manifest

@@ -145,7 +145,7 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     order: RetrainOrder | None = None  # None: was made by hand
 
 
-class Level(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PdLevel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the PDs were levelled to, and what stands beside it."""
 
     long_run: float  # mean of the months' default rates, each month alike
@@ -170,7 +170,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     blended: bool = False  # half of it is the model of the world before a change
     size: Size | None = None  # of boosted trees, whichever learner is best; None: was not looked for
     left_out: dict[str, str] = {}  # why, by learner that could not be fitted
-    level: Level | None = None  # None: was not recorded, as by earlier versions
+    level: PdLevel | None = None  # None: was not recorded, as by earlier versions
     immature: int = 0  # rows of the history left out, because their outcome was not final
     definition: str = "1"  # version of the definition of default (`outcomes.definition`) that its outcomes follow
 

@@ -22,7 +22,7 @@ from riskloop.retrain.dataset import Pool, TrainingSet, Weighting, choose, thinn
 from riskloop.retrain.plan import Plan, Split, latest_block
 from riskloop.train.calibrate import fit_calibration, level_of, levelled
 from riskloop.train.candidate import Candidate
-from riskloop.train.fit import Cycle, fit, fit_once, recalibrate
+from riskloop.train.fit import LongRun, fit, fit_once, recalibrate
 from riskloop.train.validate import OutOfFold, enough
 
 Tick = Callable[[str, float], None]
@@ -259,11 +259,11 @@ class Trainer:
             declined=None if others is None else others.features,
         )
 
-    def _cycle(self, rows: Rows) -> Cycle | None:
+    def _cycle(self, rows: Rows) -> LongRun | None:
         """All that is known of the cycle; None where PDs are those of a point in time, to score no row for nothing."""
         if self.settings.train.calibration == "point_in_time" or rows.target is None:
             return None
-        return Cycle(rows.times, self.champion.model.probabilities(rows.features), rows.target)
+        return LongRun(rows.times, self.champion.model.probabilities(rows.features), rows.target)
 
     def _record(self, used: TrainingSet) -> TrainingRecord:
         return replace(used.record, order=self.order)

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from riskloop.core.manifest import MAX_LOG_ODDS, MIN_PROBABILITY, Calibration, Level
+from riskloop.core.manifest import MAX_LOG_ODDS, MIN_PROBABILITY, Calibration, PdLevel
 from riskloop.core.settings import ThresholdSettings, TrainSettings
 from riskloop.core.stats import recalibrate as fit_line
 from riskloop.core.types import DAY, Floats, Ints
@@ -77,7 +77,7 @@ def levelled(
     z: Floats,
     times: Ints,
     train: TrainSettings,
-    level: Level,
+    level: PdLevel,
 ) -> Calibration:
     """The ``line`` over raw log-odds ``z`` (n,) of rows of ``times`` (n,), at the level and margin of ``train``.
 
@@ -101,10 +101,10 @@ def conservative(line: Calibration, margin: float) -> Calibration:
     return Calibration(line.a + math.log1p(margin), line.b) if margin else line
 
 
-def level_of(times: Ints, outcomes: Floats, recent: float, train: TrainSettings) -> Level:
+def level_of(times: Ints, outcomes: Floats, recent: float, train: TrainSettings) -> PdLevel:
     """What the PDs are levelled to, from all rows that are learned from; ``recent`` is the rate of the validated."""
     average, months = long_run_average(times, outcomes)
-    return Level(long_run=average, months=months, recent=recent, calibration=train.calibration, margin=train.margin)
+    return PdLevel(long_run=average, months=months, recent=recent, calibration=train.calibration, margin=train.margin)
 
 
 def capped(line: Calibration, z: Floats, before: float, most: float) -> tuple[Calibration, float | None]:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from riskloop.core.manifest import Level, ModelManifest, Size, Training, TrainingRecord
+from riskloop.core.manifest import ModelManifest, PdLevel, Size, Training, TrainingRecord
 from riskloop.core.schema import Schema
 from riskloop.core.types import Floats, Rows, from_micros
 
@@ -35,7 +35,7 @@ def describe_training(
     size: Size | None,
     left_out: dict[str, str],
     definition: str,
-    level: Level,
+    level: PdLevel,
     immature: int = 0,
 ) -> Training:
     """Sizes, first and last time, and the fingerprint of the very rows."""

@@ -197,7 +197,7 @@ def fit_once(
 
 
 @dataclass(frozen=True)
-class Cycle:
+class LongRun:
     """All rows that a model's level through the cycle comes from, each array (n,)."""
 
     times: Ints  # microseconds
@@ -214,7 +214,7 @@ def recalibrate(
     settings: Settings,
     training: Training | None = None,
     *,
-    cycle: Cycle | None = None,
+    cycle: LongRun | None = None,
     declined: Floats | None = None,
 ) -> Candidate:
     """The parent's model with a new calibration line, fitted to its ``probabilities`` (n,) and ``outcomes`` (n,).
@@ -226,7 +226,7 @@ def recalibrate(
     outcome, for the threshold. Raises DataError when the outcomes have one class.
     """
     z, train = log_odds(probabilities), settings.train
-    cycle = cycle or Cycle(np.zeros(len(outcomes), dtype=np.int64), probabilities, outcomes)
+    cycle = cycle or LongRun(np.zeros(len(outcomes), dtype=np.int64), probabilities, outcomes)
     level = level_of(cycle.times, cycle.outcomes, float(np.mean(outcomes)), train)
     line = Calibration() if train.calibration == "through_the_cycle" else fit_calibration(z, outcomes)
     line = levelled(line, log_odds(cycle.probabilities), cycle.times, train, level)
