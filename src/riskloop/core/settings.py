@@ -373,7 +373,7 @@ class DriftSettings(Section):
         "average until a false alarm (some 120 were measured).",
     )
     asset_correlation_floor: float = Field(
-        0.002, ge=0, le=0.5, description="The least that is allowed for: a calm year of history has seen no recession."
+        0.005, ge=0, le=0.5, description="The least that is allowed for: a calm year of history has seen no recession."
     )
     segments: tuple[str, ...] = Field(
         (),
