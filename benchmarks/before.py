@@ -4,8 +4,9 @@
 
 Both commits (the present one without what is not committed) are checked out into a temporary folder and run in this
 environment. They train on the same files under the same settings and take turns in every round, so that a busy
-machine slows both alike. A row of the table is the ratio of this version to the earlier one: the mean over the rounds with its 95% t interval. `wrk` makes the
-load; after it a server is killed under single requests, and each answered decision is looked for in the log.
+machine slows both alike. A row of the table is the ratio of this version to the earlier one: the mean over the rounds
+with its 95% t interval. `wrk` makes the load; after it a server is killed under single requests, and each answered
+decision is looked for in the log.
 """
 
 import argparse
