@@ -103,11 +103,30 @@ def _row_model(home: Home) -> Any:
     return create_model("Row", **fields)
 
 
+def _without_chain() -> None:
+    """Write decisions as before there was a chain: what `benchmarks.trust` compares with."""
+    from riskloop.store import sqlite
+
+    def insert(cursor: Any, groups: Any, _chunk: Any) -> list[Any]:
+        logged, count = [], sum(len(group) for group in groups)
+        following = int(cursor.execute(sqlite._TAKE, (count,)).fetchone()[0]) - count + 1
+        for group in groups:
+            cursor.executemany(sqlite._INSERT, sqlite.decision_tuples(following, group))
+            logged.append(sqlite.Logged(following, len(group)))
+            following += len(group)
+        return logged
+
+    sqlite._insert = insert
+
+
 def serve() -> None:
     """Serve one of them on a port of 127.0.0.1."""
     name, port, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-    if name == "riskloop":
+    if name in ("riskloop", "unchained"):
         from riskloop.serve.process import run_server
+
+        if name == "unchained":
+            _without_chain()
 
         run_server(folder, port=port)
         return

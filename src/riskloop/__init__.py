@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         SideBySideResult,
         StatusResult,
         TrainingResult,
+        VerifyResult,
     )
 
 __version__ = "0.2.0"
@@ -94,6 +95,7 @@ __all__ = [
     "Unauthorised",
     "Unreachable",
     "UnsupportedMedia",
+    "VerifyResult",
     "WrongMethod",
     "__version__",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from riskloop import views
 from riskloop.core.errors import ConfigError, DataError, NotFound
+from riskloop.core.manifest import ModelManifest
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Json, to_micros
 from riskloop.results import (
@@ -27,6 +28,7 @@ from riskloop.results import (
     SideBySideResult,
     StatusResult,
     TrainingResult,
+    VerifyResult,
 )
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.ledger import current_user
@@ -185,8 +187,12 @@ class Portfolio:
         from riskloop.loop import cycle
         from riskloop.store.cycles import recorded
 
-        with recorded(self.home.database):
-            done = cycle(self.home, now or datetime.now(UTC), say, progress, None if now else lambda: datetime.now(UTC))
+        try:
+            with recorded(self.home.database):
+                clock = None if now else lambda: datetime.now(UTC)
+                done = cycle(self.home, now or datetime.now(UTC), say, progress, clock)
+        finally:
+            self.home.trust.keep(thorough=True)
         return CycleResult(
             closed=[views.window(window) for window in done.closed],
             matured=[views.window(window) for window in done.matured],
@@ -342,6 +348,32 @@ class Portfolio:
         return self.case(number)
 
     # ----------------------------------------------------------------------- looking
+
+    def verify(
+        self,
+        since: datetime | None = None,
+        *,
+        public_key: Path | None = None,
+        progress: Callable[[int], None] = lambda _links: None,
+    ) -> VerifyResult:
+        """Recompute everything on record, and hold it against its chain, the signed checkpoints and the key.
+
+        ``since`` takes what the newest sound checkpoint before it signed as given. ``public_key`` is a PEM file to
+        trust instead of what riskloop.toml names. ``progress`` hears how many links are done. What was found and what
+        cannot be shown is in the answer; the deed itself is in the audit trail.
+        """
+        from riskloop.store.proof import prove
+        from riskloop.store.signing import read_public
+
+        public = None if public_key is None else read_public(public_key)
+        proof = prove(self.home, since, public, progress)
+        return VerifyResult(**views.proof(proof))
+
+    def sign_models(self, *, by: str | None = None, reason: str) -> list[int]:
+        """Sign every version that no known key has signed, after its files were checked; returns their numbers."""
+        for row in self.home.ledger.models():
+            self.home.artefacts.read(row.artefact, ModelManifest, row.sha256)
+        return self.home.trust.sign_all(by or current_user(), reason)
 
     def status(self) -> StatusResult:
         """Champion, last window, open cases."""

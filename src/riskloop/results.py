@@ -245,12 +245,30 @@ class StatusResult(Result):
     exploration: Json | None
     last_window: Json | None
     loop: Json  # when the last cycle finished, how many failed since, what is wrong
+    trust: Json  # the last checkpoint, how old it is, what is wrong
     outcomes: Json  # up to when the feed is complete, whether it is late, which windows wait for it
     quarantine: Json | None  # what is kept out of learning, since when, and how its PD stands to what happened
     next_file: str | None  # by when the next file of decisions is due
     open_cases: list[Json]
     unresolved: list[Json]  # closed cases by which the champion is known to do worse
     unsent_alerts: list[Json]  # what did not reach its channel, and why
+
+
+@dataclass(frozen=True)
+class VerifyResult(Result):
+    """Whether the record is what was committed."""
+
+    sound: bool
+    sentence: str
+    breaches: list[Json]  # what was changed, where, and the link that says so
+    uncounted: int  # further breaches that are not listed
+    first_broken: int | None  # number of the first link that does not hold
+    links: int
+    rows: dict[str, int]  # by table
+    checkpoints: int
+    last_checkpoint: Json | None  # the newest one that the record agrees with
+    limits: list[str]  # what cannot be shown
+    seconds: float
 
 
 @dataclass(frozen=True)

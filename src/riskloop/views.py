@@ -1,6 +1,7 @@
 """What is on record, as JSON-ready documents: the same ones for the commands, the API and the dashboard."""
 
 import math
+from dataclasses import asdict
 from datetime import datetime
 
 import numpy as np
@@ -24,7 +25,9 @@ from riskloop.store.keys import Keys
 from riskloop.store.ledger import Ledger, ModelVersion, served
 from riskloop.store.maturity import OutcomeFeed
 from riskloop.store.notices import unsent
+from riskloop.store.proof import Proof
 from riskloop.store.tries import tries_against
+from riskloop.store.trust import Checkpoint, TrustState
 from riskloop.store.windows import Window, Windows
 
 
@@ -48,6 +51,7 @@ def status(home: Home, now: datetime) -> Json:
         "exploration": exploration(home.decisions, home.settings),
         "last_window": window(latest[-1]) if latest else None,
         "loop": loop(home.database, home.settings.watch),
+        "trust": trust(home.trust.state()),
         "outcomes": outcomes(home.feed, home.windows, now),
         "quarantine": quarantine(home.feed, home.windows, now),
         "next_file": utc(next_file_due(home.decisions, home.settings)),
@@ -83,6 +87,45 @@ def loop(database: Database, settings: WatchSettings) -> Json:
         "failures": state.failures,
         "stands_still": state.stands_still(late),
         "problem": state.trouble(late),
+    }
+
+
+def trust(state: TrustState) -> Json:
+    """The last checkpoint, and whether the record agrees with it."""
+    return {
+        "checkpoint": checkpoint(state.checkpoint),
+        "age_seconds": None if state.age is None else state.age.total_seconds(),
+        "problem": state.problem,
+    }
+
+
+def checkpoint(one: Checkpoint | None) -> Json | None:
+    """What was signed last."""
+    return None if one is None else {"at": utc(one.at), "link": one.number, "promotion": one.seq, "key": one.key}
+
+
+def proof(found: Proof) -> Json:
+    """What `riskloop verify` found."""
+    rows = sum(found.recomputed.rows.values())
+    count = len(found.breaches) + found.recomputed.uncounted
+    where = "" if found.first_broken is None else f" The first broken link is {found.first_broken}."
+    sentence = (
+        f"Sound: {rows:,} rows and {found.recomputed.links:,} links are as they were committed."
+        if found.sound
+        else f"Not sound: {counted(count, 'finding')}.{where}"
+    )
+    return {
+        "sound": found.sound,
+        "sentence": sentence,
+        "breaches": [asdict(breach) for breach in found.breaches],
+        "uncounted": found.recomputed.uncounted,
+        "first_broken": found.first_broken,
+        "links": found.recomputed.links,
+        "rows": found.recomputed.rows,
+        "checkpoints": found.checkpoints,
+        "last_checkpoint": checkpoint(found.last),
+        "limits": found.limits,
+        "seconds": round(found.seconds, 3),
     }
 
 

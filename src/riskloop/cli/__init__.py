@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from riskloop import __version__
-from riskloop.cli import alerts, backtest, cases, data, keep, keys, look, models, operate, users
+from riskloop.cli import alerts, backtest, cases, data, keep, keys, look, models, operate, trust, users
 from riskloop.console import Console
 from riskloop.core.errors import ConfigError, RiskloopError, StorageError
 
@@ -33,6 +33,7 @@ for command in (
     look.status,
     look.drift,
     look.replay,
+    trust.verify,
     backtest.backtest,
     operate.demo,
     keep.migrate,

@@ -26,6 +26,10 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
         lines.append(found.loop["problem"])
     elif found.loop["finished_at"] is not None:
         lines.append(f"Last finished cycle: {found.loop['finished_at'][:19]}Z.")
+    if found.trust["problem"] is not None:
+        lines.append(found.trust["problem"])
+    elif found.trust["checkpoint"] is not None:
+        lines.append(f"Last signed checkpoint: {found.trust['checkpoint']['at'][:19]}Z.")
     if window:
         lines.append(f"Last window: {window['name']}, {window['decisions']:,} decisions: {window['sentence']}")
     if champion is not None:

@@ -129,3 +129,16 @@ def models_rollback(
     """Put the previous champion back."""
     found = open_portfolio(config).rollback(by=by, reason=reason)
     Console(as_json).answer(found, f"Version {found.version} is champion again.")
+
+
+@app.command("sign")
+def models_sign(
+    reason: Annotated[str, typer.Option(help="Why: it goes on record.")],
+    by: ByOption = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign the versions that no known key has signed; look at them first (`riskloop verify`)."""
+    done = open_portfolio(config).sign_models(by=by, reason=reason)
+    text = f"Signed: version {', '.join(map(str, done))}." if done else "Every version is signed already."
+    Console(as_json).answer({"signed": done}, text)

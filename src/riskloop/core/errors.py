@@ -23,7 +23,8 @@
         ├── Forbidden                   403  exit 11   the key's role does not allow it
         └── TooManyTries                429  exit 11   too many failed logins; the answer says when to come back
 
-Exit code 12 (`PARTLY`) is no error: the work is done, but for rows that were set aside with their reason.
+Exit code 12 (`PARTLY`) is no error: the work is done, but for rows that were set aside with their reason. Nor is
+13 (`UNSOUND`): the record was verified, and is not what was committed.
 
 A class carries its HTTP status and its exit code; the web layer and the command line only map.
 A message says what is wrong, where, and what to do, in one sentence or two.
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # types brings NumPy, and `riskloop --help` must answer at on
     from riskloop.core.types import Problem
 
 
+UNSOUND: Final = 13  # exit code of a record that was changed
 PARTLY: Final = 12  # exit code of work that is done but for rows that were set aside
 
 

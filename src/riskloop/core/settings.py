@@ -597,6 +597,26 @@ class AlertSettings(Section):
         return channels
 
 
+class TrustSettings(Section):
+    """The key that signs what is on record, and where signed checkpoints go; see trust.md."""
+
+    key: str = Field(
+        "riskloop.key",
+        description="File of the Ed25519 key, made 0600 when it is first needed; `env:NAME` for a variable that holds "
+        "it (PEM); `command:PROGRAM …` for a KMS: it gets bytes and answers with their signature. Empty: no key.",
+    )
+    public_key: str = Field("", description="File of the public key (PEM), for a `command:`.")
+    former: tuple[str, ...] = Field((), description="Files of public keys that signed before this one.")
+    checkpoints: str = Field(
+        "checkpoints", description="Folder or object store (`s3://…`, `gs://…`) of the signed checkpoints; empty: none."
+    )
+    webhook: str | None = Field(None, pattern=r"^https?://", description="URL that gets a POST of every checkpoint.")
+    every: Duration = Field(
+        timedelta(hours=1), ge=timedelta(minutes=1), description="Longest time between two checkpoints."
+    )
+    timeout: float = Field(10.0, gt=0, description="Seconds that a signing command or the webhook may take.")
+
+
 class WatchSettings(Section):
     """The loop's worker."""
 
@@ -633,6 +653,7 @@ class Settings(Section):
     money: MoneySettings = MoneySettings()
     alerts: AlertSettings = AlertSettings()
     watch: WatchSettings = WatchSettings()
+    trust: TrustSettings = TrustSettings()
 
     @model_validator(mode="after")
     def _segments_are_features(self) -> "Settings":

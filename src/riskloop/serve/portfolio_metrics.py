@@ -26,6 +26,7 @@ from riskloop.store.cases import Cases
 from riskloop.store.home import Home
 from riskloop.store.ledger import Ledger
 from riskloop.store.maturity import OutcomeFeed
+from riskloop.store.trust import TrustState
 from riskloop.store.windows import Window, Windows
 
 KEPT: Final = 5.0  # seconds
@@ -67,6 +68,7 @@ class PortfolioMetrics:
         yield from _realised(home.windows)
         yield from _cases(home.cases, home.windows)
         yield from _outcomes(home.feed, home.windows, now)
+        yield from _trust(home.trust.state())
         champion = home.ledger.champion()
         if champion is not None:
             yield from _champion(home.settings.gate, home.ledger, home.cases, champion, now)
@@ -162,6 +164,16 @@ def _outcomes(feed: OutcomeFeed, windows: Windows, now: datetime) -> Iterator[Me
         yield _gauge("riskloop_outcomes_complete_until_timestamp_seconds", "Up to when outcomes are complete.", until)
     waiting = len(views.outcomes(feed, windows, now)["not_judged"])
     yield _gauge("riskloop_windows_not_judged", "Windows whose outcomes are due and not complete.", waiting)
+
+
+def _trust(state: TrustState) -> Iterator[Metric]:
+    yield _gauge(
+        "riskloop_record_doubtful", "1 while the record does not agree with its checkpoint.", state.problem is not None
+    )
+    if state.age is not None:
+        yield _gauge(
+            "riskloop_checkpoint_age_seconds", "Time since the last signed checkpoint.", state.age.total_seconds()
+        )
 
 
 def _champion(gate: GateSettings, ledger: Ledger, cases: Cases, champion: Promotion, now: datetime) -> Iterator[Metric]:

@@ -5,7 +5,7 @@ import logging
 from threading import Lock
 from typing import Final
 
-from riskloop.core.errors import NotReady, RiskloopError
+from riskloop.core.errors import NotReady, RiskloopError, StorageError
 from riskloop.core.types import Promotion
 from riskloop.identity.access import Access
 from riskloop.scoring.model import Model, load_model
@@ -55,7 +55,9 @@ class Reloader:
             try:
                 self._access.ring = self._keys.ring()
                 promotion = self._home.ledger.champion()
-                if promotion is not None:
+                if promotion is None or promotion.seq < self._seq:
+                    self._keep_serving(promotion)
+                else:
                     self._take(promotion)
                 self._recovered()
             except RiskloopError as error:
@@ -78,6 +80,14 @@ class Reloader:
         while len(self._loaded) > KEPT_MODELS:
             self._loaded.pop(next(iter(self._loaded)))
         return found
+
+    def _keep_serving(self, promotion: Promotion | None) -> None:
+        """A ledger only grows: one that ends earlier than it did brings no former champion back."""
+        if self._seq:
+            raise StorageError(
+                f"The ledger ends at promotion {0 if promotion is None else promotion.seq}, and promotion {self._seq} "
+                "serves: somebody deleted it, or restored an older backup. Run `riskloop verify`, then start again."
+            )
 
     def _take(self, promotion: Promotion) -> None:
         if promotion.seq == self._seq:

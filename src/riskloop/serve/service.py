@@ -32,6 +32,8 @@ from riskloop.store.cycles import LoopState, loop_state
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys
 from riskloop.store.sessions import Sessions
+from riskloop.store.trust import TrustState
+from riskloop.views import checkpoint
 
 log = logging.getLogger("riskloop.serve")
 
@@ -40,6 +42,8 @@ MAX_BATCHES: Final = 16  # under way at once
 TIDY_EVERY: Final = 1.0  # seconds
 LOG_EVERY: Final = 1.0  # seconds
 FLUSH_EVERY: Final = 5.0  # seconds
+SIGN_EVERY: Final = 5.0  # seconds between two looks at the last checkpoint
+PATIENT: Final = 1.1  # times `trust.every` that the worker is given to make the next one
 
 T = TypeVar("T")
 HeaderList = list[tuple[bytes, bytes]]
@@ -64,6 +68,7 @@ class Service:
         self.bulk_threads = ThreadPoolExecutor(BULK_THREADS, thread_name_prefix="riskloop-bulk")
         self.soundness = Soundness(home.database, self.metrics)
         self.loop: LoopState | None = None
+        self.trust: TrustState | None = None
         self._batches = 0  # requests of /predict/batch and /outcomes under way
         self.batcher: Batcher
         self._keeper: Appender
@@ -78,9 +83,10 @@ class Service:
         self.metrics.batches = lambda: self._batches
         await asyncio.to_thread(self.reloader.look)
         await asyncio.to_thread(self._look_at_loop)
+        await asyncio.to_thread(self._look_at_trust)
         gc.collect()
         gc.freeze()  # what was loaded stays for good; looking through it again would stop requests for 100 ms
-        works = (self.reloader.follow(), self._housekeeping(), self._watch_log())
+        works = (self.reloader.follow(), self._housekeeping(), self._watch_log(), self._keep_checkpoints())
         self._tasks = [asyncio.create_task(work) for work in works]
 
     async def stop(self) -> None:
@@ -150,13 +156,15 @@ class Service:
         """Whether requests can be served, and what speaks against it or deserves a look."""
         version = self.metrics.champion_version or None
         ready = version is not None and self.soundness.problem is None
-        problems = (self.soundness.problem, self.reloader.problem, self.batcher.failure, self.loop_trouble)
+        doubt = None if self.trust is None else self.trust.problem
+        problems = (self.soundness.problem, self.reloader.problem, self.batcher.failure, self.loop_trouble, doubt)
         document: Json = {
             "ready": ready,
             "champion": version,
             "problems": [text for text in problems if text],
             "waiting": self.batcher.depth,
             "last_cycle": None if self.loop is None or self.loop.finished_at is None else iso(self.loop.finished_at),
+            "checkpoint": None if self.trust is None else checkpoint(self.trust.checkpoint),
         }
         return ready, document
 
@@ -174,6 +182,26 @@ class Service:
             return
         self.loop = self.metrics.loop = found
         self.metrics.loop_seen = time.monotonic()
+
+    def _look_at_trust(self) -> None:
+        """Hold the record against its last checkpoint; where that is impossible, what was known stays."""
+        try:
+            found = self.home.trust.state()
+        except RiskloopError as error:
+            found = TrustState(None, None, error.message)
+        if found.problem is not None and (self.trust is None or found.problem != self.trust.problem):
+            log.error("%s", found.problem, extra={"action": "record_doubtful"})
+        self.trust = found
+
+    async def _keep_checkpoints(self) -> None:
+        """Sign the record when the loop's worker, which does so after its cycles, has not for too long."""
+        while True:
+            await asyncio.sleep(SIGN_EVERY)
+            state = self.trust
+            late = self.home.settings.trust.every * PATIENT
+            if state is None or state.age is None or state.age > late:
+                await asyncio.to_thread(self.home.trust.keep)
+            await asyncio.to_thread(self._look_at_trust)
 
     def _flush(self) -> None:
         self.refusals.flush()

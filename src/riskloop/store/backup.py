@@ -13,15 +13,17 @@ from typing import Any, Final
 from riskloop import __version__
 from riskloop.core.errors import ArtefactError, Conflict, NotFound
 from riskloop.core.types import Json
-from riskloop.store.files import make_folder
+from riskloop.store.files import FILE, make_folder
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.segment_files import SegmentFiles
+from riskloop.store.signing import key_file
 from riskloop.store.sqlite import Sqlite
 from riskloop.store.transfer import Tick, copy, quiet
 
 INDEX: Final = "backup.json"
 DATABASE: Final = "riskloop.db"
 MODELS: Final = "models"
+KEY: Final = "riskloop.key"
 REPORTS: Final = "reports"
 SEGMENTS: Final = "segments"
 
@@ -46,6 +48,11 @@ def back_up(home: Home, folder: Path, now: datetime, tick: Tick = quiet) -> Json
     paths = home.segments.paths()
     if paths:
         home.segments.files.copy_to(SegmentFiles(folder / SEGMENTS), paths)
+    key = key_file(home.settings.trust, home.folder)
+    if key is not None and home.trust.beside and key.exists():
+        # A key that lies in the folder goes along: the backup holds everything that the folder does.
+        shutil.copyfile(key, folder / KEY)
+        (folder / KEY).chmod(FILE)
     files = {path.relative_to(folder).as_posix(): _sha256(path) for path in _files(folder)}
     index: Json = {"riskloop": __version__, "made_at": now.isoformat(), "rows": rows, "files": files}
     (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
@@ -64,6 +71,11 @@ def restore(folder: Path, config: Path, tick: Tick = quiet) -> Json:
         shutil.copyfile(folder / CONFIG, config)
     home = Home.open(config)
     try:
+        key = key_file(home.settings.trust, home.folder)
+        if key is not None and not key.exists() and (folder / KEY).is_file():
+            make_folder(key.parent)
+            shutil.copyfile(folder / KEY, key)
+            key.chmod(FILE)
         for root, name in ((home.artefacts.root, MODELS), (home.reports, REPORTS)):
             _must_be_empty(root)
             if (folder / name).is_dir():

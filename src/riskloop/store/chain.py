@@ -49,7 +49,7 @@ NOT_COVERED: Final = {
     models.name: {"signature"},
 }
 _TOUCHED: Final = "riskloop.touched"
-_IDS: Final = 500  # below SQLite's oldest limit of 999 bound variables
+IDS: Final = 500  # below SQLite's oldest limit of 999 bound variables
 
 
 def note(connection: Connection, table: Table, *ids: int | None) -> None:
@@ -127,8 +127,8 @@ def _runs(connection: Connection, kind: str, ids: Sequence[int]) -> Iterator[tup
     if table is None:
         raise ValueError(f"the chain does not cover {kind}")
     found: dict[int, bytes] = {}
-    for start in range(0, len(ids), _IDS):
-        found.update(digests(connection, table, key(table).in_(ids[start : start + _IDS])))
+    for start in range(0, len(ids), IDS):
+        found.update(digests(connection, table, key(table).in_(ids[start : start + IDS])))
     alone = kind in REVISED  # a later link is about one row, and must not make others unprovable
     for run in [[number] for number in found] if alone else runs(sorted(found)):
         yield kind, run[0], run[-1], chain.rows_digest(found[number] for number in run)
@@ -150,6 +150,16 @@ def read(connection: Connection, after: int = 0) -> Iterator[chain.Link]:
 def head(connection: Connection) -> chain.Link | None:
     """The newest link."""
     return next(iter(_newest(connection, 1)), None)
+
+
+def last_id(connection: Connection, kind: str, until: int) -> int | None:
+    """The last row of a kind that the links up to a number are about, 0 when they are about none; None for number 0."""
+    if until == 0:
+        return None
+    found = select(links.c.last_id).where(links.c.kind == kind, links.c.number <= until)
+    # Of decisions the newest link names the last row; of others, whose numbers come in no order, there are few links.
+    newest = found.order_by(links.c.number.desc() if kind == decisions.name else links.c.last_id.desc()).limit(1)
+    return int(connection.execute(newest).scalar() or 0)
 
 
 def _newest(connection: Connection, count: int) -> Iterable[chain.Link]:

@@ -27,3 +27,8 @@ def take(connection: Connection, counted: Table, count: int = 1) -> int:
 def lock(connection: Connection, counted: Table) -> None:
     """Keep others from taking numbers until this transaction ends: what is read from now on stays true until then."""
     connection.execute(select(counters.c.value).where(counters.c.name == counted.name).with_for_update()).one()
+
+
+def last(connection: Connection, counted: Table) -> int:
+    """The last number that was given; without `lock` the next one may be somebody else's."""
+    return int(connection.execute(select(counters.c.value).where(counters.c.name == counted.name)).scalar_one())

@@ -20,9 +20,11 @@ from riskloop.store.maturity import OutcomeFeed
 from riskloop.store.migrations import upgrade
 from riskloop.store.outcomes import Outcomes
 from riskloop.store.segments import Segments
+from riskloop.store.trust import Trust
 from riskloop.store.windows import Windows
 
 CONFIG = "riskloop.toml"
+SIGNED = "0011"  # the revision since which versions are signed
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,12 @@ class Home:
             path = path / CONFIG
         settings = settings or _read(path)
         database = open_database(settings.storage.url, path.parent)
-        upgrade(database)
-        return cls(path, settings, database)
+        found = upgrade(database)
+        home = cls(path, settings, database)
+        if found is not None and found < SIGNED and home.trust.signs:
+            # Once, by whoever brings an older portfolio to this version; from then on nothing unsigned is used.
+            home.trust.sign_all("riskloop", "on record before there was a key")
+        return home
 
     @cached_property
     def schema(self) -> Schema:
@@ -73,7 +79,12 @@ class Home:
     @cached_property
     def ledger(self) -> Ledger:
         """Versions and promotions."""
-        return Ledger(self.database)
+        return Ledger(self.database, self.trust)
+
+    @cached_property
+    def trust(self) -> Trust:
+        """The portfolio's key, and what is signed with it."""
+        return Trust(self.database, self.settings, self.folder)
 
     @cached_property
     def segments(self) -> Segments:
@@ -119,8 +130,9 @@ class Home:
         return promotion
 
     def artefact(self, version: int) -> Artefact[ModelManifest]:
-        """The verified artefact of a version."""
+        """The verified artefact of a version: signed, and every file as it was when it was."""
         row = self.ledger.model(version)
+        self.trust.require_model(version, row.sha256, row.signature)
         return self.artefacts.read(row.artefact, ModelManifest, row.sha256)
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from riskloop.store import chain, counters
 from riskloop.store.audit import record
 from riskloop.store.database import Database
 from riskloop.store.tables import models, promotions
+from riskloop.store.trust import Trust
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,9 @@ def current_user() -> str:
 class Ledger:
     """Registers versions and changes the champion."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, trust: Trust | None = None) -> None:
         self.database = database
+        self._trust = trust  # without it nothing is signed
 
     def register(
         self,
@@ -60,46 +62,44 @@ class Ledger:
         case_id: int | None = None,
         by: str = "riskloop",
     ) -> int:
-        """Add a version and return its number: 1, 2, 3 …; the same artefact for the same case keeps its number."""
+        """Add a version and return its number: 1, 2, 3 …; the same artefact for the same case keeps its number.
+
+        Version and artefact are signed where there is a key, outside of the transaction: a KMS may take its time.
+        """
+        values = {
+            "created_at": to_micros(created_at),
+            "learner": learner,
+            "artefact": artefact,
+            "sha256": sha256,
+            "parent": parent,
+            "origin": origin,
+            "auc": auc,
+            "case_id": case_id,
+        }
+        version = None
+        while version is None:
+            with self.database.read() as connection:
+                expected = counters.last(connection, models) + 1
+            signature = None if self._trust is None else self._trust.sign_model(expected, sha256)
+            version = self._register({**values, "version": expected, "signature": signature}, created_at, by)
+        return version
+
+    def _register(self, values: Json, at: datetime, by: str) -> int | None:
+        """Write a version with its number; None when somebody else took the number, so that another one is signed."""
         with self.database.write() as connection:
             counters.lock(connection, models)
-            known = connection.execute(
-                select(models.c.version).where(
-                    models.c.sha256 == sha256, models.c.case_id.is_not_distinct_from(case_id)
-                )
-            ).scalar()
+            same = models.c.sha256 == values["sha256"], models.c.case_id.is_not_distinct_from(values["case_id"])
+            known = connection.execute(select(models.c.version).where(*same)).scalar()
             if known is not None:
                 return int(known)
-            version = counters.take(connection, models)
-            connection.execute(
-                insert(models).values(
-                    version=version,
-                    created_at=to_micros(created_at),
-                    learner=learner,
-                    artefact=artefact,
-                    sha256=sha256,
-                    parent=parent,
-                    origin=origin,
-                    auc=auc,
-                    case_id=case_id,
-                )
-            )
+            version = int(values["version"])
+            if counters.last(connection, models) + 1 != version:
+                return None
+            counters.take(connection, models)
+            connection.execute(insert(models).values(**values))
             chain.note(connection, models, version)
-            document = {
-                "learner": learner,
-                "artefact": artefact,
-                "sha256": sha256,
-                "auc": auc,
-                "origin": origin,
-            }
-            record(
-                connection,
-                at=created_at,
-                by=by,
-                action="register",
-                subject=f"model {version}",
-                document=document,
-            )
+            document = {name: values[name] for name in ("learner", "artefact", "sha256", "auc", "origin")}
+            record(connection, at=at, by=by, action="register", subject=f"model {version}", document=document)
         return version
 
     def alike(self, version: int) -> frozenset[int]:
@@ -189,6 +189,8 @@ class Ledger:
                 "reason": reason,
             }
             record(connection, at=at, by=by, action="promote", subject=f"model {version}", document=document)
+        if self._trust is not None:
+            self._trust.keep(force=True)
         return promotion
 
 

@@ -56,6 +56,18 @@ Index(
     postgresql_where=links.c.kind != "decisions",
 )
 
+# What was signed about the chain: its newest link at a moment. Copies of these lie outside of the database.
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),  # of the link
+    Column("document", Text, nullable=False),  # JSON, the very text that was signed
+    Column("signature", LargeBinary, nullable=False),  # Ed25519
+    Column("placed", Boolean, nullable=False),  # outside, too
+)
+
 # One scored customer a row. The id is consecutive and given inside the commit, so a gap is a lost decision.
 decisions = Table(
     "decisions",

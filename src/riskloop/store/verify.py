@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Table, select
 
 from riskloop.core import chain as canonical
 from riskloop.core.chain import Link
@@ -83,8 +83,10 @@ def recompute(database: Database, after: int = 0, tick: Tick = lambda _done: Non
         later = _follow(connection, result, after, tick)
         for kind, table in chain.APPENDED.items():
             if kind != decisions.name:
-                appended = _Appended(result, kind, chain.digests(connection, table), canonical.rows_digest, after)
-                for link in sorted(later.pop(kind, []), key=lambda link: link.first_id):
+                links = sorted(later.pop(kind, []), key=lambda link: link.first_id)
+                rows = _looked_at(connection, table, links, chain.last_id(connection, kind, after))
+                appended = _Appended(result, kind, rows, canonical.rows_digest)
+                for link in links:
                     appended.compare(link)
                 appended.end()
         for kind, table in chain.REVISED.items():
@@ -100,7 +102,8 @@ def _follow(connection: Connection, result: Verification, after: int, tick: Tick
     """Walk along the chain, with the decisions beside it; returns the links of the other kinds."""
     later: dict[str, list[Link]] = {}
     previous = chain.link_of(connection, after) if after else canonical.GENESIS
-    stream = _Appended(result, decisions.name, _decisions(connection), canonical.decisions_digest, after)
+    rows = _decisions(connection, chain.last_id(connection, decisions.name, after))
+    stream = _Appended(result, decisions.name, rows, canonical.decisions_digest)
     number = after
     for link in chain.read(connection, after):
         if link.number != number + 1:
@@ -130,24 +133,21 @@ def _follow(connection: Connection, result: Verification, after: int, tick: Tick
 class _Appended:
     """Holds rows that are written once against the links that say so, both by number."""
 
-    def __init__(self, result: Verification, kind: str, rows: Iterator[Numbered], digest: Digest, after: int) -> None:
+    def __init__(self, result: Verification, kind: str, rows: Iterator[Numbered], digest: Digest) -> None:
         self._result = result
         self._kind = kind
         self._rows = rows
         self._digest = digest
-        self._begun = after == 0  # else rows before the first link are not looked at
-        self._last = 0
+        self._last: int | None = None
         self._next: Numbered | None = next(rows, None)
 
     def compare(self, link: Link) -> None:
         """The rows of one link."""
-        if link.first_id <= self._last:
+        if self._last is not None and link.first_id <= self._last:
             self._found("relinked", link.first_id, link.last_id, link)
             return
         added = self._take(link.first_id - 1)
-        if added and self._begun:
-            self._added([number for number, _ in added])
-        self._begun = True
+        self._added([number for number, _ in added])
         rows = self._take(link.last_id)
         self._last = link.last_id
         self._result.count(self._kind, len(rows))
@@ -166,8 +166,7 @@ class _Appended:
         while self._next is not None:
             left.append(self._next[0])
             self._next = next(self._rows, None)
-        if left and self._begun:
-            self._added(left)
+        self._added(left)
 
     def _take(self, last: int) -> list[Numbered]:
         taken = []
@@ -259,8 +258,25 @@ def _gap(first: int, last: int) -> str:
     return f"Link {first} is gone." if first == last else f"The links {first} to {last} are gone."
 
 
-def _decisions(connection: Connection) -> Iterator[Numbered]:
+def _looked_at(connection: Connection, table: Table, links: Sequence[Link], before: int | None) -> Iterator[Numbered]:
+    """The rows that links are about, and those behind all others; ``before`` is the last one that was linked earlier.
+
+    Numbers that the database gives itself are not in the order of the commits, so links are about some among others.
+    """
+    if before is None:
+        yield from chain.digests(connection, table)
+        return
+    least = min([before, *(link.first_id - 1 for link in links)])
+    wanted = {number for link in links for number in range(link.first_id, link.last_id + 1)}
+    for number, digest in chain.digests(connection, table, chain.key(table) > least):
+        if number > before or number in wanted:
+            yield number, digest
+
+
+def _decisions(connection: Connection, before: int | None) -> Iterator[Numbered]:
     query = select(*_DECISION).order_by(decisions.c.id).execution_options(yield_per=5000)
+    if before is not None:
+        query = query.where(decisions.c.id > before)
     with connection.execute(query) as found:
         for row in found:
             yield row[0], tuple(row)

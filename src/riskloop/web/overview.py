@@ -15,6 +15,7 @@ from riskloop.store.home import Home
 from riskloop.store.ledger import ModelVersion
 from riskloop.store.probations import watched
 from riskloop.store.tables import case_events
+from riskloop.store.trust import TrustState
 from riskloop.store.windows import Window
 from riskloop.web import words
 from riskloop.web.manifests import manifest
@@ -71,15 +72,16 @@ def overview(home: Home, now: datetime) -> Json:
     today = served_since(database, now.replace(hour=0, minute=0, second=0, microsecond=0))
     last = recent[-1] if recent else None
     shown = today if today.decisions or last is None else served_between(database, last.first_id, last.last_id)
-    loop = views.loop(database, home.settings.watch)
+    loop, trust = views.loop(database, home.settings.watch), home.trust.state()
     harm = [] if champion is None else views.unresolved(home.cases, home.ledger, champion.version)
     written = None if champion is None else manifest(home.artefacts, home.ledger, champion.version)
     rows = 0 if written is None else written.training.rows
     logged = home.decisions.last_id()
     return {
         "now": now,
-        "headlines": _headlines(loop, headline(champion, last, open_cases, harm)),
+        "headlines": _headlines(loop, trust, headline(champion, last, open_cases, harm)),
         "loop": loop,
+        "trust": trust,
         "stages": stages(
             home.settings, last_report(database), rows, logged, versions, promotions, last, open_cases, today.decisions
         ),
@@ -99,12 +101,15 @@ def overview(home: Home, now: datetime) -> Json:
     }
 
 
-def _headlines(loop: Json, said: Headline) -> list[Headline]:
-    """A loop that stands still comes first; beside it nothing is well."""
-    if not loop["stands_still"]:
-        return [said]
-    still = Headline("bad", "fault", "The loop stands still: nobody watches the decisions.", more=loop["problem"])
-    return [still] if said.tone == "ok" else [still, said]
+def _headlines(loop: Json, trust: TrustState, said: Headline) -> list[Headline]:
+    """A record that was changed and a loop that stands still come first; beside them nothing is well."""
+    first = []
+    if trust.problem is not None:
+        first.append(Headline("bad", "fault", "The record is in doubt.", more=trust.problem))
+    if loop["stands_still"]:
+        text = "The loop stands still: nobody watches the decisions."
+        first.append(Headline("bad", "fault", text, more=loop["problem"]))
+    return [*first, *(() if first and said.tone == "ok" else (said,))]
 
 
 def headline(

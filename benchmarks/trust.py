@@ -1,0 +1,125 @@
+"""What the chain costs /predict, in a paired run, and how fast everything on record is verified.
+
+    python -m benchmarks.trust [--quick] [--rounds N] [--seconds S] [--rows N] [--json] [--folder DIR]
+
+Two servers of the same portfolio take turns, in an order that changes from round to round: riskloop, and riskloop
+without the code that links a group. The figure is the median of the rounds' ratios. Verification reads a million
+decisions that were committed in groups of 5,000, and a hundred thousand that were committed one by one.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import numpy as np
+
+from benchmarks.serving import load, prepare, running
+from riskloop.core.types import Decisions
+from riskloop.store.migrations import upgrade
+from riskloop.store.sqlite import Sqlite
+from riskloop.store.verify import recompute
+
+CONNECTIONS: Final = (1, 64)
+MOST_COST: Final = 0.03
+WIDTH: Final = 23  # features
+
+
+def cost(folder: Path, rounds: int, seconds: float) -> dict[int, dict[str, float]]:
+    """By connections: requests a second with and without the chain, and the share that the chain takes."""
+    folders = {"riskloop": folder / "chained", "unchained": folder / "unchained"}
+    folders["riskloop"].mkdir()
+    prepare(folders["riskloop"], usual=False).close()
+    shutil.copytree(folders["riskloop"], folders["unchained"])
+    rates: dict[tuple[str, int], list[float]] = {}
+    with ExitStack() as stack:
+        urls = {name: stack.enter_context(running(name, place)).url for name, place in folders.items()}
+        for number in range(rounds):
+            for connections in CONNECTIONS:
+                for name in sorted(urls, reverse=bool(number % 2)):
+                    measured = load(urls[name], folders[name], connections, seconds)
+                    if measured.errors:
+                        sys.exit(f"{name} answered {measured.errors} requests with an error.")
+                    rates.setdefault((name, connections), []).append(measured.rate)
+                    sys.stderr.write(f"round {number + 1} {name} x{connections}: {measured.rate:,.0f}/s\n")
+    found = {}
+    for connections in CONNECTIONS:
+        ours, others = rates["riskloop", connections], rates["unchained", connections]
+        ratio = median(one / other for one, other in zip(ours, others, strict=True))
+        found[connections] = {"with": median(ours), "without": median(others), "cost": 1 - ratio}
+    return found
+
+
+def verification(folder: Path, rows: int, group: int) -> dict[str, float]:
+    """Seconds for a million rows that were committed in groups of a size."""
+    database = Sqlite(folder / f"verified-{group}.db")
+    upgrade(database)
+    appender = database.appender()
+    for start in range(0, rows, group):
+        appender.append([_decisions(group, start)])
+    appender.close()
+    begun = time.perf_counter()
+    found = recompute(database)
+    seconds = time.perf_counter() - begun
+    database.close()
+    if not found.sound or found.rows["decisions"] != rows:
+        sys.exit("The verification found something wrong.")
+    return {"rows": rows, "group": group, "seconds": seconds, "per_million": seconds / rows * 1e6}
+
+
+def _decisions(rows: int, start: int) -> Decisions:
+    rng = np.random.default_rng(start)
+    probabilities = rng.uniform(size=rows)
+    return Decisions(
+        customer_ids=[f"customer-{start + i}" for i in range(rows)],
+        times=list(range(start, start + rows)),
+        scored_at=start,
+        model_version=1,
+        probabilities=probabilities,
+        defaults=probabilities > 0.5,
+        features=rng.normal(size=(rows, WIDTH)),
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="two rounds of two seconds, a tenth of the rows")
+    parser.add_argument("--rounds", type=int, help="default 11, quick 2")
+    parser.add_argument("--seconds", type=float, help="of each load; default 4, quick 2")
+    parser.add_argument("--rows", type=int, help="to verify; default 1,000,000")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--folder", type=Path, help="Where the portfolio is made; must be on the disk to be measured.")
+    options = parser.parse_args()
+    if shutil.which("wrk") is None:
+        sys.exit("The load comes from wrk, which is not installed: `apt-get update && apt-get install -y wrk`.")
+    rows = options.rows or (100_000 if options.quick else 1_000_000)
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        speeds = [verification(folder, rows, 5000), verification(folder, rows // 10, 1)]
+        costs = cost(
+            folder, options.rounds or (2 if options.quick else 11), options.seconds or (2 if options.quick else 4)
+        )
+    if options.json:
+        print(json.dumps({"cost": costs, "verification": speeds}))
+        return
+    print(f"{'connections':>11}{'without/s':>12}{'with/s':>10}{'cost':>8}")
+    for connections, one in costs.items():
+        print(f"{connections:>11}{one['without']:>12,.0f}{one['with']:>10,.0f}{one['cost']:>8.1%}")
+    for speed in speeds:
+        print(
+            f"{speed['rows']:,} decisions in groups of {speed['group']:,.0f}: {speed['per_million']:.1f} s per million"
+        )
+    for connections, one in costs.items():
+        reached = "reached" if one["cost"] <= MOST_COST else "MISSED "
+        print(f"{reached:<8} cost at {connections}: {one['cost']:.1%} ({MOST_COST:.0%})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Where signed checkpoints lie outside of the database: a folder, an object store, and who is told by a POST."""
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from riskloop.core.errors import StorageError, Unreachable
+from riskloop.core.settings import TrustSettings
+from riskloop.store.files import FILE, make_folder
+
+_URI: Final = re.compile(r"^[a-z][a-z0-9+.-]*://")
+_NAME: Final = re.compile(r"^checkpoint-[0-9TZ]+-\d+\.json$")
+
+
+class Place:
+    """A folder or an object store. An object store with versioning keeps what somebody overwrites."""
+
+    def __init__(self, named: str, folder: Path) -> None:
+        self.name = named if _URI.match(named) else str(folder / named)
+        self._remote = bool(_URI.match(named))
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file that is not there yet; StorageError when that is impossible."""
+        try:
+            files, root = self._open()
+            if not self._remote:
+                make_folder(Path(root))
+            with files.open_output_stream(f"{root}/{name}") as out:
+                out.write(content)
+            if not self._remote:
+                (Path(root) / name).chmod(FILE)
+        except (OSError, ValueError, ImportError) as error:
+            raise StorageError(f"The checkpoint cannot be written to {self.name}: {error}.") from None
+
+    def all(self) -> dict[str, bytes]:
+        """Every checkpoint's file by name; empty where the place is not there yet."""
+        from pyarrow import fs
+
+        try:
+            files, root = self._open()
+            found = files.get_file_info(fs.FileSelector(root, allow_not_found=True))
+            names = sorted(info.base_name for info in found if info.is_file and _NAME.match(info.base_name))
+            return {name: files.open_input_stream(f"{root}/{name}").read() for name in names}
+        except (OSError, ValueError) as error:
+            raise StorageError(f"The checkpoints in {self.name} cannot be read: {error}.") from None
+
+    def _open(self) -> tuple[Any, str]:
+        from pyarrow import fs
+
+        if self._remote:
+            files, root = fs.FileSystem.from_uri(self.name)
+            return files, str(root).rstrip("/")
+        return fs.LocalFileSystem(), self.name
+
+
+def place_of(settings: TrustSettings, folder: Path) -> Place | None:
+    """The place that riskloop.toml names; None where it names none."""
+    return Place(settings.checkpoints, folder) if settings.checkpoints.strip() else None
+
+
+def post(url: str, content: bytes, timeout: float) -> None:
+    """Tell a webhook of a checkpoint; it is signed already. Raises Unreachable."""
+    import requests
+
+    try:
+        answer = requests.post(url, data=content, headers={"Content-Type": "application/json"}, timeout=timeout)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise Unreachable(f"The webhook of [trust] did not take the checkpoint: {type(error).__name__}.") from None
