@@ -366,8 +366,8 @@ class Portfolio:
         from riskloop.store.signing import read_public
 
         public = None if public_key is None else read_public(public_key)
-        proof = prove(self.home, since, public, progress)
-        return VerifyResult(**views.proof(proof))
+        home = self.home
+        return VerifyResult(**views.proof(prove(home.trust, home.ledger, home.artefacts, since, public, progress)))
 
     def sign_models(self, *, by: str | None = None, reason: str) -> list[int]:
         """Sign every version that no known key has signed, after its files were checked; returns their numbers."""

@@ -24,7 +24,7 @@ from riskloop.store.trust import Trust
 from riskloop.store.windows import Windows
 
 CONFIG = "riskloop.toml"
-SIGNED = "0011"  # the revision since which versions are signed
+SIGNED = "0013"  # the revision since which versions are signed
 
 
 @dataclass(frozen=True)

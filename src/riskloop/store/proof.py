@@ -10,11 +10,12 @@ from sqlalchemy import Connection, select
 
 from riskloop.core.errors import RiskloopError, StorageError
 from riskloop.core.manifest import ModelManifest
-from riskloop.store.home import Home
+from riskloop.store.artefacts import Artefacts
+from riskloop.store.ledger import Ledger
 from riskloop.store.places import Place
 from riskloop.store.signing import fingerprint, verifies
 from riskloop.store.tables import checkpoints
-from riskloop.store.trust import Checkpoint, Signed, read_checkpoint, read_file
+from riskloop.store.trust import Checkpoint, Signed, Trust, read_checkpoint, read_file
 from riskloop.store.verify import Breach, Tick, Verification, recompute
 
 
@@ -42,17 +43,22 @@ class Proof:
 
 
 def prove(
-    home: Home, since: datetime | None = None, public: bytes | None = None, tick: Tick = lambda _n: None
+    trust: Trust,
+    ledger: Ledger,
+    artefacts: Artefacts,
+    since: datetime | None = None,
+    public: bytes | None = None,
+    tick: Tick = lambda _links: None,
 ) -> Proof:
     """Recompute everything, or what came after the newest sound checkpoint before ``since``.
 
     ``public`` is the raw key to trust instead of what riskloop.toml names. Raises ConfigError when the key is gone.
     """
     begun = time.perf_counter()
-    keys = [public] if public is not None else home.trust.public_keys()
+    keys = [public] if public is not None else trust.public_keys()
     found: list[Breach] = []
-    signed = _checkpoints(home, keys, found) if keys else []
-    with home.database.read() as connection:
+    signed = _checkpoints(trust, keys, found) if keys else []
+    with trust.database.read() as connection:
         record = Signed(connection, signed)
     sound = []
     for checkpoint in signed:
@@ -63,10 +69,10 @@ def prove(
             sound.append(checkpoint)
     before = [c for c in sound if since is not None and c.at <= since]
     start = before[-1] if before else None
-    recomputed = recompute(home.database, 0 if start is None else start.number, tick)
+    recomputed = recompute(trust.database, 0 if start is None else start.number, tick)
     proof = Proof(recomputed, start, len(signed), sound[-1] if sound else None)
-    proof.breaches = [*recomputed.breaches, *found, *_models(home, keys)]
-    proof.limits = list(_limits(home, proof, since))
+    proof.breaches = [*recomputed.breaches, *found, *_models(trust, ledger, artefacts, keys)]
+    proof.limits = list(_limits(trust, proof, since))
     proof.seconds = time.perf_counter() - begun
     return proof
 
@@ -117,10 +123,10 @@ class _Readers:
         return None
 
 
-def _checkpoints(home: Home, keys: list[bytes], found: list[Breach]) -> list[Checkpoint]:
+def _checkpoints(trust: Trust, keys: list[bytes], found: list[Breach]) -> list[Checkpoint]:
     """Those whose signature holds, wherever they are, by the number of their link."""
-    readers, place = _Readers(keys, found), home.trust.place
-    with home.database.read() as connection:
+    readers, place = _Readers(keys, found), trust.place
+    with trust.database.read() as connection:
         inside = readers.inside(connection)
     outside = readers.outside(place)
     if place is not None and outside is not None:
@@ -135,18 +141,18 @@ def _checkpoints(home: Home, keys: list[bytes], found: list[Breach]) -> list[Che
     return sorted(every.values(), key=lambda one: (one.number, one.at))
 
 
-def _models(home: Home, keys: list[bytes]) -> Iterator[Breach]:
+def _models(trust: Trust, ledger: Ledger, artefacts: Artefacts, keys: list[bytes]) -> Iterator[Breach]:
     """Every registered version: its signature, and its files."""
-    for row in home.ledger.models():
+    for row in ledger.models():
         try:
             if keys:
-                home.trust.require_model(row.version, row.sha256, row.signature, keys)
-            home.artefacts.read(row.artefact, ModelManifest, row.sha256)
+                trust.require_model(row.version, row.sha256, row.signature, keys)
+            artefacts.read(row.artefact, ModelManifest, row.sha256)
         except RiskloopError as error:
             yield Breach("models", "changed", row.version, row.version, None, error.message)
 
 
-def _limits(home: Home, proof: Proof, since: datetime | None) -> Iterator[str]:
+def _limits(trust: Trust, proof: Proof, since: datetime | None) -> Iterator[str]:
     """What a sound record does not show."""
     if proof.recomputed.before and proof.since is None:
         yield "What was on record before the chain was linked as it was found; what was done before cannot be seen."
@@ -154,16 +160,16 @@ def _limits(home: Home, proof: Proof, since: datetime | None) -> Iterator[str]:
         yield f"Only what came after the checkpoint of {proof.since.at:%Y-%m-%d %H:%M} UTC was recomputed."
     elif since is not None:
         yield f"There is no sound checkpoint before {since:%Y-%m-%d %H:%M} UTC, so everything was recomputed."
-    if not home.trust.signs:
+    if not trust.signs:
         yield "Nothing is signed ([trust] key is empty): whoever can write the database can rewrite all of it."
         return
     head, last = proof.recomputed.head, proof.last
     unsigned = 0 if head is None else head.number - (0 if last is None else last.number)
     if unsigned > 0:
         yield f"The newest {unsigned} links are not in a checkpoint yet; they could be rewritten unseen until they are."
-    if home.trust.beside:
+    if trust.beside:
         yield "The key lies in the portfolio's folder: whoever can write there can sign, too. See docs/trust.md."
-    if home.trust.place is None:
+    if trust.place is None:
         yield "Checkpoints are kept in the database only; cut off together with the record they say nothing."
 
 
