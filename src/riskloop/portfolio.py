@@ -367,7 +367,8 @@ class Portfolio:
 
         public = None if public_key is None else read_public(public_key)
         home = self.home
-        return VerifyResult(**views.proof(prove(home.trust, home.ledger, home.artefacts, since, public, progress)))
+        proof = prove(home.trust, home.ledger, home.artefacts, home.segments, since, public, progress)
+        return VerifyResult(**views.proof(proof))
 
     def sign_models(self, *, by: str | None = None, reason: str) -> list[int]:
         """Sign every version that no known key has signed, after its files were checked; returns their numbers."""

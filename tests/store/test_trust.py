@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests import handmade
 
 from riskloop.core.errors import ArtefactError, ConfigError, StorageError
 from riskloop.core.types import Json, PromotionKind
+from riskloop.store import migrations
 from riskloop.store.backup import back_up, restore
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.proof import Proof
@@ -59,7 +61,7 @@ def home(url: str, tmp_path: Path) -> Iterator[Home]:
 
 
 def prove(home: Home, since: datetime | None = None) -> Proof:
-    return prove_stores(home.trust, home.ledger, home.artefacts, since)
+    return prove_stores(home.trust, home.ledger, home.artefacts, home.segments, since)
 
 
 def tamper(home: Home, *statements: str) -> list[str]:
@@ -378,16 +380,18 @@ def test_an_object_store_and_a_place_that_heals(tmp_path: Path) -> None:
 
 
 def test_an_older_portfolio_is_signed_once_when_it_is_opened(tmp_path: Path) -> None:
-    home = opened(tmp_path)
-    register(home)
-    home.close()
-    (tmp_path / "riskloop.key").unlink()
+    source = opened(tmp_path / "source")
+    register(source)
+    row = source.ledger.model(1)
+    shutil.copytree(source.artefacts.root, tmp_path / "models")
+    source.close()
     with Sqlite(tmp_path / "riskloop.db").write() as connection:
-        for statement in ("DROP TABLE checkpoints", "DROP TABLE links", "DELETE FROM counters WHERE name = 'links'"):
-            connection.execute(text(statement))
-        connection.execute(text("DROP INDEX IF EXISTS links_kind"))
-        connection.execute(text("ALTER TABLE models DROP COLUMN signature"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0009'"))
+        migrations.run(connection, "0009")
+        values = f"1, 1, 'scorecard', '{row.artefact}', '{row.sha256}', 'train', 0.7"
+        columns = "version, created_at, learner, artefact, sha256, origin, auc"
+        connection.execute(text(f"INSERT INTO models ({columns}) VALUES ({values})"))
+        connection.execute(text("UPDATE counters SET value = 1 WHERE name = 'models'"))
+    (tmp_path / CONFIG).write_text(SETTINGS.format(url="sqlite:///riskloop.db", trust=""))
     home = Home.open(tmp_path)
     assert home.artefact(1)
     assert prove(home).breaches == []

@@ -1,12 +1,15 @@
 """Commands that show where things stand, and prove a decision."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from riskloop.cli.options import CONFIG, ConfigOption, JsonOption, open_portfolio
 from riskloop.console import Console, table
 from riskloop.core.english import counted
+
+if TYPE_CHECKING:
+    from riskloop.results import StatusResult
 
 
 def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
@@ -22,14 +25,7 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     )
     if champion and (immature := champion["training"].get("immature")):
         lines.append(f"It was trained without {immature:,} rows whose outcome was not final.")
-    if found.loop["problem"] is not None:
-        lines.append(found.loop["problem"])
-    elif found.loop["finished_at"] is not None:
-        lines.append(f"Last finished cycle: {found.loop['finished_at'][:19]}Z.")
-    if found.trust["problem"] is not None:
-        lines.append(found.trust["problem"])
-    elif found.trust["checkpoint"] is not None:
-        lines.append(f"Last signed checkpoint: {found.trust['checkpoint']['at'][:19]}Z.")
+    lines += _last_done(found)
     if window:
         lines.append(f"Last window: {window['name']}, {window['decisions']:,} decisions: {window['sentence']}")
     if champion is not None:
@@ -51,6 +47,20 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
         count = counted(len(found.unsent_alerts), "alert")
         lines.append(f"{count} did not reach {first['channel']}: {first['problem'] or 'not sent yet'}.")
     Console(as_json).answer(found, *lines)
+
+
+def _last_done(found: "StatusResult") -> list[str]:
+    """When the last cycle finished and the record was signed last, or what is wrong with either."""
+    lines = []
+    if found.loop["problem"] is not None:
+        lines.append(found.loop["problem"])
+    elif found.loop["finished_at"] is not None:
+        lines.append(f"Last finished cycle: {found.loop['finished_at'][:19]}Z.")
+    if found.trust["problem"] is not None:
+        lines.append(found.trust["problem"])
+    elif found.trust["checkpoint"] is not None:
+        lines.append(f"Last signed checkpoint: {found.trust['checkpoint']['at'][:19]}Z.")
+    return lines
 
 
 def drift(

@@ -11,8 +11,9 @@ from sqlalchemy import Connection, select
 from riskloop.core.errors import RiskloopError, StorageError
 from riskloop.core.manifest import ModelManifest
 from riskloop.store.artefacts import Artefacts
+from riskloop.store.checkpoint_store import CheckpointStore
 from riskloop.store.ledger import Ledger
-from riskloop.store.places import Place
+from riskloop.store.segments import Segments
 from riskloop.store.signing import fingerprint, verifies
 from riskloop.store.tables import checkpoints
 from riskloop.store.trust import Checkpoint, Signed, Trust, read_checkpoint, read_file
@@ -46,6 +47,7 @@ def prove(
     trust: Trust,
     ledger: Ledger,
     artefacts: Artefacts,
+    segments: Segments,
     since: datetime | None = None,
     public: bytes | None = None,
     tick: Tick = lambda _links: None,
@@ -72,6 +74,8 @@ def prove(
     recomputed = recompute(trust.database, 0 if start is None else start.number, tick)
     proof = Proof(recomputed, start, len(signed), sound[-1] if sound else None)
     proof.breaches = [*recomputed.breaches, *found, *_models(trust, ledger, artefacts, keys)]
+    for segment, sentence in segments.altered():
+        proof.breaches.append(Breach("segments", "changed", segment.first_id, segment.last_id, None, sentence))
     proof.limits = list(_limits(trust, proof, since))
     proof.seconds = time.perf_counter() - begun
     return proof
@@ -95,7 +99,7 @@ class _Readers:
                 there[one.name] = one, bool(row.placed)
         return there
 
-    def outside(self, place: Place | None) -> dict[str, Checkpoint] | None:
+    def outside(self, place: CheckpointStore | None) -> dict[str, Checkpoint] | None:
         """Those in the place, by the name that each should have; None when it cannot be read, or there is none."""
         if place is None:
             return None

@@ -24,8 +24,8 @@ from riskloop.core.settings import Settings
 from riskloop.core.types import Json, from_micros, iso
 from riskloop.store import chain
 from riskloop.store.audit import record
+from riskloop.store.checkpoint_store import CheckpointStore, place_of, post
 from riskloop.store.database import Database
-from riskloop.store.places import Place, place_of, post
 from riskloop.store.signing import Signer, fingerprint, key_file, make_key, open_signer, read_public, verifies
 from riskloop.store.tables import checkpoints, decisions, links, models, outcomes, promotions
 from riskloop.store.verify import recompute
@@ -123,7 +123,7 @@ class Trust:
         return bool(self.settings.key.strip())
 
     @cached_property
-    def place(self) -> Place | None:
+    def place(self) -> CheckpointStore | None:
         """Where checkpoints go."""
         return place_of(self.settings, self.folder)
 

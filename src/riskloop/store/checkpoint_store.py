@@ -12,7 +12,7 @@ _URI: Final = re.compile(r"^[a-z][a-z0-9+.-]*://")
 _NAME: Final = re.compile(r"^checkpoint-[0-9TZ]+-\d+\.json$")
 
 
-class Place:
+class CheckpointStore:
     """A folder or an object store. An object store with versioning keeps what somebody overwrites."""
 
     def __init__(self, named: str, folder: Path) -> None:
@@ -53,9 +53,9 @@ class Place:
         return fs.LocalFileSystem(), self.name
 
 
-def place_of(settings: TrustSettings, folder: Path) -> Place | None:
+def place_of(settings: TrustSettings, folder: Path) -> CheckpointStore | None:
     """The place that riskloop.toml names; None where it names none."""
-    return Place(settings.checkpoints, folder) if settings.checkpoints.strip() else None
+    return CheckpointStore(settings.checkpoints, folder) if settings.checkpoints.strip() else None
 
 
 def post(url: str, content: bytes, timeout: float) -> None:
