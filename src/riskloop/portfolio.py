@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from riskloop.batch.client import Summary
+    from riskloop.batch.local import LocalEngine
     from riskloop.identity.people import People
 
 
@@ -130,6 +132,50 @@ class Portfolio:
         answers = Answers(model, decisions, self.home.decisions.append(decisions).first_id).table().to_pandas()
         appended = {name: answers[name].to_numpy() for name in answers if name != "customer_id"}
         return frame.assign(**appended)
+
+    def score_file(
+        self,
+        source: str | Path,
+        target: str | Path,
+        *,
+        refused: Path | None = None,
+        run_key: str | None = None,
+        progress: Callable[[str, float], None] | None = None,
+    ) -> "Summary":
+        """Decide on the customers of a file, a folder or a pattern on all cores, without a server, and log it.
+
+        ``target`` gets the rows in their order with the predictions appended: CSV, CSV.gz, CSV.zst or Parquet. Rows
+        that cannot be read are set aside, into the CSV ``refused`` if it is named. All of the file is logged or nothing
+        is; the same file again, or the same ``run_key``, gives the same decisions and logs nobody twice.
+        """
+        engine = self._local_engine()
+        return engine.score(
+            Path(source),
+            Path(target),
+            dialect=self.home.settings.data,
+            refused=refused,
+            run_key=run_key,
+            progress=progress,
+        )
+
+    def _local_engine(self) -> "LocalEngine":
+        from riskloop.batch.local import Champion, LocalEngine
+        from riskloop.loop.champion import load
+        from riskloop.scoring.model import load_model
+
+        def champion() -> Champion:
+            promotion = self.home.champion()
+            loaded = load(self.home, promotion.version)
+            return Champion(promotion, loaded.model, loaded.reference.profiler)
+
+        return LocalEngine(
+            segments=self.home.segments,
+            artefacts=self.home.artefacts.root,
+            exploration=self.home.settings.exploration.rate,
+            champion=champion,
+            row=self.home.ledger.model,
+            model=lambda version: load_model(self.home.artefact(version), version),
+        )
 
     def record_outcomes(
         self,

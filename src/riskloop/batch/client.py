@@ -111,7 +111,7 @@ def score_file(
     file = open_file(source, target, dialect=dialect, schema=schema, screened=screened)
     begun = datetime.now(UTC)
     try:
-        with _Output(target, file, chunk_rows, run_key or _digest(files)) as output:
+        with _Output(target, file, chunk_rows, run_key or digest_of_files(files)) as output:
             resumed = output.progress.chunks
             _run(file, output, api, in_flight, progress or (lambda _sentence, _share: None))
             done = output.progress
@@ -145,7 +145,7 @@ def _screened(source: Path, schema: Schema, dialect: DataSettings, refused: Path
     return screened
 
 
-def _digest(files: Sequence[Path]) -> str:
+def digest_of_files(files: Sequence[Path]) -> str:
     """What makes two runs the same one: the content of the files."""
     found = hashlib.blake2b(digest_size=12)
     for path in files:

@@ -1,5 +1,6 @@
 """Commands that run the loop: from a history to a served model, decisions, outcomes and cycles."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -107,9 +108,19 @@ def up(
     serve_and_watch(config, host=host, port=port, workers=workers, every=every)
 
 
+class Engine(StrEnum):
+    """What scores a file."""
+
+    API = "api"
+    LOCAL = "local"
+
+
 def score(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Customers to score: CSV, Excel, Parquet, …; a folder.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The same rows with their predictions.")],
+    engine: Annotated[
+        Engine, typer.Option(help="api: through the server; local: on all cores of this machine, without one.")
+    ] = Engine.API,
     url: UrlOption = None,
     config: ConfigOption = CONFIG,
     chunk: Annotated[int, typer.Option(min=1, help="Rows in one request.")] = 5000,
@@ -127,7 +138,7 @@ def score(
     dates: DatesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a whole file through the API, rows in their order.
+    """Score a whole file, rows in their order: through the API, or on all cores of this machine.
 
     The input's columns are kept and the predictions appended. Interrupted, the same command goes on where it stopped;
     run again, it gives the same decisions and logs nobody twice. Rows that cannot be scored are set aside with their
@@ -139,19 +150,24 @@ def score(
     console = Console(as_json)
     given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict)
     with console.progress(f"Scoring {source.name}") as tick:
-        summary = score_file(
-            source,
-            target,
-            api_url(url, config),
-            chunk_rows=chunk,
-            in_flight=in_flight,
-            key=key,
-            progress=tick,
-            patience=patience,
-            dialect=data_settings(config).model_copy(update=given),
-            refused=refused,
-            run_key=run_key,
-        )
+        if engine is Engine.LOCAL:
+            summary = open_portfolio(config, given).score_file(
+                source, target, refused=refused, run_key=run_key, progress=tick
+            )
+        else:
+            summary = score_file(
+                source,
+                target,
+                api_url(url, config),
+                chunk_rows=chunk,
+                in_flight=in_flight,
+                key=key,
+                progress=tick,
+                patience=patience,
+                dialect=data_settings(config).model_copy(update=given),
+                refused=refused,
+                run_key=run_key,
+            )
     lines = [
         f"Scored {summary.rows:,} rows in {summary.seconds:.1f} s ({summary.rows_per_second:,.0f} a second), "
         f"{summary.defaults:,} of them as default. Wrote {target}."

@@ -7,8 +7,9 @@ larger than memory; a block in which a value does not fit is looked at again as 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -110,9 +111,47 @@ def read_rows(
     checked = reader.checked(read, opened)
     if strict or checked.problems.columns:
         checked.problems.raise_if_any(where, opened.places)
-    _refuse_share(checked, where, dialect.max_refused)
+    refuse_share(checked, where, dialect.max_refused)
     _refuse_one_class(checked.rows, schema, where)
     return checked
+
+
+class CheckedBlock(NamedTuple):
+    """The rows of one block that can be decided on, and what is wrong with the others."""
+
+    rows: Rows
+    kept: Ints  # their places among the rows of the block's table
+    ids: Sequence[str]  # of all rows of the table, as far as they have some
+    times: Ints  # of all rows
+    read: int  # records of the block
+    problems: Problems
+
+
+class BlockReader:
+    """Checks rows that are to be scored, block by block, so that a file may be larger than memory.
+
+    Whether an id comes twice is not its affair: the other one may be in another block.
+    """
+
+    def __init__(self, schema: Schema, names: Sequence[str], dialect: DataSettings, latest: int | None) -> None:
+        self._new = partial(_Reader, schema, "absent", dialect, dialect.strict, latest, names)
+        self._encoding = dialect.encoding
+        reader = self._new()
+        self.columns, self.types = reader.columns, reader.types
+
+    def read(self, block: Block) -> CheckedBlock:
+        """The rows of a block."""
+        reader = self._new()
+        reader.problems.encoding = self._encoding
+        reader.take(block)
+        n, problems = block.table.num_rows, reader.problems
+        times = reader.times[0] if reader.times else np.zeros(n, dtype=np.int64)
+        rows = Rows(reader.features[0], reader.ids or [""] * n, times, None, reader.unseen)
+        if not problems.found:
+            return CheckedBlock(rows, np.arange(n), rows.ids, times, n, problems)
+        bad = np.isin(block.positions, [entry.position for entry in problems.found])
+        kept = np.flatnonzero(~bad)
+        return CheckedBlock(rows.take(kept), kept, rows.ids, times, n + len(block.ragged), problems)
 
 
 def reasons_of(refused: Sequence[RefusedRow]) -> list[tuple[str, str, int]]:
@@ -124,7 +163,8 @@ def reasons_of(refused: Sequence[RefusedRow]) -> list[tuple[str, str, int]]:
     return sorted(((c, p, n) for (c, p), n in counts.items()), key=lambda item: -item[2])
 
 
-def _refuse_share(checked: "Checked | Screened", where: str, most: float) -> None:
+def refuse_share(checked: "Checked | Screened", where: str, most: float) -> None:
+    """Raise DataError when more than the share ``most`` of the rows, or all, are refused."""
     if checked.refused and (checked.share > most or len(checked.refused) == checked.read):
         error = checked.problems.error(where, checked.source.places)
         named = "; ".join(f"column '{c}' {p} ({n:,} rows)" for c, p, n in reasons_of(checked.refused)[:3])
@@ -294,7 +334,7 @@ def screen_rows(
     if dialect.strict or problems.columns:
         problems.raise_if_any(where, opened.places)
     screened = Screened(tuple(problems.refused()), read, problems, opened)
-    _refuse_share(screened, where, dialect.max_refused)
+    refuse_share(screened, where, dialect.max_refused)
     return screened
 
 

@@ -23,6 +23,7 @@ from riskloop.data.dialect import NAMED, find_delimiter, is_total, names_of, spl
 from riskloop.data.streams import Bytes, read_start, text_blocks
 
 ROWS: Final = 100_000  # of one block of a file that is no text
+SHORT: Final = 2**16  # bytes of a block of text that goes with the one before
 
 Types = Mapping[str, pa.DataType]
 
@@ -76,8 +77,8 @@ class TextSource:
 
     def blocks(self, columns: Sequence[str] | None = None, types: Types | None = None) -> Iterator[Block]:
         first = 0
-        for content in self._bodies():
-            block = self._parse(content, first, columns, types)
+        for content in self.bodies():
+            block = self.parse(content, first, columns, types)
             first += block.table.num_rows + len(block.ragged)
             yield block
 
@@ -86,7 +87,7 @@ class TextSource:
             return [f"row {position + self.first_row}" for position in positions]
         wanted, found = set(positions), {}
         row, line = 0, self._above + 1
-        for content in self._bodies():
+        for content in self.bodies():
             text = io.StringIO(content.decode(errors="replace"), newline="")
             reader = csv.reader(text, delimiter=self.dialect.delimiter, quotechar=self.quote)
             before = 0
@@ -137,14 +138,14 @@ class TextSource:
                 )
         refuse_repeats(names, self.where)
 
-    def _bodies(self) -> Iterator[bytes]:
+    def bodies(self) -> Iterator[bytes]:
         """The blocks of the rows, without what stands above the first and below the last of them."""
         above, before = self._above, b""
         for content in self._text():
             rows = content
             if above:
                 rows, above = _below(content, above)
-            if len(rows) < 2**16 and before:  # totals may stand in the last two blocks
+            if len(rows) < SHORT and before:  # totals may stand in the last two blocks
                 before += rows
                 continue
             if before:
@@ -162,7 +163,8 @@ class TextSource:
             content = lines[0] + b"\n"
         return content
 
-    def _parse(self, content: bytes, first: int, columns: Sequence[str] | None, types: Types | None) -> Block:
+    def parse(self, content: bytes, first: int, columns: Sequence[str] | None, types: Types | None) -> Block:
+        """Whole records, the first of which stands at position ``first``, as a block; see `blocks`."""
         delimiter = self.dialect.delimiter
         if delimiter == " ":
             content = re.sub(rb"[ \t]+", b"\t", re.sub(rb"(?m)^[ \t]+|[ \t]+\r?$", b"", content))
@@ -358,6 +360,28 @@ def _cell_text(value: Any) -> str:
     from riskloop.core.values import level_text
 
     return value if isinstance(value, str) else level_text(value)
+
+
+class Raw(NamedTuple):
+    """Consecutive rows of a source, not looked at yet: a table, or the text of whole records and who can parse it."""
+
+    table: pa.Table | None
+    content: bytes = b""
+    text: "TextSource | None" = None
+
+
+def raw_blocks(source: Source) -> Iterator[Raw]:
+    """The rows of any source, for engines that parse on several cores."""
+    if isinstance(source, TextSource):
+        for content in source.bodies():
+            yield Raw(None, content, source)
+    elif isinstance(source, ManySource):
+        for _, part in source.parts:
+            for raw in raw_blocks(part):
+                yield raw if raw.table is None else Raw(raw.table.select(source.names))
+    else:
+        for block in source.blocks():
+            yield Raw(block.table)
 
 
 # --------------------------------------------------------------------------- other kinds of files

@@ -169,9 +169,7 @@ class Reference:
             )
 
         def part(rows: slice) -> Profile:
-            chosen = None if times is None else times[rows]
-            adding = _Pass(self.bins, self.score_bins, self._limits, len(X[rows]))
-            return adding.profile(self.fingerprint, X[rows], scores[rows], chosen, CAPACITY)
+            return self.profiler.profile(X[rows], scores[rows], None if times is None else times[rows])
 
         parts = max(1, min(threads, len(X) // (8 * BLOCK)))
         if parts == 1:
@@ -180,6 +178,11 @@ class Reference:
         with ThreadPoolExecutor(parts) as pool:
             first, *others = pool.map(part, [slice(start, start + size) for start in range(0, len(X), size)])
         return sum(others, first)
+
+    @cached_property
+    def profiler(self) -> "Profiler":
+        """The part of it that makes profiles; small enough to be sent to other processes."""
+        return Profiler(self.bins, self.score_bins, self._limits, self.fingerprint)
 
     @cached_property
     def context(self) -> frozenset[int]:
@@ -236,6 +239,25 @@ class Reference:
             gain = max(gain, float(np.triu(placed - exchanged, 1).max()))
             loss = max(loss, float(self.structure.kept(part)[1].max()))
         return gain, loss
+
+
+@dataclass(frozen=True, eq=False)
+class Profiler:
+    """Profiles rows over a reference's bins without the reference's rows."""
+
+    bins: tuple[Bins, ...]
+    score_bins: Bins
+    limits: tuple[Floats, Floats]
+    fingerprint: str  # of the reference
+
+    def profile(self, X: Floats, scores: Floats, times: Ints | None) -> Profile:
+        """See `Reference.profile`."""
+        adding = _Pass(self.bins, self.score_bins, self.limits, len(X))
+        return adding.profile(self.fingerprint, X, scores, times, CAPACITY)
+
+    def __call__(self, X: Floats, scores: Floats, times: Ints) -> bytes:
+        """The bytes of a profile, to be kept with the decisions."""
+        return self.profile(X, scores, times).to_bytes()
 
 
 class _Pass:

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 
 from riskloop.core.errors import DataError
-from riskloop.core.types import Decision, Decisions, Json, Reason, from_micros, iso, to_micros
+from riskloop.core.types import Bools, Decision, Decisions, Floats, Json, Reason, from_micros, iso, to_micros
 from riskloop.scoring.decide import reasons
-from riskloop.scoring.model import Model, RiskLevel
+from riskloop.scoring.model import LEVELS, Model, RiskLevel
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,21 +72,36 @@ class Answers:
         import pyarrow as pa
 
         decisions, n = self.decisions, len(self.decisions)
+        told = told_columns(self.model, decisions.probabilities, decisions.defaults, self.first_id, decisions.scored_at)
         columns: dict[str, Any] = {
-            "decision_id": pa.array(range(self.first_id, self.first_id + n), pa.int64()).cast(pa.string()),
+            "decision_id": told["decision_id"],
             "customer_id": pa.array([c or None for c in decisions.customer_ids], pa.string()),
-            "default": pa.array(decisions.defaults),
-            "probability": pa.array(decisions.probabilities),
-            "risk_level": pa.array(self.model.risk_levels(decisions.probabilities), pa.string()),
-            "threshold": pa.repeat(pa.scalar(self.model.threshold, pa.float64()), n),
-            "model_version": pa.repeat(pa.scalar(decisions.model_version, pa.int64()), n),
-            "scored_at": pa.repeat(iso(from_micros(decisions.scored_at)), n),
+            **{name: told[name] for name in told if name != "decision_id"},
             "flags": pa.nulls(n, pa.string()) if decisions.flags is None else pa.array(decisions.flags, pa.string()),
         }
         if with_reasons:
             encode = msgspec.json.encode
             columns["reasons"] = pa.array([encode(self.reasons.get(i, [])).decode() for i in range(n)], pa.string())
         return pa.RecordBatch.from_pydict(columns)
+
+
+def told_columns(
+    model: Model, probabilities: Floats, defaults: Bools, first_id: int, scored_at: int
+) -> "dict[str, pa.Array]":
+    """What is told of decisions with consecutive ids, a column a field; ``probabilities`` and ``defaults`` (n,)."""
+    import pyarrow as pa
+
+    n = len(probabilities)
+    levels = pa.array(model.level_codes(probabilities).astype(np.int8))
+    return {
+        "decision_id": pa.array(np.arange(first_id, first_id + n)).cast(pa.string()),
+        "default": pa.array(defaults),
+        "probability": pa.array(probabilities),
+        "risk_level": pa.array(LEVELS, pa.string()).take(levels),
+        "threshold": pa.repeat(pa.scalar(model.threshold, pa.float64()), n),
+        "model_version": pa.repeat(pa.scalar(model.version, pa.int64()), n),
+        "scored_at": pa.repeat(iso(from_micros(scored_at)), n),
+    }
 
 
 APPENDED: Final = (

@@ -10,7 +10,7 @@ import numpy as np
 from riskloop.core.errors import ArtefactError
 from riskloop.core.manifest import MAX_LOG_ODDS, ModelManifest
 from riskloop.core.schema import Schema
-from riskloop.core.types import Floats, Reason
+from riskloop.core.types import Floats, Ints, Reason
 from riskloop.scoring.decoder import Decoder
 from riskloop.scoring.predictors import Predictor, load_predictor
 from riskloop.store.artefacts import Artefact
@@ -18,7 +18,7 @@ from riskloop.store.artefacts import Artefact
 RiskLevel = Literal["low", "medium", "high", "very_high"]
 
 TOLERANCE: Final = 1e-9  # between what scores in production and the fitted scikit-learn object
-_LEVELS: Final[tuple[RiskLevel, ...]] = ("low", "medium", "high", "very_high")
+LEVELS: Final[tuple[RiskLevel, ...]] = ("low", "medium", "high", "very_high")
 _ALONE: Final = 100  # rows that are compared alone and among others
 
 
@@ -80,11 +80,11 @@ class Model:
 
     def risk_level(self, probability: float) -> RiskLevel:
         """The name of the range that the probability lies in."""
-        return _LEVELS[bisect_right(self._bounds, probability)]
+        return LEVELS[bisect_right(self._bounds, probability)]
 
-    def risk_levels(self, probabilities: Floats) -> list[RiskLevel]:
-        """The names for many probabilities, of shape (n,)."""
-        return [_LEVELS[place] for place in np.searchsorted(self._bounds, probabilities, side="right").tolist()]
+    def level_codes(self, probabilities: Floats) -> Ints:
+        """Where in `LEVELS` the names for many probabilities are, of shape (n,)."""
+        return np.searchsorted(self._bounds, probabilities, side="right").astype(np.int64)
 
 
 def load_model(artefact: Artefact[ModelManifest], version: int, threads: int = 1) -> Model:

@@ -139,6 +139,11 @@ class Segments:
 
     # ----------------------------------------------------------------------- reading
 
+    def last_id(self) -> int:
+        """The id of the newest decision of the log."""
+        with self.database.read() as connection:
+            return last_decision(connection)
+
     def paths(self) -> list[str]:
         """Of every registered file, in the order of the ids."""
         with self.database.read() as connection:

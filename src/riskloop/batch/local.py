@@ -1,0 +1,369 @@
+"""`riskloop score --engine local`: a file through all cores of one machine, without a server, into segments of the log.
+
+Blocks are checked and decided on side by side; each becomes a file that does not count yet. When all is known, the
+files are registered in one transaction: the whole run is in the log, or nothing of it is. The output is written
+meanwhile, with the ids that the run will have if nobody else logs decisions in the same minutes. If somebody did, it is
+written again from the segments, as it is when a run is repeated.
+"""
+
+import fcntl
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from riskloop.batch.client import Summary, Tick, digest_of_files
+from riskloop.batch.outputs import Output, Told, output_for
+from riskloop.batch.pool import ScorerPool
+from riskloop.batch.repeats import RowKeys, repeated_rows
+from riskloop.batch.scorer import Done, Profiles, Scorer, Todo
+from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, StorageError
+from riskloop.core.settings import DataSettings
+from riskloop.core.span import EVERYTHING
+from riskloop.core.types import Bools, Floats, Promotion
+from riskloop.data.columns import Problems, RefusedRow
+from riskloop.data.opening import files_of, open_source
+from riskloop.data.read import Screened, check_columns, refuse_share
+from riskloop.data.refused import reason_lines, write_refused
+from riskloop.data.tables import ManySource, Source, TextSource, raw_blocks
+from riskloop.scoring.answers import refuse_taken, told_columns
+from riskloop.scoring.decoder import CLOCK_SKEW
+from riskloop.scoring.model import Model
+from riskloop.store.ledger import ModelVersion
+from riskloop.store.segment_files import Written
+from riskloop.store.segments import Segment, Segments
+
+TRIES: Final = 3  # how often a run begins anew because another champion was promoted meanwhile
+
+
+@dataclass(frozen=True)
+class Champion:
+    """Who decides now."""
+
+    promotion: Promotion
+    model: Model
+    profiles: Profiles | None
+
+
+@dataclass(frozen=True)
+class LocalEngine:
+    """What a run needs of a portfolio."""
+
+    segments: Segments
+    artefacts: Path
+    exploration: float
+    champion: Callable[[], Champion]
+    row: Callable[[int], ModelVersion]  # of any version
+    model: Callable[[int], Model]
+    processes: int = 0  # 0: as many as cores
+
+    def score(
+        self,
+        source: Path,
+        target: Path,
+        *,
+        dialect: DataSettings,
+        refused: Path | None = None,
+        run_key: str | None = None,
+        progress: Tick | None = None,
+    ) -> Summary:
+        """Score the rows of ``source`` and write them, in order, with their predictions to ``target``.
+
+        As `client.score_file`, but all or nothing: after any error nothing of this run is in the log. ``run_key``, by
+        default the digest of the file, makes it idempotent. Raises DataError naming lines, Conflict for a run key that
+        was used for other rows, StorageError.
+        """
+        started = time.perf_counter()
+        digest = digest_of_files(_files(source, target))
+        run, tick = run_key or digest, progress or (lambda _sentence, _share: None)
+        self.segments.sweep()
+        with _part_of(target) as part:
+            known = self.segments.of_run(run, digest)
+            for _ in range(TRIES):
+                one = _FileRun(self, source, target, part, dialect, tick)
+                if known:
+                    one.repeat(known)
+                elif not one.decide(run, digest):
+                    continue
+                if refused is not None:
+                    write_refused(one.screened(), refused)
+                part.replace(target)
+                return one.summary(time.perf_counter() - started, repeated=bool(known))
+        raise Conflict("The champion changed again and again while the file was scored; nothing was logged. Try later.")
+
+
+class _FileRun:
+    """One attempt."""
+
+    def __init__(
+        self, engine: LocalEngine, source: Path, target: Path, part: Path, dialect: DataSettings, tick: Tick
+    ) -> None:
+        self.engine, self.source, self.target, self.part, self.tick = engine, source, target, part, tick
+        self.opened, self.dialect = open_source(str(source), dialect, str(source))
+        refuse_taken(self.opened.names, str(source))
+        self.texts = _texts(self.opened)
+        self.latest = time.time_ns() // 1000 + CLOCK_SKEW
+        self.problems = Problems(encoding=dialect.encoding)
+        self.read = 0
+        self.begins: list[int] = []  # where each block does, once the rows have been walked through
+        self.repeats: list[RefusedRow] = []  # rows whose id came before
+        self.segments: list[Segment] = []
+        self.written: list[Written] = []
+        self.expected = 0  # the first id, if nobody else logs decisions meanwhile
+
+    def decide(self, run: str, digest: str) -> bool:
+        """Score, register, and finish the output; False when another champion was promoted meanwhile."""
+        champion = self.engine.champion()
+        model = champion.model
+        check_columns(self.opened.names, model.schema, "absent", str(self.source))
+        try:
+            self._score(champion)
+            if self._find_repeats(model):
+                self._drop()
+                self._score(champion)
+            self._judge()
+            registered = self.engine.segments.register(run, digest, self.written, seq=champion.promotion.seq)
+        except BaseException:
+            self._drop()
+            raise
+        if registered is None:
+            self._drop()
+            return False
+        self.segments = registered
+        own = [s.sha256 for s in registered] == [w.sha256 for w in self.written]
+        if not own:  # another process was faster with the same run
+            self._drop()
+        if not own or registered[0].first_id != self.expected:
+            self._tell(model)
+        return True
+
+    def repeat(self, segments: Sequence[Segment]) -> None:
+        """Write the output of decisions that are in the log already."""
+        self.segments = list(segments)
+        self.latest = segments[0].scored_at + CLOCK_SKEW
+        model = self.engine.model(segments[0].model_version)
+        self._check(model)
+        self._find_repeats(model)
+        self._tell(model)
+
+    def summary(self, seconds: float, *, repeated: bool) -> Summary:
+        """What the run did."""
+        rows, screened = sum(s.rows for s in self.segments), self.screened()
+        return Summary(
+            rows=rows,
+            defaults=sum(s.declined for s in self.segments),
+            chunks=len(self.segments),
+            resumed=0,
+            first_version=self.segments[0].model_version,
+            last_version=self.segments[-1].model_version,
+            seconds=seconds,
+            rows_per_second=rows / seconds,
+            refused=len(screened.refused),
+            reasons=tuple(reason_lines(screened)),
+            repeated=repeated,
+        )
+
+    def screened(self) -> Screened:
+        """The refused rows, as every reader tells of them."""
+        return Screened(tuple(self.problems.refused()), self.read, self.problems, self.opened)
+
+    # ----------------------------------------------------------------------- passes over the rows
+
+    def _score(self, champion: Champion) -> None:
+        """Decide on every block, and write the output with the ids that are expected."""
+        model, self.written, self.keys = champion.model, [], RowKeys()
+        self.expected = following = self.engine.segments.last_id() + 1
+        with self._pool(model, champion) as pool, self._output() as output:
+            for begins, raw, done in self._done(pool, decide=True, back=output.wants_tables):
+                self.keys.add(done.keys, begins + done.places)
+                if done.written is None or done.probabilities is None or done.declined is None:
+                    continue
+                self.written.append(done.written)
+                told = told_columns(model, done.probabilities, done.declined, following, done.scored_at)
+                output.write(raw if done.table is None else done.table, done.kept, told)
+                following += done.written.rows
+
+    def _check(self, model: Model) -> None:
+        """Look at every row, decide on none."""
+        self.keys = RowKeys()
+        with self._pool(model) as pool:
+            for begins, _, done in self._done(pool, decide=False, back=False):
+                self.keys.add(done.keys, begins + done.places)
+
+    def _tell(self, model: Model) -> None:
+        """Write the output from the segments."""
+        logged = LoggedRun(self.engine.segments, self.segments)
+        with self._pool(model) as pool, self._output() as output:
+            for _, raw, done in self._done(pool, decide=False, back=output.wants_tables):
+                if len(done.kept):
+                    told = logged.told(model, len(done.kept))
+                    output.write(raw if done.table is None else done.table, done.kept, told)
+        if logged.left:
+            raise Conflict(
+                f"{self.source} has other rows than those that were scored under this run key; give another --run-key."
+            )
+
+    def _done(self, pool: ScorerPool, *, decide: bool, back: bool) -> Iterator[tuple[int, Any, Done]]:
+        """Where each block begins, its rows as they were read, and what became of them."""
+        known, self.begins = self.begins, []
+        self.problems, self.read = Problems(encoding=self.dialect.encoding), 0
+        for entry in self.repeats:
+            self.problems.found.append(entry)
+            self.problems.total += 1
+        for raw, done in pool.each(self._todo(known, decide=decide, back=back)):
+            begins = self.read
+            self.begins.append(begins)
+            self.read += done.read
+            self.problems.found += [replace(entry, position=begins + entry.position) for entry in done.refused]
+            self.problems.total += done.problems - len(done.columns)
+            for problem in done.columns:
+                self.problems.reject_column(problem.field, problem.problem)
+            yield begins, raw, done
+            self.tick(f"{self.read:,} rows", 0.5)
+        if not self.read:
+            raise DataError(f"{self.source} holds no rows.")
+
+    def _todo(self, begins: Sequence[int], *, decide: bool, back: bool) -> Iterator[tuple[Any, Todo]]:
+        places = {id(text): place for place, text in enumerate(self.texts)}
+        repeats = np.array([entry.position for entry in self.repeats], dtype=np.int64)
+        for number, raw in enumerate(raw_blocks(self.opened)):
+            without = repeats - begins[number] if len(repeats) else None
+            if raw.text is None:
+                yield raw.table, Todo(raw.table, without=without, decide=decide, back=True)
+            else:
+                yield raw.content, Todo(None, raw.content, places[id(raw.text)], without, decide, back)
+
+    def _find_repeats(self, model: Model) -> bool:
+        """Whether there are rows whose id came before."""
+        self.repeats = repeated_rows(self.opened, model.schema, self.keys.alike())
+        return bool(self.repeats)
+
+    # ----------------------------------------------------------------------- what a pass needs
+
+    def _judge(self) -> None:
+        """Raise DataError when too many rows, or a whole column, cannot be read."""
+        where, screened = str(self.source), self.screened()
+        if self.dialect.strict or self.problems.columns:
+            self.problems.raise_if_any(where, self.opened.places)
+        refuse_share(screened, where, self.dialect.max_refused)
+
+    def _drop(self) -> None:
+        """Remove files that nobody will register."""
+        self.engine.segments.files.remove([one.path for one in self.written])
+
+    def _pool(self, model: Model, champion: Champion | None = None) -> ScorerPool:
+        row = self.engine.row(model.version)
+        scorer = Scorer(
+            artefacts=str(self.engine.artefacts),
+            artefact=row.artefact,
+            sha256=row.sha256,
+            version=model.version,
+            exploration=self.engine.exploration,
+            segments=self.engine.segments.files.root,
+            names=self.opened.names,
+            dialect=self.dialect,
+            latest=self.latest,
+            profiles=None if champion is None else champion.profiles,
+            texts=self.texts,
+        )
+        return ScorerPool(scorer, self.engine.processes or cores())
+
+    @contextmanager
+    def _output(self) -> Iterator[Output]:
+        output = output_for(self.target, self.part, self.opened, self.dialect)
+        try:
+            yield output
+        finally:
+            output.close()
+
+
+class LoggedRun:
+    """The decisions of a run, read from its segments in order."""
+
+    def __init__(self, segments: Segments, of_run: Sequence[Segment]) -> None:
+        self._segments = segments
+        self._waiting = deque(of_run)
+        self._parts: deque[tuple[int, int, Floats, Bools]] = deque()  # first id, moment, probabilities, declined
+
+    @property
+    def left(self) -> bool:
+        """Whether there are more of them."""
+        return bool(self._waiting or self._parts)
+
+    def told(self, model: Model, n: int) -> Told:
+        """What is told of the next ``n`` decisions."""
+        import pyarrow as pa
+
+        told: list[Told] = []
+        while n:
+            if not self._parts:
+                self._read()
+            first, moment, probabilities, declined = self._parts.popleft()
+            if len(declined) > n:
+                self._parts.appendleft((first + n, moment, probabilities[n:], declined[n:]))
+            told.append(told_columns(model, probabilities[:n], declined[:n], first, moment))
+            n -= min(n, len(declined))
+        return told[0] if len(told) == 1 else {k: pa.concat_arrays([t[k] for t in told]) for k in told[0]}
+
+    def _read(self) -> None:
+        if not self._waiting:
+            raise Conflict(
+                "The file has more rows than were scored under this run key; give another --run-key to decide on them."
+            )
+        segment = self._waiting.popleft()
+        piece = self._segments.piece(segment, EVERYTHING, ["probability", "declined"])
+        part = segment.first_id, segment.scored_at, piece.column("probability"), piece.column("declined")
+        self._parts.append(part)
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _texts(source: Source) -> list[TextSource]:
+    parts = [part for _, part in source.parts] if isinstance(source, ManySource) else [source]
+    return [part for part in parts if isinstance(part, TextSource)]
+
+
+def _files(source: Path, target: Path) -> list[Path]:
+    """The files of a source, after everything that can be wrong with the two paths was looked at."""
+    files = files_of(source)
+    if not files[0].is_file():
+        raise NotFound(f"The file {source} does not exist; check the path.")
+    if not target.parent.is_dir():
+        raise NotFound(f"The folder {target.parent} for {target.name} does not exist; make it, or check the path.")
+    if target.is_dir():
+        raise ConfigError(f"{target} is a folder; name a file for the output.")
+    if any(target.resolve() == path.resolve() for path in files):
+        raise ConfigError(f"{target} is the input itself; name another output.")
+    return files
+
+
+@contextmanager
+def _part_of(target: Path) -> Iterator[Path]:
+    """Where the output is written until it is complete; one run at a time."""
+    part, lock = target.with_name(target.name + ".part"), target.with_name(target.name + ".lock")
+    try:
+        with lock.open("w") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Conflict(
+                    f"Another run is writing {target} at this moment; wait for it, or name another."
+                ) from None
+            try:
+                yield part
+            finally:
+                part.unlink(missing_ok=True)
+                lock.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{target} cannot be written: {error.strerror or error}. Mend that, then try again."
+        ) from error

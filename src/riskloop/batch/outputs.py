@@ -1,0 +1,155 @@
+"""What a bulk engine writes beside the decisions: the rows as they came, with their predictions behind them."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from pyarrow import parquet
+
+from riskloop.batch.opening import is_standard
+from riskloop.core.errors import ConfigError
+from riskloop.core.settings import DataSettings
+from riskloop.core.types import Ints
+from riskloop.data.records import parts
+from riskloop.data.streams import packing_of
+from riskloop.data.tables import ManySource, Source, TextSource
+from riskloop.scoring.answers import APPENDED
+
+PARQUET: Final = (".parquet", ".pq")
+Told = dict[str, pa.Array]  # `scoring.answers.told_columns`
+
+
+class Output(Protocol):
+    """One kind of output."""
+
+    wants_tables: bool  # else the bytes of the records are enough
+
+    def write(self, rows: Any, kept: Ints | None, told: Told) -> None:
+        """Append rows: a table of the kept ones, or the records of a text, of which those at ``kept`` are meant."""
+        ...
+
+    def close(self) -> None:
+        """Finish the file."""
+        ...
+
+
+def output_for(target: Path, part: Path, source: Source, dialect: DataSettings) -> Output:
+    """How the rows of a source are written to ``part``, as the name of ``target`` says; ConfigError for other names."""
+    suffix, packing = target.suffix.lower(), packing_of(target)
+    if suffix in PARQUET:
+        return ParquetOutput(part)
+    if suffix != ".csv" and not (packing and Path(target.stem).suffix.lower() == ".csv"):
+        raise ConfigError(f"{target.name} must end in .csv, .csv.gz, .csv.zst or .parquet: that is how it is written.")
+    if is_plain_text(source, dialect):
+        return RecordOutput(part, packing, source.names)
+    return TableOutput(part, packing, source.names)
+
+
+def is_plain_text(source: Source, dialect: DataSettings) -> bool:
+    """Whether the bytes of its records are those of a standard CSV."""
+    texts = [part for _, part in source.parts] if isinstance(source, ManySource) else [source]
+    return is_standard(dialect) and all(
+        isinstance(text, TextSource) and text.quote == '"' and is_standard(text.dialect) and text.names == source.names
+        for text in texts
+    )
+
+
+class RecordOutput:
+    """A CSV that keeps its bytes: each record is written as it was read, with the predictions appended."""
+
+    wants_tables = False
+
+    def __init__(self, part: Path, packing: str | None, names: Sequence[str]) -> None:
+        self._out = pa.output_stream(str(part), compression=packing)
+        self._out.write(header(names))
+
+    def write(self, rows: bytes, kept: Ints | None, told: Told) -> None:
+        """See :class:`Output`."""
+        records = _records(rows)
+        if kept is not None and len(kept) != len(records):
+            records = [records[i] for i in kept.tolist()]
+        columns = [pa.array(records, pa.binary())]
+        columns += [_plain(name, told[name]).cast(pa.string()).cast(pa.binary()) for name in APPENDED]
+        lines = pc.binary_join_element_wise(*columns, b",")
+        whole = pc.binary_join(pa.ListArray.from_arrays([0, len(lines)], lines), b"\n")
+        self._out.write(whole[0].as_buffer())
+        self._out.write(b"\n")
+
+    def close(self) -> None:
+        """See :class:`Output`."""
+        self._out.close()
+
+
+def _records(content: bytes) -> list[bytes]:
+    if b'"' not in content and b"\r" not in content:
+        return [record for record in content.split(b"\n") if record]
+    return [record for part in parts(io.BytesIO(content), 2**31) for record in part.records]
+
+
+def header(names: Sequence[str]) -> bytes:
+    """The names of the columns and of the predictions."""
+    out = io.BytesIO()
+    whole = [*names, *APPENDED]
+    options = pa.csv.WriteOptions(include_header=True, quoting_style="needed")
+    pa.csv.write_csv(pa.table({name: pa.array([], pa.string()) for name in whole}), out, options)
+    plain = not any(mark in name for name in whole for mark in '",\n')
+    return out.getvalue().replace(b'"', b"") if plain else out.getvalue()
+
+
+def _plain(name: str, column: pa.Array) -> pa.Array:
+    return column.cast(pa.int8()) if name == "default" else column
+
+
+class TableOutput:
+    """A CSV in UTF-8 with commas, whatever the rows came from."""
+
+    wants_tables = True
+
+    def __init__(self, part: Path, packing: str | None, names: Sequence[str]) -> None:
+        self._out = pa.output_stream(str(part), compression=packing)
+        self._out.write(header(names))
+
+    def write(self, rows: pa.Table, kept: Ints | None, told: Told) -> None:
+        """See :class:`Output`."""
+        for name in APPENDED:
+            rows = rows.append_column(name, _plain(name, told[name]))
+        pa.csv.write_csv(rows, self._out, pa.csv.WriteOptions(include_header=False, quoting_style="needed"))
+
+    def close(self) -> None:
+        """See :class:`Output`."""
+        self._out.close()
+
+
+class ParquetOutput:
+    """Parquet with the types that the rows have."""
+
+    wants_tables = True
+
+    def __init__(self, part: Path) -> None:
+        self._part = part
+        self._writer: Any = None
+
+    def write(self, rows: pa.Table, kept: Ints | None, told: Told) -> None:
+        """See :class:`Output`."""
+        for name in APPENDED:
+            rows = rows.append_column(name, told[name])
+        if self._writer is None:
+            # A column that is empty in the first block has no type of its own.
+            kinds = [pa.field(f.name, pa.string() if pa.types.is_null(f.type) else f.type) for f in rows.schema]
+            self._writer = parquet.ParquetWriter(self._part, pa.schema(kinds))
+        self._writer.write_table(rows.cast(self._writer.schema))
+
+    def close(self) -> None:
+        """See :class:`Output`."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def all_of(n: int) -> Ints:
+    """Every one of ``n``."""
+    return np.arange(n)

@@ -1,0 +1,149 @@
+"""A block of rows becomes decisions in a file: what every process of a bulk engine does, here or on another machine.
+
+It needs NumPy, Arrow, msgspec and LightGBM's library. Nothing here knows the database: what is written counts when it
+is registered.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from riskloop.core.manifest import ModelManifest
+from riskloop.core.settings import DataSettings
+from riskloop.core.types import Bools, Floats, Ints, Problem
+from riskloop.data.columns import RefusedRow
+from riskloop.data.read import BlockReader
+from riskloop.data.tables import Block, TextSource
+from riskloop.scoring.decide import decide
+from riskloop.scoring.model import Model, load_model
+from riskloop.store.artefacts import Artefacts
+from riskloop.store.segment_files import SegmentFiles, Written
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Profiles = Callable[[Floats, Floats, Ints], bytes]  # features (n, k), probabilities (n,), times (n,)
+_MIX: Final = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Todo(NamedTuple):
+    """Rows that nobody has looked at."""
+
+    table: "pa.Table | None"
+    content: bytes = b""  # of whole records of a text
+    text: int = 0  # which of the scorer's texts can parse it
+    without: Ints | None = None  # positions of records that are refused whatever they hold
+    decide: bool = True  # else they are only checked
+    back: bool = False  # whether the kept rows are wanted back as a table
+
+
+class Done(NamedTuple):
+    """What became of a block."""
+
+    read: int  # records
+    kept: Ints  # positions, among the records, of those that can be decided on
+    refused: list[RefusedRow]  # positions as in `kept`
+    columns: list[Problem]  # problems of whole columns
+    problems: int
+    keys: Ints  # hashes of id and time, of all rows of a table: equal ones may be the same row twice
+    places: Ints  # positions of the rows with keys
+    scored_at: int = 0
+    written: Written | None = None
+    probabilities: Floats | None = None
+    declined: Bools | None = None
+    table: "pa.Table | None" = None
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Everything that a process needs, as plain values: it is sent to each of them once."""
+
+    artefacts: str  # folder
+    artefact: str  # name of the model's
+    sha256: str  # of its manifest
+    version: int
+    exploration: float
+    segments: str  # where files are written
+    names: Sequence[str]  # of the columns
+    dialect: DataSettings
+    latest: int  # microseconds: no row is later
+    profiles: Profiles | None = None
+    texts: Sequence[TextSource] = field(default=())
+
+    @cached_property
+    def model(self) -> Model:
+        """The model, verified by its hashes."""
+        from pathlib import Path
+
+        return load_model(Artefacts(Path(self.artefacts)).read(self.artefact, ModelManifest, self.sha256), self.version)
+
+    @cached_property
+    def files(self) -> SegmentFiles:
+        """Where decisions go."""
+        return SegmentFiles(self.segments)
+
+    @cached_property
+    def reader(self) -> BlockReader:
+        """Checks rows by the model's schema."""
+        return BlockReader(self.model.schema, self.names, self.dialect, self.latest)
+
+    def __call__(self, todo: Todo) -> Done:
+        """Check the rows, decide on them, and write the decisions."""
+        block = self._block(todo)
+        checked = self.reader.read(block)
+        rows, kept = checked.rows, checked.kept
+        all_places = np.arange(block.table.num_rows) if block.kept is None else block.kept
+        places = all_places[kept]
+        if todo.without is not None and len(todo.without):
+            chosen = ~np.isin(places, todo.without)
+            rows, kept, places = rows.take(chosen), kept[chosen], places[chosen]
+        problems = checked.problems
+        found = problems.refused() if problems.found else []
+        keys = _keys(checked.ids, checked.times) if self._unique else np.empty(0, dtype=np.int64)
+        done = Done(checked.read, places, found, list(problems.columns), problems.total, keys, all_places[: len(keys)])
+        if todo.back:
+            done = done._replace(table=_kept(block.table, kept))
+        if not todo.decide or not len(rows) or problems.columns:
+            return done
+        now = time.time_ns() // 1000
+        decisions = decide(self.model, rows, now, self.exploration)
+        profile = None
+        if self.profiles is not None:
+            times = np.asarray(decisions.times, dtype=np.int64)
+            profile = self.profiles(decisions.features, decisions.probabilities, times)
+        written = self.files.write(decisions, self.model.schema.names, profile)
+        return done._replace(
+            scored_at=now,
+            written=written,
+            probabilities=decisions.probabilities,
+            declined=np.asarray(decisions.defaults, dtype=np.bool_),
+        )
+
+    @property
+    def _unique(self) -> bool:
+        """Whether the same id with the same time is a mistake."""
+        return self.model.schema.id is not None and self.model.schema.unit is None
+
+    def _block(self, todo: Todo) -> Block:
+        if todo.table is not None:
+            return Block(todo.table, 0)
+        if todo.back:  # with every column as the text that it is
+            return self.texts[todo.text].parse(todo.content, 0, None, None)
+        return self.texts[todo.text].parse(todo.content, 0, self.reader.columns, self.reader.types)
+
+
+def _kept(table: "pa.Table", kept: Ints) -> "pa.Table":
+    return table if len(kept) == table.num_rows else table.take(kept)
+
+
+def _keys(ids: Sequence[str], times: Ints) -> Ints:
+    """A hash of id and time for each row that has an id; the same in every process that has the same PYTHONHASHSEED."""
+    if not len(ids) or not any(ids):
+        return np.empty(0, dtype=np.int64)
+    hashed = np.fromiter(map(hash, ids), dtype=np.int64, count=len(ids))
+    mixed = hashed.view(np.uint64) ^ (times.view(np.uint64) * _MIX)
+    return mixed.view(np.int64)
