@@ -5,7 +5,7 @@ import pickle
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, BinaryIO, Final
@@ -25,7 +25,8 @@ class ScorerPool:
         self.processes = processes
         self._idle: SimpleQueue[Callable[[Todo], Done]] = SimpleQueue()
         self._workers = [_Worker(scorer) for _ in range(processes if processes > 1 else 0)]
-        for worker in self._workers or [scorer]:
+        idle: Sequence[Callable[[Todo], Done]] = self._workers or [scorer]
+        for worker in idle:
             self._idle.put(worker)
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="riskloop-score")
 
