@@ -3,14 +3,20 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+LIGHT  := .venv-light
 
-.PHONY: demo test check bench pins clean
+.PHONY: demo test test-light check bench pins clean
 
 demo: $(READY)
 	$(BIN)/riskloop demo --exit
 
 test: check
 	$(BIN)/python -m pytest
+
+# The same product without its extras, on the newest pandas. Evidently's own tests are skipped there.
+test-light: $(LIGHT)/.ready
+	$(LIGHT)/bin/python -m pytest -p no:cacheprovider tests/core tests/data tests/scoring tests/batch tests/monitor tests/old \
+	  tests/test_exactness.py tests/loop/test_examine.py
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -25,6 +31,8 @@ bench: $(READY)
 pins: $(READY)
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  --upgrade --group dev pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  --upgrade --group light pyproject.toml -o requirements-light.txt
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,5 +41,11 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --no-deps -e .
 	touch $(READY)
 
+$(LIGHT)/.ready: requirements-light.txt pyproject.toml $(READY)
+	$(PYTHON) -m venv $(LIGHT)
+	$(BIN)/uv pip install --quiet --python $(LIGHT)/bin/python --require-hashes -r requirements-light.txt
+	$(BIN)/uv pip install --quiet --python $(LIGHT)/bin/python --no-deps -e .
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(LIGHT) $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

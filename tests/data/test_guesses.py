@@ -253,7 +253,7 @@ def test_dates_are_read_as_they_are_written(name: str, tmp_path: Path) -> None:
         (DAYS.dt.strftime("%m/05/%Y"), "No row tells which"),
         (DAYS.dt.strftime("%y%m%d").astype(int), "as YYMMDD it is 20"),
         ((DAYS - pd.Timestamp("1899-12-30")).dt.days, "as a day number of a spreadsheet"),
-        (DAYS.astype("int64") // 10**9, "as seconds since 1970"),
+        (DAYS.astype("datetime64[s]").astype("int64"), "as seconds since 1970"),
         ("0001-01-01", "is read as the year 1,"),
         ("soon", "is not a date"),
         (FRAME["income"], "is not a date"),
@@ -294,8 +294,8 @@ def test_what_is_found_is_found_again_in_the_whole_file(tmp_path: Path, monkeypa
         ("ymd", DAYS.dt.strftime("%y%m%d").astype(int)),
         ("ymd", (DAYS - pd.DateOffset(years=18)).dt.strftime("%y%m%d")),
         ("ymd", DAYS.dt.strftime("%y-%m-%d")),
-        ("unix", DAYS.astype("int64") // 10**9),
-        ("unix", DAYS.astype("int64") // 10**6),
+        ("unix", DAYS.astype("datetime64[s]").astype("int64")),
+        ("unix", DAYS.astype("datetime64[ms]").astype("int64")),
         ("excel", (DAYS - pd.Timestamp("1899-12-30")).dt.days),
     ],
 )
@@ -314,8 +314,8 @@ def test_counted_dates_are_read_when_somebody_says_so(order: Any, values: pd.Ser
     ("values", "said"),
     [
         (DAYS.dt.strftime("%y%m%d").astype(int), "--dates ymd"),
-        (DAYS.astype("int64") // 10**6, "as milliseconds since 1970"),
-        (DAYS.astype("int64") // 10**9, "as seconds since 1970"),
+        (DAYS.astype("datetime64[ms]").astype("int64"), "as milliseconds since 1970"),
+        (DAYS.astype("datetime64[s]").astype("int64"), "as seconds since 1970"),
         ((DAYS - pd.Timestamp("1899-12-30")).dt.days, "--dates excel"),
     ],
 )

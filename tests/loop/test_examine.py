@@ -10,6 +10,7 @@ from riskloop.core.settings import Settings
 from riskloop.core.types import Diagnosis, Finding, Floats, Severity
 from riskloop.data.read import rows_from
 from riskloop.decide.diagnosis import diagnose
+from riskloop.loop import examine
 from riskloop.loop.champion import ReferenceModel, load
 from riskloop.loop.examine import Arrived, at_closing, when_matured
 from riskloop.portfolio import Portfolio
@@ -101,6 +102,18 @@ def test_an_odd_column_is_found_and_stops_no_other(
     assert ("scale", "LIMIT_BAL") in faults(found)
     assert {f.subject for f in found if f.check == "psi"} == {*examined.names, "score"}
     assert not any(f.check == "evidently" for f in found)
+
+
+def test_without_evidently_the_numbers_are_the_same(
+    examined: Examined, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, moved = tmp_path / "page.html", examined.changed(AGE=examined.features[:, examined.names.index("AGE")] + 9.0)
+    monkeypatch.setattr(examine, "has_evidently", lambda: False)
+    without = [f for f in examined.close(moved, page) if f.check == "psi"]
+    assert not page.exists()
+    assert {f.details["computed_by"] for f in without} == {"counts"}
+    straight = [f for f in examined.close(moved) if f.check == "psi"]
+    assert [f.statistic for f in without] == [f.statistic for f in straight]
 
 
 def test_levels_never_seen_and_columns_that_never_come(examined: Examined) -> None:

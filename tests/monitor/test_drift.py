@@ -11,7 +11,7 @@ from riskloop.core.settings import DriftSettings
 from riskloop.core.stats import psi
 from riskloop.core.types import Finding, Severity
 from riskloop.monitor import drift as drift_module
-from riskloop.monitor.drift import evidently_findings, profile_findings
+from riskloop.monitor.drift import evidently_findings, has_evidently, profile_findings
 from riskloop.simulation.embedded import World
 
 from .conftest import Month, built, history, month
@@ -23,6 +23,9 @@ CHANNEL = World(age=-4.0, limits=-0.5, distress=0.9)
 def by_profile(window: Month, importance: dict[str, float] | None = None) -> list[Finding]:
     profile = built().profile(window.features, window.scores, window.times)
     return profile_findings(built(), profile, DRIFT, importance)
+
+
+needs_evidently = pytest.mark.skipif(not has_evidently(), reason="Evidently is not installed (riskloop[evidently])")
 
 
 def by_evidently(window: Month, path: Path | None = None) -> list[Finding]:
@@ -46,6 +49,7 @@ def broken(rows: int) -> Month:
     )
 
 
+@needs_evidently
 @pytest.mark.parametrize("rows", [1, 40, 1_500])
 def test_evidently_gives_the_profiles_numbers(rows: int, tmp_path: Path) -> None:
     window = broken(rows)
@@ -73,6 +77,7 @@ def test_the_statistic_is_the_one_of_core_stats() -> None:
         assert finding.details["p_value"] <= 1.0
 
 
+@needs_evidently
 def test_a_report_that_fails_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("boom")
@@ -85,6 +90,7 @@ def test_a_report_that_fails_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     assert "boom" in failure.sentence
 
 
+@needs_evidently
 def test_an_empty_window_is_unknown() -> None:
     (finding,) = by_profile(month(10, 1).take(np.empty(0, dtype=np.int64)))
     assert finding.severity is Severity.UNKNOWN
@@ -129,6 +135,7 @@ def test_neither_the_api_nor_the_monitor_imports_evidently() -> None:
     assert run(code).stdout.strip() == "[]"
 
 
+@needs_evidently
 def test_evidently_is_silent() -> None:
     """No connection is tried while it is imported and while a report runs, though there is time for a thread to."""
     code = """

@@ -4,6 +4,7 @@ import pytest
 
 from riskloop.core.types import Diagnosis, Finding, Rung, Severity
 from riskloop.store.home import Home
+from riskloop.web import reports
 
 from .conftest import client_of, psi, save, window
 
@@ -84,6 +85,15 @@ def test_evidentlys_page_runs_in_a_sandbox(drifted: Home) -> None:
     assert page.headers["content-security-policy"].startswith("sandbox allow-scripts; default-src 'none'")
     assert "same-origin" not in page.headers["content-security-policy"]
     assert client.get("/dashboard/windows/1/report").status_code == 404
+
+
+def test_a_window_without_evidentlys_page_says_why(drifted: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(drifted, window(4), psi("debt", 0.9, Severity.SEVERE))
+    client = client_of(drifted)
+    assert "larger than drift.evidently_rows" in client.get("/dashboard/windows/4").text
+    monkeypatch.setattr(reports, "find_spec", lambda _name: None)
+    for path in ("/dashboard/windows/4", "/dashboard/windows/4/report"):
+        assert "riskloop[evidently]" in client.get(path).text
 
 
 def test_a_report_outside_its_folder_is_not_served(drifted: Home) -> None:

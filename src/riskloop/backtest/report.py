@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
-from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+from riskloop import bundles
 from riskloop.backtest.policies import NEVER, ORACLE
-from riskloop.core.errors import NotFound
 from riskloop.core.types import Diagnosis, Json
 from riskloop.web.words import DIAGNOSES, STATES
 
@@ -41,17 +39,9 @@ def page(document: Json) -> str:
         states=STATES,
         style=(STATIC / "style.css").read_text(encoding="utf-8"),
         charts=(STATIC / "charts.js").read_text(encoding="utf-8"),
-        plotly=_plotly(),
+        plotly=(bundles.FOLDER / "plotly.min.js").read_text(encoding="utf-8"),
         money=any(entry["money"] is not None for entry in document["policies"].values()),
     )
-
-
-@lru_cache(maxsize=1)
-def _plotly() -> str:
-    found = find_spec("plotly")  # importing it takes seconds, and only its script is needed
-    for folder in (found.submodule_search_locations or ()) if found is not None else ():
-        return (Path(folder) / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
-    raise NotFound("Plotly is not installed, so there are no charts; install riskloop's requirements again.")
 
 
 def _number(value: float | None, digits: int = 4) -> str:

@@ -284,7 +284,11 @@ def _lines(document: Json, folder: Path, url: str, leave: bool) -> list[str]:
         f"  {run} status {config}",
         f"  {run} cases list {config}        {run} cases show 1 {config}",
         f"  {run} models list {config}       {run} replay 1 {config}",
-        f"  {folder}/reports/   Evidently's pages of the months that drifted",
+        *(
+            [f"  {folder}/reports/   Evidently's pages of the months that drifted"]
+            if Path(folder, "reports").exists()
+            else []
+        ),
     ]
     if leave:
         lines.append(f"  {run} up {config}   serves the dashboard on http://127.0.0.1:8000")

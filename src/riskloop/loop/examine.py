@@ -11,7 +11,7 @@ from riskloop.core.settings import Settings
 from riskloop.core.types import DAY, Finding, Floats, Ints, Severity
 from riskloop.loop.champion import ReferenceModel, some
 from riskloop.monitor.correlation import Correlation, correlation_of
-from riskloop.monitor.drift import context_findings, evidently_findings, profile_findings
+from riskloop.monitor.drift import context_findings, evidently_findings, has_evidently, profile_findings
 from riskloop.monitor.estimate import estimate_findings, expected_performance
 from riskloop.monitor.faults import mechanical_findings
 from riskloop.monitor.impact import impact_findings
@@ -54,9 +54,9 @@ def at_closing(
 ) -> list[Finding]:
     """Quality, drift, impact and estimated performance of a window, each change with its first day.
 
-    ``previous``, ``period``, ``covered``, ``refusals`` and ``late`` as for `quality_findings`. With a ``page`` the
-    drift is computed in Evidently's report, which is saved there; ``estimated`` can be left out where nobody asks
-    for it.
+    ``previous``, ``period``, ``covered``, ``refusals`` and ``late`` as for `quality_findings`. With a ``page`` and
+    with Evidently installed the drift is computed in its report, which is saved there; ``estimated`` can be left out
+    where nobody asks for it.
     """
     findings = quality_findings(
         champion.reference,
@@ -69,7 +69,7 @@ def at_closing(
         late=late,
     )
     scores = _by_customers(champion, window)
-    if page is not None and window.whole and len(window.scores):
+    if page is not None and window.whole and len(window.scores) and has_evidently():
         findings += evidently_findings(
             champion.reference,
             champion.features,

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -228,6 +229,11 @@ def _empty(m: int) -> Finding:
 
 
 # --------------------------------------------------------------------------- through Evidently
+
+
+def has_evidently() -> bool:
+    """Whether the extra `riskloop[evidently]` is installed. Without it the same numbers come from the profiles."""
+    return find_spec("evidently") is not None
 
 
 def evidently_findings(

@@ -1,19 +1,17 @@
-"""`GET /docs`: Swagger UI out of an installed package. Nothing comes from elsewhere, and the browser is told so."""
+"""`GET /docs`: Swagger UI out of this package. Nothing comes from elsewhere, and the browser is told so."""
 
-from pathlib import Path
 from typing import Any, Final
 
-import fastapi_offline
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
+from riskloop import bundles
 from riskloop.core.errors import Unauthorised
 from riskloop.serve.openapi import KEY_SCHEMES, batch_operation, components, outcomes_operation, predict_operation
 from riskloop.serve.service import Service
 
-FILES: Final = Path(fastapi_offline.__file__).parent / "static"
 POLICY: Final = (  # Swagger UI starts itself by a script in its page, and styles elements in place
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -50,7 +48,7 @@ def add_docs(pages: FastAPI, service: Service) -> None:
 
     pages.add_api_route("/openapi.json", openapi, include_in_schema=False)
     pages.add_api_route("/docs", docs, include_in_schema=False)
-    pages.mount("/docs/files", StaticFiles(directory=FILES))
+    pages.mount("/docs/files", StaticFiles(directory=bundles.FOLDER))
 
 
 def document(pages: FastAPI, service: Service) -> dict[str, Any]:

@@ -1,14 +1,14 @@
-"""Style sheet, scripts and Plotly, from this package and the installed wheel: nothing comes from elsewhere."""
+"""Style sheet, scripts and Plotly, all from this package: nothing comes from elsewhere."""
 
 import gzip
 import hashlib
-import importlib.util
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
+from riskloop import bundles
 from riskloop.core.errors import NotFound
 
 FOLDER: Final = Path(__file__).parent / "static"
@@ -22,17 +22,9 @@ router = APIRouter()
 @lru_cache(maxsize=32)
 def _content(name: str) -> tuple[bytes, bytes, str]:
     """The file, its gzip, and a short hash."""
-    path = _plotly() if name == PLOTLY else FOLDER / name
+    path = bundles.FOLDER / name if name == PLOTLY else FOLDER / name
     content = path.read_bytes()
     return content, gzip.compress(content, 6, mtime=0), hashlib.sha256(content).hexdigest()[:12]
-
-
-def _plotly() -> Path:
-    found = importlib.util.find_spec("plotly")  # importing it takes seconds, and only its script is needed
-    folders = list(found.submodule_search_locations or ()) if found is not None else []
-    if not folders:
-        raise NotFound("Plotly is not installed, so there are no charts; install riskloop's requirements again.")
-    return Path(folders[0]) / "package_data" / PLOTLY
 
 
 def address(name: str) -> str:

@@ -17,6 +17,7 @@ from riskloop.web import figures, words
 from riskloop.web.findings import NOTABLE, Cell, cells, whole, worst_first
 from riskloop.web.manifests import manifest
 from riskloop.web.queries import window_of, window_page
+from riskloop.web.reports import why_none
 
 SHADES: Final = (0.02, 0.05, 0.1)  # of the quiet cells: how much grey a PSI gets
 MOVED: Final = (Severity.DRIFTED, Severity.SEVERE)
@@ -205,5 +206,6 @@ def window(windows: Windows, outcome_window: timedelta, number: int) -> Json:
         "impacts": shown,
         "total": total,
         "beside": window_page(windows, 1, number),
+        "no_report": why_none() if row.report is None and any(f.severity in NOTABLE for f in found) else None,
         "figures": drawn,
     }

@@ -1,5 +1,6 @@
 """Evidently's pages, shown in a sandbox: what they run can reach neither the dashboard nor the network."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -17,11 +18,20 @@ POLICY: Final = (
 )
 
 
+def why_none() -> str:
+    """Why a window has no page."""
+    if find_spec("evidently") is None:
+        return (
+            "it is not installed (`pip install 'riskloop[evidently]'`). The numbers on the window's page are the same."
+        )
+    return "nothing in it drifted, or it was larger than drift.evidently_rows when it was closed."
+
+
 def report(windows: Windows, folder: Path, number: int) -> Response:
     """The page of a window that drifted; NotFound for one that did not."""
     window = window_of(windows, number)
     if window.report is None:
-        raise NotFound(f"{window.name} has no page of Evidently: nothing in it drifted.")
+        raise NotFound(f"{window.name} has no page of Evidently: {why_none()}")
     path = (folder / window.report).resolve()
     if folder.resolve() not in path.parents or not path.is_file():
         raise NotFound(f"The page of {window.name} is not in {folder} any more.")
