@@ -224,6 +224,7 @@ def main() -> None:
         print(judge(from_file(given.data, given.target), rivals), flush=True)
         if not given.shapes:
             return
+    fit(make("few").train, make("few").settings)  # the imports are paid for
     for name in given.shapes or (QUICK if given.quick else SHAPES):
         print(judge(make(name, given.seed), rivals), flush=True)
 

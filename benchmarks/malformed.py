@@ -29,6 +29,8 @@ def main() -> None:
     given_ = parser.parse_args()
     fates: Counter[str] = Counter()
     wrong: dict[str, Plan] = {}
+    ignored: list[str] = []
+    sys.unraisablehook = lambda event: ignored.append(f"on the terminal: {event.exc_value}")  # which users would see
     with tempfile.TemporaryDirectory() as folder:
 
         @seeded(given_.seed)
@@ -40,6 +42,8 @@ def main() -> None:
         def meet(plan: Plan) -> None:
             try:
                 said = fate(plan, Path(folder))
+                if ignored:
+                    raise AssertionError(ignored.pop())
             except Exception as error:  # noqa: BLE001 - all of them are counted
                 said = f"WRONG: {type(error).__name__}: {str(error).splitlines()[0][:150] if str(error) else ''}"
                 wrong.setdefault(said, plan)

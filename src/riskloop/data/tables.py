@@ -20,7 +20,7 @@ from riskloop.core.settings import DataSettings
 from riskloop.core.types import Ints
 from riskloop.core.values import MISSING_NUMBER
 from riskloop.data.dialect import NAMED, find_delimiter, is_total, names_of, split
-from riskloop.data.streams import Bytes, read_start, text_blocks
+from riskloop.data.streams import Bytes, is_utf8, read_start, text_blocks
 
 ROWS: Final = 100_000  # of one block of a file that is no text
 SHORT: Final = 2**16  # bytes of a block of text that goes with the one before
@@ -152,7 +152,24 @@ class TextSource:
                 yield before
             before = rows
         if before := self._without_totals(before):
+            self._refuse_open_quote(before)
             yield before
+
+    def _refuse_open_quote(self, content: bytes) -> None:
+        """A quote that nothing closes would take all rows to the end of the file for one field."""
+        if content.count(self.quote.encode()) % 2 == 0 or self.dialect.delimiter == " ":
+            return
+        text = io.StringIO(content.decode(errors="replace"), newline="")
+        reader = csv.reader(text, delimiter=self.dialect.delimiter, quotechar=self.quote, strict=True)
+        line = 0
+        try:
+            for _ in reader:
+                line = reader.line_num
+        except csv.Error as error:
+            if "unexpected end of data" in str(error):
+                begins = content.split(b"\n", line + 1)[line]
+                shown = begins.decode(errors="replace")[:40].strip()
+                raise _open_quote(self.where, f"the line of '{shown}'") from None
 
     def _without_totals(self, content: bytes) -> bytes:
         for _ in range(self.dialect.footer):
@@ -172,16 +189,14 @@ class TextSource:
         text = {name: pa.string() for name in self.names}
         wanted = list(columns) if columns is not None else self.names
         ragged: list[tuple[int, str]] = []
+        opened: list[str] = []
 
         def parse(types: Types, *, threads: bool) -> pa.Table:
             from pyarrow import csv as arrow_csv
 
-            def note(row: Any) -> str:
+            def note(row: Any) -> str:  # Arrow prints what is raised here, and goes on
                 if "\n" in row.text.strip():
-                    raise MalformedBody(
-                        f"{self.where}: a quote that is opened in the line of '{row.text[:40].strip()}' is not closed "
-                        "there; double or remove it."
-                    )
+                    opened.append(row.text)
                 ragged.append((row.number - 1, f"has {row.actual_columns} fields instead of {row.expected_columns}"))
                 return "skip"
 
@@ -208,6 +223,8 @@ class TextSource:
             try:
                 ragged.clear()
                 table = parse(chosen, threads=threads)
+                if opened:
+                    raise _open_quote(self.where, f"the line of '{opened[0][:40].splitlines()[0].strip()}'")
                 kept = None if not ragged else _others(table.num_rows + len(ragged), [row for row, _ in ragged])
                 return Block(table, first, kept, tuple(ragged))
             except pa.ArrowInvalid as error:
@@ -216,10 +233,15 @@ class TextSource:
                 elif "conversion error" in str(error):
                     chosen = text
                 elif threads:
-                    threads = False
+                    threads = False  # so that lines are told; Arrow hands them over as text, which has to be text
+                    content = content if is_utf8(content) else content.decode(errors="replace").encode()
                 else:
                     raise MalformedBody(f"{self.where} is not valid CSV: {str(error)[:160]}.") from None
         raise MalformedBody(f"{self.where} is not valid CSV.")
+
+
+def _open_quote(where: str, place: str) -> MalformedBody:
+    return MalformedBody(f"{where}: a quote that is opened in {place} is not closed there; double or remove it.")
 
 
 _NULLS: Final = sorted(MISSING_NUMBER | {" ", "  "})
