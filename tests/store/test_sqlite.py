@@ -4,6 +4,8 @@ import os
 import resource
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -228,3 +230,62 @@ def test_a_file_that_is_no_database_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(b"not a database, but long enough to be read as one" * 100)
     with pytest.raises(StorageError, match="not a database"):
         upgrade(Sqlite(tmp_path / "x.db"))
+
+
+# --------------------------------------------------------------------------- where nothing may be written
+
+_LOOK = """
+import sys
+from pathlib import Path
+from sqlalchemy import text
+from riskloop.core.errors import StorageError
+from riskloop.store.migrations import upgrade
+from riskloop.store.sqlite import Sqlite
+
+database = Sqlite(Path(sys.argv[1]))
+upgrade(database)
+with database.read() as connection:
+    print(connection.execute(text("SELECT count(*) FROM promotions")).scalar())
+try:
+    with database.write() as connection:
+        print("written")
+except StorageError as error:
+    print(error.message)
+"""
+
+
+def _without_rights_of_root() -> None:
+    import ctypes
+
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: root obeys the modes of files, too
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="drops the rights of root as Linux has them")
+@pytest.mark.parametrize("running", [False, True])
+def test_a_database_that_may_only_be_read_is_read(running: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "a %20? folder"
+    path = folder / "riskloop.db"
+    database = Sqlite(path)
+    upgrade(database)
+    if not running:
+        database.engine.dispose()
+        assert not Path(f"{path}-wal").exists()
+    for file in folder.iterdir():
+        file.chmod(0o444)
+    folder.chmod(0o555)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _LOOK, str(path)],
+            capture_output=True, text=True, check=False, preexec_fn=_without_rights_of_root,
+        )  # fmt: skip
+    finally:
+        folder.chmod(0o700)
+    assert done.stderr == ""
+    count, refused = done.stdout.splitlines()
+    assert count == "0"
+    assert refused == (
+        f"The database {path} may not be written here, only read; give this user the right to write the file and its "
+        "folder, or run the command where they may be written."
+    )
+    database.engine.dispose()

@@ -56,7 +56,8 @@ class Sqlite(Database):
         except OSError as error:
             raise StorageError(f"The database file {path} cannot be made: {error.strerror or error}.") from None
         self.files = OpenFiles(path, lambda: _connected(path, BUSY_SECONDS))
-        self.engine = _engine(path, self.files)
+        self._kept = is_kept_from_writing(path)
+        self.engine = _engine(path, self.files, self._kept)
         self._appenders: weakref.WeakSet[SqliteAppender] = weakref.WeakSet()
 
     @property
@@ -127,6 +128,11 @@ class Sqlite(Database):
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
+        if self._kept:
+            raise StorageError(
+                f"The database {self.path} may not be written here, only read; give this user the right to write the "
+                "file and its folder, or run the command where they may be written."
+            )
         with self.engine.connect() as connection:
             connection.info["write"] = True
             try:
@@ -141,14 +147,29 @@ class Sqlite(Database):
             )
 
 
-def _engine(path: Path, files: OpenFiles) -> Engine:
+def is_kept_from_writing(path: Path) -> bool:
+    """Whether this process may read the file but not write it, or not the log beside it: a read-only mount, a reader.
+
+    Then `status` and whatever else only looks still works.
+    """
+    return os.access(path, os.R_OK) and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def _engine(path: Path, files: OpenFiles, kept: bool) -> Engine:
     url = URL.create("sqlite", database=str(path))  # never as text: a folder's name may hold ? or %
+    if kept:
+        # Without a log nobody writes, and SQLite may be told so: else it would want to make one.
+        how = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
+        url = URL.create("sqlite", database=f"file:{quote(str(path.absolute()))}", query={"uri": "true"})
+        url = url.update_query_string(how)
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
     _follow_the_files(engine, files)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions are opened below, not guessed by the driver
+        if kept:
+            return
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
