@@ -14,7 +14,7 @@ import numpy as np
 
 from riskloop.core.types import Floats
 from riskloop.simulation.embedded import ID, TARGET, TIME, World, month_starts, simulate_with_truth
-from riskloop.simulation.feeds import FEEDS, FeedKind, Labels, SimulatedFeed
+from riskloop.simulation.feeds import FEEDS, WRONG, FeedKind, Labels, SimulatedFeed
 from riskloop.simulation.source import CARD_ROLES, REFERENCE_ROWS, Batch, Call, Embedded, Ranks
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ USUAL_RATE: Final = LEVELS["base_rate"][0]  # of the embedded portfolio as it is
 class Conditions:
     """One lender's conditions; the defaults are the ones in which loops are usually judged."""
 
-    delivery: Delivery = "on_time"  # a file on the 5th, ten days late, one report of fifty wrong and corrected later
+    delivery: Delivery = "on_time"  # a file on the 5th, ten days late, some wrong and corrected later
     selection: Selection = "all"  # whose outcomes are reported: everybody's, or those of the approved
     repetition: Repetition = "once"  # a panel: the same customers come every month
     correlation: float = 0.0  # asset correlation of the defaults of one month
@@ -67,7 +67,9 @@ class Conditions:
 
     def kind(self, labels: Labels | None = None) -> FeedKind:
         """The feed's kind; with a fault of its ``labels``, which a corrected feed cannot have besides."""
-        kind = replace(FEEDS[self.delivery], approved_only=self.selection != "all")
+        # Where few default, as large a share of the reported defaults is wrong as where many do.
+        wrong = WRONG * self.base_rate / USUAL_RATE
+        kind = replace(FEEDS[self.delivery], approved_only=self.selection != "all", wrong=wrong)
         return kind if labels is None else replace(kind, labels=labels)
 
     def feed(

@@ -34,6 +34,7 @@ class FeedKind:
     approved_only: bool = False
     defaults_only: bool = False
     labels: Labels = "sound"
+    wrong: float = WRONG  # share of the reports, where they are corrected
     settings: Mapping[str, Any] = field(default_factory=dict)  # of [outcomes]
 
 
@@ -148,7 +149,7 @@ class SimulatedFeed:
         elif self.kind.labels == "inverted":
             labels ^= faulty
         elif self.kind.labels == "corrected":
-            labels ^= draw < WRONG
+            labels ^= draw < self.kind.wrong
         return self._file(at), labels
 
     def _file(self, at: Ints) -> Ints:
