@@ -100,3 +100,42 @@ def test_a_detector_restarts_by_itself() -> None:
     """It is at least 1 times the latest ratio, however bad the past was."""
     low = detect(np.array([0.0]), np.array([0.001]))
     assert detect(low, np.array([3.0])) == pytest.approx(3.0 * (low + 1.0))
+
+
+SCALES = [(0.0, 1.0), (0.7, 1.0), (-0.7, 1.0), (0.0, 0.5), (0.5, 1.6)]
+
+
+@pytest.mark.parametrize(("level", "spread"), SCALES)
+@pytest.mark.parametrize("approved", [1.0, 0.7])
+@pytest.mark.parametrize("rare", [0.0, -3.0])
+def test_a_champion_with_a_scale_of_its_own_is_not_called_worse(
+    level: float, spread: float, approved: float, rare: float
+) -> None:
+    """The history's probabilities are of models of parts of it: another level is no other ranking, with few defaults,
+    too, where thousands of good customers could speak of nothing but the level."""
+    streams = [_scaled(level, spread, approved, rare, seed) for seed in range(2)]
+    assert not any(streams)
+
+
+def test_scores_that_say_nothing_are_found_among_rare_defaults() -> None:
+    assert sum(_scaled(0.5, 1.6, 1.0, -2.0, seed, blind=True) for seed in range(4)) >= 3
+
+
+def _scaled(level: float, spread: float, approved: float, rare: float, seed: int, *, blind: bool = False) -> bool:
+    """Whether a year of an unchanged world gave an alarm on the ranking."""
+    rng, past, large = np.random.default_rng(seed), history(), month(20_000, 950)
+    odds = np.log(past.scores / (1.0 - past.scores)) + rare
+    labels = (rng.random(odds.size) < 1.0 / (1.0 + np.exp(-odds))).astype(np.float64)
+    scores = 1.0 / (1.0 + np.exp(-odds))
+    before: list[Finding] = []
+    for _ in range(12):
+        now = rng.choice(np.log(large.scores / (1.0 - large.scores)), 2_000) + rare
+        outcomes = (rng.random(now.size) < 1.0 / (1.0 + np.exp(-now))).astype(np.float64)
+        shown = rng.permutation(now) if blind else now
+        own = [1.0 / (1.0 + np.exp(-(level + spread * x))) for x in (shown, odds)]
+        outcomes[own[0] > np.quantile(own[1], approved)] = np.nan
+        compared = Comparison.of(own[0], outcomes, scores, labels, own=own[1])
+        before = over_time_findings(compared, 0.002, before, alarm=ALARM)
+        if any(f.check == "ranking_over_time" and f.severity is Severity.DRIFTED for f in before):
+            return True
+    return False

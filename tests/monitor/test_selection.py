@@ -117,11 +117,29 @@ def test_rows_are_thinned_in_proportion_and_the_same_way_each_time() -> None:
     assert np.array_equal(whole.probabilities, past.scores)
 
 
-def test_too_few_rows_of_such_scores_leave_the_reference_whole() -> None:
+def test_too_few_rows_of_such_scores_are_no_comparison() -> None:
     window = month(ROWS, 561)
     outcomes = np.where(window.scores > np.quantile(window.scores, 0.3), np.nan, window.outcomes)
     few = Comparison.of(window.scores, outcomes, history().scores[:40], history().outcomes[:40])
-    assert few.whole is None
+    assert not few.enough
+
+
+@pytest.mark.parametrize(("level", "spread"), [(0.0, 1.0), (0.7, 1.0), (-0.7, 1.0), (0.0, 0.5), (0.5, 1.6)])
+def test_who_has_an_outcome_is_told_by_ranks_where_the_champion_has_a_scale_of_its_own(
+    level: float, spread: float
+) -> None:
+    """Out of fold a history has another level and spread than the champion's own scores."""
+
+    def own(scores: Floats) -> Floats:
+        odds = np.log(scores / (1.0 - scores))
+        return np.asarray(1.0 / (1.0 + np.exp(-(level + spread * odds))), dtype=np.float64)
+
+    past, window = history(), month(ROWS, 562)
+    outcomes = np.where(window.scores > np.quantile(past.scores, 0.7), np.nan, window.outcomes)
+    plain = Comparison.of(window.scores, outcomes, past.scores, past.outcomes)
+    scaled = Comparison.of(own(window.scores), outcomes, past.scores, past.outcomes, own=own(past.scores))
+    assert scaled.history.outcomes.size == pytest.approx(plain.history.outcomes.size, rel=0.02)
+    assert scaled.trained.auc == pytest.approx(plain.trained.auc, abs=0.01)
 
 
 def test_explored_outcomes_speak_for_all_applicants() -> None:

@@ -113,7 +113,9 @@ def when_matured(
     ``before`` are the findings of the champion's window before, whose evidence over time is carried on; ``drifted``
     says that the window's population moved.
     """
-    scores, held_against = champion.best_estimate(scores), champion.best_estimate(champion.probabilities)
+    scores, held_against, own = (
+        champion.best_estimate(p) for p in (scores, champion.probabilities, champion.reference_scores)
+    )
     columns = settings.drift.segments or None
     known = ~np.isnan(outcomes)
     allowed = correlation(champion, settings)
@@ -130,8 +132,9 @@ def when_matured(
         trained=champion.trained,
         stands_for=stands_for,
         correlation=allowed,
+        own=own,
     )
-    compared = Comparison.of(scores, outcomes, held_against, champion.outcomes, champion.trained)
+    compared = Comparison.of(scores, outcomes, held_against, champion.outcomes, champion.trained, own)
     alarm = settings.drift.run_length
     return found + over_time_findings(compared, allowed.asset, before, alarm=alarm, drifted=drifted)
 

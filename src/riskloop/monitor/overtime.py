@@ -16,7 +16,7 @@ from riskloop.core.stats import calibration_in_the_large
 from riskloop.core.stats.sequential import WEIGHTS, detect, level_ratios, ranking_ratios
 from riskloop.core.types import Finding, Floats, Severity
 from riskloop.monitor.matured import Matured
-from riskloop.monitor.selection import Comparison
+from riskloop.monitor.selection import Comparison, on_one_scale, ranks
 
 AUC_BAND: Final = 0.02  # of AUC that does not matter
 LEVEL_BAND: Final = 0.05  # of log-odds that does not matter
@@ -35,15 +35,21 @@ RANKING_OVER_TIME: Final = DeclaredCheck(
 
 
 def over_time_findings(
-    compared: Comparison, correlation: float, before: Sequence[Finding], *, alarm: float, drifted: bool = False
+    compared: Comparison,
+    correlation: float,
+    before: Sequence[Finding],
+    *,
+    alarm: float,
+    drifted: bool = False,
 ) -> list[Finding]:
     """Level and ranking since the champion began; ``before`` are the findings of its window before.
 
     None where the history cannot say what is usual. Where the population has ``drifted``, the window adds nothing on
-    the ranking: other customers are ranked otherwise in the same world.
+    the ranking: other customers are ranked otherwise in the same world. Nor does it where too few of the history are
+    like those who have an outcome.
     """
     window, history = compared.window, compared.history
-    if not history.enough or math.isnan(compared.trained.auc):
+    if not history.enough:
         return []
     try:
         learned = calibration_in_the_large(history.outcomes, history.probabilities).std_error
@@ -51,12 +57,14 @@ def over_time_findings(
         return []
     kept = {f.check: f.details for f in before}
     level, rank = (_Carried.of(kept.get(check.name)) for check in (LEVEL_OVER_TIME, RANKING_OVER_TIME))
-    expected = max(0.0, compared.trained.auc - AUC_BAND - 2.0 * compared.trained.std_error)
+    known = not math.isnan(compared.trained.auc)
+    expected = max(0.0, compared.trained.auc - AUC_BAND - 2.0 * compared.trained.std_error) if known else 0.0
     by_level = level.with_window(
         level_ratios(window.outcomes, window.probabilities, correlation, LEVEL_BAND + learned), window
     )
-    ranked = Matured(window.probabilities[:0], window.outcomes[:0]) if drifted else window
-    by_rank = rank.with_window(ranking_ratios(_placements(ranked, history), expected), ranked)
+    ranked = Matured(window.probabilities[:0], window.outcomes[:0]) if drifted or not known else window
+    placements = _placements(ranked, history, compared.scales)
+    by_rank = rank.with_window(ranking_ratios(placements, expected, _witnesses(ranked)), ranked)
     return [
         by_level.finding(LEVEL_OVER_TIME, compared, float(np.dot(WEIGHTS, by_level.detectors)), alarm, "the level"),
         by_rank.finding(RANKING_OVER_TIME, compared, float(by_rank.detectors.mean()), alarm, "the ranking"),
@@ -112,17 +120,29 @@ class _Carried:
         )
 
 
-def _placements(window: Matured, history: Matured) -> Floats:
+def _placements(window: Matured, history: Matured, scales: tuple[Floats, Floats] | None = None) -> Floats:
     """For each decision the share of the history's other class that it is on the right side of; ties count half.
 
     Against one another the decisions of a window would not be independent: one odd score would count many times.
+    The window's scores are of the champion and the history's of models of parts of it, each with a level and a spread
+    of its own. So scores are compared by their ranks among the ``scales``, not as they are.
     """
+    mine, past = on_one_scale(window.probabilities, history.probabilities, scales)
     placed = np.empty(window.outcomes.size)
     for label in (0.0, 1.0):
-        mine = window.outcomes == label
-        against = np.sort(history.probabilities[history.outcomes != label])
-        scores = window.probabilities[mine]
-        below = np.searchsorted(against, scores, "left") + np.searchsorted(against, scores, "right")
-        share = below / 2.0 / max(1, against.size)
-        placed[mine] = share if label else 1.0 - share
+        own = window.outcomes == label
+        share = ranks(mine[own], past[history.outcomes != label])
+        placed[own] = share if label else 1.0 - share
     return placed
+
+
+def _witnesses(window: Matured) -> Floats:
+    """What each decision's bet is worth, (n,): a class together no more than the rarer one.
+
+    A thousand good customers beside four defaults say who comes, not who defaults.
+    """
+    bad = window.outcomes == 1.0
+    rarer = min(window.defaults, bad.size - window.defaults)
+    sizes = np.where(bad, window.defaults, bad.size - window.defaults)
+    worth: Floats = rarer / np.maximum(1, sizes)
+    return worth

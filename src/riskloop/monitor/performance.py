@@ -82,6 +82,7 @@ def performance_findings(
     trained: Trained | None = None,
     stands_for: Floats | None = None,
     correlation: Correlation = INDEPENDENT,
+    own: Floats | None = None,
 ) -> list[Finding]:
     """Realised performance of one window's decisions, NaN outcomes left out.
 
@@ -91,9 +92,10 @@ def performance_findings(
     to the segment of every row. ``shrunk`` is the slope of the champion's calibration line, where that line was
     learned from models of parts of the history. ``trained`` is the AUC that windows are held against; None: that of
     the reference. ``stands_for`` (n,) says how many applicants each row stands for, where some were approved at random.
-    ``correlation`` is that of the defaults of one period, which the tests of level allow for.
+    ``correlation`` is that of the defaults of one period, which the tests of level allow for. ``own`` are the
+    champion's own scores of the reference, as for `Comparison.of`.
     """
-    compared = Comparison.of(probabilities, outcomes, reference_probabilities, reference_outcomes, trained)
+    compared = Comparison.of(probabilities, outcomes, reference_probabilities, reference_outcomes, trained, own)
     window, history = compared.window, compared.history
     if not compared.enough:
         return [_too_few(window, history)]
@@ -309,4 +311,6 @@ def _slope_explained(
 def _too_few(window: Matured, history: Matured) -> Finding:
     others = window.outcomes.size - window.defaults
     because = f"{window.defaults} defaults and {others} others have matured; {LEAST_DEFAULTS} of each are needed"
+    if window.enough:
+        because = f"fewer than {LEAST_DEFAULTS} of the history's defaults are like those whose outcomes are known"
     return unknown(AUC, window, history, because)

@@ -31,6 +31,7 @@ class Comparison:
     trained: Trained  # the AUC that the window's is held against, among such customers
     known: float  # share of the window's decisions that have an outcome
     whole: float | None = None  # the training's AUC among all applicants, where outcomes depend on the score
+    scales: tuple[Floats, Floats] | None = None  # scores of the reference by the champion itself, and out of fold
 
     @classmethod
     def of(
@@ -40,28 +41,47 @@ class Comparison:
         reference_probabilities: Floats,
         reference_outcomes: Floats,
         trained: Trained | None = None,
+        own: Floats | None = None,
     ) -> "Comparison":
-        """From the decisions of a window (n,), NaN where the outcome is not known, and the reference's rows (m,)."""
+        """From the decisions of a window (n,), NaN where the outcome is not known, and the reference's rows (m,).
+
+        ``own`` (m,) are the champion's own scores of the reference, whose probabilities are of models of parts of it:
+        each has a level and a spread of its own, so that who would have an outcome is told by ranks. None: one scale.
+        """
         known = ~np.isnan(outcomes)
         window = Matured.of(probabilities, outcomes)
         history = Matured.of(reference_probabilities, reference_outcomes)
         share = float(known.mean()) if known.size else 0.0
         trained = trained or _ranked(history)
-        chances = inclusion(probabilities, known, history.probabilities)
+        scales = None if own is None else (own, reference_probabilities)
+        mine, past = on_one_scale(probabilities, history.probabilities, scales)
+        chances = inclusion(mine, known, past)
         if chances is None:
-            return cls(window, history, trained, share)
+            return cls(window, history, trained, share, scales=scales)
         kept = thinned(history, chances)
-        if not kept.enough:
-            return cls(window, history, trained, share)
+        if not kept.enough:  # all applicants say nothing of how such customers should be ranked
+            return cls(window, history, Trained(math.nan, math.nan), share, trained.auc, scales)
         # The training's AUC is a mean over fits; what the restriction takes is measured on the pooled rows.
         among = _ranked(kept)
         less = among.auc - _ranked(history).auc
-        return cls(window, kept, Trained(trained.auc + less, among.std_error), share, trained.auc)
+        return cls(window, kept, Trained(trained.auc + less, among.std_error), share, trained.auc, scales)
 
     @property
     def enough(self) -> bool:
         """Whether ranking and calibration can be judged at all."""
-        return self.window.enough and self.history.enough
+        return self.window.enough and self.history.enough and not math.isnan(self.trained.auc)
+
+
+def on_one_scale(window: Floats, history: Floats, scales: tuple[Floats, Floats] | None) -> tuple[Floats, Floats]:
+    """Scores of a window and of a history as ranks among those of the reference; as they are without ``scales``."""
+    return (window, history) if scales is None else (ranks(window, scales[0]), ranks(history, scales[1]))
+
+
+def ranks(scores: Floats, among: Floats) -> Floats:
+    """The share of others that each score is above; ties count half."""
+    known = np.sort(among)
+    below = np.searchsorted(known, scores, "left") + np.searchsorted(known, scores, "right")
+    return np.asarray(below / 2.0 / max(1, known.size), dtype=np.float64)
 
 
 def inclusion(scores: Floats, known: Bools, reference_scores: Floats) -> Floats | None:

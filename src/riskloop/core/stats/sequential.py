@@ -54,14 +54,15 @@ def _log_likelihood(defaults: npt.NDArray[np.bool_], log_odds: Floats, correlati
     return float(logsumexp(each, b=weight))
 
 
-def ranking_ratios(placements: Floats, expected: float) -> Floats:
+def ranking_ratios(placements: Floats, expected: float, worth: Floats | float = 1.0) -> Floats:
     """Bets (k,) that the mean of ``placements`` (n,), each in [0, 1], is below ``expected``.
 
     A placement is the share of the other class that a decision is on the right side of; its mean is the AUC. Each bet
-    loses at most what it staked. Source: Waudby-Smith & Ramdas, JRSS B 86 (2024) 1–27.
+    loses at most what it staked. A bet to the power of its ``worth`` (n,), at most 1, has at most the mean 1 as well
+    (Jensen). Source: Waudby-Smith & Ramdas, JRSS B 86 (2024) 1–27.
     """
     highest = 0.95 / max(1.0 - expected, 0.05)
     bets = np.minimum(np.asarray(BETS), highest)
     gains = np.log1p(bets[:, None] * (expected - placements)[None, :])
-    ratios: Floats = np.exp(np.minimum(gains.sum(axis=1), np.log(MOST)))
+    ratios: Floats = np.exp(np.minimum((gains * worth).sum(axis=1), np.log(MOST)))
     return ratios
