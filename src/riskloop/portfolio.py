@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from riskloop.batch.client import Summary
-    from riskloop.batch.local import LocalEngine
+    from riskloop.batch.local import Champion, LocalEngine
     from riskloop.identity.people import People
 
 
@@ -158,22 +158,24 @@ class Portfolio:
             progress=progress,
         )
 
-    def _local_engine(self) -> "LocalEngine":
-        from riskloop.batch.local import Champion, LocalEngine
+    def champion_now(self) -> "Champion":
+        """Who decides now, with what profiles its decisions: what an engine asks for."""
+        from riskloop.batch.local import Champion
         from riskloop.loop.champion import load
-        from riskloop.scoring.model import load_model
 
-        def champion() -> Champion:
-            promotion = self.home.champion()
-            loaded = load(self.home, promotion.version)
-            return Champion(promotion, loaded.model, loaded.reference.profiler)
+        promotion = self.home.champion()
+        loaded = load(self.home, promotion.version)
+        return Champion(promotion, loaded.model, loaded.reference.profiler)
+
+    def _local_engine(self) -> "LocalEngine":
+        from riskloop.batch.local import LocalEngine
+        from riskloop.scoring.model import load_model
 
         return LocalEngine(
             segments=self.home.segments,
-            artefacts=self.home.artefacts.root,
             exploration=self.home.settings.exploration.rate,
-            champion=champion,
-            row=self.home.ledger.model,
+            champion=self.champion_now,
+            packed=self.home.packed,
             model=lambda version: load_model(self.home.artefact(version), version),
         )
 

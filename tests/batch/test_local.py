@@ -50,10 +50,9 @@ def engine_of(home: Home, processes: int = 1) -> LocalEngine:
 
     return LocalEngine(
         segments=home.segments,
-        artefacts=home.artefacts.root,
         exploration=home.settings.exploration.rate,
         champion=champion,
-        row=home.ledger.model,
+        packed=home.packed,
         model=lambda version: load_model(home.artefact(version), version),
         processes=processes,
     )

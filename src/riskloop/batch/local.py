@@ -35,7 +35,7 @@ from riskloop.data.tables import ManySource, Source, TextSource, raw_blocks
 from riskloop.scoring.answers import refuse_taken, told_columns
 from riskloop.scoring.decoder import CLOCK_SKEW
 from riskloop.scoring.model import Model
-from riskloop.store.ledger import ModelVersion
+from riskloop.store.artefacts import Packed
 from riskloop.store.segment_files import Written
 from riskloop.store.segments import Segment, Segments
 
@@ -56,10 +56,9 @@ class LocalEngine:
     """What a run needs of a portfolio."""
 
     segments: Segments
-    artefacts: Path
     exploration: float
     champion: Callable[[], Champion]
-    row: Callable[[int], ModelVersion]  # of any version
+    packed: Callable[[int], Packed]  # the artefact of any version
     model: Callable[[int], Model]
     processes: int = 0  # 0: as many as cores
 
@@ -258,11 +257,8 @@ class _FileRun:
         self.engine.segments.files.remove([one.path for one in self.written])
 
     def _pool(self, model: Model, champion: Champion | None = None) -> ScorerPool:
-        row = self.engine.row(model.version)
         scorer = Scorer(
-            artefacts=str(self.engine.artefacts),
-            artefact=row.artefact,
-            sha256=row.sha256,
+            artefact=self.engine.packed(model.version),
             version=model.version,
             exploration=self.engine.exploration,
             segments=self.engine.segments.files.root,

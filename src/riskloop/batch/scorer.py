@@ -20,7 +20,7 @@ from riskloop.data.read import BlockReader
 from riskloop.data.tables import Block, TextSource
 from riskloop.scoring.decide import decide
 from riskloop.scoring.model import Model, load_model
-from riskloop.store.artefacts import Artefacts
+from riskloop.store.artefacts import Packed
 from riskloop.store.segment_files import SegmentFiles, Written
 
 if TYPE_CHECKING:
@@ -62,9 +62,7 @@ class Done(NamedTuple):
 class Scorer:
     """Everything that a process needs, as plain values: it is sent to each of them once."""
 
-    artefacts: str  # folder
-    artefact: str  # name of the model's
-    sha256: str  # of its manifest
+    artefact: Packed  # the model's
     version: int
     exploration: float
     segments: str  # where files are written
@@ -77,9 +75,7 @@ class Scorer:
     @cached_property
     def model(self) -> Model:
         """The model, verified by its hashes."""
-        from pathlib import Path
-
-        return load_model(Artefacts(Path(self.artefacts)).read(self.artefact, ModelManifest, self.sha256), self.version)
+        return load_model(self.artefact.unpack(ModelManifest), self.version)
 
     @cached_property
     def files(self) -> SegmentFiles:

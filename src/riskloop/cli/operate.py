@@ -1,8 +1,9 @@
 """Commands that run the loop: from a history to a served model, decisions, outcomes and cycles."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +26,9 @@ from riskloop.cli.options import (
 )
 from riskloop.console import Console, table
 from riskloop.core.errors import DataError
+
+if TYPE_CHECKING:
+    from riskloop.portfolio import Portfolio
 
 
 def train(
@@ -113,14 +117,18 @@ class Engine(StrEnum):
 
     API = "api"
     LOCAL = "local"
+    SPARK = "spark"
 
 
 def score(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Customers to score: CSV, Excel, Parquet, …; a folder.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The same rows with their predictions.")],
     engine: Annotated[
-        Engine, typer.Option(help="api: through the server; local: on all cores of this machine, without one.")
+        Engine, typer.Option(help="api: through the server; local: all cores of this machine; spark: a cluster.")
     ] = Engine.API,
+    master: Annotated[
+        str | None, typer.Option(help="Spark's master, such as local[2]; by default the cluster's own.")
+    ] = None,
     url: UrlOption = None,
     config: ConfigOption = CONFIG,
     chunk: Annotated[int, typer.Option(min=1, help="Rows in one request.")] = 5000,
@@ -138,7 +146,7 @@ def score(
     dates: DatesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a whole file, rows in their order: through the API, or on all cores of this machine.
+    """Score a whole file: through the API or on all cores of this machine, rows in their order, or on Spark.
 
     The input's columns are kept and the predictions appended. Interrupted, the same command goes on where it stopped;
     run again, it gives the same decisions and logs nobody twice. Rows that cannot be scored are set aside with their
@@ -149,6 +157,9 @@ def score(
 
     console = Console(as_json)
     given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict)
+    if engine is Engine.SPARK:
+        _on_spark(console, open_portfolio(config, given), source, target, master, run_key)
+        return
     with console.progress(f"Scoring {source.name}") as tick:
         if engine is Engine.LOCAL:
             summary = open_portfolio(config, given).score_file(
@@ -178,6 +189,19 @@ def score(
         lines += [f"{summary.refused:,} rows cannot be scored and are set aside:", *summary.reasons]
     console.answer(summary, *lines)
     leave_partly(summary.refused)
+
+
+def _on_spark(
+    console: Console, portfolio: "Portfolio", source: Path, target: Path, master: str | None, run_key: str | None
+) -> None:
+    from riskloop.spark import score_path
+
+    # A path has lost one stroke of s3://bucket.
+    addresses = [re.sub(r"^(\w+):/(?=[^/])", r"\1://", str(path)) for path in (source, target)]
+    done = score_path(portfolio, addresses[0], addresses[1], master=master, run_key=run_key)
+    document = {"rows": done.rows, "refused": done.refused, "segments": len(done.segments)}
+    console.answer(document, f"Scored {done.rows:,} rows on Spark. Wrote {addresses[1]}.")
+    leave_partly(done.refused)
 
 
 def outcomes(

@@ -45,6 +45,32 @@ class Artefact(Generic[M]):
             raise ArtefactError(f"The artefact '{self.name}' has no file '{file}'; train again.") from None
 
 
+@dataclass(frozen=True)
+class Packed:
+    """The files of an artefact on their way to another process or machine, which checks every hash."""
+
+    name: str
+    sha256: str  # of the manifest, as it is registered
+    files: Mapping[str, bytes]
+
+    def without(self, *endings: str) -> "Packed":
+        """Less of them: what only monitoring and the gate need does not have to travel."""
+        kept = {name: content for name, content in self.files.items() if not name.endswith(endings)}
+        return Packed(self.name, self.sha256, kept)
+
+    def unpack(self, kind: type[M]) -> Artefact[M]:
+        """The artefact, as `Artefacts.read` gives it; ArtefactError for the first file that was altered."""
+        text = self.files.get(MANIFEST, b"")
+        if hashlib.sha256(text).hexdigest() != self.sha256:
+            raise ArtefactError(f"The manifest of the artefact '{self.name}' was altered on its way.")
+        manifest = parse(text, kind)
+        contents = {name: content for name, content in self.files.items() if name != MANIFEST}
+        for name, content in contents.items():
+            if hashlib.sha256(content).hexdigest() != manifest.files.get(name):
+                raise ArtefactError(f"The file '{name}' of the artefact '{self.name}' was altered on its way.")
+        return Artefact(self.name, Path(self.name), self.sha256, manifest, contents)
+
+
 class Artefacts:
     """The folder below which all artefacts of a portfolio live."""
 
@@ -94,6 +120,14 @@ class Artefacts:
             raise ArtefactError(f"The manifest of {path} cannot be used. {error}") from None
         contents = {file: _checked(path / file, sha256) for file, sha256 in manifest.files.items()}
         return Artefact(name, path, found, manifest, contents)
+
+    def pack(self, name: str, sha256: str) -> "Packed":
+        """The files of an artefact, to be sent to a machine that cannot see this folder."""
+        try:
+            files = {path.name: path.read_bytes() for path in (self.root / name).iterdir()}
+        except OSError as error:
+            raise ArtefactError(f"The artefact {self.root / name} cannot be read: {error.strerror or error}.") from None
+        return Packed(name, sha256, files)
 
     def _place(self, final: Path, files: Mapping[str, bytes]) -> None:
         make_folder(self.root)

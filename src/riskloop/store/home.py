@@ -10,7 +10,7 @@ from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings, parse_settings
 from riskloop.core.types import Promotion
 from riskloop.store.adapters import open_database
-from riskloop.store.artefacts import Artefact, Artefacts
+from riskloop.store.artefacts import Artefact, Artefacts, Packed
 from riskloop.store.cases import Cases
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
@@ -128,6 +128,11 @@ class Home:
         if promotion is None:
             raise NotReady("No model has been promoted yet. Run `riskloop train` first.")
         return promotion
+
+    def packed(self, version: int) -> Packed:
+        """What scores of a version's artefact, to be sent to other processes."""
+        row = self.ledger.model(version)
+        return self.artefacts.pack(row.artefact, row.sha256).without(".npy")
 
     def artefact(self, version: int) -> Artefact[ModelManifest]:
         """The verified artefact of a version: signed, and every file as it was when it was."""

@@ -1,0 +1,82 @@
+"""Scoring on a Spark cluster, for notebooks and jobs: `riskloop.spark.score(frame, portfolio)`; the extra is `spark`.
+
+The decisions become segments of the portfolio's log; see docs/scale.md.
+"""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from riskloop.core.errors import ConfigError
+from riskloop.portfolio import Portfolio
+from riskloop.scoring.decoder import CLOCK_SKEW
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from riskloop.batch.local import Champion
+    from riskloop.batch.scorer import Scorer
+    from riskloop.batch.spark import SparkRun
+
+
+def score(
+    frame: "DataFrame", portfolio: Portfolio, *, run_key: str | None = None, staging: str | None = None
+) -> "DataFrame":
+    """Decide on the rows of a DataFrame on the executors and log it; the rows come back with their predictions.
+
+    ``run_key`` makes the run idempotent: under the same key with the same ``staging`` nobody is decided on twice. That
+    is a folder that driver and executors see, by default one beside the segments; it may go when the result is written.
+    Rows that cannot be read are left out. Raises DataError for more of them than `data.max_refused` allows, or for ids
+    that come twice.
+    """
+    scored: DataFrame = run(frame, portfolio, run_key=run_key, staging=staging).frame
+    return scored
+
+
+def run(
+    frame: "DataFrame", portfolio: Portfolio, *, run_key: str | None = None, staging: str | None = None
+) -> "SparkRun":
+    """As `score`, with what became of the rows in numbers."""
+    from riskloop.batch.spark import SparkEngine
+
+    home = portfolio.home
+    key = run_key or uuid4().hex
+    root = home.segments.files.root
+    place = staging or f"{root if '://' in root else f'file://{Path(root).absolute()}'}-staging/{key}"
+
+    def scorer(champion: "Champion", names: tuple[str, ...]) -> "Scorer":
+        from riskloop.batch.scorer import Scorer
+
+        return Scorer(
+            artefact=home.packed(champion.promotion.version),
+            version=champion.promotion.version,
+            exploration=home.settings.exploration.rate,
+            segments=root if "://" in root else str(Path(root).absolute()),
+            names=names,
+            dialect=home.settings.data,
+            latest=time.time_ns() // 1000 + CLOCK_SKEW,
+            profiles=champion.profiles,
+        )
+
+    engine = SparkEngine(home.segments, portfolio.champion_now, scorer, home.settings.data)
+    return engine.score(frame, place, key)
+
+
+def score_path(
+    portfolio: Portfolio, source: str, target: str, *, master: str | None = None, run_key: str | None = None
+) -> "SparkRun":
+    """Score a path that Spark reads (Parquet, or CSV with a header) into a folder of the kind that its name says."""
+    try:
+        from riskloop.batch.spark import session
+
+        spark = session(master)
+    except ImportError as error:
+        raise ConfigError(f"Spark needs its package ({error}); install it: pip install 'riskloop[spark]'.") from None
+    reader = spark.read.option("header", "true")
+    frame = reader.csv(source) if ".csv" in source else spark.read.parquet(source)
+    done = run(frame, portfolio, run_key=run_key or f"{source}@{portfolio.home.segments.last_id()}")
+    writer = done.frame.write.mode("errorifexists")
+    writer.option("header", "true").csv(target) if target.endswith(".csv") else writer.parquet(target)
+    return replace(done, frame=None)

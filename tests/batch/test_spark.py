@@ -1,0 +1,162 @@
+"""On Spark the same rows get the same decisions, to the bit, and the segments' profiles add up to the same bytes."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.serve.conftest import CONFIG, add_model, promote
+
+from riskloop import spark as riskloop_spark
+from riskloop.batch.local import Champion
+from riskloop.core.errors import Conflict, DataError
+from riskloop.core.span import EVERYTHING
+from riskloop.monitor.profile import Profile, Reference
+from riskloop.portfolio import Portfolio
+from riskloop.scoring.answers import APPENDED
+from riskloop.scoring.model import load_model
+
+from .test_local import check_logged, customers, decided
+
+pytest.importorskip("pyspark", reason="PySpark is not installed: pip install 'riskloop[spark]'")
+if shutil.which("java") is None:
+    pytest.skip("Spark needs Java 17, which is not installed", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from pyspark.sql import SparkSession
+
+    folder = tmp_path_factory.mktemp("spark")
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    root = str(Path(__file__).parents[2])
+    os.environ["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+    builder = SparkSession.builder.master("local[2]").appName("riskloop tests")
+    for name, value in {
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.local.dir": str(folder / "local"),
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "40",
+    }.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def portfolio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Portfolio]:
+    (tmp_path / "riskloop.toml").write_text(CONFIG + "[exploration]\nrate = 0.3\n", encoding="utf-8")
+    portfolio = Portfolio.open(tmp_path)
+    promote(portfolio.home, add_model(portfolio.home, intercept=0.3))
+    model = load_model(portfolio.home.artefact(1), 1)
+    past = decided(portfolio.home, customers(99))
+    reference = Reference.build(model.schema, past.features, past.probabilities)
+
+    def champion() -> Champion:
+        promotion = portfolio.home.champion()
+        return Champion(
+            promotion, load_model(portfolio.home.artefact(promotion.version), promotion.version), reference.profiler
+        )
+
+    monkeypatch.setattr(portfolio, "champion_now", champion)
+    monkeypatch.setattr(portfolio, "reference", reference, raising=False)
+    yield portfolio
+    portfolio.home.close()
+
+
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """As Spark takes it: missing numbers are null."""
+    return frame.astype(object).where(frame.notna(), None)
+
+
+def as_frame(spark: Any, frame: pd.DataFrame, parts: int = 3) -> Any:
+    schema = "id string, day string, debt double, income double, job string, sex long"
+    return spark.createDataFrame(plain(frame).to_dict("records"), schema).repartition(parts, "id")
+
+
+def test_scores_and_profiles_are_those_of_one_machine(spark: Any, portfolio: Portfolio) -> None:
+    frame = customers(1)
+    told = riskloop_spark.score(as_frame(spark, frame), portfolio, run_key="night").toPandas()
+    home = portfolio.home
+    assert told.columns.tolist() == [*frame.columns, *APPENDED]
+    by_id = told.set_index("id").loc[frame["id"]]
+    wanted = decided(home, frame)
+    assert by_id["probability"].to_numpy().tobytes() == wanted.probabilities.tobytes()
+    assert by_id["default"].tolist() == wanted.defaults.tolist()
+    ids = by_id["decision_id"].astype(int)
+    assert sorted(ids) == list(range(1, len(frame) + 1))
+    for customer, number in list(ids.items())[::37]:
+        assert home.decisions.get(number).customer_id == customer
+    stored = home.decisions.profiles(EVERYTHING)
+    assert len(stored) == 3
+    reference = portfolio.reference  # type: ignore[attr-defined]
+    merged = sum((Profile.from_bytes(one.profile) for one in stored), reference.empty)
+    whole = reference.profile(wanted.features, wanted.probabilities, np.array(wanted.times))
+    assert merged.to_bytes() == whole.to_bytes()
+    order = home.decisions.frame()
+    check_logged(home, frame.set_index("id").loc[list(order.customer_ids)].reset_index())
+
+
+def test_a_run_is_decided_on_once_wherever_it_stopped(
+    spark: Any, portfolio: Portfolio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame, staging = as_frame(spark, customers(2)), f"file://{tmp_path}/staging"
+    go = partial(riskloop_spark.run, frame, portfolio, run_key="night", staging=staging)
+    register = portfolio.home.segments.register
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(portfolio.home.segments, "register", fails)
+    with pytest.raises(KeyboardInterrupt):
+        go()
+    assert portfolio.home.decisions.count() == 0
+    monkeypatch.setattr(portfolio.home.segments, "register", register)
+    first = go()
+    again = go()
+    assert first.rows == again.rows == portfolio.home.decisions.count() == 300
+    assert first.segments == again.segments
+    assert first.frame.orderBy("id").toPandas().equals(again.frame.orderBy("id").toPandas())
+    shutil.rmtree(tmp_path / "staging")
+    with pytest.raises(Conflict, match="in the log already"):
+        go()
+
+
+def test_bad_rows_are_left_out_and_too_many_refuse_all(spark: Any, portfolio: Portfolio) -> None:
+    frame = customers(3)
+    bad = frame.assign(debt=frame["debt"].mask(frame.index.isin([3, 200]), 99.0))
+    done = riskloop_spark.run(as_frame(spark, bad), portfolio)
+    assert (done.rows, done.refused) == (298, 2)
+    assert portfolio.home.decisions.count() == done.frame.count() == 298
+    with pytest.raises(DataError, match=r"outside the range"):
+        riskloop_spark.score(as_frame(spark, frame.assign(debt=99.0)), portfolio)
+    twice = pd.concat([frame, frame.head(1)])
+    with pytest.raises(DataError, match="c3-0"):
+        riskloop_spark.score(as_frame(spark, twice), portfolio)
+    with pytest.raises(DataError, match="'probability'"):
+        riskloop_spark.score(as_frame(spark, frame).withColumnRenamed("debt", "probability"), portfolio)
+    assert portfolio.home.decisions.count() == 298
+
+
+def test_executors_import_little(spark: Any) -> None:
+    heavy = ("sqlalchemy", "pandas", "sklearn", "scipy", "fastapi", "alembic")
+
+    def imported(_: Any) -> list[str]:
+        import subprocess
+        import sys
+
+        code = "import sys, riskloop.batch.spark, riskloop.monitor.profile; print(*sys.modules)"
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        return [name for name in heavy if name in found]
+
+    assert spark.sparkContext.parallelize([1], 1).flatMap(imported).collect() == []
