@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from riskloop.batch.client import Summary
-    from riskloop.batch.local import Champion, LocalEngine
+    from riskloop.batch.local import Champion
     from riskloop.identity.people import People
 
 
@@ -148,36 +148,23 @@ class Portfolio:
         that cannot be read are set aside, into the CSV ``refused`` if it is named. All of the file is logged or nothing
         is; the same file again, or the same ``run_key``, gives the same decisions and logs nobody twice.
         """
-        engine = self._local_engine()
-        return engine.score(
-            Path(source),
-            Path(target),
-            dialect=self.home.settings.data,
-            refused=refused,
-            run_key=run_key,
-            progress=progress,
+        from riskloop.batch.local import LocalEngine
+
+        home = self.home
+        engine = LocalEngine(
+            home.segments, home.settings.exploration.rate, self.champion_now, home.packed, home.artefact
         )
+        paths, dialect = (Path(source), Path(target)), home.settings.data
+        return engine.score(*paths, dialect=dialect, refused=refused, run_key=run_key, progress=progress)
 
     def champion_now(self) -> "Champion":
-        """Who decides now, with what profiles its decisions: what an engine asks for."""
+        """Who decides now, and what profiles the decisions; engines ask for it."""
         from riskloop.batch.local import Champion
         from riskloop.loop.champion import load
 
         promotion = self.home.champion()
         loaded = load(self.home, promotion.version)
         return Champion(promotion, loaded.model, loaded.reference.profiler)
-
-    def _local_engine(self) -> "LocalEngine":
-        from riskloop.batch.local import LocalEngine
-        from riskloop.scoring.model import load_model
-
-        return LocalEngine(
-            segments=self.home.segments,
-            exploration=self.home.settings.exploration.rate,
-            champion=self.champion_now,
-            packed=self.home.packed,
-            model=lambda version: load_model(self.home.artefact(version), version),
-        )
 
     def record_outcomes(
         self,

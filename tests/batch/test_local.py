@@ -53,7 +53,7 @@ def engine_of(home: Home, processes: int = 1) -> LocalEngine:
         exploration=home.settings.exploration.rate,
         champion=champion,
         packed=home.packed,
-        model=lambda version: load_model(home.artefact(version), version),
+        artefact=home.artefact,
         processes=processes,
     )
 

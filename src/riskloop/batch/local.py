@@ -24,6 +24,7 @@ from riskloop.batch.pool import ScorerPool
 from riskloop.batch.repeats import RowKeys, repeated_rows
 from riskloop.batch.scorer import Done, Profiles, Scorer, Todo
 from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, StorageError
+from riskloop.core.manifest import ModelManifest
 from riskloop.core.settings import DataSettings
 from riskloop.core.span import EVERYTHING
 from riskloop.core.types import Bools, Floats, Promotion
@@ -34,8 +35,8 @@ from riskloop.data.refused import reason_lines, write_refused
 from riskloop.data.tables import ManySource, Source, TextSource, raw_blocks
 from riskloop.scoring.answers import refuse_taken, told_columns
 from riskloop.scoring.decoder import CLOCK_SKEW
-from riskloop.scoring.model import Model
-from riskloop.store.artefacts import Packed
+from riskloop.scoring.model import Model, load_model
+from riskloop.store.artefacts import Artefact, Packed
 from riskloop.store.segment_files import Written
 from riskloop.store.segments import Segment, Segments
 
@@ -59,8 +60,12 @@ class LocalEngine:
     exploration: float
     champion: Callable[[], Champion]
     packed: Callable[[int], Packed]  # the artefact of any version
-    model: Callable[[int], Model]
+    artefact: Callable[[int], Artefact[ModelManifest]]
     processes: int = 0  # 0: as many as cores
+
+    def model(self, version: int) -> Model:
+        """Any version, loaded."""
+        return load_model(self.artefact(version), version)
 
     def score(
         self,
