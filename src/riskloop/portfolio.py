@@ -142,29 +142,22 @@ class Portfolio:
         run_key: str | None = None,
         progress: Callable[[str, float], None] | None = None,
     ) -> "Summary":
-        """Decide on the customers of a file, a folder or a pattern on all cores, without a server, and log it.
+        """Decide on a file, a folder or a pattern on all cores, without a server; all of it is logged or nothing.
 
-        ``target`` gets the rows in their order with the predictions appended: CSV, CSV.gz, CSV.zst or Parquet. Rows
-        that cannot be read are set aside, into the CSV ``refused`` if it is named. All of the file is logged or nothing
-        is; the same file again, or the same ``run_key``, gives the same decisions and logs nobody twice.
+        ``target`` gets the rows with their predictions; the same file or ``run_key`` again gives the same decisions.
         """
         from riskloop.batch.local import LocalEngine
 
-        home = self.home
-        engine = LocalEngine(
-            home.segments, home.settings.exploration.rate, self.champion_now, home.packed, home.artefact
-        )
-        paths, dialect = (Path(source), Path(target)), home.settings.data
-        return engine.score(*paths, dialect=dialect, refused=refused, run_key=run_key, progress=progress)
+        home, rate = self.home, self.home.settings.exploration.rate
+        engine = LocalEngine(home.segments, rate, self.champion_now, home.packed, home.artefact)
+        return engine.score(Path(source), Path(target), home.settings.data, refused, run_key, progress)
 
     def champion_now(self) -> "Champion":
         """Who decides now, and what profiles the decisions; engines ask for it."""
-        from riskloop.batch.local import Champion
-        from riskloop.loop.champion import load
+        from riskloop.loop import champion, engines
 
         promotion = self.home.champion()
-        loaded = load(self.home, promotion.version)
-        return Champion(promotion, loaded.model, loaded.reference.profiler)
+        return engines.deciding(promotion, champion.load(self.home, promotion.version))
 
     def record_outcomes(
         self,

@@ -71,7 +71,6 @@ class LocalEngine:
         self,
         source: Path,
         target: Path,
-        *,
         dialect: DataSettings,
         refused: Path | None = None,
         run_key: str | None = None,
