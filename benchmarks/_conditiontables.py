@@ -67,7 +67,9 @@ def quarantines(record: Json) -> tuple[float, float]:
     loop, until = row(record), _start(record)
     assert loop is not None
     labels = sum(case[1] == "label_fault" and case[0] < until for case in loop["cases"])
-    return sum(w[3] for w in unchanged(record)) + labels, max(1, len(unchanged(record)))
+    # Where labels break, the customers' data stay sound to the end.
+    sound = loop["windows"] if record["group"] == "labels" else unchanged(record)
+    return sum(w[3] for w in sound) + labels, max(1, len(sound))
 
 
 def retrained_unchanged(record: Json) -> tuple[float, float] | None:
