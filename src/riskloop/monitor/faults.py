@@ -17,6 +17,7 @@ from riskloop.core.types import Finding, Floats, Ints
 from riskloop.monitor.compared import LEAST_ROWS, ROUND_FACTORS, Compared
 from riskloop.monitor.partial import growing, partial_findings
 from riskloop.monitor.profile import Profile, Reference
+from riskloop.monitor.structure import Structure
 
 NULL_MARGIN: Final = 2.0  # times what parts of the history show by themselves
 
@@ -25,7 +26,8 @@ NEAR_ROUND: Final = 0.4  # in logarithms
 ROUNDED_REST: Final = 0.15  # of the PSI may be left after undoing a round factor
 PARTNER: Final = 0.5  # rank correlation from which on columns move together
 
-EXCHANGE_GAIN: Final = 60.0  # squared standard errors; correlated terms make them worth a third of independent ones
+EXCHANGE_GAIN: Final = 60.0  # squared standard errors, where correlated terms are worth as little as in …
+USUAL_COPIES: Final = 5.0  # … a portfolio of which five columns say the same; where more do, more is needed
 EXCHANGE_REST: Final = 0.6  # of the misfit may be left after exchanging back
 
 DETACHED: Final = 0.2  # of a column's correlations are left
@@ -129,7 +131,7 @@ def _swapped(compared: Compared) -> list[Finding]:
     varies = compared.structure.varies > 0.0
     varies[list(compared.reference.context)] = False
     allowed = np.equal.outer(kinds, kinds) & np.outer(varies, varies)
-    window, least = compared.structure, max(EXCHANGE_GAIN, NULL_MARGIN * compared.reference.null[0])
+    window, least = compared.structure, exchange_needed(compared.reference.structure, compared.reference.null[0])
     for _ in range(len(names) // 2):
         placed, exchanged = compared.reference.structure.misfits(window)
         gain = np.where(allowed, placed - exchanged, 0.0)
@@ -146,6 +148,11 @@ def _swapped(compared: Compared) -> list[Finding]:
         window = window.exchanged(i, j)
         allowed[[i, j], :] = allowed[:, [i, j]] = False
     return found
+
+
+def exchange_needed(structure: Structure, null: float) -> float:
+    """The gain from which on an exchange is no chance; ``null`` is the largest that parts of the history show."""
+    return max(EXCHANGE_GAIN * max(1.0, structure.copies / USUAL_COPIES), NULL_MARGIN * null)
 
 
 def _detached(compared: Compared) -> list[Finding]:

@@ -37,6 +37,15 @@ class Structure:
         """Spearman's coefficients, shape (k, k), with 0 on the diagonal."""
         return np.tanh(self.z)
 
+    @property
+    def copies(self) -> float:
+        """How many columns say the same, on average: the columns by their effective number, k / k_eff (Kish, 1965).
+
+        k_eff is (Σλ)² / Σλ² of the eigenvalues of the correlations. A sum of squared errors over the columns varies as
+        one over k_eff independent ones would.
+        """
+        return 1.0 + float(np.square(self.correlations).sum()) / max(1, len(self.z))
+
     def precision(self, other: "Structure") -> float:
         """One over the variance of the difference of two z, 1.06/(n−3) each (Fieller, Hartley & Pearson, 1957)."""
         return 1.0 / (1.06 / max(1, self.rows - 3) + 1.06 / max(1, other.rows - 3))
