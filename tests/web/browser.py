@@ -4,6 +4,8 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -54,6 +56,21 @@ def watched(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
 def settled(page: Page) -> None:
     """Wait until every chart of the page is drawn."""
     page.wait_for_function("[...document.querySelectorAll('.plot')].every((plot) => plot.dataset.drawn)")
+
+
+@cache
+def _axe() -> str:
+    """axe-core, which the package carries."""
+    import axe_playwright_python
+
+    return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds on the page as it is, every rule of it."""
+    page.evaluate(_axe())
+    found = page.evaluate("axe.run({ resultTypes: ['violations'] }).then((all) => all.violations)")
+    return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found]
 
 
 # Texts whose contrast with what is behind them is below WCAG AA: 4.5, or 3 for large ones.
@@ -132,7 +149,7 @@ OVERLAPPING: Final = """() => {
       });
     });
   }
-  const cut = ".badge, .figures dd, .figures dt, .button, h1, h2, .stage strong, .stage small, .time th, .side a";
+  const cut = ".badge, .figures dd, .figures dt, .button, h1, h2, .stage strong, .stage small, .side a";
   const wide = innerWidth > 900 ? ", .scroll" : "";  // on small screens tables scroll
   for (const e of document.querySelectorAll(cut + wide)) {
     if (e.scrollWidth > e.clientWidth + 1) found.push(`cut off: ${e.textContent.trim().slice(0, 80)}`);

@@ -17,10 +17,12 @@ from riskloop.cases import CaseState
 from riskloop.core.types import PromotionKind
 from riskloop.loop.trial import approve_challenger
 
-from .browser import FAINT, OVERLAPPING, UNNAMED, chromium, settled, watched
+from .browser import FAINT, OVERLAPPING, UNNAMED, chromium, settled, violations, watched
 from .story import Loop, play, served
 
 IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
+
+WIDTHS: Final = (390, 768, 1024, 1440)
 
 # Every page, and what it must show of the story; numbers that depend on the gate are filled in.
 PAGES: Final = {
@@ -110,13 +112,39 @@ def test_a_page_shows_what_happened_readable_named_and_uncut(page: Page, loop: L
     assert page.evaluate(FAINT) == []
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_on_a_telephone_nothing_scrolls_sideways(browser: Browser, loop: Loop, path: str) -> None:
-    with watched(browser, loop.url, viewport={"width": 375, "height": 800}) as page:
+@pytest.mark.parametrize("path", [*PAGES, "/dashboard/windows/9", "/dashboard/cases/{waiting}/approve"])
+def test_at_every_width_light_and_dark_nothing_is_cut_and_axe_finds_nothing(
+    browser: Browser, loop: Loop, path: str
+) -> None:
+    for width in WIDTHS:
+        with watched(browser, loop.url, viewport={"width": width, "height": 900}) as page:
+            page.goto(loop.url + filled(loop, path))
+            settled(page)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+            assert page.evaluate(OVERLAPPING) == [], width
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                settled(page)
+                assert violations(page) == [], (width, scheme)
+
+
+@pytest.mark.parametrize("path", ["/", "/dashboard/performance", "/dashboard/cases/{waiting}/challenger"])
+def test_paper_is_light_and_cuts_nothing_off(browser: Browser, loop: Loop, path: str) -> None:
+    with watched(browser, loop.url, color_scheme="dark", viewport={"width": 1040, "height": 720}) as page:
         page.goto(loop.url + filled(loop, path))
         settled(page)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 375
-        assert page.evaluate(OVERLAPPING) == []
+        page.emulate_media(media="print", color_scheme="dark")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(245, 246, 248)"
+        assert page.evaluate(FAINT) == []
+        flows = "[...document.querySelectorAll('.scroll')].every((e) => getComputedStyle(e).overflowX === 'visible')"
+        assert page.evaluate(flows)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1040
+
+
+def test_without_javascript_a_chart_takes_no_more_room_than_its_sentence(browser: Browser, loop: Loop) -> None:
+    with watched(browser, loop.url, java_script_enabled=False) as page:
+        page.goto(loop.url)
+        assert page.locator(".plot").first.bounding_box()["height"] < 90
 
 
 def test_without_javascript_everything_can_be_read(browser: Browser, loop: Loop) -> None:

@@ -1,32 +1,89 @@
-from datetime import UTC, datetime
+"""The time line: everything lies at its own time, whatever the windows are."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
 
 from riskloop.cases import Case, CaseState
-from riskloop.core.types import Diagnosis
+from riskloop.core.types import Diagnosis, Promotion, PromotionKind
+from riskloop.store.documents import plain
 from riskloop.store.home import Home
+from riskloop.web.performance import cohorts_of
+from riskloop.web.queries import DecisionSummary
 from riskloop.web.timeline import timeline
 
-from .conftest import save, window
+from .conftest import psi, save, window
+
+
+def day(month: int, number: int = 5) -> datetime:
+    return datetime(2025, month, number, tzinfo=UTC)
 
 
 def case(number: int, opened: int, closed: int | None) -> Case:
-    end = None if closed is None else datetime(2025, closed, 5, tzinfo=UTC)
     state = CaseState.WATCHING if closed is None else CaseState.ENDED
-    opened_at = datetime(2025, opened, 5, tzinfo=UTC)
-    return Case(number, opened_at, end, state, Diagnosis.CONCEPT_DRIFT, 1, None, 0, "It moved.")
+    end = None if closed is None else day(closed)
+    return Case(number, day(opened), end, state, Diagnosis.CONCEPT_DRIFT, 1, None, 0, "It moved.")
 
 
-def test_everything_is_in_the_column_where_it_happened(home: Home) -> None:
-    for number in (1, 2, 3):
-        save(home, window(number))
-    line = timeline(home.windows.latest(12), [case(1, 1, 2), case(2, 2, 4), case(3, 3, 3)], home.ledger.models(), [])
-    assert line.columns == 4
-    shown = [[(span.width, span.case and span.case.id) for span in lane] for lane in line.lanes]
-    assert shown == [[(2, 1), (1, 3), (1, None)], [(1, None), (3, 2)]]
-    assert [[model.version for model in column] for column in line.trained] == [[], [], [], [1]]
+def promotion(seq: int, at: datetime) -> Promotion:
+    return Promotion(seq, seq, None if seq == 1 else seq - 1, PromotionKind.GATE, at, "riskloop", "Better.")
 
 
-def test_an_open_case_reaches_until_now(home: Home) -> None:
-    for number in (1, 2, 3):
-        save(home, window(number))
-    line = timeline(home.windows.latest(12), [case(1, 3, None)], [], [])
-    assert [(span.width, span.case is not None) for span in line.lanes[0]] == [(1, False), (1, False), (2, True)]
+def drawn(home: Home, months: int, *, faulty: int = 0, **happened: Any) -> Any:
+    for number in range(1, months + 1):
+        save(home, window(number, Diagnosis.DATA_FAULT if number == faulty else Diagnosis.STABLE), psi("debt", 0.01))
+    cohorts = cohorts_of(home.database, home.settings, home.windows.latest(12))
+    served = [DecisionSummary(10, 10, 0.2, 0.7)] * len(cohorts)
+    known = {"cases": [], "models": home.ledger.models(), "promotions": [], **happened}
+    figure = timeline(cohorts, served, known["cases"], known["models"], known["promotions"])
+    assert json.loads(json.dumps(plain(figure), allow_nan=False))
+    return figure
+
+
+def bars(figure: Any, text: str) -> list[tuple[datetime, datetime]]:
+    """From when to when the bars go whose hover text begins so."""
+    return [
+        (datetime.fromisoformat(one["x"][0]), datetime.fromisoformat(one["x"][1]))
+        for one in figure["data"]
+        if isinstance(one.get("hovertext"), str) and one["hovertext"].startswith(text)
+    ]
+
+
+def test_a_case_reaches_from_its_first_finding_to_its_end(home: Home) -> None:
+    figure = drawn(home, 6, cases=[case(1, 2, 4), case(2, 3, None)])
+    assert bars(figure, "case 1") == [(day(2), day(4))]
+    ((opened, end),) = bars(figure, "case 2")
+    assert opened == day(3)
+    assert end.isoformat() == figure["layout"]["xaxis"]["range"][1], "it is open: until the right edge"
+
+
+@pytest.mark.parametrize("faulty", [1, 3, 5])
+def test_a_fault_lies_over_its_own_month(home: Home, faulty: int) -> None:
+    figure = drawn(home, 5, faulty=faulty)
+    (band,) = [shape for shape in figure["layout"]["shapes"] if shape["type"] == "rect"]
+    assert (band["x0"], band["x1"]) == (day(faulty, 1).isoformat(), day(faulty + 1, 1).isoformat())
+
+
+def test_a_promotion_is_a_line_where_it_was_and_one_after_the_windows_is_in_the_margin(home: Home) -> None:
+    late = datetime(2030, 1, 1, tzinfo=UTC)
+    figure = drawn(
+        home, 4, promotions=[promotion(1, day(1) - timedelta(days=90)), promotion(2, day(3)), promotion(3, late)]
+    )
+    lines = [datetime.fromisoformat(shape["x0"]) for shape in figure["layout"]["shapes"] if shape["type"] == "line"]
+    last = datetime.fromisoformat(figure["layout"]["xaxis"]["range"][1])
+    assert lines[0] == day(3)
+    assert day(5, 1) < lines[1] < last
+    assert len(lines) == 2, "what was before the first window is not drawn"
+    assert [version for version, _ in bars(figure, "version 1")] == [day(1, 1)], "who served then is"
+
+
+@pytest.mark.parametrize("months", [1, 2, 11])
+def test_any_number_of_windows_can_be_drawn(home: Home, months: int) -> None:
+    figure = drawn(home, months, cases=[case(1, 1, None)], promotions=[promotion(1, day(1))])
+    marks = next(
+        one for one in figure["data"] if isinstance(one.get("hovertext"), list) and "2025-01" in one["hovertext"][0]
+    )
+    for at, number in zip(marks["x"], range(1, months + 1), strict=True):
+        assert day(number, 1) < datetime.fromisoformat(at) < day(number + 1, 1)

@@ -1,6 +1,7 @@
 """`riskloop backtest`: a history replayed through the loop."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -134,6 +135,7 @@ def _written(document: dict[str, Any], json_file: Path | None, html_file: Path |
         lines.append(f"Wrote {html_file}, a page of its own that needs no network.")
     if document["kept"]:
         lines.append(
-            f"Kept the portfolios in {document['kept']}; `riskloop status --config {document['kept']}/on_drift`."
+            f"Kept the portfolios in {document['kept']}; "
+            f"`riskloop status --config {shlex.quote(document['kept'] + '/on_drift')}`."
         )
     return lines

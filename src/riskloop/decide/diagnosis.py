@@ -76,6 +76,8 @@ def _ladder(findings: Sequence[Finding]) -> tuple[Rung, ...]:
     calm = [f for f in findings if f.check in DECISIVE and f.severity is Severity.OK]
     ranked = [f for f in findings if f.check in RANKING and f.severity is not Severity.UNKNOWN]
     matured = ranked or [f for f in findings if f.check in RANKING]
+    faulty = "Rows with a data fault are not judged by their outcomes."
+    unseen = (faulty if faults else "No outcomes have matured yet.",)
     return (
         _rung(Diagnosis.DATA_FAULT, faults, () if faults else ("No column changed mechanically.",)),
         _rung(Diagnosis.NOT_ENOUGH_DATA, few, ()),
@@ -90,12 +92,12 @@ def _ladder(findings: Sequence[Finding]) -> tuple[Rung, ...]:
             Diagnosis.PRIOR_SHIFT,
             bool(level) and not ranking,
             _sentences([*level, *_ok(ranked, RANKING)]) if level else (),
-            _sentences(ranking or _ok(findings, LEVEL)) if matured else ("No outcomes have matured yet.",),
+            _sentences(ranking or _ok(findings, LEVEL)) if matured else unseen,
         ),
         _rung(
             Diagnosis.CONCEPT_DRIFT,
             ranking,
-            _sentences([f for f in matured if f not in ranking]) if matured else ("No outcomes have matured yet.",),
+            _sentences([f for f in matured if f not in ranking]) if matured else unseen,
         ),
     )
 

@@ -1,5 +1,6 @@
 """`riskloop demo`: the whole loop on one machine in about a minute, through the real server, files and commands."""
 
+import shlex
 import shutil
 import socket
 import subprocess
@@ -270,8 +271,10 @@ def _document(portfolio: "Portfolio", story: Story, verdicts: dict[str, str], tr
 def _lines(document: Json, folder: Path, url: str, leave: bool) -> list[str]:
     head = ("month", "what really happened", "decisions", "diagnosis", "action", "gate", "champion")
     answered = ", ".join(f"{n:,} by version {v}" for v, n in document["answered_by_version"].items())
-    config = f"--config {folder}/riskloop.toml"
-    run = "riskloop" if shutil.which("riskloop") else sys.argv[0]  # `make demo` runs it from an environment not entered
+    config = f"--config {shlex.quote(str(folder / 'riskloop.toml'))}"  # a copied line must work
+    run = (
+        "riskloop" if shutil.which("riskloop") else shlex.quote(sys.argv[0])
+    )  # `make demo` runs it from an environment not entered
     lines = [
         "",
         table(head, [tuple(month.values()) for month in document["months"]]),

@@ -141,7 +141,9 @@ def _promoted(
         again = move(case, Signal.OVERTAKEN, conflict.message, events.Waits(0, 0), wait_for=0)
         return move_one(ledger.database, case, again, at=now, by=by)
     why = "The gate promoted it." if kind is PromotionKind.GATE else reason
-    return move_one(ledger.database, case, move(case, signal, f"Version {version} is champion. {why}"), at=now, by=by)
+    return move_one(
+        ledger.database, case, move(case, signal, f"Version {version} became champion. {why}"), at=now, by=by
+    )
 
 
 def _last(cases: Cases, case: Case) -> events.Judged:

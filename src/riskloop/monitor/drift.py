@@ -175,8 +175,8 @@ def _sentence(column: Moved, severity: Severity, chance: float) -> str:
     if severity is Severity.NOISE:
         by_chance = f"which chance alone gives with {column.sizes[0]} rows (up to {chance:.3f})"
         return f"{column.subject} has a PSI of {statistic}, {by_chance}."
-    moved = ", ".join(f"{label} {was:.1%} → {now:.1%}" for label, was, now in _largest_terms(column))
-    return f"{column.subject} moved: PSI {statistic}; {moved}."
+    moved = ", ".join(f"of “{label}” from {was:.1%} to {now:.1%}" for label, was, now in _largest_terms(column))
+    return f"{column.subject} moved (PSI {statistic}): the share {moved}."
 
 
 def _severity(statistic: float, significant: bool, drift: DriftSettings) -> Severity:

@@ -138,37 +138,48 @@ def by_cohort(
 
     ``titles`` name the axis, the realised points, the band and the line of what is usual.
     """
-    there = [position for position, value in enumerate(estimated[0]) if value is not None]
-    expected = [names[position] for position in there]
-    values, lower, upper = ([side[position] for position in there] for side in estimated)
+    lone = len(names) == 1  # a line needs two ends: one cohort has marks across and a bar instead
+    usually = {
+        "type": "scatter",
+        "x": list(names),
+        "y": list(usual),
+        "name": titles[3],
+        "mode": "lines",
+        "line": {"color": THEN, "dash": "dot", "shape": "hvh"},
+        "connectgaps": True,
+        "hovertemplate": "%{y:.3f}<extra>%{fullData.name}</extra>",
+    }
+    if lone:
+        across = {"symbol": "line-ew-open", "size": 60, "color": THEN, "line": {"width": 2, "color": THEN}}
+        usually |= {"mode": "markers", "marker": across}
+    expected = [_points(names, *estimated, titles[2], NOW)] if lone else _estimated(names, estimated, titles[2])
     return _figure(
         [
-            *_band(expected, lower, upper, titles[2]),
-            {
-                "type": "scatter",
-                "x": expected,
-                "y": values,
-                "name": titles[2],
-                "showlegend": False,
-                "mode": "lines",
-                "line": {"color": NOW, "width": 1.5, "dash": "dash"},
-                "hovertemplate": "%{x}: %{y:.3f}<extra>estimated</extra>",
-            },
-            {
-                "type": "scatter",
-                "x": list(names),
-                "y": list(usual),
-                "name": titles[3],
-                "mode": "lines",
-                "line": {"color": THEN, "dash": "dot", "shape": "hvh"},
-                "connectgaps": True,
-                "hovertemplate": "%{y:.3f}<extra>%{fullData.name}</extra>",
-            },
+            *expected,
+            usually,
             _points(names, *realised, titles[1], "var(--text)"),
         ],
         xaxis=_axis(type="category", categoryorder="array", categoryarray=list(names)),
         yaxis=_axis(titles[0], tickformat=tickformat),
     )
+
+
+def _estimated(names: Sequence[str], estimated: tuple[Numbers, Numbers, Numbers], title: str) -> list[Json]:
+    """The band of an estimate with its line, over the cohorts that have one."""
+    there = [position for position, value in enumerate(estimated[0]) if value is not None]
+    expected = [names[position] for position in there]
+    values, lower, upper = ([side[position] for position in there] for side in estimated)
+    line = {
+        "type": "scatter",
+        "x": expected,
+        "y": values,
+        "name": title,
+        "showlegend": False,
+        "mode": "lines+markers" if len(there) == 1 else "lines",
+        "line": {"color": NOW, "width": 1.5, "dash": "dash"},
+        "hovertemplate": "%{x}: %{y:.3f}<extra>estimated</extra>",
+    }
+    return [*_band(expected, lower, upper, title), line]
 
 
 def grades(labels: Sequence[str], expected: Numbers, observed: Numbers, off: Sequence[bool]) -> Json:

@@ -86,8 +86,11 @@ def _report(steps: Sequence[CaseStep]) -> dict[str, str]:
 
 
 def rollback_order(promotion: Promotion | None) -> PersonOrder | None:
-    """Putting the champion before the present one back; None where there is none."""
-    if promotion is None or promotion.previous is None:
+    """Putting the champion before the present one back; None where there is none.
+
+    After a rollback there is none: what served before it is the version that was taken back.
+    """
+    if promotion is None or promotion.previous is None or promotion.kind.takes_back:
         return None
     return PersonOrder(
         "rollback",

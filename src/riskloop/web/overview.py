@@ -9,16 +9,17 @@ from sqlalchemy import select
 from riskloop import views
 from riskloop.cases import Case, CaseState, events
 from riskloop.core.settings import Settings
-from riskloop.core.types import Diagnosis, Json, Promotion, Verdict
+from riskloop.core.types import Diagnosis, Finding, Json, Promotion, Severity, Verdict
 from riskloop.store.database import Database
 from riskloop.store.home import Home
 from riskloop.store.ledger import ModelVersion
 from riskloop.store.probations import watched
-from riskloop.store.tables import case_events
+from riskloop.store.tables import case_events, cases
 from riskloop.store.trust import TrustState
 from riskloop.store.windows import Window
 from riskloop.web import words
 from riskloop.web.manifests import manifest
+from riskloop.web.performance import Cohort, cohorts_of
 from riskloop.web.queries import served_between, served_since
 from riskloop.web.timeline import timeline
 from riskloop.web.words import Tone
@@ -53,10 +54,17 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class LastReport:
-    """What the gate said last of a case's challenger."""
+    """What the gate said last of a case's challenger, and what became of it."""
 
     case: int
     verdict: Verdict
+    state: CaseState  # of the case, now
+
+    @property
+    def label(self) -> words.Label:
+        """The verdict while it stands; then what was done about it."""
+        done = (CaseState.PROMOTED, CaseState.REJECTED, CaseState.ROLLED_BACK)
+        return words.STATES[self.state] if self.state in done else words.VERDICTS[self.verdict]
 
 
 def overview(home: Home, now: datetime) -> Json:
@@ -69,11 +77,19 @@ def overview(home: Home, now: datetime) -> Json:
     open_cases = sorted(
         home.cases.latest(only_open=True), key=lambda c: (c.state is not CaseState.NEEDS_APPROVAL, -c.id)
     )
-    today = served_since(database, now.replace(hour=0, minute=0, second=0, microsecond=0))
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    today = served_since(database, midnight)
     last = recent[-1] if recent else None
-    shown = today if today.decisions or last is None else served_between(database, last.first_id, last.last_id)
+    latest = today if champion is None else served_since(database, max(midnight, champion.at))
+    shown = latest if latest.decisions or last is None else served_between(database, last.first_id, last.last_id)
     loop, trust = views.loop(database, home.settings.watch), home.trust.state()
     harm = [] if champion is None else views.unresolved(home.cases, home.ledger, champion.version)
+    cohorts = cohorts_of(database, home.settings, recent)
+    sums = [served_between(database, cohort.window.first_id, cohort.window.last_id) for cohort in cohorts]
+    judged = next((cohort for cohort in reversed(cohorts) if cohort.state == "final"), None)
+    drawn = {}
+    if cohorts:
+        drawn["timeline"] = timeline(cohorts, sums, home.cases.latest(CASES), versions, promotions)
     written = None if champion is None else manifest(home.artefacts, home.ledger, champion.version)
     rows = 0 if written is None else written.training.rows
     logged = home.decisions.last_id()
@@ -82,9 +98,7 @@ def overview(home: Home, now: datetime) -> Json:
         "headlines": _headlines(loop, trust, headline(champion, last, open_cases, harm)),
         "loop": loop,
         "trust": trust,
-        "stages": stages(
-            home.settings, last_report(database), rows, logged, versions, promotions, last, open_cases, today.decisions
-        ),
+        "stages": stages(home.settings, last_report(database), rows, logged, versions, promotions, last, open_cases),
         "feed": home.feed.state(now),
         "champion": champion,
         "model": None if champion is None else home.ledger.model(champion.version),
@@ -92,13 +106,30 @@ def overview(home: Home, now: datetime) -> Json:
         "probation": _probation(home.database, champion),
         "today": today,
         "shown": shown,
-        "shown_where": "today" if shown is today or last is None else f"in {last.name}",
+        "shown_where": "today" if shown is latest or last is None else f"in {last.name}, version {last.model_version}",
         "windows": recent,
-        "timeline": timeline(recent, home.cases.latest(CASES), versions, promotions),
+        "judged": judged,
+        "worst": None if judged is None else worst_grade(judged),
+        "next_due": _next_due(cohorts),
+        "cohorts": {cohort.window.id: cohort for cohort in cohorts},
+        "sums": {cohort.window.id: summed for cohort, summed in zip(cohorts, sums, strict=True)},
+        "figures": drawn,
         "open_cases": open_cases,
         "closed_cases": [case for case in home.cases.latest(6) if not case.is_open],
         "promotions": list(reversed(promotions))[:EVENTS],
     }
+
+
+def worst_grade(cohort: Cohort) -> Finding | None:
+    """The grade whose PD is farthest from what happened, of those that the test rejects; None where all hold."""
+    off = [found for found in cohort.grades if found.severity is not Severity.OK and found.n]
+    return max(off, key=lambda found: abs(found.details["defaults"] / found.n - found.details["pd"]), default=None)
+
+
+def _next_due(cohorts: Sequence[Cohort]) -> tuple[str, datetime | None]:
+    """Which window's outcomes count next, and from which day on."""
+    waiting = next((cohort for cohort in cohorts if cohort.state in ("immature", "not judged")), None)
+    return ("the first window", None) if waiting is None else (waiting.window.name, waiting.matures)
 
 
 def _headlines(loop: Json, trust: TrustState, said: Headline) -> list[Headline]:
@@ -154,7 +185,6 @@ def stages(
     promotions: Sequence[Promotion],
     last: Window | None,
     open_cases: Sequence[Case],
-    today: int,
 ) -> list[Stage]:
     """The loop in its order, each station with its present state; ``rows`` trained the champion."""
     champion = promotions[-1] if promotions else None
@@ -162,8 +192,7 @@ def stages(
     working = next((case for case in open_cases if case.state is not CaseState.QUARANTINED), None)
     diagnosis = None if last is None else words.DIAGNOSES[last.diagnosis]
     action = None if last is None else words.ACTIONS[last.action]
-    verdict = None if report is None else words.VERDICTS[report.verdict]
-    waits = any(case.state is CaseState.NEEDS_APPROVAL for case in open_cases)
+    verdict = None if report is None else report.label
     return [
         Stage(
             "train",
@@ -190,7 +219,7 @@ def stages(
             "serve",
             "Serve",
             "Nothing serves" if champion is None else f"Version {champion.version}",
-            f"{today:,} decisions today",
+            "",
             "/dashboard/models" if champion is None else f"/dashboard/models/{champion.version}",
             "ok" if champion is not None else "watch",
         ),
@@ -225,7 +254,7 @@ def stages(
             "No challenger yet" if verdict is None else verdict.text,
             "" if report is None else f"last asked by case {report.case}",
             "/dashboard/cases" if report is None else f"/dashboard/cases/{report.case}",
-            "quiet" if verdict is None or (verdict.tone == "watch" and not waits) else verdict.tone,
+            "quiet" if verdict is None else verdict.tone,
         ),
     ]
 
@@ -233,7 +262,8 @@ def stages(
 def last_report(database: Database) -> LastReport | None:
     """What the gate said last, whoever asked."""
     query = (
-        select(case_events.c.case_id, case_events.c.document)
+        select(case_events.c.case_id, case_events.c.document, cases.c.state)
+        .join(cases, cases.c.id == case_events.c.case_id)
         .where(case_events.c.state == CaseState.TRAINED.value)
         .order_by(case_events.c.id.desc())
         .limit(1)
@@ -243,7 +273,9 @@ def last_report(database: Database) -> LastReport | None:
     if row is None:
         return None
     said = events.loads(row.document)
-    return LastReport(row.case_id, said.report.verdict) if isinstance(said, events.Judged) else None
+    return (
+        LastReport(row.case_id, said.report.verdict, CaseState(row.state)) if isinstance(said, events.Judged) else None
+    )
 
 
 def _probation(database: Database, champion: Promotion | None) -> str | None:

@@ -95,7 +95,7 @@ class Cohort:
 def performance(settings: Settings, windows: Windows, size: int, until: int | None, chosen: int | None) -> Json:
     """Cohorts with their measures, and one cohort's grades: the chosen one, else the latest final one."""
     shown = window_page(windows, size, until)
-    cohorts = _cohorts(windows.database, settings, shown.rows)
+    cohorts = cohorts_of(windows.database, settings, shown.rows)
     graded = [cohort for cohort in cohorts if cohort.grades]
     if chosen is None:
         cohort = graded[-1] if graded else None
@@ -118,7 +118,8 @@ def performance(settings: Settings, windows: Windows, size: int, until: int | No
     }
 
 
-def _cohorts(database: Database, settings: Settings, windows: Sequence[Window]) -> list[Cohort]:
+def cohorts_of(database: Database, settings: Settings, windows: Sequence[Window]) -> list[Cohort]:
+    """The cohorts of these windows, without those that hold no decision."""
     if not windows:
         return []
     found = whole(database, windows[0].id, windows[-1].id, checks=CHECKS)

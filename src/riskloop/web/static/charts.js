@@ -35,9 +35,9 @@
       const target = document.getElementById(script.dataset.for);
       const figure = JSON.parse(script.textContent);
       const layout = { ...frame, ...figure.layout, font: { family, size: 12.5, color: "var(--muted)" } };
-      layout.xaxis = { ...axis, showgrid: false, ...figure.layout.xaxis };
-      layout.yaxis = { ...axis, ...figure.layout.yaxis };
-      for (const name of ["xaxis", "yaxis"]) {
+      const axes = ["xaxis", ...Object.keys(layout).filter((name) => /^yaxis\d*$/.test(name))];
+      for (const name of axes) layout[name] = { ...axis, showgrid: name !== "xaxis", ...figure.layout[name] };
+      for (const name of axes) {
         layout[name].title = { standoff: 10, font: { size: 12.5 }, ...layout[name].title };
       }
       if (layout.xaxis.type === "category" && layout.xaxis.tickangle === undefined) {

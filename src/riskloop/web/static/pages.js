@@ -49,6 +49,9 @@
   const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
   const enter = (root) => {
+    for (const box of root.querySelectorAll(".scroll")) {  // what scrolls can be scrolled by keyboard, too
+      if (box.scrollWidth > box.clientWidth && !box.querySelector("a, button")) box.tabIndex = 0;
+    }
     for (const table of root.querySelectorAll("[data-newest-last]")) {
       table.parentElement.scrollLeft = table.parentElement.scrollWidth;
     }
@@ -115,8 +118,7 @@
     if (answer.status === 401) location.reload();  // the session is over: the page leads to the login
     if (!answer.ok) return;
     const now = await answer.json();
-    const today = here.querySelector("[data-today]");
-    if (today) today.textContent = now.today.toLocaleString("en");
+    for (const today of here.querySelectorAll("[data-today]")) today.textContent = now.today.toLocaleString("en");
     const pulse = `${now.promotions}.${now.case_events}.${now.windows}`;
     if (pulse === here.dataset.pulse) return;
     const before = here.dataset.pulse;
