@@ -13,14 +13,14 @@ import pytest
 from riskloop.core.errors import ArtefactError, Conflict, NotFound, NotReady
 from riskloop.core.maturity import Maturity
 from riskloop.core.span import EVERYTHING, Span
-from riskloop.core.types import DecisionFrame, Decisions, PromotionKind, from_micros
+from riskloop.core.types import Decision, DecisionFrame, Decisions, PromotionKind, from_micros
 from riskloop.store import listing
 from riskloop.store.adapters import open_database
 from riskloop.store.appender import ChunkKey
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.ledger import Ledger
-from riskloop.store.listing import ListedDecision, Sought
+from riskloop.store.listing import Level, ListedDecision, Sought
 from riskloop.store.migrations import upgrade
 from riskloop.store.outcomes import Outcome, Outcomes
 from riskloop.store.segment_files import SegmentFiles
@@ -40,6 +40,7 @@ def groups(seed: int) -> list[Decisions]:
         features = rng.normal(size=(n, len(NAMES)))
         features[rng.random(features.shape) < 0.1] = np.nan
         features[rng.random(features.shape) < 0.1] = -0.0
+        features[:, 1] = np.abs(np.rint(features[:, 1]))  # a category
         probabilities = rng.uniform(size=n)
         explored = (probabilities > 0.5) & (rng.random(n) < 0.3)
         flags = [
@@ -184,8 +185,57 @@ def test_lists_are_paged_alike(
         Sought(end=day, high=0.4),
         Sought(customer="c7", start=day, low=0.2),
         Sought(low=0.999),
+        *(Sought(**one) for one in SIFTED),
+        Sought(oldest=True),
+        Sought(oldest=True, start=day, end=day + 6 * DAY),
+        *(Sought(**one, start=day, oldest=True) for one in SIFTED),
     ]:
         assert walked(plain, wanted) == walked(mixed, wanted)
+
+
+SIFTED: list[dict[str, Any]] = [
+    {"version": 2},
+    {"declined": True, "low": 0.7},
+    {"declined": False, "first_id": 20, "last_id": 90},
+    {"flagged": True},
+    {"flagged": False, "version": 1},
+    {"outcome": "defaulted"},
+    {"outcome": "paid", "high": 0.8},
+    {"outcome": "unknown"},
+    {"level": Level(1, 1.0)},
+    {"level": Level(1, 0.0), "outcome": "unknown", "customer": "c5"},
+]
+
+
+@pytest.mark.parametrize("asked", SIFTED, ids=str)
+@pytest.mark.parametrize("oldest", [False, True])
+def test_a_list_holds_exactly_what_was_asked_for(
+    plain: DecisionLog, mixed: DecisionLog, asked: dict[str, Any], oldest: bool
+) -> None:
+    log_both(plain, mixed, 8)
+    everything = mixed.latest(1000)
+    happened = mixed.happened([d.decision_id for d in everything])
+    said = {True: "defaulted", False: "paid", None: "unknown"}
+
+    def fits(d: Decision) -> bool:
+        checks = {
+            "version": d.model_version == asked.get("version"),
+            "declined": d.default == asked.get("declined"),
+            "flagged": bool(d.flags) == asked.get("flagged"),
+            "low": d.probability >= asked.get("low", 0.0),
+            "high": d.probability <= asked.get("high", 1.0),
+            "first_id": d.decision_id >= asked.get("first_id", 0),
+            "last_id": d.decision_id <= asked.get("last_id", 1000),
+            "customer": d.customer_id == asked.get("customer"),
+            "outcome": said[happened.get(d.decision_id)] == asked.get("outcome"),
+            "level": d.features[1] == asked.get("level", (1, -1.0))[1],
+        }
+        return all(checks[name] for name in asked)
+
+    expected = [d.decision_id for d in everything if fits(d)]
+    found = [row.id for row in walked(mixed, Sought(**asked, oldest=oldest))]
+    assert found == (sorted(expected) if oldest else expected)
+    assert expected or "customer" in asked
 
 
 def walked(log: DecisionLog, wanted: Sought) -> list[ListedDecision]:

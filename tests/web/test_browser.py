@@ -58,7 +58,7 @@ PAGES: Final = {
         "By protected group",
         "weighting",
     ),
-    "/dashboard/decisions": ("9,000 on record", "no default", "Older decisions"),
+    "/dashboard/decisions": ("9,000 on record", "approve", "defaulted", "Older decisions", "Parquet"),
     "/dashboard/decisions/1500": ("Inputs, and what each did to the score", "Reasons", "in 2025-02"),
 }
 
@@ -144,7 +144,9 @@ def test_paper_is_light_and_cuts_nothing_off(browser: Browser, loop: Loop, path:
 def test_without_javascript_a_chart_takes_no_more_room_than_its_sentence(browser: Browser, loop: Loop) -> None:
     with watched(browser, loop.url, java_script_enabled=False) as page:
         page.goto(loop.url)
-        assert page.locator(".plot").first.bounding_box()["height"] < 90
+        box = page.locator(".plot").first.bounding_box()
+        assert box is not None
+        assert box["height"] < 90
 
 
 def test_without_javascript_everything_can_be_read(browser: Browser, loop: Loop) -> None:

@@ -25,7 +25,7 @@ from riskloop.store.frames import (
     rates_of,
     settle,
 )
-from riskloop.store.listing import DecisionPage, Place, Sought, page
+from riskloop.store.listing import DecisionPage, Place, Sought, happened, page
 from riskloop.store.reported import counted, has_report, is_reported, reported_on
 from riskloop.store.segments import Segment, Segments, last_decision
 from riskloop.store.spans import where
@@ -153,6 +153,11 @@ class DecisionLog:
         """The ``size`` newest decisions that are looked for, after a place in the list."""
         with self.database.read() as connection:
             return page(connection, self.segments, wanted, after, size)
+
+    def happened(self, ids: Sequence[int]) -> dict[int, bool]:
+        """The latest outcome of each of these decisions that has one: whether it defaulted."""
+        with self.database.read() as connection:
+            return happened(connection, ids)
 
     def count(self) -> int:
         """How many decisions are logged."""

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 
 from riskloop.core.errors import NotFound
+from riskloop.store import audit
 from riskloop.store.documents import plain
 from riskloop.web import (
     actions,
@@ -20,8 +21,9 @@ from riskloop.web import (
     performance,
     queries,
     reports,
+    search,
 )
-from riskloop.web.guard import Choice, Number, Owner, Viewer, Worker
+from riskloop.web.guard import Choice, Number, Owner, Serving, Viewer, Worker
 from riskloop.web.overview import overview
 from riskloop.web.shell import Page, page
 
@@ -152,8 +154,27 @@ def show_decisions(request: Request, service: Worker, _key: Viewer) -> Response:
     wanted = asked.get("id", "").strip()
     if wanted:
         return RedirectResponse(f"/dashboard/decisions/{decisions.number_of(wanted)}", 303)
-    found = decisions.search(service.home.decisions, asked)
+    found = search.search(_desk(service), asked)
     return page(request, "decisions.html", title="Decisions", here="decisions", live=False, **found)
+
+
+@router.get("/dashboard/decisions/export")
+def export_decisions(request: Request, service: Worker, key: Viewer) -> Response:
+    """What the search finds, as a file. Who took which rows is on record."""
+    asked = dict(request.query_params)
+    form = search.format_of(asked)
+    parts = search.export(_desk(service), asked, form)
+    document = {"format": form, "asked": search.fields_of(asked)}
+    with service.home.database.write() as connection:
+        audit.record(connection, at=_now(), by=key, action="export", subject="decisions", document=document)
+    kind = "text/csv; charset=utf-8" if form == "csv" else "application/vnd.apache.parquet"
+    headers = {"Content-Disposition": f'attachment; filename="decisions.{form}"', "Cache-Control": "no-store"}
+    return StreamingResponse(parts, headers=headers, media_type=kind)
+
+
+def _desk(service: Serving) -> search.Desk:
+    home = service.home
+    return search.Desk(home.decisions, home.windows, home.schema, home.settings.risk_levels)
 
 
 @router.get("/dashboard/decisions/{number}")

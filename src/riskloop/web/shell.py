@@ -169,6 +169,7 @@ def _templates() -> Environment:
         "age",
         "feature_value",
         "measured",
+        "decided",
     ):
         environment.filters[name] = getattr(words, name)
     for name in ("DIAGNOSES", "ACTIONS", "STATES", "VERDICTS", "SEVERITIES", "KINDS", "RISK_LEVELS", "CHECKS", "SIDES"):

@@ -108,6 +108,7 @@ SIDES: Final[Mapping[str, str]] = {
     "both_decline": "Declined by both",
 }
 
+OUTCOMES: Final = {"defaulted": "defaulted", "paid": "paid", "unknown": "not known"}
 RISK_LEVELS: Final = {"low": "Low", "medium": "Medium", "high": "High", "very_high": "Very high"}
 
 
@@ -143,6 +144,11 @@ def chance(p: float | None) -> str:
     if p is None or not math.isfinite(p):
         return NOTHING
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def decided(declined: bool) -> str:
+    """What a decision means for the applicant."""
+    return "decline" if declined else "approve"
 
 
 def measured(value: float | None, unit: str, change: bool = False) -> str:
