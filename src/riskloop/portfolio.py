@@ -25,6 +25,7 @@ from riskloop.results import (
     PromotionResult,
     RebuildResult,
     ReplayResult,
+    RescoreResult,
     SideBySideResult,
     StatusResult,
     TrainingResult,
@@ -374,6 +375,29 @@ class Portfolio:
             self.home.windows, self.home.deliveries, case, by=by or current_user(), note=note, now=datetime.now(UTC)
         )
         return self.case(number)
+
+    def close(self, number: int, *, by: str | None = None, note: str) -> CaseResult:
+        """Close a quarantined case as fixed at its source; its rows stay out of every training."""
+        from riskloop.loop.cases import close_fixed
+
+        case = self.home.cases.get(number)
+        close_fixed(self.home.cases, case, by=by or current_user(), note=note, now=datetime.now(UTC))
+        return self.case(number)
+
+    def rescore(self, number: int, corrected: "Path | str | pd.DataFrame", *, by: str | None = None) -> RescoreResult:
+        """The decisions on faulty rows of a case, scored again on corrected ones by the version that made them.
+
+        The log stays as it is. Raises Conflict for a case without quarantined windows, DataError for rows that cannot
+        be read or are of nobody who was decided on.
+        """
+        from riskloop.loop.incident import rescore
+
+        where = str(corrected) if isinstance(corrected, (str, Path)) else "the frame"
+        case, now = self.home.cases.get(number), datetime.now(UTC)
+        summary, table = rescore(self.home, case, corrected, where, by=by or current_user(), now=now)
+        return RescoreResult(
+            **summary, rows=[{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+        )
 
     # ----------------------------------------------------------------------- looking
 

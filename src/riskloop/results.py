@@ -147,6 +147,26 @@ class ChallengerFileResult(Result):
 
 
 @dataclass(frozen=True)
+class RescoreResult(Result):
+    """Decisions on faulty rows beside the same on corrected ones."""
+
+    case: int
+    decisions: int  # on faulty rows
+    rescored: int  # of them, for which a corrected row came
+    changed: int
+    approved_wrongly: int
+    declined_wrongly: int
+    sentence: str
+    rows: list[Json]  # one for each that was scored again: the old and the new PD and decision
+
+    def frame(self) -> "pd.DataFrame":
+        """The decisions, one row each."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
+
+
+@dataclass(frozen=True)
 class SideBySideResult(Result):
     """Two versions on the same decisions; without ``versions`` while too few have final outcomes."""
 

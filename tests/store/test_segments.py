@@ -20,7 +20,7 @@ from riskloop.store.appender import ChunkKey
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.ledger import Ledger
-from riskloop.store.listing import Level, ListedDecision, Sought
+from riskloop.store.listing import ListedDecision, Sought, SoughtLevel
 from riskloop.store.migrations import upgrade
 from riskloop.store.outcomes import Outcome, Outcomes
 from riskloop.store.segment_files import SegmentFiles
@@ -202,8 +202,8 @@ SIFTED: list[dict[str, Any]] = [
     {"outcome": "defaulted"},
     {"outcome": "paid", "high": 0.8},
     {"outcome": "unknown"},
-    {"level": Level(1, 1.0)},
-    {"level": Level(1, 0.0), "outcome": "unknown", "customer": "c5"},
+    {"level": SoughtLevel(1, 1.0)},
+    {"level": SoughtLevel(1, 0.0), "outcome": "unknown", "customer": "c5"},
 ]
 
 

@@ -5,14 +5,15 @@ import pytest
 
 from riskloop.cases import Case, CaseState, Move
 from riskloop.cases.events import Judged, Making
-from riskloop.core.types import Diagnosis, GateReport, Verdict
+from riskloop.core.types import Diagnosis, GateReport, PromotionKind, Verdict
 from riskloop.gate.approval import evidence_fingerprint
 from riskloop.store.cases import move_case, open_case
 from riskloop.store.deliveries import hold
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys, Role
+from riskloop.store.outcomes import Outcome
 
-from .conftest import MAY, Browser, add_model, client_of, save, window
+from .conftest import MAY, Browser, add_model, client_of, decide, promote, save, window
 
 
 def waiting_case(home: Home) -> Case:
@@ -221,3 +222,45 @@ def test_a_case_without_a_report_has_no_challenger_file(home: Home) -> None:
     answer = client_of(home).get(f"/dashboard/cases/{quarantine(home).id}/challenger")
     assert answer.status_code == 404
     assert "no report of the gate yet" in answer.text
+
+
+def test_an_incident_tells_what_was_decided_on_faulty_rows(home: Home) -> None:
+    decide(home, 20)
+    with home.database.write() as connection:
+        opened = Move(CaseState.QUARANTINED, "Units changed.")
+        case = open_case(connection, opened, at=MAY, diagnosis=Diagnosis.DATA_FAULT, window_id=2, champion=1)
+    save(home, window(1, first_id=1, last_id=10, rows=10))
+    save(home, window(2, Diagnosis.DATA_FAULT, case_id=case.id, first_id=11, last_id=20, rows=10))
+    home.outcomes.record([Outcome(True, MAY, decision_id=i) for i in (11, 13)], MAY)
+    page = client_of(home).get(f"/dashboard/cases/{case.id}").text
+    assert "The decisions on faulty rows" in page
+    assert "50.0% in 2025-01" in page
+    assert "/dashboard/decisions/export?window=2" in page
+    for name in ("Release the quarantine", "Close as fixed at source"):
+        assert name in page
+
+
+def test_a_case_is_closed_as_fixed_at_source_and_then_only_the_release_is_left(home: Home) -> None:
+    case = quarantine(home)
+    client = client_of(home)
+    form = client.get(f"/dashboard/cases/{case.id}/close").text
+    token = re.search(r'name="token" value="([^"]+)"', form)
+    assert token is not None
+    sent = {"token": token[1], "by": "A. Analyst", "note": "The unit is back."}
+    origin = {"Origin": "http://127.0.0.1"}
+    assert client.post(f"/dashboard/cases/{case.id}/close", data=sent, headers=origin).status_code == 303
+    page = client.get(f"/dashboard/cases/{case.id}").text
+    assert "Fixed at source: The unit is back." in page
+    assert "Close as fixed" not in page
+    assert "Release the quarantine" in page
+    save(home, window(1, Diagnosis.DATA_FAULT, case_id=case.id, quarantined=False))
+    assert "Release the quarantine" not in client.get(f"/dashboard/cases/{case.id}").text, "nothing is held any more"
+
+
+def test_after_a_rollback_nothing_offers_the_version_that_was_taken_back(home: Home) -> None:
+    promote(home, add_model(home, points=3.0), PromotionKind.GATE)
+    assert "Roll back to version 1" in client_of(home).get("/dashboard/models").text
+    promote(home, 1, PromotionKind.ROLLBACK)
+    for address in ("/dashboard/models", "/dashboard/models/1", "/dashboard/models/2"):
+        assert "Roll back to" not in client_of(home).get(address).text
+    assert client_of(home).get("/dashboard/models/rollback").status_code == 404

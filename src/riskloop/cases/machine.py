@@ -34,6 +34,7 @@ class Signal(StrEnum):
     APPROVED = "a person approves"
     REJECTED = "a person rejects"
     RELEASED = "a person releases the rows"
+    FIXED = "a person says that the source is fixed"
     TAKEN_BACK = "its promotion is rolled back"
 
 
@@ -54,6 +55,7 @@ TABLE: Final = (
     Rule(S.QUARANTINED, Signal.FAULT, S.QUARANTINED, Task.QUARANTINE),
     Rule(S.QUARANTINED, Signal.SOUND, S.ENDED),
     Rule(S.QUARANTINED, Signal.RELEASED, S.ENDED, Task.RELEASE),
+    Rule(S.QUARANTINED, Signal.FIXED, S.ENDED),
     Rule(S.ENDED, Signal.RELEASED, S.ENDED, Task.RELEASE),
     Rule(S.WATCHING, Signal.CHANGED, S.WATCHING),
     Rule(S.WATCHING, Signal.ORDERED, S.CONFIRMED, Task.TRAIN),
@@ -87,7 +89,12 @@ OF_VERDICT: Final = {
 }
 
 
-_ORDERED: Final = {Signal.APPROVED: "approved", Signal.REJECTED: "rejected", Signal.RELEASED: "released"}
+_ORDERED: Final = {
+    Signal.APPROVED: "approved",
+    Signal.REJECTED: "rejected",
+    Signal.RELEASED: "released",
+    Signal.FIXED: "closed",
+}
 
 
 def may(case: Case | None, signal: Signal) -> bool:

@@ -1,5 +1,6 @@
 """`riskloop cases`: investigations, and what a person can decide in them."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -61,6 +62,38 @@ def cases_reject(
     """Reject a challenger that waits for a person."""
     found = open_portfolio(config).reject(number, by=by, note=note)
     Console(as_json).answer(found, found.sentence)
+
+
+@app.command("close")
+def cases_close(
+    number: int,
+    note: Annotated[str, typer.Option(help="What was fixed, and where; it stays on record.")],
+    by: ByOption = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Close a quarantined case as fixed at its source: its rows stay out of every training."""
+    found = open_portfolio(config).close(number, by=by, note=note)
+    Console(as_json).answer(found, found.sentence)
+
+
+@app.command("rescore")
+def cases_rescore(
+    number: int,
+    corrected: Annotated[Path, typer.Argument(help="The customers' corrected rows, with their ids.")],
+    out: Annotated[Path | None, typer.Argument(help="CSV with the old decision beside the new one.")] = None,
+    by: ByOption = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Score the decisions on faulty rows again, on corrected ones.
+
+    The version that made a decision scores it again. The log stays as it is.
+    """
+    found = open_portfolio(config).rescore(number, corrected, by=by)
+    if out is not None:
+        found.frame().to_csv(out, index=False)
+    Console(as_json).answer(found, found.sentence, *([f"Wrote {out}."] if out is not None else []))
 
 
 @app.command("release")

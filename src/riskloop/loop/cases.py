@@ -95,6 +95,12 @@ def release(windows: Windows, deliveries: Deliveries, case: Case, *, by: str, no
         return move_case(connection, case, step, at=now, by=by)
 
 
+def close_fixed(cases: Cases, case: Case, *, by: str, note: str, now: datetime) -> Case:
+    """Close a quarantined case whose fault is fixed at its source; its rows stay out of every training."""
+    sentence = f"Fixed at source: {note} The quarantined rows stay out until a person releases them."
+    return move_one(cases.database, case, move(case, Signal.FIXED, sentence), at=now, by=by)
+
+
 def follow_rollback(ledger: Ledger, cases: Cases, now: datetime) -> list[Case]:
     """Move the case whose challenger the last promotion took back. Can be repeated: a crash in between is caught up."""
     last = ledger.champion()

@@ -44,7 +44,7 @@ class Place(NamedTuple):
 Happened = Literal["defaulted", "paid", "unknown"]
 
 
-class Level(NamedTuple):
+class SoughtLevel(NamedTuple):
     """A category's value: the segment that is looked for."""
 
     column: int  # of the schema's features
@@ -65,7 +65,7 @@ class Sought(NamedTuple):
     declined: bool | None = None
     flagged: bool | None = None
     outcome: Happened | None = None  # the latest report, however early it came
-    level: Level | None = None
+    level: SoughtLevel | None = None
     oldest: bool = False  # first
 
     @property

@@ -47,11 +47,12 @@ def ask_case(number: Number, name: str, request: Request, service: Worker, _key:
 
 @router.post("/dashboard/cases/{number}/{name}")
 def do_case(number: Number, name: str, portfolio: Owner, ordered: Ordered) -> Response:
-    """Approve, reject or release."""
+    """Approve, reject, release or close."""
     deeds: dict[str, Callable[..., CaseResult]] = {
         "approve": partial(portfolio.approve, evidence=ordered.form.get("evidence")),
         "reject": portfolio.reject,
         "release": portfolio.release,
+        "close": portfolio.close,
     }
     if name not in deeds:
         raise NotFound(f"There is no order '{name}' about a case; there are {', '.join(CASE_ORDERS)}.")

@@ -73,6 +73,10 @@ class Operations(Protocol):
         """Let a case's quarantined rows be learned from again."""
         ...
 
+    def close(self, number: int, *, by: str | None, note: str) -> CaseResult:
+        """Close a quarantined case as fixed at its source."""
+        ...
+
     def rollback(self, *, by: str | None, reason: str, seq: int | None) -> PromotionResult:
         """Put the champion before that of promotion ``seq`` back."""
         ...

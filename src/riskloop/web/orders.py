@@ -9,8 +9,8 @@ from riskloop.core.types import Promotion
 from riskloop.store.deliveries import Delivery
 from riskloop.store.windows import Window
 
-Name = Literal["approve", "reject", "release", "rollback"]
-CASE_ORDERS: Final = ("approve", "reject", "release")
+Name = Literal["approve", "reject", "release", "close", "rollback"]
+CASE_ORDERS: Final = ("approve", "reject", "release", "close")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,17 @@ def orders_of(
                 f"Release {', '.join(held)}",
                 f"The decisions of {', '.join(held)} may be learned from again, as they were logged. "
                 "Do this only when the values are known to be right.",
+            )
+        )
+    if may(case, Signal.FIXED):
+        found.append(
+            PersonOrder(
+                "close",
+                f"{at}/close",
+                "Close as fixed at source",
+                f"Close case {case.id} as fixed at source",
+                "The case is closed, and what is quarantined stays out of every training until a person releases it. "
+                "If the fault comes again, a new case opens.",
             )
         )
     files = [delivery.name for delivery in deliveries if delivery.held]

@@ -16,6 +16,7 @@ from riskloop.web import (
     challenger,
     decisions,
     drift,
+    incident,
     login,
     models,
     performance,
@@ -111,7 +112,10 @@ def show_case(request: Request, number: Number, service: Worker, _key: Viewer) -
     """One case as a story."""
     home = service.home
     found = cases.story(home.cases, home.windows, home.deliveries, home.ledger, number)
-    return page(request, "case.html", title=f"Case {number}", here="cases", **found)
+    cost = incident.incident(
+        home.database, home.decisions, home.windows, home.settings.money, home.feed.maturity(_now()), found["windows"]
+    )
+    return page(request, "case.html", title=f"Case {number}", here="cases", incident=cost, **found)
 
 
 @router.get("/dashboard/cases/{number}/challenger")

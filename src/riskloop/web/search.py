@@ -17,7 +17,7 @@ from riskloop.core.settings import RiskLevelSettings
 from riskloop.core.types import Json, from_micros, iso, to_micros
 from riskloop.store import listing
 from riskloop.store.decisions import DecisionLog
-from riskloop.store.listing import Happened, Level, ListedDecision, Place, Sought
+from riskloop.store.listing import Happened, ListedDecision, Place, Sought, SoughtLevel
 from riskloop.store.windows import Window, Windows
 from riskloop.web.queries import window_of
 from riskloop.web.words import OUTCOMES, RISK_LEVELS, decided
@@ -121,14 +121,14 @@ def _happened(asked: Mapping[str, str]) -> Happened | None:
     return _one_of(asked, "outcome", known)
 
 
-def _level(schema: Schema, asked: Mapping[str, str]) -> Level | None:
+def _level(schema: Schema, asked: Mapping[str, str]) -> SoughtLevel | None:
     text = asked.get("segment", "").strip()
     if not text:
         return None
     name, _, value = text.partition("=")
     if name not in schema.positions or value not in schema.feature(name).codes:
         raise DataError(f"'{text[:80]}' is no segment; write it as FEATURE=VALUE with a value of a category.")
-    return Level(schema.positions[name], float(schema.feature(name).codes[value]))
+    return SoughtLevel(schema.positions[name], float(schema.feature(name).codes[value]))
 
 
 def _one_of(asked: Mapping[str, str], field: str, known: Mapping[str, T]) -> T | None:
