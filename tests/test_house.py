@@ -74,7 +74,7 @@ def test_files_stay_readable() -> None:
 
 # Where a whole portfolio is put together or driven. Everything else takes the stores and settings that it needs.
 HOME = re.compile(
-    r"riskloop\.(app|portfolio|views|loop(\..+)?|backtest\.(policies|replay|study)|serve\.(service|reload|portfolio_metrics)|store\.backup|web\.overview)"
+    r"riskloop\.(app|portfolio|deciding|views|loop(\..+)?|backtest\.(policies|replay|study)|serve\.(service|reload|portfolio_metrics)|store\.backup|web\.overview)"
 )
 
 

@@ -41,7 +41,9 @@ def _fields(thing: type) -> Iterator[str]:
 
 
 def _members(thing: type) -> Iterator[str]:
-    for name, member in sorted(vars(thing).items()):
+    """Its own, and those of the parts that it is made of; what every result has is said once."""
+    parts = [part for part in thing.__mro__[:-1] if part is thing or part.__name__ == "Deciding"]
+    for name, member in sorted({name: member for part in parts[::-1] for name, member in vars(part).items()}.items()):
         if name.startswith("_") or (
             not isinstance(member, property | classmethod | staticmethod) and not callable(member)
         ):

@@ -11,22 +11,15 @@ from riskloop.core.errors import ConfigError, DataError, NotFound
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Json, to_micros
+from riskloop.deciding import Deciding
 from riskloop.results import (
     BacktestResult,
-    CaseResult,
-    ChallengerFileResult,
-    ChampionResult,
     CheckResult,
-    ComparisonResult,
     CycleResult,
     DriftResult,
     ModelResult,
     OutcomesResult,
-    PromotionResult,
-    RebuildResult,
     ReplayResult,
-    RescoreResult,
-    SideBySideResult,
     StatusResult,
     TrainingResult,
     VerifyResult,
@@ -44,11 +37,8 @@ if TYPE_CHECKING:
     from riskloop.identity.people import People
 
 
-class Portfolio:
+class Portfolio(Deciding):
     """One lending product: its config, history, decisions, models, cases."""
-
-    def __init__(self, home: Home) -> None:
-        self.home = home
 
     @classmethod
     def open(cls, config: str | Path = CONFIG) -> "Portfolio":
@@ -275,130 +265,6 @@ class Portfolio:
         )
         return BacktestResult(**backtest(request, progress))
 
-    # ----------------------------------------------------------------------- promotions
-
-    def promote(self, version: int, *, by: str | None = None, reason: str, force: bool = False) -> PromotionResult:
-        """Make a version champion if the gate says so on matured decisions, or with ``force`` on a person's word."""
-        from riskloop.loop.promotion import promote_on_request
-
-        made = promote_on_request(
-            self.home, version, by=by or current_user(), reason=reason, force=force, now=datetime.now(UTC)
-        )
-        return PromotionResult(**views.promotion(made))
-
-    def rebuild(
-        self, version: int, *, progress: Callable[[str, float], None] = lambda _what, _share: None
-    ) -> RebuildResult:
-        """Make a version again from its record and compare every byte: what it was trained on is on record."""
-        from riskloop.loop.rebuild import rebuild
-
-        return RebuildResult(**asdict(rebuild(self.home, version, progress)))
-
-    def champion_at(self, moment: datetime) -> ChampionResult:
-        """Which model served at a moment? NotFound before the first promotion."""
-        return ChampionResult(**views.champion_at(self.home.ledger, moment, datetime.now(UTC)))
-
-    def rollback(self, *, by: str | None = None, reason: str, seq: int | None = None) -> PromotionResult:
-        """Put the champion before the present one back.
-
-        ``seq`` is the promotion that the caller has seen; PromotionConflict when it is not the last one any more.
-        """
-        from riskloop.loop.promotion import roll_back
-
-        made = roll_back(self.home, by=by or current_user(), reason=reason, seq=seq, now=datetime.now(UTC))
-        return PromotionResult(**views.promotion(made))
-
-    def compare(
-        self, champion: int, challenger: int, *, by: str | None = None, now: datetime | None = None
-    ) -> ComparisonResult:
-        """The gate's report on two versions, on the matured decisions that neither was trained on.
-
-        That is a test, and spends of the alpha budget as the gate's own tries do; ``spent`` of the answer says how
-        much. Where no decision is new to both, it is the report that the gate made, which costs nothing.
-        """
-        from riskloop.loop.promotion import compare_versions
-
-        at = now or datetime.now(UTC)
-        return ComparisonResult(**compare_versions(self.home, champion, challenger, by=by or current_user(), now=at))
-
-    def challenger_file(self, number: int) -> ChallengerFileResult:
-        """What an approver reads of a case's challenger: both models on the evaluated decisions, and the fingerprint.
-
-        NotFound while the case has no report of the gate.
-        """
-        from riskloop.loop.challenger_file import case_file
-
-        return ChallengerFileResult(**case_file(self.home.cases, self.home.artefacts, number))
-
-    def challenger_file_of(self, champion: int, challenger: int) -> ChallengerFileResult | None:
-        """The newest challenger file on two versions; None where the gate has not compared them for a case."""
-        from riskloop.loop.challenger_file import pair_file
-
-        found = pair_file(self.home.cases, self.home.ledger, self.home.artefacts, champion, challenger)
-        return None if found is None else ChallengerFileResult(**found)
-
-    def side_by_side(self, first: int, second: int, *, now: datetime | None = None) -> SideBySideResult:
-        """Curves, measures and segments of two versions on recent matured decisions that neither was trained on."""
-        from riskloop.loop.side_by_side import side_by_side
-
-        return SideBySideResult(**side_by_side(self.home, first, second, now or datetime.now(UTC)))
-
-    # ----------------------------------------------------------------------- cases
-
-    def approve(self, number: int, *, by: str | None = None, note: str, evidence: str | None = None) -> CaseResult:
-        """Approve the challenger of a case that needs a person, by name.
-
-        ``evidence`` is the fingerprint of the report that was read, as `cases show` prints it, or its first eight
-        characters or more: GateRefused when the case has another report by now.
-        """
-        from riskloop.loop.trial import approve_challenger
-
-        case, now = self.home.cases.get(number), datetime.now(UTC)
-        by = by or current_user()
-        approve_challenger(self.home.ledger, self.home.cases, case, by=by, note=note, now=now, evidence=evidence)
-        return self.case(number)
-
-    def reject(self, number: int, *, by: str | None = None, note: str) -> CaseResult:
-        """Reject the challenger of a case that needs a person."""
-        from riskloop.loop.trial import reject_challenger
-
-        case, now = self.home.cases.get(number), datetime.now(UTC)
-        reject_challenger(self.home.database, case, by=by or current_user(), note=note, now=now)
-        return self.case(number)
-
-    def release(self, number: int, *, by: str | None = None, note: str) -> CaseResult:
-        """Let the quarantined rows of a case be learned from again."""
-        from riskloop.loop.cases import release
-
-        case = self.home.cases.get(number)
-        release(
-            self.home.windows, self.home.deliveries, case, by=by or current_user(), note=note, now=datetime.now(UTC)
-        )
-        return self.case(number)
-
-    def close(self, number: int, *, by: str | None = None, note: str) -> CaseResult:
-        """Close a quarantined case as fixed at its source; its rows stay out of every training."""
-        from riskloop.loop.cases import close_fixed
-
-        case = self.home.cases.get(number)
-        close_fixed(self.home.cases, case, by=by or current_user(), note=note, now=datetime.now(UTC))
-        return self.case(number)
-
-    def rescore(self, number: int, corrected: "Path | str | pd.DataFrame", *, by: str | None = None) -> RescoreResult:
-        """The decisions on faulty rows of a case, scored again on corrected ones by the version that made them.
-
-        The log stays as it is. Raises Conflict for a case without quarantined windows, DataError for rows that cannot
-        be read or are of nobody who was decided on.
-        """
-        from riskloop.loop.incident import rescore
-
-        where = str(corrected) if isinstance(corrected, (str, Path)) else "the frame"
-        case, now = self.home.cases.get(number), datetime.now(UTC)
-        summary, table = rescore(self.home, case, corrected, where, by=by or current_user(), now=now)
-        return RescoreResult(
-            **summary, rows=[{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
-        )
-
     # ----------------------------------------------------------------------- looking
 
     def verify(
@@ -436,10 +302,6 @@ class Portfolio:
         """One version, by default the champion."""
         number = self.home.champion().version if version is None else version
         return ModelResult(**views.model(self.home.ledger, self.home.artefacts, number))
-
-    def case(self, number: int) -> CaseResult:
-        """One case with every step."""
-        return CaseResult(**views.case_story(self.home.cases, number))
 
     def drift(self, windows: int = 12) -> DriftResult:
         """The newest windows with their findings."""

@@ -48,7 +48,7 @@ def test_corrected_rows_are_decided_beside_the_faulty_ones_and_the_log_stays(por
     before = portfolio.home.decisions.frame()
     corrected = pd.read_csv(portfolio.home.folder / "2025-02.csv", dtype={ID: str})
     found = portfolio.rescore(case.id, corrected.iloc[::-1], by="A. Analyst")
-    table = found.frame().set_index(ID)
+    table = found.frame().set_index("customer_id")
     assert found.decisions == found.rescored == len(corrected) == len(table)
     right = portfolio.score(corrected).set_index(ID)  # what the champion says of the right rows
     np.testing.assert_array_equal(table["new_probability"], right.loc[table.index, "probability"])

@@ -1,18 +1,19 @@
 """The clean-up of a data fault: the decisions that were made on faulty rows, scored again on corrected ones."""
 
 from collections import defaultdict
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from riskloop.cases import Case
 from riskloop.core.errors import Conflict, DataError
+from riskloop.core.schema import Schema
+from riskloop.core.settings import DataSettings
 from riskloop.core.types import Bools, DecisionFrame, Floats, Ints, Json, Rows
 from riskloop.data.read import read_rows
-from riskloop.scoring.model import load_model
-from riskloop.store import audit
-from riskloop.store.home import Home
+from riskloop.scoring.model import Model
+from riskloop.store.decisions import DecisionLog
 from riskloop.store.windows import Window, Windows
 
 if TYPE_CHECKING:
@@ -27,27 +28,29 @@ def faulty_windows(windows: Windows, case: Case) -> list[Window]:
     return found
 
 
-def rescore(home: Home, case: Case, source: Any, where: str, *, by: str, now: datetime) -> "tuple[Json, pd.DataFrame]":
-    """The decisions of a case's faulty windows on corrected rows, by the version that made them.
-
-    ``source`` is a file or a frame with the customers' ids; a customer's rows belong to his decisions in their order.
-    Nothing is decided anew: the log stays as it is, and what the comparison found is on record. Returns a summary and
-    one line for each decision, with the old and the new. Raises DataError for rows of none of these customers.
-    """
-    schema = home.schema
+def read_corrected(source: Any, schema: Schema, where: str, dialect: DataSettings) -> Rows:
+    """The corrected rows of a file or a frame. Raises DataError where they cannot be read, or name no customers."""
     if schema.id is None:
         raise DataError("Without an id column nobody can say which decision a corrected row belongs to.")
-    windows = faulty_windows(home.windows, case)
-    rows = read_rows(source, schema, target="absent", where=where, dialect=home.settings.data).rows
-    frames = [home.decisions.frame(window.span) for window in windows]
+    return read_rows(source, schema, target="absent", where=where, dialect=dialect).rows
+
+
+def rescore(
+    log: DecisionLog, windows: Sequence[Window], rows: Rows, model_of: Callable[[int], Model]
+) -> "tuple[Json, pd.DataFrame]":
+    """The decisions of faulty windows on corrected ``rows``, by the version that made them.
+
+    A customer's rows belong to his decisions in their order. Nothing is decided anew: the log stays as it is. Returns
+    a summary and one line for each decision, with the old and the new. Raises DataError for rows of strangers.
+    """
+    frames = [log.frame(window.span) for window in windows]
     used: dict[str, int] = defaultdict(int)
     paired = [(frame, *_paired(frame, rows, used)) for frame in frames]
     if not any(places.size for _, places, _ in paired):
-        raise DataError(f"{where} holds none of the customers who were decided on in case {case.id}.")
-    table = _beside(home, [(frame.take(places), rows.features[matched]) for frame, places, matched in paired])
+        raise DataError("The corrected rows are of none of the customers who were decided on in this case.")
+    table = _beside([(frame.take(places), rows.features[matched]) for frame, places, matched in paired], model_of)
     decided, changed = sum(len(frame) for frame in frames), table["new_decision"] != table["decision"]
     summary: Json = {
-        "case": case.id,
         "decisions": decided,
         "rescored": len(table),
         "changed": int(changed.sum()),
@@ -59,8 +62,6 @@ def rescore(home: Home, case: Case, source: Any, where: str, *, by: str, now: da
         f"otherwise: {summary['approved_wrongly']:,} were approved and would be declined, "
         f"{summary['declined_wrongly']:,} were declined and would be approved."
     )
-    with home.database.write() as connection:
-        audit.record(connection, at=now, by=by, action="rescore", subject=f"case {case.id}", document=summary)
     return summary, table
 
 
@@ -79,19 +80,19 @@ def _paired(frame: DecisionFrame, rows: Rows, used: dict[str, int]) -> tuple[Int
     return np.array(places, dtype=np.int64), np.array(matched, dtype=np.int64)
 
 
-def _beside(home: Home, parts: list[tuple[DecisionFrame, Floats]]) -> "pd.DataFrame":
+def _beside(parts: list[tuple[DecisionFrame, Floats]], model_of: Callable[[int], Model]) -> "pd.DataFrame":
     import pandas as pd
 
     tables = []
     for frame, features in parts:
         probabilities, thresholds = np.zeros(len(frame)), np.zeros(len(frame))
         for version in np.unique(frame.model_versions).tolist():
-            model, of = load_model(home.artefact(version), version), frame.model_versions == version
+            model, of = model_of(version), frame.model_versions == version
             probabilities[of], thresholds[of] = model.probabilities(features[of]), model.threshold
         declined = ~frame.approved
         table = {
             "decision_id": frame.ids,
-            home.schema.id: list(frame.customer_ids),
+            "customer_id": list(frame.customer_ids),
             "model_version": frame.model_versions,
             "probability": frame.probabilities,
             "decision": _words(declined),

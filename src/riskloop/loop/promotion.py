@@ -2,14 +2,14 @@
 
 from datetime import datetime
 
-from riskloop.core.errors import Conflict, DataError, GateRefused
+from riskloop.core.errors import Conflict, GateRefused
 from riskloop.core.types import GateReport, Json, Promotion, PromotionKind, Verdict
 from riskloop.gate.approval import evidence_fingerprint
 from riskloop.gate.budget import tried
 from riskloop.gate.verdict import sentences
 from riskloop.loop.cases import follow_rollback
 from riskloop.loop.challenge import compare
-from riskloop.loop.challenger_file import judgement_of
+from riskloop.loop.challenger_file import PastReport
 from riskloop.promote import promote, rollback
 from riskloop.store import audit
 from riskloop.store.database import Database
@@ -47,24 +47,19 @@ def promote_on_request(home: Home, version: int, *, by: str, reason: str, force:
     )
 
 
-def compare_versions(home: Home, champion: int, challenger: int, *, by: str, now: datetime) -> Json:
-    """The gate's report on two versions, and what it cost of the alpha budget.
+def paid(database: Database, report: GateReport, champion: int, challenger: int, *, by: str, now: datetime) -> Json:
+    """A person's comparison of two versions on decisions that are new to both, and what it cost of the alpha budget.
 
-    On matured decisions that are new to both it is a test as the loop's own, and is paid for as they are: who looks
-    until luck says yes would find it. Where there are none, as after a challenger was fitted on all rows, it is the
-    report that the gate made for the challenger's case. Raises DataError when there is neither.
+    It is a test as the loop's own, and is paid for as they are: who looks until luck says yes would find it.
     """
-    try:
-        report = compare(home, champion, challenger, now)
-    except DataError:
-        found = judgement_of(home.cases, home.ledger, home.artefacts, champion, challenger)
-        if found is None:
-            raise
-        told = document(found.judged.report, champion, challenger)
-        spent = f"This is the gate's report of {found.at:%Y-%m-%d} for case {found.case}. To show it costs nothing."
-    else:
-        told = document(report, champion, challenger)
-        spent = _record_try(home.database, report, champion, challenger, by, now)
+    told, spent = document(report, champion, challenger), _record_try(database, report, champion, challenger, by, now)
+    return {**told, "spent": spent, "sentences": [*told["sentences"], spent]}
+
+
+def shown(found: PastReport, challenger: int) -> Json:
+    """The report that the gate made of a challenger, as a comparison: to show it costs nothing."""
+    told = document(found.judged.report, found.judged.champion, challenger)
+    spent = f"This is the gate's report of {found.at:%Y-%m-%d} for case {found.case}. To show it costs nothing."
     return {**told, "spent": spent, "sentences": [*told["sentences"], spent]}
 
 
