@@ -173,7 +173,9 @@ class Deciding:
             subject, by = f"case {number}", by or current_user()
             audit.record(connection, at=now, by=by, action="rescore", subject=subject, document=summary)
         return RescoreResult(
-            **summary, rows=[{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+            case=number,
+            **summary,
+            rows=[{str(name): value for name, value in row.items()} for row in table.to_dict("records")],
         )
 
     def case(self, number: int) -> CaseResult:

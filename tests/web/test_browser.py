@@ -304,6 +304,7 @@ def test_pictures_for_the_documents(browser: Browser, loop: Loop) -> None:
     picture(browser, loop, "feature", "/dashboard/drift/PAY_0?window=5")
     picture(browser, loop, "performance", "/dashboard/performance")
     picture(browser, loop, "case", "/dashboard/cases/{waiting}")
+    picture(browser, loop, "challenger", "/dashboard/cases/{waiting}/challenger")
     picture(browser, loop, "compare", "/dashboard/models/compare?a=1&b={challenger}")
     picture(browser, loop, "decisions", "/dashboard/decisions?since=2025-04-01&until=2025-04-30&low=60")
     picture(browser, loop, "decision", "/dashboard/decisions/4500?replay=1")
