@@ -18,7 +18,7 @@ from riskloop.loop.labels import Suspect, of_window, suspect_of
 from riskloop.loop.observe import earlier_findings, policy_context
 from riskloop.monitor.labels import BOUNDS, agreed, not_judged
 from riskloop.monitor.onset import CHANGED
-from riskloop.monitor.overtime import LEVEL_OVER_TIME
+from riskloop.monitor.overtime import LEVEL_OVER_TIME, RANKING_OVER_TIME
 from riskloop.retrain.dataset import applicants
 from riskloop.store.decisions import Covered, DecisionLog
 from riskloop.store.home import Home
@@ -100,7 +100,7 @@ def mature(home: Home, champion: ReferenceModel, window: Window, known: Maturity
         )
     counts = known if complete else over
     earlier = earlier_findings(home.windows, home.settings, champion.version, window.id)
-    carried = next((f for f in reversed(earlier) if any(one.check == CARRIED for one in f)), ())
+    carried = handed_on(home.windows, home.settings, champion, window.id, earlier)
     drifted = any(f.check in POPULATION and f.severity in CHANGED for f in closing)
     realised = _realised(
         home.decisions, home.settings, champion, window, counts, carried, bounded=not complete, drifted=drifted
@@ -119,6 +119,25 @@ def mature(home: Home, champion: ReferenceModel, window: Window, known: Maturity
     answer = diagnose(findings, earlier, home.settings.drift)
     action = decide(answer, home.settings.policy, policy_context(home.windows, champion, findings))
     return Judgement(matured.judged(answer, action), findings)
+
+
+def handed_on(
+    windows: Windows, settings: Settings, champion: ReferenceModel, before: int, earlier: Sequence[list[Finding]]
+) -> Sequence[Finding]:
+    """The findings whose evidence over time goes on: of the last window judged by outcomes before window ``before``.
+
+    ``earlier`` are the findings of the champion's own windows, oldest first. A recalibrated champion ranks as its
+    parent did, so that the parent's evidence on the ranking is its own; of the level it begins anew.
+    """
+    own = next((found for found in reversed(earlier) if any(one.check == CARRIED for one in found)), None)
+    parent = champion.manifest.parent
+    if own is not None or champion.manifest.origin != "recalibrate" or parent is None:
+        return own or ()
+    ranked = [
+        [one for one in found if one.check == RANKING_OVER_TIME.name]
+        for found in earlier_findings(windows, settings, parent, before)
+    ]
+    return next((found for found in reversed(ranked) if found), [])
 
 
 def _why_not(settings: OutcomeSettings, covered: Covered, known: Maturity, *, complete: bool) -> str | None:
