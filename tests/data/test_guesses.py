@@ -448,3 +448,18 @@ def test_a_header_that_is_one_field_short(way: str, tmp_path: Path) -> None:
     settings = parse_settings(config_text(found))
     rows = read_rows(tmp_path / "h.csv", settings.row_schema, target="required", where="h", dialect=settings.data).rows
     np.testing.assert_array_equal(rows.target, BAD)
+
+
+@pytest.mark.parametrize("name", ["recoveries", "status", "score_after", "reason"])
+def test_leaks_that_a_person_put_back_are_found_again(name: str, tmp_path: Path) -> None:
+    from riskloop.data.leaks import leaks_among
+
+    frame = FRAME.assign(**{name: LEAKS[name]()})
+    found = looked(frame, tmp_path, time=TIME)
+    levels = ["Charged Off", "Paid", "job", "death"]
+    text_like = name in ("status", "reason")
+    table = f'kind = "category"\ncategories = {levels}' if text_like else 'kind = "number"'
+    config = config_text(found).replace(f'"{name}",', "") + f"\n[features.{name}]\n{table}\nnullable = true\n"
+    settings = parse_settings(config)
+    rows = read_rows(tmp_path / "h.csv", settings.row_schema, target="required", where="h").rows
+    assert set(leaks_among(rows, settings.row_schema)) == {name}

@@ -9,6 +9,7 @@ from msgspec import to_builtins
 from riskloop.core.errors import GateRefused
 from riskloop.core.settings import Settings
 from riskloop.core.types import Json, PromotionKind, Rows
+from riskloop.data.leaks import leaks_among
 from riskloop.data.maturity import lessons
 from riskloop.loop.register import register
 from riskloop.promote import promote
@@ -47,7 +48,8 @@ def train_first(
     )
     shown = to_builtins(candidate.manifest)
     left_out = candidate.manifest.training.left_out
-    notes = [*learned.sentences, *left_out.values()]
+    leaks = leaks_among(learned.rows, settings.row_schema)
+    notes = [*learned.sentences, *left_out.values(), *(_doubt(name, why) for name, why in leaks.items())]
     for sentence in notes:
         log.info(sentence, extra={"action": "train"})
     return {
@@ -61,6 +63,13 @@ def train_first(
         "notes": notes,
         "sentence": _promoted(ledger, settings, version, candidate.manifest.metrics.auc, now, by, notes),
     }
+
+
+def _doubt(name: str, evidence: str) -> str:
+    return (
+        f"'{name}' seems to be known only after the decision: {evidence}. If so, name it in 'ignore' of [portfolio], "
+        "remove its [features] table and train again: in production the column is empty, or says something else."
+    )
 
 
 def _promoted(

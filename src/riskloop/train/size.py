@@ -20,6 +20,7 @@ from riskloop.train.learners import LEARNERS, Learner, lightgbm_params, one_thre
 
 CELLS: Final = 400_000  # of all parts of one try: small histories are tried on every part of the validation …
 LEAST_PARTS: Final = 2  # … and large ones on the last two
+CLEARLY: Final = 0.002  # share by which a size's loss is larger that is not tried further
 MOST: Final = 20_000  # rows of one try
 MOST_TREES: Final = 1500
 _HASTE: Final = 2.0  # tries learn so many times faster than fits, with as many times fewer trees
@@ -99,14 +100,23 @@ class _Search:
         self.tried: list[_Tried] = []
 
     def attempt(self, size: Size) -> float:
-        """The size's least mean loss."""
+        """The size's least mean loss; infinite when it is clearly worse than the best on the first parts.
+
+        Most sizes are: the other parts are not fitted then. Racing, as in Maron & Moore, NIPS 6 (1993) 59–66.
+        """
         found = next((tried for tried in self.tried if tried.size == size), None)
         if found is None:
-            with one_thread(), ThreadPoolExecutor(self._workers) as pool:
-                curves = list(pool.map(lambda part: part.curve(size, self._seed), self._data))
-            found = _Tried(size, curves)
+            found = _Tried(size, self._curves(size, self._data[:LEAST_PARTS]))
+            first = range(min(LEAST_PARTS, len(self._data)))
+            if self.tried and found.best(first)[0] > (1.0 + CLEARLY) * min(t.best(first)[0] for t in self.tried):
+                return np.inf
+            found.curves.extend(self._curves(size, self._data[LEAST_PARTS:]))
             self.tried.append(found)
         return found.best(range(len(self._data)))[0]
+
+    def _curves(self, size: Size, parts: "Sequence[_Part]") -> list[Floats]:
+        with one_thread(), ThreadPoolExecutor(self._workers) as pool:
+            return list(pool.map(lambda part: part.curve(size, self._seed), parts))
 
     def best(self, parts: Sequence[int]) -> Size:
         """The size with the least loss on these parts, with its number of trees."""
