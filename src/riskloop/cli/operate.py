@@ -228,6 +228,8 @@ def outcomes(
     Rows that cannot be read or belong to no decision are named with their reason; the exit code is 12 then, and 3 when
     no row at all belongs to a decision.
     """
+    from riskloop.data.refused import write_reasons
+
     given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict)
     recorded = open_portfolio(config, given).record_outcomes(labels, complete_until=complete_until)
     lines = [
@@ -238,7 +240,7 @@ def outcomes(
         lines.append(f"The feed is complete up to {recorded.complete_until:%Y-%m-%d %H:%M} UTC.")
     aside = (*recorded.refused, *recorded.reasons)
     if refused is not None:
-        refused.write_text("".join(f"{reason}\n" for reason in aside), encoding="utf-8")
+        write_reasons(aside, refused)
     for said, reasons in (("cannot be read", recorded.refused), ("belong to no decision", recorded.reasons)):
         if reasons:
             lines.append(f"{len(reasons):,} rows {said} and were left out:")

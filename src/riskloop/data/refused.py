@@ -1,6 +1,7 @@
 """Rows that were set aside: their places and reasons in a sentence, and as a file to mend and hand in again."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,16 @@ def reason_lines(checked: Checked | Screened) -> list[str]:
     if len(reasons) > SHOWN:
         lines.append(f"  and {len(reasons) - SHOWN} more reasons")
     return lines
+
+
+def write_reasons(reasons: Sequence[str], path: Path) -> None:
+    """Reasons such as 'line 12: there is no decision 7' as a CSV of place and problem."""
+    with path.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out)
+        writer.writerow(["refused_place", "refused_problem"])
+        for reason in reasons:
+            place, _, problem = reason.partition(": ")
+            writer.writerow([place, problem] if problem else ["", place])
 
 
 def write_refused(checked: Checked | Screened, path: Path) -> None:
