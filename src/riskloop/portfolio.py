@@ -343,6 +343,35 @@ class Portfolio(Deciding):
             f"scored again it is {how}.",
         )
 
+    def export(
+        self,
+        version: int,
+        path: str | Path,
+        *,
+        dialect: str = "postgresql",
+        table: str = "customers",
+        base: float = 600.0,
+        odds: float = 30.0,
+        double: float = 20.0,
+    ) -> Path:
+        """Write a version for another tool: .csv or .xlsx (a scorecard's table), .sql (a query), .py (one file).
+
+        ``dialect`` and ``table`` are the query's; a score of ``base`` points stands for ``odds`` good customers to one
+        bad, and ``double`` points more for twice these odds. Raises NotFound, or ConfigError for what cannot be
+        written so.
+        """
+        from riskloop.export import Scaling, plain_model, python_text, scorecard_rows, sql_text, write_scorecard
+
+        target, scaling = Path(path), Scaling(base, odds, double)
+        model = plain_model(self.home.artefact(version), version)
+        if target.suffix == ".py":
+            target.write_text(python_text(model), encoding="utf-8")
+        elif target.suffix == ".sql":
+            target.write_text(sql_text(model, dialect, table), encoding="utf-8")
+        else:
+            write_scorecard(scorecard_rows(model, scaling), scaling, target)
+        return target
+
     # ----------------------------------------------------------------------- keys
 
     def create_key(self, name: str, roles: list[str], *, expires: str | None = None) -> str:
