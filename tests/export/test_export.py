@@ -97,7 +97,7 @@ def customers(n: int, seed: int) -> pd.DataFrame:
             "debt": np.where(rng.random(n) < 0.1, np.nan, debt),
             "income": np.where(rng.random(n) < 0.2, np.nan, income),
             "Größe, 'm'": np.where(rng.random(n) < 0.3, np.nan, rng.normal(0.0, 1e-6, n)),
-            "job": rng.choice([*LEVELS, "never seen", None], n),
+            "job": rng.choice(np.array([*LEVELS, "never seen", None], dtype=object), n),
             "zip": [f"{10_000 + 7 * k}" for k in rng.integers(0, 310, n)],
             "sex": rng.choice(["1", "2"], n),
         }
