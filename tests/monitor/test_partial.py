@@ -48,6 +48,11 @@ def _stale(window: Month, name: str, rng: np.random.Generator) -> Month:
     return window.changed(**dict(zip(series[:-1], map(window.column, series[1:]), strict=True)))
 
 
+def _old_bills(window: Month, name: str, rng: np.random.Generator) -> Month:
+    series = [f"BILL_AMT{k}" for k in range(1, 7)]
+    return window.changed(**dict(zip(series[:-1], map(window.column, series[1:]), strict=True)))
+
+
 BROKEN: list[tuple[str, Break, str]] = [
     ("mixed", _mixed, "PAY_0"),
     ("mixed", _mixed, "PAY_3"),
@@ -71,6 +76,38 @@ def test_a_part_that_is_broken_is_found_and_named(check: str, broken: Break, nam
         found = faults(window)
         assert (check, name) in {(f.check, f.subject) for f in found}
         assert {f.subject for f in found} == {name}
+
+
+UNNAMED: list[tuple[Break, str]] = [
+    (_filled, "BILL_AMT1"),
+    (_filled, "BILL_AMT4"),
+    (_filled, "PAY_AMT1"),
+    (_filled, "PAY_AMT5"),
+    (_old_bills, "BILL_AMT1"),
+]
+
+
+@pytest.mark.parametrize(("broken", "name"), UNNAMED)
+def test_values_that_a_column_often_has_are_found_where_alike_rows_do_not_have_them(broken: Break, name: str) -> None:
+    """0 is a common bill and a common payment, and a bill of last month looks like one of this month."""
+    found = [faults(broken(month(ROWS, seed), name, np.random.default_rng(seed))) for seed in range(930, 936)]
+    assert sum(bool(one) for one in found) >= 4, "in two windows nearly always"
+    assert {f.check for one in found for f in one} <= {"implausible", "mixed"}
+    assert not any(faults(month(ROWS, seed)) for seed in range(930, 936))
+
+
+@pytest.mark.parametrize(("level", "broken"), [(3.0, _divided), (2.0, _divided), (2.0, _filled)])
+def test_the_segment_of_a_partial_fault_is_named(level: float, broken: Break) -> None:
+    usual = month(ROWS, 940)
+    j = list(SCHEMA.names).index("EDUCATION")
+    there = usual.features[:, j] == level
+    value = usual.column("LIMIT_BAL") / 100.0 if broken is _divided else 0.0
+    (found,) = faults(usual.changed(LIMIT_BAL=np.where(there, value, usual.column("LIMIT_BAL"))))
+    name = SCHEMA.features[j].text(level)
+    assert found.details["where"] == f"EDUCATION = {name}"
+    assert found.sentence.endswith(f"mostly where EDUCATION = {name}.")
+    everywhere = broken(usual, "LIMIT_BAL", np.random.default_rng(1))
+    assert "where" not in faults(everywhere)[0].details
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2])

@@ -18,7 +18,7 @@ MOST: Final = 4  # sentences of evidence on a rung
 # Of several signs of one fault, the one that names it best comes first.
 SPECIFIC: Final = (
     "scale", "sign", "swapped", "recoded", "stuck", "stale", "factor", "part_scale", "granularity", "mixed",
-    "missing_rate", "duplicates", "repeated", "dates",
+    "implausible", "missing_rate", "duplicates", "repeated", "dates",
 )  # fmt: skip
 
 # The findings that may move each rung; everything else is shown and decides nothing.

@@ -8,10 +8,11 @@ import numpy as np
 
 from riskloop.core.findings import DeclaredCheck
 from riskloop.core.stats import psi, psi_critical
-from riskloop.core.types import Finding, Floats, Ints, Json, Severity
+from riskloop.core.types import Bools, Finding, Floats, Ints, Json, Severity
 from riskloop.monitor.profile import Profile, Reference
 from riskloop.monitor.structure import Structure, ranks_of
 
+MOSTLY: Final = 4.0  # times as often in a segment as outside of it
 BAND: Final = 0.10  # PSI above which a column does not look like the history
 CHANCE: Final = 1e-4  # … when chance gives such a PSI more rarely than this
 LEAST_ROWS: Final = 50
@@ -88,10 +89,29 @@ class Compared:
         critical: float,
         sentence: str,
         details: Json | None = None,
+        rows: Bools | None = None,
     ) -> Finding:
-        """A fault of column ``j``."""
+        """A fault of column ``j``, with where its ``rows`` (s,) of the sample are, if they are in one segment."""
         sizes = len(self.sample), self.reference.own.rows
         name = self.reference.schema.names[j]
+        where = None if rows is None else self._segment(j, rows)
+        if where is not None:
+            sentence = f"{sentence.rstrip('.')}, mostly where {where}."
+            details = {**(details or {}), "where": where}
         return check.finding(
             name, Severity.FAULT, sizes, sentence, statistic=statistic, critical=critical, details=details
         )
+
+    def _segment(self, j: int, rows: Bools) -> str | None:
+        """The level of a category that holds nearly all of ``rows``, several times as often as the other levels."""
+        best = (0.0, "")
+        for c, feature in enumerate(self.reference.schema.features):
+            if feature.kind != "category" or c == j:
+                continue
+            for code in np.unique(self.sample[~np.isnan(self.sample[:, c]), c]).tolist():
+                there = self.sample[:, c] == code
+                if LEAST_ROWS <= there.sum() <= len(rows) - LEAST_ROWS:
+                    inside, outside = float(rows[there].mean()), float(rows[~there].mean())
+                    if inside > MOSTLY * outside and inside - outside > best[0]:
+                        best = inside - outside, f"{feature.name} = {feature.text(code)}"
+        return best[1] or None

@@ -193,7 +193,8 @@ def _stuck(compared: Compared) -> list[Finding]:
         if fault:
             where = "in every row" if values.size == 1 else f"in {share:.0%} of the rows"
             sentence = f"{feature.name} is {feature.text(value)} {where}; in the history in {usual:.1%}."
-            found.append(compared.finding(STUCK, j, share, max(FILLED_SHARE, usual), sentence))
+            rows = column == value if values.size > 1 else None
+            found.append(compared.finding(STUCK, j, share, max(FILLED_SHARE, usual), sentence, rows=rows))
     return found
 
 

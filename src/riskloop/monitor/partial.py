@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from riskloop.core.findings import DeclaredCheck
-from riskloop.core.types import Finding, Floats
+from riskloop.core.types import Bools, Finding, Floats
 from riskloop.monitor.compared import LEAST_ROWS, Compared
 
 RELATIVE: Final = 0.8  # rank correlation from which on two columns are held against each other row by row
@@ -24,6 +24,7 @@ WIDTH: Final = 0.25  # of the bins, in quartile distances; at least in logarithm
 REACH: Final = math.log(2000.0)  # beyond the history's ends
 GAIN: Final = 20.0  # log-likelihood
 CHANCE: Final = 1e-6  # p-value below which no chance is left
+NEARLY_ALL: Final = 0.8  # of the gain of a perfect fit
 FITS: Final = 1e-4  # p-value above which a mixture explains the window
 ALIKE: Final = 0.06  # distance of distributions up to which undone values are the history's
 LEAST_FACTOR: Final = math.log(1.1)
@@ -31,6 +32,7 @@ MIXED: Final = 0.8  # of a column's correlations are left, at most
 HELD: Final = 0.9  # of those of the others are left, at least
 MIXED_ERRORS: Final = 10.0  # standard errors
 NULL_MARGIN: Final = 2.0
+ENDS_ERRORS: Final = 7.0  # standard errors
 ON_GRID: Final = 0.98  # of the history's values are multiples
 OFF_GRID: Final = 0.5  # of the window's are not
 GRID: Final = tuple(10.0**k for k in range(6, -1, -1))
@@ -46,6 +48,11 @@ MIXED_ROWS: Final = DeclaredCheck("mixed", *_ROW_BY_ROW)
 GRANULARITY: Final = DeclaredCheck(
     "granularity", "amounts are multiples of what they were multiples of", "Share of the values on the history's grid"
 )
+IMPLAUSIBLE: Final = DeclaredCheck(
+    "implausible",
+    "each value lies among those of alike rows of the history",
+    "Conditional distribution by a regression tree (Breiman et al., 1984) over the nearest columns; excess at its ends",
+)
 STALE: Final = DeclaredCheck(
     "stale",
     "each column of a series is as fresh as in the history",
@@ -59,6 +66,8 @@ def partial_findings(compared: Compared) -> list[Finding]:
     for check in (_stale, _part_scaled, _factors, _off_grid, _mixed):
         for finding in check(compared):
             found.setdefault(finding.subject, finding)
+    # That values do not belong to their rows says less than what was done to them.
+    found = found or {finding.subject: finding for finding in _implausible(compared)}
     # Other customers bend bonds, too; but they come with more than one column. A stale series is several by itself.
     names, moved = compared.reference.schema.names, set(compared.moved)
     alone = [f for f in found.values() if len(moved - {names.index(f.subject)}) <= 1]
@@ -119,8 +128,18 @@ def _part_scaled(compared: Compared) -> list[Finding]:
             name = compared.reference.schema.names[j]
             times = f"{factor:g} times larger" if factor > 1.0 else f"{1.0 / factor:g} times smaller"
             sentence = f"{name} is {times} in about {share:.0%} of the rows."
-            found.append(compared.finding(PART_SCALE, j, share, PART, sentence, {"factor": factor, "share": share}))
+            rows = _nearer(compared, j, factor) if alone is not None else None
+            details = {"factor": factor, "share": share}
+            found.append(compared.finding(PART_SCALE, j, share, PART, sentence, details, rows))
     return found
+
+
+def _nearer(compared: Compared, j: int, factor: float) -> Bools:
+    """The rows whose value is nearer to the history's median after the step back."""
+    middle = float(np.median(_log(compared.reference.rows[:, j])))
+    logs = np.log(np.where(compared.sample[:, j] > 0.0, compared.sample[:, j], 1.0))
+    near: Bools = np.abs(logs - middle - math.log(factor)) < np.abs(logs - middle)
+    return near & (compared.sample[:, j] > 0.0)
 
 
 def _part(beside: _Beside) -> tuple[float, float] | None:
@@ -140,7 +159,15 @@ def _part(beside: _Beside) -> tuple[float, float] | None:
     steps = [sign * math.log(f) for f in UNITS if math.log(f) > high - low for sign in (-1.0, 1.0)]
     fits = [(*_mixed_in(seen, usual, _shares(beside.before + step, edges)), step) for step in steps]
     gain, share, left, step = max(fits, default=(0.0, 0.0, 0.0, 0.0))
-    return (share, math.exp(step)) if gain > GAIN and share >= PART and left > FITS else None
+    # The rows of one segment are no random part: then the mixture explains nearly all of the change, and not the rest.
+    explains = left > FITS or gain > NEARLY_ALL * _most_gained(seen, usual)
+    return (share, math.exp(step)) if gain > GAIN and share >= PART and explains else None
+
+
+def _most_gained(seen: Floats, usual: Floats) -> float:
+    """The log-likelihood that shares of the window's own would gain."""
+    there = seen > 0.0
+    return float(seen[there] @ np.log(seen[there] / seen.sum() / usual[there]))
 
 
 def _mixed_in(seen: Floats, usual: Floats, other: Floats) -> tuple[float, float, float]:
@@ -242,8 +269,7 @@ def _off_grid(compared: Compared) -> list[Finding]:
         if grid is None:
             continue
         off = float(np.mean(np.mod(now, grid) != 0.0))
-        step = float(np.median(np.log(np.abs(now))) - np.median(np.log(np.abs(before))))
-        if off > OFF_GRID and not (abs(step) > LEAST_FACTOR and _shared(compared, j, step)):
+        if off > OFF_GRID and not _inflated(compared, j):
             name = compared.reference.schema.names[j]
             sentence = (
                 f"{name} is no multiple of {grid:,.0f} in {off:.0%} of the rows; in the history it is in nearly all."
@@ -273,6 +299,38 @@ def _mixed(compared: Compared) -> list[Finding]:
         sentence = f"{names[j]} does not belong to {closest} and its other relatives in about {share:.0%} of the rows."
         found.append(compared.finding(MIXED_ROWS, j, float(kept[j]), MIXED, sentence, {"share": share}))
     return found
+
+
+def _implausible(compared: Compared) -> list[Finding]:
+    """Values that alike rows do not have, of the column that has most of them: a fill-in, a unit, an older copy."""
+    found = {}
+    for j in compared.numbers():
+        excess = compared.reference.plausible.excess(j, compared.sample)
+        if excess is not None and excess.share >= PART and excess.errors > ENDS_ERRORS:
+            found[j] = excess
+    if not found or any(_inflated(compared, j) for j in found):
+        return []
+    j = max(found, key=lambda column: found[column].errors)
+    excess, names = found[j], compared.reference.schema.names
+    size = "small" if excess.low else "large"
+    sentence = f"{names[j]} is too {size} beside {names[excess.beside]} in about {excess.share:.0%} of the rows."
+    details = {"share": excess.share, "errors": excess.errors}
+    return [compared.finding(IMPLAUSIBLE, j, excess.errors, ENDS_ERRORS, sentence, details, excess.rows)]
+
+
+def _inflated(compared: Compared, j: int) -> bool:
+    """Whether the amounts together moved as ``j`` did: that changes what is usual beside columns without a unit."""
+    steps = {c: _step(compared, c) for c in _amounts(compared)}
+    overall = float(np.median(list(steps.values()))) if len(steps) > 2 else 0.0
+    mine = steps.get(j, overall)
+    return abs(overall) > LEAST_FACTOR and abs(mine - overall) < abs(mine) / 2.0
+
+
+def _step(compared: Compared, j: int) -> float:
+    """By how much the median of an amount moved, in logarithms."""
+    now, before = _log(compared.sample[:, j]), _log(compared.reference.rows[:, j])
+    enough = min(now.size, before.size) >= LEAST_ROWS
+    return float(np.median(now) - np.median(before)) if enough else 0.0
 
 
 def _stale(compared: Compared) -> list[Finding]:

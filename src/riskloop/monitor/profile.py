@@ -21,6 +21,7 @@ from riskloop.core.schema import Schema
 from riskloop.core.stats import BinCounter, Bins, fit_numeric_bins, level_bins
 from riskloop.core.types import DAY, Floats, Ints
 from riskloop.monitor.course import Course
+from riskloop.monitor.plausible import Plausible
 from riskloop.monitor.sample import CAPACITY, Hashes, RowSample, row_hashes
 from riskloop.monitor.structure import Structure, ranks_of
 
@@ -222,6 +223,11 @@ class Reference:
     def structure(self) -> Structure:
         """How the columns hang together in the history."""
         return Structure.of(self.ranks)
+
+    @cached_property
+    def plausible(self) -> Plausible:
+        """Where each value lies among those of alike rows."""
+        return Plausible(self.rows, self.structure, self.context)
 
     @cached_property
     def null(self) -> tuple[float, float]:
