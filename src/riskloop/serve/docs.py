@@ -9,14 +9,24 @@ from fastapi.staticfiles import StaticFiles
 
 from riskloop import bundles
 from riskloop.core.errors import Unauthorised
-from riskloop.serve.openapi import KEY_SCHEMES, batch_operation, components, outcomes_operation, predict_operation
+from riskloop.serve.openapi import (
+    KEY_SCHEMES,
+    OPEN,
+    batch_operation,
+    components,
+    link,
+    outcomes_operation,
+    predict_operation,
+    with_body,
+    with_refusals,
+)
+from riskloop.serve.routes import PromotionRequest
 from riskloop.serve.service import Service
 
 POLICY: Final = (  # Swagger UI starts itself by a script in its page, and styles elements in place
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_OPEN: Final = ("/healthz", "/readyz")
 
 
 def add_docs(pages: FastAPI, service: Service) -> None:
@@ -61,11 +71,18 @@ def document(pages: FastAPI, service: Service) -> dict[str, Any]:
         "/predict/batch": {"post": batch_operation(found["paths"]["/predict/batch"]["post"], schema)},
         "/outcomes": {"post": outcomes_operation(found["paths"]["/outcomes"]["post"], schema)},
     }
+    promotion = "/models/{version}/promote"
+    paths[promotion] = {"post": with_body(paths[promotion]["post"], PromotionRequest)}
     parts = found.get("components", {})
     schemas = {**parts.get("schemas", {}), **components(schema)}
     described = {**parts, "schemas": schemas, "securitySchemes": KEY_SCHEMES}
+    paths = {
+        path: {method: with_refusals(how, method=method, path=path) for method, how in item.items()}
+        for path, item in paths.items()
+    }
+    link(paths)
     secured = {
-        path: item if path in _OPEN else {method: {**how, "security": _ANY} for method, how in item.items()}
+        path: item if path in OPEN else {method: {**how, "security": _ANY} for method, how in item.items()}
         for path, item in paths.items()
     }
     return {**found, "paths": secured, "components": described}

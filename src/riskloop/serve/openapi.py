@@ -12,22 +12,92 @@ from riskloop.core.types import Json
 from riskloop.scoring.answers import Answer
 from riskloop.scoring.decoder import row_type
 
-_REFUSAL: Json = {
-    "description": "Refused; nothing was logged.",
-    "content": {
-        "application/json": {
-            "example": {
-                "error": {
-                    "code": "bad_data",
-                    "message": "The row breaks the schema: …",
-                    "details": [{"field": "AGE", "problem": "must be between 18 and 120", "value": 7}],
-                }
-            }
+REFUSAL: Final[Json] = {
+    "type": "object",
+    "required": ["error"],
+    "additionalProperties": False,
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "details"],
+            "additionalProperties": False,
+            "properties": {
+                "code": {"type": "string"},
+                "message": {"type": "string"},
+                "details": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["field", "problem", "value"],
+                        "additionalProperties": False,
+                        "properties": {"field": {"type": "string"}, "problem": {"type": "string"}, "value": {}},
+                    },
+                },
+            },
         }
     },
 }
+_SAID: Final[dict[str, str]] = {
+    "400": "Not HTTP or not JSON, CSV or Arrow; nothing was done.",
+    "401": "No key, or one that is not valid.",
+    "403": "The key has not the role, or another site's page asks.",
+    "404": "There is no such thing.",
+    "408": "The request did not arrive in time.",
+    "409": "Somebody else was first, or an idempotency key was used for other rows.",
+    "413": "The body is too large.",
+    "415": "A content type that is not read here.",
+    "422": "A value is wrong, unknown or missing, or the gate says no; nothing was done.",
+    "429": "Too many attempts; `Retry-After` says when to come back.",
+    "500": "The stored model is damaged; the server's log has the details.",
+    "503": "Not ready, overloaded, or the log cannot be written or trusted; nothing was logged. See `Retry-After`.",
+}
 
 
+def refusals(*statuses: str) -> Json:
+    """What an operation may refuse with; every refusal has one shape."""
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+    return {status: {"description": _SAID[status], "content": content} for status in statuses}
+
+
+def with_refusals(operation: Json, *, method: str, path: str) -> Json:
+    """An operation of FastAPI with every answer that it may give; FastAPI knows only of its own 422."""
+    responses = {status: how for status, how in operation["responses"].items() if status != "422"}
+    open_to_all = path in OPEN
+    statuses = [] if path == "/healthz" else ["503"]
+    statuses += [] if open_to_all else ["401", "403", "422"]
+    statuses += ["400", "404"] if "{" in path else ["400"]
+    statuses += ["408", "409", "413"] if method == "post" else []
+    statuses += ["415"] if "requestBody" in operation and "{" not in path else []
+    if path == "/readyz":
+        responses["503"] = {**responses["200"], "description": "No champion, or a log that cannot be trusted."}
+    if path == "/metrics":
+        text: Json = {"text/plain": {"schema": {"type": "string"}}}
+        responses["200"] = {"description": "Prometheus text.", "content": text}
+    return {**operation, "responses": {**refusals(*statuses), **responses}}
+
+
+# What an answer holds, and which operation takes it: where from, its field, where to, which parameter.
+_LINKS: Final = (
+    ("/predict", "post", "/decision_id", "/decisions/{decision_id}", "get", "decision_id"),
+    ("/predict/batch", "post", "/0/decision_id", "/decisions/{decision_id}", "get", "decision_id"),
+    ("/cases", "get", "/0/id", "/cases/{number}", "get", "number"),
+    ("/models", "get", "/0/version", "/models/{version}/promote", "post", "version"),
+    ("/models", "get", "/0/created_at", "/models/at/{moment}", "get", "moment"),
+)
+
+
+def link(paths: dict[str, dict[str, Json]]) -> None:
+    """Say in each answer which operation goes on from it."""
+    for source, method, field, target, how, parameter in _LINKS:
+        aim = paths[target][how]
+        answer = paths[source][method]["responses"]["200"]
+        answer.setdefault("links", {})[aim["operationId"]] = {
+            "operationId": aim["operationId"],
+            "parameters": {parameter: f"$response.body#{field}"},
+        }
+
+
+OPEN: Final = ("/healthz", "/readyz")  # no key is asked for
 ROW: Final[Json] = {"$ref": "#/components/schemas/Row"}
 ANSWER: Final[Json] = {"$ref": "#/components/schemas/Answer"}
 
@@ -62,7 +132,6 @@ def predict_operation(schema: Schema) -> Json:
                 "description": "The logged decision.",
                 "content": {"application/json": {"schema": ANSWER}},
             },
-            **dict.fromkeys(("400", "401", "403", "408", "413", "415", "422", "503"), _REFUSAL),
         },
     }
 
@@ -85,7 +154,6 @@ def batch_operation(found: Json, schema: Schema) -> Json:
         "requestBody": {"required": True, "content": bodies},
         "responses": {
             "200": {"description": "The logged decisions, in the order of the rows.", "content": answers},
-            **dict.fromkeys(("400", "401", "403", "408", "409", "413", "415", "422", "503"), _REFUSAL),
         },
     }
 
@@ -108,6 +176,13 @@ def outcomes_operation(found: Json, schema: Schema) -> Json:
     return {**found, "requestBody": {"required": True, "content": bodies}}
 
 
+def with_body(found: Json, kind: type) -> Json:
+    """FastAPI's operation with the JSON body that a route reads itself, after it has asked for the key."""
+    (body,), parts = msgspec.json.schema_components((kind,), ref_template="#/components/schemas/{name}")
+    content = {"application/json": {"schema": parts.get(kind.__name__, body)}}
+    return {**found, "requestBody": {"required": True, "content": content}}
+
+
 def _csv(row: Json) -> str:
     out = io.StringIO()
     writer = DictWriter(out, list(row), lineterminator="\n")
@@ -120,7 +195,7 @@ def components(schema: Schema) -> Json:
     """JSON Schemas of a row and of an answer, by name: those of the types that read and write them."""
     types = (row_type(schema), Answer)
     _, found = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    return found
+    return {**found, "Refusal": REFUSAL}
 
 
 def example(schema: Schema) -> Json:
