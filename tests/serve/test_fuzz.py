@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import httpx
-import pytest
-from benchmarks.fuzz import NOBODY, PHASES, SEED, Fuzzed, describe, fuzz, keys
 
+from benchmarks.fuzz import NOBODY, PHASES, SEED, Fuzzed, describe, fuzz, keys
 from riskloop.portfolio import Portfolio
 from riskloop.store.home import Home
 from riskloop.store.keys import Role
