@@ -1,5 +1,6 @@
 """The servers that `benchmarks.serving` compares. Each runs in a process of its own: NAME PORT FOLDER."""
 
+import importlib
 import sys
 import time
 from pathlib import Path
@@ -105,7 +106,7 @@ def _row_model(home: Home) -> Any:
 
 def _without_chain() -> None:
     """Write decisions as before there was a chain: what `benchmarks.trust` compares with."""
-    from riskloop.store import sqlite
+    sqlite: Any = importlib.import_module("riskloop.store.sqlite")
 
     def insert(cursor: Any, groups: Any, _chunk: Any) -> list[Any]:
         logged, count = [], sum(len(group) for group in groups)
