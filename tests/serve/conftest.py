@@ -92,8 +92,8 @@ def home(tmp_path: Path) -> Iterator[Home]:
 class Running:
     """A real server in a thread, and a client for it."""
 
-    def __init__(self, home: Home) -> None:
-        self._socket = bind("127.0.0.1", 0)
+    def __init__(self, home: Home, port: int = 0) -> None:
+        self._socket = bind("127.0.0.1", port)
         self._server = uvicorn.Server(configured(create_app(home, Portfolio(home)), log_config=None))
         self._thread = Thread(target=self._server.run, args=([self._socket],))
         self.port = int(self._socket.getsockname()[1])

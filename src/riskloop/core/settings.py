@@ -290,6 +290,46 @@ class AccessSettings(Section):
         return self
 
 
+def _issuer(value: Any) -> Any:
+    """An address of HTTPS, or of this machine."""
+    if isinstance(value, str) and not re.fullmatch(
+        r"https://[^/?#]+[^?#]*|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?[^?#]*", value
+    ):
+        raise ValueError(f"'{value}' is no https:// address")
+    return value
+
+
+class SsoSettings(Section):
+    """Single sign-on by OpenID Connect. A client's secret is in the environment as RISKLOOP_SSO_SECRET."""
+
+    issuer: Annotated[str | None, BeforeValidator(_issuer)] = Field(
+        None, description="The provider, as its discovery document calls itself; without it there is no single sign-on."
+    )
+    client_id: str = Field("", description="Under which name riskloop is registered there.")
+    url: Annotated[str | None, BeforeValidator(_issuer)] = Field(
+        None, description="How browsers reach this server; registered there is this and /login/sso/callback."
+    )
+    scopes: tuple[str, ...] = Field(("openid", "profile", "email", "groups"), description="What is asked for.")
+    name_claim: str = Field("email", description="Claim that names the person on record.")
+    groups_claim: str = Field("groups", description="Claim with the person's groups.")
+    audience: str | None = Field(
+        None, description="Audience of access tokens that the API takes as bearers; without it, it takes none."
+    )
+    algorithms: tuple[Literal["RS256", "PS256", "ES256", "ES384", "Ed25519", "EdDSA"], ...] = Field(
+        ("RS256", "ES256"), min_length=1, description="Signatures that are accepted; those with public keys only."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> "SsoSettings":
+        if self.issuer is not None and not (self.client_id and self.url):
+            raise ValueError("issuer needs client_id and url")
+        if self.audience is not None and self.audience == self.client_id:
+            raise ValueError("audience must not be client_id: else a proof of a login would open the API")
+        if self.url is not None and self.url.endswith("/"):
+            raise ValueError("url must not end with a slash")
+        return self
+
+
 class ExplorationSettings(Section):
     """A few customers who would be declined are approved at random, because their outcomes teach what no other can."""
 
@@ -642,6 +682,7 @@ class Settings(Section):
     train: TrainSettings = TrainSettings()
     serve: ServeSettings = ServeSettings()
     access: AccessSettings = AccessSettings()
+    sso: SsoSettings = SsoSettings()
     exploration: ExplorationSettings = ExplorationSettings()
     windows: WindowSettings = WindowSettings()
     outcomes: OutcomeSettings = OutcomeSettings()

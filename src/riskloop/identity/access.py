@@ -6,7 +6,6 @@ cookie of a session. One that is there and not valid is refused: nothing falls b
 
 import base64
 import binascii
-import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -14,7 +13,8 @@ from urllib.parse import urlsplit
 
 from riskloop.core.errors import Forbidden, RiskloopError, Unauthorised
 from riskloop.core.settings import AccessSettings
-from riskloop.identity.client import address_of, header, is_secure, peer, within
+from riskloop.identity.client import address_of, header, is_loopback, is_secure, peer, within
+from riskloop.identity.oidc import Person, looks_like_token
 from riskloop.store.keys import KeyRing, Role, Roles, roles_of
 from riskloop.store.sessions import Sessions
 
@@ -35,20 +35,20 @@ class Caller:
     session: str | None = None  # the token, when a session says who
 
 
+class Issuer(Protocol):
+    """Vouches for people by tokens that it signed."""
+
+    def of_token(self, text: str) -> Person:
+        """Whom a token for the API names; Unauthorised when it is not valid."""
+        ...
+
+
 class RefusedKeys(Protocol):
     """Keeps what was refused, for the record."""
 
     def refused(self, name: str, address: str) -> None:
         """A key that is not valid came from an address; ``name`` is empty when no key has it."""
         ...
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address, or a name of it, can be reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def roles_of_groups(groups: Sequence[str], settings: AccessSettings) -> Roles:
@@ -66,18 +66,20 @@ class Access:
         settings: AccessSettings,
         sessions: Sessions,
         refused: RefusedKeys | None = None,
+        issuer: Issuer | None = None,
     ) -> None:
         self.ring = ring
         self._settings = settings
         self._sessions = sessions
         self._refused = refused
+        self._issuer = issuer
         self._user_header = (settings.user_header or "").lower().encode()
         self._local: dict[Any, RiskloopError | None] = {}  # by address and name; very few of both are in use
 
     @property
     def asks(self) -> bool:
         """Whether everybody has to say who they are. It never becomes false again while the server runs."""
-        return bool(self.ring) or bool(self._user_header)
+        return bool(self.ring) or bool(self._user_header) or self._issuer is not None
 
     def require(self, role: Role | None, scope: Any) -> str:
         """The name of who may act in ``role``, anybody known for None; raises Unauthorised or Forbidden."""
@@ -95,8 +97,11 @@ class Access:
         return found
 
     def waits(self, scope: Any) -> bool:
-        """Whether `caller` has to ask the database, which the event loop must not wait for."""
-        return self.asks and _key(scope["headers"]) is None
+        """Whether `caller` has to ask the database or the issuer, which the event loop must not wait for."""
+        if not self.asks:
+            return False
+        text = _key(scope["headers"])
+        return text is None or (self._issuer is not None and looks_like_token(text))
 
     def token(self, scope: Any) -> str | None:
         """The token in the session's cookie, whether it is valid or not."""
@@ -127,6 +132,8 @@ class Access:
         return Caller(session.name, session.roles, token)
 
     def _with_key(self, scope: Any, text: str) -> Caller:
+        if self._issuer is not None and looks_like_token(text):
+            return self._with_token(self._issuer, scope, text)
         found = self.ring.check(text)
         if found is not None:
             return Caller(*found)
@@ -134,6 +141,15 @@ class Access:
             name = text.rpartition(".")[0]
             self._refused.refused(name if self.ring.names(name) else "", address_of(scope, self._settings))
         raise Unauthorised("The key is not valid (unknown, expired or revoked); `riskloop keys create` makes one.")
+
+    def _with_token(self, issuer: Issuer, scope: Any, text: str) -> Caller:
+        try:
+            person = issuer.of_token(text)
+        except Unauthorised:
+            if self._refused is not None:
+                self._refused.refused("", address_of(scope, self._settings))
+            raise
+        return Caller(f"sso:{person.name}", roles_of_groups(person.groups, self._settings))
 
     def _proxied(self, scope: Any, name: str) -> Caller:
         settings = self._settings

@@ -10,6 +10,14 @@ from riskloop.core.settings import AccessSettings
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address, or a name of it, can be reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def header(scope: Any, name: bytes) -> str | None:
     """The first header of this name, in lower case letters."""
     return next((value.decode("latin-1") for known, value in scope["headers"] if known == name), None)

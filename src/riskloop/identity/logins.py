@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from riskloop.core.errors import Unauthorised
+from riskloop.core.errors import Forbidden, Unauthorised
 from riskloop.core.settings import AccessSettings
-from riskloop.identity.access import Access
+from riskloop.identity.access import Access, roles_of_groups
 from riskloop.identity.client import address_of
+from riskloop.identity.oidc import Person
 from riskloop.store.attempts import Attempts
 from riskloop.store.audit import record
 from riskloop.store.database import Database
@@ -48,6 +49,17 @@ class Logins:
             self._failed(LoginKind.KEY, name if ring.names(name) else "", address)
             raise Unauthorised("This key is not valid (unknown, expired or revoked). The try is on record.")
         return self._begin(scope, LoginKind.KEY, found[0], address, counted=None)
+
+    def with_provider(self, scope: Any, person: Person) -> str:
+        """The token of the session of somebody whom the provider named; Forbidden for whom no group allows anything."""
+        address, name = address_of(scope, self._settings), f"sso:{person.name}"
+        roles = roles_of_groups(person.groups, self._settings)
+        if not roles:
+            self._failed(LoginKind.SSO, name, address)
+            raise Forbidden(f"'{person.name}' is in no group that may do anything here (`access.groups`).")
+        return self._sessions.begin(
+            LoginKind.SSO, name, address=address, replaces=self._access.token(scope), roles=roles
+        )
 
     def out(self, scope: Any) -> None:
         """End the session of a request; without one nothing happens."""

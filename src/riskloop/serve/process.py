@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from riskloop.core.errors import ConfigError, Refused
-from riskloop.identity.access import is_loopback
+from riskloop.identity.client import is_loopback
 from riskloop.serve.connections import Connection
 from riskloop.serve.workers import FOLDER_VARIABLE, PARENT_VARIABLE
 from riskloop.store.home import Home
@@ -67,7 +67,7 @@ def run_server(config: Path, *, host: str | None = None, port: int | None = None
     """
     home = Home.open(config)
     host = home.settings.serve.host if host is None else host
-    asks = bool(Keys(home.database).ring() or home.settings.access.user_header)
+    asks = bool(Keys(home.database).ring() or home.settings.access.user_header or home.settings.sso.issuer)
     check_bind(host, has_keys=asks)
     listening = bind(host, home.settings.serve.port if port is None else port)
     home.close()

@@ -18,6 +18,7 @@ from riskloop.core.schema import Schema
 from riskloop.core.types import Json, iso
 from riskloop.identity.access import Access
 from riskloop.identity.logins import Logins
+from riskloop.identity.oidc import Provider, sso_secret
 from riskloop.identity.refused import RefusedKeyLog
 from riskloop.serve.batcher import Batcher
 from riskloop.serve.bulk import Bulk
@@ -59,7 +60,9 @@ class Service:
         settings = home.settings.access
         sessions = Sessions(home.database, idle=settings.idle, longest=settings.longest)
         self.refused_keys = RefusedKeyLog(home.database)
-        self.access = Access(Keys(home.database).ring(), settings, sessions, refused=self.refused_keys)
+        self.provider = None if home.settings.sso.issuer is None else Provider(home.settings.sso, sso_secret())
+        ring = Keys(home.database).ring()
+        self.access = Access(ring, settings, sessions, refused=self.refused_keys, issuer=self.provider)
         self.logins = Logins(home.database, settings, sessions, self.access)
         self.reloader = Reloader(home, self.metrics, self.access)
         self.refusals = Refusals(home.database)

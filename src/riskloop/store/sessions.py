@@ -28,6 +28,7 @@ class LoginKind(StrEnum):
 
     KEY = "key"
     USER = "user"
+    SSO = "sso"
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,13 @@ class Sessions:
         self._idle = idle // _MICROSECOND
         self._longest = longest // _MICROSECOND
 
-    def begin(self, kind: LoginKind, name: str, *, address: str, replaces: str | None = None) -> str:
-        """A new session's token. The session ``replaces`` ends: a token never outlives a login."""
+    def begin(
+        self, kind: LoginKind, name: str, *, address: str, replaces: str | None = None, roles: Roles | None = None
+    ) -> str:
+        """A new session's token. The session ``replaces`` ends: a token never outlives a login.
+
+        ``roles`` are those of a login by single sign-on; those of keys and users are looked up each time.
+        """
         token = secrets.token_urlsafe(32)
         with self._database.write() as connection:
             now = self._database.now(connection)
@@ -57,7 +63,14 @@ class Sessions:
             if replaces is not None:
                 connection.execute(delete(sessions).where(sessions.c.digest == _digest(replaces)))
             connection.execute(
-                insert(sessions).values(digest=_digest(token), kind=kind, name=name, begun_at=now, seen_at=now)
+                insert(sessions).values(
+                    digest=_digest(token),
+                    kind=kind,
+                    name=name,
+                    begun_at=now,
+                    seen_at=now,
+                    role=None if roles is None else ",".join(sorted(roles)),
+                )
             )
             document = {"with": kind.value, "address": address}
             record(connection, at=from_micros(now), by=name, action="log in", subject=name, document=document)
@@ -94,6 +107,8 @@ class Sessions:
 
 def _roles_now(connection: Connection, session: Row[Any], now: int) -> Roles | None:
     """What the session's owner may do now; None when the owner is revoked or has expired."""
+    if session.kind == LoginKind.SSO:
+        return roles_of(session.role or "")
     table = keys if session.kind == LoginKind.KEY else users
     row = connection.execute(select(table).where(table.c.name == session.name, table.c.revoked_at.is_(None))).first()
     if row is None or (session.kind == LoginKind.KEY and row.expires_at is not None and row.expires_at <= now):

@@ -365,10 +365,11 @@ sessions = Table(
     "sessions",
     metadata,
     Column("digest", String(64), primary_key=True),
-    Column("kind", String(20), nullable=False),  # "key" or "user"
+    Column("kind", String(20), nullable=False),  # "key", "user" or "sso"
     Column("name", String(200), nullable=False),
     Column("begun_at", BigInteger, nullable=False),
     Column("seen_at", BigInteger, nullable=False),
+    Column("role", String(200)),  # of single sign-on: what the groups allowed; keys and users are looked up
 )
 
 # Failed logins, by name and by address, so that every worker slows the next one down.

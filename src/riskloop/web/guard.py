@@ -17,6 +17,7 @@ from riskloop.core.errors import Forbidden, Refused, RiskloopError
 from riskloop.identity.access import Access, Caller
 from riskloop.identity.client import is_secure
 from riskloop.identity.logins import Logins
+from riskloop.identity.oidc import Provider
 from riskloop.results import CaseResult, ChallengerFileResult, PromotionResult, ReplayResult, SideBySideResult
 from riskloop.scoring.model import Model
 from riskloop.store.home import Home
@@ -47,6 +48,7 @@ class Serving(Protocol):
     home: Home
     access: Access
     logins: Logins
+    provider: Provider | None
 
     @property
     def reloader(self) -> Models:
