@@ -195,10 +195,10 @@ def test_keys_for_something_else_sign_nothing(issuer: Issuer, provider: Provider
     encrypts = RSAKey.generate_key(2048, auto_kid=True)
     published = {**encrypts.as_dict(private=False), "use": "enc"}
     curve = ECKey.generate_key("P-256", auto_kid=True)
-    issuer.published += [published, curve, {"kty": "oct", "k": "c2VjcmV0", "kid": "shared"}]
+    issuer.published += [published, curve, {"kty": "oct", "k": "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0", "kid": "shared"}]
     with pytest.raises(Unauthorised):
         provider.of_token(issuer.token(encrypts))
-    shared = OctKey.import_key({"kty": "oct", "k": "c2VjcmV0", "kid": "shared"})
+    shared = OctKey.import_key({"kty": "oct", "k": "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0", "kid": "shared"})
     with pytest.raises(Unauthorised):
         provider.of_token(
             jws.serialize_compact(
