@@ -276,36 +276,45 @@ class Login:
         (self.folder / "person.json").write_text(json.dumps({"sub": "1", "email": email, "groups": groups}))
 
 
-@pytest.fixture
-def login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Login]:
-    monkeypatch.setenv("RISKLOOP_SSO_SECRET", "not-a-secret")
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, Home, Running]]:
+    """A provider and our server, which take their time to start."""
+    folder = tmp_path_factory.mktemp("sso")
     with bind("127.0.0.1", 0) as ours, bind("127.0.0.1", 0) as theirs:
         port, other = ours.getsockname()[1], theirs.getsockname()[1]
     url, issuer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{other}"
     sso = f'[sso]\nissuer = "{issuer}"\nclient_id = "riskloop"\nurl = "{url}"\naudience = "{AUDIENCE}"\n'
     groups = '[access.groups]\nheads = ["operate"]\nanalysts = ["view"]\n'
-    (tmp_path / "riskloop.toml").write_text(CONFIG + sso + groups)
-    (tmp_path / "redirect").write_text(f"{url}/login/sso/callback")
-    home = Home.open(tmp_path)
+    (folder / "riskloop.toml").write_text(CONFIG + sso + groups)
+    (folder / "redirect").write_text(f"{url}/login/sso/callback")
+    home = Home.open(folder)
     promote(home, add_model(home))
-    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("provider.py")), str(other), str(tmp_path)]
+    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("provider.py")), str(other), str(folder)]
     environment = {**os.environ, "AUTHLIB_INSECURE_TRANSPORT": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-    ) as process:
-        assert process.stdout is not None
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        subprocess.Popen(command, text=True, env=environment, **quiet) as process,  # type: ignore[call-overload]
+    ):
+        patch.setenv("RISKLOOP_SSO_SECRET", "not-a-secret")
         assert process.stdout.readline().strip() == issuer
         server = Running(home, port)
         server.start()
-        made = Login(tmp_path, issuer, home, server)
-        made.be("heads")
         try:
-            yield made
+            yield folder, issuer, home, server
         finally:
-            made.browser.close()
             server.stop()
             process.kill()
     home.close()
+
+
+@pytest.fixture
+def login(house: tuple[Path, str, Home, Running]) -> Iterator[Login]:
+    """A new browser, and a head of risk at the provider."""
+    made = Login(*house)
+    made.be("heads")
+    yield made
+    made.browser.close()
 
 
 def refused(answer: httpx.Response) -> bool:
