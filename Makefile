@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 LIGHT  := .venv-light
 
-.PHONY: demo test test-light check bench pins clean
+.PHONY: demo test test-light check bench pins sbom clean
 
 demo: $(READY)
 	$(BIN)/riskloop demo --exit
@@ -34,9 +34,16 @@ pins: $(READY)
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  --upgrade --group light pyproject.toml -o requirements-light.txt
 
-$(READY): requirements.txt pyproject.toml
+	echo uv | $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  --upgrade --python-version 3.11 - -o requirements-uv.txt
+
+# What the product is made of, as CycloneDX: every pinned package with its hashes.
+sbom: $(READY)
+	$(BIN)/python scripts/sbom.py sbom.json
+
+$(READY): requirements.txt requirements-uv.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
 	$(BIN)/uv pip install --quiet --require-hashes -r requirements.txt
 	$(BIN)/uv pip install --quiet --no-deps -e .
 	touch $(READY)
