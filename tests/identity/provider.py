@@ -21,7 +21,7 @@ from joserfc.jwk import RSAKey
 CLIENT, SECRET = "riskloop", "not-a-secret"
 
 
-class OnlyClient(ClientMixin):
+class OnlyClient(ClientMixin):  # type: ignore[misc]
     """riskloop, with one address to go back to."""
 
     def __init__(self, redirect: str) -> None:

@@ -68,7 +68,13 @@ class Issuer:
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         now = int(time.time())
-        found = {"iss": self.url, "aud": AUDIENCE, "sub": "1", "email": "anna@bank.example", "groups": ["heads"]}
+        found: dict[str, Any] = {
+            "iss": self.url,
+            "aud": AUDIENCE,
+            "sub": "1",
+            "email": "anna@bank.example",
+            "groups": ["heads"],
+        }
         found |= {"iat": now, "exp": now + 300, **changes}
         return {name: value for name, value in found.items() if value is not None}
 

@@ -8,7 +8,7 @@ import pytest
 
 from riskloop.core.errors import Refused
 from riskloop.core.types import Json
-from riskloop.identity.access import is_loopback
+from riskloop.identity.client import is_loopback
 from riskloop.scoring.decoder import Decoder
 from riskloop.serve.openapi import example
 from riskloop.serve.process import check_bind
