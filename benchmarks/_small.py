@@ -14,7 +14,7 @@ from riskloop.core.types import Severity
 from riskloop.data.read import rows_from
 from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.examine import when_matured
-from riskloop.monitor.performance import SLOPE_GAP
+from riskloop.monitor.matured import USUAL
 from riskloop.simulation.embedded import ID, TARGET, month_starts, simulate
 
 HISTORIES: Final = (1_500, 3_600)
@@ -69,5 +69,5 @@ def _month(champion: ReferenceModel, settings: Any, features: Any, scores: Any, 
     plain = calibration_slope(outcomes, scores)
     return {
         "moved": [f.check for f in found if f.severity in MOVED],
-        "against 1": abs(plain.estimate - 1.0) > SLOPE_GAP and plain.p_value < settings.drift.alpha / 6.0,
+        "against 1": abs(plain.estimate - 1.0) > USUAL.slope and plain.p_value < settings.drift.alpha / 6.0,
     }

@@ -7,6 +7,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score, roc_curve
 
 from riskloop.core.stats import density_ratio_weights, pape
 from riskloop.core.types import Finding, Floats, Severity
+from riskloop.monitor.matured import Bands
 from riskloop.monitor.performance import performance_findings, ranks_worse
 from riskloop.monitor.segments import segments_of
 from riskloop.simulation.embedded import FEATURES, World, _log_odds
@@ -204,3 +205,21 @@ def test_small_months_show_together_what_none_shows_alone() -> None:
     assert ranks_worse(together[0], together[1], *reference, alpha=0.01)
     assert not ranks_worse(*sample(2400, 1.3), *reference, alpha=0.01)
     assert not ranks_worse(together[0][:5], together[1][:5], *reference, alpha=0.01), "too few to judge"
+
+
+@pytest.mark.parametrize(
+    ("check", "bands"),
+    [("auc", Bands(auc=0.3)), ("calibration", Bands(level=3.0)), ("calibration_slope", Bands(slope=5.0))],
+)
+def test_a_change_within_its_band_is_none_however_sure_it_is(check: str, bands: Bands) -> None:
+    rng = np.random.default_rng(12)
+    log_odds = rng.normal(-1.5, 1.2, 12_000)
+    p = 1.0 / (1.0 + np.exp(-log_odds))
+    then = (rng.random(p.size) < p).astype(np.float64)
+    now = (rng.random(p.size) < 1.0 / (1.0 + np.exp(-0.3 * log_odds - 0.2))).astype(np.float64)
+    usual = {f.check: f for f in performance_findings(p, now, p, then, alpha=0.01)}
+    wide = {f.check: f for f in performance_findings(p, now, p, then, alpha=0.01, bands=bands)}
+    assert usual[check].severity is Severity.SEVERE
+    assert wide[check].severity is Severity.OK
+    others = {"auc", "calibration", "calibration_slope"} - {check}
+    assert all(wide[other].severity is usual[other].severity for other in others)

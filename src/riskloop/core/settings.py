@@ -399,6 +399,13 @@ class DriftSettings(Section):
     evidently_rows: int = Field(
         200_000, ge=0, description="Larger windows are compared by their profiles: the same numbers, no page."
     )
+    auc_band: Fraction = Field(0.02, description="A lower AUC than at training that matters, beyond chance.")
+    level_band: float = Field(
+        0.10, gt=0, le=10, description="Share of more or fewer defaults than expected that matters, beyond chance."
+    )
+    slope_band: float = Field(
+        0.2, gt=0, le=10, description="How far beyond the champion's own a calibration slope matters, beyond chance."
+    )
     asset_correlation: float | None = Field(
         None,
         ge=0,

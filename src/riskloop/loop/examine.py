@@ -15,6 +15,7 @@ from riskloop.monitor.drift import context_findings, evidently_findings, has_evi
 from riskloop.monitor.estimate import estimate_findings, expected_performance
 from riskloop.monitor.faults import mechanical_findings
 from riskloop.monitor.impact import impact_findings
+from riskloop.monitor.matured import Bands
 from riskloop.monitor.onset import CHANGED, dated, day_of
 from riskloop.monitor.overtime import over_time_findings
 from riskloop.monitor.performance import performance_findings
@@ -133,6 +134,7 @@ def when_matured(
         stands_for=stands_for,
         correlation=allowed,
         own=own,
+        bands=Bands(settings.drift.auc_band, settings.drift.level_band, settings.drift.slope_band),
     )
     compared = Comparison.of(scores, outcomes, held_against, champion.outcomes, champion.trained, own)
     alarm = settings.drift.run_length

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from riskloop.cases import Case, Signal, move
 from riskloop.cases.renewal import Renewable, renewable
+from riskloop.core.settings import DriftSettings
 from riskloop.core.types import DecisionFrame, to_micros
 from riskloop.decide.policy import renews
 from riskloop.loop import snapshot
@@ -33,7 +34,7 @@ def renew(home: Home, champion: ReferenceModel, now: datetime) -> Case | None:
             looked = found.case.looked
             if looked is not None and known < home.settings.gate.retry_growth * looked:
                 continue
-            worse = _still_worse(snapshot.read(home.decisions, taken, start=start), champion, home.settings.drift.alpha)
+            worse = _still_worse(snapshot.read(home.decisions, taken, start=start), champion, home.settings.drift)
             _remember(home.database, found.case, known, worse, now)
             if not worse:
                 continue
@@ -60,11 +61,17 @@ def _sentence(found: Renewable, first: str, known: int) -> str:
     )
 
 
-def _still_worse(frame: DecisionFrame, champion: ReferenceModel, alpha: float) -> bool:
+def _still_worse(frame: DecisionFrame, champion: ReferenceModel, drift: DriftSettings) -> bool:
     """Whether all known outcomes of a new world together show that the champion ranks worse than at its training."""
     scores = champion.model.probabilities(frame.features)
     return ranks_worse(
-        scores, frame.outcomes, champion.probabilities, champion.outcomes, alpha=alpha, trained=champion.trained
+        scores,
+        frame.outcomes,
+        champion.probabilities,
+        champion.outcomes,
+        alpha=drift.alpha,
+        trained=champion.trained,
+        band=drift.auc_band,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,17 @@ from riskloop.core.types import Finding, Floats, Severity
 LEAST_DEFAULTS: Final = 10  # of either class
 SEVERE: Final = 0.1  # of alpha
 RATE_GAP: Final = 0.10  # of the expected defaults
+
+
+class Bands(NamedTuple):
+    """What matters: a change within these is none, however sure it is."""
+
+    auc: float = 0.02  # lower than at training
+    level: float = RATE_GAP
+    slope: float = 0.2  # beyond the champion's own
+
+
+USUAL: Final = Bands()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,13 +28,10 @@ from riskloop.core.stats.correlated import level_p_value, rate_variance
 from riskloop.core.types import Finding, Floats, Severity
 from riskloop.monitor.breakdown import applicant_findings, grade_findings, measure_findings, segment_findings
 from riskloop.monitor.correlation import INDEPENDENT, Correlation
-from riskloop.monitor.matured import LEAST_DEFAULTS, RATE_GAP, Matured, Trained, finding, severity, shown, unknown
+from riskloop.monitor.matured import LEAST_DEFAULTS, USUAL, Bands, Matured, Trained, finding, severity, shown, unknown
 from riskloop.monitor.selection import Comparison
 
 LOOKS: Final = 6.0  # two looks at a window, and at the second one ranking, level and slope
-
-AUC_DROP: Final = 0.02
-SLOPE_GAP: Final = 0.2
 
 AUC: Final = DeclaredCheck(
     "auc",
@@ -83,6 +80,7 @@ def performance_findings(
     stands_for: Floats | None = None,
     correlation: Correlation = INDEPENDENT,
     own: Floats | None = None,
+    bands: Bands = USUAL,
 ) -> list[Finding]:
     """Realised performance of one window's decisions, NaN outcomes left out.
 
@@ -93,7 +91,7 @@ def performance_findings(
     learned from models of parts of the history. ``trained`` is the AUC that windows are held against; None: that of
     the reference. ``stands_for`` (n,) says how many applicants each row stands for, where some were approved at random.
     ``correlation`` is that of the defaults of one period, which the tests of level allow for. ``own`` are the
-    champion's own scores of the reference, as for `Comparison.of`.
+    champion's own scores of the reference, as for `Comparison.of`; ``bands`` are what matters at all.
     """
     compared = Comparison.of(probabilities, outcomes, reference_probabilities, reference_outcomes, trained, own)
     window, history = compared.window, compared.history
@@ -101,13 +99,13 @@ def performance_findings(
         return [_too_few(window, history)]
     level = alpha / LOOKS
     tests: dict[DeclaredCheck, Callable[[], Finding]] = {
-        AUC: lambda: _ranking(compared, level),
-        CALIBRATION: lambda: _level(window, history, level, correlation),
-        CALIBRATION_SLOPE: lambda: _slope(window, history, level, shrunk),
+        AUC: lambda: _ranking(compared, level, bands.auc),
+        CALIBRATION: lambda: _level(window, history, level, correlation, bands.level),
+        CALIBRATION_SLOPE: lambda: _slope(window, history, level, shrunk, bands.slope),
     }
     found = [_attempt(check, test, window, history) for check, test in tests.items()]
     if expected is not None and any(f.severity in (Severity.DRIFTED, Severity.SEVERE) for f in found):
-        found += _explained(window, history, expected, level, shrunk, correlation)
+        found += _explained(window, history, expected, level, shrunk, correlation, bands)
     found += measure_findings(compared)
     found += applicant_findings(compared, outcomes, probabilities, stands_for)
     found += grade_findings(window, history, levels or RiskLevelSettings(), alpha)
@@ -123,12 +121,13 @@ def ranks_worse(
     *,
     alpha: float,
     trained: Trained | None = None,
+    band: float = USUAL.auc,
 ) -> bool:
-    """Whether these decisions show an AUC below that of the training, by the band and test of a window."""
+    """Whether these decisions show an AUC below that of the training, by the ``band`` and test of a window."""
     compared = Comparison.of(probabilities, outcomes, reference_probabilities, reference_outcomes, trained)
     if not compared.enough:
         return False
-    found = _attempt(AUC, lambda: _ranking(compared, alpha / LOOKS), compared.window, compared.history)
+    found = _attempt(AUC, lambda: _ranking(compared, alpha / LOOKS, band), compared.window, compared.history)
     return found.severity in (Severity.DRIFTED, Severity.SEVERE)
 
 
@@ -143,7 +142,7 @@ def _attempt(check: DeclaredCheck, test: Callable[[], Finding], window: Matured,
         return unknown(check, window, history, error.message)
 
 
-def _ranking(compared: Comparison, alpha: float) -> Finding:
+def _ranking(compared: Comparison, alpha: float, band: float) -> Finding:
     window, history, trained = compared.window, compared.history, compared.trained
     now, before = auc_interval(window.outcomes, window.probabilities), trained.auc
     error = math.hypot(math.sqrt(delong_variance(window.outcomes, window.probabilities)), trained.std_error)
@@ -151,9 +150,9 @@ def _ranking(compared: Comparison, alpha: float) -> Finding:
     drop = before - now.estimate
     return finding(
         AUC,
-        severity(drop > AUC_DROP, p, alpha),
+        severity(drop > band, p, alpha),
         now.estimate,
-        before - max(AUC_DROP, upper_quantile(alpha) * error),
+        before - max(band, upper_quantile(alpha) * error),
         window,
         history,
         f"The AUC on {window.outcomes.size:,} matured decisions is {shown(now)}; at training it was {before:.3f}"
@@ -173,7 +172,7 @@ def _restriction(compared: Comparison) -> str:
     )
 
 
-def _level(window: Matured, history: Matured, alpha: float, correlation: Correlation) -> Finding:
+def _level(window: Matured, history: Matured, alpha: float, correlation: Correlation, band: float) -> Finding:
     coefficient = calibration_in_the_large(window.outcomes, window.probabilities)
     # The champion's level was learned from a sample, too: a small history is no measure to the third digit.
     level_error = calibration_in_the_large(history.outcomes, history.probabilities).std_error
@@ -187,7 +186,7 @@ def _level(window: Matured, history: Matured, alpha: float, correlation: Correla
     gap = observed.estimate / expected - 1.0
     return finding(
         CALIBRATION,
-        severity(abs(gap) > RATE_GAP, p, alpha),
+        severity(abs(gap) > band, p, alpha),
         coefficient.estimate,
         upper_quantile(alpha / 2.0) * error,
         window,
@@ -203,17 +202,17 @@ def _level(window: Matured, history: Matured, alpha: float, correlation: Correla
     )
 
 
-def _slope(window: Matured, history: Matured, alpha: float, shrunk: float) -> Finding:
+def _slope(window: Matured, history: Matured, alpha: float, shrunk: float, band: float) -> Finding:
     now = calibration_slope(window.outcomes, window.probabilities)
     error = math.hypot(now.std_error, calibration_slope(history.outcomes, history.probabilities).std_error)
     own = _own_slopes(shrunk)
     gap = _beyond(now.estimate, own)
     p = 2.0 * normal_tail(abs(gap) / error)
-    reach = max(SLOPE_GAP, upper_quantile(alpha / 2.0) * error)
+    reach = max(band, upper_quantile(alpha / 2.0) * error)
     usual = "1 is perfect" if own == (1.0, 1.0) else f"{own[0]:.2f} to {own[1]:.2f} is the champion's own"
     return finding(
         CALIBRATION_SLOPE,
-        severity(abs(gap) > SLOPE_GAP, p, alpha),
+        severity(abs(gap) > band, p, alpha),
         now.estimate,
         own[0] - reach if now.estimate < own[0] else own[1] + reach,
         window,
@@ -244,6 +243,7 @@ def _explained(
     alpha: float,
     shrunk: float,
     correlation: Correlation,
+    bands: Bands,
 ) -> list[Finding]:
     try:
         estimate = expected()
@@ -254,8 +254,8 @@ def _explained(
     fell = (estimate.auc.value - area) / estimate.auc.outcome_error
     together = math.sqrt(rate_variance(window.probabilities, correlation.asset) * (1.0 + 1.0 / correlation.periods))
     off = abs(rate - estimate.default_rate.value) / math.hypot(estimate.default_rate.outcome_error, together)
-    far = estimate.auc.value - area > AUC_DROP / 2.0
-    wide = abs(rate / estimate.default_rate.value - 1.0) > RATE_GAP / 2.0
+    far = estimate.auc.value - area > bands.auc / 2.0
+    wide = abs(rate / estimate.default_rate.value - 1.0) > bands.level / 2.0
     return [
         finding(
             AUC_EXPLAINED,
@@ -277,12 +277,12 @@ def _explained(
             f"The changed population explains {estimate.default_rate.value:.1%} defaults; realised are {rate:.1%}.",
             {"p_value": 2.0 * normal_tail(off), "estimate": estimate.default_rate.value},
         ),
-        *_slope_explained(window, history, estimate, alpha, shrunk),
+        *_slope_explained(window, history, estimate, alpha, shrunk, bands.slope),
     ]
 
 
 def _slope_explained(
-    window: Matured, history: Matured, estimate: EstimatedPerformance, alpha: float, shrunk: float
+    window: Matured, history: Matured, estimate: EstimatedPerformance, alpha: float, shrunk: float, band: float
 ) -> list[Finding]:
     if estimate.slope is None:
         return []
@@ -296,7 +296,7 @@ def _slope_explained(
     return [
         finding(
             SLOPE_EXPLAINED,
-            severity(abs(gap) > SLOPE_GAP / 2.0, p, alpha),
+            severity(abs(gap) > band / 2.0, p, alpha),
             now.estimate,
             low if now.estimate < low else high,
             window,
