@@ -27,6 +27,7 @@ REAL: Final = ("covariate_shift", "prior_shift", "concept_drift")
 FAULTS: Final = ("data_fault", "label_fault")
 LEAST_LOSS: Final = 0.005  # of AUC, that `told` wins; of less there is nothing to recover
 MONTH: Final = 30.44  # days
+LEAST_CELLS: Final = 20  # of all groups together, from which on levels of conditions are told apart
 
 Measure = Callable[[Json], tuple[float, float] | None]  # of a cell: a number and out of how many; None: says nothing
 
@@ -264,8 +265,10 @@ def document(records: Sequence[Json]) -> str:
     """All tables as Markdown."""
     if not records:
         return "No cell is finished yet."
-    parts = [_played(records), _overall(records), _by_scenario(records), _by_condition(records)]
-    parts += [_effects(records), _beside(records), _missed(records)]
+    parts = [_played(records), _overall(records), _by_scenario(records)]
+    few = f"Fewer than {LEAST_CELLS} cells say nothing of single conditions; with more, their tables stand here."
+    parts += [_by_condition(records), _effects(records)] if len(records) >= LEAST_CELLS else [few]
+    parts += [_beside(records), _missed(records)]
     return "\n\n".join(part for part in parts if part)
 
 
