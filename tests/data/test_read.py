@@ -201,3 +201,16 @@ def test_timestamps_of_a_frame_are_read_as_they_are() -> None:
         frame = pd.DataFrame({"x": [1, 2], "y": [0, 1], "t": values})
         times = rows_from(frame, schema, target="required", where="f").times
         assert [(from_micros(t) - EPOCH).days for t in times] == [19723, 19724]
+
+
+def test_arrows_threads_own_no_object_of_python() -> None:
+    """One that outlives the interpreter ends the process by an abort."""
+    import sys
+
+    from riskloop.data.streams import arrow_memory
+
+    content = b"1,2\n" * 1000
+    before = sys.getrefcount(content)
+    held = arrow_memory(content)
+    assert sys.getrefcount(content) == before
+    assert held.to_pybytes() == content

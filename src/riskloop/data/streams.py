@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+import numpy as np
 import pyarrow as pa
 
 from riskloop.core.errors import MalformedBody, NotFound
@@ -47,6 +48,17 @@ def open_bytes(source: Bytes) -> Any:
     if isinstance(source, (Path, str)):
         return pa.input_stream(str(source), compression=packed(begin(Path(source))))
     return source
+
+
+def arrow_memory(content: bytes) -> pa.Buffer:
+    """A copy that belongs to Arrow alone.
+
+    Arrow's threads may still work on blocks when `read_csv` has refused the first one. If the process ends then, the
+    last of them would let go of a Python object without an interpreter: "terminate called", exit code 134.
+    """
+    buffer = pa.allocate_buffer(len(content))
+    np.frombuffer(buffer, dtype=np.uint8)[:] = np.frombuffer(content, dtype=np.uint8)
+    return buffer
 
 
 def packed_by(path: Path) -> str | None:

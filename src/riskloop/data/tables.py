@@ -20,7 +20,7 @@ from riskloop.core.settings import DataSettings
 from riskloop.core.types import Ints
 from riskloop.core.values import MISSING_NUMBER
 from riskloop.data.dialect import NAMED, find_delimiter, is_total, names_of, split
-from riskloop.data.streams import Bytes, is_utf8, read_start, text_blocks
+from riskloop.data.streams import Bytes, arrow_memory, is_utf8, read_start, text_blocks
 
 ROWS: Final = 100_000  # of one block of a file that is no text
 SHORT: Final = 2**16  # bytes of a block of text that goes with the one before
@@ -201,7 +201,7 @@ class TextSource:
                 return "skip"
 
             return arrow_csv.read_csv(
-                pa.BufferReader(content),
+                pa.BufferReader(arrow_memory(content)),
                 read_options=arrow_csv.ReadOptions(column_names=self.names, use_threads=threads, block_size=1 << 21),
                 parse_options=arrow_csv.ParseOptions(
                     delimiter=delimiter,
