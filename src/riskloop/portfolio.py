@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from riskloop import views
-from riskloop.core.errors import ConfigError, DataError, NotFound
+from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.manifest import ModelManifest
-from riskloop.core.settings import DataSettings
 from riskloop.core.types import Json, to_micros
 from riskloop.deciding import Deciding
 from riskloop.results import (
     BacktestResult,
     CheckResult,
     CycleResult,
+    DocumentResult,
     DriftResult,
     ModelResult,
     OutcomesResult,
@@ -26,7 +26,6 @@ from riskloop.results import (
 )
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.ledger import current_user
-from riskloop.store.outcomes import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,24 +165,15 @@ class Portfolio(Deciding):
         are set aside and named in ``refused`` of the answer; with ``strict`` (by default as [data] says) one of them
         refuses all. Raises DataError naming the first wrong cells, or a watermark in the future.
         """
-        from riskloop.data.outcomes import read_outcomes, read_watermark, report_outcomes
+        from riskloop.data.outcomes import read_handed_in, read_watermark
 
         at = now or datetime.now(UTC)
         watermark = None if complete_until is None else read_watermark(complete_until, self.home.schema.earliest)
         if labels is None and watermark is None:
             raise DataError("Nothing was handed in: give outcomes, or up to when they are complete.")
-        reported: list[Outcome] = []
-        refused: tuple[str, ...] = ()
-        if labels is not None:
-            schema, empty = self.home.schema, watermark is not None
-            data = self.home.settings.data
-            if not isinstance(labels, (Path, str)):  # what is no file of the lender's is written as usual
-                data = DataSettings(missing=data.missing, dates=data.dates, strict=data.strict)
-            if data.strict if strict is None else strict:
-                reported = read_outcomes(labels, schema, default_known_at=at, empty=empty, dialect=data)
-            else:
-                read = report_outcomes(labels, schema, default_known_at=at, empty=empty, dialect=data)
-                reported, refused = read.outcomes, tuple(read.refused)
+        reported, refused = read_handed_in(
+            labels, self.home.schema, self.home.settings.data, at, strict=strict, empty=watermark is not None
+        )
         recorded = self.home.outcomes.record(
             reported,
             at,
@@ -303,6 +293,26 @@ class Portfolio(Deciding):
         number = self.home.champion().version if version is None else version
         return ModelResult(**views.model(self.home.ledger, self.home.artefacts, number))
 
+    def document(
+        self,
+        about: Literal["model", "case", "period"],
+        number: int | None = None,
+        *,
+        start: date | None = None,
+        end: date | None = None,
+        file_format: Literal["html", "docx", "pdf"] = "html",
+        now: datetime | None = None,
+    ) -> DocumentResult:
+        """What is on record as a document: a model's report, a case's for signature, or that of a period.
+
+        ``number`` is the version (by default the champion) or the case; ``start`` and ``end`` are a period's first and
+        last day. Raises NotFound where there is no such thing, ConfigError where python-docx or Chromium are missing.
+        """
+        from riskloop.document.make import document
+
+        days, at = (start, end), now or datetime.now(UTC)
+        return document(self.home, about, number, days, self.challenger_file, file_format, at)
+
     def drift(self, windows: int = 12) -> DriftResult:
         """The newest windows with their findings."""
         return DriftResult(views.drift(self.home.windows, windows))
@@ -323,25 +333,10 @@ class Portfolio(Deciding):
 
     def replay(self, decision_id: str | int) -> ReplayResult:
         """Score a logged decision again with the model of that day and compare the probabilities to the last bit."""
-        from riskloop.scoring.answers import described
-        from riskloop.scoring.decide import decide_again
-        from riskloop.scoring.model import load_model
+        from riskloop.scoring.replay import replay
 
-        try:
-            number = int(decision_id)
-        except ValueError:
-            raise NotFound(f"'{decision_id}' is not a decision id; they are whole numbers.") from None
-        decision = self.home.decisions.get(number)
-        model = load_model(self.home.artefact(decision.model_version), decision.model_version)
-        probability, identical = decide_again(model, decision)
-        how = "the same probability, to the last bit" if identical else f"{probability!r} instead: they differ"
-        return ReplayResult(
-            **described(model, decision, self.home.settings.serve.max_reasons),
-            replayed_probability=probability,
-            identical=identical,
-            sentence=f"Decision {number} was {decision.probability!r} by version {decision.model_version}; "
-            f"scored again it is {how}.",
-        )
+        home = self.home
+        return ReplayResult(**replay(home.decisions, home.artefact, decision_id, home.settings.serve.max_reasons))
 
     def export(
         self,

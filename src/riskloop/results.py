@@ -5,6 +5,7 @@ as a frame.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -329,6 +330,23 @@ class ReplayResult(Result):
     identical: bool  # to the last bit
     reasons: list[Json]
     sentence: str
+
+
+@dataclass(frozen=True)
+class DocumentResult(Result):
+    """A document as a file: `content` are its bytes (Base64 in the JSON)."""
+
+    title: str
+    file: str  # its name
+    media_type: str
+    fingerprint: str  # SHA-256 over what it says, without the time of writing
+    content: bytes
+
+    def save(self, path: Path | str | None = None) -> Path:
+        """Write the file, by default under its own name in the working folder; returns where it is."""
+        target = Path(self.file if path is None else path)
+        target.write_bytes(self.content)
+        return target
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from riskloop import __version__
-from riskloop.cli import alerts, backtest, cases, data, export, keep, keys, look, models, operate, trust, users
+from riskloop.cli import alerts, backtest, cases, data, document, export, keep, keys, look, models, operate, trust, users
 from riskloop.console import Console
 from riskloop.core.errors import ConfigError, RiskloopError, StorageError
 
@@ -43,6 +43,7 @@ for command in (
     app.command()(command)
 app.add_typer(models.app, name="models")
 app.add_typer(cases.app, name="cases")
+app.add_typer(document.app, name="document")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(export.app, name="export")
 app.add_typer(keys.app, name="keys")

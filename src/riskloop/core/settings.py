@@ -664,6 +664,12 @@ class TrustSettings(Section):
     timeout: float = Field(10.0, gt=0, description="Seconds that a signing command or the webhook may take.")
 
 
+class DocumentSettings(Section):
+    """Reports of models, cases and periods; see documents.md."""
+
+    folder: str = Field("documents", description="Folder with the texts that people write for them.")
+
+
 class WatchSettings(Section):
     """The loop's worker."""
 
@@ -702,6 +708,7 @@ class Settings(Section):
     alerts: AlertSettings = AlertSettings()
     watch: WatchSettings = WatchSettings()
     trust: TrustSettings = TrustSettings()
+    documents: DocumentSettings = DocumentSettings()
 
     @model_validator(mode="after")
     def _segments_are_features(self) -> "Settings":

@@ -105,6 +105,23 @@ def report_outcomes(
     return Reported(kept, list(refused.values()), read.rows)
 
 
+def read_handed_in(
+    labels: Source | None, schema: Schema, data: DataSettings, at: datetime, *, strict: bool | None, empty: bool
+) -> tuple[list[Outcome], tuple[str, ...]]:
+    """What a person or a feed handed in, and the rows that cannot be read; ``strict`` overrules [data]'s.
+
+    What is no file of the lender's is written as usual. Raises DataError as `read_outcomes` and `report_outcomes` do.
+    """
+    if labels is None:
+        return [], ()
+    if not isinstance(labels, Path | str):
+        data = DataSettings(missing=data.missing, dates=data.dates, strict=data.strict)
+    if data.strict if strict is None else strict:
+        return read_outcomes(labels, schema, default_known_at=at, empty=empty, dialect=data), ()
+    read = report_outcomes(labels, schema, default_known_at=at, empty=empty, dialect=data)
+    return read.outcomes, tuple(read.refused)
+
+
 class _Outcomes:
     """The rows of a source, read one by one."""
 

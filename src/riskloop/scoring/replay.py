@@ -1,0 +1,36 @@
+"""A logged decision scored again: the proof that what is on record can be made again."""
+
+from collections.abc import Callable
+
+from riskloop.core.errors import NotFound
+from riskloop.core.manifest import ModelManifest
+from riskloop.core.types import Json
+from riskloop.scoring.answers import described
+from riskloop.scoring.decide import decide_again
+from riskloop.scoring.model import load_model
+from riskloop.store.artefacts import Artefact
+from riskloop.store.decisions import DecisionLog
+
+
+def replay(
+    log: DecisionLog, artefact_of: Callable[[int], Artefact[ModelManifest]], decision_id: str | int, max_reasons: int
+) -> Json:
+    """The decision with its reasons, what its model says of it today, and whether that is the same to the last bit.
+
+    Raises NotFound for what is no id, or of no decision.
+    """
+    try:
+        number = int(decision_id)
+    except ValueError:
+        raise NotFound(f"'{decision_id}' is not a decision id; they are whole numbers.") from None
+    decision = log.get(number)
+    model = load_model(artefact_of(decision.model_version), decision.model_version)
+    probability, identical = decide_again(model, decision)
+    how = "the same probability, to the last bit" if identical else f"{probability!r} instead: they differ"
+    return {
+        **described(model, decision, max_reasons),
+        "replayed_probability": probability,
+        "identical": identical,
+        "sentence": f"Decision {number} was {decision.probability!r} by version {decision.model_version}; "
+        f"scored again it is {how}.",
+    }
