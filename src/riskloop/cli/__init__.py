@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from riskloop import __version__
-from riskloop.cli import alerts, backtest, cases, data, document, export, keep, keys, look, models, operate, trust, users
+from riskloop.cli import (
+    alerts,
+    backtest,
+    cases,
+    data,
+    document,
+    export,
+    keep,
+    keys,
+    look,
+    models,
+    operate,
+    trust,
+    users,
+)
 from riskloop.console import Console
 from riskloop.core.errors import ConfigError, RiskloopError, StorageError
 
