@@ -189,7 +189,7 @@ class _FileRun:
                     continue
                 self.written.append(done.written)
                 told = told_columns(model, done.probabilities, done.declined, following, done.scored_at)
-                output.write(raw if done.table is None else done.table, done.kept, told)
+                output.write(_rows(raw, done), done.kept, told)
                 following += done.written.rows
 
     def _check(self, model: Model) -> None:
@@ -206,7 +206,7 @@ class _FileRun:
             for _, raw, done in self._done(pool, decide=False, back=output.wants_tables):
                 if len(done.kept):
                     told = logged.told(model, len(done.kept))
-                    output.write(raw if done.table is None else done.table, done.kept, told)
+                    output.write(_rows(raw, done), done.kept, told)
         if logged.left:
             raise Conflict(
                 f"{self.source} has other rows than those that were scored under this run key; give another --run-key."
@@ -238,7 +238,7 @@ class _FileRun:
         for number, raw in enumerate(raw_blocks(self.opened)):
             without = repeats - begins[number] if len(repeats) else None
             if raw.text is None:
-                yield raw.table, Todo(raw.table, without=without, decide=decide, back=True)
+                yield raw.table, Todo(raw.table, without=without, decide=decide)
             else:
                 yield raw.content, Todo(None, raw.content, places[id(raw.text)], without, decide, back)
 
@@ -281,6 +281,13 @@ class _FileRun:
             yield output
         finally:
             output.close()
+
+
+def _rows(raw: Any, done: Done) -> Any:
+    """The kept rows as a table, or the text of all of them."""
+    if done.table is not None or isinstance(raw, bytes):
+        return raw if done.table is None else done.table
+    return raw if len(done.kept) == raw.num_rows else raw.take(done.kept)
 
 
 class LoggedRun:

@@ -293,15 +293,23 @@ def _time_or_problem(value: Any, schema: Schema) -> int | str:
 def read_ids(column: pa.ChunkedArray, name: str, problems: Problems) -> list[str]:
     """The ids as text: 1, 1.0 and '1' are one id, '001' is another."""
     if pa.types.is_integer(column.type):
-        ids: list[Any] = column.cast(pa.string()).to_pylist()
+        column = column.cast(pa.string())
+    if is_text(column.type):
+        ids: list[Any] = column.to_pylist()
+        odd = np.flatnonzero(pc.match_substring_regex(column, _ODD_ID).fill_null(False).to_numpy()).tolist()
+        for row in odd:
+            ids[row] = level_text(ids[row])
     else:
         ids = [None if value is None or value != value else level_text(value) for value in column.to_pylist()]
+        odd = list(range(len(ids)))
     missing = np.array([identity is None or identity in _NO_ID for identity in ids], dtype=np.bool_)
     problems.add(name, "is missing", missing)
-    problems.add(name, NUL, np.array(["\0" in (identity or "") for identity in ids], dtype=np.bool_))
-    return ["" if identity is None else identity for identity in ids]
+    problems.add(name, NUL, np.array([row for row in odd if "\0" in (ids[row] or "")], dtype=np.int64))
+    return ["" if identity is None else identity for identity in ids] if missing.any() else ids
 
 
+# Texts that may not be what `level_text` makes of them: most ids are, and are not looked at one by one.
+_ODD_ID: Final = r"[^\x21-\x7E]|^[+-]?\d+\.0*$|^(True|False|TRUE|FALSE)$"
 _NO_ID: Final = {"", "NaN", "nan", "NULL", "null", "None", "NaT", "<NA>", "#N/A"}
 
 
