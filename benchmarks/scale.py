@@ -1,0 +1,181 @@
+"""Rows a second of `score --engine local` and of Spark, beside polars and LightGBM from file to file without any log.
+
+    python -m benchmarks.scale [--quick] [--rows N] [--kind csv|parquet] [--engine local|spark] [--rounds N] [--json]
+
+All in one run, in turns, each in a process of its own that starts from nothing, with as many cores as the machine has;
+the median of the rounds counts. Beside the wall clock stands the processors' time: on a machine that others use it is
+the figure that can be compared. The peak of the resident memory is that of the command and of its largest process;
+`--rows 1000000 --rows 10000000` shows whether it is flat. Needs `pip install polars`, and PySpark for its engine.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.batch import write_customers
+from benchmarks.serving import prepare
+from riskloop.store.home import Home
+
+ROWS: Final = 1_000_000
+QUICK: Final = 100_000
+GOALS: Final = {"parquet": 200_000.0, "csv": 130_000.0}  # rows a second on two cores that nobody else uses
+BESIDE: Final = 0.9  # of polars and LightGBM
+SPARK: Final = 1.3  # most times the local engine, warm
+
+_POLARS: Final = """
+import sys, time, os
+started = time.perf_counter()
+import lightgbm, numpy as np, polars as pl
+from pathlib import Path
+source, target, model, inputs, levels = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4].split(","), eval(sys.argv[5])
+booster = lightgbm.Booster(model_file=model)
+read = pl.read_csv if source.endswith("csv") else pl.read_parquet
+frame = read(source)
+columns = [
+    pl.col(name).cast(pl.String).replace_strict(levels[name], default=None, return_dtype=pl.Float64) if name in levels
+    else pl.col(name).cast(pl.Float64) for name in inputs
+]
+matrix = frame.select(columns).to_numpy()
+probability = booster.predict(matrix, num_threads=os.cpu_count())
+scored = frame.with_columns(pl.Series("probability", probability), pl.Series("default", probability >= 0.3))
+scored.write_csv(target) if target.endswith("csv") else scored.write_parquet(target)
+"""
+
+_SPARK: Final = """
+import json, sys, time
+from riskloop.batch.spark import session
+from riskloop.portfolio import Portfolio
+from riskloop import spark
+folder, source = sys.argv[1], sys.argv[2]
+portfolio, own = Portfolio.open(folder), session("local[*]")
+own.sparkContext.setLogLevel("ERROR")
+seconds = []
+for turn in ("cold", "warm"):
+    started = time.perf_counter()
+    frame = spark.score(own.read.parquet(source), portfolio, run_key=f"{turn}-{time.time_ns()}")
+    frame.write.mode("overwrite").parquet(f"{folder}/spark.parquet")
+    seconds.append(time.perf_counter() - started)
+print(json.dumps(seconds))
+"""
+
+
+def measured(command: list[str]) -> dict[str, float]:
+    """Seconds on the wall and of processors, and the peak of memory in MB, of a command and its children."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr[-2000:]
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": seconds, "cpu": spent, "mb": after.ru_maxrss / 1e3}
+
+
+def local(folder: Path, kind: str, rows: int, turn: int) -> dict[str, float]:
+    """The command, under a run key of its own."""
+    command = [sys.executable, "-m", "riskloop.cli", "score", str(folder / f"in-{rows}.{kind}"),
+               str(folder / f"out.{kind}"), "--engine", "local", "--run-key", f"{kind}-{rows}-{turn}",
+               "--config", str(folder), "--json"]  # fmt: skip
+    return measured(command)
+
+
+def polars(folder: Path, kind: str, rows: int, home: Home) -> dict[str, float]:
+    """The usual few lines: nothing is checked, nothing logged, nothing profiled."""
+    version = home.champion().version
+    schema, path = home.artefact(version).manifest.schema, home.artefact(version).path / "model.txt"
+    features = [schema.features[j] for j in schema.model_columns]
+    levels = {f.name: {text: float(code) for code, text in enumerate(f.categories)} for f in features if f.categories}
+    names = ",".join(f.name for f in features)
+    source, target = folder / f"in-{rows}.{kind}", folder / f"polars.{kind}"
+    return measured([sys.executable, "-c", _POLARS, str(source), str(target), str(path), names, repr(levels)])
+
+
+def spark(folder: Path, rows: int) -> dict[str, float]:
+    """Seconds of a first and of a second run in one session; Parquet."""
+    command = [sys.executable, "-c", _SPARK, str(folder), str(folder / f"in-{rows}.parquet")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    cold, warm = json.loads(done.stdout.strip().splitlines()[-1])
+    return {"cold": cold, "warm": warm}
+
+
+def middle(found: list[dict[str, float]]) -> dict[str, float]:
+    """The median of each figure."""
+    return {name: median(one[name] for one in found) for name in found[0]}
+
+
+def compare(folder: Path, home: Home, kind: str, rows: int, rounds: int, engines: list[str]) -> dict[str, Any]:
+    """Everything about one kind of file, in turns."""
+    write_customers(folder / f"in-{rows}.{kind}", rows)
+    of_local, of_polars, of_spark = [], [], []
+    for turn in range(rounds):
+        of_local.append(local(folder, kind, rows, turn))
+        of_polars.append(polars(folder, kind, rows, home))
+        if "spark" in engines and kind == "parquet":
+            of_spark.append(spark(folder, rows))
+    one, other = middle(of_local), middle(of_polars)
+    found = {
+        "kind": kind, "rows": rows, "local": one, "polars": other,
+        "rows_per_second": rows / one["seconds"],
+        "beside": other["seconds"] / one["seconds"],
+        "beside_cpu": other["cpu"] / one["cpu"],
+    }  # fmt: skip
+    if of_spark:
+        found["spark"] = middle(of_spark)
+        found["spark_times_local"] = found["spark"]["warm"] / one["seconds"]
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK:,} rows, one round")
+    parser.add_argument("--rows", type=int, action="append", help=f"default {ROWS:,}; repeatable")
+    parser.add_argument("--kind", choices=("csv", "parquet"), action="append", help="default both")
+    parser.add_argument("--engine", choices=("local", "spark"), action="append", help="default local")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--folder", type=Path, help="Where the portfolio is made; must be on the disk to be measured.")
+    options = parser.parse_args()
+    sizes = options.rows or [QUICK if options.quick else ROWS]
+    found = []
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        home = prepare(folder, usual=False)
+        for rows in sizes:
+            for kind in options.kind or ["parquet", "csv"]:
+                rounds = 1 if options.quick else options.rounds
+                found.append(compare(folder, home, kind, rows, rounds, options.engine or ["local"]))
+        count = home.decisions.count()
+        assert count == home.decisions.last_id(), "ids have a gap"
+        home.close()
+    if options.json:
+        print(json.dumps(found))
+        return
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    for one in found:
+        tell(one)
+
+
+def tell(one: dict[str, Any]) -> None:
+    """One comparison, for people."""
+    mine, other, goal = one["local"], one["polars"], GOALS[one["kind"]]
+    print(f"{one['kind']}, {one['rows']:,} rows, every decision logged: {one['rows_per_second']:,.0f} rows a second")
+    print(f"  local engine: {mine['seconds']:.1f} s, {mine['cpu']:.1f} s of processors, {mine['mb']:.0f} MB")
+    print(f"  polars and LightGBM, no log: {other['seconds']:.1f} s, {other['cpu']:.1f} s, {other['mb']:.0f} MB")
+    print(f"  ratio {one['beside']:.2f} by the clock, {one['beside_cpu']:.2f} by processors ({BESIDE:g} aimed)")
+    print(f"  goal {goal:,.0f} rows a second, on two cores that nobody else uses")
+    if "spark" in one:
+        times = one["spark_times_local"]
+        print(f"  Spark, warm: {one['spark']['warm']:.1f} s, {times:.2f} times the local engine (at most {SPARK})")
+
+
+if __name__ == "__main__":
+    main()
