@@ -20,9 +20,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from sqlalchemy import func, select
+
 from benchmarks.batch import write_customers
 from benchmarks.serving import prepare
 from riskloop.store.home import Home
+from riskloop.store.tables import segments
 
 ROWS: Final = 1_000_000
 QUICK: Final = 100_000
@@ -106,6 +109,15 @@ def spark(folder: Path, rows: int) -> dict[str, float]:
     return {"cold": cold, "warm": warm}
 
 
+def sizes(folder: Path, home: Home) -> tuple[int, int]:
+    """Bytes of all segments, and of the rows of the database about them."""
+    with home.database.read() as connection:
+        rows = connection.execute(
+            select(func.coalesce(func.sum(func.length(segments.c.profile) + 500), 0))
+        ).scalar_one()
+    return sum(p.stat().st_size for p in (folder / "segments").rglob("*.parquet")), int(rows)
+
+
 def middle(found: list[dict[str, float]]) -> dict[str, float]:
     """The median of each figure."""
     return {name: median(one[name] for one in found) for name in found[0]}
@@ -115,17 +127,20 @@ def compare(folder: Path, home: Home, kind: str, rows: int, rounds: int, engines
     """Everything about one kind of file, in turns."""
     write_customers(folder / f"in-{rows}.{kind}", rows)
     of_local, of_polars, of_spark = [], [], []
+    before = sizes(folder, home)
     for turn in range(rounds):
         of_local.append(local(folder, kind, rows, turn))
         of_polars.append(polars(folder, kind, rows, home))
         if "spark" in engines and kind == "parquet":
             of_spark.append(spark(folder, rows))
     one, other = middle(of_local), middle(of_polars)
+    grown = [(now - then) / rows / rounds for now, then in zip(sizes(folder, home), before, strict=True)]
     found = {
         "kind": kind, "rows": rows, "local": one, "polars": other,
         "rows_per_second": rows / one["seconds"],
         "beside": other["seconds"] / one["seconds"],
         "beside_cpu": other["cpu"] / one["cpu"],
+        "segment_bytes": grown[0], "database_bytes": grown[1],
     }  # fmt: skip
     if of_spark:
         found["spark"] = middle(of_spark)
@@ -171,6 +186,7 @@ def tell(one: dict[str, Any]) -> None:
     print(f"  local engine: {mine['seconds']:.1f} s, {mine['cpu']:.1f} s of processors, {mine['mb']:.0f} MB")
     print(f"  polars and LightGBM, no log: {other['seconds']:.1f} s, {other['cpu']:.1f} s, {other['mb']:.0f} MB")
     print(f"  ratio {one['beside']:.2f} by the clock, {one['beside_cpu']:.2f} by processors ({BESIDE:g} aimed)")
+    print(f"  {one['segment_bytes']:.0f} bytes of segments a decision, {one['database_bytes']:.2f} of the database")
     print(f"  goal {goal:,.0f} rows a second, on two cores that nobody else uses")
     if "spark" in one:
         times = one["spark_times_local"]

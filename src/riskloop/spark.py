@@ -67,16 +67,20 @@ def run(
 def score_path(
     portfolio: Portfolio, source: str, target: str, *, master: str | None = None, run_key: str | None = None
 ) -> "SparkRun":
-    """Score a path that Spark reads (Parquet, or CSV with a header) into a folder of the kind that its name says."""
+    """Score a path that Spark reads (Parquet, or CSV with a header) into a folder of the kind that its name says.
+
+    Without a ``run_key`` the files' names, sizes and times make the run. Raises Conflict when it is done already.
+    """
     try:
-        from riskloop.batch.spark import session
+        from riskloop.batch.spark import digest_of_input, remove, session
 
         spark = session(master)
     except ImportError as error:
         raise ConfigError(f"Spark needs its package ({error}); install it: pip install 'riskloop[spark]'.") from None
     reader = spark.read.option("header", "true")
     frame = reader.csv(source) if ".csv" in source else spark.read.parquet(source)
-    done = run(frame, portfolio, run_key=run_key or f"{source}@{portfolio.home.segments.last_id()}")
+    done = run(frame, portfolio, run_key=run_key or digest_of_input(frame))
     writer = done.frame.write.mode("errorifexists")
     writer.option("header", "true").csv(target) if target.endswith(".csv") else writer.parquet(target)
+    remove(spark, done.staging)
     return replace(done, frame=None)

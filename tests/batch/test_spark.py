@@ -148,6 +148,21 @@ def test_bad_rows_are_left_out_and_too_many_refuse_all(spark: Any, portfolio: Po
     assert portfolio.home.decisions.count() == 298
 
 
+def test_paths_are_scored_once(spark: Any, portfolio: Portfolio, tmp_path: Path) -> None:
+    frame = customers(4)
+    frame.to_csv(tmp_path / "in.csv", index=False)
+    source, target = str(tmp_path / "in.csv"), str(tmp_path / "out.parquet")
+    done = riskloop_spark.score_path(portfolio, source, target)
+    told = pd.read_parquet(target)
+    assert done.rows == len(told) == portfolio.home.decisions.count() == 300
+    by_id = told.set_index("id").loc[frame["id"]]
+    assert by_id["probability"].to_numpy().tobytes() == decided(portfolio.home, frame).probabilities.tobytes()
+    assert not list(tmp_path.glob("segments-staging/*")), "nothing is left beside the segments"
+    with pytest.raises(Conflict, match="in the log already"):
+        riskloop_spark.score_path(portfolio, source, str(tmp_path / "again.parquet"))
+    assert portfolio.home.decisions.count() == 300
+
+
 def test_executors_import_little(spark: Any) -> None:
     heavy = ("sqlalchemy", "pandas", "sklearn", "scipy", "fastapi", "alembic")
 

@@ -283,6 +283,15 @@ def test_a_file_that_went_through_the_api_is_not_decided_on_again(segments: Segm
     assert segments.of_run("other", "f") == segments.of_run("run-0", "f") == []
 
 
+def test_a_file_that_lies_in_segments_does_not_go_through_the_api_again(segments: Segments) -> None:
+    segments.register("run", "f", [segments.files.write(groups(1)[1], NAMES)], seq=0)
+    log = DecisionLog(segments.database, segments)
+    with pytest.raises(Conflict, match="without the API"):
+        log.find_chunk(ChunkKey(f"run-7-{'a' * 32}", "f"))
+    for key in ("run", "run-7", f"run2-7-{'a' * 32}", f"a-run-7-{'a' * 32}"):
+        assert log.find_chunk(ChunkKey(key, "f")) is None
+
+
 def test_an_altered_or_missing_file_is_found_before_it_is_read(segments: Segments) -> None:
     written = segments.files.write(groups(1)[1], NAMES)
     segments.register("run", "f", [written], seq=0)

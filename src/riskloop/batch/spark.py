@@ -44,6 +44,7 @@ class SparkRun:
     refused: int
     segments: "list[Segment]"
     frame: Any  # pyspark.sql.DataFrame: the rows with their predictions, without those that were refused
+    staging: str  # where it is read from
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class SparkEngine:
         rows, refused = self._judge(staged)
         if not known:
             known = self._register(staged, run_key, fingerprint)
-        return SparkRun(rows, refused, known, _numbered(staged, names, known))
+        return SparkRun(rows, refused, known, _numbered(staged, names, known), staging)
 
     def _stage(self, frame: Any, names: tuple[str, ...], staging: str) -> None:
         champion = self.champion()
@@ -234,9 +235,30 @@ def _numbered(staged: Any, names: tuple[str, ...], segments: "list[Segment]") ->
 
 def _is_complete(spark: Any, staging: str) -> bool:
     """Whether the staged rows are all there: Spark says so with a file."""
-    jvm = spark.sparkContext._jvm
-    path = jvm.org.apache.hadoop.fs.Path(f"{staging}/_SUCCESS")
-    return bool(path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration()).exists(path))
+    system, path = _place(spark, f"{staging}/_SUCCESS")
+    return bool(system.exists(path))
+
+
+def remove(spark: Any, folder: str) -> None:
+    """Remove a folder of the cluster's file system."""
+    system, path = _place(spark, folder)
+    system.delete(path, True)
+
+
+def digest_of_input(frame: Any) -> str:
+    """What makes two runs over files the same one: the files' names, sizes and times."""
+    found = hashlib.sha256()
+    for name in sorted(frame.inputFiles()):
+        system, path = _place(frame.sparkSession, name)
+        status = system.getFileStatus(path)
+        found.update(f"{name} {status.getLen()} {status.getModificationTime()}\n".encode())
+    return found.hexdigest()[:24]
+
+
+def _place(spark: Any, address: str) -> tuple[Any, Any]:
+    """The file system of an address, and the path in it."""
+    path = spark.sparkContext._jvm.org.apache.hadoop.fs.Path(address)
+    return path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration()), path
 
 
 def session(master: str | None) -> Any:

@@ -27,7 +27,7 @@ from riskloop.store.frames import (
 )
 from riskloop.store.listing import DecisionPage, Place, Sought, happened, page
 from riskloop.store.reported import counted, has_report, is_reported, reported_on
-from riskloop.store.segments import Segment, Segments, last_decision
+from riskloop.store.segments import Segment, Segments, last_decision, refuse_scored
 from riskloop.store.spans import where
 from riskloop.store.tables import chunks, decisions, outcomes
 
@@ -95,6 +95,8 @@ class DecisionLog:
         query = select(chunks.c.fingerprint, chunks.c.first_id, chunks.c.rows).where(chunks.c.key == chunk.key)
         with self.database.read() as connection:
             row = connection.execute(query).first()
+            if row is None:
+                refuse_scored(connection, chunk.key)
         return None if row is None else repeated(chunk, *row)
 
     def chunk(self, first_id: int, rows: int) -> Decisions:

@@ -244,6 +244,19 @@ def last_decision(connection: Connection) -> int:
     return max(int(value) for value in connection.execute(select(of_rows, of_segments)).one())
 
 
+def refuse_scored(connection: Connection, chunk_key: str) -> None:
+    """Raise Conflict when a chunk of a file is of a run whose decisions are in segments already."""
+    of_chunk = re.fullmatch(r"(.+)-\d+-[0-9a-f]{32}", chunk_key)
+    if of_chunk is None:
+        return
+    found = select(segments.c.first_id).where(segments.c.run == of_chunk[1]).limit(1)
+    if connection.execute(found).first() is not None:
+        raise Conflict(
+            f"This file was scored under the run key '{of_chunk[1]}' without the API. Score it that way again to "
+            "get the same decisions, or give another --run-key to decide anew. Nothing was logged."
+        )
+
+
 def _of_run(connection: Connection, run: str, fingerprint: str) -> list[Segment]:
     sent = select(chunks.c.key).where(chunks.c.key.startswith(f"{run}-", autoescape=True))
     of_run = re.compile(re.escape(run) + r"-\d+-[0-9a-f]{32}").fullmatch
