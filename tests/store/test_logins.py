@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from riskloop.core.errors import ConfigError, Conflict, NotFound, TooManyTries
+from riskloop.core.errors import ConfigError, Conflict, NotFound, TooManyTries, Unauthorised
 from riskloop.core.types import to_micros
 from riskloop.store.attempts import FREE, LONGEST, Attempts, pause
 from riskloop.store.audit import latest
@@ -283,3 +283,45 @@ def test_tries_at_the_same_moment_are_tries(database: Database) -> None:
 def test_a_user_of_the_table_is_no_secret(people: Users, database: Database) -> None:
     with database.read() as connection:
         assert WORDS not in str(connection.execute(select(users)).one())
+
+
+CHANGES: dict[str, Callable[[Users], None]] = {
+    "another password": lambda people: people.set_password("ann", "battery horse staple", at=NOW, by="root"),
+    "the same password anew": lambda people: people.set_password("ann", WORDS, at=NOW, by="root"),
+    "revoked": lambda people: people.revoke("ann", at=NOW, by="root"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_login_that_began_before_a_change_opens_no_session(
+    people: Users, opened: Sessions, database: Database, change: str
+) -> None:
+    """To compare a password takes a fifth of a second, in which it may be replaced."""
+    still = people.check("ann", WORDS)
+    assert still is not None
+    CHANGES[change](people)
+    with pytest.raises(Unauthorised, match="Log in again"):
+        begin(opened, still=still)
+    with database.read() as connection:
+        assert connection.execute(select(sessions)).all() == []
+
+
+def test_a_key_that_is_revoked_while_it_logs_in_opens_no_session(opened: Sessions, database: Database) -> None:
+    keys = Keys(database)
+    text = keys.create("batch", [Role.VIEW], at=NOW, by="root")
+    still = keys.still("batch", text)
+    keys.rotate("batch", at=NOW, by="root", old_until=NOW)
+    with pytest.raises(Unauthorised):
+        begin(opened, LoginKind.KEY, "batch", still=still)
+    new = keys.still("batch", keys.rotate("batch", at=NOW, by="root", old_until=NOW))
+    assert opened.find(begin(opened, LoginKind.KEY, "batch", still=new)) is not None
+    keys.revoke("batch", at=NOW, by="root")
+    with pytest.raises(Unauthorised):
+        begin(opened, LoginKind.KEY, "batch", still=new)
+
+
+def test_a_session_of_single_sign_on_has_the_roles_of_its_login(opened: Sessions) -> None:
+    token = begin(opened, LoginKind.SSO, "sso:ann", roles=frozenset({Role.VIEW}))
+    assert opened.find(token) == Session(LoginKind.SSO, "sso:ann", frozenset({Role.VIEW}))
+    nobody = begin(opened, LoginKind.SSO, "sso:eve")
+    assert opened.find(nobody) == Session(LoginKind.SSO, "sso:eve", frozenset())

@@ -13,7 +13,7 @@ from riskloop.store.audit import record
 from riskloop.store.database import Database
 from riskloop.store.keys import Keys
 from riskloop.store.sessions import LoginKind, Sessions
-from riskloop.store.users import Users
+from riskloop.store.users import Still, Users
 
 
 class Logins:
@@ -32,11 +32,12 @@ class Logins:
         """The token of a user's new session; raises Unauthorised, or TooManyTries before anything is checked."""
         address = address_of(scope, self._settings)
         self._attempts.begin(name=name, address=address)
-        if not self._users.check(name, password):
+        still = self._users.check(name, password)
+        if still is None:
             known = any(user.name == name for user in self._users.all())
             self._failed(LoginKind.USER, name if known else "", address)
             raise Unauthorised("Name and password do not fit. The try is on record.")
-        return self._begin(scope, LoginKind.USER, name, address, counted=name)
+        return self._begin(scope, LoginKind.USER, name, address, counted=name, still=still)
 
     def with_key(self, scope: Any, key: str) -> str:
         """The token of a key's new session; raises Unauthorised, or TooManyTries before anything is checked."""
@@ -48,7 +49,8 @@ class Logins:
             name = key.rpartition(".")[0]
             self._failed(LoginKind.KEY, name if ring.names(name) else "", address)
             raise Unauthorised("This key is not valid (unknown, expired or revoked). The try is on record.")
-        return self._begin(scope, LoginKind.KEY, found[0], address, counted=None)
+        still = self._keys.still(found[0], key)
+        return self._begin(scope, LoginKind.KEY, found[0], address, counted=None, still=still)
 
     def with_provider(self, scope: Any, person: Person) -> str:
         """The token of the session of somebody whom the provider named; Forbidden for whom no group allows anything."""
@@ -67,9 +69,9 @@ class Logins:
         if token is not None:
             self._sessions.end(token)
 
-    def _begin(self, scope: Any, kind: LoginKind, name: str, address: str, *, counted: str | None) -> str:
+    def _begin(self, scope: Any, kind: LoginKind, name: str, address: str, *, counted: str | None, still: Still) -> str:
         self._attempts.succeeded(name=counted, address=address)
-        return self._sessions.begin(kind, name, address=address, replaces=self._access.token(scope))
+        return self._sessions.begin(kind, name, address=address, replaces=self._access.token(scope), still=still)
 
     def _failed(self, kind: LoginKind, name: str, address: str) -> None:
         """A name is on record only when it is one: what was typed there may be a password."""

@@ -9,7 +9,7 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -179,6 +179,16 @@ class Keys:
             )
             for r in rows
         ]
+
+    def still(self, name: str, key: str) -> Callable[[Connection], bool]:
+        """A question for the transaction that begins a session: whether this key is still valid."""
+        query = select(keys).where(keys.c.name == name, keys.c.revoked_at.is_(None)).with_for_update()
+
+        def asked(connection: Connection) -> bool:
+            row = connection.execute(query).first()
+            return row is not None and KeyRing({name: _entry(row)}, asks=True).check(key) is not None
+
+        return asked
 
     def ring(self) -> KeyRing:
         """The valid keys, for checking."""

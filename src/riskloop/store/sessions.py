@@ -5,6 +5,7 @@ A session is valid as long as its key or user is; that is looked up each time, s
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
+from riskloop.core.errors import Unauthorised
 from riskloop.core.types import from_micros
 from riskloop.store.audit import record
 from riskloop.store.database import Database
@@ -49,14 +51,24 @@ class Sessions:
         self._longest = longest // _MICROSECOND
 
     def begin(
-        self, kind: LoginKind, name: str, *, address: str, replaces: str | None = None, roles: Roles | None = None
+        self,
+        kind: LoginKind,
+        name: str,
+        *,
+        address: str,
+        replaces: str | None = None,
+        roles: Roles | None = None,
+        still: Callable[[Connection], bool] = lambda _connection: True,
     ) -> str:
         """A new session's token. The session ``replaces`` ends: a token never outlives a login.
 
+        ``still`` is asked in the transaction whether what was shown is valid; Unauthorised when it is not any more.
         ``roles`` are those of a login by single sign-on; those of keys and users are looked up each time.
         """
         token = secrets.token_urlsafe(32)
         with self._database.write() as connection:
+            if not still(connection):
+                raise Unauthorised("What you logged in with was changed at this moment. Log in again.")
             now = self._database.now(connection)
             over = or_(sessions.c.seen_at <= now - self._idle, sessions.c.begun_at <= now - self._longest)
             connection.execute(delete(sessions).where(over))

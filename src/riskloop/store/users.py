@@ -5,13 +5,13 @@ import hashlib
 import hmac
 import secrets
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import BoundedSemaphore
 from typing import Any, Final
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from riskloop.core.errors import ConfigError, Conflict, NotFound, Overloaded
@@ -38,6 +38,9 @@ class User:
     roles: tuple[Role, ...]
     created_at: datetime
     revoked_at: datetime | None
+
+
+Still = Callable[[Connection], bool]
 
 
 class Users:
@@ -91,14 +94,21 @@ class Users:
             for r in rows
         ]
 
-    def check(self, name: str, password: str) -> bool:
-        """Whether this is the password of a valid user. It takes as long for a name that there is not."""
+    def check(self, name: str, password: str) -> "Still | None":
+        """None when this is not the password of a valid user; it takes as long for a name that there is not.
+
+        Else a question for the transaction that begins a session: whether it is still the password. Another one, or a
+        revocation, that comes while this one is compared must leave no session behind.
+        """
         with self.database.read() as connection:
             row = connection.execute(
                 select(users.c.password).where(users.c.name == name, users.c.revoked_at.is_(None))
             ).first()
-        same = matches(password, _NOBODY if row is None else str(row.password))
-        return same and row is not None
+        if not matches(password, _NOBODY if row is None else str(row.password)) or row is None:
+            return None
+        valid = (users.c.name == name, users.c.revoked_at.is_(None), users.c.password == row.password)
+        query = select(users.c.name).where(*valid).with_for_update()  # a change waits, and then ends the session
+        return lambda connection: connection.execute(query).first() is not None
 
     def _change(
         self, name: str, values: dict[str, Any], action: str, document: dict[str, str], at: datetime, by: str
