@@ -38,11 +38,11 @@ GRACE: Final = 40.0  # seconds in which it may stop by itself
 
 
 class Struck(NamedTuple):
-    """A fault, and what was seen of it."""
+    """A fault, and what was seen of it until the next one."""
 
     name: str
     begun: float
-    longest: float = 0.0  # seconds without an answered decision until the next fault
+    longest: float = 0.0  # seconds without an answered decision
     answered: int = 0
     refused: int = 0
     recovered: bool = False
@@ -163,17 +163,15 @@ def storm(folder: Path, minutes: float, every: float, seed: int) -> dict[str, An
             queue: list[str] = []
             while time.monotonic() - begun < minutes * 60:
                 queue = queue or faults.names()
-                time.sleep(max(0.0, every / 3))
                 name = queue.pop(0)
                 sizes.append(memory(service.pid))
                 before = len(load.failures)
                 struck.append(Struck(name, time.monotonic()))
                 getattr(faults, name)()
-                until = struck[-1].begun + every * 2 / 3
+                until = struck[-1].begun + every
                 time.sleep(max(0.0, until - time.monotonic()))
                 struck[-1] = _seen(struck[-1], load.answers, len(load.failures) - before)
                 sys.stderr.write(f"{struck[-1]}\n")
-            time.sleep(5.0)
         seconds = time.monotonic() - begun
         state = _loop(folder)
     finally:

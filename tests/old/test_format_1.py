@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sqlalchemy import update
 
 from riskloop.core.types import PromotionKind
 from riskloop.data.read import rows_from
 from riskloop.portfolio import Portfolio
 from riskloop.scoring.model import load_model
+from riskloop.store.tables import decisions
 
 OLD = Path(__file__).parent / "format_1"
 EXPECTED: dict[str, Any] = json.loads((OLD / "expected.json").read_text(encoding="utf-8"))
@@ -84,3 +86,15 @@ def test_an_old_challenger_is_made_of_the_same_rows(portfolio: Portfolio, versio
     found = portfolio.rebuild(version)
     assert {name for name in found.differing if name.startswith("reference.npy")} == set()
     assert portfolio.home.artefact(version).manifest.training.record is not None
+
+
+def test_what_an_old_version_wrote_is_verified_from_its_first_opening_on(portfolio: Portfolio) -> None:
+    """The chain begins when today's code opens it: an old row that is changed afterwards is found."""
+    assert portfolio.verify().sound
+    portfolio.score(pd.read_csv(OLD / "rows.csv", dtype={"job": str}).drop(columns="bad", errors="ignore").head(3))
+    assert portfolio.verify().sound
+    with portfolio.home.database.write() as connection:
+        connection.execute(update(decisions).where(decisions.c.id == 7).values(probability=0.123))
+    found = portfolio.verify()
+    assert not found.sound
+    assert "Decisions 1 to 240" in found.breaches[0]["sentence"]
