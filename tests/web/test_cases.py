@@ -264,3 +264,14 @@ def test_after_a_rollback_nothing_offers_the_version_that_was_taken_back(home: H
     for address in ("/dashboard/models", "/dashboard/models/1", "/dashboard/models/2"):
         assert "Roll back to" not in client_of(home).get(address).text
     assert client_of(home).get("/dashboard/models/rollback").status_code == 404
+
+
+def test_a_case_has_its_report_for_signature(home: Home) -> None:
+    case, browser = waiting_case(home), client_of(home)
+    address = f"/dashboard/cases/{case.id}/document"
+    assert f'href="{address}?format=html"' in browser.get(f"/dashboard/cases/{case.id}").text
+    answer, said = browser.get(address), home.cases.judged(case.id)
+    assert answer.status_code == 200
+    assert said is not None
+    assert said.fingerprint in answer.text
+    assert "A person must &lt;approve&gt;." in answer.text

@@ -99,3 +99,18 @@ def test_one_version_cannot_be_compared(home: Home) -> None:
     page = client_of(home).get("/dashboard/models/compare")
     assert page.status_code == 404
     assert "not two versions" in page.text
+
+
+@pytest.mark.parametrize(("how", "shown"), [("html", "inline"), ("docx", "attachment")])
+def test_a_version_has_its_report(home: Home, how: str, shown: str) -> None:
+    browser = client_of(home)
+    assert f'href="/dashboard/models/1/document?format={how}"' in browser.get("/dashboard/models/1").text
+    answer = browser.get(f"/dashboard/models/1/document?format={how}")
+    assert answer.status_code == 200
+    assert answer.headers["content-disposition"] == f'{shown}; filename="model-1.{how}"'
+    assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    if how == "html":
+        assert home.ledger.model(1).sha256 in answer.text
+        assert "<b>&</b>" not in answer.text
+    assert browser.get("/dashboard/models/9/document").status_code == 404
+    assert browser.get("/dashboard/models/1/document?format=exe").status_code == 404

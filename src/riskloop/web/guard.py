@@ -8,7 +8,7 @@ import asyncio
 import hmac
 import secrets
 from dataclasses import dataclass
-from typing import Annotated, Final, Protocol, cast
+from typing import Annotated, Final, Literal, Protocol, cast
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import Depends, Path, Query, Request, Response
@@ -18,7 +18,14 @@ from riskloop.identity.access import Access, Caller
 from riskloop.identity.client import is_secure
 from riskloop.identity.logins import Logins
 from riskloop.identity.oidc import Provider
-from riskloop.results import CaseResult, ChallengerFileResult, PromotionResult, ReplayResult, SideBySideResult
+from riskloop.results import (
+    CaseResult,
+    ChallengerFileResult,
+    DocumentResult,
+    PromotionResult,
+    ReplayResult,
+    SideBySideResult,
+)
 from riskloop.scoring.model import Model
 from riskloop.store.home import Home
 from riskloop.store.keys import Role
@@ -93,6 +100,12 @@ class Operations(Protocol):
 
     def challenger_file_of(self, champion: int, challenger: int) -> ChallengerFileResult | None:
         """The same by two versions."""
+        ...
+
+    def document(
+        self, about: Literal["model", "case"], number: int, *, file_format: Literal["html", "docx"]
+    ) -> DocumentResult:
+        """The report of a version or a case as a file."""
         ...
 
     def replay(self, decision_id: str | int) -> ReplayResult:

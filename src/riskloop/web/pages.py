@@ -1,9 +1,9 @@
 """The dashboard's pages. Thin: they check the key, ask, and hand over to a template."""
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 
 from riskloop.core.errors import NotFound
@@ -27,6 +27,8 @@ from riskloop.web import (
 from riskloop.web.guard import Choice, Number, Owner, Serving, Viewer, Worker
 from riskloop.web.overview import overview
 from riskloop.web.shell import Page, page
+
+FileFormat = Annotated[Literal["html", "docx"], Query(alias="format")]  # a PDF is printed by the browser
 
 SIZES: Final = (12, 24, 52)  # windows at once
 
@@ -125,6 +127,12 @@ def show_challenger(request: Request, number: Number, service: Worker, portfolio
     return page(request, "challenger.html", title=f"Challenger of case {number}", here="cases", **found)
 
 
+@router.get("/dashboard/cases/{number}/document")
+def show_case_document(number: Number, portfolio: Owner, _key: Viewer, how: FileFormat = "html") -> Response:
+    """The gate's report of a case, for signature."""
+    return reports.paper(portfolio.document("case", number, file_format=how))
+
+
 # --------------------------------------------------------------------------- models
 
 
@@ -146,6 +154,12 @@ def show_comparison(
     compared, kept = portfolio.side_by_side(first, second), portfolio.challenger_file_of(first, second)
     found = models.comparison(service.home.ledger, service.home.artefacts, first, second, compared, kept)
     return page(request, "compare.html", title=f"Versions {first} and {second}", here="models", **found)
+
+
+@router.get("/dashboard/models/{version}/document")
+def show_model_document(version: Number, portfolio: Owner, _key: Viewer, how: FileFormat = "html") -> Response:
+    """The development and validation report of a version."""
+    return reports.paper(portfolio.document("model", version, file_format=how))
 
 
 # --------------------------------------------------------------------------- decisions

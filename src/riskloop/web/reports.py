@@ -1,4 +1,4 @@
-"""Evidently's pages, shown in a sandbox: what they run can reach neither the dashboard nor the network."""
+"""Pages that stand alone, shown in a sandbox: Evidently's, and documents. They reach neither dashboard nor network."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Final
 from fastapi import Response
 
 from riskloop.core.errors import NotFound
+from riskloop.results import DocumentResult
 from riskloop.store.windows import Windows
 from riskloop.web.queries import window_of
 
@@ -14,6 +15,13 @@ from riskloop.web.queries import window_of
 POLICY: Final = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+
+ALONE: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+# A document has its style in it, and runs nothing.
+DOCUMENT_POLICY: Final = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
 
@@ -35,10 +43,17 @@ def report(windows: Windows, folder: Path, number: int) -> Response:
     path = (folder / window.report).resolve()
     if folder.resolve() not in path.parents or not path.is_file():
         raise NotFound(f"The page of {window.name} is not in {folder} any more.")
-    headers = {
-        "Content-Security-Policy": POLICY,
-        "Cache-Control": "private, max-age=3600",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-    }
+    headers = {**ALONE, "Content-Security-Policy": POLICY, "Cache-Control": "private, max-age=3600"}
     return Response(path.read_bytes(), headers=headers, media_type="text/html; charset=utf-8")
+
+
+def paper(made: DocumentResult) -> Response:
+    """A document: a page to read and print, any other format as a file."""
+    shown = "inline" if made.media_type.startswith("text/html") else "attachment"
+    headers = {
+        **ALONE,
+        "Content-Security-Policy": DOCUMENT_POLICY,
+        "Cache-Control": "no-store",
+        "Content-Disposition": f'{shown}; filename="{made.file}"',
+    }
+    return Response(made.content, headers=headers, media_type=made.media_type)
