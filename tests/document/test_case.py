@@ -17,6 +17,7 @@ from riskloop.core.types import Diagnosis
 from riskloop.document.case import case_paper
 from riskloop.document.html import to_html
 from riskloop.document.parts import MISSING, Paper, Said
+from riskloop.document.write import words as words_of
 from riskloop.gate import Context, Evaluation, judge
 from riskloop.gate.approval import evidence_fingerprint
 from riskloop.gate.challenger_file import challenger_file
@@ -77,10 +78,10 @@ def test_the_report_is_the_gates_and_bound_by_its_fingerprint(portfolio: Portfol
     assert (card["Champion"], card["Challenger"]) == ("version 2", "version 4")
     rows = {row[0]: row for row in grid_of(paper, "Both models on the evaluated decisions, failed checks first").rows}
     words = {True: "passed", False: "FAILED", None: "open"}
-    judged = [check for check in said.report.checks if check.name.replace("_", " ") in rows]
+    judged = [check for check in said.report.checks if words_of(check.name) in rows]
     assert len(judged) >= 5
     for check in judged:
-        assert rows[check.name.replace("_", " ")][1] in (words[check.passed], "shown")
+        assert rows[words_of(check.name)][1] in (words[check.passed], "shown")
     page = read(to_html(paper))
     text = " ".join(page.words)
     for role in ("Prepared by", "Validated by", "Approved or rejected by"):

@@ -51,7 +51,7 @@ def case_paper(home: Home, number_: int, file: ChallengerFileResult | None, now:
     name = f"case-{number_}"
     quoted = texts.of_document(home.folder / home.settings.documents.folder, name)
     sections: list[PaperSection] = [
-        PaperSection("finding", "What was found", _found(home.windows, case)),
+        PaperSection("finding", "What was found", _found(home.windows, case, steps)),
         PaperSection("verdict", "What the gate found", _verdict(case, file)),
     ]
     if file is not None and file.file is not None:
@@ -94,12 +94,12 @@ def _card(case: Case, file: ChallengerFileResult | None) -> tuple[tuple[str, str
     return (*pairs, ("Verdict of the gate", words(file.verdict)), ("Fingerprint of the report", file.fingerprint))
 
 
-def _found(store: Windows, case: Case) -> tuple[Block, ...]:
+def _found(store: Windows, case: Case, steps: Sequence[CaseStep]) -> tuple[Block, ...]:
     windows = store.of_case(case.id)
     first = store.get(case.window_id)
     if first is not None and all(window.id != first.id for window in windows):
         windows.insert(0, first)
-    blocks: list[Block] = [Said(case.sentence, "lead")]
+    blocks: list[Block] = [Said(steps[0].sentence if steps else case.sentence, "lead")]
     if not windows:
         return (*blocks, missing("Windows of this case"))
     said = tuple(f"{window.name}: {window.sentence}" for window in windows)
@@ -127,7 +127,7 @@ def _verdict(case: Case, file: ChallengerFileResult | None) -> tuple[Block, ...]
     marked = frozenset(n for n, line in enumerate(file.table) if line["judged"] and line["passed"] is False)
     head = ("Check", "Verdict", "Limit", f"Version {file.champion}", f"Version {case.challenger}", "Change", "95%")
     sentences = tuple(
-        f"{words(line['name']).capitalize()}: {line['sentence']}" + (f" ({line['source']})" if line["source"] else "")
+        f"{words(line['name'])}: {line['sentence']}" + (f" ({line['source']})" if line["source"] else "")
         for line in file.table
         if line["sentence"]
     )

@@ -8,6 +8,7 @@ from typing import Any, Final
 from riskloop.document.parts import MISSING
 
 NOTHING: Final = "–"
+_SHORT: Final = frozenset(("auc", "pd", "psi", "ks"))
 
 
 def number(value: float | None, digits: int = 0) -> str:
@@ -55,8 +56,8 @@ def moment(value: datetime | None) -> str:
 
 
 def words(name: str) -> str:
-    """``needs_approval`` as people write it."""
-    return name.replace("_", " ")
+    """``needs_approval`` and ``auc_gain`` as people write them."""
+    return " ".join(part.upper() if part in _SHORT else part for part in name.split("_"))
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
