@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import httpx
 import pytest
+import requests
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 from tests.serve.conftest import CONFIG, Running, add_model, promote
@@ -26,7 +27,9 @@ from riskloop.identity import oidc
 from riskloop.identity.oidc import Begun, Provider
 from riskloop.serve.process import bind
 from riskloop.store import audit
+from riskloop.store.attempts import FREE
 from riskloop.store.home import Home
+from riskloop.store.tables import attempts
 
 AUDIENCE = "riskloop-api"
 
@@ -221,6 +224,26 @@ def test_a_provider_with_another_name_is_not_the_one(issuer: Issuer, provider: P
         provider.of_token(issuer.token())
 
 
+def test_a_provider_that_is_away_is_left_alone_for_a_while(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strangers who begin logins must not keep every thread waiting for it."""
+    asked: list[str] = []
+
+    def get(url: str, **_: Any) -> Any:
+        asked.append(url)
+        raise requests.ConnectionError("away")
+
+    monkeypatch.setattr(requests, "get", get)
+    provider = Provider(SsoSettings(issuer=issuer.url, client_id="riskloop", url="http://127.0.0.1:1"), None)
+    for _ in range(10):
+        with pytest.raises(Unreachable, match="away"):
+            provider.begin("/")
+    assert len(asked) == 1
+    monkeypatch.setattr(oidc, "PAUSE", 0.0)
+    with pytest.raises(Unreachable):
+        provider.begin("/")
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize("url", ["http://evil.example/token", "ftp://x", "", "//x", "http://127.0.0.1.evil.example/"])
 def test_addresses_of_the_provider_are_https(url: str) -> None:
     with pytest.raises(Unreachable):
@@ -278,6 +301,11 @@ class Login:
         assert found.status_code == 302, found.text
         return str(found.headers["location"]).removeprefix(self.url)
 
+    def forget(self) -> None:
+        """What failed before does not slow this test down."""
+        with self.home.database.write() as connection:
+            connection.execute(attempts.delete())
+
     def be(self, *groups: str, email: str = "anna@bank.example") -> None:
         (self.folder / "person.json").write_text(json.dumps({"sub": "1", "email": email, "groups": groups}))
 
@@ -319,6 +347,7 @@ def login(house: tuple[Path, str, Home, Running]) -> Iterator[Login]:
     """A new browser, and a head of risk at the provider."""
     made = Login(*house)
     made.be("heads")
+    made.forget()
     yield made
     made.browser.close()
 
@@ -377,6 +406,7 @@ def test_who_changes_the_answer_gets_nothing(login: Login) -> None:
     cookie = "riskloop_sso"
 
     def fresh() -> tuple[dict[str, str], str]:
+        login.forget()
         path, _, query = login.answer(login.begin()).partition("?")
         return dict(parse_qsl(query)), path
 
@@ -432,3 +462,18 @@ def test_an_api_token_of_the_wrong_kind_is_refused_and_on_record(login: Login) -
     for text in ("eyJhbGciOiJub25lIn0.e30.", "eyJ.x.y"):
         answer = httpx.post(f"{login.url}/predict", json={}, headers={"Authorization": f"Bearer {text}"})
         assert answer.status_code == 401
+
+
+def test_answers_that_somebody_made_up_are_slowed_down_and_on_record(login: Login) -> None:
+    """The cookie is the browser's own: without a pause each made-up one would ask the provider."""
+    begun = Begun("s" * 43, "n" * 43, "v" * 43, "/").text()
+    answers = [
+        httpx.get(
+            f"{login.url}/login/sso/callback?code={number}&state={'s' * 43}",
+            headers={"cookie": f"riskloop_sso={begun}"},
+        )
+        for number in range(FREE + 3)
+    ]
+    assert {answer.status_code for answer in answers} == {401, 429}
+    assert int(answers[-1].headers.get("retry-after", "1")) >= 1
+    assert "log in failed" in {event.action for event in audit.latest(login.home.database, 3)}

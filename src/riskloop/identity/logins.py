@@ -1,5 +1,6 @@
 """Logging in and out: each try is counted before it is made, and is on record afterwards."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,9 +53,20 @@ class Logins:
         still = self._keys.still(found[0], key)
         return self._begin(scope, LoginKind.KEY, found[0], address, counted=None, still=still)
 
-    def with_provider(self, scope: Any, person: Person) -> str:
-        """The token of the session of somebody whom the provider named; Forbidden for whom no group allows anything."""
-        address, name = address_of(scope, self._settings), f"sso:{person.name}"
+    def with_provider(self, scope: Any, finish: Callable[[], Person]) -> str:
+        """The token of the session of whom the provider names, which ``finish`` asks; slowed down as other logins are.
+
+        Raises Unauthorised, Forbidden for whom no group allows anything, TooManyTries before the provider is asked.
+        """
+        address = address_of(scope, self._settings)
+        self._attempts.begin(name=None, address=address)
+        try:
+            person = finish()
+        except Unauthorised:
+            self._failed(LoginKind.SSO, "", address)
+            raise
+        self._attempts.succeeded(name=None, address=address)
+        name = f"sso:{person.name}"
         roles = roles_of_groups(person.groups, self._settings)
         if not roles:
             self._failed(LoginKind.SSO, name, address)

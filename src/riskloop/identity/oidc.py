@@ -29,6 +29,7 @@ SKEW: Final = 60  # seconds that clocks may differ
 TIMEOUT: Final = 10.0  # seconds that the provider may take
 OUTLIVES: Final = 86_400.0  # seconds that its keys are used while it does not answer
 KEEP: Final = 3600.0  # seconds until its keys are asked for again
+PAUSE: Final = 5.0  # seconds that it is left alone after it did not answer
 ROTATED: Final = 30.0  # … and least pause when a token names a key that is not known
 LARGEST: Final = 2**20  # bytes of a provider's document
 LONGEST: Final = 16_384  # characters of a token
@@ -81,6 +82,7 @@ class Provider:
         self._lock = Lock()
         self._document: dict[str, Any] = {}
         self._keys: KeySet | None = None
+        self._failed: dict[str, tuple[float, str]] = {}  # when it did not answer last, and why
         self._asked = 0.0  # for the keys, by the monotonic clock
         self._tried = 0.0
 
@@ -200,6 +202,9 @@ class Provider:
         return require_safe(str(self._document.get(name, "")), name)
 
     def _get(self, url: str) -> dict[str, Any]:
+        failed, message = self._failed.get(url, (-PAUSE, ""))
+        if time.monotonic() - failed < PAUSE:  # strangers must not keep every thread waiting for it
+            raise Unreachable(message)
         try:
             with requests.get(url, timeout=TIMEOUT, allow_redirects=False, stream=True) as answer:
                 answer.raise_for_status()
@@ -207,9 +212,9 @@ class Provider:
                     raise ValueError(f"it answered {answer.status_code}")
                 found = json.loads(answer.raw.read(LARGEST, decode_content=True))
         except (requests.RequestException, ValueError) as error:
-            raise Unreachable(
-                f"The provider of single sign-on does not answer as it should at {url}: {error}."
-            ) from None
+            said = f"The provider of single sign-on does not answer as it should at {url}: {error}."
+            self._failed[url] = time.monotonic(), said
+            raise Unreachable(said) from None
         if not isinstance(found, dict):
             raise Unreachable(f"The provider's document at {url} is no JSON object.")
         return found

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from functools import partial
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
@@ -90,13 +91,15 @@ async def finish_sso(request: Request, service: Worker) -> Response:
         query = request.query_params
         if len(query.multi_items()) != len(query):
             raise Unauthorised("The provider's answer says something twice. Begin again at /login.")
-        person = await asyncio.to_thread(provider.finish, begun, dict(query))
-        token = await asyncio.to_thread(service.logins.with_provider, request.scope, person)
+        finish = partial(provider.finish, begun, dict(query))
+        token = await asyncio.to_thread(service.logins.with_provider, request.scope, finish)
     except (Unauthorised, Unreachable) as error:
-        status, _, _ = service.refuse(error)
+        status, _, headers = service.refuse(error)
         answer = bare(
             request, "login.html", status=status, title="Log in", after=START, problem=error.message, sso=True
         )
+        if isinstance(error, TooManyTries):
+            answer.headers.update({k.decode(): v.decode() for k, v in headers if k == b"retry-after"})
         _forget(request, answer)
         return answer
     # A page, no redirect: browsers send a strict cookie only when our own page leads on.
