@@ -117,10 +117,13 @@ class Deciding:
         ``evidence`` is the fingerprint of the report that was read, as `cases show` prints it, or its first eight
         characters or more: GateRefused when the case has another report by now.
         """
+        from riskloop.loop.four_eyes import require_another
         from riskloop.loop.trial import approve_challenger
 
         case, now = self.home.cases.get(number), datetime.now(UTC)
         by = by or current_user()
+        if self.home.settings.gate.four_eyes and case.challenger is not None:
+            require_another(self.home.ledger, self.home.cases, case.challenger, by=by)
         approve_challenger(self.home.ledger, self.home.cases, case, by=by, note=note, now=now, evidence=evidence)
         return self.case(number)
 

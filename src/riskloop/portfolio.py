@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from riskloop import views
 from riskloop.core.errors import ConfigError, DataError
-from riskloop.core.manifest import ModelManifest
 from riskloop.core.types import Json, to_micros
 from riskloop.deciding import Deciding
+from riskloop.record import Record
 from riskloop.results import (
     BacktestResult,
     CheckResult,
@@ -22,8 +22,8 @@ from riskloop.results import (
     ReplayResult,
     StatusResult,
     TrainingResult,
-    VerifyResult,
 )
+from riskloop.store import audit
 from riskloop.store.home import CONFIG, Home
 from riskloop.store.ledger import current_user
 
@@ -257,32 +257,10 @@ class Portfolio(Deciding):
 
     # ----------------------------------------------------------------------- looking
 
-    def verify(
-        self,
-        since: datetime | None = None,
-        *,
-        public_key: Path | None = None,
-        progress: Callable[[int], None] = lambda _links: None,
-    ) -> VerifyResult:
-        """Recompute everything on record, and hold it against its chain, the signed checkpoints and the key.
-
-        ``since`` takes what the newest sound checkpoint before it signed as given. ``public_key`` is a PEM file to
-        trust instead of what riskloop.toml names. ``progress`` hears how many links are done. What was found and what
-        cannot be shown is in the answer; the deed itself is in the audit trail.
-        """
-        from riskloop.store.proof import prove
-        from riskloop.store.signing import read_public
-
-        public = None if public_key is None else read_public(public_key)
-        home = self.home
-        proof = prove(home.trust, home.ledger, home.artefacts, home.segments, since, public, progress)
-        return VerifyResult(**views.proof(proof))
-
-    def sign_models(self, *, by: str | None = None, reason: str) -> list[int]:
-        """Sign every version that no known key has signed, after its files were checked; returns their numbers."""
-        for row in self.home.ledger.models():
-            self.home.artefacts.read(row.artefact, ModelManifest, row.sha256)
-        return self.home.trust.sign_all(by or current_user(), reason)
+    @property
+    def record(self) -> Record:
+        """What is on record as a whole: verified, read by who did what, signed, and freed of a person."""
+        return Record(self.home)
 
     def status(self) -> StatusResult:
         """Champion, last window, open cases."""
@@ -331,12 +309,15 @@ class Portfolio(Deciding):
 
         return pd.DataFrame(views.cases(self.home.cases))
 
-    def replay(self, decision_id: str | int) -> ReplayResult:
+    def replay(self, decision_id: str | int, *, by: str | None = None) -> ReplayResult:
         """Score a logged decision again with the model of that day and compare the probabilities to the last bit."""
         from riskloop.scoring.replay import replay
 
         home = self.home
-        return ReplayResult(**replay(home.decisions, home.artefact, decision_id, home.settings.serve.max_reasons))
+        found = replay(home.decisions, home.artefact, decision_id, home.settings.serve.max_reasons)
+        subject = f"decision {decision_id}"
+        audit.write(home.database, by=by or current_user(), action="read decision", subject=subject)
+        return ReplayResult(**found)
 
     def export(
         self,

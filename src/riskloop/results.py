@@ -276,6 +276,16 @@ class StatusResult(Result):
 
 
 @dataclass(frozen=True)
+class ErasureResult(Result):
+    """What was erased of a person, and what could not be."""
+
+    decisions: list[int]  # their ids
+    files: int  # segments that were written anew
+    histories: list[int]  # versions whose training history still holds the person
+    sentence: str
+
+
+@dataclass(frozen=True)
 class VerifyResult(Result):
     """Whether the record is what was committed."""
 

@@ -11,6 +11,7 @@ from riskloop.store.appender import ChunkKey
 from riskloop.store.cases import move_case, open_case
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
+from riskloop.store.erasure import erase_customer
 from riskloop.store.keys import Keys, Role
 from riskloop.store.ledger import Ledger
 from riskloop.store.outcomes import Outcome, Outcomes
@@ -38,6 +39,7 @@ def fill(database: Database) -> None:
     appender.append([scored(3, start=11), scored(2, start=14, version=2)])
     appender.append([scored(10, start=16)], ChunkKey("run", "f"))
     appender.close()
+    erase_customer(database, Segments(database, "."), "c9", by="ann", reason="a request", at=MAY)
     with TemporaryDirectory() as folder:  # nobody reads the file here
         segments = Segments(database, folder)
         for rows in (1, 4, 3):

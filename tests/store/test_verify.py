@@ -76,8 +76,8 @@ def test_an_edited_field_of_any_table_is_found(filled: Database, name: str) -> N
             new = other(old)
         with filled.engine.begin() as connection:
             connection.execute(table.update().where(table.c[key] == first[key]).values({column.name: new}))
-        (breach,) = recompute(filled).breaches
-        assert (breach.kind, breach.what) == (name, "changed")
+        (breach,) = [b for b in recompute(filled).breaches if b.kind == name]  # an erasure's decision is found, too
+        assert breach.what == "changed"
         assert breach.first_id <= (first[key] if isinstance(first[key], int) else 1) <= breach.last_id
         with filled.engine.begin() as connection:
             connection.execute(table.update().where(table.c[key] == first[key]).values({column.name: old}))
@@ -239,9 +239,9 @@ def older(empty_url: str, tmp_path: Path) -> Callable[[], Database]:
             migrations.run(connection, "0009")
             with source.read() as reading:
                 for table in metadata.sorted_tables:
-                    if table.name in ("links", "counters", "cycles", "segments"):
+                    if table.name in ("links", "counters", "cycles", "segments", "erasures"):
                         continue
-                    names = [c for c in table.c if c.name != "signature"]
+                    names = [c for c in table.c if c.name not in ("signature", "registered_by")]
                     rows = [dict(row._mapping) for row in reading.execute(table.select().with_only_columns(*names))]
                     if rows:
                         connection.execute(table.insert().values(rows))

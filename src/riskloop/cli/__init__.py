@@ -48,6 +48,8 @@ for command in (
     look.drift,
     look.replay,
     trust.verify,
+    trust.erase,
+    trust.audit,
     backtest.backtest,
     operate.demo,
     keep.migrate,

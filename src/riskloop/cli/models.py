@@ -139,6 +139,6 @@ def models_sign(
     as_json: JsonOption = False,
 ) -> None:
     """Sign the versions that no known key has signed; look at them first (`riskloop verify`)."""
-    done = open_portfolio(config).sign_models(by=by, reason=reason)
+    done = open_portfolio(config).record.sign_models(by=by, reason=reason)
     text = f"Signed: version {', '.join(map(str, done))}." if done else "Every version is signed already."
     Console(as_json).answer({"signed": done}, text)

@@ -1,12 +1,12 @@
-"""`riskloop verify`: whether the record is what was committed."""
+"""`riskloop verify`, `audit` and `erase`: what is on record, who did it, and what has to go."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from riskloop.cli.options import CONFIG, ConfigOption, JsonOption, open_portfolio
-from riskloop.console import Console
+from riskloop.cli.options import CONFIG, ByOption, ConfigOption, JsonOption, open_portfolio
+from riskloop.console import Console, table
 from riskloop.core.errors import UNSOUND
 
 
@@ -27,7 +27,7 @@ def verify(
     from riskloop.worker import parse_moment
 
     moment = None if since is None else parse_moment(since, "--since")
-    found = open_portfolio(config).verify(moment, public_key=public_key)
+    found = open_portfolio(config).record.verify(moment, public_key=public_key)
     lines = [found.sentence, *(f"  {breach['sentence']}" for breach in found.breaches)]
     if found.uncounted:
         lines.append(f"  … and {found.uncounted:,} more.")
@@ -38,3 +38,46 @@ def verify(
     Console(as_json).answer(found, *lines)
     if not found.sound:
         raise typer.Exit(UNSOUND)
+
+
+def erase(
+    customer: Annotated[str, typer.Option(help="The id of the customer, as decisions have it.")],
+    reason: Annotated[str, typer.Option(help="Why: it goes on record, so it must not name the person.")],
+    by: ByOption = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase who the decisions on a customer were about and what they were made on; the decisions stay on record."""
+    found = open_portfolio(config).record.erase(customer, by=by, reason=reason)
+    Console(as_json).answer(found, found.sentence)
+
+
+def audit(
+    who: Annotated[str | None, typer.Option("--by", help="Only what this person, key or process did.")] = None,
+    action: Annotated[str | None, typer.Option(help="Only this action, such as promote or 'read decision'.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only what was done to this, such as 'model 2'.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the newest events.")] = 50,
+    csv: Annotated[Path | None, typer.Option(help="Write them to this file.")] = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show who did what, newest first."""
+    from dataclasses import asdict
+
+    from riskloop.core.types import iso
+    from riskloop.store import audit as trail
+    from riskloop.worker import parse_moment
+
+    start = None if since is None else parse_moment(since, "--since")
+    end = None if until is None else parse_moment(until, "--until")
+    found = open_portfolio(config).record.events(trail.AuditFilter(who, action, subject, start, end), limit)
+    events = [trail.AuditEvent(*row) for row in found.itertuples(index=False, name=None)]
+    document = [{**asdict(event), "at": iso(event.at)} for event in events]
+    rows = [(iso(event.at, "seconds"), event.by, event.action, event.subject) for event in events]
+    lines = [table(("at", "by", "action", "subject"), rows)]
+    if csv is not None:
+        csv.write_text(trail.as_csv(events), encoding="utf-8")
+        lines = [f"{len(rows):,} events are in {csv}."]
+    Console(as_json).answer(document, *(lines if rows else ["Nothing is like that."]))

@@ -520,6 +520,10 @@ class GateSettings(Section):
     max_auc_gain: Fraction = Field(
         0.25, description="Envelope: a larger gain is more likely a leak than an improvement."
     )
+    four_eyes: bool = Field(
+        False,
+        description="Who trained a version, asked the gate about it or moved its case cannot approve or force it.",
+    )
     max_promotions_per_month: int = Field(4, ge=1, description="Envelope: more than this needs a person.")
     learners: tuple[str, ...] = Field(
         (), description="Envelope: learners that may be promoted unasked; empty means those of [train]."

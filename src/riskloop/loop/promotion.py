@@ -10,6 +10,7 @@ from riskloop.gate.verdict import sentences
 from riskloop.loop.cases import follow_rollback
 from riskloop.loop.challenge import compare
 from riskloop.loop.challenger_file import PastReport
+from riskloop.loop.four_eyes import require_another
 from riskloop.promote import promote, rollback
 from riskloop.store import audit
 from riskloop.store.database import Database
@@ -26,6 +27,8 @@ def promote_on_request(home: Home, version: int, *, by: str, reason: str, force:
     champion = home.champion()
     if champion.version == version:
         raise Conflict(f"Version {version} is champion already.")
+    if force and home.settings.gate.four_eyes:
+        require_another(home.ledger, home.cases, version, by=by)
     kind, evidence, fingerprint = PromotionKind.FORCED, {}, f"{by}: {reason}"
     if not force:
         report = compare(home, champion.version, version, now)

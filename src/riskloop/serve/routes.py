@@ -24,6 +24,7 @@ from riskloop.serve.door import SMALL_BODY, body_of
 from riskloop.serve.outcomes import outcome_table
 from riskloop.serve.predict import compressed
 from riskloop.serve.service import Service
+from riskloop.store import audit
 from riskloop.store.appender import ChunkKey
 from riskloop.store.keys import Role
 
@@ -183,9 +184,10 @@ def case(number: Number, service: Worker, _key: Viewer) -> Json:
 
 
 @router.get("/decisions/{decision_id}", tags=["scoring"])
-def decision(decision_id: Number, service: Worker, _key: Viewer) -> Json:
-    """One logged decision as it was answered, with the features that it was made on."""
+def decision(decision_id: Number, service: Worker, key: Viewer) -> Json:
+    """One logged decision as it was answered, with the features that it was made on. Who reads it is on record."""
     found = service.home.decisions.get(decision_id)
+    audit.write(service.home.database, by=key, action="read decision", subject=f"decision {decision_id}")
     model = service.reloader.version(found.model_version)
     return described(model, found, service.home.settings.serve.max_reasons)
 

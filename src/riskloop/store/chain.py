@@ -25,6 +25,7 @@ from riskloop.store.tables import (
     cases,
     decisions,
     deliveries,
+    erasures,
     gate_tries,
     keys,
     links,
@@ -38,9 +39,9 @@ from riskloop.store.tables import (
 )
 
 APPENDED: Final = {
-    t.name: t for t in (decisions, segments, outcomes, models, promotions, gate_tries, case_events, audit)
+    t.name: t for t in (decisions, erasures, outcomes, models, promotions, gate_tries, case_events, audit)
 }
-REVISED: Final = {t.name: t for t in (deliveries, windows, cases, probations)}
+REVISED: Final = {t.name: t for t in (segments, deliveries, windows, cases, probations)}
 WHOLE: Final = {t.name: t for t in (keys, users)}
 # A profile is computed from decisions, which are covered: those of a segment by the hash of its file.
 NOT_COVERED: Final = {

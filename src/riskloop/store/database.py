@@ -12,7 +12,7 @@ An adapter hides how its database locks and keeps the time; callers rely on thes
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -21,6 +21,7 @@ from riskloop.core.errors import NotFound, StorageError
 from riskloop.store import chain
 from riskloop.store.appender import Appender
 
+SETTINGS: Final = "riskloop.settings"  # under which a writing connection knows it
 BUSY_SECONDS = 10.0  # that long a writer waits for another one
 
 
@@ -29,6 +30,7 @@ class Database(ABC):
 
     scheme: ClassVar[str]  # with which its URLs begin
     engine: Engine
+    settings: str | None = None  # fingerprint of what its writers go by; it goes into the audit trail
     _stop_examining: Callable[[], object] | None = None
 
     @property
@@ -49,6 +51,7 @@ class Database(ABC):
         try:
             with self._translated(), self._writing() as connection, connection.begin():
                 chain.forget(connection)
+                connection.info[SETTINGS] = self.settings
                 yield connection
                 chain.seal(connection, self.now)
                 ended = True

@@ -1,10 +1,10 @@
 """The decision log: every scored customer, committed before the answer leaves. Reading it; `appender` writes it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from riskloop.core.errors import NotFound
 from riskloop.core.exploration import EXPLORED
@@ -13,6 +13,8 @@ from riskloop.core.span import EVERYTHING, Span
 from riskloop.core.types import Bools, Decision, DecisionFrame, Decisions, Ints
 from riskloop.store.appender import Appender, ChunkKey, Logged, repeated
 from riskloop.store.database import Database
+from riskloop.store.erased import ERASED, is_erased
+from riskloop.store.erasure import erasure_of
 from riskloop.store.frames import (
     FRAME,
     WHOLE,
@@ -22,6 +24,7 @@ from riskloop.store.frames import (
     frame_of_rows,
     joined,
     latest,
+    present,
     rates_of,
     settle,
 )
@@ -122,14 +125,18 @@ class DecisionLog:
         )
 
     def get(self, decision_id: int) -> Decision:
-        """One decision; NotFound when there is none of that number."""
+        """One decision; NotFound when there is none of that number, or when it was erased: then it says so."""
         with self.database.read() as connection:
             row = connection.execute(select(decisions).where(decisions.c.id == decision_id)).first()
-            if row is not None:
-                return decision_of(row)
-            for piece in self.segments.pieces(connection, Span(decision_id, decision_id), WHOLE):
-                return decisions_of(piece)[0]
-        raise NotFound(f"There is no decision {decision_id} in the log.")
+            found = [] if row is None else [decision_of(row)]
+            for piece in self.segments.pieces(connection, Span(decision_id, decision_id), WHOLE) if not found else ():
+                found += decisions_of(piece)
+        if not found:
+            raise NotFound(f"There is no decision {decision_id} in the log.")
+        erased = erasure_of(self.database, decision_id) if found[0].flags.get(ERASED) is True else None
+        if erased is not None:
+            raise NotFound(erased)
+        return found[0]
 
     def of_customer(self, customer_id: str, limit: int = 100) -> list[Decision]:
         """The decisions on one customer, newest first. Looks through the customers of every segment."""
@@ -239,14 +246,15 @@ class DecisionLog:
     ) -> DecisionFrame:
         """The decisions of a span, ordered by id, with the outcomes that count by ``known``; without it all are NaN.
 
+        Erased ones are left out, here and in `chosen`: nothing is learned from them or judged by them.
         Raises DataError when the rows were logged under schemas of different length.
         """
         query = select(*FRAME).where(where(span)).order_by(decisions.c.id)
         with self.database.read() as connection:
-            frames = [frame_of_rows(connection.execute(query).all())]
+            frames = [frame_of_rows(_present(connection.execute(query)))]
             if known is not None:
                 settle(frames[0], latest(_outcomes(connection, where(span), known), frames[0].ids), known)
-            for piece in self.segments.pieces(connection, span, WHOLE):
+            for piece in map(present, self.segments.pieces(connection, span, WHOLE)):
                 frames.append(frame_of_piece(piece))
                 if known is not None:
                     settle(frames[-1], reported_on(connection, piece.ids, known), known)
@@ -262,13 +270,14 @@ class DecisionLog:
             others = np.setdiff1d(wanted, np.concatenate([part for _, part in held])) if held else wanted
             for start in range(0, len(others), _PART):
                 condition = decisions.c.id.in_(others[start : start + _PART].tolist())
-                rows += connection.execute(select(*FRAME).where(condition).order_by(decisions.c.id)).all()
+                rows += _present(connection.execute(select(*FRAME).where(condition).order_by(decisions.c.id)))
                 found |= _outcomes(connection, condition, known)
             frames = [frame_of_rows(rows)]
             settle(frames[0], latest(found, frames[0].ids), known)
             for segment, part in held:
-                frames.append(frame_of_piece(self.segments.picked(segment, part, WHOLE)))
-                settle(frames[-1], reported_on(connection, part, known), known)
+                piece = present(self.segments.picked(segment, part, WHOLE))
+                frames.append(frame_of_piece(piece))
+                settle(frames[-1], reported_on(connection, piece.ids, known), known)
         return joined(frames)
 
     def profiles(self, span: Span) -> list[Stored]:
@@ -328,6 +337,11 @@ class DecisionLog:
 
 
 ANY: Final = Maturity(LATEST)
+
+
+def _present(rows: Iterable[Row[Any]]) -> list[Row[Any]]:
+    """Rows of `FRAME` that are not erased."""
+    return [row for row in rows if row[-1] is None or not is_erased(row[-1])]
 
 
 def _outcomes(connection: Connection, condition: Any, known: Maturity) -> dict[int, float]:

@@ -12,6 +12,7 @@ from riskloop.core.errors import DataError
 from riskloop.core.exploration import EXPLORED, rate_of
 from riskloop.core.maturity import Maturity
 from riskloop.core.types import Decision, DecisionFrame, Floats, Ints, from_micros
+from riskloop.store.erased import ERASED_FLAGS
 from riskloop.store.segments import Piece
 from riskloop.store.tables import decisions
 
@@ -95,6 +96,15 @@ def frame_of_rows(rows: Sequence[Any]) -> DecisionFrame:
         declined=np.array(defaults, dtype=np.bool_) | (exploration > 0.0),
         exploration=exploration,
     )
+
+
+def present(piece: Piece) -> Piece:
+    """The decisions of a piece that are not erased."""
+    import pyarrow.compute as pc
+
+    gone = pc.equal(piece.table["flags"], ERASED_FLAGS).fill_null(False).to_numpy()
+    kept = np.flatnonzero(~gone)
+    return piece if len(kept) == len(piece.ids) else Piece(piece.segment, piece.ids[kept], piece.table.take(kept))
 
 
 def frame_of_piece(piece: Piece) -> DecisionFrame:

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from riskloop.core.errors import DataError
-from riskloop.core.manifest import HistoryManifest
+from riskloop.core.manifest import HistoryManifest, ModelManifest
 from riskloop.core.schema import Schema
 from riskloop.core.types import Rows
 from riskloop.store.artefacts import Artefact, Artefacts
+from riskloop.store.ledger import Ledger
 
 _ARRAYS: Final = ("features", "times", "target")
 
@@ -35,6 +36,22 @@ def load_history(artefacts: Artefacts, name: str | None) -> Rows:
         np.load(io.BytesIO(artefact.bytes(f"{array}.npy")), allow_pickle=False) for array in _ARRAYS
     )
     return Rows(features, json.loads(artefact.bytes("ids.json")), times, target)
+
+
+def holding(artefacts: Artefacts, ledger: Ledger, customer_id: str) -> list[int]:
+    """The versions whose training history has rows of a customer."""
+    found: dict[str, bool] = {}
+    versions = []
+    for row in ledger.models():
+        name = artefacts.read(row.artefact, ModelManifest, row.sha256).manifest.training.history
+        if name is None:
+            continue
+        if name not in found:
+            ids = json.loads(artefacts.read(name, HistoryManifest).bytes("ids.json"))
+            found[name] = customer_id in ids
+        if found[name]:
+            versions.append(row.version)
+    return versions
 
 
 def _dump(values: npt.NDArray[Any]) -> bytes:

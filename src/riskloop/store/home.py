@@ -1,26 +1,28 @@
 """The folder of a portfolio: its riskloop.toml and everything that is stored for it."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from riskloop.core.errors import ConfigError, NotReady
+from riskloop.core.errors import ConfigError, NotReady, StorageError
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings, parse_settings
 from riskloop.core.types import Promotion
+from riskloop.store import audit
 from riskloop.store.adapters import open_database
 from riskloop.store.artefacts import Artefact, Artefacts, Packed
 from riskloop.store.cases import Cases
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.deliveries import Deliveries
-from riskloop.store.ledger import Ledger
+from riskloop.store.ledger import Ledger, current_user
 from riskloop.store.maturity import OutcomeFeed
 from riskloop.store.migrations import upgrade
 from riskloop.store.outcomes import Outcomes
 from riskloop.store.segments import Segments
-from riskloop.store.trust import Trust
+from riskloop.store.trust import Trust, told_settings
 from riskloop.store.windows import Windows
 
 CONFIG = "riskloop.toml"
@@ -39,7 +41,8 @@ class Home:
     def open(cls, config: str | Path = CONFIG, settings: Settings | None = None) -> "Home":
         """Read the configuration, open the database and bring its tables up to date.
 
-        With ``settings`` the file is not read: ``config`` is where relative paths start.
+        With ``settings`` the file is not read: ``config`` is where relative paths start. Settings that changed go on
+        record, once there is a record.
 
         Raises ConfigError when there is no such file or a setting is wrong, StorageError when the database
         cannot be used.
@@ -54,6 +57,9 @@ class Home:
         if found is not None and found < SIGNED and home.trust.signs:
             # Once, by whoever brings an older portfolio to this version; from then on nothing unsigned is used.
             home.trust.sign_all("riskloop", "on record before there was a key")
+        database.settings = home.trust.fingerprint
+        with suppress(StorageError):  # a database that may only be read: whoever only looks does nothing by them
+            audit.record_settings(database, home.trust.fingerprint, told_settings(settings), current_user())
         return home
 
     @cached_property

@@ -31,6 +31,7 @@ class ModelVersion:
     origin: str  # "train", "retrain", "recalibrate"
     auc: float  # cross-validated at training
     case_id: int | None
+    registered_by: str | None = None  # None: before it was kept
     signature: bytes | None = field(default=None, repr=False)  # over version and sha256; None: made without a key
 
 
@@ -75,6 +76,7 @@ class Ledger:
             "origin": origin,
             "auc": auc,
             "case_id": case_id,
+            "registered_by": by[:200],
         }
         version = None
         while version is None:

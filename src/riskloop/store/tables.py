@@ -173,6 +173,7 @@ models = Table(
     Column("origin", String(40), nullable=False),  # "train", "retrain", "recalibrate"
     Column("auc", Double, nullable=False),  # cross-validated at training
     Column("case_id", Integer),
+    Column("registered_by", String(200)),  # NULL: before it was kept
     Column("signature", LargeBinary),  # Ed25519 over version and sha256; NULL: registered without a key
 )
 
@@ -314,6 +315,22 @@ audit = Table(
     Column("subject", String(200), nullable=False),
     Column("document", Text, nullable=False),  # JSON
 )
+
+Index("audit_by", audit.c.by, audit.c.id)
+Index("audit_action", audit.c.action, audit.c.id)
+
+# Decisions whose personal part was erased: what stays is its digest, so that the chain can still be recomputed.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("decision_id", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("personal", LargeBinary, nullable=False),  # sha256 of customer, features and flags as they were committed
+)
+Index("erasures_decision", erasures.c.decision_id)
 
 leases = Table(
     "leases",

@@ -30,3 +30,10 @@ def tries_against(database: Database, champion: int) -> tuple[Try, ...]:
     with database.read() as connection:
         rows = connection.execute(query).all()
     return tuple(Try(row.champion, from_micros(row.at), row.alpha, row.evidence) for row in rows)
+
+
+def asked_about(database: Database, challenger: int) -> list[str]:
+    """Who had the gate test a version."""
+    query = select(gate_tries.c.by).where(gate_tries.c.challenger == challenger).distinct()
+    with database.read() as connection:
+        return list(connection.execute(query).scalars())

@@ -15,7 +15,8 @@ from riskloop.core import chain as canonical
 from riskloop.core.chain import Link
 from riskloop.store import chain
 from riskloop.store.database import Database
-from riskloop.store.tables import decisions
+from riskloop.store.erased import ERASED_FLAGS, is_blank
+from riskloop.store.tables import decisions, erasures
 
 BEFORE: Final = "before"  # the link behind what was on record before the chain
 MOST: Final = 1000  # findings that are told one by one
@@ -103,7 +104,7 @@ def _follow(connection: Connection, result: Verification, after: int, tick: Tick
     later: dict[str, list[Link]] = {}
     previous = chain.link_of(connection, after) if after else canonical.GENESIS
     rows = _decisions(connection, chain.last_id(connection, decisions.name, after))
-    stream = _Appended(result, decisions.name, rows, canonical.decisions_digest)
+    stream = _Appended(result, decisions.name, rows, canonical.rows_digest)
     number = after
     for link in chain.read(connection, after):
         if link.number != number + 1:
@@ -230,6 +231,7 @@ def _tell(result: Verification, kind: str, what: str, first: int, last: int, lin
 _NOUNS: Final = {
     "decisions": ("Decision", "Decisions"),
     "segments": ("The segment from decision", "The segments from decisions"),
+    "erasures": ("Erasure", "Erasures"),
     "outcomes": ("Outcome", "Outcomes"),
     "models": ("Model version", "Model versions"),
     "promotions": ("Promotion", "Promotions"),
@@ -274,9 +276,17 @@ def _looked_at(connection: Connection, table: Table, links: Sequence[Link], befo
 
 
 def _decisions(connection: Connection, before: int | None) -> Iterator[Numbered]:
+    """The records of decisions by id; of an erased one with the digest that its personal part had."""
+    gone = {row.decision_id: bytes(row.personal) for row in connection.execute(select(erasures))}
     query = select(*_DECISION).order_by(decisions.c.id).execution_options(yield_per=5000)
     if before is not None:
         query = query.where(decisions.c.id > before)
+    personal_part, record = canonical.personal_part, canonical.decision
     with connection.execute(query) as found:
-        for row in found:
-            yield row[0], tuple(row)
+        for number, customer, time, scored_at, version, probability, declined, features, flags in found:
+            # Where something stands in the place of what was erased, it was filled in again.
+            if number in gone and not customer and flags == ERASED_FLAGS and is_blank(features):
+                personal = gone[number]
+            else:
+                personal = personal_part(customer, features, flags)
+            yield number, record(time, scored_at, version, probability, declined, personal)

@@ -108,7 +108,7 @@ class Operations(Protocol):
         """The report of a version or a case as a file."""
         ...
 
-    def replay(self, decision_id: str | int) -> ReplayResult:
+    def replay(self, decision_id: str | int, *, by: str | None = None) -> ReplayResult:
         """Score a logged decision again."""
         ...
 

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 
 from riskloop.core.errors import NotFound
-from riskloop.store import audit
+from riskloop.store import audit as events
 from riskloop.store.documents import plain
 from riskloop.web import (
     actions,
     assets,
+    audit,
     cases,
     challenger,
     decisions,
@@ -24,7 +25,7 @@ from riskloop.web import (
     reports,
     search,
 )
-from riskloop.web.guard import Choice, Number, Owner, Serving, Viewer, Worker
+from riskloop.web.guard import Choice, Number, Operator, Owner, Serving, Viewer, Worker
 from riskloop.web.overview import overview
 from riskloop.web.shell import Page, page
 
@@ -184,7 +185,7 @@ def export_decisions(request: Request, service: Worker, key: Viewer) -> Response
     parts = search.export(_desk(service), asked, form)
     document = {"format": form, "asked": search.fields_of(asked)}
     with service.home.database.write() as connection:
-        audit.record(connection, at=_now(), by=key, action="export", subject="decisions", document=document)
+        events.record(connection, at=_now(), by=key, action="export", subject="decisions", document=document)
     kind = "text/csv; charset=utf-8" if form == "csv" else "application/vnd.apache.parquet"
     headers = {"Content-Disposition": f'attachment; filename="decisions.{form}"', "Cache-Control": "no-store"}
     return StreamingResponse(parts, headers=headers, media_type=kind)
@@ -197,12 +198,32 @@ def _desk(service: Serving) -> search.Desk:
 
 @router.get("/dashboard/decisions/{number}")
 def show_decision(
-    request: Request, number: Number, service: Worker, portfolio: Owner, _key: Viewer, replay: bool = False
+    request: Request, number: Number, service: Worker, portfolio: Owner, key: Viewer, replay: bool = False
 ) -> Response:
-    """One decision with its inputs and reasons."""
-    replayed = portfolio.replay(number) if replay else None
+    """One decision with its inputs and reasons. Who reads it is on record."""
+    if not replay:
+        events.write(service.home.database, by=key, action="read decision", subject=f"decision {number}")
+    replayed = portfolio.replay(number, by=key) if replay else None
     found = decisions.decision(service, number, replayed)
     return page(request, "decision.html", title=f"Decision {number}", here="decisions", live=False, **found)
+
+
+@router.get("/dashboard/audit")
+def show_audit(request: Request, service: Worker, key: Operator) -> Response:
+    """Who did what; looking is on record, too."""
+    asked = dict(request.query_params)
+    events.write(service.home.database, by=key, action="read audit", subject="audit")
+    found = audit.audit(service.home.database, asked)
+    return page(request, "audit.html", title="Audit trail", here="audit", live=False, **found)
+
+
+@router.get("/dashboard/audit.csv")
+def export_audit(request: Request, service: Worker, key: Operator) -> Response:
+    """The same as CSV."""
+    events.write(service.home.database, by=key, action="export audit", subject="audit")
+    body = audit.export(service.home.database, dict(request.query_params))
+    headers = {"Content-Disposition": 'attachment; filename="audit.csv"', "Cache-Control": "no-store"}
+    return Response(body, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _size(asked: int) -> int:
