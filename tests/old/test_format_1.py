@@ -90,11 +90,11 @@ def test_an_old_challenger_is_made_of_the_same_rows(portfolio: Portfolio, versio
 
 def test_what_an_old_version_wrote_is_verified_from_its_first_opening_on(portfolio: Portfolio) -> None:
     """The chain begins when today's code opens it: an old row that is changed afterwards is found."""
-    assert portfolio.verify().sound
+    assert portfolio.record.verify().sound
     portfolio.score(pd.read_csv(OLD / "rows.csv", dtype={"job": str}).drop(columns="bad", errors="ignore").head(3))
-    assert portfolio.verify().sound
+    assert portfolio.record.verify().sound
     with portfolio.home.database.write() as connection:
         connection.execute(update(decisions).where(decisions.c.id == 7).values(probability=0.123))
-    found = portfolio.verify()
+    found = portfolio.record.verify()
     assert not found.sound
     assert "Decisions 1 to 240" in found.breaches[0]["sentence"]
