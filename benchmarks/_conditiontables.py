@@ -185,7 +185,7 @@ def share(pairs: Sequence[tuple[float, float]]) -> str:
         return "–"
     p = events / trials
     effective = trials
-    if 0.0 < p < 1.0 and len(pairs) > 1:
+    if 0.0 < p < 1.0 and len(pairs) > 1 and max(of for _, of in pairs) > 1:
         residual = np.array([e - p * n for e, n in pairs])
         variance = len(pairs) / (len(pairs) - 1) * float(residual @ residual) / trials**2
         effective = min(trials, max(1.0, p * (1.0 - p) / variance)) if variance else trials

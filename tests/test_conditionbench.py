@@ -157,6 +157,7 @@ def test_shares_of_windows_are_those_of_independent_streams() -> None:
     assert low <= 2.0
     assert high > 35.0
     assert share([]) == "–"
+    assert share([(1, 1), (0, 1)]) == "50% (9.5% to 91%) of 2"  # streams that count once are independent already
 
 
 def test_a_ratio_is_that_of_the_sums() -> None:
