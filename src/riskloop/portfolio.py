@@ -314,7 +314,8 @@ class Portfolio(Deciding):
         from riskloop.scoring.replay import replay
 
         home = self.home
-        found = replay(home.decisions, home.artefact, decision_id, home.settings.serve.max_reasons)
+        most, spoken = home.settings.serve.max_reasons, home.settings.spoken
+        found = replay(home.decisions, home.artefact, decision_id, most, spoken)
         subject = f"decision {decision_id}"
         audit.write(home.database, by=by or current_user(), action="read decision", subject=subject)
         return ReplayResult(**found)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from riskloop.core.errors import ConfigError
 from riskloop.core.schema import DateOrder, Feature, Schema, TextStyle
-from riskloop.core.types import Problem
+from riskloop.core.types import Problem, Spoken
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -131,10 +131,23 @@ class FeatureSettings(Section):
         "plain",
         description="How a number is written where it is text: amount ($1,234.50), percent (13.5%), unit (36 months).",
     )
+    label: str = Field("", max_length=80, description="Its name for people, on pages and in reasons.")
+    unit: str = Field("", max_length=20, description="What its numbers count, such as EUR or months.")
+    description: str = Field("", max_length=500, description="What it is, and where it comes from.")
     context: bool = Field(
         False,
         description="The same for all customers of a period (interest rate, house prices): a path that is no drift and "
         "no fault. Found without being said where the history shows it.",
+    )
+
+
+class ReasonsSettings(Section):
+    """Why a decision was made, in words that a letter to a customer can carry."""
+
+    texts: dict[str, tuple[str, str]] = Field(
+        default_factory=dict,
+        description="By feature the reason where it raises the risk, and where it lowers it; an empty one is made of "
+        "the label and the value. Protected features are no reasons.",
     )
 
 
@@ -692,6 +705,7 @@ class Settings(Section):
     data: DataSettings = DataSettings()
     storage: StorageSettings = StorageSettings()
     features: dict[str, FeatureSettings] = Field(min_length=1, description="The input columns, in order.")
+    reasons: ReasonsSettings = ReasonsSettings()
     prepare: dict[str, PrepareSettings] = Field(default_factory=dict, description="Columns made of others, in order.")
     threshold: ThresholdSettings = ThresholdSettings()
     risk_levels: RiskLevelSettings = RiskLevelSettings()
@@ -720,6 +734,25 @@ class Settings(Section):
         if unknown:
             raise ValueError(f"drift.segments names {', '.join(unknown)}, which has no [features] table")
         return self
+
+    @model_validator(mode="after")
+    def _reasons_are_of_model_inputs(self) -> "Settings":
+        for name in self.reasons.texts:
+            if name not in self.features:
+                raise ValueError(f"reasons.texts names {name}, which has no [features] table")
+            if self.features[name].protected:
+                raise ValueError(f"reasons.texts names {name}, which is protected: it is no reason of a decision")
+        return self
+
+    @property
+    def spoken(self) -> dict[str, Spoken]:
+        """How people speak of the features, as far as that is said."""
+        none = ("", "")
+        said = {
+            name: Spoken(entry.label, entry.unit, *self.reasons.texts.get(name, none))
+            for name, entry in self.features.items()
+        }
+        return {name: words for name, words in said.items() if words != Spoken()}
 
     @model_validator(mode="after")
     def _prepared_columns_are_new(self) -> "Settings":

@@ -108,6 +108,22 @@ class Decisions:
 
 
 @dataclass(frozen=True, slots=True)
+class Spoken:
+    """How people speak of a feature."""
+
+    label: str = ""  # empty: its column's name
+    unit: str = ""
+    raises: str = ""  # the reason, as a letter to the customer says it; empty: the label and the value
+    lowers: str = ""
+
+    def reason(self, name: str, value: str, part: float) -> str:
+        """The sentence on a contribution of the feature called ``name``, which raises the risk above 0."""
+        said = self.raises if part > 0.0 else self.lowers
+        unit = f" {self.unit}" if self.unit and value not in ("missing", "unseen") else ""
+        return said or f"{self.label or name} = {value}{unit} {'raises' if part > 0.0 else 'lowers'} the risk"
+
+
+@dataclass(frozen=True, slots=True)
 class Reason:
     """One feature's contribution to one probability."""
 

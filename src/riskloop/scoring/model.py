@@ -1,7 +1,7 @@
 """An artefact that scores: probabilities, contributions, reasons, risk levels."""
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Final, Literal, Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 from riskloop.core.errors import ArtefactError
 from riskloop.core.manifest import MAX_LOG_ODDS, ModelManifest
 from riskloop.core.schema import Schema
-from riskloop.core.types import Floats, Ints, Reason
+from riskloop.core.types import Floats, Ints, Reason, Spoken
 from riskloop.scoring.decoder import Decoder
 from riskloop.scoring.predictors import Predictor, load_predictor
 from riskloop.store.artefacts import Artefact
@@ -19,6 +19,7 @@ RiskLevel = Literal["low", "medium", "high", "very_high"]
 
 TOLERANCE: Final = 1e-9  # between what scores in production and the fitted scikit-learn object
 LEVELS: Final[tuple[RiskLevel, ...]] = ("low", "medium", "high", "very_high")
+_PLAIN: Final = Spoken()
 _ALONE: Final = 100  # rows that are compared alone and among others
 
 
@@ -28,8 +29,16 @@ class Model:
     A row gets the same numbers alone and among others, bit for bit.
     """
 
-    def __init__(self, schema: Schema, version: int, manifest: ModelManifest, predictor: Predictor) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        version: int,
+        manifest: ModelManifest,
+        predictor: Predictor,
+        spoken: Mapping[str, Spoken] | None = None,
+    ) -> None:
         self.schema = schema
+        self._spoken = spoken or {}
         self.version = version
         self.manifest = manifest
         self.threshold = manifest.threshold
@@ -75,8 +84,8 @@ class Model:
 
     def _reason(self, i: int, value: float, part: float) -> Reason:
         feature = self.schema.features[i]
-        effect = "raises" if part > 0.0 else "lowers"
-        return Reason(feature.name, part, f"{feature.name} = {feature.text(value)} {effect} the risk")
+        spoken = self._spoken.get(feature.name, _PLAIN)
+        return Reason(feature.name, part, spoken.reason(feature.name, feature.text(value), part))
 
     def risk_level(self, probability: float) -> RiskLevel:
         """The name of the range that the probability lies in."""
@@ -87,14 +96,18 @@ class Model:
         return np.searchsorted(self._bounds, probabilities, side="right").astype(np.int64)
 
 
-def load_model(artefact: Artefact[ModelManifest], version: int, threads: int = 1) -> Model:
+def load_model(
+    artefact: Artefact[ModelManifest], version: int, threads: int = 1, spoken: Mapping[str, Spoken] | None = None
+) -> Model:
     """Make a verified artefact ready to score; ``threads`` of one large call, 0 for all cores.
+
+    ``spoken`` are the words of its reasons, by feature (`Settings.spoken`).
 
     Raises ArtefactError when the manifest or the model file is not usable.
     """
     try:
         schema = artefact.manifest.schema
-        return Model(schema, version, artefact.manifest, load_predictor(artefact, schema, threads))
+        return Model(schema, version, artefact.manifest, load_predictor(artefact, schema, threads), spoken)
     except (KeyError, TypeError, ValueError) as error:
         raise ArtefactError(f"The manifest of {artefact.path} is not one of a model: {error!r}. Train again.") from None
 

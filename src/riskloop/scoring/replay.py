@@ -1,10 +1,10 @@
 """A logged decision scored again: the proof that what is on record can be made again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from riskloop.core.errors import NotFound
 from riskloop.core.manifest import ModelManifest
-from riskloop.core.types import Json
+from riskloop.core.types import Json, Spoken
 from riskloop.scoring.answers import described
 from riskloop.scoring.decide import decide_again
 from riskloop.scoring.model import load_model
@@ -13,7 +13,11 @@ from riskloop.store.decisions import DecisionLog
 
 
 def replay(
-    log: DecisionLog, artefact_of: Callable[[int], Artefact[ModelManifest]], decision_id: str | int, max_reasons: int
+    log: DecisionLog,
+    artefact_of: Callable[[int], Artefact[ModelManifest]],
+    decision_id: str | int,
+    max_reasons: int,
+    spoken: Mapping[str, Spoken] | None = None,
 ) -> Json:
     """The decision with its reasons, what its model says of it today, and whether that is the same to the last bit.
 
@@ -24,7 +28,7 @@ def replay(
     except ValueError:
         raise NotFound(f"'{decision_id}' is not a decision id; they are whole numbers.") from None
     decision = log.get(number)
-    model = load_model(artefact_of(decision.model_version), decision.model_version)
+    model = load_model(artefact_of(decision.model_version), decision.model_version, spoken=spoken)
     probability, identical = decide_again(model, decision)
     how = "the same probability, to the last bit" if identical else f"{probability!r} instead: they differ"
     return {

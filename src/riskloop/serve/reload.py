@@ -75,11 +75,14 @@ class Reloader:
         """Any version, loaded for old decisions; the champion itself when it is that one."""
         if self._model is not None and self._model.version == version:
             return self._model
-        found = self._loaded.pop(version, None) or load_model(self._home.artefact(version), version)
+        found = self._loaded.pop(version, None) or self._load(version)
         self._loaded[version] = found
         while len(self._loaded) > KEPT_MODELS:
             self._loaded.pop(next(iter(self._loaded)))
         return found
+
+    def _load(self, version: int) -> Model:
+        return load_model(self._home.artefact(version), version, spoken=self._home.settings.spoken)
 
     def _keep_serving(self, promotion: Promotion | None) -> None:
         """A ledger only grows: one that ends earlier than it did brings no former champion back."""
@@ -93,7 +96,7 @@ class Reloader:
         if promotion.seq == self._seq:
             return
         try:
-            model = load_model(self._home.artefact(promotion.version), promotion.version)
+            model = self._load(promotion.version)
             _ = model.decoder  # compiled now, not in the first request
             self._model, self._seq = model, promotion.seq
         finally:

@@ -7,9 +7,10 @@ from typing import Final
 from sqlalchemy import select
 
 from riskloop.core.errors import DataError
-from riskloop.core.types import Decision, Json, from_micros, to_micros
+from riskloop.core.types import Decision, Floats, Json, Reason, from_micros, to_micros
 from riskloop.results import ReplayResult
 from riskloop.scoring.answers import described
+from riskloop.scoring.model import Model
 from riskloop.store.database import Database
 from riskloop.store.tables import outcomes, windows
 from riskloop.web.guard import Serving
@@ -27,6 +28,18 @@ def number_of(text: str) -> int:
 # --------------------------------------------------------------------------- one decision
 
 
+def principal(model: Model, found: Decision, parts: Floats, most: int) -> list[Reason]:
+    """The ``most`` strongest reasons of a decline: what raised the risk. Protected features are never among them.
+
+    Source: 12 CFR 1002.9(b)(2), principal reasons of an adverse action. None where the customer was approved.
+    """
+    if not found.default:
+        return []
+    protected = {model.schema.names[i] for i in model.schema.protected_columns}
+    reasons = model.reasons(found.features, parts, len(model.schema))
+    return [r for r in reasons if r.contribution > 0.0 and r.feature not in protected][:most]
+
+
 def decision(service: Serving, number: int, replayed: ReplayResult | None) -> Json:
     """One decision: inputs, contributions, what became of it, and the same scored again where that was asked for."""
     home = service.home
@@ -40,6 +53,8 @@ def decision(service: Serving, number: int, replayed: ReplayResult | None) -> Js
         "decision": found,
         "inputs": [(names[i], values[names[i]], float(parts[i]), model.schema.features[i].protected) for i in order],
         "largest": max(1e-12, max(abs(float(parts[i])) for i in order)),
+        "principal": principal(model, found, parts, home.settings.serve.max_reasons),
+        "features": home.settings.features,
         "answer": described(model, found, home.settings.serve.max_reasons),
         "outcome": _outcome(home.database, number),
         "matures": found.time + home.settings.portfolio.outcome_window,
