@@ -49,7 +49,7 @@ def limits(record: ModelRecord) -> list[Block]:
     items.append(
         f"{percent(rate)} of the declined are approved at random, so that something is known of them."
         if rate
-        else "Nobody is approved at random: of declined customers no outcome is known."
+        else "Nobody is approved at random: declined customers are known only as far as outcomes are reported for them."
     )
     marked = home.cases.unresolved()
     harm = known_harm(marked, record.row.version, home.ledger.alike(record.row.version)) if marked else []
