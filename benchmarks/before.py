@@ -1,6 +1,6 @@
 """Does this version serve, keep, monitor and judge as fast as an earlier one, with the same figures?
 
-    python -m benchmarks.before --commit COMMIT [--rounds N] [--seconds S] [--json]
+    python -m benchmarks.before [--commit COMMIT] [--rounds N] [--seconds S] [--quick] [--json]
 
 Both commits (the present one without what is not committed) are checked out into a temporary folder and run in this
 environment. They train on the same files under the same settings and take turns in every round, so that a busy
@@ -38,6 +38,7 @@ from riskloop.simulation import embedded
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 MONTH_ROWS: Final = 2_000
+FIRST: Final = "ee70378"
 
 
 class Side(NamedTuple):
@@ -197,11 +198,14 @@ def rounds(sides: tuple[Side, Side], count: int, seconds: int, work: Path) -> di
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--commit", required=True, help="the earlier version")
+    parser.add_argument("--commit", default=FIRST, help="the earlier version; by default the last commit of 0.1")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="two rounds, loads of a second")
     parser.add_argument("--seconds", type=int, default=2, help="of each load")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    if given.quick:
+        given.rounds, given.seconds = 2, 1
     with tempfile.TemporaryDirectory(prefix="riskloop-before-") as place:
         work = Path(place)
         commits = {"before": given.commit, "now": "HEAD"}
