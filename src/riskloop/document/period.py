@@ -74,7 +74,7 @@ def _summary(record: WindowRecord) -> tuple[Block, ...]:
     if not record.windows:
         return (missing("Windows that start in this period"),)
     counts = Counter(words(window.diagnosis.value) for window in record.windows)
-    final = sum(window.matured_at is not None for window in record.windows)
+    final = sum(window.matured_at is not None and not window.quarantined for window in record.windows)
     held = sum(window.quarantined for window in record.windows)
     said = (
         f"{len(record.windows):,} windows: {', '.join(f'{count:,} {name}' for name, count in counts.most_common())}.",
