@@ -10,8 +10,9 @@ LIGHT  := .venv-light
 demo: $(READY)
 	$(BIN)/riskloop demo --exit
 
+# A file's tests stay together: they share what they trained.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # The same product without its extras, on the newest pandas. Evidently's own tests are skipped there.
 test-light: $(LIGHT)/.ready

@@ -101,15 +101,16 @@ def main() -> None:
     folder, now = Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2])
     for name in HEAVY:
         importlib.import_module(name)
-    deaths, artefact = 0, ""
-    while (ended := worker(folder, now, artefact)) != 0:
+    deaths = 0
+    doomed = ["model", "evaluation"]  # each is once cut off while it is written
+    while (ended := worker(folder, now, doomed[0] if doomed else "")) != 0:
         assert ended == signal.SIGKILL
         deaths += 1
-        # The fifth worker is the first that trains, the sixth the first that judges.
-        artefact = {4: "model", 5: "evaluation"}.get(deaths, "")
+        if doomed and any(folder.rglob(f".writing-{doomed[0]}")):
+            doomed.pop(0)
         if deaths > 40:
             raise SystemExit("the cycle makes no progress")
-    print(json.dumps({"deaths": deaths}))
+    print(json.dumps({"deaths": deaths, "never_written": doomed}))
 
 
 if __name__ == "__main__":
