@@ -27,7 +27,7 @@ def schema_of(book: Book) -> Schema:
     features = []
     for name in frame.columns:
         if name not in (ID, TIME, TARGET):
-            texts = frame[name].dtype == object
+            texts = frame[name].dtype.kind not in "fiu"  # pandas 3 has a type of its own for text
             levels = tuple(sorted(frame[name].unique())) if texts else ()
             features.append(Feature(name, "category" if texts else "number", categories=levels, nullable=True))
     return Schema(tuple(features), target=TARGET)
