@@ -45,7 +45,7 @@ def test_a_user_is_made_listed_changed_and_revoked(folder: Path) -> None:
     for words, said in (
         (("password", "anna"), "another password"),
         (("roles", "anna", "--role", "operate"), "operate"),
-        (("revoke", "anna"), "cannot log in"),
+        (("revoke", "anna"), "nobody can log in"),
     ):
         token = sessions.begin(LoginKind.USER, "anna", address="")
         assert said in users(*words, typed=f"{NEW}\n{NEW}\n")

@@ -94,7 +94,7 @@ def until(prometheus: httpx.Client, expression: str) -> list[Any]:
         try:
             if found := ask(prometheus, expression):
                 return found
-        except httpx.TransportError:
+        except (httpx.TransportError, ValueError):  # it is not there yet, or says so in plain text
             pass
         time.sleep(0.2)
     raise AssertionError(f"Prometheus has no answer to {expression}")

@@ -28,6 +28,8 @@ OPEN = {
     "/readyz",
     "/login",
     "/logout",
+    "/login/sso",
+    "/login/sso/callback",
     "/docs/files",
     "/dashboard/assets/{name}",
 }  # nothing of a portfolio is in them

@@ -36,7 +36,9 @@ def other(value: Any) -> Any:
         return not value
     if isinstance(value, bytes):
         return value[::-1] + b"\x00"
-    return value + " " if isinstance(value, str) else value + type(value)(1)
+    if isinstance(value, str):  # as long as before: PostgreSQL cuts spaces off that do not fit
+        return value[:-1] + ("y" if value.endswith("x") else "x")
+    return value + type(value)(1)
 
 
 def tamper(database: Database, *statements: str) -> list[Breach]:
