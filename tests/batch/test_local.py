@@ -98,7 +98,9 @@ def read(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     with pa.input_stream(str(path), compression="zstd" if path.suffix == ".zst" else None) as file:
         content = io.BytesIO(file.read())
-    return pd.read_csv(content, dtype={"job": str}, float_precision="round_trip")
+    if pd.__version__.startswith("2"):
+        return pd.read_csv(content, dtype={"job": str}, float_precision="round_trip")
+    return pd.read_csv(content, dtype={"job": str})  # pandas 3 reads exactly
 
 
 def decided(home: Home, frame: pd.DataFrame) -> Decisions:
