@@ -2,6 +2,8 @@
 
     python -m benchmarks.before [--commit COMMIT] [--rounds N] [--seconds S] [--quick] [--json]
 
+What the earlier commit needs and this one does not has to be installed first (0.1: plotly and fastapi-offline).
+
 Both commits (the present one without what is not committed) are checked out into a temporary folder and run in this
 environment. They train on the same files under the same settings and take turns in every round, so that a busy
 machine slows both alike. A row of the table is the ratio of this version to the earlier one: the mean over the rounds
