@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from tests.serve.conftest import CONFIG, add_model, promote
 
 from riskloop.batch import local
 from riskloop.batch.local import Champion, LocalEngine
-from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, RiskloopError
+from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Decisions
 from riskloop.data import streams, tables
@@ -301,13 +300,6 @@ def test_killed_and_run_again_it_has_decided_once(home: Home, tmp_path: Path, *,
     check_logged(home, frame)
     assert read(target)["decision_id"].tolist() == list(range(1, N + 1))
     assert home.decisions.count() == N
-
-
-def test_a_process_that_dies_ends_the_run(home: Home, tmp_path: Path) -> None:
-    engine = replace(engine_of(home, 2), champion=lambda: replace(engine_of(home).champion(), profiles=exits))
-    with pytest.raises(RiskloopError, match="has ended"):
-        engine.score(write(customers(13), tmp_path / "in.csv"), tmp_path / "out.csv", dialect=DataSettings())
-    assert home.decisions.count() == 0
 
 
 def exits(*_: object) -> bytes:
