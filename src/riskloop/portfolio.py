@@ -189,11 +189,11 @@ class Portfolio(Deciding):
         say: Callable[[str], None] = lambda _sentence: None,
         progress: Callable[[str, float], None] = lambda _what, _share: None,
     ) -> CycleResult:
-        """One turn of the loop: monitor what is due, diagnose, retrain, judge, promote. See `riskloop.loop`.
+        """One turn of the loop: monitor what is due, diagnose, retrain, judge, promote. See `riskloop.loop.cycle`.
 
         ``progress`` hears of every fit of a retraining, and the share that is done.
         """
-        from riskloop.loop import cycle
+        from riskloop.loop.cycle import cycle
         from riskloop.store.cycles import recorded
 
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from riskloop.core.errors import DataError
-from riskloop.loop import cycle
+from riskloop.loop.cycle import cycle
 from riskloop.loop.challenger_file import judgement_of
 from riskloop.loop.evidence import kept
 from riskloop.portfolio import Portfolio

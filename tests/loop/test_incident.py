@@ -9,7 +9,7 @@ import pytest
 
 from riskloop.cases import CaseState
 from riskloop.core.errors import Conflict, DataError
-from riskloop.loop import cycle
+from riskloop.loop.cycle import cycle
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import ID, TARGET, World, month_starts, simulate
 from riskloop.store import audit

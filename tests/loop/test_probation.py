@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from riskloop.core.types import PromotionKind
-from riskloop.loop import cycle, probation
+from riskloop.loop import probation
+from riskloop.loop.cycle import cycle
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import World
 from riskloop.store import audit

@@ -9,7 +9,7 @@ from riskloop.cases import CaseState
 from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.settings import Settings
 from riskloop.core.types import PromotionKind
-from riskloop.loop import cycle
+from riskloop.loop.cycle import cycle
 from riskloop.loop.register import register
 from riskloop.loop.trial import approve_challenger
 from riskloop.promote import promote
