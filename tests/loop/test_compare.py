@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from riskloop.core.errors import DataError
-from riskloop.loop.cycle import cycle
 from riskloop.loop.challenger_file import judgement_of
+from riskloop.loop.cycle import cycle
 from riskloop.loop.evidence import kept
 from riskloop.portfolio import Portfolio
 from riskloop.store.tries import tries_against
