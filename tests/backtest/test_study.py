@@ -220,6 +220,6 @@ def test_policies_come_with_what_they_are_compared_with() -> None:
 def test_a_wrong_promotion_is_told_with_what_chance_may_do() -> None:
     gain = {"auc": 0.01, "auc_low": 0.001, "auc_high": 0.02}
     promotions = [{"wrong": True, "measure": "auc", "low": -0.05, "high": high} for high in (-0.01, 0.02)]
-    entry = {"against_never": gain, "retrainings": 3, "promotions": 2, "wrong_promotions": 2}
+    entry = {"against_never": gain, "retrainings": 3, "promotions": 2, "wrong_promotions": 2, "watch": None}
     told = answer({"policies": {"on_drift": {**entry, "promotion_list": promotions}}})
     assert told.endswith("with 3 retrainings and 2 promotions, 2 of them wrong (1 beyond chance).")

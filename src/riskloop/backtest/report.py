@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from riskloop import bundles
 from riskloop.backtest.policies import NEVER, ORACLE
+from riskloop.backtest.watched import doubtful
 from riskloop.core.types import Diagnosis, Json
 from riskloop.web.words import DIAGNOSES, STATES
 
@@ -25,12 +26,19 @@ def page(document: Json) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"number": _number, "signed": _signed, "amount": _amount, "embedded": _embedded}
+    environment.filters |= {
+        "number": _number,
+        "signed": _signed,
+        "amount": _amount,
+        "percent": _percent,
+        "embedded": _embedded,
+    }
     template = environment.get_template(TEMPLATE)
     return template.render(
         document=document,
         policies=document["policies"],
         figures=figures(document),
+        watched=[one for name, entry in document["policies"].items() for one in _unseen(name, entry["watch"])],
         rows=[_row(name, entry) for name, entry in document["policies"].items()],
         promotions=[
             {"policy": name, **one} for name, entry in document["policies"].items() for one in entry["promotion_list"]
@@ -56,18 +64,33 @@ def _amount(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}".replace("-", "−")
 
 
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
 def _embedded(figure: Json) -> str:
     """JSON that cannot end the script element it stands in."""
     return json.dumps(figure, allow_nan=False).replace("<", "\\u003c")
 
 
 def _row(name: str, entry: Json) -> Json:
-    """A policy in the table; whether its gain is more than chance decides its tone."""
+    """A policy in the table; its tone says whether its gain is more than chance, or whether little was looked at."""
     gain = entry["against_never"]
     tone = "quiet"
     if gain["auc"] is not None and name != NEVER.name:
         tone = "ok" if gain["auc_low"] > 0.0 else "bad" if gain["auc_high"] < 0.0 else "quiet"
+    if doubtful(entry["watch"]):
+        tone = "fault"
     return {"name": name, "tone": tone, **entry}
+
+
+def _unseen(name: str, watch: Json | None) -> list[Json]:
+    """A row for what was kept out under a policy, and one for what was not judged."""
+    if watch is None:
+        return []
+    shared = dict.fromkeys(("mean_pd", "default_rate", "default_rate_low", "default_rate_high", "always_since"))
+    rows = [("kept out as faulty", watch["quarantined"]), ("not judged", watch["not_judged"])]
+    return [{**shared, "policy": name, "what": what, "of": watch["windows"], **row} for what, row in rows if row]
 
 
 # --------------------------------------------------------------------------- figures

@@ -14,12 +14,14 @@ from riskloop import views
 from riskloop.backtest.history import History, Played, read_history
 from riskloop.backtest.kept import keep
 from riskloop.backtest.oracle import oracle_scores
-from riskloop.backtest.policies import NEVER, ORACLE, Policy, policies_named
+from riskloop.backtest.policies import ALWAYS, NEVER, ORACLE, Policy, policies_named
 from riskloop.backtest.replay import arrivals, first_champion, model_of
 from riskloop.backtest.request import Request
 from riskloop.backtest.runs import FIRST, folder_of, run_all
 from riskloop.backtest.score import Scores, against, exchange, overall, period_scores
+from riskloop.backtest.watched import doubtful, sentences, watched
 from riskloop.backtest.worlds import Game, play
+from riskloop.core.english import counted
 from riskloop.core.settings import duration_text
 from riskloop.core.types import Bools, Diagnosis, Json, Promotion, to_micros
 from riskloop.store.artefacts import Artefacts
@@ -28,6 +30,7 @@ from riskloop.store.ledger import Ledger
 from riskloop.train.calibrate import choose_threshold
 
 Tick = Callable[[str, float], None]
+TOLD: Final = ("diagnosis", "confirmed", "action", "sentence", "quarantined", "mature")  # of a window
 TRAINING: Final = 0.1  # of the progress bar
 REPLAYED: Final = 0.95
 
@@ -131,6 +134,7 @@ def _story(home: Home, history: History, policy: Policy, scores: Sequence[Scores
         "promotions": exchanges,
         "rollbacks": sum(p.kind.takes_back for p in promotions),
         "windows": {window.name: views.window(window) for window in home.windows.latest(10_000)},
+        "held": [held.name for held in home.deliveries.held()],
         "cases": cases,
     }
 
@@ -202,7 +206,7 @@ def _oracle(folder: Path, history: History, game: Game, never: Run) -> Run:
         s if p is s.probabilities else replace(s, probabilities=p, declined=p >= at)
         for s, p in zip(never.scores, scores, strict=True)
     )
-    story: Json = {"retrainings": [], "promotions": [], "rollbacks": 0, "windows": {}, "cases": []}
+    story: Json = {"retrainings": [], "promotions": [], "rollbacks": 0, "windows": {}, "held": [], "cases": []}
     return Run(ORACLE, "knows the changed world from its first day", fitted, (None,) * len(fitted), story)
 
 
@@ -212,7 +216,8 @@ def _oracle(folder: Path, history: History, game: Game, never: Run) -> Run:
 def compared(history: History, runs: Sequence[Run], request: Request, folder: Path) -> Json:
     """Everything as one JSON document."""
     never = next(run for run in runs if run.policy == NEVER.name)
-    policies = {run.policy: _policy(history, run, never) for run in runs}
+    always = next((run for run in runs if run.policy == ALWAYS.name), None)
+    policies = {run.policy: _policy(history, run, never, always) for run in runs}
     cases = [{"policy": run.policy, **case} for run in runs for case in run.story["cases"]]
     for case in cases:
         windows = [w for w in _windows(runs, case["policy"]).values() if w["id"] == case["window"]]
@@ -242,13 +247,13 @@ def _windows(runs: Sequence[Run], policy: str) -> Json:
     return windows
 
 
-def _policy(history: History, run: Run, never: Run) -> Json:
+def _policy(history: History, run: Run, never: Run, always: Run | None) -> Json:
     money = history.settings.money
     documents = [period_scores(scores, money) for scores in run.scores]
     periods = []
     for period, document, champion in zip(history.periods, documents, run.champions, strict=True):
         window = run.story["windows"].get(period.name)
-        told = {key: window[key] if window else None for key in ("diagnosis", "confirmed", "action", "sentence")}
+        told = {key: window[key] if window else None for key in TOLD}
         truth = None if period.truth is None else period.truth.value
         periods.append({"period": period.name, **document, "champion": champion, **told, "truth": truth})
     promotions = run.story["promotions"]
@@ -260,32 +265,40 @@ def _policy(history: History, run: Run, never: Run) -> Json:
         "wrong_promotions": sum(bool(entry["wrong"]) for entry in promotions),
         "rollbacks": run.story["rollbacks"],
         "against_never": against(run.scores, never.scores, money),
+        "watch": _watch(history, run, always) if run.story["windows"] else None,
         "periods": periods,
         "promotion_list": promotions,
         "retraining_list": run.story["retrainings"],
     }
 
 
+def _watch(history: History, run: Run, always: Run | None) -> Json:
+    scores = None if always is None else always.scores
+    return {**watched(history, run.story["windows"], run.scores, scores), "held_outcomes": run.story["held"]}
+
+
 def answer(document: Json) -> str:
-    """The question's answer in a few sentences."""
-    policies = document["policies"]
+    """The question's answer in a few sentences. Where much was kept out or not judged, that comes first."""
     said = []
-    for name, entry in policies.items():
-        gain = entry["against_never"]
-        if name in {NEVER.name, ORACLE} or gain["auc"] is None:
-            continue
-        sure = gain["auc_low"] > 0.0 or gain["auc_high"] < 0.0
-        how = "" if sure else ", which may be chance"
-        gained = f"{gain['auc']:+.4f} ({gain['auc_low']:+.4f} to {gain['auc_high']:+.4f}{how})"
-        counts = (_count(entry["retrainings"], "retraining"), _count(entry["promotions"], "promotion"))
-        if not entry["promotions"]:
-            said.append(f"'{name}' never exchanged the model, after {counts[0]}.")
-            continue
-        said.append(
-            f"'{name}' changes the mean AUC by {gained} against never retraining, with {counts[0]} and {counts[1]}, "
-            f"{entry['wrong_promotions']} of them wrong{_beyond_chance(entry)}."
-        )
+    for name, entry in document["policies"].items():
+        gained, unseen = _gained(name, entry), sentences(name, entry["watch"])
+        said += [*unseen, *gained] if doubtful(entry["watch"]) else [*gained, *unseen]
     return " ".join(said) or "No period has outcomes of both kinds, so nothing can be compared."
+
+
+def _gained(name: str, entry: Json) -> list[str]:
+    gain = entry["against_never"]
+    if name in {NEVER.name, ORACLE} or gain["auc"] is None:
+        return []
+    retrained, promoted = counted(entry["retrainings"], "retraining"), counted(entry["promotions"], "promotion")
+    if not entry["promotions"]:
+        return [f"'{name}' never exchanged the model, after {retrained}."]
+    how = "" if gain["auc_low"] > 0.0 or gain["auc_high"] < 0.0 else ", which may be chance"
+    auc = f"{gain['auc']:+.4f} ({gain['auc_low']:+.4f} to {gain['auc_high']:+.4f}{how})"
+    wrong = f"{entry['wrong_promotions']} of them wrong{_beyond_chance(entry)}"
+    return [
+        f"'{name}' changes the mean AUC by {auc} against never retraining, with {retrained} and {promoted}, {wrong}."
+    ]
 
 
 def _beyond_chance(entry: Json) -> str:
@@ -295,7 +308,3 @@ def _beyond_chance(entry: Json) -> str:
     wrong = [promotion for promotion in entry["promotion_list"] if promotion["wrong"]]
     shown = sum(p["low"] > 0.0 if p["measure"] == "log_loss" else p["high"] < 0.0 for p in wrong)
     return f" ({shown or 'none'} beyond chance)"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -115,12 +115,31 @@ def _compared(document: dict[str, Any]) -> list[str]:
     for name, entry in document["policies"].items():
         gain = entry["against_never"]["auc"]
         gained = "–" if gain is None or name == "never" else f"{gain:+.4f}"
-        counts = (entry["retrainings"], entry["promotions"], entry["wrong_promotions"])
+        counts = (entry["retrainings"], entry["promotions"], entry["wrong_promotions"], _unseen(entry["watch"]))
         rows.append(
             (name, entry["auc"], gained, entry["ks"], entry["brier"], entry["log_loss"], *counts, entry["money"])
         )
-    head = ("policy", "AUC", "gain", "KS", "Brier", "log loss", "retrainings", "promotions", "wrong", "money")
+    head = (
+        "policy",
+        "AUC",
+        "gain",
+        "KS",
+        "Brier",
+        "log loss",
+        "retrainings",
+        "promotions",
+        "wrong",
+        "kept out",
+        "money",
+    )
     return [table(head, rows), document["answer"], *(f"Note: {note}" for note in document["notes"])]
+
+
+def _unseen(watch: dict[str, Any] | None) -> str:
+    """Windows in quarantine, of all."""
+    if watch is None:
+        return "–"
+    return f"{watch['quarantined']['windows'] if watch['quarantined'] else 0} of {watch['windows']}"
 
 
 def _written(document: dict[str, Any], json_file: Path | None, html_file: Path | None) -> list[str]:
