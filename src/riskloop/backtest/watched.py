@@ -135,8 +135,8 @@ def doubtful(watch: Json | None) -> bool:
 
 def _told_kept_out(name: str, out: Json, windows: int) -> str:
     kept = f"{out['windows']} of {counted(windows, 'window')}"
-    told = f"'{name}' kept {kept} out as faulty ({_span(out)}), learned nothing from their {out['decisions']:,} decisions, "
-    told += "and went on deciding with the model that it had"
+    told = f"'{name}' kept {kept} out as faulty ({_span(out)}), learned nothing from their {out['decisions']:,} "
+    told += "decisions, and went on deciding with the model that it had"
     if out["default_rate"] is not None:
         low, high = out["default_rate_low"], out["default_rate_high"]
         told += f": {out['default_rate']:.1%} ({low:.1%} to {high:.1%}) defaulted there at a PD of {out['mean_pd']:.1%}"
