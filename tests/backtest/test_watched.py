@@ -87,7 +87,9 @@ def test_every_window_is_counted_once(seed: int, settings: Settings) -> None:
     rng = np.random.default_rng(seed)
     number = int(rng.integers(1, 30))
     history = _history(20, number, settings, truth=rng.choice([None, Diagnosis.STABLE]))  # type: ignore[arg-type]
-    scores = [Scores((rng.random(20) < 0.3) * 1.0, rng.random(20), rng.random(20) < 0.5) for _ in range(number)]
+    scores = [
+        Scores((rng.random(20) < 0.3).astype(np.float64), rng.random(20), rng.random(20) < 0.5) for _ in range(number)
+    ]
     windows = {
         str(k): {
             "quarantined": bool(rng.random() < 0.4),
@@ -126,7 +128,14 @@ def test_a_window_without_its_outcomes_is_not_judged_when_they_were_due(settings
 
 
 def test_a_sound_stream_says_nothing_of_it() -> None:
-    watch = {"windows": 5, "judged": 4, "waiting": 1, "quarantined": None, "not_judged": None, "held_outcomes": []}
+    watch: Json = {
+        "windows": 5,
+        "judged": 4,
+        "waiting": 1,
+        "quarantined": None,
+        "not_judged": None,
+        "held_outcomes": [],
+    }
     assert sentences("on_drift", watch) == []
     assert not doubtful(watch)
     held = sentences("on_drift", {**watch, "held_outcomes": ["delivery 3 of 2020-02-01"]})
