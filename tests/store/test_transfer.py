@@ -208,6 +208,32 @@ def test_a_backup_comes_back_in_either_database(
     }
 
 
+@pytest.mark.parametrize("named", ["documents", "papers/texts"])
+def test_texts_of_people_are_backed_up_and_restored(
+    make_home: Callable[[Path, str], Home], tmp_path: Path, named: str
+) -> None:
+    home = make_home(tmp_path / "old", "sqlite:///")
+    home.config.write_text(home.config.read_text() + f'\n[documents]\nfolder = "{named}"\n')
+    home = Home.open(home.config)
+    texts = {"limits.v2.md": "Not for firms.", "case-3.md": "Grüße", "README.md": "how"}
+    home.documents.mkdir(parents=True)
+    for name, text in texts.items():
+        (home.documents / name).write_text(text, encoding="utf-8")
+    (home.documents / ".git").mkdir()
+    (home.documents / ".git" / "HEAD").write_text("ref")
+    index = back_up(home, tmp_path / "backup", datetime.now(UTC))
+    assert {name for name in index["files"] if name.startswith("documents/")} == {f"documents/{n}" for n in texts}
+    there = tmp_path / "new" / named
+    there.mkdir(parents=True)
+    (there / "case-3.md").write_text("of version control")
+    restore(tmp_path / "backup", tmp_path / "new" / CONFIG)
+    found = {path.name: path.read_text(encoding="utf-8") for path in there.iterdir()}
+    assert found == {**texts, "case-3.md": "of version control"}
+    (tmp_path / "backup" / "documents" / "limits.v2.md").write_text("For firms.")
+    with pytest.raises(ArtefactError, match=r"documents/limits\.v2\.md is missing or was altered"):
+        restore(tmp_path / "backup", tmp_path / "again" / CONFIG)
+
+
 @pytest.mark.parametrize(("old", "new"), [("sqlite:///", "sqlite:///")])
 def test_segments_are_backed_up_and_restored(
     make_home: Callable[[Path, str], Home], tmp_path: Path, old: str, new: str

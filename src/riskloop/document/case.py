@@ -49,7 +49,7 @@ def case_paper(home: Home, number_: int, file: ChallengerFileResult | None, now:
     """
     case, steps = home.cases.get(number_), home.cases.steps(number_)
     name = f"case-{number_}"
-    quoted = texts.of_document(home.folder / home.settings.documents.folder, name)
+    quoted = texts.of_document(home.documents, name)
     sections: list[PaperSection] = [
         PaperSection("finding", "What was found", _found(home.windows, case, steps)),
         PaperSection("verdict", "What the gate found", _verdict(case, file)),

@@ -43,7 +43,7 @@ def model_paper(home: Home, version: int, now: datetime) -> Paper:
         TrainingSample.of(artefact, model),
         WindowRecord.read(home.windows, chosen),
         case_of(home.cases, row),
-        texts.of_version(home.folder / home.settings.documents.folder, version, SECTIONS.keys()),
+        texts.of_version(home.documents, version, SECTIONS.keys()),
     )
     return Paper(
         f"model-{version}",

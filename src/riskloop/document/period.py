@@ -32,7 +32,7 @@ def period_paper(home: Home, first: date, last: date, now: datetime) -> Paper:
     name = f"period-{first}-{last}"
     windows = [w for w in home.windows.latest(MOST) if start <= w.first_time < end]
     record = WindowRecord.read(home.windows, windows)
-    quoted = texts.of_document(home.folder / home.settings.documents.folder, name)
+    quoted = texts.of_document(home.documents, name)
     sections = (
         PaperSection("summary", "Summary", _summary(record)),
         PaperSection("windows", "Windows and diagnoses", _windows(record)),

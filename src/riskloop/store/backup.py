@@ -1,4 +1,4 @@
-"""A portfolio in a folder: settings, everything on record as a SQLite file, segments, models and pages, hashed.
+"""A portfolio in a folder: settings, all that is on record as a SQLite file, segments, models, pages, texts, hashed.
 
 The same for every database, so that a backup of PostgreSQL can be opened without a server, and restored into either.
 """
@@ -26,6 +26,7 @@ MODELS: Final = "models"
 KEY: Final = "riskloop.key"
 REPORTS: Final = "reports"
 SEGMENTS: Final = "segments"
+DOCUMENTS: Final = "documents"
 
 
 def back_up(home: Home, folder: Path, now: datetime, tick: Tick = quiet) -> Json:
@@ -42,9 +43,9 @@ def back_up(home: Home, folder: Path, now: datetime, tick: Tick = quiet) -> Json
     finally:
         database.close()  # the last connection leaves one file, without a log beside it that could be forgotten
     # After the database: a model is stored before it is registered, so every registered one is there by now.
-    for source, name in ((home.artefacts.root, MODELS), (home.reports, REPORTS)):
+    for source, name in ((home.artefacts.root, MODELS), (home.reports, REPORTS), (home.documents, DOCUMENTS)):
         if source.is_dir():
-            shutil.copytree(source, folder / name)
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(".git"))
     paths = home.segments.paths()
     if paths:
         home.segments.files.copy_to(SegmentFiles(folder / SEGMENTS), paths)
@@ -81,6 +82,8 @@ def restore(folder: Path, config: Path, tick: Tick = quiet) -> Json:
             if (folder / name).is_dir():
                 make_folder(root)
                 shutil.copytree(folder / name, root, dirs_exist_ok=True)
+        if (folder / DOCUMENTS).is_dir():
+            shutil.copytree(folder / DOCUMENTS, home.documents, dirs_exist_ok=True, copy_function=_copy_missing)
         kept = SegmentFiles(folder / SEGMENTS)
         kept.copy_to(home.segments.files, kept.listed())
         opened = home.folder / ".restoring.db"  # a copy: an old backup is migrated, and stays as it is
@@ -109,6 +112,11 @@ def checked(folder: Path) -> Json:
         if not path.is_file() or _sha256(path) != sha256:
             raise ArtefactError(f"The backup {folder} cannot be used: {name} is missing or was altered.")
     return index
+
+
+def _copy_missing(source: str, target: str) -> str:
+    """Copy a text of people, unless one of that name came with riskloop.toml, from version control."""
+    return target if Path(target).exists() else shutil.copy2(source, target)
 
 
 def _must_be_empty(folder: Path) -> None:

@@ -83,6 +83,11 @@ class Home:
         return self.folder / self.settings.storage.reports
 
     @cached_property
+    def documents(self) -> Path:
+        """The folder with the texts that people write for the documents."""
+        return self.folder / self.settings.documents.folder
+
+    @cached_property
     def ledger(self) -> Ledger:
         """Versions and promotions."""
         return Ledger(self.database, self.trust)
