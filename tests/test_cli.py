@@ -16,6 +16,7 @@ import pytest
 import typer
 
 from riskloop import cli
+from riskloop.cli.tree import app
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate
 
@@ -85,7 +86,7 @@ def decided(made: Path) -> Path:
 
 def commands(group: Any = None, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
     """Every command with its words, found in the application itself."""
-    group = group or typer.main.get_command(cli.app)
+    group = group or typer.main.get_command(app)
     found: list[tuple[tuple[str, ...], Any]] = []
     for name, command in group.commands.items():
         words = (*path, name)

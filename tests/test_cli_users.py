@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from riskloop.cli import app
+from riskloop.cli.tree import app
 from riskloop.core.errors import ConfigError, Conflict, NotFound, RiskloopError
 from riskloop.store.audit import latest
 from riskloop.store.home import Home

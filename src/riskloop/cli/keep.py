@@ -27,7 +27,7 @@ def backup(
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Write settings, records, models and pages into a folder, with their hashes."""
+    """Write settings, records, models, pages and texts into a folder, with their hashes."""
     from datetime import UTC, datetime
 
     from riskloop.store.backup import back_up

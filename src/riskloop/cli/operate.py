@@ -146,11 +146,11 @@ def score(
     dates: DatesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a whole file: through the API or on all cores of this machine, rows in their order, or on Spark.
+    """Score a whole file: through the API, on all cores of this machine, or on Spark.
 
-    The input's columns are kept and the predictions appended. Interrupted, the same command goes on where it stopped;
-    run again, it gives the same decisions and logs nobody twice. Rows that cannot be scored are set aside with their
-    reason; the exit code is 12 then.
+    The input's rows and columns are kept, in their order, and the predictions appended. Interrupted, the same command
+    goes on where it stopped; run again, it gives the same decisions and logs nobody twice. Rows that cannot be scored
+    are set aside with their reason; the exit code is 12 then.
     """
     from riskloop.batch.client import score_file
     from riskloop.worker import api_url, data_settings
