@@ -27,6 +27,7 @@ from riskloop.simulation.uci import load_uci
 from riskloop.store.home import CONFIG, Home
 from riskloop.train.candidate import Candidate
 from riskloop.train.fit import fit, recalibrate
+from tests.extras import GROWN
 
 UCI = Path(__file__).parents[2] / "shared" / "data" / "uci_credit_card.csv"
 NOW = datetime(2025, 5, 1, tzinfo=UTC)
@@ -60,7 +61,7 @@ def candidate_of(kind: str, home: Home, rows: Rows, settings: Settings) -> Candi
     return recalibrate(artefact, 1, parent.predict, parent.predict(rows.features), shifted, settings)
 
 
-@pytest.mark.parametrize("kind", ["scorecard", "lightgbm", "hist_gradient_boosting", "recalibrated"])
+@pytest.mark.parametrize("kind", ["scorecard", "lightgbm", "hist_gradient_boosting", "recalibrated", *GROWN])
 def test_every_way_to_a_probability_gives_the_same(customers: Path, tmp_path: Path, kind: str) -> None:
     (tmp_path / CONFIG).write_text((customers / CONFIG).read_text())
     home = Home.open(tmp_path)

@@ -17,6 +17,7 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
+from tests.extras import GROWN
 from tests.postgres import Server
 
 from riskloop.core.errors import ConfigError, NotFound
@@ -142,7 +143,7 @@ def imported(path: Path) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("learner", ["scorecard", "lightgbm", "hist_gradient_boosting"])
+@pytest.mark.parametrize("learner", ["scorecard", "lightgbm", "hist_gradient_boosting", *GROWN])
 def test_one_python_file_scores_every_row(exported: Callable[[str], Exported], learner: str, tmp_path: Path) -> None:
     entry = exported(learner)
     path = entry.portfolio.export(entry.version, tmp_path / "model.py")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.extras import GROWN
 
 from riskloop.core.errors import ArtefactError
 from riskloop.core.types import Floats, Rows
@@ -64,7 +65,7 @@ def lying(candidate: Candidate, lie: Callable[[Floats], Floats]) -> Candidate:
 
 
 @pytest.mark.parametrize("lie", [shifted, unknown, reversed_])
-@pytest.mark.parametrize("learner", ["scorecard", "lightgbm", "hist_gradient_boosting", "forest"])
+@pytest.mark.parametrize("learner", ["scorecard", "lightgbm", "hist_gradient_boosting", "forest", *GROWN])
 def test_a_disagreement_leaves_the_files_of_a_live_version_alone(
     home: Home, rows: Rows, learner: str, lie: Callable[[Floats], Floats]
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.extras import GROWN
 
 from riskloop.core.errors import ArtefactError
 from riskloop.core.manifest import ModelManifest
@@ -88,7 +89,7 @@ def odd_rows() -> Floats:
     )
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", [*LEARNERS, *GROWN])
 def test_it_scores_what_scikit_learn_scores(model: Callable[[str], Trained], learner: str) -> None:
     candidate, _, loaded = model(learner)
     features = np.concatenate((ROWS.features, odd_rows()))
@@ -96,7 +97,7 @@ def test_it_scores_what_scikit_learn_scores(model: Callable[[str], Trained], lea
     check_agreement(loaded, candidate, features)
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", [*LEARNERS, *GROWN])
 def test_a_row_alone_has_the_bits_that_it_has_among_others(model: Callable[[str], Trained], learner: str) -> None:
     _, _, loaded = model(learner)
     features = np.concatenate((odd_rows(), ROWS.features[:40]))
@@ -107,7 +108,7 @@ def test_a_row_alone_has_the_bits_that_it_has_among_others(model: Callable[[str]
         np.testing.assert_array_equal(loaded.contributions(alone)[0], parts[i])
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", [*LEARNERS, *GROWN])
 def test_contributions_sum_to_the_raw_score(model: Callable[[str], Trained], learner: str) -> None:
     _, artefact, loaded = model(learner)
     features = np.concatenate((odd_rows(), ROWS.features[:200]))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from lightgbm import LGBMClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
+from tests.extras import GROWN
 
 from riskloop.core.manifest import seal
 from riskloop.core.settings import Settings
@@ -78,7 +79,7 @@ def test_a_blend_ranks_a_new_world_as_well_and_remembers_the_old_better(
     assert before > 0.0015
 
 
-@pytest.mark.parametrize("name", BOOSTERS)
+@pytest.mark.parametrize("name", [*BOOSTERS, GROWN[1]])
 def test_what_is_served_is_the_blend(
     make_rows: Callable[..., Rows], settings: Settings, name: str, tmp_path: Path
 ) -> None:
@@ -96,7 +97,7 @@ def test_what_is_served_is_the_blend(
     assert plain.files["model.txt"] != made[0].files["model.txt"]
 
 
-@pytest.mark.parametrize("name", BOOSTERS)
+@pytest.mark.parametrize("name", [*BOOSTERS, *GROWN])
 def test_constraints_hold_for_all_parts(make_rows: Callable[..., Rows], settings: Settings, name: str) -> None:
     """Debt is monotone; in the new world a higher debt is made to look safer."""
     rows, new = world(make_rows)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from tests.extras import GROWN
 
 from riskloop.core.errors import ArtefactError, ConfigError, DataError
 from riskloop.core.manifest import ModelManifest, seal
@@ -70,7 +71,7 @@ def test_out_of_fold_scores_are_honest(rows: Rows, settings: Settings, candidate
     assert score.mean() == pytest.approx(rows.target.mean(), abs=1e-6)  # calibrated in the large
 
 
-@pytest.mark.parametrize("learner", BUILT_IN)
+@pytest.mark.parametrize("learner", [*BUILT_IN, *GROWN])
 def test_the_same_rows_config_and_seed_give_the_same_bytes(rows: Rows, settings: Settings, learner: str) -> None:
     one = settings.model_copy(update={"train": settings.train.model_copy(update={"threads": 1})})
     first, second = fit(rows, settings, learners=[learner]), fit(rows, one, learners=[learner])
@@ -84,7 +85,7 @@ def test_protected_columns_change_nothing(rows: Rows, settings: Settings, candid
     np.testing.assert_array_equal(candidate.predict(other), candidate.predict(rows.features))
 
 
-@pytest.mark.parametrize("learner", BUILT_IN)
+@pytest.mark.parametrize("learner", [*BUILT_IN, *GROWN])
 def test_monotone_features_are_monotone(rows: Rows, settings: Settings, learner: str) -> None:
     fitted = fit(rows, settings, learners=[learner])
     grid = np.repeat(rows.features[:20], 60, axis=0)

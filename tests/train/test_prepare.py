@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from tests.extras import GROWN
 
 from riskloop.core.errors import ArtefactError, ConfigError
 from riskloop.core.settings import Settings, parse_settings
@@ -159,7 +160,7 @@ def test_contributions_go_back_to_the_columns_and_keep_their_sum(settings: Setti
     np.testing.assert_array_equal(made.preparation_.attributed(only)[0], [0.5, 0.5, 0, 0, 0, 0])
 
 
-@pytest.mark.parametrize("learner", ["scorecard", "lightgbm", "hist_gradient_boosting"])
+@pytest.mark.parametrize("learner", ["scorecard", "lightgbm", "hist_gradient_boosting", *GROWN])
 def test_a_stored_model_prepares_as_training_does(settings: Settings, learner: str, tmp_path: Path) -> None:
     candidate = fit(rows(), settings, learners=[learner])
     assert FILE in candidate.files
@@ -173,7 +174,7 @@ def test_a_stored_model_prepares_as_training_does(settings: Settings, learner: s
     assert roc_auc_score(fresh.target, model.probabilities(fresh.features)) > 0.7
 
 
-@pytest.mark.parametrize("learner", ["scorecard", "lightgbm", "hist_gradient_boosting"])
+@pytest.mark.parametrize("learner", ["scorecard", "lightgbm", "hist_gradient_boosting", *GROWN])
 def test_order_holds_and_codes_stand_outside_of_it(settings: Settings, learner: str) -> None:
     """Income is falling, and 10% of the rows have -9999 in its place, which says nothing about the risk."""
     plain = settings.model_copy(update={"prepare": {}})

@@ -204,6 +204,9 @@ class RiskLevelSettings(Section):
         return self
 
 
+BUILT_IN: Final = ("scorecard", "lightgbm", "hist_gradient_boosting", "xgboost", "catboost")  # the last two: extras
+
+
 class LearnerSettings(Section):
     """A scikit-learn-compatible classifier beside the built-in learners; the table's name is the learner's."""
 
@@ -216,7 +219,8 @@ class TrainSettings(Section):
 
     learners: tuple[str, ...] = Field(
         ("scorecard", "lightgbm", "hist_gradient_boosting"),
-        description="Learners that compete; names of [learners.NAME] tables are allowed.",
+        description="Learners that compete: scorecard, lightgbm, hist_gradient_boosting, xgboost and catboost (both "
+        "extras), and names of [learners.NAME] tables.",
     )
     folds: int = Field(5, ge=2, le=20, description="Folds of the cross-validation.")
     seed: int = Field(20240501, ge=0, description="The same history, config and seed train the same bytes.")
@@ -870,7 +874,7 @@ def parse_settings(text: str, where: str = "riskloop.toml") -> Settings:
         problems = [_problem(dict(item)) for item in error.errors()]
         listed = "; ".join(f"{p.field}: {p.problem}" for p in problems)
         raise ConfigError(f"{where} cannot be used: {listed}.", problems) from None
-    unknown = set(settings.train.learners) - {"scorecard", "lightgbm", "hist_gradient_boosting"}
+    unknown = set(settings.train.learners) - set(BUILT_IN)
     unknown -= set(settings.learners)
     if unknown:
         raise ConfigError(

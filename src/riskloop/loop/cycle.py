@@ -22,6 +22,7 @@ from riskloop.store.home import Home
 from riskloop.store.leases import held
 from riskloop.store.notices import known_subjects
 from riskloop.store.windows import Window, save
+from riskloop.train.learners import require_learners
 
 Say = Callable[[str], None]
 Clock = Callable[[], datetime]
@@ -49,8 +50,10 @@ def cycle(
     ``say`` hears every sentence at once; ``tick`` hears of every fit of a retraining, and the share that is done.
     A retraining takes minutes, and the ledger has to say when the champion changed, not when the cycle began:
     ``clock`` is asked then. Without one it stays ``now``, as a replay needs it.
-    Raises Locked when another worker is at it, NotReady before the first promotion.
+    Raises Locked when another worker is at it, NotReady before the first promotion, and ConfigError for a learner
+    that a retraining could not fit here.
     """
+    require_learners(home.settings)
     done, clock = Cycle(), clock or (lambda: now)
 
     def tell(sentence: str) -> None:

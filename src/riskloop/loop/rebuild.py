@@ -47,7 +47,7 @@ def rebuild(home: Home, version: int, tick: Tick = lambda _sentence, _share: Non
     names = [n for n in {**candidate.files, **artefact.contents} if candidate.files.get(n) != artefact.contents.get(n)]
     parts = [key for key in manifest.__struct_fields__ if getattr(manifest, key) != getattr(sealed.manifest, key)]
     names += [f"manifest: {key}" for key in parts if key != "files"]
-    now = library_versions()
+    now = library_versions(manifest.learner)
     changed = {name: [old, now.get(name)] for name, old in manifest.libraries.items() if now.get(name) != old}
     identical = sealed.sha256 == artefact.sha256
     return Rebuilt(

@@ -10,7 +10,13 @@ from riskloop.core.types import Action, Diagnosis
 from riskloop.retrain.dataset import Weighting, weightings
 
 # Seconds of one fit per million rows on 2 cores, measured; a learner of the user's own is taken for a slow one.
-_SECONDS: Final[Mapping[str, float]] = {"lightgbm": 9.0, "scorecard": 7.0, "hist_gradient_boosting": 22.0}
+_SECONDS: Final[Mapping[str, float]] = {
+    "lightgbm": 9.0,
+    "scorecard": 7.0,
+    "hist_gradient_boosting": 22.0,
+    "xgboost": 20.0,
+    "catboost": 47.0,
+}
 _SECONDS_UNKNOWN: Final = 60.0
 
 

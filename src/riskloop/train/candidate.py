@@ -3,13 +3,16 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import numpy as np
 
 from riskloop.core.manifest import ModelManifest, PdLevel, Size, Training, TrainingRecord
 from riskloop.core.schema import Schema
 from riskloop.core.types import Floats, Rows, from_micros
+from riskloop.train.learners import EXTRAS
 
 _LIBRARIES = ("lightgbm", "numpy", "scikit-learn", "scipy", "skops")
 
@@ -76,6 +79,9 @@ def baseline(features: Floats, schema: Schema) -> dict[str, float | None]:
     return typical
 
 
-def library_versions() -> dict[str, str]:
-    """Versions of what fits and scores, by distribution name."""
-    return {name: version(name) for name in _LIBRARIES}
+def library_versions(learner: str = "") -> dict[str, str]:
+    """Versions of what fits and scores, by distribution name, and of the extra that the ``learner`` needs."""
+    found = {name: version(name) for name in _LIBRARIES}
+    if learner in EXTRAS and find_spec(learner) is not None:  # under whichever name it was installed
+        found[learner] = str(import_module(learner).__version__)
+    return found

@@ -2,6 +2,7 @@
 
 from riskloop.store.estimators import dump_estimator
 from riskloop.train.blend import Blend
+from riskloop.train.boosters import GrownTrees
 from riskloop.train.learners import LIGHTGBM, SCORECARD, SKOPS, Estimator
 from riskloop.train.scorecard import Scorecard
 from riskloop.train.trees import hist_gradient_boosting_text, lightgbm_text, scaled_sum
@@ -21,4 +22,6 @@ def dump(estimator: Estimator) -> tuple[str, bytes]:
         return LIGHTGBM, lightgbm_text(estimator)
     if isinstance(estimator, HistGradientBoostingClassifier):
         return LIGHTGBM, hist_gradient_boosting_text(estimator)
+    if isinstance(estimator, GrownTrees):
+        return LIGHTGBM, estimator.text()
     return SKOPS, dump_estimator(estimator)

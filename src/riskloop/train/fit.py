@@ -149,7 +149,7 @@ def fit(
         baseline=baseline(rows.features, schema),
         seed=train.seed,
         settings=_settings(settings),
-        libraries=library_versions(),
+        libraries=library_versions(best.learner.name),
         parent=parent,
         origin=origin,
     )

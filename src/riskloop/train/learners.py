@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +26,8 @@ Estimator = Any  # a scikit-learn classifier; scikit-learn ships no types
 LIGHTGBM: Final = "model.txt"
 SCORECARD: Final = "scorecard.json"
 SKOPS: Final = "model.skops"
+
+EXTRAS: Final = ("xgboost", "catboost")  # learners, packages and extras of the same name
 
 ENOUGH_ROWS: Final = 20_000  # that bear all trees of a booster
 
@@ -77,12 +80,20 @@ class Learner:
         return estimator
 
 
+def require_learners(settings: Settings) -> None:
+    """Raise ConfigError for a learner that competes and cannot be had here."""
+    for name in settings.train.learners:
+        learner(name, settings)
+
+
 def learner(name: str, settings: Settings) -> Learner:
     """The learner called ``name``: a [learners.NAME] table, or a built-in one. Raises ConfigError."""
     if name in settings.learners:
         entry = settings.learners[name]
         path = entry.estimator
         return Learner(name, lambda *args: _custom(name, path, *args), entry.params, lambda s: _custom_options(path, s))
+    if name in EXTRAS and find_spec(name) is None:
+        raise ConfigError(f"The learner '{name}' needs an extra: pip install 'riskloop[{name}]'.")
     if name not in LEARNERS:
         known = ", ".join(sorted({*LEARNERS, *settings.learners}))
         raise ConfigError(f"There is no learner '{name}'; there are {known}.")
@@ -126,6 +137,22 @@ def _hist_gradient_boosting(schema: Schema, seed: int, threads: int, params: Map
     return HistGradientBoostingClassifier(**{**defaults, **params})
 
 
+def _xgboost(schema: Schema, seed: int, threads: int, params: Mapping[str, Any]) -> Estimator:
+    from riskloop.train.boosters import XGBoostTrees
+
+    return XGBoostTrees(**{**_grown(schema, seed), **params})
+
+
+def _catboost(schema: Schema, seed: int, threads: int, params: Mapping[str, Any]) -> Estimator:
+    from riskloop.train.boosters import CatBoostTrees
+
+    return CatBoostTrees(**{**_grown(schema, seed), **params})
+
+
+def _grown(schema: Schema, seed: int) -> dict[str, Any]:
+    return {"random_state": seed, "categorical": _categorical(schema), "monotonic_cst": _monotone(schema)}
+
+
 def _lightgbm_options(schema: Schema) -> Mapping[str, Any]:
     return {"categorical_feature": _categorical(schema)}
 
@@ -147,6 +174,18 @@ LEARNERS: Final[Mapping[str, Learner]] = {
         _hist_gradient_boosting,
         {"max_iter": 150, "max_leaf_nodes": 8, "learning_rate": 0.08, "min_samples_leaf": 50},
         trees="max_iter",
+    ),
+    "xgboost": Learner(
+        "xgboost",
+        _xgboost,
+        {"n_estimators": 250, "max_leaves": 8, "learning_rate": 0.05},
+        trees="n_estimators",
+    ),
+    "catboost": Learner(
+        "catboost",
+        _catboost,
+        {"iterations": 250, "depth": 3, "learning_rate": 0.08},
+        trees="iterations",
     ),
 }
 
@@ -193,7 +232,7 @@ def _custom(name: str, path: str, schema: Schema, seed: int, threads: int, param
     """Import the class that the config names, and nothing else."""
     module, _, attribute = path.rpartition(".")
     try:
-        fixed = _REPEATABLE if path.startswith("lightgbm.") else {}
+        fixed = lightgbm_params(schema) if path.startswith("lightgbm.") else {}
         made = getattr(importlib.import_module(module), attribute)(**{**fixed, **params})
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"The estimator '{path}' of [learners.{name}] cannot be imported: {error}.") from None
@@ -207,8 +246,16 @@ def _custom(name: str, path: str, schema: Schema, seed: int, threads: int, param
     wanted = {"random_state": seed}
     if not path.startswith("sklearn."):  # whose default is one thread, and which warns where n_jobs has no effect
         wanted["n_jobs"] = threads
+    wanted |= _constraints(schema, known)
     chosen = {key: value for key, value in wanted.items() if key in known and key not in params}
     return made.set_params(**chosen) if chosen else made
+
+
+def _constraints(schema: Schema, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Monotone features, as the estimators say it that can hold them; and columns of codes, as those of riskloop do."""
+    monotone = _monotone(schema)
+    told = {"monotonic_cst": monotone, "monotone_constraints": monotone} if any(monotone) else {}
+    return {**told, **({"categorical": _categorical(schema)} if "categorical" in known else {})}
 
 
 def _custom_options(path: str, schema: Schema) -> Mapping[str, Any]:

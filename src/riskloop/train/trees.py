@@ -4,7 +4,7 @@ The format cannot run code, keeps doubles exactly and carries the row counts tha
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from riskloop.core.errors import ArtefactError
 from riskloop.core.types import Floats, Ints
 
-_CATEGORICAL, _DEFAULT_LEFT, _MISSING_NAN = 1, 2, 8  # bits of LightGBM's decision_type
+CATEGORICAL, DEFAULT_LEFT, MISSING_NAN = 1, 2, 8  # bits of LightGBM's decision_type
 
 
 def lightgbm_text(estimator: Any) -> bytes:
@@ -34,7 +34,7 @@ def hist_gradient_boosting_text(estimator: Any) -> bytes:
     for number, (predictor,) in enumerate(estimator._predictors):
         offset = float(estimator._baseline_prediction[0, 0]) if number == 0 else 0.0
         trees.append(_tree(number, predictor, columns, levels, known, offset))
-    return _text_of(int(estimator.n_features_in_), trees)
+    return text_of(int(estimator.n_features_in_), trees)
 
 
 def scaled_sum(texts: Sequence[bytes], factor: float) -> bytes:
@@ -50,7 +50,7 @@ def scaled_sum(texts: Sequence[bytes], factor: float) -> bytes:
     width = re.search(r"(?m)^max_feature_idx=(\d+)$", texts[0].decode())
     if width is None:
         raise ArtefactError("A booster's text names no columns.")
-    return _text_of(int(width[1]) + 1, trees)
+    return text_of(int(width[1]) + 1, trees)
 
 
 def _scaled(line: str, factor: float) -> str:
@@ -60,7 +60,7 @@ def _scaled(line: str, factor: float) -> str:
     return f"{key}=" + " ".join(_text(factor * float(value)) for value in values.split())
 
 
-def _text_of(k: int, trees: Sequence[str]) -> bytes:
+def text_of(k: int, trees: Sequence[str]) -> bytes:
     """LightGBM's text of these trees over k columns."""
     header = [
         "tree",
@@ -99,15 +99,15 @@ def _tree(number: int, predictor: Any, columns: Ints, levels: dict[int, Floats],
     words: list[int] = []
     for node in nodes[~leaf]:
         sides = place[node["left"]], place[node["right"]]
-        kind = _MISSING_NAN | (_DEFAULT_LEFT if node["missing_go_to_left"] else 0)
+        kind = MISSING_NAN | (DEFAULT_LEFT if node["missing_go_to_left"] else 0)
         threshold = min(float(node["num_threshold"]), np.finfo(np.float64).max)
         if node["is_categorical"]:
             feature, row = int(node["feature_idx"]), int(node["bitset_idx"])
             chosen = _members(predictor.raw_left_cat_bitsets[row])
             if node["missing_go_to_left"]:
                 chosen, sides = _members(known[0][known[1][feature]]) - chosen, sides[::-1]
-            kind, threshold = _CATEGORICAL | _MISSING_NAN, float(len(boundaries) - 1)
-            words += _words({int(levels[feature][code]) for code in chosen})
+            kind, threshold = CATEGORICAL | MISSING_NAN, float(len(boundaries) - 1)
+            words += words_of({int(levels[feature][code]) for code in chosen})
             boundaries.append(len(words))
         left.append(sides[0])
         right.append(sides[1])
@@ -131,10 +131,15 @@ def _tree(number: int, predictor: Any, columns: Ints, levels: dict[int, Floats],
     }
     if len(boundaries) > 1:
         entries |= {"cat_boundaries": boundaries, "cat_threshold": words}
-    entries |= {"is_linear": [0], "shrinkage": [1]}
     if leaf.all():
-        entries = {key: entries[key] for key in ("num_leaves", "num_cat", "leaf_value", "is_linear", "shrinkage")}
-    lines = [f"{key}=" + " ".join(_text(v) for v in values) for key, values in entries.items()]
+        entries = {key: entries[key] for key in ("num_leaves", "num_cat", "leaf_value")}
+    return tree_text(number, entries)
+
+
+def tree_text(number: int, entries: Mapping[str, Iterable[Any]]) -> str:
+    """One tree of LightGBM's text."""
+    full = {**entries, "is_linear": [0], "shrinkage": [1]}
+    lines = [f"{key}=" + " ".join(_text(v) for v in values) for key, values in full.items()]
     return "\n".join([f"Tree={number}", *lines, "", "", ""])
 
 
@@ -146,7 +151,8 @@ def _members(bitset: Any) -> set[int]:
     return {32 * w + bit for w, word in enumerate(bitset) for bit in range(32) if int(word) >> bit & 1}
 
 
-def _words(members: set[int]) -> list[int]:
+def words_of(members: Collection[int]) -> list[int]:
+    """Codes of a category as the bits of LightGBM's 32-bit words."""
     words = [0] * (max(members, default=0) // 32 + 1)
     for member in members:
         words[member // 32] |= 1 << member % 32
