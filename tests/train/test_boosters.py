@@ -44,7 +44,8 @@ def grown() -> dict[str, GrownTrees]:
 
 def rows_at_the_borders(text: bytes) -> Floats:
     """Rows that stand on a threshold, and one double beside it, for every split of a number."""
-    found, (x, _) = [], sample(50, 3)
+    found: list[Floats] = []
+    x, _ = sample(50, 3)
     for tree in parse_trees(text.decode()):
         numeric = (tree.kind & 1) == 0
         for column, threshold in zip(tree.feature[numeric], tree.threshold[numeric], strict=True):
@@ -154,7 +155,7 @@ def test_what_is_no_model_of_two_classes_is_not_read() -> None:
 @pytest.mark.parametrize("name", GROWN)
 def test_they_are_scikit_learns_kind_of_classifier(name: str) -> None:
     x, y = sample(300)
-    model = clone(CLASSES[name](**SETTINGS)).fit(x, y, sample_weight=np.ones(300))
+    model: GrownTrees = clone(CLASSES[name](**SETTINGS)).fit(x, y, sample_weight=np.ones(300))
     assert set(model.predict(x)) <= {0.0, 1.0}
     assert model.predict_proba(x).shape == (300, 2)
     with pytest.raises(ValueError, match="two classes"):
