@@ -130,7 +130,7 @@ def test_a_learner_without_its_package_is_refused_at_once(
 def test_what_is_no_model_of_two_classes_is_not_read() -> None:
     def saved(objective: str, booster: str = "gbtree", **changed: Any) -> Any:
         param = {"num_feature": "2", "base_score": "5E-1", "num_target": "1", **changed}
-        model = {"trees": []}
+        model: dict[str, list[Any]] = {"trees": []}
         return {
             "learner": {
                 "objective": {"name": objective},
