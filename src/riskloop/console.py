@@ -9,11 +9,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from threading import Event, Thread
+from time import monotonic
+from typing import Any, Final
 
+from riskloop.core.english import lasting
 from riskloop.core.errors import RiskloopError
 
 Tick = Callable[[str, float], None]  # a sentence and the share done, 0 to 1
+
+
+SHORT: Final = 16  # letters; a shorter column is never broken
+EVERY: Final = 10.0  # seconds between two lines of progress where there is no terminal for a bar
 
 
 class Console:
@@ -58,15 +65,21 @@ class Console:
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Tick]:
-        """A progress bar on standard error where that is a terminal; silent otherwise."""
-        if self.as_json or not sys.stderr.isatty():
+        """Progress on standard error: a bar on a terminal, else a line every ten seconds."""
+        if self.as_json:
             yield lambda _sentence, _share: None
             return
+        if not sys.stderr.isatty():
+            with self._lines(title) as tick:
+                yield tick
+            return
         from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-        with Progress(*columns, TimeRemainingColumn(), console=RichConsole(stderr=True), transient=True) as bar:
+        with Progress(
+            *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=RichConsole(stderr=True), transient=True
+        ) as bar:
             task = bar.add_task(title, total=1.0)
 
             def tick(sentence: str, share: float) -> None:
@@ -74,24 +87,62 @@ class Console:
 
             yield tick
 
+    @contextmanager
+    def _lines(self, title: str) -> Iterator[Tick]:
+        """How far it is, said by a thread: also of a step that says nothing for long."""
+        latest, ended, started = ("", 0.0), Event(), monotonic()
+
+        def tick(sentence: str, share: float) -> None:
+            nonlocal latest
+            latest = (sentence, share)
+
+        def tell() -> None:
+            while not ended.wait(EVERY):
+                sentence, share = latest
+                more = f", {sentence}" if sentence and sentence != title else ""
+                self.say(f"{title}: {share:.0%} after {lasting(monotonic() - started)}{more}")
+
+        teller = Thread(target=tell, name="riskloop-progress", daemon=True)
+        teller.start()
+        try:
+            yield tick
+        finally:
+            ended.set()
+            teller.join()
+
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> str:
-    """A table as text, as wide as it needs to be when the output is not a terminal."""
+    """A table as text: as wide as the terminal, where long texts go over several lines; in a pipe as wide as it is."""
     from io import StringIO
 
     from rich.box import SIMPLE_HEAD
     from rich.console import Console as RichConsole
     from rich.table import Table
 
-    grid = Table(*head, title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for row in rows:
-        grid.add_row(*(_cell(value) for value in row))
+    cells = [[_cell(value) for value in row] for row in rows]
+    grid = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
+    for place, name in enumerate(head):
+        longest = max((len(row[place]) for row in cells), default=0)
+        number = all(_is_number(row[place]) for row in rows)
+        grid.add_column(
+            name,
+            no_wrap=longest <= SHORT,
+            min_width=min(longest, SHORT),
+            overflow="fold",
+            justify="right" if rows and number else "left",
+        )
+    for row in cells:
+        grid.add_row(*row)
     out = StringIO()
     terminal = sys.stdout.isatty()
-    RichConsole(
-        file=out, width=None if terminal else 160, force_terminal=terminal, highlight=False, markup=False
-    ).print(grid)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+    whole = sum(max(map(len, column)) + 4 for column in zip(head, *cells, strict=True))
+    width = None if terminal else max(80, whole)
+    RichConsole(file=out, width=width, force_terminal=terminal, highlight=False, markup=False).print(grid)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _cell(value: Any) -> str:
@@ -99,14 +150,25 @@ def _cell(value: Any) -> str:
         return "–"
     if isinstance(value, float):
         return f"{value:.4f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return when(value) if isinstance(value, datetime | str) else str(value)
+
+
+def when(value: datetime | str | None) -> str:
+    """A moment as people read it, in UTC: the day, and the minute unless it is midnight. Other texts stay."""
+    if value is None:
+        return "–"
     if isinstance(value, datetime):
-        return moment(value)
-    return str(value)
-
-
-def moment(value: datetime) -> str:
-    """A UTC time as people read it."""
-    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+        at = value.astimezone(UTC)
+    elif len(value) < len("2025-01-01T00:00:00Z") or value[10] != "T" or value[-1] != "Z":
+        return value
+    else:
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError:  # it only looks like one
+            return value
+    return f"{at:%Y-%m-%d}" if at.hour == at.minute == at.second == 0 else f"{at:%Y-%m-%d %H:%M}"
 
 
 def _text(value: Any) -> str:

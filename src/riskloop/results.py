@@ -265,6 +265,7 @@ class StatusResult(Result):
     policy: str
     exploration: Json | None
     last_window: Json | None
+    realised: Json | None  # AUC with interval, and defaults beside PD, in the newest window judged by its outcomes
     loop: Json  # when the last cycle finished, how many failed since, what is wrong
     trust: Json  # the last checkpoint, how old it is, what is wrong
     outcomes: Json  # up to when the feed is complete, whether it is late, which windows wait for it
@@ -273,6 +274,7 @@ class StatusResult(Result):
     open_cases: list[Json]
     unresolved: list[Json]  # closed cases by which the champion is known to do worse
     unsent_alerts: list[Json]  # what did not reach its channel, and why
+    next: list[Json]  # [{"command", "why"}]: what a person should do now, the most urgent first
 
 
 @dataclass(frozen=True)

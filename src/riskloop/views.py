@@ -3,6 +3,7 @@
 import math
 from dataclasses import asdict
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 from msgspec import to_builtins
@@ -10,6 +11,7 @@ from msgspec import to_builtins
 from riskloop.cases import Case, CaseStep, events, known_harm
 from riskloop.core.english import counted
 from riskloop.core.errors import NotFound
+from riskloop.core.findings import WINDOW
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.periods import period_of
 from riskloop.core.settings import GateSettings, Settings, WatchSettings
@@ -41,7 +43,7 @@ def status(home: Home, now: datetime) -> Json:
     champion = home.ledger.champion()
     serving = {} if champion is None else model(home.ledger, home.artefacts, champion.version)
     latest = home.windows.latest(1)
-    return {
+    document: Json = {
         "portfolio": home.settings.portfolio.name,
         "config": str(home.config),
         "now": utc(now),
@@ -50,6 +52,7 @@ def status(home: Home, now: datetime) -> Json:
         "policy": home.settings.policy.name,
         "exploration": exploration(home.decisions, home.settings),
         "last_window": window(latest[-1]) if latest else None,
+        "realised": realised(home.windows),
         "loop": loop(home.database, home.settings.watch),
         "trust": trust(home.trust.state()),
         "outcomes": outcomes(home.feed, home.windows, now),
@@ -61,6 +64,66 @@ def status(home: Home, now: datetime) -> Json:
         else [case(entry) for entry in unresolved(home.cases, home.ledger, champion.version)],
         "unsent_alerts": unsent_alerts(home.database),
     }
+    return {**document, "next": next_steps(document)}
+
+
+def realised(windows: Windows) -> Json | None:
+    """How a champion did in the newest window that was judged by its outcomes; None before the first one."""
+    judged = windows.newest_with("auc")
+    if judged is None:
+        return None
+    found = {entry.check: entry for entry in windows.findings(judged.id) if entry.subject == WINDOW}
+    auc, level = found["auc"], found.get("calibration")
+    usual = auc.details.get("reference")
+    low, high = auc.details.get("lower"), auc.details.get("upper")
+    between = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+    training = "" if usual is None else f"; {usual:.3f} at training"
+    rates = {} if level is None else {key: level.details.get(key) for key in ("observed", "expected")}
+    happened = "" if None in rates.values() or not rates else (
+        f" {rates['observed']:.1%} defaulted at a mean PD of {rates['expected']:.1%}."
+    )  # fmt: skip
+    return {
+        "window": judged.name,
+        "model_version": judged.model_version,
+        "rows": auc.n,
+        "auc": auc.statistic,
+        "auc_low": low,
+        "auc_high": high,
+        "auc_training": usual,
+        **{"default_rate": rates.get("observed"), "mean_pd": rates.get("expected")},
+        "sentence": f"Realised AUC of version {judged.model_version}: {auc.statistic or 0.0:.3f}{between} on "
+        f"{counted(auc.n, 'decision')} of {judged.name}{training}.{happened}",
+    }
+
+
+def next_steps(status: Json) -> list[Json]:
+    """What a person should do now by command, the most urgent first; empty where nothing waits for one."""
+    steps: list[tuple[str, str]] = []
+    if status["trust"]["problem"] is not None:
+        steps.append(("verify", "the record is in doubt"))
+    if status["champion"] is None:
+        return _steps([*steps, ("train", "no model serves yet")])
+    for entry in status["open_cases"]:
+        waits = _WAITS.get(entry["state"])
+        if waits is not None:
+            steps.append((f"cases show {entry['id']}", waits))
+    if status["loop"]["stands_still"] or (status["loop"]["finished_at"] is None and status["decisions"]):
+        steps.append(("up", "nobody watches the decisions"))
+    if status["outcomes"]["late"] or status["outcomes"]["not_judged"]:
+        steps.append(("outcomes FILE", "outcomes are due"))
+    if status["next_file"] is not None and status["next_file"] < status["now"]:
+        steps.append(("score IN OUT", "a file of decisions is due"))
+    if status["unsent_alerts"]:
+        steps.append(("alerts list", "somebody was not told"))
+    steps += [(f"cases show {entry['id']}", "it ended without a better model") for entry in status["unresolved"]]
+    return _steps(steps)
+
+
+_WAITS: Final = {"needs_approval": "it waits for your approval", "quarantined": "its rows are kept out of learning"}
+
+
+def _steps(steps: list[tuple[str, str]]) -> list[Json]:
+    return [{"command": f"riskloop {words}", "why": why} for words, why in steps]
 
 
 def unsent_alerts(database: Database) -> list[Json]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from riskloop.core.errors import ConfigError, Locked, NotReady, RiskloopError
 from riskloop.core.settings import DataSettings, parse_settings
 from riskloop.core.types import as_utc
+from riskloop.store.running import running
 
 if TYPE_CHECKING:
     from riskloop.console import Console
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("riskloop.watch")
 
+CONFIG: Final = "riskloop.toml"
 CHILD: Final = "--child-of"  # option of `watch` under `up`
 
 
@@ -39,15 +41,20 @@ def parse_moment(text: str, name: str) -> datetime:
 
 
 def api_url(url: str | None, config: Path) -> str:
-    """Where the API is: the option, else what riskloop.toml says."""
+    """Where the API is: the option, else the server that runs for this folder, else what riskloop.toml says."""
     if url is not None:
         return url.rstrip("/")
+    config = config / CONFIG if config.is_dir() else config
+    server = running(config.parent)
+    if server is not None:
+        return server.url
     serve = parse_settings(config.read_text(encoding="utf-8"), str(config)).serve if config.exists() else None
     return f"http://{serve.host}:{serve.port}" if serve else "http://127.0.0.1:8000"
 
 
 def data_settings(config: Path) -> DataSettings:
     """How files are written, as riskloop.toml says; the standard without one."""
+    config = config / CONFIG if config.is_dir() else config
     if not config.exists():
         return DataSettings()
     return parse_settings(config.read_text(encoding="utf-8"), str(config)).data

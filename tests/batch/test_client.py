@@ -163,10 +163,14 @@ def test_a_parquet_file_keeps_its_columns(api: Api, tmp_path: Path) -> None:
 @pytest.mark.parametrize("trouble", ["break", "log and break", refusal(503, "overloaded", "full"), (502, "a proxy")])
 def test_a_chunk_is_sent_again_until_it_is_answered_and_logged_once(api: Api, source: Path, trouble: Any) -> None:
     api.misbehave = lambda number: trouble if number in (1, 2, 5, 9) else None
-    score(api, source)
+    said: list[str] = []
+    score(api, source, say=said.append)
     check(source)
     assert api.requests == 14
     assert api.rows == 95
+    assert said[1::2] == ["It answers again."] * (len(said) // 2)
+    assert all(" Trying again for 5 seconds." in sentence for sentence in said[::2])
+    assert 2 <= len(said) <= 8
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

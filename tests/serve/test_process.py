@@ -20,7 +20,8 @@ from riskloop.core.errors import ConfigError
 from riskloop.core.types import Json
 from riskloop.serve.process import bind
 from riskloop.store.home import Home
-from riskloop.worker import CHILD
+from riskloop.store.running import NOTE, running
+from riskloop.worker import CHILD, api_url
 
 from .conftest import ROW, add_model, promote
 
@@ -129,6 +130,7 @@ def test_a_killed_server_loses_no_answered_decision(home: Home) -> None:
 def test_a_stopped_server_answers_what_it_accepted(home: Home) -> None:
     with serving(home) as (process, url):
         wait_until_ready(url)
+        assert api_url(None, home.config) == api_url(None, home.folder) == url
         with Load(url) as load:
             while len(load.answers) < 50:
                 time.sleep(0.005)
@@ -137,6 +139,8 @@ def test_a_stopped_server_answers_what_it_accepted(home: Home) -> None:
         assert load.refused == []
         check_log(home, load.answers)
         assert home.decisions.count() == len(load.answers)
+    assert running(home.folder) is None
+    assert not (home.folder / NOTE).exists()
 
 
 def measured(url: str, metric: str) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -16,6 +17,8 @@ from riskloop.core.types import Problem
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Say = Callable[[str], None]  # takes a sentence for people
+
 ARROW: Final = "application/vnd.apache.arrow.stream"
 PATIENCE: Final = 60.0  # seconds of trouble with one chunk before giving up
 TIMEOUT: Final = (5.0, 120.0)  # to connect, and between two bytes
@@ -25,15 +28,18 @@ BUSY: Final = (429, 502, 503, 504)  # come back later
 class Api:
     """Sends chunks; safe to use from several threads, each of which keeps its own connection."""
 
-    def __init__(self, url: str, key: str | None = None, patience: float = PATIENCE) -> None:
+    def __init__(self, url: str, key: str | None = None, patience: float = PATIENCE, say: Say | None = None) -> None:
         if key is not None and not (key.isascii() and key.isprintable()):
             raise ConfigError("The API key holds characters that no key has; copy it as it was shown.")
         self.url = url
         self.patience = patience
         self.may_have_logged = False  # whether the server may have logged rows of any chunk, answered or not
         self._key = key
+        self._say = say
+        self._waiting = False  # whether it was said that there is trouble
         self._local = threading.local()
         self._stopped = threading.Event()
+        self._lock = threading.Lock()
 
     def score(self, body: bytes, media_type: str, idempotency_key: str, first_row: int) -> "pa.Table":
         """The answers to a chunk, in its order. Sent again until it is answered, it is still logged once.
@@ -57,6 +63,7 @@ class Api:
                 refusal = None if answer.ok else _refusal(answer)
                 self.may_have_logged |= _may_have_logged(answer, refusal)
                 if answer.ok:
+                    self._goes_on()
                     return pa.ipc.open_stream(answer.content).read_all()
                 trouble = refusal or _foreign(answer, self.url)
                 if answer.status_code not in BUSY:
@@ -72,7 +79,22 @@ class Api:
             pause_now = pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, no secret
             if time.monotonic() + pause > until or self._stopped.wait(pause_now):
                 raise trouble
+            self._waits(trouble, until)
             pause = min(2 * pause, 2.0)
+
+    def _waits(self, trouble: RiskloopError, until: float) -> None:
+        """Say once why nothing goes on, and for how long it is tried."""
+        with self._lock:
+            if self._say is not None and not self._waiting:
+                self._waiting = True
+                left = max(1, round(until - time.monotonic()))
+                self._say(f"{trouble.message.split('. ')[0].rstrip('.')}. Trying again for {left} seconds.")
+
+    def _goes_on(self) -> None:
+        with self._lock:
+            if self._say is not None and self._waiting:
+                self._waiting = False
+                self._say("It answers again.")
 
     def schema(self) -> Schema | None:
         """The champion's, by which rows are looked at before they are sent; None when the key may not see it."""

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from riskloop.batch.api import Api
+from riskloop.batch.api import Api, Say
 from riskloop.batch.files import Chunk, ScoredFile
 from riskloop.batch.opening import open_file
 from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, RiskloopError, StorageError
@@ -86,13 +86,15 @@ def score_file(
     dialect: DataSettings = STANDARD,
     refused: Path | None = None,
     run_key: str | None = None,
+    say: Say | None = None,
 ) -> Summary:
     """Score the rows of ``source`` and write them, in order, with their predictions to ``target``.
 
     ``source`` is anything that `riskloop init` reads; a standard CSV keeps its bytes. Rows that the champion's schema
     refuses are set aside, into the CSV ``refused`` if it is named. ``run_key``, by default the digest of the file,
     makes the run idempotent: the same file again gives the same decisions and logs nobody twice. ``target`` appears
-    when it is complete. Raises DataError naming lines, Unreachable, StorageError …; what was
+    when it is complete. ``say`` is told, once, when the API does not answer. Raises DataError naming lines,
+    Unreachable, StorageError …; what was
     scored until then is kept, and the same call goes on from it. When nothing was scored, nothing is left behind.
     """
     started = time.perf_counter()
@@ -105,15 +107,17 @@ def score_file(
         raise ConfigError(f"{target} is a folder; name a file for the output.")
     if target.resolve() == source.resolve():
         raise ConfigError(f"{target} is the input itself; name another output.")
-    api = Api(url, key, patience)
+    api = Api(url, key, patience, say)
+    tick = progress or (lambda _sentence, _share: None)
     schema = api.schema()
+    tick("Reading the rows", 0.0)
     screened = None if schema is None else _screened(source, schema, dialect, refused)
     file = open_file(source, target, dialect=dialect, schema=schema, screened=screened)
     begun = datetime.now(UTC)
     try:
         with _Output(target, file, chunk_rows, run_key or digest_of_files(files)) as output:
             resumed = output.progress.chunks
-            _run(file, output, api, in_flight, progress or (lambda _sentence, _share: None))
+            _run(file, output, api, in_flight, tick)
             done = output.progress
             if done.rows == 0:
                 raise DataError(f"{source} holds no rows.")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from riskloop.cli.options import CONFIG, ByOption, ConfigOption, JsonOption, open_portfolio
-from riskloop.console import Console, table
+from riskloop.console import Console, table, when
 
 app = typer.Typer(help="Investigations, and what a person can decide in them.", no_args_is_help=True)
 
@@ -28,10 +28,10 @@ def cases_show(number: int, config: ConfigOption = CONFIG, as_json: JsonOption =
     found = open_portfolio(config).case(number)
     lines = [f"Case {number}: {found.diagnosis}, {found.state}"]
     for event in found.events:
-        lines.append(f"{event['at']}  {event['state']:<15} {event['by']}: {event['sentence']}")
-        lines += [f"{'':24}· {sentence}" for sentence in event["document"].get("sentences", ())]
+        lines.append(f"{when(event['at']):<16}  {event['state']:<15} {event['by']}: {event['sentence']}")
+        lines += [f"{'':18}· {sentence}" for sentence in event["document"].get("sentences", ())]
         if event["state"] == "needs_approval" and event["document"].get("fingerprint"):
-            lines.append(f"{'':24}  riskloop cases approve {number} --evidence {event['document']['fingerprint'][:12]}")
+            lines.append(f"{'':18}  riskloop cases approve {number} --evidence {event['document']['fingerprint'][:12]}")
     Console(as_json).answer(found, *lines)
 
 

@@ -43,7 +43,7 @@ INDEX: Final[dict[str, dict[str, Entry]]] = {
         ),
     },
     "Look": {
-        "status": Entry("look", "Show the champion, the last window and the open cases.", ""),
+        "status": Entry("look", "Show the champion, how it does, the open cases, and what to do next.", ""),
         "drift": Entry("look", "Show the newest windows, their findings and diagnoses.", "--windows 3"),
         "replay": Entry("look", "Score a logged decision again with its model, and compare.", "4711"),
         "backtest": Entry(

@@ -1,34 +1,28 @@
 """Commands that show where things stand, and prove a decision."""
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from riskloop.cli.options import CONFIG, ConfigOption, JsonOption, open_portfolio
-from riskloop.console import Console, table
-from riskloop.core.english import counted
+from riskloop.console import Console, table, when
+from riskloop.core.english import counted, lasting
 
 if TYPE_CHECKING:
     from riskloop.results import StatusResult
 
 
 def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
-    """Show the champion, the last window and the open cases."""
+    """Show the champion, how it does, the open cases, and what to do next."""
     found = open_portfolio(config).status()
-    champion, window = found.champion, found.last_window
     lines = [f"{found.portfolio} · policy {found.policy} · {found.decisions:,} decisions"]
-    lines.append(
-        "No champion yet; run `riskloop train`."
-        if champion is None
-        else f"Champion: version {champion['version']} ({champion['learner']}), AUC {champion['auc']:.4f}, "
-        f"since {champion['since']}"
-    )
-    if champion and (immature := champion["training"].get("immature")):
-        lines.append(f"It was trained without {immature:,} rows whose outcome was not final.")
+    lines += _champion(found)
     lines += _last_done(found)
-    if window:
+    if found.last_window is not None:
+        window = found.last_window
         lines.append(f"Last window: {window['name']}, {window['decisions']:,} decisions: {window['sentence']}")
-    if champion is not None:
+    if found.champion is not None:
         lines.append(found.outcomes["sentence"])
     if waiting := found.outcomes["not_judged"]:
         lines.append(f"Not judged by their outcomes yet, which are due: {', '.join(waiting)}.")
@@ -40,26 +34,46 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
         lines.append(found.exploration["sentence"])
     lines += [f"Case {c['id']} ({c['state']}): {c['sentence']}" for c in found.open_cases] or ["No open case."]
     for case in found.unresolved:
-        diagnosis, since = case["diagnosis"].replace("_", " "), case["opened_at"][:10]
+        diagnosis, since = case["diagnosis"].replace("_", " "), when(case["opened_at"])[:10]
         lines.append(f"Unresolved since {since}: case {case['id']} found {diagnosis}. The champion still serves.")
     if found.unsent_alerts:
         first = found.unsent_alerts[0]
         count = counted(len(found.unsent_alerts), "alert")
         lines.append(f"{count} did not reach {first['channel']}: {first['problem'] or 'not sent yet'}.")
+    named = "" if config == CONFIG else f" -c {shlex.quote(str(config))}"
+    for step, word in zip(found.next, ("Next", *["Then"] * len(found.next)), strict=False):
+        lines.append(f"{word}: {step['command']}{named}  ({step['why']})")
     Console(as_json).answer(found, *lines)
+
+
+def _champion(found: "StatusResult") -> list[str]:
+    """Who serves, and how that does by outcomes."""
+    champion = found.champion
+    if champion is None:
+        return ["No champion yet."]
+    version, auc = champion["version"], f"AUC {champion['auc']:.3f} at training"
+    lines = [f"Champion: version {version} ({champion['learner']}), {auc}, since {when(champion['since'])}"]
+    if immature := champion["training"].get("immature"):
+        lines.append(f"It was trained without {immature:,} rows whose outcome was not final.")
+    judged = found.realised
+    if judged is not None:
+        lines.append(judged["sentence"])
+    if judged is None or judged["model_version"] != version:
+        lines.append(f"Version {version} itself is not judged by outcomes yet.")
+    return lines
 
 
 def _last_done(found: "StatusResult") -> list[str]:
     """When the last cycle finished and the record was signed last, or what is wrong with either."""
     lines = []
-    if found.loop["problem"] is not None:
-        lines.append(found.loop["problem"])
-    elif found.loop["finished_at"] is not None:
-        lines.append(f"Last finished cycle: {found.loop['finished_at'][:19]}Z.")
-    if found.trust["problem"] is not None:
-        lines.append(found.trust["problem"])
-    elif found.trust["checkpoint"] is not None:
-        lines.append(f"Last signed checkpoint: {found.trust['checkpoint']['at'][:19]}Z.")
+    for what, state, at in (
+        ("Last finished cycle", found.loop, found.loop["finished_at"]),
+        ("Last signed checkpoint", found.trust, (found.trust["checkpoint"] or {}).get("at")),
+    ):
+        if state["problem"] is not None:
+            lines.append(state["problem"])
+        elif at is not None:
+            lines.append(f"{what}: {lasting(state['age_seconds'] or 0.0)} ago, {when(at)} UTC.")
     return lines
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from riskloop.cli.options import CONFIG, ByOption, ConfigOption, JsonOption, open_portfolio
-from riskloop.console import Console, table
+from riskloop.console import Console, table, when
 
 app = typer.Typer(help="The registered versions and who is champion.", no_args_is_help=True)
 
@@ -25,7 +25,7 @@ def models_list(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> N
 
 
 def _spans(model: dict[str, Any]) -> str:
-    return "; ".join(f"{span['from']} – {span['until'] or 'now'}" for span in model["served"]) or "–"
+    return "; ".join(f"{when(span['from'])} – {when(span['until'] or 'now')}" for span in model["served"]) or "–"
 
 
 @app.command("show")

@@ -175,6 +175,7 @@ def score(
                 key=key,
                 progress=tick,
                 patience=patience,
+                say=console.say,
                 dialect=data_settings(config).model_copy(update=given),
                 refused=refused,
                 run_key=run_key,

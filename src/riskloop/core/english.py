@@ -9,3 +9,11 @@ def p_is(p: float) -> str:
 def counted(number: int, noun: str) -> str:
     """``1 grade``, ``3 grades``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def lasting(seconds: float) -> str:
+    """``40 seconds``, ``3 hours``, ``12 days``, in the largest unit that is full."""
+    for size, noun in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return counted(int(seconds // size), noun)
+    return counted(max(0, int(seconds)), "second")

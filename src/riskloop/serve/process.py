@@ -21,6 +21,7 @@ from riskloop.serve.connections import Connection
 from riskloop.serve.workers import FOLDER_VARIABLE, PARENT_VARIABLE
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys
+from riskloop.store.running import announced
 
 GRACE: Final = 30  # seconds that requests under way get at the end
 BACKLOG: Final = 2048  # connections that wait to be accepted
@@ -72,19 +73,20 @@ def run_server(config: Path, *, host: str | None = None, port: int | None = None
     listening = bind(host, home.settings.serve.port if port is None else port)
     home.close()
     os.environ["RISKLOOP_CONFIG"] = str(config.absolute())
-    shown = f"[{host}]" if ":" in host else host
-    sys.stderr.write(f"riskloop serves on http://{shown}:{listening.getsockname()[1]} (docs at /docs)\n")
-    sys.stderr.flush()
     allow_many_connections()
     signal.signal(signal.SIGTERM, _end)
     settings = configured("riskloop.app:create_from_environment", factory=True, workers=workers, log_config=LOGGING)
-    if workers == 1:
-        uvicorn.Server(settings).run([listening])
-        return
-    with tempfile.TemporaryDirectory(prefix="riskloop-") as folder:
-        os.environ[FOLDER_VARIABLE] = folder
-        os.environ[PARENT_VARIABLE] = str(os.getpid())
-        Multiprocess(settings, sockets=[listening]).run()
+    with announced(home.folder, host, listening.getsockname()[1]):
+        shown = f"[{host}]" if ":" in host else host
+        sys.stderr.write(f"riskloop serves on http://{shown}:{listening.getsockname()[1]} (docs at /docs)\n")
+        sys.stderr.flush()
+        if workers == 1:
+            uvicorn.Server(settings).run([listening])
+            return
+        with tempfile.TemporaryDirectory(prefix="riskloop-") as folder:
+            os.environ[FOLDER_VARIABLE] = folder
+            os.environ[PARENT_VARIABLE] = str(os.getpid())
+            Multiprocess(settings, sockets=[listening]).run()
 
 
 def configured(app: Any, **options: Any) -> uvicorn.Config:
