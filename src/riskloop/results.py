@@ -278,6 +278,21 @@ class StatusResult(Result):
 
 
 @dataclass(frozen=True)
+class DoctorResult(Result):
+    """What is wrong with a portfolio and its surroundings."""
+
+    well: bool  # whether nothing failed; there may be warnings
+    sentence: str
+    checks: list[Json]  # [{"check", "state": ok, warning or failed, "says", "remedy"}]
+
+    def frame(self) -> "pd.DataFrame":
+        """The checks, one row each."""
+        import pandas as pd
+
+        return pd.DataFrame(self.checks)
+
+
+@dataclass(frozen=True)
 class ErasureResult(Result):
     """What was erased of a person, and what could not be."""
 

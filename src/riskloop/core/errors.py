@@ -24,7 +24,8 @@
         └── TooManyTries                429  exit 11   too many failed logins; the answer says when to come back
 
 Exit code 12 (`PARTLY`) is no error: the work is done, but for rows that were set aside with their reason. Nor is
-13 (`UNSOUND`): the record was verified, and is not what was committed.
+13 (`UNSOUND`): the record was verified, and is not what was committed; nor 14 (`UNWELL`): `riskloop doctor` found
+something that does not work.
 
 A class carries its HTTP status and its exit code; the web layer and the command line only map.
 A message says what is wrong, where, and what to do, in one sentence or two.
@@ -37,6 +38,7 @@ if TYPE_CHECKING:  # types brings NumPy, and `riskloop --help` must answer at on
     from riskloop.core.types import Problem
 
 
+UNWELL: Final = 14  # exit code of a portfolio with something that does not work
 UNSOUND: Final = 13  # exit code of a record that was changed
 PARTLY: Final = 12  # exit code of work that is done but for rows that were set aside
 

@@ -20,7 +20,7 @@ from riskloop.identity.client import is_loopback
 from riskloop.serve.connections import Connection
 from riskloop.serve.workers import FOLDER_VARIABLE, PARENT_VARIABLE
 from riskloop.store.home import Home
-from riskloop.store.keys import Keys
+from riskloop.store.keys import asks_who
 from riskloop.store.running import announced
 
 GRACE: Final = 30  # seconds that requests under way get at the end
@@ -68,8 +68,7 @@ def run_server(config: Path, *, host: str | None = None, port: int | None = None
     """
     home = Home.open(config)
     host = home.settings.serve.host if host is None else host
-    asks = bool(Keys(home.database).ring() or home.settings.access.user_header or home.settings.sso.issuer)
-    check_bind(host, has_keys=asks)
+    check_bind(host, has_keys=asks_who(home.settings, home.database))
     listening = bind(host, home.settings.serve.port if port is None else port)
     home.close()
     os.environ["RISKLOOP_CONFIG"] = str(config.absolute())

@@ -50,7 +50,7 @@ class Home:
         path = Path(config)
         if path.is_dir():
             path = path / CONFIG
-        settings = settings or _read(path)
+        settings = settings or read_settings(path)
         database = open_database(settings.storage.url, path.parent)
         found = upgrade(database)
         home = cls(path, settings, database)
@@ -156,7 +156,8 @@ class Home:
         self.database.close()
 
 
-def _read(config: Path) -> Settings:
+def read_settings(config: Path) -> Settings:
+    """The settings of a riskloop.toml; ConfigError when it cannot be read or is wrong."""
     try:
         text = config.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

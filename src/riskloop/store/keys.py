@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from riskloop.core.errors import ConfigError, Conflict, NotFound
+from riskloop.core.settings import Settings
 from riskloop.core.types import from_micros, to_micros
 from riskloop.store import chain
 from riskloop.store.audit import record
@@ -224,6 +225,11 @@ def require_name(name: str) -> None:
         raise ConfigError(
             f"'{name}' cannot name a key or a user; use up to 100 letters, digits and the characters _ . @ -"
         )
+
+
+def asks_who(settings: Settings, database: Database) -> bool:
+    """Whether a server of this portfolio asks who somebody is; if not, it serves this machine only."""
+    return bool(Keys(database).ring() or settings.access.user_header or settings.sso.issuer)
 
 
 def require_unused(connection: Connection, name: str) -> None:
