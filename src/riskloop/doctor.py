@@ -51,7 +51,7 @@ Told = tuple[str, str, str]  # state, what was found, what to do
 
 def examine(config: Path = Path(CONFIG)) -> DoctorResult:
     """Look at a config, its store, champion, server, loop and feeds; never raises for what it finds."""
-    examination = _Examination(config / CONFIG if config.is_dir() else config)
+    examination = _Checkup(config / CONFIG if config.is_dir() else config)
     checks = [
         {"check": name, "state": state, "says": says, "remedy": remedy}
         for name, look in examination.looks()
@@ -64,7 +64,7 @@ def examine(config: Path = Path(CONFIG)) -> DoctorResult:
     return DoctorResult(not counts[FAILED], sentence, checks)
 
 
-class _Examination:
+class _Checkup:
     """One look at one folder; what cannot be opened stays None, and what needs it is left out."""
 
     def __init__(self, config: Path) -> None:
