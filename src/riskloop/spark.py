@@ -57,7 +57,7 @@ def run(
             names=names,
             dialect=home.settings.data,
             latest=time.time_ns() // 1000 + CLOCK_SKEW,
-            profiles=champion.profiles,
+            profiler=champion.profiler,
         )
 
     engine = SparkEngine(home.segments, portfolio.champion_now, scorer, home.settings.data)

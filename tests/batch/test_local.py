@@ -4,9 +4,11 @@ import gzip
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ import pytest
 from pyarrow import parquet
 from tests.serve.conftest import CONFIG, add_model, promote
 
-from riskloop.batch import local
+from riskloop.batch import local, pool
 from riskloop.batch.local import Champion, LocalEngine
-from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound
+from riskloop.batch.scorer import Todo
+from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, RiskloopError, StorageError
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Decisions
 from riskloop.data import streams, tables
@@ -159,14 +162,65 @@ def test_folders_and_patterns_are_one_run(home: Home, tmp_path: Path) -> None:
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
 
 
-def test_processes_give_the_same(home: Home, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "out"), [("csv", "out.csv"), ("parquet", "out.parquet")])
+def test_processes_give_the_same(home: Home, tmp_path: Path, kind: str, out: str) -> None:
     frame = customers(4, 2 * N)
     frame.loc[[5, 400], "id"] = "twice"
+    frame.loc[100, "debt"] = 99.0
     frame["day"] = "2025-03-31"
-    source = write(frame, tmp_path / "in.csv")
-    summary = engine_of(home, 2).score(source, tmp_path / "out.csv", dialect=DataSettings())
-    assert summary.refused == 1
-    check_logged(home, frame.drop(index=400))
+    source = write(frame, tmp_path / f"in.{kind}")
+    summary = engine_of(home, 2).score(source, tmp_path / out, dialect=DataSettings())
+    assert summary.refused == 2
+    good = frame.drop(index=[100, 400])
+    check_logged(home, good)
+    told = read(tmp_path / out)
+    assert told["id"].tolist() == good["id"].tolist()
+    assert told["decision_id"].astype(int).tolist() == list(range(1, len(good) + 1))
+    assert told["probability"].tolist() == decided(home, good).probabilities.tolist()
+    assert home.segments.files.listed() == sorted(home.segments.paths())
+
+
+def test_a_process_that_dies_ends_the_run(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    children, score = set(), pool._Child.score
+
+    def dies(self: Any, number: int, todo: Todo) -> Any:
+        children.add(self._process.pid)
+        if number == 4:
+            os.kill(self._process.pid, signal.SIGKILL)
+        return score(self, number, todo)
+
+    monkeypatch.setattr(pool._Child, "score", dies)
+    source = write(customers(13), tmp_path / "in.csv")
+    with pytest.raises(RiskloopError, match="has ended"):
+        engine_of(home, 2).score(source, tmp_path / "out.csv", dialect=DataSettings())
+    assert home.decisions.count() == 0
+    assert not [p for p in tmp_path.iterdir() if "out" in p.name]
+    assert len(children) == 2
+    assert not [child for child in children if Path(f"/proc/{child}").exists()], "no child is left, not as a zombie"
+
+
+def test_an_error_of_a_process_is_told_as_its_own(home: Home, tmp_path: Path) -> None:
+    root = Path(home.segments.files.root)
+    root.mkdir()
+    for days in (0, 1):  # the test may run at midnight
+        (root / f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}").write_text("a file where a folder should be")
+    source = write(customers(13), tmp_path / "in.csv")
+    with pytest.raises(StorageError, match="cannot be written"):
+        engine_of(home, 2).score(source, tmp_path / "out.csv", dialect=DataSettings())
+    assert home.decisions.count() == 0
+
+
+def test_scoring_a_file_imports_little() -> None:
+    """Neither the command's process nor its children wait for what trains a model."""
+    code = (
+        "import sys, riskloop.portfolio, riskloop.batch.local, riskloop.loop.champion, riskloop.loop.engines as e\n"
+        "import riskloop.batch.pool, riskloop.monitor.profile\n"
+        "print(*(m for m in ('sklearn', 'scipy', 'pandas', 'fastapi', 'alembic') if m in sys.modules))\n"
+        "sys.meta_path.insert(0, e.WithoutPandas())\n"
+        "import numpy, pyarrow; pyarrow.array(numpy.ones(2)); print('pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
 
 
 def test_a_run_is_decided_on_once(home: Home, tmp_path: Path) -> None:
@@ -300,10 +354,6 @@ def test_killed_and_run_again_it_has_decided_once(home: Home, tmp_path: Path, *,
     check_logged(home, frame)
     assert read(target)["decision_id"].tolist() == list(range(1, N + 1))
     assert home.decisions.count() == N
-
-
-def exits(*_: object) -> bytes:
-    os._exit(3)
 
 
 def test_paths_that_cannot_be_are_refused_before_anything_is_scored(home: Home, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from riskloop.core.errors import DataError
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import DAY, Floats, Ints
-from riskloop.monitor.profile import SCORE_UNIT, Profile, Reference
+from riskloop.monitor.profile import SCORE_UNIT, Profile, Profiler, Reference
 from riskloop.monitor.sample import RowSample, row_hashes
 
 from .conftest import built, history, month
@@ -178,3 +178,10 @@ def test_copies_are_counted_wherever_they_are_in_a_large_window() -> None:
 def test_whole_amounts_have_different_hashes() -> None:
     grid = np.stack(np.meshgrid(np.arange(300.0) * 1e4, np.arange(300.0)), axis=-1).reshape(-1, 2)
     assert np.unique(row_hashes(np.ascontiguousarray(grid.T))).size == len(grid)
+
+
+def test_another_process_profiles_over_the_same_bins() -> None:
+    window = np.asarray([[0.1, 2.0, 1.0], [np.nan, 7.0, 0.0], [-1e300, 1.0, 3.0]])
+    scores, times = np.array([0.1, 0.9, 0.5]), np.array([0, DAY, 3 * DAY])
+    sent = Profiler.from_bytes(SMALL.profiler.to_bytes())
+    assert sent(window, scores, times) == SMALL.profile(window, scores, times).to_bytes()

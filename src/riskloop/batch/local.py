@@ -11,6 +11,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +19,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from riskloop.batch.blocks import Part
 from riskloop.batch.client import Summary, Tick, digest_of_files
-from riskloop.batch.outputs import Output, Told, output_for
-from riskloop.batch.pool import ScorerPool
+from riskloop.batch.outputs import Form, Output, output_for
+from riskloop.batch.pool import Asked, ScorerPool
 from riskloop.batch.repeats import RowKeys, repeated_rows
-from riskloop.batch.scorer import Done, Profiles, Scorer, Todo
+from riskloop.batch.scorer import Done, Profiling, Scorer, Todo
 from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, StorageError
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.settings import DataSettings
@@ -32,14 +34,16 @@ from riskloop.data.columns import Problems, RefusedRow
 from riskloop.data.opening import files_of, open_source
 from riskloop.data.read import Screened, check_columns, refuse_share
 from riskloop.data.refused import reason_lines, write_refused
+from riskloop.data.streams import BLOCK
 from riskloop.data.tables import ManySource, Source, TextSource, raw_blocks
-from riskloop.scoring.answers import refuse_taken, told_columns
+from riskloop.scoring.answers import refuse_taken
 from riskloop.scoring.decoder import CLOCK_SKEW
 from riskloop.scoring.model import Model, load_model
 from riskloop.store.artefacts import Artefact, Packed
 from riskloop.store.segment_files import Written
 from riskloop.store.segments import Segment, Segments
 
+AHEAD: Final = 2  # blocks a process, that are read before the first of them is done
 TRIES: Final = 3  # how often a run begins anew because another champion was promoted meanwhile
 
 
@@ -49,7 +53,7 @@ class Champion:
 
     promotion: Promotion
     model: Model
-    profiles: Profiles | None
+    profiler: Profiling | None
 
 
 @dataclass(frozen=True)
@@ -180,67 +184,77 @@ class _FileRun:
 
     def _score(self, champion: Champion) -> None:
         """Decide on every block, and write the output with the ids that are expected."""
-        model, self.written, self.keys = champion.model, [], RowKeys()
+        self.written, self.keys = [], RowKeys()
         self.expected = following = self.engine.segments.last_id() + 1
-        with self._pool(model, champion) as pool, self._output() as output:
-            for begins, raw, done in self._done(pool, decide=True, back=output.wants_tables):
-                self.keys.add(done.keys, begins + done.places)
-                if done.written is None or done.probabilities is None or done.declined is None:
+        with self._output() as output, self._pool(champion.model, output.form, champion.profiler) as pool:
+            lines = _Lines(output, pool.count)
+            for block, done in self._done(pool, decide=True):
+                if done.written is None:
                     continue
                 self.written.append(done.written)
-                told = told_columns(model, done.probabilities, done.declined, following, done.scored_at)
-                output.write(_rows(raw, done), done.kept, told)
+                lines.add(block, [Part(following)])
                 following += done.written.rows
+            lines.finish()
 
     def _check(self, model: Model) -> None:
         """Look at every row, decide on none."""
         self.keys = RowKeys()
-        with self._pool(model) as pool:
-            for begins, _, done in self._done(pool, decide=False, back=False):
-                self.keys.add(done.keys, begins + done.places)
+        with self._pool(model, None) as pool:
+            for _ in self._done(pool, decide=False):
+                pass
 
     def _tell(self, model: Model) -> None:
         """Write the output from the segments."""
-        logged = LoggedRun(self.engine.segments, self.segments)
-        with self._pool(model) as pool, self._output() as output:
-            for _, raw, done in self._done(pool, decide=False, back=output.wants_tables):
+        logged, self.keys = LoggedRun(self.engine.segments, self.segments), RowKeys()
+        with self._output() as output, self._pool(model, output.form) as pool:
+            lines = _Lines(output, pool.count)
+            for block, done in self._done(pool, decide=False):
                 if len(done.kept):
-                    told = logged.told(model, len(done.kept))
-                    output.write(_rows(raw, done), done.kept, told)
+                    lines.add(block, logged.parts(len(done.kept)))
+            lines.finish()
         if logged.left:
             raise Conflict(
                 f"{self.source} has other rows than those that were scored under this run key; give another --run-key."
             )
 
-    def _done(self, pool: ScorerPool, *, decide: bool, back: bool) -> Iterator[tuple[int, Any, Done]]:
-        """Where each block begins, its rows as they were read, and what became of them."""
+    def _done(self, pool: ScorerPool, *, decide: bool) -> Iterator[tuple[Asked, Done]]:
+        """Each block, in order, and what became of it."""
         known, self.begins = self.begins, []
         self.problems, self.read = Problems(encoding=self.dialect.encoding), 0
         for entry in self.repeats:
             self.problems.found.append(entry)
             self.problems.total += 1
-        for raw, done in pool.each(self._todo(known, decide=decide, back=back)):
-            begins = self.read
-            self.begins.append(begins)
-            self.read += done.read
-            self.problems.found += [replace(entry, position=begins + entry.position) for entry in done.refused]
-            self.problems.total += done.problems - len(done.columns)
-            for problem in done.columns:
-                self.problems.reject_column(problem.field, problem.problem)
-            yield begins, raw, done
-            self.tick(f"{self.read:,} rows", 0.5)
+        under_way: deque[Asked] = deque()
+        for todo in self._todo(known, decide=decide):
+            under_way.append(pool.ask(todo))
+            if len(under_way) > AHEAD * pool.count:
+                yield self._taken(under_way.popleft())
+        while under_way:
+            yield self._taken(under_way.popleft())
         if not self.read:
             raise DataError(f"{self.source} holds no rows.")
 
-    def _todo(self, begins: Sequence[int], *, decide: bool, back: bool) -> Iterator[tuple[Any, Todo]]:
+    def _taken(self, block: Asked) -> tuple[Asked, Done]:
+        done, begins = block.done(), self.read
+        self.begins.append(begins)
+        self.read += done.read
+        self.keys.add(done.keys, begins + done.places)
+        self.problems.found += [replace(entry, position=begins + entry.position) for entry in done.refused]
+        self.problems.total += done.problems - len(done.columns)
+        for problem in done.columns:
+            self.problems.reject_column(problem.field, problem.problem)
+        self.tick(f"{self.read:,} rows", 0.5)
+        return block, done
+
+    def _todo(self, begins: Sequence[int], *, decide: bool) -> Iterator[Todo]:
         places = {id(text): place for place, text in enumerate(self.texts)}
         repeats = np.array([entry.position for entry in self.repeats], dtype=np.int64)
         for number, raw in enumerate(raw_blocks(self.opened)):
             without = repeats - begins[number] if len(repeats) else None
             if raw.text is None:
-                yield raw.table, Todo(raw.table, without=without, decide=decide)
+                yield Todo(raw.table, without=without, decide=decide)
             else:
-                yield raw.content, Todo(None, raw.content, places[id(raw.text)], without, decide, back)
+                yield Todo(None, raw.content, places[id(raw.text)], without, decide)
 
     def _find_repeats(self, model: Model) -> bool:
         """Whether there are rows whose id came before."""
@@ -260,7 +274,7 @@ class _FileRun:
         """Remove files that nobody will register."""
         self.engine.segments.files.remove([one.path for one in self.written])
 
-    def _pool(self, model: Model, champion: Champion | None = None) -> ScorerPool:
+    def _pool(self, model: Model, form: Form | None, profiler: Profiling | None = None) -> ScorerPool:
         scorer = Scorer(
             artefact=self.engine.packed(model.version),
             version=model.version,
@@ -269,10 +283,10 @@ class _FileRun:
             names=self.opened.names,
             dialect=self.dialect,
             latest=self.latest,
-            profiles=None if champion is None else champion.profiles,
-            texts=self.texts,
+            profiler=profiler,
+            parsers=[text.parser for text in self.texts],
         )
-        return ScorerPool(scorer, self.engine.processes or cores())
+        return ScorerPool(scorer, self.engine.processes or min(cores(), _blocks(self.source)), form)
 
     @contextmanager
     def _output(self) -> Iterator[Output]:
@@ -283,11 +297,23 @@ class _FileRun:
             output.close()
 
 
-def _rows(raw: Any, done: Done) -> Any:
-    """The kept rows as a table, or the text of all of them."""
-    if done.table is not None or isinstance(raw, bytes):
-        return raw if done.table is None else done.table
-    return raw if len(done.kept) == raw.num_rows else raw.take(done.kept)
+class _Lines:
+    """The rows of blocks on their way to the output, in order."""
+
+    def __init__(self, output: Output, processes: int) -> None:
+        self._output, self._most = output, 2 * processes
+        self._waiting: deque[Future[Any]] = deque()
+
+    def add(self, block: Asked, parts: list[Part]) -> None:
+        """A block is told of with these ids."""
+        self._waiting.append(block.tell(parts))
+        while len(self._waiting) > self._most:
+            self._output.append(self._waiting.popleft().result())
+
+    def finish(self) -> None:
+        """Wait for the last of them."""
+        while self._waiting:
+            self._output.append(self._waiting.popleft().result())
 
 
 class LoggedRun:
@@ -303,20 +329,18 @@ class LoggedRun:
         """Whether there are more of them."""
         return bool(self._waiting or self._parts)
 
-    def told(self, model: Model, n: int) -> Told:
-        """What is told of the next ``n`` decisions."""
-        import pyarrow as pa
-
-        told: list[Told] = []
+    def parts(self, n: int) -> list[Part]:
+        """The next ``n`` decisions."""
+        found: list[Part] = []
         while n:
             if not self._parts:
                 self._read()
             first, moment, probabilities, declined = self._parts.popleft()
             if len(declined) > n:
                 self._parts.appendleft((first + n, moment, probabilities[n:], declined[n:]))
-            told.append(told_columns(model, probabilities[:n], declined[:n], first, moment))
+            found.append(Part(first, moment, probabilities[:n], declined[:n]))
             n -= min(n, len(declined))
-        return told[0] if len(told) == 1 else {k: pa.concat_arrays([t[k] for t in told]) for k in told[0]}
+        return found
 
     def _read(self) -> None:
         if not self._waiting:
@@ -327,6 +351,11 @@ class LoggedRun:
         piece = self._segments.piece(segment, EVERYTHING, ["probability", "declined"])
         part = segment.first_id, segment.scored_at, piece.column("probability"), piece.column("declined")
         self._parts.append(part)
+
+
+def _blocks(source: Path) -> int:
+    """About how many blocks a source has: a process that gets none costs more to start than it saves."""
+    return 1 + sum(path.stat().st_size for path in files_of(source)) // BLOCK
 
 
 def cores() -> int:

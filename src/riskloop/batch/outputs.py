@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -22,15 +22,16 @@ from riskloop.scoring.answers import APPENDED
 
 PARQUET: Final = (".parquet", ".pq")
 Told = dict[str, pa.Array]  # `scoring.answers.told_columns`
+Form = Literal["records", "csv", "arrow"]  # lines with the bytes of the input's records; lines; a table
 
 
 class Output(Protocol):
-    """One kind of output."""
+    """One kind of output, which takes what `rendered` makes."""
 
-    wants_tables: bool  # else the bytes of the records are enough
+    form: Form
 
-    def write(self, rows: Any, kept: Ints | None, told: Told) -> None:
-        """Append rows: a table of the kept ones, or the records of a text, of which those at ``kept`` are meant."""
+    def append(self, part: Any) -> None:
+        """The rows of a block."""
         ...
 
     def close(self) -> None:
@@ -45,9 +46,7 @@ def output_for(target: Path, part: Path, source: Source, dialect: DataSettings) 
         return ParquetOutput(part)
     if suffix != ".csv" and not (packing and Path(target.stem).suffix.lower() == ".csv"):
         raise ConfigError(f"{target.name} must end in .csv, .csv.gz, .csv.zst or .parquet: that is how it is written.")
-    if is_plain_text(source, dialect):
-        return RecordOutput(part, packing, source.names)
-    return TableOutput(part, packing, source.names)
+    return TextOutput(part, packing, source.names, "records" if is_plain_text(source, dialect) else "csv")
 
 
 def is_plain_text(source: Source, dialect: DataSettings) -> bool:
@@ -59,30 +58,49 @@ def is_plain_text(source: Source, dialect: DataSettings) -> bool:
     )
 
 
-class RecordOutput:
-    """A CSV that keeps its bytes: each record is written as it was read, with the predictions appended."""
+class TextOutput:
+    """A CSV in UTF-8 with commas; a standard one keeps its bytes, with the predictions appended to each record."""
 
-    wants_tables = False
-
-    def __init__(self, part: Path, packing: str | None, names: Sequence[str]) -> None:
+    def __init__(self, part: Path, packing: str | None, names: Sequence[str], form: Form) -> None:
+        self.form = form
         self._out = pa.output_stream(str(part), compression=packing)
         self._out.write(header(names))
 
-    def write(self, rows: bytes, kept: Ints | None, told: Told) -> None:
+    def append(self, part: Any) -> None:
         """See :class:`Output`."""
-        records = _records(rows)
-        if kept is not None and len(kept) != len(records):
-            records = [records[i] for i in kept.tolist()]
-        columns = [pa.array(records, pa.binary())]
-        columns += [_plain(name, told[name]).cast(pa.string()).cast(pa.binary()) for name in APPENDED]
-        lines = pc.binary_join_element_wise(*columns, b",")
-        whole = pc.binary_join(pa.ListArray.from_arrays([0, len(lines)], lines), b"\n")
-        self._out.write(whole[0].as_buffer())
-        self._out.write(b"\n")
+        self._out.write(part)
 
     def close(self) -> None:
         """See :class:`Output`."""
         self._out.close()
+
+
+def rendered(rows: "bytes | pa.Table", kept: Ints, told: Told, form: Form) -> "pa.Buffer | pa.Table":
+    """The rows at ``kept`` of the records of a text, or all of a table, with their predictions, as an output takes it.
+
+    ``kept`` (n,) and the columns of ``told`` are as long as the rows that are meant.
+    """
+    if isinstance(rows, bytes):
+        return _lines(rows, kept, told)
+    for name in APPENDED:
+        rows = rows.append_column(name, told[name] if form == "arrow" else _plain(name, told[name]))
+    if form == "arrow":
+        return rows
+    sink = pa.BufferOutputStream()
+    pa.csv.write_csv(rows, sink, pa.csv.WriteOptions(include_header=False, quoting_style="needed"))
+    return sink.getvalue()
+
+
+def _lines(content: bytes, kept: Ints, told: Told) -> pa.Buffer:
+    records = _records(content)
+    if len(kept) != len(records):
+        records = [records[i] for i in kept.tolist()]
+    columns = [pa.array(records, pa.binary())]
+    columns += [_plain(name, told[name]).cast(pa.string()).cast(pa.binary()) for name in APPENDED]
+    columns.append(pa.repeat(pa.scalar(b"", pa.binary()), len(records)))
+    lines = pc.binary_join_element_wise(*columns[:-2], pc.binary_join_element_wise(*columns[-2:], b"\n"), b",")
+    _, offsets, values = lines.buffers()
+    return values.slice(0, int(np.frombuffer(offsets, np.int32)[len(lines)]))
 
 
 def _records(content: bytes) -> list[bytes]:
@@ -105,39 +123,18 @@ def _plain(name: str, column: pa.Array) -> pa.Array:
     return column.cast(pa.int8()) if name == "default" else column
 
 
-class TableOutput:
-    """A CSV in UTF-8 with commas, whatever the rows came from."""
-
-    wants_tables = True
-
-    def __init__(self, part: Path, packing: str | None, names: Sequence[str]) -> None:
-        self._out = pa.output_stream(str(part), compression=packing)
-        self._out.write(header(names))
-
-    def write(self, rows: pa.Table, kept: Ints | None, told: Told) -> None:
-        """See :class:`Output`."""
-        for name in APPENDED:
-            rows = rows.append_column(name, _plain(name, told[name]))
-        pa.csv.write_csv(rows, self._out, pa.csv.WriteOptions(include_header=False, quoting_style="needed"))
-
-    def close(self) -> None:
-        """See :class:`Output`."""
-        self._out.close()
-
-
 class ParquetOutput:
     """Parquet with the types that the rows have."""
 
-    wants_tables = True
+    form: Form = "arrow"
 
     def __init__(self, part: Path) -> None:
         self._part = part
         self._writer: Any = None
 
-    def write(self, rows: pa.Table, kept: Ints | None, told: Told) -> None:
+    def append(self, part: Any) -> None:
         """See :class:`Output`."""
-        for name in APPENDED:
-            rows = rows.append_column(name, told[name])
+        rows: pa.Table = part
         if self._writer is None:
             # A column that is empty in the first block has no type of its own.
             kinds = [pa.field(f.name, pa.string() if pa.types.is_null(f.type) else f.type) for f in rows.schema]
@@ -148,8 +145,3 @@ class ParquetOutput:
         """See :class:`Output`."""
         if self._writer is not None:
             self._writer.close()
-
-
-def all_of(n: int) -> Ints:
-    """Every one of ``n``."""
-    return np.arange(n)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,8 +16,8 @@ from riskloop.core.manifest import ModelManifest
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Bools, Floats, Ints, Problem
 from riskloop.data.columns import RefusedRow
+from riskloop.data.parse import Block, TextParser
 from riskloop.data.read import BlockReader
-from riskloop.data.tables import Block, TextSource
 from riskloop.scoring.decide import decide
 from riskloop.scoring.model import Model, load_model
 from riskloop.store.artefacts import Packed
@@ -26,7 +26,18 @@ from riskloop.store.segment_files import SegmentFiles, Written
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Profiles = Callable[[Floats, Floats, Ints], bytes]  # features (n, k), probabilities (n,), times (n,)
+
+class Profiling(Protocol):
+    """What summarises decisions for monitoring; `monitor` has it."""
+
+    def __call__(self, X: Floats, scores: Floats, times: Ints) -> bytes:
+        """The profile of features (n, k), probabilities (n,) and times (n,)."""
+
+    def to_bytes(self) -> bytes:
+        """What it is made again from in another process."""
+
+
+ProfilerOf = Callable[[bytes], Profiling]
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -35,10 +46,9 @@ class Todo(NamedTuple):
 
     table: "pa.Table | None"
     content: bytes = b""  # of whole records of a text
-    text: int = 0  # which of the scorer's texts can parse it
+    text: int = 0  # which of the scorer's parsers can read it
     without: Ints | None = None  # positions of records that are refused whatever they hold
     decide: bool = True  # else they are only checked
-    back: bool = False  # whether the kept rows are wanted back as a table
 
 
 class Done(NamedTuple):
@@ -69,8 +79,8 @@ class Scorer:
     names: Sequence[str]  # of the columns
     dialect: DataSettings
     latest: int  # microseconds: no row is later
-    profiles: Profiles | None = None
-    texts: Sequence[TextSource] = field(default=())
+    profiler: Profiling | None = None
+    parsers: Sequence[TextParser] = field(default=())  # of the texts that blocks are cut from
 
     @cached_property
     def model(self) -> Model:
@@ -87,9 +97,9 @@ class Scorer:
         """Checks rows by the model's schema."""
         return BlockReader(self.model.schema, self.names, self.dialect, self.latest)
 
-    def __call__(self, todo: Todo) -> Done:
-        """Check the rows, decide on them, and write the decisions."""
-        block = self._block(todo)
+    def __call__(self, todo: Todo, *, back: bool = False) -> Done:
+        """Check the rows, decide on them, and write the decisions; with ``back`` the kept rows come back as a table."""
+        block = self._block(todo, whole=back)
         checked = self.reader.read(block)
         rows, kept = checked.rows, checked.kept
         all_places = np.arange(block.table.num_rows) if block.kept is None else block.kept
@@ -101,16 +111,16 @@ class Scorer:
         found = problems.refused() if problems.found else []
         keys = _keys(checked.ids, checked.times) if self._unique else np.empty(0, dtype=np.int64)
         done = Done(checked.read, places, found, list(problems.columns), problems.total, keys, all_places[: len(keys)])
-        if todo.back:
+        if back:
             done = done._replace(table=_kept(block.table, kept))
         if not todo.decide or not len(rows) or problems.columns:
             return done
         now = time.time_ns() // 1000
         decisions = decide(self.model, rows, now, self.exploration)
         profile = None
-        if self.profiles is not None:
+        if self.profiler is not None:
             times = np.asarray(decisions.times, dtype=np.int64)
-            profile = self.profiles(decisions.features, decisions.probabilities, times)
+            profile = self.profiler(decisions.features, decisions.probabilities, times)
         written = self.files.write(decisions, self.model.schema.names, profile)
         return done._replace(
             scored_at=now,
@@ -124,12 +134,13 @@ class Scorer:
         """Whether the same id with the same time is a mistake."""
         return self.model.schema.id is not None and self.model.schema.unit is None
 
-    def _block(self, todo: Todo) -> Block:
+    def _block(self, todo: Todo, *, whole: bool) -> Block:
         if todo.table is not None:
             return Block(todo.table, 0)
-        if todo.back:  # with every column as the text that it is
-            return self.texts[todo.text].parse(todo.content, 0, None, None)
-        return self.texts[todo.text].parse(todo.content, 0, self.reader.columns, self.reader.types)
+        parser = self.parsers[todo.text]
+        if whole:  # with every column as the text that it is
+            return parser.parse(todo.content, 0, None, None)
+        return parser.parse(todo.content, 0, self.reader.columns, self.reader.types)
 
 
 def _kept(table: "pa.Table", kept: Ints) -> "pa.Table":

@@ -31,7 +31,7 @@ from riskloop.data.columns import (
 )
 from riskloop.data.dialect import describe
 from riskloop.data.opening import open_source
-from riskloop.data.tables import Block
+from riskloop.data.parse import Block
 from riskloop.data.tables import Source as Rowed
 
 if TYPE_CHECKING:

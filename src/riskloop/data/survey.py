@@ -19,7 +19,8 @@ from riskloop.core.settings import DataSettings
 from riskloop.core.types import Floats
 from riskloop.core.values import MISSING, MISSING_NUMBER, is_missing, level_text, parse_number, style_of
 from riskloop.data.columns import codes_of, codes_table, is_text
-from riskloop.data.tables import Block, Source
+from riskloop.data.parse import Block
+from riskloop.data.tables import Source
 
 MOST_KEPT: Final = 50_000  # distinct texts of a column that are counted
 MOST_NUMBERS: Final = 1000  # … and distinct numbers

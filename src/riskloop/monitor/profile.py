@@ -265,6 +265,20 @@ class Profiler:
         """The bytes of a profile, to be kept with the decisions."""
         return self.profile(X, scores, times).to_bytes()
 
+    def to_bytes(self) -> bytes:
+        """What another process makes it again from."""
+        bins = [one.to_json() for one in (*self.bins, self.score_bins)]
+        limits = [_packed(side, "<f8") for side in self.limits]
+        return msgspec.msgpack.encode({"bins": bins, "limits": limits, "fingerprint": self.fingerprint})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Profiler":
+        """The inverse of :meth:`to_bytes`."""
+        values = msgspec.msgpack.decode(data)
+        *bins, score_bins = [Bins(b["kind"], tuple(b["points"]), tuple(b["names"])) for b in values["bins"]]
+        low, high = (np.frombuffer(side, "<f8").astype(np.float64) for side in values["limits"])
+        return cls(tuple(bins), score_bins, (low, high), values["fingerprint"])
+
 
 class _Pass:
     """Adds up the blocks of one window."""
