@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from riskloop.batch import wire
-from riskloop.batch.blocks import Part
+from riskloop.batch.blocks import Numbered
 from riskloop.batch.scorer import Done, Todo
 from riskloop.core import errors
 from riskloop.core.errors import RiskloopError
@@ -57,10 +57,10 @@ def test_blocks_and_their_ids_arrive(rows: Any, without: list[int] | None) -> No
     assert back.table == todo.table
     assert ([] if back.without is None else back.without.tolist()) == (without or [])
     logged = [
-        Part(5, 1, np.array([0.25, 0.5]), np.array([True, False])),
-        Part(90, 2, np.array([0.1]), np.array([True])),
+        Numbered(5, 1, np.array([0.25, 0.5]), np.array([True, False])),
+        Numbered(90, 2, np.array([0.1]), np.array([True])),
     ]
-    for parts in ([Part(7)], logged):
+    for parts in ([Numbered(7)], logged):
         told, arrays = wire.tell(9, parts)
         again = wire.parts_of(*sent(told, *arrays))  # type: ignore[arg-type]
         for one, other in zip(parts, again, strict=True):

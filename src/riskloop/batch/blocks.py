@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class Part(NamedTuple):
+class Numbered(NamedTuple):
     """Consecutive decisions that a block is told of with."""
 
     first_id: int
@@ -38,7 +38,7 @@ class BlockWorker:
             self._waiting[number] = todo.content, done
         return done._replace(probabilities=None, declined=None, table=None)
 
-    def tell(self, number: int, parts: Sequence[Part]) -> "pa.Buffer | pa.Table":
+    def tell(self, number: int, parts: Sequence[Numbered]) -> "pa.Buffer | pa.Table":
         """The rows of a block with their predictions, in the form of the output."""
         import pyarrow as pa
 
@@ -51,7 +51,7 @@ class BlockWorker:
         """Remove the files that were written: nobody will register them."""
         self._scorer.files.remove(self._written)
 
-    def _columns(self, done: Done, part: Part) -> "dict[str, pa.Array]":
+    def _columns(self, done: Done, part: Numbered) -> "dict[str, pa.Array]":
         model = self._scorer.model
         if part.probabilities is not None and part.declined is not None:
             return told_columns(model, part.probabilities, part.declined, part.first_id, part.scored_at)

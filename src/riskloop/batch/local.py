@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from riskloop.batch.blocks import Part
+from riskloop.batch.blocks import Numbered
 from riskloop.batch.client import Summary, Tick, digest_of_files
 from riskloop.batch.outputs import Form, Output, output_for
 from riskloop.batch.pool import Asked, ScorerPool
@@ -192,7 +192,7 @@ class _FileRun:
                 if done.written is None:
                     continue
                 self.written.append(done.written)
-                lines.add(block, [Part(following)])
+                lines.add(block, [Numbered(following)])
                 following += done.written.rows
             lines.finish()
 
@@ -304,7 +304,7 @@ class _Lines:
         self._output, self._most = output, 2 * processes
         self._waiting: deque[Future[Any]] = deque()
 
-    def add(self, block: Asked, parts: list[Part]) -> None:
+    def add(self, block: Asked, parts: list[Numbered]) -> None:
         """A block is told of with these ids."""
         self._waiting.append(block.tell(parts))
         while len(self._waiting) > self._most:
@@ -329,16 +329,16 @@ class LoggedRun:
         """Whether there are more of them."""
         return bool(self._waiting or self._parts)
 
-    def parts(self, n: int) -> list[Part]:
+    def parts(self, n: int) -> list[Numbered]:
         """The next ``n`` decisions."""
-        found: list[Part] = []
+        found: list[Numbered] = []
         while n:
             if not self._parts:
                 self._read()
             first, moment, probabilities, declined = self._parts.popleft()
             if len(declined) > n:
                 self._parts.appendleft((first + n, moment, probabilities[n:], declined[n:]))
-            found.append(Part(first, moment, probabilities[:n], declined[:n]))
+            found.append(Numbered(first, moment, probabilities[:n], declined[:n]))
             n -= min(n, len(declined))
         return found
 

@@ -15,10 +15,10 @@ from contextlib import suppress
 from typing import Any, BinaryIO, Final
 
 from riskloop.batch import wire
-from riskloop.batch.blocks import BlockWorker, Part
+from riskloop.batch.blocks import BlockWorker, Numbered
 from riskloop.batch.outputs import Form
 from riskloop.batch.scorer import Done, ProfilerOf, Scorer, Todo
-from riskloop.batch.wire import Begin, Failed, Finish, Found, Received, Score, Tell, Told
+from riskloop.batch.wire import Begin, Failed, Finish, Received, Score, Scored, Tell, Told
 from riskloop.core.errors import RiskloopError
 
 MODULE: Final = "riskloop.loop.engines"  # what a child runs: it knows `monitor`, too
@@ -36,7 +36,7 @@ class Asked:
         """What became of it; waits for it."""
         return self._done.result()
 
-    def tell(self, parts: list[Part]) -> "Future[Any]":
+    def tell(self, parts: list[Numbered]) -> "Future[Any]":
         """Its rows with their predictions, as the output takes them, once they are made."""
         return self._child.submit(self._child.tell, self._number, parts)
 
@@ -119,10 +119,10 @@ class _Child(_Queue):
         message, buffers = wire.score(number, todo)
         self._send(message, *buffers)
         answer = self._receive()
-        assert isinstance(answer.message, Found)  # noqa: S101 - the protocol of two ends of one program
+        assert isinstance(answer.message, Scored)  # noqa: S101 - the protocol of two ends of one program
         return wire.done_of(answer.message, answer.buffers)
 
-    def tell(self, number: int, parts: list[Part]) -> Any:
+    def tell(self, number: int, parts: list[Numbered]) -> Any:
         message, buffers = wire.tell(number, parts)
         self._send(message, *buffers)
         answer = self._receive()

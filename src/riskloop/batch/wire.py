@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from riskloop.batch.blocks import Part
+from riskloop.batch.blocks import Numbered
 from riskloop.batch.outputs import Form
 from riskloop.batch.scorer import Done, Scorer, Todo
 from riskloop.core import errors
@@ -61,7 +61,7 @@ class Finish(msgspec.Struct, tag=True):
     """No more blocks, and the files stay; a process that sees the end without it removes what it has written."""
 
 
-class Found(msgspec.Struct, tag=True):
+class Scored(msgspec.Struct, tag=True):
     """What became of a block; its buffers are the positions of the kept rows, the hashes, and their positions."""
 
     read: int
@@ -86,7 +86,7 @@ class Failed(msgspec.Struct, tag=True):
     details: list[Problem]
 
 
-Message = Begin | Score | Tell | Finish | Found | Told | Failed
+Message = Begin | Score | Tell | Finish | Scored | Told | Failed
 _ENCODE: Final = msgspec.msgpack.Encoder(enc_hook=str)
 _DECODE: Final = msgspec.msgpack.Decoder(Message)
 _MOST: Final = 2**40  # bytes; more is no length but something else
@@ -164,7 +164,7 @@ def todo_of(message: Score, buffers: Sequence[bytes]) -> Todo:
     return Todo(table, b"" if message.is_table else content, message.text, positions, message.decide)
 
 
-def tell(number: int, parts: Sequence[Part]) -> tuple[Tell, list[Any]]:
+def tell(number: int, parts: Sequence[Numbered]) -> tuple[Tell, list[Any]]:
     """The message for a block's ids, and its buffers."""
     buffers: list[Any] = []
     for part in parts:
@@ -173,23 +173,23 @@ def tell(number: int, parts: Sequence[Part]) -> tuple[Tell, list[Any]]:
     return Tell(number, [(part.first_id, part.scored_at) for part in parts], bool(buffers)), buffers
 
 
-def parts_of(message: Tell, buffers: Sequence[bytes]) -> list[Part]:
+def parts_of(message: Tell, buffers: Sequence[bytes]) -> list[Numbered]:
     """The inverse of `tell`."""
     if not message.is_logged:
-        return [Part(first, at) for first, at in message.parts]
+        return [Numbered(first, at) for first, at in message.parts]
     return [
-        Part(first, at, np.frombuffer(buffers[2 * i], np.float64), np.frombuffer(buffers[2 * i + 1], np.bool_))
+        Numbered(first, at, np.frombuffer(buffers[2 * i], np.float64), np.frombuffer(buffers[2 * i + 1], np.bool_))
         for i, (first, at) in enumerate(message.parts)
     ]
 
 
-def found(done: Done) -> tuple[Found, list[Any]]:
+def found(done: Done) -> tuple[Scored, list[Any]]:
     """The message for what became of a block, and its buffers."""
-    message = Found(done.read, done.refused, done.columns, done.problems, done.scored_at, done.written)
+    message = Scored(done.read, done.refused, done.columns, done.problems, done.scored_at, done.written)
     return message, [_packed(done.kept, done.read), done.keys, _packed(done.places, done.read)]
 
 
-def done_of(message: Found, buffers: Sequence[bytes]) -> Done:
+def done_of(message: Scored, buffers: Sequence[bytes]) -> Done:
     """The inverse of `found`."""
     kept, keys, places = buffers
     return Done(
