@@ -20,6 +20,7 @@ from riskloop.decide.diagnosis import diagnose
 from riskloop.loop.examine import Arrived, at_closing, when_matured
 from riskloop.monitor.correlation import correlation_of
 from riskloop.monitor.drift import profile_findings
+from riskloop.monitor.faults import mechanical_findings
 from riskloop.monitor.labels import Reports, definition_finding
 from riskloop.monitor.overtime import over_time_findings
 from riskloop.monitor.profile import Reference
@@ -31,6 +32,8 @@ SIZE: Final = 2_000
 DECLINED: Final = (0.0, 0.05, 0.1, 0.2, 0.33)
 CORRELATIONS: Final = (0.0, 0.01, 0.03, 0.05, 0.1)
 PARTIAL: Final = ("wrong_customers", "filled_zeros", "part_in_hundredths", "stale_history", "other_currency")
+UNITS: Final = ("LIMIT_BAL", "BILL_AMT1", "BILL_AMT4", "PAY_AMT1", "PAY_AMT4", "PAY_AMT6")
+TENTH: Final = 0.1
 MOVED: Final = (Severity.DRIFTED, Severity.SEVERE)
 WINDOWS: Final = 12
 
@@ -40,15 +43,18 @@ def lenders(seeds: Sequence[int], quick: bool) -> dict[str, Rows]:
     selected: Rows = []
     together: Rows = []
     partly: Rows = []
+    units: Rows = []
     for world in worlds("embedded", list(seeds)):
         months = list(world.windows("stable", SIZE, Course(0, 3 if quick else WINDOWS)))
         selected += _selected(world, months)
         together += _together(world, months)
         partly += _partly(world, quick)
+        units += _units(world, months[:1] if quick else months[:4])
     return {
         "outcomes of the approved only, nothing changed": _shares(selected, "declined"),
         "defaults move together, nothing changed": _shares(together, "asset correlation"),
         "faults in part of the rows": _shares(partly, "fault"),
+        "another unit in a tenth of the rows": _named(units),
         "sound books": [_book(book, 5 if quick else 24) for book in BOOKS.values()],
         "another definition of default": _definitions(10 if quick else 120),
         "ten decisions a month": _over_time(10 if quick else 150, 4 if quick else 40),
@@ -106,6 +112,54 @@ def _partly(world: World, quick: bool) -> Rows:
         for window in world.windows(name, SIZE, Course(0, 2 if quick else 12)):
             found.append({"fault": f"none ({name})", "called": _closing(world, window) == "data_fault"})
     return found
+
+
+def _units(world: World, months: Sequence[Any]) -> Rows:
+    """A tenth of the rows, at random or those of one level, of one amount in another unit."""
+    found = []
+    names = list(world.champion.reference.schema.names)
+    for name in UNITS:
+        j = names.index(name)
+        for number, window in enumerate(months):
+            features = window.rows.features
+            some = np.random.default_rng((world.seed, number)).random(len(features)) < TENTH
+            level = features[:, names.index("EDUCATION")] == world.champion.reference.schema.features[
+                names.index("EDUCATION")
+            ].codes.get("3")
+            for fault, rows, factor, rounded in (
+                ("/ 100", some, 0.01, False),
+                ("/ 100, rounded", some, 0.01, True),
+                ("/ 10", some, 0.1, False),
+                ("/ 10, rounded", some, 0.1, True),
+                ("x 100", some, 100.0, False),
+                ("x 10 where EDUCATION = 3", level, 10.0, False),
+            ):
+                broken = features.copy()
+                broken[rows, j] *= factor
+                if rounded:
+                    broken[:, j] = np.round(broken[:, j])
+                profile = world.champion.reference.profile(broken, window.scores, window.rows.times)
+                faults = mechanical_findings(world.champion.reference, profile)
+                told = [f for f in faults if f.severity is Severity.FAULT]
+                where = {f.details.get("where") for f in told}
+                found.append(
+                    {"fault": fault, "called": bool(told), "named": {f.subject for f in told} == {name}, "where": where}
+                )
+    return found
+
+
+def _named(records: Rows) -> Rows:
+    return [
+        {
+            "fault": fault,
+            "windows": len(part),
+            "called": share(r["called"] for r in part),
+            "its column named": share(r["named"] for r in part),
+            "its level named": share("EDUCATION = 3" in r["where"] for r in part),
+        }
+        for fault in dict.fromkeys(r["fault"] for r in records)
+        for part in [[r for r in records if r["fault"] == fault]]
+    ]
 
 
 def _closing(world: World, window: Any) -> str:

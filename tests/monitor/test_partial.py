@@ -9,7 +9,7 @@ from riskloop.core.types import Finding, Floats, Severity
 from riskloop.monitor.faults import mechanical_findings
 from riskloop.simulation.embedded import World
 
-from .conftest import SCHEMA, Month, built, month
+from .conftest import SCHEMA, J, Month, built, month
 
 ROWS = 2_000
 AMOUNTS = [name for name in SCHEMA.names if "AMT" in name or name == "LIMIT_BAL"]
@@ -105,7 +105,8 @@ def test_the_segment_of_a_partial_fault_is_named(level: float, broken: Break) ->
     (found,) = faults(usual.changed(LIMIT_BAL=np.where(there, value, usual.column("LIMIT_BAL"))))
     name = SCHEMA.features[j].text(level)
     assert found.details["where"] == f"EDUCATION = {name}"
-    assert found.sentence.endswith(f"mostly where EDUCATION = {name}.")
+    how = "all of them" if broken is _divided else "mostly"
+    assert found.sentence.endswith(f"{how} where EDUCATION = {name}.")
     everywhere = broken(usual, "LIMIT_BAL", np.random.default_rng(1))
     assert "where" not in faults(everywhere)[0].details
 
@@ -144,3 +145,89 @@ def test_inflation_is_no_fault(factor: float) -> None:
         usual = month(ROWS, seed)
         grown: dict[str, Floats] = {name: usual.column(name) * factor for name in AMOUNTS}
         assert faults(usual.changed(**grown)) == []
+
+
+UNITS = [
+    ("LIMIT_BAL", 10.0, False),
+    ("BILL_AMT1", 10.0, False),
+    ("BILL_AMT4", 100.0, True),
+    ("PAY_AMT1", 10.0, False),
+    ("PAY_AMT1", 100.0, True),
+    ("PAY_AMT4", 100.0, True),
+    ("PAY_AMT6", 0.01, False),
+]
+
+
+@pytest.mark.parametrize(("name", "unit", "rounded"), UNITS)
+def test_another_unit_in_a_tenth_of_the_rows_is_found_in_columns_as_wide_as_the_unit(
+    name: str, unit: float, rounded: bool
+) -> None:
+    """Also rounded, which leaves no trace in the digits: then only alike rows tell."""
+    for seed in range(950, 953):
+        usual = month(ROWS, seed)
+        values = usual.column(name)
+        there = np.random.default_rng(seed).random(ROWS) < 0.1
+        parted = np.where(there, values / unit, values)
+        (found,) = faults(usual.changed(**{name: np.round(parted) if rounded else parted}))
+        assert (found.check, found.subject) == ("part_scale", name)
+        assert found.details["factor"] == pytest.approx(1.0 / unit)
+        assert found.details["share"] == pytest.approx(0.1, abs=0.05)
+
+
+@pytest.mark.parametrize("name", AMOUNTS)
+def test_a_source_that_delivers_another_unit_is_named(name: str) -> None:
+    """Whatever the column, however few rows the source has: all of them are wrong, and no others."""
+    usual = month(ROWS, 955)
+    j = list(SCHEMA.names).index("EDUCATION")
+    there = usual.features[:, j] == 3.0
+    for factor in (10.0, 0.001):
+        values = np.where(there, usual.column(name) * factor, usual.column(name))
+        found = {f.subject: f for f in faults(usual.changed(**{name: values}))}
+        assert set(found) == {name}
+        assert found[name].details["where"] == f"EDUCATION = {SCHEMA.features[j].text(3.0)}"
+        assert found[name].details["share"] == pytest.approx(there.mean())
+
+
+def test_a_source_that_delivers_all_its_amounts_in_cents_is_named_with_each() -> None:
+    usual = month(ROWS, 956)
+    there = usual.column("EDUCATION") == 2.0
+    found = faults(
+        usual.changed(**{name: np.where(there, usual.column(name) * 100.0, usual.column(name)) for name in AMOUNTS})
+    )
+    assert {f.subject for f in found} == set(AMOUNTS)
+    assert {f.details["where"] for f in found} == {f"EDUCATION = {SCHEMA.features[J['EDUCATION']].text(2.0)}"}
+
+
+def test_a_source_that_is_new_and_in_another_unit_is_named() -> None:
+    """A level that nobody has seen is missing to the model."""
+    usual = month(ROWS, 957)
+    there = usual.column("EDUCATION") == 2.0
+    new = usual.changed(EDUCATION=np.where(there, np.nan, usual.column("EDUCATION")))
+    in_cents = new.changed(BILL_AMT2=np.where(there, new.column("BILL_AMT2") * 100.0, new.column("BILL_AMT2")))
+    assert "EDUCATION is missing or new" in {f.details.get("where") for f in faults(in_cents)}
+
+
+def test_finer_amounts_are_no_fault() -> None:
+    """A source that reports cents of the same money: its digits differ, its amounts do not."""
+    for seed in range(958, 961):
+        usual = month(ROWS, seed)
+        for name in ("BILL_AMT1", "PAY_AMT1"):
+            there = np.random.default_rng(seed).random(ROWS) < 0.3
+            cents = usual.column(name) + np.where(there & (usual.column(name) > 1.0), 0.37, 0.0)
+            assert faults(usual.changed(**{name: cents})) == []
+
+
+def test_richer_customers_of_one_level_are_no_other_unit() -> None:
+    for factor in (1.5, 3.0, 5.0):
+        usual = month(ROWS, 961)
+        there = usual.column("EDUCATION") == 3.0
+        grown = {name: np.where(there, usual.column(name) * factor, usual.column(name)) for name in AMOUNTS}
+        assert not [f for f in faults(usual.changed(**grown)) if "where" in f.details]
+
+
+def test_a_zero_is_blamed_on_its_own_column() -> None:
+    """Beside a bill of 0 its payment looks too large, and so does the delay."""
+    for seed in range(962, 965):
+        for name in ("BILL_AMT3", "BILL_AMT6", "PAY_AMT6"):
+            found = faults(_filled(month(ROWS, seed), name, np.random.default_rng(seed)))
+            assert {f.subject for f in found} <= {name}

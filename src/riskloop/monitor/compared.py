@@ -1,5 +1,6 @@
 """One window's row sample beside the reference: what the checks for mechanical faults ask."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -19,6 +20,16 @@ LEAST_ROWS: Final = 50
 TOGETHER: Final = 3  # columns that moved, and
 TOGETHER_SHARE: Final = 0.25  # of all that can
 ROUND_FACTORS: Final = (10.0, 12.0, 60.0, 100.0, 365.0, 1000.0, 1e4, 1e5, 1e6)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The rows of one level of a column."""
+
+    column: int
+    name: str  # branch = 7
+    rows: Bools  # (s,) of the window's sample
+    before: Bools  # (m,) of the history
 
 
 @dataclass(frozen=True)
@@ -102,16 +113,23 @@ class Compared:
             name, Severity.FAULT, sizes, sentence, statistic=statistic, critical=critical, details=details
         )
 
-    def _segment(self, j: int, rows: Bools) -> str | None:
-        """The level of a category that holds nearly all of ``rows``, several times as often as the other levels."""
-        best = (0.0, "")
+    def segments(self) -> Iterator[Segment]:
+        """Levels of the columns that have few values, and where such a column is missing or has a new level."""
         for c, feature in enumerate(self.reference.schema.features):
-            if feature.kind != "category" or c == j:
+            if c in self.reference.context or (feature.kind == "number" and self.reference.bins[c].kind != "values"):
                 continue
-            for code in np.unique(self.sample[~np.isnan(self.sample[:, c]), c]).tolist():
-                there = self.sample[:, c] == code
-                if LEAST_ROWS <= there.sum() <= len(rows) - LEAST_ROWS:
-                    inside, outside = float(rows[there].mean()), float(rows[~there].mean())
-                    if inside > MOSTLY * outside and inside - outside > best[0]:
-                        best = inside - outside, f"{feature.name} = {feature.text(code)}"
+            now, before = self.sample[:, c], self.reference.rows[:, c]
+            for code in np.unique(now[~np.isnan(now)]).tolist():
+                yield Segment(c, f"{feature.name} = {feature.text(code)}", now == code, before == code)
+            yield Segment(c, f"{feature.name} is missing or new", np.isnan(now), np.isnan(before))
+
+    def _segment(self, j: int, rows: Bools) -> str | None:
+        """The level of another column that holds nearly all of ``rows``, several times as often as other levels."""
+        best = (0.0, "")
+        for segment in self.segments():
+            there = segment.rows
+            if segment.column != j and LEAST_ROWS <= there.sum() <= len(rows) - LEAST_ROWS:
+                inside, outside = float(rows[there].mean()), float(rows[~there].mean())
+                if inside > MOSTLY * outside and inside - outside > best[0]:
+                    best = inside - outside, segment.name
         return best[1] or None

@@ -17,6 +17,7 @@ from riskloop.core.types import Finding, Floats, Ints
 from riskloop.monitor.compared import LEAST_ROWS, ROUND_FACTORS, Compared
 from riskloop.monitor.partial import growing, partial_findings
 from riskloop.monitor.profile import Profile, Reference
+from riskloop.monitor.scaled import in_a_segment
 from riskloop.monitor.structure import Structure
 
 NULL_MARGIN: Final = 2.0  # times what parts of the history show by themselves
@@ -58,10 +59,12 @@ def mechanical_findings(reference: Reference, window: Profile) -> list[Finding]:
     if len(sample) < LEAST_ROWS:
         return []
     compared = Compared(reference, window, sample)
+    found = in_a_segment(compared)  # of all faults it is told most surely, and bends what the others look at
+    told = {name for finding in found for name in (finding.subject, finding.details["segment"])}
     checks: tuple[Callable[[Compared], list[Finding]], ...] = (_scaled, _negated, _swapped, _recoded, _stuck)
-    found = [finding for check in checks for finding in check(compared)]
+    found += [finding for check in checks for finding in check(compared) if finding.subject not in told]
     # A column that another check explains is torn from its partners, too, and so may be its partners.
-    known = {finding.subject for finding in found}
+    known = told | {finding.subject for finding in found}
     found += [finding for finding in _detached(compared) if finding.subject not in known]
     return found or partial_findings(compared)
 

@@ -7,25 +7,16 @@ Amounts that all grow by one factor keep it: that is inflation, no fault.
 
 import math
 import re
-from collections.abc import Iterator
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from riskloop.core.findings import DeclaredCheck
-from riskloop.core.types import Bools, Finding, Floats
+from riskloop.core.types import Finding, Floats
 from riskloop.monitor.compared import LEAST_ROWS, Compared
+from riskloop.monitor.scaled import PART, amounts_of, beside, grid_of, log_ratio, logs, part_scaled, relatives_of
 
-RELATIVE: Final = 0.8  # rank correlation from which on two columns are held against each other row by row
-PART: Final = 0.03  # of the rows, at least
-UNITS: Final = (10.0, 100.0, 1000.0)  # factors of a part of the rows
-WIDTH: Final = 0.25  # of the bins, in quartile distances; at least in logarithms
-REACH: Final = math.log(2000.0)  # beyond the history's ends
-GAIN: Final = 20.0  # log-likelihood
-CHANCE: Final = 1e-6  # p-value below which no chance is left
-NEARLY_ALL: Final = 0.8  # of the gain of a perfect fit
-FITS: Final = 1e-4  # p-value above which a mixture explains the window
 ALIKE: Final = 0.06  # distance of distributions up to which undone values are the history's
 LEAST_FACTOR: Final = math.log(1.1)
 MIXED: Final = 0.8  # of a column's correlations are left, at most
@@ -33,16 +24,13 @@ HELD: Final = 0.9  # of those of the others are left, at least
 MIXED_ERRORS: Final = 10.0  # standard errors
 NULL_MARGIN: Final = 2.0
 ENDS_ERRORS: Final = 7.0  # standard errors
-ON_GRID: Final = 0.98  # of the history's values are multiples
-OFF_GRID: Final = 0.5  # of the window's are not
-GRID: Final = tuple(10.0**k for k in range(6, -1, -1))
+OFF_GRID: Final = 0.5  # of the window's values are no multiples
 
 _ROW_BY_ROW: Final = (
     "each column keeps its bond with its relatives, row by row",
-    "Conditional distribution of a column given its relatives: mixtures (Dempster, Laird & Rubin, 1977), and the "
-    "distance of distributions (Kolmogorov & Smirnov) after a step back",
+    "Conditional distribution of a column given its relatives: the distance of distributions (Kolmogorov & Smirnov) "
+    "after a step back",
 )
-PART_SCALE: Final = DeclaredCheck("part_scale", *_ROW_BY_ROW)
 FACTOR: Final = DeclaredCheck("factor", *_ROW_BY_ROW)
 MIXED_ROWS: Final = DeclaredCheck("mixed", *_ROW_BY_ROW)
 GRANULARITY: Final = DeclaredCheck(
@@ -63,7 +51,7 @@ STALE: Final = DeclaredCheck(
 def partial_findings(compared: Compared) -> list[Finding]:
     """What is wrong in a part of the rows, or by a factor that is not round."""
     found: dict[str, Finding] = {}
-    for check in (_stale, _part_scaled, _factors, _off_grid, _mixed):
+    for check in (_stale, part_scaled, _factors, _off_grid, _mixed):
         for finding in check(compared):
             found.setdefault(finding.subject, finding)
     # That values do not belong to their rows says less than what was done to them.
@@ -74,134 +62,14 @@ def partial_findings(compared: Compared) -> list[Finding]:
     return [f for f in found.values() if f in alone or f.check == STALE.name]
 
 
-# --------------------------------------------------------------------------- row by row
-
-
-class _Beside(NamedTuple):
-    """A column in logarithms, by itself or beside a relative: in the window (n,) and in the history (m,)."""
-
-    now: Floats
-    before: Floats
-    relative: int | None
-
-
-def _beside(compared: Compared, j: int) -> Iterator[_Beside]:
-    """Column ``j`` by itself, and beside each near relative among the amounts."""
-    window, history = compared.sample, compared.reference.rows
-    yield _Beside(_log(window[:, j]), _log(history[:, j]), None)
-    for c in _relatives(compared, j):
-        yield _Beside(_ratio(window, j, c), _ratio(history, j, c), c)
-
-
-def _relatives(compared: Compared, j: int) -> list[int]:
-    near = set(compared.partners(j, RELATIVE).tolist()) - {j}
-    return sorted(near.intersection(_amounts(compared)), key=lambda c: -abs(compared.reference.structure.z[j, c]))[:4]
-
-
-def _amounts(compared: Compared) -> list[int]:
-    """Columns of many different numbers, most of which are positive."""
-    rows, bins = compared.reference.rows, compared.reference.bins
-    many = [j for j in compared.numbers() if bins[j].kind == "intervals" and len(bins[j]) > 6]
-    return [j for j in many if np.nanmean(rows[:, j] > 0.0) > 0.5]
-
-
-def _log(values: Floats) -> Floats:
-    logs: Floats = np.log(values[values > 0.0])
-    return logs
-
-
-def _ratio(rows: Floats, j: int, c: int) -> Floats:
-    both = (rows[:, j] > 0.0) & (rows[:, c] > 0.0)
-    ratio: Floats = np.log(rows[both, j] / rows[both, c])
-    return ratio
-
-
-def _part_scaled(compared: Compared) -> list[Finding]:
-    """A part of the rows times or by a round factor: they lie beyond the history, and the step back brings them in."""
-    found = []
-    for j in _amounts(compared):
-        alone, *beside = [_part(b) for b in _beside(compared, j)]
-        # One relative may be the broken one itself; two are not.
-        parts = [alone] if alone is not None else [p for p in beside if p is not None]
-        if alone is not None or (len(parts) > 1 and 2 * len(parts) >= len(beside)):
-            share, factor = parts[0]
-            name = compared.reference.schema.names[j]
-            times = f"{factor:g} times larger" if factor > 1.0 else f"{1.0 / factor:g} times smaller"
-            sentence = f"{name} is {times} in about {share:.0%} of the rows."
-            rows = _nearer(compared, j, factor) if alone is not None else None
-            details = {"factor": factor, "share": share}
-            found.append(compared.finding(PART_SCALE, j, share, PART, sentence, details, rows))
-    return found
-
-
-def _nearer(compared: Compared, j: int, factor: float) -> Bools:
-    """The rows whose value is nearer to the history's median after the step back."""
-    middle = float(np.median(_log(compared.reference.rows[:, j])))
-    logs = np.log(np.where(compared.sample[:, j] > 0.0, compared.sample[:, j], 1.0))
-    near: Bools = np.abs(logs - middle - math.log(factor)) < np.abs(logs - middle)
-    return near & (compared.sample[:, j] > 0.0)
-
-
-def _part(beside: _Beside) -> tuple[float, float] | None:
-    """The share and the factor of a mixture of history and history times a factor that explains the window."""
-    if min(beside.now.size, beside.before.size) < 2 * LEAST_ROWS:
-        return None
-    width = WIDTH * max(1.0, float(np.ptp(np.quantile(beside.before, [0.25, 0.75]))))
-    edges = np.arange(beside.before.min() - REACH, beside.before.max() + REACH + width, width)
-    seen = np.histogram(beside.now, edges)[0].astype(np.float64)
-    usual = _shares(beside.before, edges)
-    if _misfit(seen, usual) > CHANCE:
-        return None
-    whole = float(np.median(beside.now) - np.median(beside.before))
-    if _misfit(seen, _shares(beside.before + whole, edges)) > CHANCE:
-        return None  # all rows moved alike
-    low, high = np.quantile(beside.before, [0.05, 0.95])
-    steps = [sign * math.log(f) for f in UNITS if math.log(f) > high - low for sign in (-1.0, 1.0)]
-    fits = [(*_mixed_in(seen, usual, _shares(beside.before + step, edges)), step) for step in steps]
-    gain, share, left, step = max(fits, default=(0.0, 0.0, 0.0, 0.0))
-    # The rows of one segment are no random part: then the mixture explains nearly all of the change, and not the rest.
-    explains = left > FITS or gain > NEARLY_ALL * _most_gained(seen, usual)
-    return (share, math.exp(step)) if gain > GAIN and share >= PART and explains else None
-
-
-def _most_gained(seen: Floats, usual: Floats) -> float:
-    """The log-likelihood that shares of the window's own would gain."""
-    there = seen > 0.0
-    return float(seen[there] @ np.log(seen[there] / seen.sum() / usual[there]))
-
-
-def _mixed_in(seen: Floats, usual: Floats, other: Floats) -> tuple[float, float, float]:
-    """Log-likelihood gained by the best share of ``other``, that share, and how well the mixture fits: a p-value."""
-    share = 0.1
-    for _ in range(30):  # expectation and maximisation, Dempster, Laird & Rubin (1977)
-        mixture = (1.0 - share) * usual + share * other
-        share = float(seen @ (share * other / mixture)) / float(seen.sum())
-    mixture = (1.0 - share) * usual + share * other
-    return float(seen @ np.log(mixture / usual)), share, _misfit(seen, mixture)
-
-
-def _shares(values: Floats, edges: Floats) -> Floats:
-    counts = np.histogram(values, edges)[0] + 0.5
-    shares: Floats = counts / counts.sum()
-    return shares
-
-
-def _misfit(seen: Floats, shares: Floats) -> float:
-    """p-value of a χ² of counts against shares, bins of fewer than five expected put together."""
-    from scipy.special import chdtrc
-
-    expected = shares * seen.sum()
-    rare = expected < 5.0
-    observed = np.append(seen[~rare], seen[rare].sum())
-    wanted = np.append(expected[~rare], max(expected[rare].sum(), 1e-9))
-    return float(chdtrc(max(1, observed.size - 1), float((np.square(observed - wanted) / wanted).sum())))
+# --------------------------------------------------------------------------- one factor for all rows
 
 
 def _factors(compared: Compared) -> list[Finding]:
     """One factor for a whole column that its relatives do not share, such as another currency."""
     found = []
-    for j in _amounts(compared):
-        relatives = [b for b in _beside(compared, j) if b.relative is not None]
+    for j in amounts_of(compared):
+        relatives = [b for b in beside(compared, j) if b.relative is not None]
         if len(relatives) < 2 or min(min(b.now.size, b.before.size) for b in relatives) < 2 * LEAST_ROWS:
             continue
         steps = [float(np.median(b.now) - np.median(b.before)) for b in relatives]
@@ -230,10 +98,10 @@ def _distance(one: Floats, other: Floats) -> float:
 
 def _odd(compared: Compared, j: int, step: float) -> bool:
     """Whether the relatives of ``j`` kept their bonds among themselves, so that ``j`` is the one that moved."""
-    relatives = _relatives(compared, j)
+    relatives = relatives_of(compared, j)
     window, history = compared.sample, compared.reference.rows
     moves = [
-        abs(float(np.median(_ratio(window, a, b)) - np.median(_ratio(history, a, b))))
+        abs(float(np.median(log_ratio(window, a, b)) - np.median(log_ratio(history, a, b))))
         for i, a in enumerate(relatives)
         for b in relatives[i + 1 :]
     ]
@@ -248,8 +116,8 @@ def _shared(compared: Compared, j: int, step: float) -> bool:
 def growing(compared: Compared, j: int, step: float) -> list[int]:
     """Other amounts whose median moved by about ``step`` in logarithms."""
     alike = []
-    for c in set(_amounts(compared)) - {j}:
-        now, before = _log(compared.sample[:, c]), _log(compared.reference.rows[:, c])
+    for c in set(amounts_of(compared)) - {j}:
+        now, before = logs(compared.sample[:, c]), logs(compared.reference.rows[:, c])
         if (
             min(now.size, before.size) >= LEAST_ROWS
             and abs(np.median(now) - np.median(before) - step) < abs(step) / 2.0
@@ -261,12 +129,10 @@ def growing(compared: Compared, j: int, step: float) -> list[int]:
 def _off_grid(compared: Compared) -> list[Finding]:
     """Amounts that were all multiples of something and are not any more: another currency, or a broken conversion."""
     found = []
-    for j in _amounts(compared):
-        now, before = (x[np.isfinite(x) & (x != 0.0)] for x in (compared.sample[:, j], compared.reference.rows[:, j]))
-        if min(now.size, before.size) < 2 * LEAST_ROWS:
-            continue
-        grid = next((g for g in GRID if np.mean(np.mod(before, g) == 0.0) >= ON_GRID), None)
-        if grid is None:
+    for j in amounts_of(compared):
+        grid, now = grid_of(compared, j), compared.sample[:, j]
+        now = now[np.isfinite(now) & (now != 0.0)]
+        if grid is None or now.size < 2 * LEAST_ROWS:
             continue
         off = float(np.mean(np.mod(now, grid) != 0.0))
         if off > OFF_GRID and not _inflated(compared, j):
@@ -310,7 +176,9 @@ def _implausible(compared: Compared) -> list[Finding]:
             found[j] = excess
     if not found or any(_inflated(compared, j) for j in found):
         return []
-    j = max(found, key=lambda column: found[column].errors)
+    # A bill of 0 makes its payment look too large; the one that does not look like the history is the broken one.
+    broken = set(found).intersection(compared.moved) or set(found)
+    j = max(broken, key=lambda column: found[column].errors)
     excess, names = found[j], compared.reference.schema.names
     size = "small" if excess.low else "large"
     sentence = f"{names[j]} is too {size} beside {names[excess.beside]} in about {excess.share:.0%} of the rows."
@@ -320,7 +188,7 @@ def _implausible(compared: Compared) -> list[Finding]:
 
 def _inflated(compared: Compared, j: int) -> bool:
     """Whether the amounts together moved as ``j`` did: that changes what is usual beside columns without a unit."""
-    steps = {c: _step(compared, c) for c in _amounts(compared)}
+    steps = {c: _step(compared, c) for c in amounts_of(compared)}
     overall = float(np.median(list(steps.values()))) if len(steps) > 2 else 0.0
     mine = steps.get(j, overall)
     return abs(overall) > LEAST_FACTOR and abs(mine - overall) < abs(mine) / 2.0
@@ -328,7 +196,7 @@ def _inflated(compared: Compared, j: int) -> bool:
 
 def _step(compared: Compared, j: int) -> float:
     """By how much the median of an amount moved, in logarithms."""
-    now, before = _log(compared.sample[:, j]), _log(compared.reference.rows[:, j])
+    now, before = logs(compared.sample[:, j]), logs(compared.reference.rows[:, j])
     enough = min(now.size, before.size) >= LEAST_ROWS
     return float(np.median(now) - np.median(before)) if enough else 0.0
 

@@ -38,6 +38,8 @@ class _Among:
     near: Ints
     values: Floats  # all, ascending
     keys: Ints  # leaf and rank of every row of the history, ascending
+    leaves: Ints  # (l,) ascending
+    middles: Floats  # (l,): the median of the column in each leaf
 
 
 class Plausible:
@@ -51,11 +53,7 @@ class Plausible:
 
     def excess(self, j: int, rows: Floats) -> Excess | None:
         """What column ``j`` of ``rows`` (n, k) shows; None where no column is near it."""
-        if j not in self._usual:
-            among, others = self._learn(j), self._rows[self._half :]
-            known = among is not None and _explained(among, j, others) >= EXPLAINED
-            self._usual[j] = (among, _places(among, j, others)) if among is not None and known else None
-        learned = self._usual[j]
+        learned = self._known(j)
         if learned is None:
             return None
         now, usual = _places(learned[0], j, rows), learned[1]
@@ -67,6 +65,26 @@ class Plausible:
         there = np.zeros(len(rows), dtype=np.bool_)
         there[~np.isnan(rows[:, j])] = now < end if low else now > 1.0 - end
         return Excess(share, errors, low, there, int(learned[0].near[0]))
+
+    def apart(self, j: int, rows: Floats) -> tuple[Floats, Floats] | None:
+        """How far the positive values of column ``j`` lie from those of alike rows, in logarithms.
+
+        In ``rows`` (n, k), and in the rows of the history that the tree was not learned from; None where no column is
+        near it.
+        """
+        learned = self._known(j)
+        if learned is None:
+            return None
+        among, others = learned[0], self._rows[self._half :]
+        return _apart(among, j, rows), _apart(among, j, others)
+
+    def _known(self, j: int) -> tuple[_Among, Floats] | None:
+        """What the column usually is among alike rows, where these explain enough of it, with the usual places."""
+        if j not in self._usual:
+            among, others = self._learn(j), self._rows[self._half :]
+            known = among is not None and _explained(among, j, others) >= EXPLAINED
+            self._usual[j] = (among, _places(among, j, others)) if among is not None and known else None
+        return self._usual[j]
 
     def _learn(self, j: int) -> _Among | None:
         """A regression tree for the rank of ``j`` (Breiman et al., Classification and Regression Trees, 1984)."""
@@ -83,8 +101,11 @@ class Plausible:
         tree = DecisionTreeRegressor(min_samples_leaf=LEAF, random_state=0)
         tree.fit(learned[:, near], ranks_of(learned[:, [j]])[:, 0])
         values = np.sort(learned[:, j])
-        keys = _keys(tree.apply(learned[:, near]), np.searchsorted(values, learned[:, j]), values.size)
-        return _Among(tree, near, values, np.sort(keys))
+        leaf = tree.apply(learned[:, near])
+        keys = _keys(leaf, np.searchsorted(values, learned[:, j]), values.size)
+        leaves = np.unique(leaf)
+        middles = np.array([np.median(learned[leaf == one, j]) for one in leaves])
+        return _Among(tree, near, values, np.sort(keys), leaves, middles)
 
 
 def _keys(leaf: Ints, rank: Ints, most: int) -> Ints:
@@ -103,6 +124,16 @@ def _places(among: _Among, j: int, rows: Floats) -> Floats:
     ranks = [np.searchsorted(among.values, there[:, j], side) for side in ("left", "right")]
     below = sum(np.searchsorted(keys, _keys(leaf, rank, most)) - first for rank in ranks)
     return np.asarray(below / (2.0 * size), dtype=np.float64)
+
+
+def _apart(among: _Among, j: int, rows: Floats) -> Floats:
+    """Logarithms of the positive values over the median of their leaf, where that is positive."""
+    there = rows[rows[:, j] > 0.0]
+    leaf = among.tree.apply(there[:, among.near])
+    middle = among.middles[np.searchsorted(among.leaves, leaf)]
+    positive = middle > 0.0
+    apart: Floats = np.log(there[positive, j] / middle[positive])
+    return apart
 
 
 def _explained(among: _Among, j: int, rows: Floats) -> float:
