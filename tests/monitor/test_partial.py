@@ -167,8 +167,9 @@ def test_another_unit_in_a_tenth_of_the_rows_is_found_in_columns_as_wide_as_the_
         usual = month(ROWS, seed)
         values = usual.column(name)
         there = np.random.default_rng(seed).random(ROWS) < 0.1
-        parted = np.where(there, values / unit, values)
-        (found,) = faults(usual.changed(**{name: np.round(parted) if rounded else parted}))
+        parted: Floats = np.where(there, values / unit, values)
+        parted = np.round(parted).astype(np.float64) if rounded else parted
+        (found,) = faults(usual.changed(**{name: parted}))
         assert (found.check, found.subject) == ("part_scale", name)
         assert found.details["factor"] == pytest.approx(1.0 / unit)
         assert found.details["share"] == pytest.approx(0.1, abs=0.05)
