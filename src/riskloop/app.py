@@ -16,7 +16,7 @@ from riskloop import __version__
 from riskloop.alerts import notify_silence
 from riskloop.core.errors import DataError, MalformedBody, NotFound, RiskloopError, WrongMethod
 from riskloop.scoring.decoder import shown
-from riskloop.serve import routes
+from riskloop.serve import case_routes, routes
 from riskloop.serve.docs import add_docs
 from riskloop.serve.door import Door, Receive, Scope, Send
 from riskloop.serve.predict import Predict
@@ -71,6 +71,7 @@ def create_app(home: Home, portfolio: routes.Commands) -> App:
     pages.state.service = service
     pages.state.portfolio = portfolio
     pages.include_router(routes.router)
+    pages.include_router(case_routes.router)
     pages.include_router(dashboard.router)
     _handle_errors(pages, service)
     pages.router.routes.append(Route("/predict", predict, methods=["POST"]))  # refuses other methods

@@ -153,6 +153,30 @@ class Deciding:
         close_fixed(self.home.cases, case, by=by or current_user(), note=note, now=datetime.now(UTC))
         return self.case(number)
 
+    def comment(self, number: int, note: str, *, by: str | None = None) -> CaseResult:
+        """Say something about a case, open or closed; it stays on record and moves nothing."""
+        from riskloop.loop import people
+
+        people.comment(self.home.cases, number, note, by=by or current_user(), now=datetime.now(UTC))
+        return self.case(number)
+
+    def assign(self, number: int, to: str | None, *, by: str | None = None, note: str = "") -> CaseResult:
+        """Give a case to a person, or with None to nobody. Conflict where that changes nothing."""
+        from riskloop.loop import people
+
+        people.assign(self.home.cases, number, to, note, by=by or current_user(), now=datetime.now(UTC))
+        return self.case(number)
+
+    def acknowledge(self, number: int, *, by: str | None = None, note: str = "") -> CaseResult:
+        """Say that a case was seen: nobody is told of it again, until it asks for something new (`alerts.again`).
+
+        Conflict where it asks for nothing, or was acknowledged already.
+        """
+        from riskloop.loop import people
+
+        people.acknowledge(self.home.cases, number, note, by=by or current_user(), now=datetime.now(UTC))
+        return self.case(number)
+
     def rescore(self, number: int, corrected: "Path | str | pd.DataFrame", *, by: str | None = None) -> RescoreResult:
         """The decisions on faulty rows of a case, scored again on corrected ones by the version that made them.
 
@@ -182,5 +206,5 @@ class Deciding:
         )
 
     def case(self, number: int) -> CaseResult:
-        """One case with every step."""
+        """One case with every step, and what people said about it."""
         return CaseResult(**views.case_story(self.home.cases, number))

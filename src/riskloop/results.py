@@ -220,6 +220,10 @@ class CaseResult(Result):
     closed_at: str | None
     closed_by: str | None
     unresolved: bool
+    assigned_to: str | None
+    acknowledged_by: str | None  # None again when the case asks for something new
+    acknowledged_at: str | None
+    notes: list[Json]  # comments, assignments and acknowledgements by people
     events: list[Json]
 
     def frame(self) -> "pd.DataFrame":

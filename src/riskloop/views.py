@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import to_builtins
 
 from riskloop.cases import Case, CaseStep, events, known_harm
+from riskloop.cases.people import Care, CaseNote
 from riskloop.core.english import counted
 from riskloop.core.errors import NotFound
 from riskloop.core.findings import WINDOW
@@ -17,6 +18,7 @@ from riskloop.core.periods import period_of
 from riskloop.core.settings import GateSettings, Settings, WatchSettings
 from riskloop.core.types import Finding, Json, Promotion, from_micros, iso, to_micros
 from riskloop.store.artefacts import Artefacts
+from riskloop.store.case_notes import attention, cares
 from riskloop.store.cases import Cases
 from riskloop.store.cycles import loop_state
 from riskloop.store.database import Database
@@ -336,13 +338,30 @@ def promotion(entry: Promotion) -> Json:
 
 
 def cases(cases: Cases, limit: int = 100) -> list[Json]:
-    """The newest cases, newest first."""
-    return [case(entry) for entry in cases.latest(limit)]
+    """The newest cases, newest first, with who takes care of each."""
+    found = cases.latest(limit)
+    cared = cares(cases, found)
+    return [{**case(entry), **_care(cared[entry.id])} for entry in found]
 
 
 def case_story(cases: Cases, number: int) -> Json:
-    """One case with every step."""
-    return {**case(cases.get(number)), "events": [_step(step) for step in cases.steps(number)]}
+    """One case with every step, and what people said about it."""
+    entry, steps = cases.get(number), cases.steps(number)
+    people = attention(cases, entry, steps)
+    said = [_note(note) for note in people.notes]
+    return {**case(entry), **_care(people.care), "notes": said, "events": [_step(step) for step in steps]}
+
+
+def _care(care: Care) -> Json:
+    return {
+        "assigned_to": care.assigned_to,
+        "acknowledged_by": care.acknowledged_by,
+        "acknowledged_at": utc(care.acknowledged_at),
+    }
+
+
+def _note(note: CaseNote) -> Json:
+    return {"at": utc(note.at), "by": note.by, "kind": note.kind.value, "person": note.person, "text": note.text}
 
 
 def case(entry: Case) -> Json:

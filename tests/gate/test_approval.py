@@ -51,7 +51,7 @@ def test_a_report_of_before_scores_were_kept_has_the_fingerprint_that_it_had(rep
     assert evidence_fingerprint(report, 2) == hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-@pytest.mark.parametrize("by", [" ", "riskloop", "root", "Unknown"])
+@pytest.mark.parametrize("by", [" ", "riskloop", "root", "Unknown", "local"])
 def test_nobody_is_not_a_person(by: str, report: GateReport, approval: Approval) -> None:
     with pytest.raises(GateRefused, match="names no person"):
         approve(report, replace(approval, by=by))

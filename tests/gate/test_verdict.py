@@ -129,6 +129,28 @@ def test_outside_the_envelope_a_person_decides(
     assert name.replace("_", " ") in report.sentence
 
 
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, Verdict.NEEDS_APPROVAL),
+        ({"challenger_threshold": 0.6}, Verdict.NEEDS_APPROVAL),
+        ({"champion": 0.5, "challenger": 1.0}, Verdict.KEEP),
+    ],
+)
+def test_a_person_may_be_asked_for_every_promotion(
+    changes: dict[str, Any], verdict: Verdict, evaluation: MakeEvaluation, context: MakeContext
+) -> None:
+    one = evaluation(**changes)
+    report = judge(one, GateSettings(approval="always"), context())
+    assert report.verdict is verdict
+    usual = judge(one, GateSettings(), context())
+    assert report.checks == usual.checks, "the tests are the same"
+    if usual.verdict is Verdict.PROMOTE:
+        assert "A person must approve it, as every promotion ([gate] approval)." in report.sentence
+    else:
+        assert report == usual
+
+
 def test_a_gain_that_is_too_good_needs_a_person(evaluation: MakeEvaluation, context: MakeContext) -> None:
     report = judge(evaluation(), GateSettings(max_auc_gain=0.01), context())
     assert report.verdict is Verdict.NEEDS_APPROVAL

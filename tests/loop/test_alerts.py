@@ -5,12 +5,13 @@ import hmac
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from tests import handmade
 from tests.receiver import Receiver, receiving
 
@@ -18,7 +19,9 @@ from riskloop.alerts import SIGNATURE, TIMESTAMP, beat_in_background, notify_sil
 from riskloop.cases import Case, CaseState, Move
 from riskloop.core.errors import NotFound
 from riskloop.core.types import Decisions, Diagnosis, PromotionKind, to_micros
+from riskloop.deciding import Deciding
 from riskloop.loop.alerts import notify
+from riskloop.loop.people import acknowledge
 from riskloop.store import audit
 from riskloop.store.cases import move_case, open_case
 from riskloop.store.cycles import recorded
@@ -109,6 +112,36 @@ def test_a_first_finding_is_told_of_only_when_it_is_confirmed(home: Home, receiv
     told(home)
     told(home)
     assert [d["event"] for d in receiver.documents()] == ["case", "approval"]
+
+
+def test_a_case_is_told_of_again_until_somebody_acknowledges_it(home: Home, receiver: Receiver) -> None:
+    settings = home.settings.model_copy(
+        update={"alerts": home.settings.alerts.model_copy(update={"again": timedelta(hours=4)})}
+    )
+    feed = replace(home.feed, settings=settings)
+    case = opened(home, CaseState.CONFIRMED, Diagnosis.CONCEPT_DRIFT)
+
+    def events(hours: float) -> list[str]:
+        before = len(receiver.posts)
+        thread = notify(home.cases, home.ledger, feed, NOW + timedelta(hours=hours))
+        assert thread is not None
+        thread.join(60)
+        return [json.loads(body)["event"] for _, body in receiver.posts[before:]]
+
+    assert events(0.1) == ["case"]
+    assert events(3.9) == []
+    assert events(4) == ["case_again"]
+    assert events(7.9) == [], "told of already"
+    assert events(13) == ["case_again"], "the latest one, not each that was missed"
+    acknowledge(home.cases, case.id, "", by="ann", now=NOW + timedelta(hours=14))
+    assert events(40) == []
+    with home.database.write() as connection:
+        step = Move(CaseState.NEEDS_APPROVAL, "A person must decide.", changes={"challenger": 2})
+        move_case(connection, case, step, at=NOW + timedelta(hours=48))
+    assert events(48.1) == ["approval"], "something new"
+    assert events(53) == ["case_again"]
+    Deciding(home).reject(case.id, by="bea", note="No.")
+    assert events(100) == [], "it is over, which only channels for `info` hear"
 
 
 def test_what_was_confirmed_and_ended_between_two_cycles_is_told_of(home: Home, receiver: Receiver) -> None:
@@ -256,6 +289,27 @@ def test_each_channel_hears_of_what_is_urgent_enough_for_it(several: Home) -> No
         "desk": [*cases, f"case {change.id} ended", "promotion 2", "promotion 3"],
         "night": [f"case {fault.id}"],
     }
+
+
+def test_an_incident_is_resolved_where_it_was_opened(several: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "routing")
+    old = several.settings
+    night = old.alerts.channels["night"].model_copy(update={"kind": "pagerduty", "secret_env": "KEY"})
+    channels = {**old.alerts.channels, "night": night}
+    alerts = old.alerts.model_copy(update={"channels": channels})
+    feed = replace(several.feed, settings=old.model_copy(update={"alerts": alerts}))
+    case = opened(several, CaseState.QUARANTINED)
+    other = opened(several, CaseState.CONFIRMED, Diagnosis.COVARIATE_SHIFT)  # of which the night never hears
+    for _ in range(2):
+        thread = notify(several.cases, several.ledger, feed)
+        assert thread is not None
+        thread.join(60)
+        for one in (case, other):
+            if several.cases.get(one.id).is_open:
+                moved(several, one, CaseState.ENDED)
+    with several.database.read() as connection:
+        told = connection.execute(select(notices.c.subject).where(notices.c.channel == "night")).scalars()
+        assert sorted(told) == [f"case {case.id}", f"case {case.id} ended"]
 
 
 def test_a_channel_that_is_added_does_not_hear_of_the_past(several: Home, receiver: Receiver) -> None:

@@ -5,10 +5,12 @@ from tempfile import TemporaryDirectory
 
 from riskloop.cases import CaseState, Move
 from riskloop.cases.events import Waits
+from riskloop.cases.people import comment
 from riskloop.core.types import Diagnosis, PromotionKind, Try
 from riskloop.store import deliveries
 from riskloop.store.appender import ChunkKey
-from riskloop.store.cases import move_case, open_case
+from riskloop.store.case_notes import say
+from riskloop.store.cases import Cases, move_case, open_case
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.erasure import erase_customer
@@ -70,3 +72,6 @@ def fill(database: Database) -> None:
         deliveries.release(connection, [2])
         set_quarantine(connection, 1, False)
         remember(connection, Watched(2, "ended", 0.01, 5, 9, MAY, "It is as good."))
+    cases = Cases(database)
+    for text in ("It is the branch.", "It was."):
+        say(cases, case.id, lambda case, _care, _since, text=text: comment(case, text, by="ann", at=MAY))

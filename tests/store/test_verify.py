@@ -94,8 +94,8 @@ def test_a_deleted_row_of_any_table_is_found_by_its_number(filled: Database, nam
     key = chain.key(table)
     with filled.engine.begin() as connection:
         numbers = list(connection.execute(table.select().with_only_columns(key).order_by(key)).scalars())
-        connection.execute(text("DELETE FROM case_events") if name == "cases" else text("SELECT 1"))
-        connection.execute(text("DELETE FROM promotions") if name == "models" else text("SELECT 1"))
+        for pointing in {"cases": ("case_events", "case_notes"), "models": ("promotions",)}.get(name, ()):
+            connection.execute(text(f"DELETE FROM {pointing}"))
         connection.execute(table.delete().where(key == numbers[-1]))
     found = [breach for breach in recompute(filled).breaches if breach.kind == name]
     if name in chain.WHOLE:
@@ -241,7 +241,7 @@ def older(empty_url: str, tmp_path: Path) -> Callable[[], Database]:
             migrations.run(connection, "0009")
             with source.read() as reading:
                 for table in metadata.sorted_tables:
-                    if table.name in ("links", "counters", "cycles", "segments", "erasures"):
+                    if table.name in ("links", "counters", "cycles", "segments", "erasures", "case_notes"):
                         continue
                     names = [c for c in table.c if c.name not in ("signature", "registered_by")]
                     rows = [dict(row._mapping) for row in reading.execute(table.select().with_only_columns(*names))]

@@ -39,7 +39,15 @@ PAGES: Final = {
         "What the gate checked",
         "Failed",
     ),
-    "/dashboard/cases/{waiting}": ("Needs approval", "Approve", "Reject", "What the gate checked", "outside the plan"),
+    "/dashboard/cases/{waiting}": (
+        "Needs approval",
+        "Approve",
+        "Reject",
+        "What the gate checked",
+        "outside the plan",
+        "Assigned to Bea",
+        "The <branches> know of it.",
+    ),
     "/dashboard/cases/{waiting}/challenger": (
         "outside the plan",
         "What the gate tested, what failed first",
@@ -76,7 +84,10 @@ def loop(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     portfolio = play(folder)
     with served(folder) as url:
         waiting = (case for case in portfolio.home.cases.latest() if case.state is CaseState.NEEDS_APPROVAL)
-        yield Loop(url, portfolio, next(waiting))
+        found = Loop(url, portfolio, next(waiting))
+        portfolio.assign(found.challenged.id, "Bea", by="A. Analyst", note="She knows the branches.")
+        portfolio.comment(found.challenged.id, "The <branches> know of it.", by="Bea")
+        yield found
     portfolio.home.close()
 
 
@@ -112,7 +123,7 @@ def test_a_page_shows_what_happened_readable_named_and_uncut(page: Page, loop: L
     assert page.evaluate(FAINT) == []
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/dashboard/windows/9", "/dashboard/cases/{waiting}/approve"])
+@pytest.mark.parametrize("path", [*PAGES, "/dashboard/windows/9", "/dashboard/cases/{waiting}/assign"])
 def test_at_every_width_light_and_dark_nothing_is_cut_and_axe_finds_nothing(
     browser: Browser, loop: Loop, path: str
 ) -> None:
@@ -229,6 +240,28 @@ def test_a_dialog_takes_the_focus_and_gives_it_back(page: Page, loop: Loop) -> N
 
 
 # --------------------------------------------------------------------------- acting
+
+
+def test_what_people_say_is_written_where_the_case_is_read(page: Page, loop: Loop) -> None:
+    number = case_in(loop, CaseState.QUARANTINED)
+    page.goto(f"{loop.url}/dashboard/cases/{number}")
+    for button, fields in (
+        ("Comment", {"Note": "The feed was told."}),
+        ("Assign", {"To whom": "Dora"}),
+        ("Acknowledge", {}),
+    ):
+        page.get_by_role("link", name=button).click()
+        dialog = page.get_by_role("dialog", name=re.compile(button))
+        for label, text in {**fields, "Your name": "A. Analyst"}.items():
+            dialog.get_by_label(label).fill(text)
+        dialog.get_by_role("button", name=re.compile(button)).click()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+    care = page.locator("section", has=page.get_by_role("heading", name="Who takes care of it"))
+    expect(care).to_contain_text("Assigned to Dora. Acknowledged by A. Analyst")
+    expect(care).to_contain_text("The feed was told.")
+    expect(page.get_by_role("link", name="Acknowledge")).to_have_count(0)
+    page.goto(f"{loop.url}/dashboard/cases")
+    expect(page.get_by_role("row", name=re.compile(f"Case {number}"))).to_contain_text("Dora")
 
 
 def test_an_approval_promotes_and_every_open_page_tells_it(browser: Browser, page: Page, loop: Loop) -> None:

@@ -189,6 +189,9 @@ def test_a_key_that_may_look_sees_no_form_and_cannot_order(home: Home) -> None:
     assert 'name="by"' not in form  # the key says who it is
     token = re.findall(r'name="token" value="([^"]+)"', form)[0]
     data = {"token": token, "note": "Yes.", "by": "somebody else"}
+    blind = client.post(f"/dashboard/cases/{case.id}/approve", auth=("x", boss), data=data)
+    assert (blind.status_code, home.champion().version) == (422, 1), "of which report is not said"
+    data["evidence"] = re.findall(r'name="evidence" value="([^"]+)"', form)[0]
     assert client.post(f"/dashboard/cases/{case.id}/approve", auth=("x", boss), data=data).status_code == 303
     assert home.champion().by == "bo"
 

@@ -275,7 +275,7 @@ def _pagerduty(alert: Alert, key: str) -> tuple[Headers, Json]:
     document: Json = {
         "routing_key": key,
         "event_action": "trigger" if alert.ends is None else "resolve",
-        "dedup_key": f"riskloop {alert.portfolio} {alert.ends or alert.subject}",
+        "dedup_key": f"riskloop {alert.portfolio} {alert.ends or alert.repeats or alert.subject}",
         "payload": {
             "summary": f"{alert.portfolio}: {alert.title}. {alert.sentence}"[:1024],
             "source": f"riskloop {alert.portfolio}",

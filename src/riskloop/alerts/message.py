@@ -11,7 +11,7 @@ class Alert:
     """Something that people should know of."""
 
     subject: str  # "case 3": told once
-    event: str  # case, approval, case_ended, promotion, rollback, outcomes_late, silent, test
+    event: str  # case, case_again, approval, case_ended, promotion, rollback, outcomes_late, silent, test
     urgency: Urgency
     title: str  # one line, without a full stop
     sentence: str
@@ -19,6 +19,7 @@ class Alert:
     document: Json = field(default_factory=dict)  # what a program wants to know beside it
     link: str | None = None  # to the page that shows it
     ends: str | None = None  # the subject that is over with this
+    repeats: str | None = None  # the subject that is told of again with this
 
 
 def page(settings: AlertSettings, path: str) -> str | None:

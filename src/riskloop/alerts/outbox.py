@@ -20,7 +20,16 @@ from riskloop.core.types import Urgency
 from riskloop.store import audit
 from riskloop.store.database import Database
 from riskloop.store.leases import held
-from riskloop.store.notices import LOG, Notice, NoticeState, add_notices, known_subjects, move_notice, unsent
+from riskloop.store.notices import (
+    LOG,
+    Notice,
+    NoticeState,
+    add_notices,
+    channels_told,
+    known_subjects,
+    move_notice,
+    unsent,
+)
 
 log = logging.getLogger("riskloop.alerts")
 log.addHandler(logging.NullHandler())  # silent in a notebook or a test, loud in the worker
@@ -97,7 +106,7 @@ def _to_send(database: Database) -> list[Notice]:
 
 def _write_down(database: Database, settings: AlertSettings, alert: Alert) -> None:
     """The log hears of it now; the channels that want such an alert wait for it."""
-    named, moment = _wanted(settings, alert.urgency), datetime.now(UTC)
+    named, moment = _wanted(database, settings, alert), datetime.now(UTC)
     with database.write() as connection:
         add_notices(connection, alert.subject, named, to_builtins(alert), moment)
         if not named and alert.urgency is not Urgency.INFO:
@@ -106,11 +115,15 @@ def _write_down(database: Database, settings: AlertSettings, alert: Alert) -> No
     log.log(LOUDNESS[alert.urgency], "%s: %s", alert.title, alert.sentence, extra={"action": ACTION})
 
 
-def _wanted(settings: AlertSettings, urgency: Urgency) -> list[str]:
-    order = list(Urgency)
+def _wanted(database: Database, settings: AlertSettings, alert: Alert) -> list[str]:
+    """The channels that want such an alert. An incident is resolved wherever it was opened, however urgent that is."""
+    order, urgency = list(Urgency), alert.urgency
     names = ["webhook"] if settings.webhook is not None and urgency is not Urgency.INFO else []
+    opened = channels_told(database, alert.ends) if alert.ends is not None else frozenset()
     return names + [
-        name for name, c in settings.channels.items() if order.index(urgency) >= order.index(Urgency(c.least))
+        name
+        for name, c in settings.channels.items()
+        if order.index(urgency) >= order.index(Urgency(c.least)) or (c.kind == "pagerduty" and name in opened)
     ]
 
 

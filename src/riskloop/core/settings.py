@@ -528,6 +528,11 @@ class GateSettings(Section):
         0.8, description="Least ratio of a protected group's approval rate to the largest group's."
     )
     max_latency_ms: float = Field(50.0, gt=0, description="One customer must be scored within this time.")
+    approval: Literal["always", "outside_plan"] = Field(
+        "outside_plan",
+        description="Which challengers wait for a person once the gate finds them better: `always` every one, "
+        "`outside_plan` those outside the envelope below.",
+    )
     max_approval_shift: Fraction = Field(
         0.15, description="Envelope: the approval rate may move by this much without a person."
     )
@@ -642,6 +647,11 @@ class AlertSettings(Section):
     )
     secret_env: str = Field(
         "RISKLOOP_ALERT_SECRET", description="Environment variable with the secret that signs the POST to `webhook`."
+    )
+    again: Duration | None = Field(
+        None,
+        ge=timedelta(minutes=1),
+        description="A case that nobody has acknowledged is told of again after each time so long; not set: once.",
     )
     timeout: float = Field(5.0, gt=0, description="Seconds that one try may take.")
     tries: int = Field(3, ge=1, description="Tries in a row; the next cycle begins anew.")

@@ -324,7 +324,7 @@ class PromotionKind(StrEnum):
 
     FIRST = "first"
     GATE = "gate"  # the gate says so, whoever asked
-    APPROVED = "approved"  # by a person, outside the plan of the gate
+    APPROVED = "approved"  # by a person: outside the plan of the gate, or as every promotion (`gate.approval`)
     FORCED = "forced"  # by a person, without the gate or against it
     ROLLBACK = "rollback"  # by a person
     PROBATION = "probation"  # an automatic rollback

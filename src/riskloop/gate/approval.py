@@ -9,7 +9,7 @@ from typing import Final
 from riskloop.core.errors import GateRefused
 from riskloop.core.types import GateReport, Verdict, require_utc
 
-NOBODY: Final = frozenset({"", "riskloop", "unknown", "root", "nobody"})  # names that no person answers to
+NOBODY: Final = frozenset({"", "riskloop", "unknown", "root", "nobody", "local"})  # names that no person answers to
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,15 @@ def approve(report: GateReport, approval: Approval) -> None:
             f"Version {approval.version} cannot be approved: its verdict is '{report.verdict.value}', "
             "and only 'needs_approval' waits for a person."
         )
-    if approval.by.strip().lower() in NOBODY:
-        raise GateRefused(
-            f"The approval of version {approval.version} names no person ('{approval.by}'); say who approves."
-        )
+    require_person(approval.by, f"The approval of version {approval.version}")
     if approval.evidence != evidence_fingerprint(report, approval.version):
         raise GateRefused(
             f"The approval of version {approval.version} was given for other evidence; "
             "read the report again, then approve."
         )
+
+
+def require_person(by: str, what: str) -> None:
+    """Raise GateRefused when ``by`` is nobody who could answer for ``what``."""
+    if by.strip().lower() in NOBODY:
+        raise GateRefused(f"{what} names no person ('{by}'); say who approves.")

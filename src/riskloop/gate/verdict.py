@@ -70,6 +70,12 @@ def _verdict(
             Verdict.NEEDS_APPROVAL,
             f"{challenger} is better than {champion} and outside the plan: {_named(outside)}. A person must decide.",
         )
+    if settings.approval == "always":
+        return (
+            Verdict.NEEDS_APPROVAL,
+            f"{challenger} is better than {champion}, and every guardrail holds. A person must approve it, as every "
+            "promotion ([gate] approval).",
+        )
     return Verdict.PROMOTE, f"Promote {challenger.lower()}. It is better than {champion}, and every guardrail holds."
 
 

@@ -12,14 +12,15 @@ from typing import Final
 
 from riskloop.alerts import Alert, beat_in_background, page, tell
 from riskloop.cases import Case, CaseState
+from riskloop.cases.people import QUIET
 from riskloop.core.settings import Settings
 from riskloop.core.types import Diagnosis, Json, Promotion, PromotionKind, Urgency
+from riskloop.store.case_notes import attention
 from riskloop.store.cases import Cases
 from riskloop.store.ledger import Ledger
 from riskloop.store.maturity import FeedState, OutcomeFeed
 
 LATEST: Final = 100  # cases that are looked through
-QUIET: Final = frozenset({CaseState.WATCHING, CaseState.ENDED})  # never more than a first finding
 FAULTS: Final = frozenset({Diagnosis.DATA_FAULT, Diagnosis.LABEL_FAULT})
 
 
@@ -38,7 +39,7 @@ def notify(cases: Cases, ledger: Ledger, feed: OutcomeFeed, now: datetime | None
 def _due(cases: Cases, ledger: Ledger, feed: OutcomeFeed, now: datetime, known: frozenset[str]) -> Iterator[Alert]:
     settings = feed.settings
     for case in reversed(cases.latest(LATEST)):
-        for alert in _of_case(cases, settings, case, known):
+        for alert in _of_case(cases, settings, case, known, now):
             if alert.subject not in known:
                 yield alert
     for promotion in ledger.promotions():
@@ -49,14 +50,19 @@ def _due(cases: Cases, ledger: Ledger, feed: OutcomeFeed, now: datetime, known: 
         yield _of_feed(settings, late)
 
 
-def _of_case(cases: Cases, settings: Settings, case: Case, known: frozenset[str]) -> Iterator[Alert]:
+def _of_case(cases: Cases, settings: Settings, case: Case, known: frozenset[str], now: datetime) -> Iterator[Alert]:
     subject, fault = f"case {case.id}", case.diagnosis in FAULTS
     title = f"Case {case.id}, {case.diagnosis.value.replace('_', ' ')}"
     link, facts = page(settings.alerts, f"cases/{case.id}"), document(cases, settings, case)
     name = settings.portfolio.name
+    urgency = Urgency.CRITICAL if fault else Urgency.WARNING
     if subject in known or _matters(cases, case):
-        urgency = Urgency.CRITICAL if fault else Urgency.WARNING
         yield Alert(subject, "case", urgency, title, facts["sentence"], name, facts, link)
+    again = _again(cases, settings, case, now)
+    if again is not None and subject in known:
+        facts_again = {**facts, "event": "case_again"}
+        words = f"Still open, and nobody has acknowledged it. {case.sentence}"
+        yield Alert(f"{subject} {again}", "case_again", urgency, title, words, name, facts_again, link, repeats=subject)
     if case.state is CaseState.NEEDS_APPROVAL:
         asked = f"{subject} approval {case.challenger}"
         words = f"{title}: version {case.challenger} waits for an approval"
@@ -67,6 +73,19 @@ def _of_case(cases: Cases, settings: Settings, case: Case, known: frozenset[str]
         yield Alert(
             f"{subject} ended", "case_ended", Urgency.INFO, f"{title} is over", case.sentence, name, over, link, subject
         )
+
+
+def _again(cases: Cases, settings: Settings, case: Case, now: datetime) -> str | None:
+    """By when a case that nobody acknowledged is told of again, as part of a subject; None while it is not due."""
+    every = settings.alerts.again
+    if every is None:
+        return None
+    people = attention(cases, case, cases.steps(case.id))
+    since = people.since
+    if since is None or now - since < every or people.care.acknowledged_by is not None:
+        return None
+    due = since + (now - since) // every * every
+    return f"again {due.isoformat()}"
 
 
 def _matters(cases: Cases, case: Case) -> bool:

@@ -9,7 +9,8 @@ from riskloop.cases import LOOP, Case, CaseState, Move, Signal, move
 from riskloop.cases.windows import Known, Seen, WindowMove, steps
 from riskloop.core.errors import Conflict
 from riskloop.core.settings import Settings
-from riskloop.core.types import Action, Diagnosis
+from riskloop.core.types import Action, Diagnosis, Json
+from riskloop.store import audit
 from riskloop.store.cases import Cases, move_case, open_case
 from riskloop.store.database import Database
 from riskloop.store.deliveries import Deliveries
@@ -24,6 +25,14 @@ def move_one(database: Database, case: Case, step: Move, *, at: datetime, by: st
     """Let a case take a step in a transaction of its own."""
     with database.write() as connection:
         return move_case(connection, case, step, at=at, by=by)
+
+
+def obey(connection: Connection, case: Case, step: Move, order: str, *, at: datetime, by: str) -> Case:
+    """Let a case take the step that a person ordered, and put the order on the audit trail."""
+    moved = move_case(connection, case, step, at=at, by=by)
+    document: Json = {"state": moved.state.value, "sentence": step.sentence}
+    audit.record(connection, at=at, by=by, action=order, subject=f"case {case.id}", document=document)
+    return moved
 
 
 def follow_window(
@@ -92,13 +101,14 @@ def release(windows: Windows, deliveries: Deliveries, case: Case, *, by: str, no
         for window in kept:
             set_quarantine(connection, window.id, False)
         release_deliveries(connection, [delivery.id for delivery in held])
-        return move_case(connection, case, step, at=now, by=by)
+        return obey(connection, case, step, "release", at=now, by=by)
 
 
 def close_fixed(cases: Cases, case: Case, *, by: str, note: str, now: datetime) -> Case:
     """Close a quarantined case whose fault is fixed at its source; its rows stay out of every training."""
     sentence = f"Fixed at source: {note} The quarantined rows stay out until a person releases them."
-    return move_one(cases.database, case, move(case, Signal.FIXED, sentence), at=now, by=by)
+    with cases.database.write() as connection:
+        return obey(connection, case, move(case, Signal.FIXED, sentence), "close", at=now, by=by)
 
 
 def follow_rollback(ledger: Ledger, cases: Cases, now: datetime) -> list[Case]:

@@ -138,8 +138,10 @@ def _action(case: Case) -> Action:
     return Action.RECALIBRATE if case.diagnosis is Diagnosis.PRIOR_SHIFT else Action.RETRAIN
 
 
-def compare(home: Home, champion: int, challenger: int, now: datetime) -> GateReport:
+def compare(home: Home, champion: int, challenger: int, now: datetime, gate: GateSettings | None = None) -> GateReport:
     """The gate on two registered versions, on the matured decisions that neither was trained on.
+
+    ``gate`` is asked instead of that of the settings.
 
     Raises DataError when there is no such decision yet.
     """
@@ -158,6 +160,6 @@ def compare(home: Home, champion: int, challenger: int, now: datetime) -> GateRe
     evaluation = evaluate(home.settings, one, other.model, rows, tested, scores, frame, kind, blocks=None)
     return judge(
         evaluation,
-        home.settings.gate,
+        gate or home.settings.gate,
         context(home.settings, home.ledger, home.windows, one, challenger, other.manifest, now),
     )

@@ -1,10 +1,11 @@
 """What persons order about the champion: a promotion by the gate or by force, and a rollback."""
 
 from datetime import datetime
+from typing import Final
 
 from riskloop.core.errors import Conflict, GateRefused
 from riskloop.core.types import GateReport, Json, Promotion, PromotionKind, Verdict
-from riskloop.gate.approval import evidence_fingerprint
+from riskloop.gate.approval import evidence_fingerprint, require_person
 from riskloop.gate.budget import tried
 from riskloop.gate.verdict import sentences
 from riskloop.loop.cases import follow_rollback
@@ -18,24 +19,31 @@ from riskloop.store.documents import plain
 from riskloop.store.home import Home
 from riskloop.store.tries import record_try, tries_against
 
+_ASKED: Final = {"approval": "outside_plan"}  # whoever asks for a promotion is the person that `always` wants
+
 
 def promote_on_request(home: Home, version: int, *, by: str, reason: str, force: bool, now: datetime) -> Promotion:
     """Make a version champion if the gate says so on matured decisions, or with ``force`` on a person's word.
 
-    Raises Conflict when it is champion already, GateRefused when the gate does not say so.
+    Where every promotion needs a person (`gate.approval`), who asks is that person. Raises Conflict when it is
+    champion already, GateRefused when the gate does not say so, or this person may not.
     """
     champion = home.champion()
     if champion.version == version:
         raise Conflict(f"Version {version} is champion already.")
-    if force and home.settings.gate.four_eyes:
+    always = home.settings.gate.approval == "always"
+    if always:
+        require_person(by, f"The promotion of version {version}")
+    if (force or always) and home.settings.gate.four_eyes:
         require_another(home.ledger, home.cases, version, by=by)
     kind, evidence, fingerprint = PromotionKind.FORCED, {}, f"{by}: {reason}"
     if not force:
-        report = compare(home, champion.version, version, now)
+        report = compare(home, champion.version, version, now, home.settings.gate.model_copy(update=_ASKED))
         _record_try(home.database, report, champion.version, version, by, now)
         if report.verdict is not Verdict.PROMOTE:
             raise GateRefused(f"{report.sentence} To decide without the gate, use --force with a --reason.")
-        kind, evidence = PromotionKind.GATE, document(report, champion.version, version)
+        kind = PromotionKind.APPROVED if always else PromotionKind.GATE
+        evidence = document(report, champion.version, version)
         fingerprint = evidence_fingerprint(report, version)
     return promote(
         home.ledger,

@@ -11,7 +11,7 @@ from riskloop.core.types import PromotionKind
 from riskloop.gate.approval import Approval, approve, evidence_fingerprint
 from riskloop.gate.budget import tried
 from riskloop.loop import snapshot
-from riskloop.loop.cases import move_one
+from riskloop.loop.cases import move_one, obey
 from riskloop.loop.challenge import challenge, since
 from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.trainer import Tick
@@ -88,7 +88,7 @@ def follow_verdict(ledger: Ledger, cases: Cases, case: Case, now: datetime) -> C
 def approve_challenger(
     ledger: Ledger, cases: Cases, case: Case, *, by: str, note: str, now: datetime, evidence: str | None = None
 ) -> Case:
-    """A named person approves a challenger outside the plan.
+    """A named person approves a challenger that waits for one.
 
     ``evidence`` is the fingerprint of the report that the person read (or its beginning); None: the case's report as
     it is now. Raises GateRefused when it is that of another report, Conflict when the case asks nobody.
@@ -105,8 +105,9 @@ def approve_challenger(
 
 
 def reject_challenger(database: Database, case: Case, *, by: str, note: str, now: datetime) -> Case:
-    """A named person rejects a challenger outside the plan."""
-    return move_one(database, case, move(case, Signal.REJECTED, f"Rejected: {note}"), at=now, by=by)
+    """A named person rejects a challenger that waits for one."""
+    with database.write() as connection:
+        return obey(connection, case, move(case, Signal.REJECTED, f"Rejected: {note}"), "reject", at=now, by=by)
 
 
 def _promoted(

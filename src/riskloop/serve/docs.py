@@ -9,6 +9,7 @@ from fastapi.staticfiles import StaticFiles
 
 from riskloop import bundles
 from riskloop.core.errors import Unauthorised
+from riskloop.serve.case_routes import BODIES
 from riskloop.serve.openapi import (
     KEY_SCHEMES,
     OPEN,
@@ -71,8 +72,8 @@ def document(pages: FastAPI, service: Service) -> dict[str, Any]:
         "/predict/batch": {"post": batch_operation(found["paths"]["/predict/batch"]["post"], schema)},
         "/outcomes": {"post": outcomes_operation(found["paths"]["/outcomes"]["post"], schema)},
     }
-    promotion = "/models/{version}/promote"
-    paths[promotion] = {"post": with_body(paths[promotion]["post"], PromotionRequest)}
+    for path, kind in {"/models/{version}/promote": PromotionRequest, **BODIES}.items():
+        paths[path] = {"post": with_body(paths[path]["post"], kind)}
     parts = found.get("components", {})
     schemas = {**parts.get("schemas", {}), **components(schema)}
     described = {**parts, "schemas": schemas, "securitySchemes": KEY_SCHEMES}

@@ -81,6 +81,7 @@ _LINKS: Final = (
     ("/predict", "post", "/decision_id", "/decisions/{decision_id}", "get", "decision_id"),
     ("/predict/batch", "post", "/0/decision_id", "/decisions/{decision_id}", "get", "decision_id"),
     ("/cases", "get", "/0/id", "/cases/{number}", "get", "number"),
+    ("/cases", "get", "/0/id", "/cases/{number}/comment", "post", "number"),
     ("/models", "get", "/0/version", "/models/{version}/promote", "post", "version"),
     ("/models", "get", "/0/created_at", "/models/at/{moment}", "get", "moment"),
 )

@@ -145,13 +145,13 @@ def model_at(moment: datetime, service: Worker, _key: Viewer) -> Json:
 @router.post("/models/{version}/promote", tags=["models"])
 async def promote(request: Request, version: Number, portfolio: Owner, service: Worker, key: Operator) -> Json:
     """Make a version the champion, if the gate agrees or `force` is set. Every worker has it within a second."""
-    asked = _decoded(await body_of(request.receive, SMALL_BODY), PromotionRequest)
+    asked = decoded(await body_of(request.receive, SMALL_BODY), PromotionRequest)
     service.soundness.require()
     done = await asyncio.to_thread(portfolio.promote, version, by=key, reason=asked.reason, force=asked.force)
     return done.to_dict()
 
 
-def _decoded(body: bytes, kind: type[T]) -> T:
+def decoded(body: bytes, kind: type[T]) -> T:
     """A small JSON body as ``kind``; MalformedBody for what is no JSON, DataError for another content."""
     try:
         return msgspec.json.decode(body, type=kind)

@@ -22,6 +22,7 @@ from riskloop.store import counters
 from riskloop.store.tables import (
     audit,
     case_events,
+    case_notes,
     cases,
     decisions,
     deliveries,
@@ -39,7 +40,7 @@ from riskloop.store.tables import (
 )
 
 APPENDED: Final = {
-    t.name: t for t in (decisions, erasures, outcomes, models, promotions, gate_tries, case_events, audit)
+    t.name: t for t in (decisions, erasures, outcomes, models, promotions, gate_tries, case_events, case_notes, audit)
 }
 REVISED: Final = {t.name: t for t in (segments, deliveries, windows, cases, probations)}
 WHOLE: Final = {t.name: t for t in (keys, users)}

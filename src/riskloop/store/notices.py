@@ -48,6 +48,12 @@ def known_subjects(database: Database) -> frozenset[str]:
         return frozenset(connection.execute(select(notices.c.subject).distinct()).scalars())
 
 
+def channels_told(database: Database, subject: str) -> frozenset[str]:
+    """The channels that were, or will be, told of something."""
+    with database.read() as connection:
+        return frozenset(connection.execute(select(notices.c.channel).where(notices.c.subject == subject)).scalars())
+
+
 def add_notices(connection: Connection, subject: str, channels: Sequence[str], alert: Json, at: datetime) -> None:
     """Keep that an alert is due, in the caller's transaction: the log has it, the channels wait for it."""
     rows = [

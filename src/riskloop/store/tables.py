@@ -1,7 +1,7 @@
 """The tables. Times are integers: microseconds since 1970-01-01 UTC, exact in every database.
 
-Append-only by design: ``decisions``, ``segments``, ``outcomes``, ``promotions``, ``case_events``, ``audit``. A change
-of this file needs a migration in ``migrations/versions``; a test compares the two.
+Append-only by design: ``decisions``, ``segments``, ``outcomes``, ``promotions``, ``case_events``, ``case_notes``,
+``audit``. A change of this file needs a migration in ``migrations/versions``; a test compares the two.
 """
 
 from sqlalchemy import (
@@ -263,6 +263,20 @@ case_events = Table(
     Column("document", Text, nullable=False),  # JSON of `cases.events`
 )
 Index("case_events_case", case_events.c.case_id, case_events.c.id)
+
+# What people said about a case; it moves nothing.
+case_notes = Table(
+    "case_notes",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("case_id", Integer, ForeignKey("cases.id"), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("kind", String(20), nullable=False),  # of `cases.people.NoteKind`
+    Column("person", String(200)),  # of an assignment; NULL: to nobody any more
+    Column("text", Text, nullable=False),
+)
+Index("case_notes_case", case_notes.c.case_id, case_notes.c.id)
 
 # Every test of a challenger by the gate, whoever asked: what the alpha budget was spent on.
 gate_tries = Table(

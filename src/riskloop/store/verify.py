@@ -237,6 +237,7 @@ _NOUNS: Final = {
     "promotions": ("Promotion", "Promotions"),
     "gate_tries": ("Try of the gate", "Tries of the gate"),
     "case_events": ("Step of a case", "Steps of cases"),
+    "case_notes": ("Note on a case", "Notes on cases"),
     "audit": ("Audit event", "Audit events"),
     "deliveries": ("Delivery", "Deliveries"),
     "windows": ("Window", "Windows"),

@@ -8,11 +8,12 @@ from fastapi.responses import RedirectResponse
 
 from riskloop.core.errors import Conflict, NotFound
 from riskloop.results import CaseResult
+from riskloop.store.case_notes import attention
 from riskloop.store.cases import Cases
 from riskloop.store.deliveries import Deliveries
 from riskloop.store.windows import Windows
 from riskloop.web.guard import Number, Operator, Ordered, Owner, Worker
-from riskloop.web.orders import CASE_ORDERS, PersonOrder, orders_of, rollback_order
+from riskloop.web.orders import CASE_ORDERS, WITHOUT_NOTE, PersonOrder, orders_of, people_orders, rollback_order
 from riskloop.web.shell import Page, page
 
 router = APIRouter(route_class=Page, include_in_schema=False)
@@ -47,22 +48,28 @@ def ask_case(number: Number, name: str, request: Request, service: Worker, _key:
 
 @router.post("/dashboard/cases/{number}/{name}")
 def do_case(number: Number, name: str, portfolio: Owner, ordered: Ordered) -> Response:
-    """Approve, reject, release or close."""
+    """Decide about a case, or say something about it."""
+    form = ordered.form
     deeds: dict[str, Callable[..., CaseResult]] = {
-        "approve": partial(portfolio.approve, evidence=ordered.form.get("evidence")),
+        "approve": partial(portfolio.approve, evidence=form.get("evidence", "")),  # without one it is refused
         "reject": portfolio.reject,
         "release": portfolio.release,
         "close": portfolio.close,
+        "comment": portfolio.comment,
+        "assign": partial(portfolio.assign, to=form.get("to", "").strip() or None),
+        "acknowledge": portfolio.acknowledge,
     }
     if name not in deeds:
         raise NotFound(f"There is no order '{name}' about a case; there are {', '.join(CASE_ORDERS)}.")
-    deeds[name](number, by=ordered.by, note=ordered.note)
+    note = form.get("note", "").strip() if name in WITHOUT_NOTE else ordered.note
+    deeds[name](number, by=ordered.by, note=note)
     return _done(f"/dashboard/cases/{number}")
 
 
 def _order(cases: Cases, windows: Windows, deliveries: Deliveries, number: int, name: str) -> PersonOrder:
-    case, held = cases.get(number), deliveries.of_case(number)
-    for order in orders_of(case, windows.of_case(number), cases.steps(number), held):
+    case, held, steps = cases.get(number), deliveries.of_case(number), cases.steps(number)
+    said = people_orders(case, attention(cases, case, steps))
+    for order in [*orders_of(case, windows.of_case(number), steps, held), *said]:
         if order.name == name:
             return order
     if name in CASE_ORDERS:

@@ -9,13 +9,14 @@ from sqlalchemy import func, select
 from riskloop.cases import Case, CaseState, CaseStep, events
 from riskloop.core.errors import NotFound
 from riskloop.core.types import Check, Json, Verdict
+from riskloop.store.case_notes import attention, cares
 from riskloop.store.cases import Cases, read_case
 from riskloop.store.database import Database
 from riskloop.store.deliveries import Deliveries
 from riskloop.store.ledger import Ledger
 from riskloop.store.tables import cases, windows
 from riskloop.store.windows import Window, Windows
-from riskloop.web.orders import orders_of
+from riskloop.web.orders import orders_of, people_orders
 from riskloop.web.queries import window_of
 
 SIZE: Final = 25
@@ -47,6 +48,7 @@ def case_list(database: Database, show: Show, before: int | None) -> Json:
         total, closed = connection.execute(counted).one()
     first = {case.window_id for case in rows[:SIZE]}
     return {
+        "people": cares(Cases(database), rows[:SIZE]),
         "cases": rows[:SIZE],
         "names": _window_names(database, first),
         "show": show,
@@ -69,7 +71,11 @@ def story(cases: Cases, windows: Windows, deliveries: Deliveries, ledger: Ledger
     taken = cases.steps(number)
     steps = [_step(one) for one in taken]
     champion = ledger.champion()
+    people = attention(cases, case, taken)
     return {
+        "notes": people.notes,
+        "care": people.care,
+        "remarks": people_orders(case, people),
         "case": case,
         "windows": found,
         "rungs": found[-1].rungs if found else (),

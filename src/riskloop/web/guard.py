@@ -86,6 +86,18 @@ class Operations(Protocol):
         """Close a quarantined case as fixed at its source."""
         ...
 
+    def comment(self, number: int, note: str, *, by: str | None) -> CaseResult:
+        """Say something about a case."""
+        ...
+
+    def assign(self, number: int, to: str | None, *, by: str | None, note: str) -> CaseResult:
+        """Give a case to a person, or to nobody."""
+        ...
+
+    def acknowledge(self, number: int, *, by: str | None, note: str) -> CaseResult:
+        """Say that a case was seen."""
+        ...
+
     def rollback(self, *, by: str | None, reason: str, seq: int | None) -> PromotionResult:
         """Put the champion before that of promotion ``seq`` back."""
         ...

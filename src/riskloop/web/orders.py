@@ -6,11 +6,13 @@ from typing import Final, Literal
 
 from riskloop.cases import Case, CaseStep, Signal, events, may
 from riskloop.core.types import Promotion
+from riskloop.store.case_notes import Attention
 from riskloop.store.deliveries import Delivery
 from riskloop.store.windows import Window
 
-Name = Literal["approve", "reject", "release", "close", "rollback"]
-CASE_ORDERS: Final = ("approve", "reject", "release", "close")
+Name = Literal["approve", "reject", "release", "close", "rollback", "comment", "assign", "acknowledge"]
+CASE_ORDERS: Final = ("approve", "reject", "release", "close", "comment", "assign", "acknowledge")
+WITHOUT_NOTE: Final = frozenset(("assign", "acknowledge"))  # the deed says enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,13 @@ class PersonOrder:
     consequence: str  # one sentence
     primary: bool = False
     seen: Mapping[str, str] = field(default_factory=dict)  # what the form says that the person has looked at
+    help: str = "Why. It stays on record with your name and the time."
+    to: str | None = None  # the person that a case is assigned to, to be changed; empty: nobody yet
+
+    @property
+    def needs_note(self) -> bool:
+        """Whether it is refused without a note."""
+        return self.name not in WITHOUT_NOTE
 
 
 def orders_of(
@@ -88,6 +97,47 @@ def orders_of(
             )
         )
     return found
+
+
+def people_orders(case: Case, people: Attention) -> list[PersonOrder]:
+    """What people may say about a case."""
+    care = people.care
+    at, which = f"/dashboard/cases/{case.id}", f"case {case.id}"
+    found = []
+    if people.since is not None and care.acknowledged_by is None:
+        found.append(
+            PersonOrder(
+                "acknowledge",
+                f"{at}/acknowledge",
+                "Acknowledge",
+                f"Acknowledge {which}",
+                "Others see that you have seen it, and its alert is not repeated. The case goes on as before.",
+                help="What you will do, if you like. It stays on record with your name and the time.",
+            )
+        )
+    if case.is_open or case.unresolved or care.assigned_to is not None:
+        found.append(
+            PersonOrder(
+                "assign",
+                f"{at}/assign",
+                "Assign",
+                f"Assign {which}",
+                "Who takes care of it stands on its page and in the list. An empty name: nobody."
+                if care.assigned_to
+                else "Who takes care of it stands on its page and in the list.",
+                help="Why, if you like. It stays on record with your name and the time.",
+                to=care.assigned_to or "",
+            )
+        )
+    comment = PersonOrder(
+        "comment",
+        f"{at}/comment",
+        "Comment",
+        f"Comment on {which}",
+        "It stays on record and moves nothing.",
+        help="What you have to say. It stays on record with your name and the time.",
+    )
+    return [*found, comment]
 
 
 def _report(steps: Sequence[CaseStep]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from riskloop.core.types import to_micros
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.segments import Segment, Segments, last_decision
-from riskloop.store.tables import case_events, decisions, promotions, windows
+from riskloop.store.tables import case_events, case_notes, decisions, promotions, windows
 from riskloop.store.windows import Window, Windows
 
 SAMPLE: Final = 2000
@@ -143,14 +143,15 @@ class Pulse:
 
     promotions: int
     case_events: int
+    case_notes: int
     windows: int
     decisions: int
 
 
 def pulse(database: Database) -> Pulse:
     """The newest numbers of everything that grows."""
-    columns = (promotions.c.seq, case_events.c.id, windows.c.id)
+    columns = (promotions.c.seq, case_events.c.id, case_notes.c.id, windows.c.id)
     query = select(*(select(func.coalesce(func.max(column), 0)).scalar_subquery() for column in columns))
     with database.read() as connection:
-        seq, event, window = (int(value) for value in connection.execute(query).one())
-        return Pulse(seq, event, window, last_decision(connection))
+        seq, event, note, window = (int(value) for value in connection.execute(query).one())
+        return Pulse(seq, event, note, window, last_decision(connection))

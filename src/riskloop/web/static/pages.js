@@ -81,11 +81,12 @@
   const EVERY = 2000;
 
   const announce = (before, after) => {
-    const [promotions, , windows] = before.split(".").map(Number);
+    const [promotions, events, , windows] = before.split(".").map(Number);
     const told = [];
     if (after.promotions > promotions) told.push(`Version ${after.champion} is champion now.`);
     if (after.windows > windows) told.push("A window was closed.");
-    news.textContent = told.join(" ") || "A case has moved.";
+    if (after.case_events > events) told.push("A case has moved.");
+    news.textContent = told.join(" ") || "Somebody wrote about a case.";
     setTimeout(() => { news.textContent = ""; }, 15000);
   };
 
@@ -119,7 +120,7 @@
     if (!answer.ok) return;
     const now = await answer.json();
     for (const today of here.querySelectorAll("[data-today]")) today.textContent = now.today.toLocaleString("en");
-    const pulse = `${now.promotions}.${now.case_events}.${now.windows}`;
+    const pulse = `${now.promotions}.${now.case_events}.${now.case_notes}.${now.windows}`;
     if (pulse === here.dataset.pulse) return;
     const before = here.dataset.pulse;
     if (await refresh()) announce(before, now);
