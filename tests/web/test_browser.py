@@ -32,7 +32,7 @@ PAGES: Final = {
     "/dashboard/drift/BILL_AMT1?window=4": ("BILL_AMT1 in 2025-04", "Older window"),
     "/dashboard/windows/4": ("Covariate shift", "the ladder of explanations", "What the change does to the PD"),
     "/dashboard/performance": ("AUC by cohort", "Calibration by grade: 2025-08", "quarantined", "Jeffreys test"),
-    "/dashboard/cases": ("Challenger rejected", "Data fault", "Quarantined", "Covariate shift"),
+    "/dashboard/cases": ("Challenger rejected", "Data fault", "Quarantined", "Covariate shift", "with Bea"),
     "/dashboard/cases/{refused}": (
         "Challenger rejected",
         "How the challenger was made",
