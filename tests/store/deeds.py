@@ -1,6 +1,7 @@
 """A portfolio with rows of every kind that the chain covers, written as riskloop writes them."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from tempfile import TemporaryDirectory
 
 from riskloop.cases import CaseState, Move
@@ -72,6 +73,6 @@ def fill(database: Database) -> None:
         deliveries.release(connection, [2])
         set_quarantine(connection, 1, False)
         remember(connection, Watched(2, "ended", 0.01, 5, 9, MAY, "It is as good."))
-    cases = Cases(database)
-    for text in ("It is the branch.", "It was."):
-        say(cases, case.id, lambda case, _care, _since, text=text: comment(case, text, by="ann", at=MAY))
+    for words in ("It is the branch.", "It was."):
+        remark = partial(comment, text=words, by="ann", at=MAY)
+        say(Cases(database), case.id, lambda case, _care, _since: remark(case))  # noqa: B023 - called at once
