@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         Result,
         SideBySideResult,
         StatusResult,
+        TableResult,
         TrainingResult,
         VerifyResult,
     )
@@ -97,6 +98,7 @@ __all__ = [
     "SideBySideResult",
     "StatusResult",
     "StorageError",
+    "TableResult",
     "TooManyTries",
     "TooSlow",
     "TrainingResult",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from riskloop import views
 from riskloop.core.errors import DataError
+from riskloop.core.progress import silent
 from riskloop.results import (
     CaseResult,
     ChallengerFileResult,
@@ -42,13 +43,11 @@ class Deciding:
         )
         return PromotionResult(**views.promotion(made))
 
-    def rebuild(
-        self, version: int, *, progress: Callable[[str, float], None] = lambda _what, _share: None
-    ) -> RebuildResult:
+    def rebuild(self, version: int, *, progress: Callable[[str, float], None] | None = None) -> RebuildResult:
         """Make a version again from its record and compare every byte: what it was trained on is on record."""
         from riskloop.loop.rebuild import rebuild
 
-        return RebuildResult(**asdict(rebuild(self.home, version, progress)))
+        return RebuildResult(**asdict(rebuild(self.home, version, progress or silent)))
 
     def champion_at(self, moment: datetime) -> ChampionResult:
         """Which model served at a moment? NotFound before the first promotion."""

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from riskloop import views
-from riskloop.core.errors import ConfigError, DataError
+from riskloop.core.errors import ConfigError, DataError, RiskloopError
+from riskloop.core.progress import silent
 from riskloop.core.types import Json, to_micros
 from riskloop.deciding import Deciding
+from riskloop.frames import Frames
+from riskloop.plots import Plots
 from riskloop.record import Record
 from riskloop.results import (
     BacktestResult,
@@ -186,12 +189,12 @@ class Portfolio(Deciding):
     def cycle(
         self,
         now: datetime | None = None,
-        say: Callable[[str], None] = lambda _sentence: None,
-        progress: Callable[[str, float], None] = lambda _what, _share: None,
+        say: Callable[[str], None] | None = None,
+        progress: Callable[[str, float], None] | None = None,
     ) -> CycleResult:
         """One turn of the loop: monitor what is due, diagnose, retrain, judge, promote. See `riskloop.loop.cycle`.
 
-        ``progress`` hears of every fit of a retraining, and the share that is done.
+        ``say`` is told what was done, ``progress`` of every fit of a retraining and the share that is done.
         """
         from riskloop.loop.cycle import cycle
         from riskloop.store.cycles import recorded
@@ -199,7 +202,7 @@ class Portfolio(Deciding):
         try:
             with recorded(self.home.database):
                 clock = None if now else lambda: datetime.now(UTC)
-                done = cycle(self.home, now or datetime.now(UTC), say, progress, clock)
+                done = cycle(self.home, now or datetime.now(UTC), say or silent, progress or silent, clock)
         finally:
             self.home.trust.keep(thorough=True)
         return CycleResult(
@@ -294,6 +297,33 @@ class Portfolio(Deciding):
     def drift(self, windows: int = 12) -> DriftResult:
         """The newest windows with their findings."""
         return DriftResult(views.drift(self.home.windows, windows))
+
+    @property
+    def frames(self) -> Frames:
+        """Decisions, outcomes, windows, findings, cases and versions as tables: pandas, Arrow, Polars."""
+        return Frames(self.home)
+
+    @property
+    def plot(self) -> Plots:
+        """The dashboard's charts, for a notebook."""
+        return Plots(self.home)
+
+    def __repr__(self) -> str:
+        """Name, folder and champion."""
+        name, where = self.home.settings.portfolio.name, str(self.home.folder)
+        try:
+            champion = self.home.ledger.champion()
+        except RiskloopError:  # a notebook shows it all the same
+            return f"<Portfolio '{name}' in {where}: its database does not answer>"
+        serves = "no champion yet" if champion is None else f"version {champion.version} serves"
+        return f"<Portfolio '{name}' in {where}: {serves}>"
+
+    def _repr_html_(self) -> str | None:
+        """The status as a short table."""
+        try:
+            return self.status()._repr_html_()
+        except RiskloopError:
+            return None
 
     @property
     def models(self) -> "pd.DataFrame":

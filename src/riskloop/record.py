@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from riskloop import views
 from riskloop.core.english import counted
 from riskloop.core.manifest import ModelManifest
+from riskloop.core.progress import silent
 from riskloop.results import ErasureResult, VerifyResult
 from riskloop.store import audit
 from riskloop.store.home import Home
@@ -30,7 +31,7 @@ class Record:
         *,
         public_key: Path | None = None,
         by: str | None = None,
-        progress: Callable[[int], None] = lambda _links: None,
+        progress: Callable[[int], None] | None = None,
     ) -> VerifyResult:
         """Recompute everything on record, and hold it against its chain, the signed checkpoints and the key.
 
@@ -43,7 +44,7 @@ class Record:
 
         public = None if public_key is None else read_public(public_key)
         home = self.home
-        proof = prove(home.trust, home.ledger, home.artefacts, home.segments, since, public, progress)
+        proof = prove(home.trust, home.ledger, home.artefacts, home.segments, since, public, progress or silent)
         told = {"sound": proof.sound, "links": proof.recomputed.links, "breaches": len(proof.breaches)}
         audit.write(home.database, by=by or current_user(), action="verify", subject="record", document=told)
         return VerifyResult(**views.proof(proof))

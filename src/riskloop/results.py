@@ -6,16 +6,18 @@ as a frame.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from riskloop.core.types import Json
+from riskloop.shown import rows_table, status_table
 from riskloop.store.documents import plain
 from riskloop.store.outcomes import Recorded
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Result:
         """The same as plain JSON."""
         document: Json = msgspec.to_builtins(plain(self))
         return document
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows: the sentence and the rows, where there are rows."""
+        rows = getattr(self, "frame", None)
+        return None if rows is None else rows_table(getattr(self, "sentence", None), rows())
 
 
 @dataclass(frozen=True)
@@ -280,6 +287,10 @@ class StatusResult(Result):
     unsent_alerts: list[Json]  # what did not reach its channel, and why
     next: list[Json]  # [{"command", "why"}]: what a person should do now, the most urgent first
 
+    def _repr_html_(self) -> str:
+        """The short table that a notebook shows of a portfolio."""
+        return status_table(self.to_dict())
+
 
 @dataclass(frozen=True)
 class DoctorResult(Result):
@@ -340,6 +351,62 @@ class DriftResult(Result):
                 for finding in window["findings"]
             ]
         )
+
+
+_WHOLE: Final = frozenset(
+    ("id", "decision_id", "window_id", "case", "challenger", "decisions", "model_version", "version", "rows",
+     "reference_rows", "tries", "parent")
+)  # columns of whole numbers, of numbers, of moments, of yes and no; the others hold text  # fmt: skip
+_NUMBERS: Final = frozenset(("probability", "statistic", "critical", "auc"))
+_MOMENTS: Final = frozenset(
+    ("time", "known_at", "recorded_at", "opened_at", "closed_at", "created_at", "first_time", "end_time")
+)
+_ANSWERS: Final = frozenset(
+    ("declined", "defaulted", "confirmed", "mature", "quarantined", "open", "unresolved", "champion")
+)
+
+
+def _arrow_type(column: str) -> "pa.DataType":
+    import pyarrow as pa
+
+    if column in _WHOLE:
+        return pa.int64()
+    if column in _NUMBERS:
+        return pa.float64()
+    if column in _MOMENTS:
+        return pa.timestamp("us", tz="UTC")
+    return pa.bool_() if column in _ANSWERS else pa.string()
+
+
+@dataclass(frozen=True, repr=False)
+class TableResult(Result):
+    """Rows of one kind, column by column. Whatever reads the Arrow C stream takes it: `polars.DataFrame(result)`."""
+
+    of: str  # decisions, outcomes, windows, findings, cases, models
+    columns: dict[str, list[Any]]  # times as datetimes in UTC
+
+    def __len__(self) -> int:
+        """How many rows."""
+        return len(next(iter(self.columns.values()), []))
+
+    def __repr__(self) -> str:
+        """Name, size and columns."""
+        return f"<{len(self):,} {self.of}: {', '.join(self.columns)}>"
+
+    def arrow(self) -> "pa.Table":
+        """The rows as an Arrow table; times are UTC, to the microsecond."""
+        import pyarrow as pa
+
+        return pa.table({name: pa.array(values, _arrow_type(name)) for name, values in self.columns.items()})
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The Arrow PyCapsule interface."""
+        return self.arrow().__arrow_c_stream__(requested_schema)
+
+    def frame(self) -> "pd.DataFrame":
+        """The rows as a pandas frame."""
+        frame: pd.DataFrame = self.arrow().to_pandas()
+        return frame
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,9 @@ INDEX: Final[dict[str, dict[str, Entry]]] = {
         "status": Entry("look", "Show the champion, how it does, the open cases, and what to do next.", ""),
         "doctor": Entry("doctor", "Check config, store, champion, server, loop and feeds, and say what to mend.", ""),
         "drift": Entry("look", "Show the newest windows, their findings and diagnoses.", "--windows 3"),
+        "decisions": Entry(
+            "look", "List decisions, or write all that are found to a file.", "--decision decline --since 2025-06-01"
+        ),
         "replay": Entry("look", "Score a logged decision again with its model, and compare.", "4711"),
         "backtest": Entry(
             "backtest",

@@ -1,16 +1,18 @@
 """Commands that show where things stand, and prove a decision."""
 
 import shlex
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
 from riskloop.cli.options import CONFIG, ConfigOption, JsonOption, open_portfolio
 from riskloop.console import Console, table, when
 from riskloop.core.english import counted, lasting
+from riskloop.core.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
-    from riskloop.results import StatusResult
+    from riskloop.results import StatusResult, TableResult
 
 
 def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
@@ -92,6 +94,79 @@ def drift(
     lines = [table(("window", "decisions", "diagnosis", "action", "marked"), rows)] if rows else ["No window yet."]
     lines += [f"{window['name']}: {window['sentence']}" for window in document]
     Console(as_json).answer(document, *lines)
+
+
+def decisions(
+    customer: Annotated[str | None, typer.Option(help="Of this customer.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="DAY", help="From this day on, such as 2025-06-01.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="Up to this day, which counts.")] = None,
+    low: Annotated[float | None, typer.Option(min=0, max=1, help="Least PD, such as 0.2.")] = None,
+    high: Annotated[float | None, typer.Option(min=0, max=1, help="Greatest PD.")] = None,
+    window: Annotated[str | None, typer.Option(help="In this window, by name or number.")] = None,
+    version: Annotated[int | None, typer.Option(help="By this model version.")] = None,
+    decision: Annotated[Literal["approve", "decline"] | None, typer.Option(help="approve or decline.")] = None,
+    outcome: Annotated[
+        Literal["defaulted", "paid", "unknown"] | None, typer.Option(help="defaulted, paid or unknown.")
+    ] = None,
+    grade: Annotated[
+        Literal["low", "medium", "high", "very_high"] | None, typer.Option(help="low, medium, high or very_high.")
+    ] = None,
+    flag: Annotated[Literal["yes", "no"] | None, typer.Option(help="Whether something was flagged.")] = None,
+    segment: Annotated[str | None, typer.Option(metavar="FEATURE=VALUE", help="A category's value.")] = None,
+    order: Annotated[Literal["newest", "oldest"], typer.Option(help="newest or oldest first.")] = "newest",
+    limit: Annotated[int, typer.Option(min=1, help="How many are listed.")] = 20,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="All that are found, as .csv or .parquet, and no list.")
+    ] = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """List decisions, or write all that are found to a file.
+
+    The filters are those of the page. Who read which decisions is on record.
+    """
+    if out is not None and out.suffix not in (".csv", ".parquet"):
+        raise ConfigError(f"{out} is written as its name says: use one that ends with .csv or .parquet.")
+    frames, console = open_portfolio(config).frames, Console(as_json)
+    wanted = int(window) if window is not None and window.isdigit() else window
+    found = frames.decisions(
+        customer=customer, since=since, until=until, low=low, high=high, window=wanted, version=version,
+        decision=decision, outcome=outcome, grade=grade, flag=flag, segment=segment, order=order,
+        limit=limit if out is None else None,
+    )  # fmt: skip
+    if out is not None:
+        _save(found, out)
+        console.answer({"file": str(out), "decisions": len(found)}, f"{len(found):,} decisions are in {out}.")
+        return
+    columns = found.columns
+    rows = [
+        (str(number), customer_id, time, f"{pd:.1%}", "decline" if declined else "approve", str(model), _BECAME[known])
+        for number, customer_id, time, pd, declined, model, known in zip(
+            *(columns[name] for name in _LISTED), strict=True
+        )
+    ]
+    head = ("decision", "customer", "time", "PD", "decided", "version", "outcome")
+    document = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    console.answer(document, table(head, rows) if rows else "No decision is like that.")
+
+
+_LISTED: Final = ("decision_id", "customer_id", "time", "probability", "declined", "model_version", "defaulted")
+_BECAME: Final = {None: "", True: "defaulted", False: "paid"}
+
+
+def _save(found: "TableResult", out: Path) -> None:
+    """Write the rows as the file's name says."""
+    try:
+        if out.suffix == ".csv":
+            from pyarrow.csv import write_csv
+
+            write_csv(found.arrow(), out)
+        else:
+            from pyarrow.parquet import write_table
+
+            write_table(found.arrow(), out)
+    except OSError as error:
+        raise StorageError(f"{out} cannot be written: {error.strerror or error}.") from None
 
 
 def replay(

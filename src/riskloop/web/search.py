@@ -248,6 +248,12 @@ def export(desk: Desk, asked: Mapping[str, str], form: Format) -> Iterator[bytes
     return _csv(_parts(desk.log, wanted)) if form == "csv" else _parquet(_parts(desk.log, wanted))
 
 
+def part(desk: Desk, wanted: Sought, after: Place | None, size: int) -> tuple[list[Found], Place | None]:
+    """The next decisions after a place with their outcomes, and where the part after them begins."""
+    rows, beyond, _ = desk.log.page(wanted, after, size)
+    return _with_outcomes(desk.log, rows), beyond
+
+
 def _parts(log: DecisionLog, wanted: Sought) -> Iterator[list[tuple[Any, ...]]]:
     after: Place | None = None
     while True:
