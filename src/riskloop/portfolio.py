@@ -10,6 +10,7 @@ from riskloop import views
 from riskloop.core.errors import ConfigError, DataError, RiskloopError
 from riskloop.core.progress import silent
 from riskloop.core.types import Json, to_micros
+from riskloop.data.address import address_of
 from riskloop.deciding import Deciding
 from riskloop.frames import Frames
 from riskloop.plots import Plots
@@ -72,19 +73,22 @@ class Portfolio(Deciding):
         sentence, metrics, comparison and what was read. Raises DataError for a history that breaks the schema in
         more than ``data.max_refused`` of its rows, GateRefused when a first model stays below the floor.
         """
+        from riskloop.data.fetch import fetched, where_of
         from riskloop.data.outcomes import read_watermark
         from riskloop.data.read import read_rows
         from riskloop.data.refused import refused_document, write_refused
         from riskloop.loop.first import train_first
 
         source = history if history is not None else self._history()
-        where = str(source) if isinstance(source, (str, Path)) else "the history"
+        where = where_of(source) if isinstance(source, (str, Path)) else "the history"
         at, settings = now or datetime.now(UTC), self.home.settings
-        checked = read_rows(
-            source, self.home.schema, target="required", where=where, dialect=settings.data, latest=to_micros(at)
-        )
-        if refused is not None:
-            write_refused(checked, refused)
+        with fetched(source) as here:
+            checked = read_rows(
+                here, self.home.schema, target="required", where=where, dialect=settings.data, latest=to_micros(at)
+            )
+            read = refused_document(checked, where)
+            if refused is not None:
+                write_refused(checked, refused)
         known = None if complete_until is None else read_watermark(complete_until, self.home.schema.earliest)
         trained = train_first(
             settings,
@@ -96,15 +100,15 @@ class Portfolio(Deciding):
             complete_until=known,
             progress=progress,
         )
-        return TrainingResult(**trained, data=refused_document(checked, where))
+        return TrainingResult(**trained, data=read)
 
-    def _history(self) -> Path:
+    def _history(self) -> str | Path:
         named = self.home.settings.portfolio.history
         if named is None:
             raise ConfigError(
                 "Name a history: `riskloop train HISTORY.csv`, or set portfolio.history in riskloop.toml."
             )
-        return self.home.folder / named
+        return named if address_of(named) else self.home.folder / named
 
     def score(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """Decide on customers and log it; returns the frame with the decisions' columns appended, same order and index.
@@ -138,12 +142,13 @@ class Portfolio(Deciding):
         """Decide on a file, a folder or a pattern on all cores, without a server; all of it is logged or nothing.
 
         ``target`` gets the rows with their predictions; the same file or ``run_key`` again gives the same decisions.
+        Either may be an address, such as an object of a store or a table: see `riskloop.data.address`.
         """
         from riskloop.batch.local import LocalEngine
 
         home, rate = self.home, self.home.settings.exploration.rate
         engine = LocalEngine(home.segments, rate, self.champion_now, home.packed, home.artefact)
-        return engine.score(Path(source), Path(target), home.settings.data, refused, run_key, progress)
+        return engine.score(source, target, home.settings.data, refused, run_key, progress)
 
     def champion_now(self) -> "Champion":
         """Who decides now, and what profiles the decisions; engines ask for it."""
@@ -168,15 +173,17 @@ class Portfolio(Deciding):
         are set aside and named in ``refused`` of the answer; with ``strict`` (by default as [data] says) one of them
         refuses all. Raises DataError naming the first wrong cells, or a watermark in the future.
         """
+        from riskloop.data.fetch import fetched
         from riskloop.data.outcomes import read_handed_in, read_watermark
 
         at = now or datetime.now(UTC)
         watermark = None if complete_until is None else read_watermark(complete_until, self.home.schema.earliest)
         if labels is None and watermark is None:
             raise DataError("Nothing was handed in: give outcomes, or up to when they are complete.")
-        reported, refused = read_handed_in(
-            labels, self.home.schema, self.home.settings.data, at, strict=strict, empty=watermark is not None
-        )
+        with fetched(labels) as here:
+            reported, refused = read_handed_in(
+                here, self.home.schema, self.home.settings.data, at, strict=strict, empty=watermark is not None
+            )
         recorded = self.home.outcomes.record(
             reported,
             at,
@@ -220,10 +227,12 @@ class Portfolio(Deciding):
         or are new, values that cannot be read) is a finding, too. Before the first promotion nothing is said of
         drift. Raises NotFound or MalformedBody for what is no table.
         """
+        from riskloop.data.fetch import fetched, where_of
         from riskloop.loop.check import check
 
-        where = str(source) if isinstance(source, (str, Path)) else "The data"
-        return CheckResult(**check(self.home, source, where))
+        where = where_of(source) if isinstance(source, (str, Path)) else "The data"
+        with fetched(source) as here:
+            return CheckResult(**check(self.home, here, where))
 
     def backtest(
         self,

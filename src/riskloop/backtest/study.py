@@ -24,6 +24,7 @@ from riskloop.backtest.worlds import Game, play
 from riskloop.core.english import counted
 from riskloop.core.settings import duration_text
 from riskloop.core.types import Bools, Diagnosis, Json, Promotion, to_micros
+from riskloop.data.fetch import fetched
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.home import Home
 from riskloop.store.ledger import Ledger
@@ -78,7 +79,9 @@ def backtest(request: Request, progress: Tick | None = None, *, now: datetime | 
 
 
 def _history(request: Request, now: datetime | None) -> tuple[History, Game | None]:
-    return (read_history(request, now=now), None) if request.scenario is None else play(request)
+    with fetched(request.history) as here:
+        request = replace(request, history=here)
+        return (read_history(request, now=now), None) if request.scenario is None else play(request)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -27,6 +27,8 @@ from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, Ris
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Problem
+from riskloop.data.deliver import parcel
+from riskloop.data.fetch import fetched
 from riskloop.data.opening import files_of
 from riskloop.data.read import STANDARD, Screened, screen_rows
 from riskloop.data.refused import reason_lines, write_refused
@@ -53,6 +55,7 @@ class Summary:
     last_version: int
     seconds: float
     rows_per_second: float
+    run_key: str  # what makes the run the same one when it is repeated
     refused: int = 0  # rows that were set aside
     reasons: tuple[str, ...] = ()  # why, the most frequent first
     repeated: bool = False  # the same file was scored before under this run key: these are its decisions
@@ -74,8 +77,8 @@ class Progress:
 
 
 def score_file(
-    source: Path,
-    target: Path,
+    source: str | Path,
+    target: str | Path,
     url: str,
     *,
     chunk_rows: int = 5000,
@@ -90,13 +93,34 @@ def score_file(
 ) -> Summary:
     """Score the rows of ``source`` and write them, in order, with their predictions to ``target``.
 
-    ``source`` is anything that `riskloop init` reads; a standard CSV keeps its bytes. Rows that the champion's schema
+    ``source`` is anything that `riskloop init` reads, ``target`` a file, an object of a store or a table (see
+    `data.address`); a standard CSV keeps its bytes. Rows that the champion's schema
     refuses are set aside, into the CSV ``refused`` if it is named. ``run_key``, by default the digest of the file,
     makes the run idempotent: the same file again gives the same decisions and logs nobody twice. ``target`` appears
     when it is complete. ``say`` is told, once, when the API does not answer. Raises DataError naming lines,
     Unreachable, StorageError …; what was
     scored until then is kept, and the same call goes on from it. When nothing was scored, nothing is left behind.
     """
+    with fetched(source) as here, parcel(target) as out:
+        summary = _score_file(
+            Path(here), out.path, Api(url, key, patience, say), chunk_rows, in_flight,
+            progress or (lambda _sentence, _share: None), dialect, refused, run_key,
+        )  # fmt: skip
+        out.send(summary.run_key)
+    return summary
+
+
+def _score_file(
+    source: Path,
+    target: Path,
+    api: Api,
+    chunk_rows: int,
+    in_flight: int,
+    tick: Tick,
+    dialect: DataSettings,
+    refused: Path | None,
+    run_key: str | None,
+) -> Summary:
     started = time.perf_counter()
     files = files_of(source)
     if not files[0].is_file():
@@ -107,15 +131,14 @@ def score_file(
         raise ConfigError(f"{target} is a folder; name a file for the output.")
     if target.resolve() == source.resolve():
         raise ConfigError(f"{target} is the input itself; name another output.")
-    api = Api(url, key, patience, say)
-    tick = progress or (lambda _sentence, _share: None)
     schema = api.schema()
     tick("Reading the rows", 0.0)
     screened = None if schema is None else _screened(source, schema, dialect, refused)
     file = open_file(source, target, dialect=dialect, schema=schema, screened=screened)
     begun = datetime.now(UTC)
     try:
-        with _Output(target, file, chunk_rows, run_key or digest_of_files(files)) as output:
+        run = run_key or digest_of_files(files)
+        with _Output(target, file, chunk_rows, run) as output:
             resumed = output.progress.chunks
             _run(file, output, api, in_flight, tick)
             done = output.progress
@@ -134,6 +157,7 @@ def score_file(
         last_version=done.last_version,
         seconds=seconds,
         rows_per_second=done.rows / seconds,
+        run_key=run,
         refused=0 if screened is None else len(screened.refused),
         reasons=() if screened is None else tuple(reason_lines(screened)),
         repeated=output.oldest is not None and not resumed and output.oldest < begun - AGO,

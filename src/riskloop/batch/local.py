@@ -31,6 +31,8 @@ from riskloop.core.settings import DataSettings
 from riskloop.core.span import EVERYTHING
 from riskloop.core.types import Bools, Floats, Promotion
 from riskloop.data.columns import Problems, RefusedRow
+from riskloop.data.deliver import parcel
+from riskloop.data.fetch import fetched
 from riskloop.data.opening import files_of, open_source
 from riskloop.data.read import Screened, check_columns, refuse_share
 from riskloop.data.refused import reason_lines, write_refused
@@ -73,8 +75,8 @@ class LocalEngine:
 
     def score(
         self,
-        source: Path,
-        target: Path,
+        source: str | Path,
+        target: str | Path,
         dialect: DataSettings,
         refused: Path | None = None,
         run_key: str | None = None,
@@ -86,6 +88,20 @@ class LocalEngine:
         default the digest of the file, makes it idempotent. Raises DataError naming lines, Conflict for a run key that
         was used for other rows, StorageError.
         """
+        with fetched(source) as here, parcel(target) as out:
+            summary = self._score(Path(here), out.path, dialect, refused, run_key, progress)
+            out.send(summary.run_key)
+        return summary
+
+    def _score(
+        self,
+        source: Path,
+        target: Path,
+        dialect: DataSettings,
+        refused: Path | None,
+        run_key: str | None,
+        progress: Tick | None,
+    ) -> Summary:
         started = time.perf_counter()
         digest = digest_of_files(_files(source, target))
         run, tick = run_key or digest, progress or (lambda _sentence, _share: None)
@@ -101,7 +117,7 @@ class LocalEngine:
                 if refused is not None:
                     write_refused(one.screened(), refused)
                 part.replace(target)
-                return one.summary(time.perf_counter() - started, repeated=bool(known))
+                return one.summary(run, time.perf_counter() - started, repeated=bool(known))
         raise Conflict("The champion changed again and again while the file was scored; nothing was logged. Try later.")
 
 
@@ -159,7 +175,7 @@ class _FileRun:
         self._find_repeats(model)
         self._tell(model)
 
-    def summary(self, seconds: float, *, repeated: bool) -> Summary:
+    def summary(self, run: str, seconds: float, *, repeated: bool) -> Summary:
         """What the run did."""
         rows, screened = sum(s.rows for s in self.segments), self.screened()
         return Summary(
@@ -171,6 +187,7 @@ class _FileRun:
             last_version=self.segments[-1].model_version,
             seconds=seconds,
             rows_per_second=rows / seconds,
+            run_key=run,
             refused=len(screened.refused),
             reasons=tuple(reason_lines(screened)),
             repeated=repeated,

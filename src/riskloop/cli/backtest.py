@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def backtest(
-    history: Annotated[Path | None, typer.Argument(help="Labelled customers with a date, CSV or Parquet.")] = None,
+    history: Annotated[
+        str | None, typer.Argument(metavar="[HISTORY]", help="Labelled customers with a date: a file or an address.")
+    ] = None,
     target: Annotated[str | None, typer.Option(help="Column that is 1 for a default and 0 for none.")] = None,
     time_column: Annotated[str | None, typer.Option("--time", help="Column with the date or period number.")] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="Column with the customer's id.")] = None,

@@ -1,6 +1,7 @@
 """Commands that look at a file: `init` before there is a portfolio, `check` before it is scored."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 
 def init(
-    history: Annotated[Path, typer.Argument(help="Labelled past customers: CSV, Excel, Parquet, …; a folder; a glob.")],
+    history: Annotated[
+        str, typer.Argument(help="Labelled past customers: CSV, Excel, Parquet, …; a folder; a glob; an address.")
+    ],
     target: Annotated[str, typer.Option(help="Column that says who defaulted.")],
     id_column: Annotated[str | None, typer.Option("--id", help="Column with the customer's id.")] = None,
     time_column: Annotated[str | None, typer.Option("--time", help="Column with the date of the decision.")] = None,
@@ -56,6 +59,7 @@ def init(
     """
     from riskloop.core.settings import DataSettings, parse_duration, parse_settings
     from riskloop.data.config import config_text
+    from riskloop.data.fetch import fetched, where_of
     from riskloop.data.infer import Wanted, examine
 
     console = Console(as_json)
@@ -72,7 +76,8 @@ def init(
         target, id_column, time_column, unit, tuple(bad or ()), tuple(good or ()), window,
         DataSettings(**given) if given else None,
     )  # fmt: skip
-    found = examine(history, wanted)
+    with fetched(history) as here:
+        found = replace(examine(here, wanted, where=where_of(history)), path=history)
     if explain is not None:
         console.answer(column_document(_named(found, explain)), *explained(_named(found, explain), found))
         return
@@ -96,7 +101,7 @@ def init(
 
 
 def check(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="Customers: anything that `init` reads.")],
+    source: Annotated[str, typer.Argument(metavar="FILE", help="Customers: anything that `init` reads.")],
     html: Annotated[Path | None, typer.Option(help="Write a page, too.")] = None,
     config: ConfigOption = CONFIG,
     delimiter: DelimiterOption = None,
@@ -112,9 +117,10 @@ def check(
     checked = portfolio.check(source)
     found = checked.to_dict()
     if html is not None:
+        from riskloop.data.address import short_name
         from riskloop.loop.check_page import check_page
 
-        html.write_text(check_page(found, source.name), encoding="utf-8")
+        html.write_text(check_page(found, short_name(source)), encoding="utf-8")
     head = ("column", "kind", "refused", "missing", "unseen", "PSI", "state", "findings")
     rows = [
         (c["column"], c["kind"], c["refused"] or "", c["missing"] or "", c["unseen"] or "", c["psi"], c["severity"],
@@ -139,6 +145,7 @@ def _confirm(found: "Examined", yes: bool, console: Console) -> None:
 def told(found: "Examined") -> list[str]:
     """What was found, for a person: the file, the target, one line a column."""
     from riskloop.data.dialect import describe
+    from riskloop.data.fetch import where_of
 
     rows = [
         (
@@ -153,7 +160,7 @@ def told(found: "Examined") -> list[str]:
         for c in found.columns
     ]
     return [
-        f"{found.path}: {found.rows:,} rows, {len(found.columns)} columns ({describe(found.dialect)}).",
+        f"{where_of(found.path)}: {found.rows:,} rows, {len(found.columns)} columns ({describe(found.dialect)}).",
         table(("column", "taken as", "kind", "missing", "values", "why", "look at"), rows),
         found.target.sentence,
         f"Outcome window: {found.outcome_window.days} days" + (f" ({found.window_why})." if found.window_why else "."),
@@ -199,7 +206,7 @@ def explained(column: "Guessed", found: "Examined") -> list[str]:
 def document_of(found: "Examined") -> dict[str, Any]:
     """What was found, for a machine."""
     return {
-        "file": str(found.path),
+        "file": found.path,
         "rows": found.rows,
         "dialect": found.dialect.model_dump(),
         "target": {

@@ -1,6 +1,5 @@
 """Commands that run the loop: from a history to a served model, decisions, outcomes and cycles."""
 
-import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +31,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    history: Annotated[Path | None, typer.Argument(help="By default the history of riskloop.toml.")] = None,
+    history: Annotated[
+        str | None, typer.Argument(metavar="[HISTORY]", help="By default the history of riskloop.toml.")
+    ] = None,
     complete_until: Annotated[
         str | None,
         typer.Option(help="The history's outcomes are final up to here; by default up to its last decision."),
@@ -121,8 +122,12 @@ class Engine(StrEnum):
 
 
 def score(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Customers to score: CSV, Excel, Parquet, …; a folder.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="The same rows with their predictions.")],
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="Customers to score: CSV, Excel, Parquet, …; a folder; an address.")
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="OUT", help="The same rows with their predictions: a file or an address.")
+    ],
     engine: Annotated[
         Engine, typer.Option(help="api: through the server; local: all cores of this machine; spark: a cluster.")
     ] = Engine.API,
@@ -153,6 +158,8 @@ def score(
     are set aside with their reason; the exit code is 12 then.
     """
     from riskloop.batch.client import score_file
+    from riskloop.data.address import short_name
+    from riskloop.data.fetch import where_of
     from riskloop.worker import api_url, data_settings
 
     console = Console(as_json)
@@ -160,7 +167,7 @@ def score(
     if engine is Engine.SPARK:
         _on_spark(console, open_portfolio(config, given), source, target, master, run_key)
         return
-    with console.progress(f"Scoring {source.name}") as tick:
+    with console.progress(f"Scoring {short_name(source)}") as tick:
         if engine is Engine.LOCAL:
             summary = open_portfolio(config, given).score_file(
                 source, target, refused=refused, run_key=run_key, progress=tick
@@ -182,7 +189,7 @@ def score(
             )
     lines = [
         f"Scored {summary.rows:,} rows in {summary.seconds:.1f} s ({summary.rows_per_second:,.0f} a second), "
-        f"{summary.defaults:,} of them as default. Wrote {target}."
+        f"{summary.defaults:,} of them as default. Wrote {where_of(target)}."
     ]
     if summary.repeated:
         lines.append("This file was scored before: these are its decisions; nobody was logged twice (see --run-key).")
@@ -193,21 +200,20 @@ def score(
 
 
 def _on_spark(
-    console: Console, portfolio: "Portfolio", source: Path, target: Path, master: str | None, run_key: str | None
+    console: Console, portfolio: "Portfolio", source: str, target: str, master: str | None, run_key: str | None
 ) -> None:
     from riskloop.spark import score_path
 
-    # A path has lost one stroke of s3://bucket.
-    addresses = [re.sub(r"^(\w+):/(?=[^/])", r"\1://", str(path)) for path in (source, target)]
-    done = score_path(portfolio, addresses[0], addresses[1], master=master, run_key=run_key)
+    done = score_path(portfolio, source, target, master=master, run_key=run_key)
     document = {"rows": done.rows, "refused": done.refused, "segments": len(done.segments)}
-    console.answer(document, f"Scored {done.rows:,} rows on Spark. Wrote {addresses[1]}.")
+    console.answer(document, f"Scored {done.rows:,} rows on Spark. Wrote {target}.")
     leave_partly(done.refused)
 
 
 def outcomes(
     labels: Annotated[
-        Path | None, typer.Argument(help="decision_id or customer id, default (0/1), optionally known_at.")
+        str | None,
+        typer.Argument(metavar="[LABELS]", help="decision_id or customer id, default (0/1), optionally known_at."),
     ] = None,
     complete_until: Annotated[
         str | None,

@@ -13,6 +13,7 @@ from riskloop.core.errors import ConfigError
 from riskloop.core.schema import DateOrder, Feature, Schema, TextStyle
 from riskloop.core.types import Problem, Spoken
 
+_KEPT: Final = "holds a password or a key"  # what is wrong so is not repeated
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -52,7 +53,10 @@ class PortfolioSettings(Section):
     target: str = Field(description="Column of the history that is 1 for a default and 0 for none.")
     id: str | None = Field(None, description="Column with the customer's id; without it the row number is used.")
     time: str | None = Field(None, description="Column with the date of the decision (ISO 8601).")
-    history: str | None = Field(None, description="File that `riskloop train` reads when none is named.")
+    history: str | None = Field(
+        None,
+        description="What `riskloop train` reads when nothing is named: a file, a folder, or an address (see data.md).",
+    )
     unit: str | None = Field(
         None, description="Column that says which rows are one customer's; an id may come several times then."
     )
@@ -69,6 +73,14 @@ class PortfolioSettings(Section):
     outcome_window: Duration = Field(
         timedelta(days=30), description="How long after a decision its outcome counts as final."
     )
+
+    @field_validator("history")
+    @classmethod
+    def _no_password(cls, value: str | None) -> str | None:
+        """Settings are shown, and go on record."""
+        if value is not None and re.match(r"[\w+.-]+://[^/?#\s]*:[^/?#@\s]+@", value):
+            raise ValueError(f"{_KEPT}; write ?password_env=NAME or ?password_file=PATH instead")
+        return value
 
 
 class DataSettings(Section):
@@ -317,7 +329,7 @@ def _issuer(value: Any) -> Any:
 
 
 class SsoSettings(Section):
-    """Single sign-on by OpenID Connect. A client's secret is in the environment as RISKLOOP_SSO_SECRET."""
+    """Single sign-on by OpenID Connect. A client's secret is in the environment as RISKLOOP_SSO_KEPT."""
 
     issuer: Annotated[str | None, BeforeValidator(_issuer)] = Field(
         None, description="The provider, as its discovery document calls itself; without it there is no single sign-on."
@@ -646,7 +658,7 @@ class AlertSettings(Section):
         None, pattern=r"^https?://", description="URL that gets a signed POST, as a channel of this name."
     )
     secret_env: str = Field(
-        "RISKLOOP_ALERT_SECRET", description="Environment variable with the secret that signs the POST to `webhook`."
+        "RISKLOOP_ALERT_KEPT", description="Environment variable with the secret that signs the POST to `webhook`."
     )
     again: Duration | None = Field(
         None,
@@ -931,4 +943,5 @@ def _problem(item: dict[str, Any]) -> Problem:
     if item["type"] == "missing":
         return Problem(path, "is missing and has no default")
     message = str(item["msg"]).removeprefix("Value error, ")
-    return Problem(path, message[0].lower() + message[1:], item["input"])
+    value = None if message.startswith(_KEPT) else item["input"]
+    return Problem(path, message[0].lower() + message[1:], value)

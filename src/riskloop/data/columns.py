@@ -119,7 +119,7 @@ def read_numbers(
     elif pa.types.is_null(kind):
         values = np.full(len(column), np.nan)
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        values = np.array(column.cast(pa.float64(), safe=False).to_numpy())
+        values = np.array(doubles(column).to_numpy())
     else:
         problems.reject_column(feature.name, f"holds values of type {kind}, not numbers")
         return np.full(len(column), np.nan)
@@ -127,6 +127,13 @@ def read_numbers(
         values[values == number] = np.nan
     _check_numbers(values, feature, problems)
     return values
+
+
+def doubles(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of numbers as float64; a decimal becomes the double that is nearest to it, as it would out of a text."""
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.string())  # Arrow multiplies by a power of ten, and is off by a bit for one in five
+    return column.cast(pa.float64(), safe=False)
 
 
 def is_text(kind: pa.DataType) -> bool:

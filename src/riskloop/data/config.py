@@ -12,6 +12,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from riskloop.core.settings import DataSettings, Section, Settings, duration_text
+from riskloop.data.address import address_of, short_name
 from riskloop.data.infer import Examined, Guessed, Wanted, examine
 
 WIDE: Final = 20  # levels in one line
@@ -42,8 +43,10 @@ def config_text(
 ) -> str:
     """A commented riskloop.toml, to be written into ``folder``."""
     # Relative paths of a configuration start at its folder; with both in one place the folder can be moved.
-    stored = found.path if folder is None else Path(os.path.relpath(found.path, folder))
-    name = chosen.get("portfolio", {}).get("name", stored.stem.split(".")[0] or "portfolio")
+    stored, address = found.path, address_of(found.path)
+    if address is None and folder is not None:
+        stored = os.path.relpath(found.path, folder)
+    name = chosen.get("portfolio", {}).get("name", short_name(found.path).split(".")[0] or "portfolio")
     lines = [*_portfolio(found, stored, name), *_data(found.dialect)]
     for column in found.columns:
         if column.role in ("input", "protected", "context"):
@@ -51,15 +54,16 @@ def config_text(
     return "\n".join([*lines, *_others(chosen)]) + "\n"
 
 
-def _portfolio(found: Examined, path: Path, name: str) -> list[str]:
+def _portfolio(found: Examined, stored: str, name: str) -> list[str]:
     target = found.target
     lines = [
-        f"# Inferred from {_comment(path.name)} ({found.rows:,} rows). Read it once: above all the kinds, the",
+        f"# Inferred from {_comment(short_name(found.path))} ({found.rows:,} rows). Read it once: above all the kinds, "
+        "the",
         "# protected columns, and what is ignored. Whatever is commented out stands at its default.",
         "",
         "[portfolio]",
         f"name = {json.dumps(name, ensure_ascii=False)}",
-        f"history = {json.dumps(str(path), ensure_ascii=False)}",
+        f"history = {json.dumps(stored, ensure_ascii=False)}",
         f"target = {json.dumps(target.name, ensure_ascii=False)}  # {target.rate:.2%} are defaults",
     ]
     if target.bad:

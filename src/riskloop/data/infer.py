@@ -62,7 +62,7 @@ class Guessed:
 class Examined:
     """What `init` found in a history."""
 
-    path: Path
+    path: str  # or the address
     rows: int
     ragged: int
     dialect: DataSettings
@@ -110,7 +110,7 @@ def examine(source: Any, wanted: Wanted, *, where: str | None = None) -> Examine
     looked = survey(opened, dialect)
     if not looked.rows:
         raise DataError(f"{where} holds no rows.")
-    return _Examination(where, wanted, dialect, looked).result(Path(where))
+    return _Examination(where, wanted, dialect, looked).result()
 
 
 def _opened(source: Any, wanted: Wanted, where: str) -> tuple[Source, DataSettings]:
@@ -158,7 +158,7 @@ class _Examination:
         self.times = self._dates_of(self.columns[self.time]) if self.time else None
         self.seen = self._sampled()
 
-    def result(self, path: Path) -> Examined:
+    def result(self) -> Examined:
         """All columns, with what is left to ask."""
         columns = tuple(self._guessed(column) for column in self.columns.values())
         if not any(column.role in ("input", "context") for column in columns):
@@ -170,7 +170,7 @@ class _Examination:
             self.notes.append(f"{count_of(self.looked.ragged, 'line')} more or fewer fields than the header: left out.")
         dialect = self.dialect.model_copy(update={"dates": self._order_written()})
         return Examined(
-            path, self.looked.rows, self.looked.ragged, dialect, self.target, columns, window, why,
+            self.where, self.looked.rows, self.looked.ragged, dialect, self.target, columns, window, why,
             tuple(self.questions), tuple(self.notes),
         )  # fmt: skip
 

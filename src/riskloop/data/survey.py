@@ -18,7 +18,7 @@ from riskloop.core.schema import TextStyle
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Floats
 from riskloop.core.values import MISSING, MISSING_NUMBER, is_missing, level_text, parse_number, style_of
-from riskloop.data.columns import codes_of, codes_table, is_text
+from riskloop.data.columns import codes_of, codes_table, doubles, is_text
 from riskloop.data.parse import Block
 from riskloop.data.tables import Source
 
@@ -232,7 +232,7 @@ def _numbers(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> 
     if pa.types.is_dictionary(kind):
         values, kind = values.cast(kind.value_type), kind.value_type
     if not is_text(kind):
-        numbers = np.array(values.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+        numbers = np.array(doubles(values).to_numpy(), dtype=np.float64)
     elif (plain := _plain_numbers(values, column, dialect)) is not None:
         numbers = plain
     else:
