@@ -63,11 +63,11 @@ def lake(postgres: Server) -> str:
 
 
 def typed() -> list[tuple[object, ...]]:
-    rows = []
-    for place, row in enumerate(FRAME.itertuples(index=False)):
-        income = None if np.isnan(row.income) else Decimal(repr(row.income))
-        day = dt.date.fromisoformat(row.applied)
-        rows.append((row.loan_id, day, income, row.late, row.purpose, bool(row.default), place))
+    rows: list[tuple[object, ...]] = []
+    for place, row in enumerate(FRAME.to_dict("records")):
+        income = None if np.isnan(row["income"]) else Decimal(repr(row["income"]))
+        day = dt.date.fromisoformat(row["applied"])
+        rows.append((row[ID], day, income, row["late"], row["purpose"], bool(row[TARGET]), place))
     return rows
 
 
