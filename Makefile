@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 LIGHT  := .venv-light
 
-.PHONY: demo test test-light check bench pins sbom clean
+.PHONY: demo test test-light check bench pins sbom docs clean
 
 demo: $(READY)
 	$(BIN)/riskloop demo --exit
@@ -38,6 +38,10 @@ pins: $(READY)
 	echo uv | $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  --upgrade --python-version 3.11 - -o requirements-uv.txt
 
+# The documents as a site, in docs/_build: every link is held, and the reference is written from the code.
+docs: $(READY)
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+
 # What the product is made of, as CycloneDX: every pinned package with its hashes.
 sbom: $(READY)
 	$(BIN)/python scripts/sbom.py sbom.json
@@ -56,4 +60,4 @@ $(LIGHT)/.ready: requirements-light.txt pyproject.toml $(READY)
 	touch $@
 
 clean:
-	rm -rf $(LIGHT) $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(LIGHT) $(VENV) build dist docs/_build docs/reference .mypy_cache .ruff_cache .pytest_cache

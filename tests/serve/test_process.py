@@ -48,10 +48,10 @@ def serving(home: Home, *, workers: int = 1) -> Iterator[tuple[subprocess.Popen[
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
+def wait_for(condition: Callable[[], bool], instead: Callable[[], object] = lambda: "nothing is known") -> None:
     until = time.monotonic() + 180
     while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
+        assert time.monotonic() < until, f"it did not happen in time, but: {instead()}"
         time.sleep(0.05)
 
 

@@ -71,7 +71,7 @@ def test_a_lost_file_under_load_loses_no_answered_decision(
                 wait_for(lambda before=before: len(load.answers) > before + 100)  # type: ignore[misc]
                 lines.said.clear()
                 how(part(home, suffix))
-                wait_for(lambda: told("log_distrusted") == told("log_trusted") == workers)
+                wait_for(lambda: told("log_distrusted") == told("log_trusted") == workers, lambda: lines.raw[-40:])
         assert set(load.refused) <= {503}
         assert sum(measured(url, "riskloop_log_distrusted_total").values()) >= 2
         wait_for(lambda: set(measured(url, "riskloop_log_trusted").values()) == {1.0})  # of others it is a second old

@@ -9,6 +9,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -52,7 +53,7 @@ class OpenFiles:
         self._log: int | None = None  # the log that belongs to them, to compare with
         self._open: set[int] = set()  # connections, by their identity
         self._unsettled = False  # the log was lost, and no new one has begun yet
-        self._lost: str | None = None  # what happened to a file, until somebody asked
+        self._lost: deque[str] = deque(maxlen=1)  # what happened to a file, until somebody asked; threads share it
 
     def changed(self) -> str | None:
         """What happened to a file, None when all are there."""
@@ -63,14 +64,18 @@ class OpenFiles:
             now = identity(path)
             if now != before:
                 self._unsettled = True
-                self._lost = f"the {name} {'is gone' if now is None else 'was replaced'}"
-                return self._lost
+                problem = f"the {name} {'is gone' if now is None else 'was replaced'}"
+                self._lost.append(problem)
+                return problem
         return None
 
     def lost(self) -> str | None:
         """What happened to a file since this was asked last, although it may be right again."""
-        lost, self._lost = self.changed() or self._lost, None
-        return lost
+        self.changed()
+        try:
+            return self._lost.pop()
+        except IndexError:
+            return None
 
     def require(self) -> None:
         """Raise FilesChanged when a file is not the one that was opened."""

@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 from sklearn.metrics import log_loss as sklearn_log_loss
@@ -157,3 +158,16 @@ def test_impossible_grades_are_refused() -> None:
         jeffreys_by_grade([0, 1], [0.1, 0.2], [1])
     with pytest.raises(DataError, match="two rows"):
         paired_log_loss_test([1], [0.5], [0.6])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_level_far_from_its_probabilities_is_still_estimated(seed: int) -> None:
+    """PDs of one in a million where most default: the maximum is finite, and far away (brentq is the reference)."""
+    random = np.random.default_rng(seed)
+    p = np.minimum(10 ** random.uniform(-12, -1) * random.uniform(0.5, 2.0, 200), 0.9)
+    p = 1.0 - p if seed % 3 == 0 else p
+    labels = random.random(200) < random.uniform(0.02, 0.98)
+    labels[:2] = (False, True)
+    offset = logit(p)
+    expected = brentq(lambda level: float(expit(offset + level).sum() - labels.sum()), -100.0, 100.0, xtol=1e-12)
+    assert calibration_in_the_large(labels, p).estimate == pytest.approx(expected, rel=1e-6, abs=1e-6)

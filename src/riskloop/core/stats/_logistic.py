@@ -9,7 +9,7 @@ from riskloop.core.types import Bools, Floats
 
 _STEPS = 50
 _TOLERANCE = 1e-10
-_LONGEST_STEP = 50.0  # log-odds; a longer one comes from a nearly flat start and would overflow
+_LONGEST_STEP = 20.0  # log-odds of any row; a longer one comes from a nearly flat start, and lands where all is flat
 _SINGULAR = 1e13
 
 
@@ -38,7 +38,8 @@ def fit_logistic(design: Floats, defaults: Bools, weights: Floats | None = None,
         p = expit(design @ beta + fixed)
         information = (design * (weight * p * (1.0 - p))[:, None]).T @ design
         step = _solved(information, design.T @ (weight * (labels - p)))
-        step = step * min(1.0, _LONGEST_STEP / np.abs(step).max()) if step.any() else step
+        longest = float(np.abs(design @ step).max())
+        step = step * min(1.0, _LONGEST_STEP / longest) if longest > 0 else step
         while (new_loss := deviance(beta + step)) > loss + 1e-9 * abs(loss):
             step = step / 2.0  # Newton overshoots far from the maximum
         beta, loss = beta + step, new_loss

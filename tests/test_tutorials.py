@@ -1,0 +1,79 @@
+"""The tutorials do what they say: each command is run on the demo's portfolio, and answers what stands below it."""
+
+import contextlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from riskloop.cli import main
+
+PAGES = Path(__file__).parent.parent / "docs" / "tutorials"
+Call = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which `riskloop demo` has run; the whole loop, with its promotion, in about a minute."""
+    folder = tmp_path_factory.mktemp("tutorials")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["riskloop", "demo", "--exit", "--json"])
+        with contextlib.suppress(SystemExit):
+            main()
+    yield folder
+
+
+@pytest.fixture
+def call(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "400")
+
+    def run(command: str) -> str:
+        monkeypatch.setattr(sys, "argv", words(command))
+        with contextlib.suppress(SystemExit):
+            main()
+        said = capsys.readouterr()
+        return said.out + said.err
+
+    return run
+
+
+def words(command: str) -> list[str]:
+    return [part.strip('"') for part in re.findall(r'"[^"]*"|\S+', command)]
+
+
+def steps(page: str) -> Iterator[tuple[list[str], list[str]]]:
+    """Blocks of commands, each with the lines that are shown below it."""
+    text = (PAGES / page).read_text(encoding="utf-8")
+    for block in re.finditer(r"```sh\n(.*?)```(?:\s*```text\n(.*?)```)?", text, re.DOTALL):
+        yield block[1].splitlines(), (block[2] or "").splitlines()
+
+
+def is_said(line: str, said: str) -> bool:
+    """Whether the answer has these words in this order; … stands for anything."""
+    pattern = r".*".join(re.escape(part.strip()) for part in line.split("…") if part.strip())
+    return re.search(pattern.replace(r"\ ", r"\s+"), said) is not None
+
+
+@pytest.mark.parametrize("page", ["analyst.md", "validator.md", "engineer.md", "approver.md"])
+def test_a_tutorial_answers_as_it_says(page: str, call: Call) -> None:
+    found = list(steps(page))
+    assert len(found) >= 4
+    for commands, lines in found:
+        said = "\n".join(call(command) for command in commands)
+        assert not re.search(r"Traceback|Usage: .*\n.*Try", said), said
+        for line in lines:
+            assert is_said(line, said), f"{page}: {commands} does not say {line!r}, but:\n{said}"
+
+
+def test_what_is_refused_is_refused_as_the_page_says(call: Call) -> None:
+    said = call('riskloop models promote 4 --reason "It looks better to me" --config demo/riskloop.toml')
+    assert "--force" in said
+
+
+def test_the_words_of_a_page_are_looked_for() -> None:
+    assert is_said("… 18,000 decisions …", "Demo · 18,000  decisions")
+    assert not is_said("… 18,001 decisions …", "Demo · 18,000 decisions")
