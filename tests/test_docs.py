@@ -77,7 +77,9 @@ def written_commands() -> list[tuple[str, list[str]]]:
     for page in PAGES:
         for block in blocks(page, "", "sh", "bash"):
             for line in block.replace("\\\n", " ").splitlines():
-                words = shlex.split(re.sub(r"^\$ ", "", line), comments=True) if re.match(r"(\$ )?riskloop ", line) else []
+                words = (
+                    shlex.split(re.sub(r"^\$ ", "", line), comments=True) if re.match(r"(\$ )?riskloop ", line) else []
+                )
                 if words:
                     found.append((page.name, words))
     return found

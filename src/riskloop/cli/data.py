@@ -61,6 +61,7 @@ def init(
     from riskloop.data.config import config_text
     from riskloop.data.fetch import fetched, where_of
     from riskloop.data.infer import Wanted, examine
+    from riskloop.store.files import make_folder
 
     console = Console(as_json)
     if config.exists() and not force and explain is None:
@@ -86,7 +87,9 @@ def init(
     _confirm(found, yes, console)
     text = config_text(found, config.parent)
     settings = parse_settings(text, str(config))
+    make_folder(config.parent)
     config.write_text(text, encoding="utf-8")
+    there = "" if config == CONFIG else f" --config {config}"
     kept = [name for name, feature in settings.features.items() if not feature.protected]
     protected = [name for name, feature in settings.features.items() if feature.protected]
     document = {
@@ -96,7 +99,7 @@ def init(
     console.answer(
         document,
         f"Wrote {config}: {len(kept)} model inputs, {len(protected)} protected ({', '.join(protected) or 'none'}).",
-        "Read it once, first the kinds and the protected columns. Then run: riskloop train",
+        f"Read it once, first the kinds and the protected columns. Then run: riskloop train{there}",
     )
 
 
