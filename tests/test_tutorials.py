@@ -15,7 +15,7 @@ Call = Callable[[str], str]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `riskloop demo` has run; the whole loop, with its promotion, in about a minute."""
     folder = tmp_path_factory.mktemp("tutorials")
     with pytest.MonkeyPatch.context() as patch:
@@ -23,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(sys, "argv", ["riskloop", "demo", "--exit", "--json"])
         with contextlib.suppress(SystemExit):
             main()
-    yield folder
+    return folder
 
 
 @pytest.fixture
