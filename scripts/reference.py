@@ -17,7 +17,7 @@ import typer
 
 import riskloop
 from riskloop.app import create_app
-from riskloop.cli import app
+from riskloop.cli.tree import app
 from riskloop.core import errors
 from riskloop.portfolio import Portfolio
 from riskloop.serve.docs import document

@@ -14,13 +14,12 @@ import pytest
 import typer
 
 import riskloop
-from riskloop.cli import app
+from riskloop.cli.tree import app
 from riskloop.core import errors
 from riskloop.core.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-from reference import leaves  # noqa: E402
+leaves = runpy.run_path(str(ROOT / "scripts" / "reference.py"))["leaves"]
 
 
 def test_every_setting_is_documented() -> None:
