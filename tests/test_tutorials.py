@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import runpy
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,9 +70,14 @@ def test_a_tutorial_answers_as_it_says(page: str, call: Call) -> None:
             assert is_said(line, said), f"{page}: {commands} does not say {line!r}, but:\n{said}"
 
 
-def test_what_is_refused_is_refused_as_the_page_says(call: Call) -> None:
-    said = call('riskloop models promote 4 --reason "It looks better to me" --config demo/riskloop.toml')
-    assert "--force" in said
+def headings(page: Path) -> list[str]:
+    return re.findall(r"<h[123][^>]*>(.*?)</h[123]>|<caption>(.*?)</caption>", page.read_text(encoding="utf-8"))
+
+
+def test_the_example_document_is_what_the_command_makes(folder: Path, tmp_path: Path) -> None:
+    runpy.run_path(str(PAGES.parents[1] / "scripts" / "example_documents.py"))["write_demo"](folder / "demo", tmp_path)
+    example = PAGES.parent / "examples" / "demo-champion.html"
+    assert headings(tmp_path / "demo-champion.html") == headings(example)
 
 
 def test_the_words_of_a_page_are_looked_for() -> None:

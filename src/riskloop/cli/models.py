@@ -57,7 +57,7 @@ def _level(training: dict[str, Any]) -> list[str]:
     wanted = level.get("wanted")
     more = "" if wanted is None else f" The outcomes asked for a mean PD of {wanted:.1%}, more than one step may move."
     return [
-        f"PDs are {kind}: {level['long_run']:.1%} defaulted on the mean of {level['months']} months, "
+        f"PDs are {kind}: {level['long_run']:.1%} defaulted on the mean of {counted(level['months'], 'month')}, "
         f"{level['recent']:.1%} of the rows that the calibration was learned from. Margin of conservatism: {margin:.0%}"
         f" of the odds.{more}"
     ]

@@ -1,5 +1,6 @@
 """Sections of a model's report: what it is for, and how it was made."""
 
+from riskloop.core.english import counted
 from riskloop.core.settings import duration_text
 from riskloop.core.types import from_micros
 from riskloop.document.parts import (
@@ -100,7 +101,7 @@ def target(record: ModelRecord) -> list[Block]:
     if level is not None:
         pairs += [
             ("Philosophy of the PDs", words(level.calibration)),
-            ("Long-run default rate", f"{percent(level.long_run, 2)}, the mean of {number(level.months)} months"),
+            ("Long-run default rate", f"{percent(level.long_run, 2)}, the mean of {counted(level.months, 'month')}"),
             ("Default rate of the calibration's rows", percent(level.recent, 2)),
             ("Margin of conservatism", f"{percent(level.margin)} of the odds"),
         ]
