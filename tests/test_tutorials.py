@@ -59,6 +59,16 @@ def is_said(line: str, said: str) -> bool:
     return re.search(pattern.replace(r"\ ", r"\s+"), said) is not None
 
 
+def headings(page: Path) -> list[str]:
+    return re.findall(r"<h[123][^>]*>(.*?)</h[123]>|<caption>(.*?)</caption>", page.read_text(encoding="utf-8"))
+
+
+def test_the_example_document_is_what_the_command_makes(folder: Path, tmp_path: Path) -> None:
+    runpy.run_path(str(PAGES.parents[1] / "scripts" / "example_documents.py"))["write_demo"](folder / "demo", tmp_path)
+    example = PAGES.parent / "examples" / "demo-champion.html"
+    assert headings(tmp_path / "demo-champion.html") == headings(example)
+
+
 @pytest.mark.parametrize("page", ["analyst.md", "validator.md", "engineer.md", "approver.md"])
 def test_a_tutorial_answers_as_it_says(page: str, call: Call) -> None:
     found = list(steps(page))
@@ -68,16 +78,6 @@ def test_a_tutorial_answers_as_it_says(page: str, call: Call) -> None:
         assert not re.search(r"Traceback|Usage: .*\n.*Try", said), said
         for line in lines:
             assert is_said(line, said), f"{page}: {commands} does not say {line!r}, but:\n{said}"
-
-
-def headings(page: Path) -> list[str]:
-    return re.findall(r"<h[123][^>]*>(.*?)</h[123]>|<caption>(.*?)</caption>", page.read_text(encoding="utf-8"))
-
-
-def test_the_example_document_is_what_the_command_makes(folder: Path, tmp_path: Path) -> None:
-    runpy.run_path(str(PAGES.parents[1] / "scripts" / "example_documents.py"))["write_demo"](folder / "demo", tmp_path)
-    example = PAGES.parent / "examples" / "demo-champion.html"
-    assert headings(tmp_path / "demo-champion.html") == headings(example)
 
 
 def test_the_words_of_a_page_are_looked_for() -> None:

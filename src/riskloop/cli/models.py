@@ -6,6 +6,7 @@ import typer
 
 from riskloop.cli.options import CONFIG, ByOption, ConfigOption, JsonOption, open_portfolio
 from riskloop.console import Console, table, when
+from riskloop.core.english import counted
 
 app = typer.Typer(help="The registered versions and who is champion.", no_args_is_help=True)
 

@@ -23,11 +23,16 @@ class Blend:
         self.refit, self.former, self.correction = refit, former, correction
         self.classes_: npt.NDArray[Any] = refit.classes_
 
+    def decision_function(self, X: Floats) -> Floats:
+        """Log-odds (n,) for the matrix X (n, k)."""
+        odds: Floats = (raw(self.refit, X) + raw(self.former, X) + raw(self.correction, X)) / 2.0
+        return odds
+
     def predict_proba(self, X: Floats) -> Floats:
         """Probabilities (n, 2) for the matrix X (n, k)."""
         from scipy.special import expit
 
-        p: Floats = expit((raw(self.refit, X) + raw(self.former, X) + raw(self.correction, X)) / 2.0)
+        p: Floats = expit(self.decision_function(X))
         return np.column_stack((1.0 - p, p))
 
 

@@ -97,4 +97,9 @@ def raw_scores(estimator: Estimator, matrix: Floats) -> Floats:
         probabilities = np.asarray(estimator.predict_proba(matrix), dtype=np.float64)
     if probabilities.shape != (len(matrix), 2) or not np.isfinite(probabilities).all():
         raise DataError(f"{type(estimator).__name__} gave no finite probabilities of two classes for this history.")
-    return log_odds(probabilities[:, 1])
+    z = log_odds(probabilities[:, 1])
+    extreme = np.abs(z) >= FURTHEST
+    if extreme.any() and serves_log_odds(estimator):  # a probability of nearly 1 has lost them; the server has not
+        with one_thread():
+            z[extreme] = raw(estimator, matrix[extreme])
+    return z
