@@ -17,6 +17,7 @@ from riskloop.store.artefacts import Artefacts
 from riskloop.train.blend import Blend, fit_blend, raw
 from riskloop.train.dump import dump
 from riskloop.train.fit import fit, fit_once
+from riskloop.train.fitted import raw_scores
 from riskloop.train.learners import learner
 from riskloop.train.trees import hist_gradient_boosting_text, lightgbm_text, scaled_sum
 
@@ -148,3 +149,17 @@ def test_what_cannot_be_a_blend_is_refitted(make_rows: Callable[..., Rows], sett
         fitted = fit_blend(entry, schema, matrix, y, None, present, 1, 1)
         alone = entry.fit(schema, matrix, y, None, 1, 1)
         np.testing.assert_array_equal(fitted.predict_proba(matrix), alone.predict_proba(matrix))
+
+
+@pytest.mark.parametrize("kind", ["lightgbm", "hist_gradient_boosting", "blend"])
+def test_log_odds_are_those_of_the_file_however_far(kind: str) -> None:
+    """Inverted labels, or all but one class: a probability of 1 - 1e-12 says its log-odds no more, the trees do."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(400, 2))
+    y = X[:, 0] > 0
+    boosted = LGBMClassifier(n_estimators=200, learning_rate=0.5, min_sum_hessian_in_leaf=1e-12, verbose=-1).fit(X, y)
+    histogram = HistGradientBoostingClassifier(max_iter=200, learning_rate=0.5, early_stopping=False).fit(X, y)
+    made = {"lightgbm": boosted, "hist_gradient_boosting": histogram, "blend": Blend(boosted, histogram, boosted)}[kind]
+    served = Booster(dump(made)[1], "it").raw(X)
+    assert np.abs(served).max() > 13.0
+    np.testing.assert_allclose(raw_scores(made, X), served, atol=1e-9)

@@ -25,3 +25,12 @@ def dump(estimator: Estimator) -> tuple[str, bytes]:
     if isinstance(estimator, GrownTrees):
         return LIGHTGBM, estimator.text()
     return SKOPS, dump_estimator(estimator)
+
+
+def is_sum(estimator: Estimator) -> bool:
+    """Whether its file gives log-odds, the sum of trees or points; others are served by their probabilities."""
+    from lightgbm import LGBMClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    own = (Scorecard, Blend, GrownTrees, LGBMClassifier, HistGradientBoostingClassifier)
+    return isinstance(estimator, own)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -11,10 +12,13 @@ from riskloop.core.settings import PrepareSettings, Settings
 from riskloop.core.stats import customer_codes
 from riskloop.core.types import Bools, Floats, Ints, Rows
 from riskloop.scoring.preparation import Preparation
-from riskloop.train.blend import fit_blend
+from riskloop.train.blend import fit_blend, raw
 from riskloop.train.calibrate import log_odds
+from riskloop.train.dump import is_sum
 from riskloop.train.learners import Estimator, Learner, one_thread
 from riskloop.train.prepare import Preparer
+
+FAR: Final = 12.0  # log-odds; a probability nearer to 1 tells them to less than 1e-10
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,8 @@ def raw_scores(estimator: Estimator, matrix: Floats) -> Floats:
     if probabilities.shape != (len(matrix), 2) or not np.isfinite(probabilities).all():
         raise DataError(f"{type(estimator).__name__} gave no finite probabilities of two classes for this history.")
     z = log_odds(probabilities[:, 1])
-    extreme = np.abs(z) >= FURTHEST
-    if extreme.any() and serves_log_odds(estimator):  # a probability of nearly 1 has lost them; the server has not
+    extreme = np.abs(z) > FAR
+    if extreme.any() and is_sum(estimator):  # a probability of nearly 1 has lost its log-odds; its file has not
         with one_thread():
             z[extreme] = raw(estimator, matrix[extreme])
     return z
