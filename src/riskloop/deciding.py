@@ -2,18 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from riskloop import views
-from riskloop.core.errors import DataError
+from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.progress import silent
+from riskloop.data.address import address_of
 from riskloop.results import (
     CaseResult,
     ChallengerFileResult,
     ChampionResult,
     ComparisonResult,
+    ImportResult,
     PromotionResult,
     RebuildResult,
     RescoreResult,
@@ -31,6 +33,71 @@ class Deciding:
 
     def __init__(self, home: Home) -> None:
         self.home = home
+
+    # ----------------------------------------------------------------------- models from elsewhere
+
+    def import_model(
+        self,
+        source: str | Path,
+        history: "Path | str | pd.DataFrame | None" = None,
+        *,
+        kind: Literal["lightgbm", "xgboost", "skops", "scorecard"] | None = None,
+        scores: str | None = None,
+        calibration: Literal["kept", "fitted"] = "kept",
+        scale: tuple[float, float, float] | None = None,
+        closed: Literal["left", "right"] | None = None,
+        complete_until: str | date | datetime | None = None,
+        now: datetime | None = None,
+    ) -> ImportResult:
+        """Register a model that was made elsewhere: the first champion, or the next challenger.
+
+        ``source`` is a file (LightGBM's text, XGBoost's JSON, a skops file, a scorecard as .csv or .xlsx), a folder
+        or an address of MLflow; ``history`` its labelled rows, by default `portfolio.history`. Every row is scored by
+        the file's own library, or compared with the history's column ``scores``, and has to agree. ``scale`` says what
+        a scorecard's points mean: base points, good customers for a bad one at that score, points that double the odds;
+        ``closed`` which end of a bin belongs to it. Raises ArtefactError for what is unsafe or scores otherwise,
+        DataError for a history that does not fit, GateRefused when a first model stays below the floor.
+        """
+        from riskloop.data.fetch import fetched, where_of
+        from riskloop.data.refused import refused_document
+        from riskloop.loop.imported import import_model
+        from riskloop.train.foreign.card import PointsScale
+        from riskloop.train.foreign.history import read_history
+        from riskloop.train.foreign.source import find
+
+        given = self._history() if history is None else history
+        at, where = now or datetime.now(UTC), where_of(given) if isinstance(given, (str, Path)) else "the history"
+        found = find(str(source), kind)
+        with fetched(given) as here:
+            read = read_history(
+                here, self.home.settings, where=where, scores=scores, at=at, complete_until=complete_until
+            )
+            document = refused_document(read.checked, where)
+        made = import_model(
+            self.home.settings,
+            self.home.artefacts,
+            self.home.ledger,
+            found,
+            read.checked.rows,
+            now=at,
+            by=current_user(),
+            scores=read.scores,
+            scores_name=scores or "",
+            calibration=calibration,
+            scale=None if scale is None else PointsScale(*scale),
+            closed=closed,
+            complete_until=read.complete_until,
+        )
+        return ImportResult(**made, data=document)
+
+    def _history(self) -> str | Path:
+        """The history that riskloop.toml names. Raises ConfigError where it names none."""
+        named = self.home.settings.portfolio.history
+        if named is None:
+            raise ConfigError(
+                "Name a history: `riskloop train HISTORY.csv`, or set portfolio.history in riskloop.toml."
+            )
+        return named if address_of(named) else self.home.folder / named
 
     # ----------------------------------------------------------------------- promotions
 

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from riskloop import views
-from riskloop.core.errors import ConfigError, DataError, RiskloopError
+from riskloop.core.errors import DataError, RiskloopError
 from riskloop.core.progress import silent
 from riskloop.core.types import Json, to_micros
-from riskloop.data.address import address_of
 from riskloop.deciding import Deciding
 from riskloop.frames import Frames
 from riskloop.plots import Plots
@@ -101,14 +100,6 @@ class Portfolio(Deciding):
             progress=progress,
         )
         return TrainingResult(**trained, data=read)
-
-    def _history(self) -> str | Path:
-        named = self.home.settings.portfolio.history
-        if named is None:
-            raise ConfigError(
-                "Name a history: `riskloop train HISTORY.csv`, or set portfolio.history in riskloop.toml."
-            )
-        return named if address_of(named) else self.home.folder / named
 
     def score(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """Decide on customers and log it; returns the frame with the decisions' columns appended, same order and index.

@@ -60,6 +60,28 @@ class TrainingResult(Result):
 
 
 @dataclass(frozen=True)
+class ImportResult(Result):
+    """A version that was made elsewhere."""
+
+    version: int
+    kind: str  # "lightgbm", "xgboost", "skops", "scorecard"
+    learner: str
+    source: str  # what was named
+    sha256: str  # of the file
+    metrics: Json  # on its history; whether it was trained on these rows is not known
+    threshold: float  # probability from which a decision is `default`
+    calibration: str  # "kept" or "fitted"
+    agreement: float  # the largest difference to the scores that it was compared with, over all rows of the history
+    compared_with: str
+    reasons: str  # how contributions are computed: "shapley", "points" or "occlusion"
+    rows: int
+    immature: int  # rows left out, because their outcome was not final
+    notes: list[str]
+    sentence: str
+    data: Json  # what was read of the history, set aside and left out
+
+
+@dataclass(frozen=True)
 class OutcomesResult(Recorded, Result):
     """What became of the outcomes that were handed in."""
 

@@ -63,6 +63,7 @@ INDEX: Final[dict[str, dict[str, Entry]]] = {
             {
                 "list": "",
                 "show": "3",
+                "import": "card.xlsx --history history.csv --closed right",
                 "at": "2025-06-01",
                 "rebuild": "3",
                 "compare": "1 3",

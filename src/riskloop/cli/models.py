@@ -1,12 +1,14 @@
 """`riskloop models`: the ledger of versions, and who is champion."""
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 
 from riskloop.cli.options import CONFIG, ByOption, ConfigOption, JsonOption, open_portfolio
 from riskloop.console import Console, table, when
 from riskloop.core.english import counted
+from riskloop.core.errors import ConfigError
 
 app = typer.Typer(help="The registered versions and who is champion.", no_args_is_help=True)
 
@@ -39,6 +41,7 @@ def models_show(version: int, config: ConfigOption = CONFIG, as_json: JsonOption
         found,
         f"Version {version}: {found.learner}, trained on {found.training['rows']:,} rows{_left_out(found.training)}, "
         f"threshold {found.threshold:.4f}",
+        *_imported(found.training),
         *_level(found.training),
         table(("metric", "value"), metrics),
         table(("feature", "share of importance"), importance),
@@ -48,6 +51,17 @@ def models_show(version: int, config: ConfigOption = CONFIG, as_json: JsonOption
 def _left_out(training: dict[str, Any]) -> str:
     immature = training.get("immature", 0)
     return f" ({immature:,} more had no final outcome and were left out)" if immature else ""
+
+
+def _imported(training: dict[str, Any]) -> list[str]:
+    found = training.get("imported")
+    if found is None:
+        return []
+    near = max(found["agreement"], 1e-9)
+    return [
+        f"Imported from {found['source']} ({found['kind']}, sha256 {found['sha256'][:12]}): probabilities are "
+        f"{found['calibration']}, reasons by {found['reasons']}; compared with {found['compared_with']} to {near:.1g}."
+    ]
 
 
 def _level(training: dict[str, Any]) -> list[str]:
@@ -62,6 +76,57 @@ def _level(training: dict[str, Any]) -> list[str]:
         f"{level['recent']:.1%} of the rows that the calibration was learned from. Margin of conservatism: {margin:.0%}"
         f" of the odds.{more}"
     ]
+
+
+@app.command("import")
+def models_import(
+    source: Annotated[str, typer.Argument(metavar="PATH", help="A file, a folder, or an address of MLflow.")],
+    history: Annotated[Path | None, typer.Option(help="Its labelled rows; by default portfolio.history.")] = None,
+    kind: Annotated[
+        Literal["lightgbm", "xgboost", "skops", "scorecard"] | None, typer.Option(help="Where its name says nothing.")
+    ] = None,
+    scores: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of the history: what the model gave.")] = None,
+    calibration: Annotated[
+        Literal["kept", "fitted"], typer.Option(help="Its own probabilities, or a line put through them.")
+    ] = "kept",
+    base: Annotated[float | None, typer.Option(help="Scorecard: points at the odds below.")] = None,
+    odds: Annotated[float | None, typer.Option(help="Scorecard: good customers for a bad one at that score.")] = None,
+    double: Annotated[float | None, typer.Option(help="Scorecard: points that double the odds.")] = None,
+    closed: Annotated[
+        Literal["left", "right"] | None, typer.Option(help="Scorecard: the end that belongs to a bin.")
+    ] = None,
+    complete_until: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Up to when the history's outcomes are complete.")
+    ] = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Register a model that was made elsewhere, with its history.
+
+    LightGBM's text, XGBoost's JSON, a skops file, a scorecard as .csv or .xlsx. It becomes the first champion, or waits
+    as the next challenger. Every row has to score as by the file's own library.
+    """
+    given = [value for value in (base, odds, double) if value is not None]
+    if given and len(given) < 3:
+        raise ConfigError("What points mean takes three numbers: --base, --odds and --double.")
+    found = open_portfolio(config).import_model(
+        source,
+        history,
+        kind=kind,
+        scores=scores,
+        calibration=calibration,
+        scale=(given[0], given[1], given[2]) if given else None,
+        closed=closed,
+        complete_until=complete_until,
+    )
+    Console(as_json).answer(
+        found,
+        f"Version {found.version} is {found.source} ({found.kind}, sha256 {found.sha256[:12]}). Every row agrees with "
+        f"{found.compared_with} to {max(found.agreement, 1e-9):.1g}. Probabilities are {found.calibration}, reasons by "
+        f"{found.reasons}.",
+        *found.notes,
+        found.sentence,
+    )
 
 
 @app.command("at")

@@ -156,6 +156,19 @@ class PdLevel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     wanted: float | None = None  # mean PD that the outcomes asked for, where a recalibration was not to go so far
 
 
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a model comes from that was not made here."""
+
+    kind: str  # "lightgbm", "xgboost", "skops", "scorecard"
+    source: str  # path or address that was named
+    file: str  # of the artefact: the very file
+    sha256: str  # of the file
+    calibration: str  # "kept": its probabilities are its own; "fitted": a line was put through them
+    compared_with: str  # whose scores of the history it was compared with, on every row
+    agreement: float  # the largest difference to them
+    reasons: str  # "shapley", "points", "occlusion": how contributions are computed
+
+
 class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a model was trained on."""
 
@@ -173,6 +186,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     level: PdLevel | None = None  # None: was not recorded, as by earlier versions
     immature: int = 0  # rows of the history left out, because their outcome was not final
     definition: str = "1"  # version of the definition of default (`outcomes.definition`) that its outcomes follow
+    imported: Imported | None = None  # None: was trained here
 
     @property
     def span(self) -> tuple[datetime, datetime] | None:
@@ -200,7 +214,7 @@ class ModelManifest(Manifest, frozen=True, kw_only=True):
     settings: Json  # those that shaped the model
     libraries: dict[str, str]  # version by name
     parent: int | None
-    origin: str  # "train", "retrain", "recalibrate"
+    origin: str  # "train", "retrain", "recalibrate", "import"
 
 
 # --------------------------------------------------------------------------- other artefacts

@@ -338,6 +338,28 @@ def screen_rows(
     return screened
 
 
+def numbers_of(source: Source, name: str, positions: Ints, *, where: str, dialect: DataSettings = STANDARD) -> Floats:
+    """The numbers in a column, at the ``positions`` that `read_rows` kept, (n,); NaN where there is none.
+
+    Raises DataError where there is no such column, or it holds something else.
+    """
+    opened, _ = open_source(source, dialect, where)
+    if name not in opened.names:
+        raise DataError(f"{where} has no column '{name}'; its columns are {', '.join(opened.names)}.")
+    places, values = [], []
+    for block in opened.blocks([name]):
+        places.append(block.positions)
+        column = block.table[name]
+        try:
+            numbers = column if pa.types.is_floating(column.type) else column.cast(pa.float64())
+        except pa.ArrowInvalid as error:
+            raise DataError(f"The column '{name}' of {where} does not hold numbers: {error}.") from None
+        values.append(np.asarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float64))
+    order = np.argsort(np.concatenate(places), kind="stable")
+    known, found = np.concatenate(places)[order], np.concatenate(values)[order]
+    return found[np.searchsorted(known, positions)]
+
+
 def table_of(source: Source, *, where: str, dialect: DataSettings | None = STANDARD, ragged: bool = False) -> pa.Table:
     """Any source as one Arrow table; a line that is no record raises MalformedBody, or with ``ragged`` is left out."""
     if isinstance(source, pa.Table):

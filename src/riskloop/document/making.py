@@ -52,6 +52,14 @@ def data(record: ModelRecord) -> list[Block]:
         ("Fingerprint of the schema", record.manifest.schema.fingerprint),
     ]  # fmt: skip
     blocks: list[Block] = []
+    if training.imported is not None:
+        found = training.imported
+        pairs += [
+            ("Imported from", f"{found.source} ({found.kind}, sha256 {found.sha256})"),
+            ("Compared with", f"{found.compared_with}, every row to {max(found.agreement, 1e-9):.1g}"),
+            ("Its probabilities and reasons", f"{found.calibration}; by {found.reasons}"),
+            ("Rows that it was trained on", MISSING),
+        ]
     if made is not None:
         pairs += [
             ("Decisions learned from", number(sum(last - first + 1 for first, last in made.decisions))),

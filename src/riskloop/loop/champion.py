@@ -80,9 +80,9 @@ class ReferenceModel:
     def shrunk(self) -> float:
         """The slope of its calibration line, as far as that was learned from models of parts of the history.
 
-        A recalibrated model's line was learned from its own decisions.
+        A recalibrated model's line was learned from its own decisions, an imported one's from its own scores.
         """
-        return 1.0 if self.manifest.origin == "recalibrate" else self.manifest.calibration.b
+        return 1.0 if self.manifest.origin in ("recalibrate", "import") else self.manifest.calibration.b
 
 
 def some(rows: Floats) -> slice:

@@ -7,6 +7,7 @@ from datetime import datetime
 from msgspec import to_builtins
 
 from riskloop.core.errors import GateRefused
+from riskloop.core.manifest import ModelManifest
 from riskloop.core.settings import Settings
 from riskloop.core.types import Json, PromotionKind, Rows
 from riskloop.data.leaks import leaks_among
@@ -61,7 +62,7 @@ def train_first(
         "immature": learned.immature,
         "left_out": left_out,
         "notes": notes,
-        "sentence": _promoted(ledger, settings, version, candidate.manifest.metrics.auc, now, by, notes),
+        "sentence": promote_first(ledger, settings, version, candidate.manifest, now, by, notes),
     }
 
 
@@ -72,21 +73,30 @@ def _doubt(name: str, evidence: str) -> str:
     )
 
 
-def _promoted(
-    ledger: Ledger, settings: Settings, version: int, auc: float, now: datetime, by: str, notes: Sequence[str]
+def promote_first(
+    ledger: Ledger,
+    settings: Settings,
+    version: int,
+    manifest: ModelManifest,
+    now: datetime,
+    by: str,
+    notes: Sequence[str],
 ) -> str:
-    champion = ledger.champion()
+    """Make a version champion where there is none, and say what became of it. Raises GateRefused below the floor."""
+    champion, auc = ledger.champion(), manifest.metrics.auc
+    imported = manifest.training.imported is not None
     if champion is not None:
         if champion.version == version:
-            return f"Version {version} is champion already. The same history and config train the same model."
+            how = "file" if imported else "history"
+            return f"Version {version} is champion already. The same {how} and config make the same model."
         return (
             f"Registered version {version} with AUC {auc:.4f}. Version {champion.version} stays champion until "
             f"`riskloop models promote {version} --reason …`."
         )
-    floor = settings.train.floor_auc
+    floor, measured = settings.train.floor_auc, "AUC on its history" if imported else "cross-validated AUC"
     if auc < floor:
         raise GateRefused(
-            f"Version {version} is registered but not promoted: its cross-validated AUC of {auc:.4f} is below "
+            f"Version {version} is registered but not promoted: its {measured} of {auc:.4f} is below "
             f"train.floor_auc ({floor:g}). Look at what `riskloop init` leaves out and why, lower floor_auc in [train] "
             f"of riskloop.toml, or promote it all the same: riskloop models promote {version} --reason …"
             f"{''.join(f' {note}' for note in notes)}"
@@ -102,4 +112,4 @@ def _promoted(
         reason=reason,
         fingerprint=ledger.model(version).sha256,
     )
-    return f"Version {version} is champion, with a cross-validated AUC of {auc:.4f}."
+    return f"Version {version} is champion, with {'an' if imported else 'a'} {measured} of {auc:.4f}."

@@ -51,7 +51,7 @@ def make(
     recipe = plan_challenger(
         order.action,
         order.diagnosis,
-        champion_learner=champion.manifest.learner,
+        champion_learner=None if training.imported is not None else champion.manifest.learner,
         rows=len(rows),
         train=settings.train,
         retrain=settings.retrain,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from riskloop.core.errors import RiskloopError
+from riskloop.core.errors import Refused, RiskloopError
 from riskloop.core.manifest import ModelManifest, seal
 from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings, restored
@@ -35,10 +35,16 @@ def rebuild(home: Home, version: int, tick: Tick = lambda _sentence, _share: Non
     """Make a version again from its manifest, the stored history and the logs, and compare it byte for byte.
 
     Decisions and outcomes are read as they were known then, and the settings are those of the manifest. Raises
-    NotFound for an unknown version, ArtefactError when its files were altered.
+    NotFound for an unknown version, ArtefactError when its files were altered, Refused for one that was imported.
     """
     artefact = home.artefact(version)
     manifest = artefact.manifest
+    imported = manifest.training.imported
+    if imported is not None and manifest.origin == "import":
+        raise Refused(
+            f"Version {version} was imported from {imported.source} and not made here, so it cannot be made again byte "
+            f"for byte. The file itself is kept in its artefact: {imported.file}, sha256 {imported.sha256}."
+        )
     then = _settings(home.settings, manifest.schema, manifest.settings)
     outcomes = then.outcomes.model_copy(update={"definition": manifest.training.definition})
     then = then.model_copy(update={"outcomes": outcomes})

@@ -12,6 +12,7 @@ from riskloop.core.errors import ArtefactError
 from riskloop.core.manifest import MIN_PROBABILITY, ModelManifest
 from riskloop.core.schema import Schema
 from riskloop.core.types import Floats
+from riskloop.scoring import columns
 from riskloop.scoring.lightgbm import Booster
 from riskloop.scoring.preparation import FILE, Preparation, load_preparation
 from riskloop.scoring.shap import ShapTables, parse_trees
@@ -162,8 +163,12 @@ def _predictor(
     if file.endswith(".skops"):
         from riskloop.store.estimators import load_estimator
 
+        estimator = load_estimator(content, where)
+        if columns.FILE in artefact.contents:  # was made elsewhere, and reads other columns
+            known = columns.load_columns(artefact.bytes(columns.FILE), str(artefact.path / columns.FILE))
+            estimator = columns.AdaptedEstimator(estimator, known)
         baseline = [artefact.manifest.baseline[schema.names[i]] for i in schema.model_columns]
         typical = np.array([baseline], dtype=np.float64)
         typical = typical if preparation is None else preparation.matrix(typical)
-        return EstimatorPredictor(load_estimator(content, where), typical[0])
+        return EstimatorPredictor(estimator, typical[0])
     raise ArtefactError(f"{where} is no model file that this version of riskloop reads; upgrade it.")

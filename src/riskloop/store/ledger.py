@@ -28,7 +28,7 @@ class ModelVersion:
     artefact: str  # folder below the artefacts' root
     sha256: str  # of the manifest
     parent: int | None
-    origin: str  # "train", "retrain", "recalibrate"
+    origin: str  # "train", "retrain", "recalibrate", "import"
     auc: float  # cross-validated at training
     case_id: int | None
     registered_by: str | None = None  # None: before it was kept

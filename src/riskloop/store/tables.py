@@ -170,7 +170,7 @@ models = Table(
     Column("artefact", String(200), nullable=False),  # folder name below the artefacts' root
     Column("sha256", String(64), nullable=False),  # of the manifest, which holds the hash of every file
     Column("parent", Integer),
-    Column("origin", String(40), nullable=False),  # "train", "retrain", "recalibrate"
+    Column("origin", String(40), nullable=False),  # "train", "retrain", "recalibrate", "import"
     Column("auc", Double, nullable=False),  # cross-validated at training
     Column("case_id", Integer),
     Column("registered_by", String(200)),  # NULL: before it was kept

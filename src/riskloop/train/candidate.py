@@ -1,6 +1,7 @@
 """A fitted model on its way to the registry."""
 
 import hashlib
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -9,9 +10,20 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from riskloop.core.manifest import ModelManifest, PdLevel, Size, Training, TrainingRecord
+from riskloop.core.manifest import (
+    LearnerAuc,
+    ModelManifest,
+    ModelMetrics,
+    PdLevel,
+    RiskLevels,
+    Size,
+    Training,
+    TrainingRecord,
+)
 from riskloop.core.schema import Schema
-from riskloop.core.types import Floats, Rows, from_micros
+from riskloop.core.settings import Settings
+from riskloop.core.stats import Interval, brier, ks_statistic, log_loss
+from riskloop.core.types import Floats, Ints, Json, Rows, from_micros
 from riskloop.train.learners import EXTRAS
 
 _LIBRARIES = ("lightgbm", "numpy", "scikit-learn", "scipy", "skops")
@@ -85,3 +97,57 @@ def library_versions(learner: str = "") -> dict[str, str]:
     if learner in EXTRAS and find_spec(learner) is not None:  # under whichever name it was installed
         found[learner] = str(import_module(learner).__version__)
     return found
+
+
+# --------------------------------------------------------------------------- the manifest's parts
+
+
+def metrics_of(interval: Interval, folds: tuple[float, ...], target: Floats, p: Floats) -> ModelMetrics:
+    """From the mean AUC and that of each fold, outcomes (n,) and calibrated probabilities (n,) of tested rows."""
+    return ModelMetrics(
+        auc=interval.estimate,
+        auc_low=interval.lower,
+        auc_high=interval.upper,
+        gini=2.0 * interval.estimate - 1.0,
+        ks=ks_statistic(target, p),
+        brier=brier(target, p),
+        log_loss=log_loss(target, p),
+        folds=folds,
+    )
+
+
+def interval_of(interval: Interval) -> LearnerAuc:
+    """As the manifest writes it."""
+    return LearnerAuc(interval.estimate, interval.lower, interval.upper)
+
+
+def risk_levels(settings: Settings) -> RiskLevels:
+    """As the manifest writes them."""
+    return RiskLevels(**settings.risk_levels.model_dump())
+
+
+def shaping(settings: Settings) -> Json:
+    """What shaped the model; threads do not, and the rest of the config may hold secrets."""
+    found = settings.model_dump(mode="json", include={"threshold", "risk_levels", "learners", "prepare", "train"})
+    del found["train"]["threads"]
+    found["drift"] = {"reference_rows": settings.drift.reference_rows}
+    return found
+
+
+def sampled(n: int, most: int, weights: Floats | None, seed: int) -> Ints:
+    """Ascending positions of at most ``most`` rows; with weights they stand for the weighted population."""
+    rng = np.random.default_rng(seed)
+    positions = np.arange(n)
+    if weights is not None:
+        # Rejection keeps rows in proportion to their weight, without drawing one twice.
+        positions = positions[rng.random(n) < weights / np.quantile(weights, 0.99)]
+    if len(positions) > most:
+        positions = rng.choice(positions, most, replace=False)
+    return np.sort(positions)
+
+
+def npy(array: Floats | Ints) -> bytes:
+    """A NumPy file of doubles."""
+    out = io.BytesIO()
+    np.save(out, np.ascontiguousarray(array, dtype="<f8"), allow_pickle=False)
+    return out.getvalue()

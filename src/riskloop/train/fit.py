@@ -15,28 +15,36 @@ from riskloop.core.errors import DataError
 from riskloop.core.manifest import (
     FORMAT,
     Calibration,
-    LearnerAuc,
     ModelManifest,
-    ModelMetrics,
-    RiskLevels,
     Size,
     Training,
     TrainingRecord,
 )
 from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings
-from riskloop.core.stats import Interval, brier, ks_statistic, log_loss
-from riskloop.core.types import DAY, Bools, Floats, Ints, Json, Rows
+from riskloop.core.stats import brier, log_loss
+from riskloop.core.types import DAY, Bools, Floats, Ints, Rows
 from riskloop.scoring.preparation import FILE
 from riskloop.store.artefacts import Artefact
 from riskloop.train.blend import Blend
 from riskloop.train.calibrate import capped, choose_threshold, fit_calibration, level_of, levelled, log_odds
-from riskloop.train.candidate import Candidate, baseline, describe_training, library_versions
+from riskloop.train.candidate import (
+    Candidate,
+    baseline,
+    describe_training,
+    interval_of,
+    library_versions,
+    metrics_of,
+    npy,
+    risk_levels,
+    sampled,
+    shaping,
+)
 from riskloop.train.dump import dump
 from riskloop.train.fitted import Fitted, Sample, fit_learner, raw_scores, sample_of
 from riskloop.train.learners import LIGHTGBM, SCORECARD, Estimator, Learner, learner, require_known
 from riskloop.train.size import choose_sizes, sized
-from riskloop.train.validate import OutOfFold, Part, Progress, Validated, cores, judge, parts_of, threads, validate
+from riskloop.train.validate import OutOfFold, Part, Progress, cores, judge, parts_of, threads, validate
 
 _IMPORTANCE_ROWS: Final = 1000
 
@@ -104,7 +112,7 @@ def fit(
     p = calibration.apply(best.raw[tested])
     others = rows.take(np.empty(0, dtype=np.int64)) if declined is None else declined
     share = len(tested) / (len(tested) + len(others))
-    drawn = _sample(len(tested), round(share * settings.drift.reference_rows), tested_weights, train.seed)
+    drawn = sampled(len(tested), round(share * settings.drift.reference_rows), tested_weights, train.seed)
     reference = tested[drawn]
     predict = _predictor(final, schema, calibration)
     threshold = choose_threshold(
@@ -112,16 +120,16 @@ def fit(
         settings.threshold,
         None if tested_weights is None else np.concatenate((tested_weights, np.ones(len(others)))),
     )
-    others = others.take(_sample(len(others), round((1.0 / share - 1.0) * len(drawn)), None, train.seed))
+    others = others.take(sampled(len(others), round((1.0 / share - 1.0) * len(drawn)), None, train.seed))
     unlearned = predict(others.features) if len(others) else np.empty(0)
     model_file, content = dump(final.estimator)
     files = {
         model_file: content,
         **({} if final.preparation is None else {FILE: final.preparation.dump()}),
-        "reference.npy": _npy(np.concatenate((rows.features[reference], others.features))),
-        "reference_scores.npy": _npy(np.concatenate((p[drawn], unlearned))),
-        "reference_target.npy": _npy(np.concatenate((target[reference], np.full(len(others), np.nan)))),
-        "reference_days.npy": _npy(np.concatenate((rows.times[reference], others.times)) // DAY),
+        "reference.npy": npy(np.concatenate((rows.features[reference], others.features))),
+        "reference_scores.npy": npy(np.concatenate((p[drawn], unlearned))),
+        "reference_target.npy": npy(np.concatenate((target[reference], np.full(len(others), np.nan)))),
+        "reference_days.npy": npy(np.concatenate((rows.times[reference], others.times)) // DAY),
     }
     manifest = ModelManifest(
         learner=best.learner.name,
@@ -129,9 +137,9 @@ def fit(
         schema=schema,
         calibration=calibration,
         threshold=threshold,
-        risk_levels=_risk_levels(settings),
-        metrics=_metrics(best, target[tested], p),
-        comparison={v.learner.name: _interval(v.interval) for v in validated},
+        risk_levels=risk_levels(settings),
+        metrics=metrics_of(best.interval, best.fold_aucs, target[tested], p),
+        comparison={v.learner.name: interval_of(v.interval) for v in validated},
         importance=_importance(final, model_file, content, schema, sample.X[reference[:_IMPORTANCE_ROWS]]),
         training=describe_training(
             rows,
@@ -148,7 +156,7 @@ def fit(
         ),
         baseline=baseline(rows.features, schema),
         seed=train.seed,
-        settings=_settings(settings),
+        settings=shaping(settings),
         libraries=library_versions(best.learner.name),
         parent=parent,
         origin=origin,
@@ -234,17 +242,17 @@ def recalibrate(
     p = line.apply(z)
     applied = p if declined is None else np.concatenate((p, line.apply(log_odds(predict(declined)))))
     reference_scores = np.load(io.BytesIO(parent.bytes("reference_scores.npy")), allow_pickle=False)
-    files = {**parent.contents, "reference_scores.npy": _npy(line.apply(log_odds(reference_scores)))}
+    files = {**parent.contents, "reference_scores.npy": npy(line.apply(log_odds(reference_scores)))}
     then = parent.manifest
     manifest = replaced(
         then,
         format=FORMAT,
         calibration=then.calibration.then(line),
         threshold=choose_threshold(applied, settings.threshold),
-        risk_levels=_risk_levels(settings),
+        risk_levels=risk_levels(settings),
         metrics=replaced(then.metrics, brier=brier(outcomes, p), log_loss=log_loss(outcomes, p)),
         training=replaced(training or then.training, level=replaced(level, wanted=wanted)),
-        settings=_settings(settings),
+        settings=shaping(settings),
         parent=version,
         origin="recalibrate",
     )
@@ -256,53 +264,6 @@ def recalibrate(
 
 def _predictor(fitted: Fitted, schema: Schema, calibration: Calibration) -> Callable[[Floats], Floats]:
     return lambda features: calibration.apply(fitted.raw(schema.model_matrix(features)))
-
-
-def _metrics(best: Validated, target: Floats, p: Floats) -> ModelMetrics:
-    return ModelMetrics(
-        auc=best.interval.estimate,
-        auc_low=best.interval.lower,
-        auc_high=best.interval.upper,
-        gini=2.0 * best.interval.estimate - 1.0,
-        ks=ks_statistic(target, p),
-        brier=brier(target, p),
-        log_loss=log_loss(target, p),
-        folds=best.fold_aucs,
-    )
-
-
-def _interval(interval: Interval) -> LearnerAuc:
-    return LearnerAuc(interval.estimate, interval.lower, interval.upper)
-
-
-def _risk_levels(settings: Settings) -> RiskLevels:
-    return RiskLevels(**settings.risk_levels.model_dump())
-
-
-def _settings(settings: Settings) -> Json:
-    """What shaped the model; threads do not, and the rest of the config may hold secrets."""
-    shaping = settings.model_dump(mode="json", include={"threshold", "risk_levels", "learners", "prepare", "train"})
-    del shaping["train"]["threads"]
-    shaping["drift"] = {"reference_rows": settings.drift.reference_rows}
-    return shaping
-
-
-def _sample(n: int, most: int, weights: Floats | None, seed: int) -> Ints:
-    """Ascending positions of at most ``most`` rows; with weights they stand for the weighted population."""
-    rng = np.random.default_rng(seed)
-    positions = np.arange(n)
-    if weights is not None:
-        # Rejection keeps rows in proportion to their weight, without drawing one twice.
-        positions = positions[rng.random(n) < weights / np.quantile(weights, 0.99)]
-    if len(positions) > most:
-        positions = rng.choice(positions, most, replace=False)
-    return np.sort(positions)
-
-
-def _npy(array: Floats | Ints) -> bytes:
-    out = io.BytesIO()
-    np.save(out, np.ascontiguousarray(array, dtype="<f8"), allow_pickle=False)
-    return out.getvalue()
 
 
 def _importance(final: Fitted, model_file: str, content: bytes, schema: Schema, X: Floats) -> dict[str, float]:

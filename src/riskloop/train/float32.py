@@ -46,6 +46,7 @@ class Node:
     threshold: float = 0.0  # of a number: left up to this double
     members: frozenset[int] | None = None  # of a category: codes that go left; what is missing goes right
     missing_left: bool = False
+    missing: int = MISSING_NAN  # what counts as missing: LightGBM's bits
 
 
 def grown_text(number: int, splits: Sequence[Node], values: Sequence[float], covers: Sequence[float]) -> str:
@@ -55,7 +56,7 @@ def grown_text(number: int, splits: Sequence[Node], values: Sequence[float], cov
     counts = _counts(covers)
     kinds, thresholds, boundaries, words = [], [], [0], []
     for split in splits:
-        kind, threshold = MISSING_NAN | (DEFAULT_LEFT if split.missing_left else 0), split.threshold
+        kind, threshold = split.missing | (DEFAULT_LEFT if split.missing_left else 0), split.threshold
         if split.members is not None:
             kind, threshold = CATEGORICAL | MISSING_NAN, float(len(boundaries) - 1)
             words += words_of(split.members)

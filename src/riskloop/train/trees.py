@@ -60,8 +60,8 @@ def _scaled(line: str, factor: float) -> str:
     return f"{key}=" + " ".join(_text(factor * float(value)) for value in values.split())
 
 
-def text_of(k: int, trees: Sequence[str]) -> bytes:
-    """LightGBM's text of these trees over k columns."""
+def text_of(k: int, trees: Sequence[str], *, averaged: bool = False) -> bytes:
+    """LightGBM's text of these trees over k columns; ``averaged`` are those of a random forest."""
     header = [
         "tree",
         "version=v4",
@@ -70,6 +70,7 @@ def text_of(k: int, trees: Sequence[str]) -> bytes:
         "label_index=0",
         f"max_feature_idx={k - 1}",
         "objective=binary sigmoid:1",
+        *(["average_output"] if averaged else []),
         "feature_names=" + " ".join(f"Column_{j}" for j in range(k)),
         "feature_infos=" + " ".join(["none"] * k),
         "tree_sizes=" + " ".join(str(len(tree)) for tree in trees),

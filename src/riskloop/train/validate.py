@@ -112,7 +112,15 @@ def validate(
 def judge(
     entry: Learner, raw: Floats, target: Floats, tests: Sequence[Ints], customers: Ints | None = None
 ) -> Validated:
-    """Mean AUC of the folds; its variance is the mean of the folds' DeLong variances over their number.
+    """A learner by the mean AUC of its folds."""
+    aucs, interval = mean_auc(raw, target, tests, customers)
+    return Validated(entry, raw, aucs, interval)
+
+
+def mean_auc(
+    raw: Floats, target: Floats, tests: Sequence[Ints], customers: Ints | None = None
+) -> tuple[tuple[float, ...], Interval]:
+    """AUC of each fold, and their mean; its variance is the mean of the folds' DeLong variances over their number.
 
     The rows of one of the ``customers`` (n,) are one witness.
 
@@ -123,4 +131,4 @@ def judge(
     variances = [delong_variance(target[test], raw[test], w) for test, w in zip(tests, who, strict=True)]
     variance = sum(variances) / len(tests) ** 2
     mean, reach = sum(aucs) / len(aucs), _NORMAL_95 * math.sqrt(variance)
-    return Validated(entry, raw, aucs, Interval(mean, max(0.0, mean - reach), min(1.0, mean + reach)))
+    return aucs, Interval(mean, max(0.0, mean - reach), min(1.0, mean + reach))
