@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from riskloop.core.errors import DataError, MalformedBody, NotFound
 from riskloop.core.schema import Feature, Schema
-from riskloop.data.outcomes import read_outcomes, read_watermark
+from riskloop.core.settings import DataSettings
+from riskloop.core.types import to_micros
+from riskloop.data.outcomes import read_outcomes, read_plain, read_watermark
+from riskloop.store.matching import Labels
 from riskloop.store.outcomes import Outcome
 
 NOW = datetime(2025, 5, 1, tzinfo=UTC)
@@ -86,3 +91,68 @@ def test_a_watermark_has_plausible_bounds(given: str) -> None:
 def test_the_last_day_of_all_is_no_watermark() -> None:
     with pytest.raises(DataError, match="complete until"):
         read_watermark("9999-12-31", "1980-01-01")  # its end is no date
+
+
+# --------------------------------------------------------------------------- the quick way
+
+
+WORDS = {
+    "whole": st.sampled_from(["1", "0", "yes", "No", " 1", "true", "1.0"]),
+    "odd": st.sampled_from(["1", "0", "", "maybe", "NA"]),
+}
+MOMENTS = st.sampled_from(["", "2025-04-01", "2025-04-01T12:30Z", "2025-04-02 08:00", "1.4.2025"])
+ODD_MOMENTS = st.sampled_from(["", "2025-04-01", "tomorrow", "2031-01-01", "1600-01-01"])
+IDS = {
+    "decision_id": st.sampled_from(["1", "2", "77", "3.0", "+4", "-1", "0x1F", "", "9" * 19]),
+    "customer": st.sampled_from(["anna", "007", "7.0", "7", " bob ", "", "NA", "-", "\u00e4", "true", "True"]),
+}
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from(["decision_id", "customer"]),
+    st.sampled_from(["whole", "odd"]),
+    st.booleans(),
+    st.lists(st.tuples(st.integers(0, 10), st.integers(0, 6), st.integers(0, 4)), min_size=1, max_size=8),
+    st.data(),
+)
+def test_the_quick_way_reads_what_the_careful_one_reads(
+    kind: str, words: str, odd: bool, rows: list[tuple[int, int, int]], data: st.DataObject
+) -> None:
+    """Where every row can be read; else it leaves them to the careful one, which says what is wrong."""
+    name = "decision_id" if kind == "decision_id" else SCHEMA.id
+    plain = st.integers(1, 10**6).map(str) if data.draw(st.booleans()) else IDS[kind]
+    table = {
+        name: [data.draw(plain) for _ in rows],
+        "known_at": [data.draw(ODD_MOMENTS if odd else MOMENTS) for _ in rows],
+        SCHEMA.target: [data.draw(WORDS[words]) for _ in rows],
+    }
+    frame = pd.DataFrame(table)
+    quick = read_plain(frame, SCHEMA, DataSettings(), NOW)
+    try:
+        careful = read_outcomes(frame, SCHEMA, default_known_at=NOW)
+    except DataError:
+        assert quick is None
+        return
+    if quick is not None:
+        wanted = Labels.of(careful)
+        assert quick.decision_ids.tolist() == wanted.decision_ids.tolist()
+        assert list(quick.customers) == list(wanted.customers)
+        assert quick.defaulted.tolist() == wanted.defaulted.tolist()
+        assert quick.known_at.tolist() == wanted.known_at.tolist()
+        assert quick.places(range(len(rows))) == [outcome.place for outcome in careful]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "frame"])
+def test_ordinary_files_are_read_the_quick_way(tmp_path: Path, kind: str) -> None:
+    known = pd.to_datetime(["2025-04-01", "2025-04-02"], utc=True)
+    frame = pd.DataFrame({"decision_id": [5, 6], SCHEMA.target: [1, 0], "known_at": known, "note": ["a", "b"]})
+    path = tmp_path / f"labels.{kind}"
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    elif kind == "parquet":
+        frame.to_parquet(path, index=False)
+    read = read_plain(frame if kind == "frame" else path, SCHEMA, DataSettings(), NOW)
+    assert read is not None
+    assert (read.decision_ids.tolist(), read.defaulted.tolist()) == ([5, 6], [True, False])
+    assert read.known_at.tolist() == [to_micros(moment.to_pydatetime()) for moment in known]

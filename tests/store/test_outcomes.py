@@ -1,11 +1,17 @@
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import insert, select
 
-from riskloop.core.types import to_micros
+from riskloop.core.chain import rows_digest
+from riskloop.core.types import Decisions, to_micros
+from riskloop.store import chain
 from riskloop.store.database import Database
+from riskloop.store.decisions import DecisionLog
 from riskloop.store.outcomes import Outcome, Outcomes
+from riskloop.store.segments import Segments
 from riskloop.store.tables import decisions, outcomes
 
 MAY = datetime(2025, 5, 1, tzinfo=UTC)
@@ -73,3 +79,60 @@ def test_unknown_ids_are_named_and_the_others_recorded(book: Outcomes) -> None:
 def test_thousands_at_once(book: Outcomes) -> None:
     reported = [Outcome(True, JUNE, decision_id=n) for n in range(3000)]
     assert len(book.record(reported, JUNE).unmatched) == 2997
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_are_matched_as_one_by_one(database: Database, tmp_path: Path, seed: int) -> None:
+    """Rows and segments, ids and customers, corrections and quarantine, in bulk: against the rule, said one by one."""
+    rng = np.random.default_rng(seed)
+    segments = Segments(database, tmp_path / "segments")
+    log, book = DecisionLog(database, segments), Outcomes(database, segments)
+    decided: list[tuple[str, int, int]] = []  # customer, time, id
+    for number, size in enumerate(rng.integers(1, 900, 5).tolist()):
+        names = [f"c{i}" for i in rng.integers(0, 700, size)]
+        times = (to_micros(MAY) + rng.integers(0, 40, size) * 86_400_000_000).tolist()
+        group = Decisions(names, times, 1, 1, rng.random(size), rng.random(size) < 0.5, np.zeros((size, 1)))
+        if number % 2:
+            written = segments.files.write(group, ["x"])
+            assert segments.register(f"run{number}", "f", [written], seq=0) is not None
+        else:
+            log.append(group)
+        decided += [(name, time, len(decided) + 1 + i) for i, (name, time) in enumerate(zip(names, times, strict=True))]
+    known: dict[int, bool] = {}
+    for turn in range(3):
+        reported = []
+        for row in range(1500):
+            moment, value = MAY + timedelta(days=int(rng.integers(-2, 50))), bool(rng.random() < 0.4)
+            about = int(rng.integers(0, len(decided) + 40))
+            if rng.random() < 0.5:
+                reported.append(Outcome(value, moment, decision_id=about, place=f"line {row}"))
+            else:
+                reported.append(Outcome(value, moment, customer_id=f"c{about % 720}", place=f"line {row}"))
+        counts, wanted, lost = dict.fromkeys(("new", "same", "other"), 0), dict[int, Outcome](), []
+        for one in reported:
+            if one.decision_id is not None:
+                found = one.decision_id if 1 <= one.decision_id <= len(decided) else None
+            else:
+                theirs = [(t, i) for c, t, i in decided if c == one.customer_id and t <= to_micros(one.known_at)]
+                found = max(theirs)[1] if theirs else None
+            if found is None:
+                lost.append((str(one.customer_id if one.decision_id is None else one.decision_id), one.place))
+            elif found not in wanted or wanted[found].known_at <= one.known_at:
+                wanted[found] = one
+        rows = []
+        for about, one in wanted.items():
+            kind = "new" if about not in known else "same" if known[about] == one.defaulted else "other"
+            counts[kind] += 1
+            if kind != "same":
+                rows.append((about, int(one.defaulted)))
+                known[about] = one.defaulted
+        before = len(stored(book))
+        result = book.record(reported, JUNE + timedelta(days=turn))
+        assert stored(book)[before:] == rows
+        assert (result.recorded, result.repeated, result.corrected) == (len(rows), counts["same"], counts["other"])
+        assert list(result.unmatched) == [name for name, _ in lost]
+        assert [reason.partition(":")[0] for reason in result.reasons] == [place for _, place in lost]
+    with database.read() as connection:
+        last = [link for link in chain.read(connection) if link.kind == "outcomes"][-1]
+        rows_of = chain.digests(connection, outcomes, outcomes.c.id.between(last.first_id, last.last_id))
+        assert last.digest == rows_digest(digest for _, digest in rows_of), "the link is what the rows say"

@@ -17,6 +17,10 @@ from hashlib import sha256
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+
+from riskloop.core.types import Ints
+
 GENESIS: Final = bytes(32)  # before the first link
 _PUBLIC: Final = Struct("<qqidB32s")  # time, scored_at, model_version, probability, is_default, personal part
 _PERSONAL: Final = Struct("<III")  # bytes of customer_id, features and flags
@@ -86,6 +90,18 @@ def rows_digest(rows: Iterable[bytes]) -> bytes:
     for one in rows:
         whole.update(one)
     return whole.digest()
+
+
+def integer_rows_digest(columns: Mapping[str, Ints]) -> bytes:
+    """The digest of a group of rows of whole numbers, given column by column, each (n,): what `row` makes of each."""
+    parts: list[Any] = []
+    for name in sorted(columns):
+        values = np.ascontiguousarray(columns[name], dtype="<i8")
+        head = np.frombuffer(_text(name) + b"i", np.uint8)
+        parts += [np.broadcast_to(head, (len(values), len(head))), values.view(np.uint8).reshape(-1, 8)]
+    table = np.concatenate(parts, axis=1)
+    content, width = table.tobytes(), table.shape[1]
+    return rows_digest(sha256(content[start : start + width]).digest() for start in range(0, len(content), width))
 
 
 def _text(value: str) -> bytes:

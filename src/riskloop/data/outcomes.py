@@ -1,20 +1,26 @@
 """Reading what happened: a file or frame of outcomes, by decision or by customer."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from riskloop.core.errors import DataError, MalformedBody, RiskloopError
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
-from riskloop.core.types import Problem, as_utc, from_micros, to_micros
+from riskloop.core.types import Bools, Ints, Problem, as_utc, from_micros, to_micros
 from riskloop.core.values import TARGETS, is_missing, level_text, parse_time, truth
+from riskloop.data.columns import Problems, codes_of, codes_table, is_text, read_ids
 from riskloop.data.opening import open_source
+from riskloop.data.parse import Block
 from riskloop.data.read import STANDARD, Source, refuse_ragged
 from riskloop.data.tables import Source as Rowed
-from riskloop.store.outcomes import Outcome
+from riskloop.store.matching import BY_CUSTOMER, Labels, Outcome
 
 SHOWN: Final = 10  # problems named one by one
 
@@ -107,19 +113,109 @@ def report_outcomes(
 
 def read_handed_in(
     labels: Source | None, schema: Schema, data: DataSettings, at: datetime, *, strict: bool | None, empty: bool
-) -> tuple[list[Outcome], tuple[str, ...]]:
+) -> tuple[Labels, tuple[str, ...]]:
     """What a person or a feed handed in, and the rows that cannot be read; ``strict`` overrules [data]'s.
 
     What is no file of the lender's is written as usual. Raises DataError as `read_outcomes` and `report_outcomes` do.
     """
     if labels is None:
-        return [], ()
+        return Labels.of([]), ()
     if not isinstance(labels, Path | str):
         data = DataSettings(missing=data.missing, dates=data.dates, strict=data.strict)
+    if not hasattr(labels, "read") and (plain := read_plain(labels, schema, data, at)) is not None:
+        return plain, ()
     if data.strict if strict is None else strict:
-        return read_outcomes(labels, schema, default_known_at=at, empty=empty, dialect=data), ()
+        return Labels.of(read_outcomes(labels, schema, default_known_at=at, empty=empty, dialect=data)), ()
     read = report_outcomes(labels, schema, default_known_at=at, empty=empty, dialect=data)
-    return read.outcomes, tuple(read.refused)
+    return Labels.of(read.outcomes), tuple(read.refused)
+
+
+def read_plain(source: Source, schema: Schema, dialect: DataSettings, latest: datetime) -> Labels | None:
+    """A file or frame of outcomes, column by column; None where `_Outcomes` has to look at each row.
+
+    That is where anything is wrong with any of them. Where this returns labels, they are those of `_Outcomes`.
+    """
+    try:
+        opened = _opened(source, dialect, "The outcomes", {schema.target, "default"})
+        names = {n: n in opened.names for n in ("decision_id", schema.id or "", "customer_id", "known_at")}
+        defaulted = next((n for n in (schema.target, "default") if n in opened.names), None)
+        by_id = names["decision_id"]
+        who = "decision_id" if by_id else next((n for n in (schema.id, "customer_id") if n and names[n]), None)
+        if defaulted is None or who is None:
+            return None
+        wanted = [n for n in opened.names if n in (who, defaulted, "known_at")]
+        parts = [_plain(block, who, defaulted, schema, dialect, latest) for block in opened.blocks(wanted)]
+    except (DataError, MalformedBody, pa.ArrowException):
+        return None
+    if any(part is None for part in parts) or not sum(len(part[1]) for part in parts if part):
+        return None
+    ids, values, moments = (np.concatenate(column) for column in zip(*(p[1:] for p in parts if p), strict=True))
+    customers = [text for part in parts if part is not None for text in part[0]]
+    about = ids if by_id else codes_of(pa.array(customers, pa.string()).dictionary_encode())
+    order = np.lexsort((moments, about))
+    same = (about[order[1:]] == about[order[:-1]]) & (moments[order[1:]] == moments[order[:-1]])
+    if (same & (values[order[1:]] != values[order[:-1]])).any():
+        return None  # rows that contradict each other
+    return Labels(ids, customers or [""] * len(ids), values, moments, opened.places)
+
+
+def _plain(
+    block: Block, who: str, defaulted: str, schema: Schema, dialect: DataSettings, latest: datetime
+) -> tuple[list[str], Ints, Bools, Ints] | None:
+    """Customers (none by decision), decision ids, outcomes and moments of a block of which every row can be read."""
+    n, problems = block.table.num_rows, Problems(positions=block.positions)
+    if block.ragged:
+        return None
+    read = _distinct(block.table[defaulted], lambda text: _truth(text, schema), dialect)
+    ids, customers = np.full(n, BY_CUSTOMER, dtype=np.int64), list[str]()
+    if who == "decision_id":
+        column = block.table[who]
+        if is_text(column.type) and not pc.all(pc.match_substring_regex(column, _NUMBER)).as_py():
+            return None
+        ids = np.asarray(column.cast(pa.int64()).combine_chunks().to_numpy(zero_copy_only=False))
+        if ids.dtype != np.int64 or (n and (ids.min() < 0 or ids.max() >= _MOST)):
+            return None
+    else:
+        customers = read_ids(block.table[who], who, problems)
+        if problems.total or any(is_missing(text, dialect.missing) for text in customers):
+            return None
+    until, earliest = to_micros(latest), parse_time(schema.earliest)
+    moments = np.full(n, until, dtype=np.int64)
+    if "known_at" in block.table.column_names:
+        found = _distinct(block.table["known_at"], lambda text: _moment(text, until, schema), dialect)
+        if found is None or (n and (found.min() < earliest or found.max() > until)):
+            return None
+        moments = found
+    return None if read is None else (customers, ids, read.astype(np.bool_), moments)
+
+
+_MOST: Final = 10**18  # of an id; longer numbers are looked at one by one
+_NUMBER: Final = r"^[0-9]{1,18}$"
+
+
+def _distinct(column: Any, read: Callable[[str], int | None], dialect: DataSettings) -> Ints | None:
+    """Each value of a column, by what ``read`` makes of its text; None where it makes nothing of one."""
+    encoded = codes_table(column)
+    table = [read(_text(value, dialect)) for value in encoded.dictionary.to_pylist()]
+    table.append(read(""))  # for what is missing
+    codes = codes_of(encoded)
+    used = {table[code] for code in np.unique(codes).tolist()}
+    if None in used:
+        return None
+    return np.array([0 if value is None else value for value in table], dtype=np.int64)[codes]
+
+
+def _truth(text: str, schema: Schema) -> int | None:
+    value = None if not text else truth(text, schema.bad, schema.good)
+    value = TARGETS.get(text.casefold()) if value is None else value  # the API's own 1 and 0
+    return None if value is None else int(value)
+
+
+def _moment(text: str, latest: int, schema: Schema) -> int | None:
+    try:
+        return parse_time(text, schema.dates) if text else latest
+    except (ValueError, OverflowError):
+        return None
 
 
 class _Outcomes:
@@ -166,9 +262,7 @@ class _Outcomes:
     def _outcome(self, position: int, place: str) -> Outcome | None:
         before, schema = len(self.problems), self.schema
         text = self._defaulted[position]
-        value = None if not text else truth(text, schema.bad, schema.good)
-        if value is None:
-            value = TARGETS.get(text.casefold())  # the API's own 1 and 0, whatever words the history has
+        value = _truth(text, schema)
         if value is None:
             words = (
                 f"{', '.join(schema.bad)} or {', '.join(schema.good) or 'another value'}" if schema.bad else "0 or 1"
@@ -185,7 +279,7 @@ class _Outcomes:
         if len(self.problems) > before or value is None:
             return None
         customer = None if self._customer is None or number is not None else self._customer[position]
-        return Outcome(value == 1.0, at, number, customer, place)
+        return Outcome(value == 1, at, number, customer, place)
 
     def _moment(self, position: int, place: str) -> datetime:
         text = "" if self._known is None else self._known[position]

@@ -51,6 +51,7 @@ NOT_COVERED: Final = {
     models.name: {"signature"},
 }
 _TOUCHED: Final = "riskloop.touched"
+_GROUPS: Final = "riskloop.groups"
 IDS: Final = 500  # below SQLite's oldest limit of 999 bound variables
 
 
@@ -60,9 +61,18 @@ def note(connection: Connection, table: Table, *ids: int | None) -> None:
     touched.update(number for number in ids if number is not None)
 
 
+def note_group(connection: Connection, table: Table, first: int, last: int, digest: bytes) -> None:
+    """Say that rows with consecutive numbers were appended to a covered table, and what their digest is.
+
+    For who writes many and has them at hand: they are not read again.
+    """
+    connection.info.setdefault(_GROUPS, []).append((table.name, first, last, digest))
+
+
 def forget(connection: Connection) -> None:
     """Begin a transaction with nothing noted."""
     connection.info.pop(_TOUCHED, None)
+    connection.info.pop(_GROUPS, None)
 
 
 def seal(connection: Connection, now: Callable[[Connection], int]) -> None:
@@ -71,12 +81,13 @@ def seal(connection: Connection, now: Callable[[Connection], int]) -> None:
     ``now`` is asked for the time when there is something to append.
     """
     touched: dict[str, set[int]] = connection.info.pop(_TOUCHED, {})
-    groups: list[tuple[str, int, int, bytes]] = []
+    groups: list[tuple[str, int, int, bytes]] = connection.info.pop(_GROUPS, [])
     for kind in sorted(touched):
         if kind in WHOLE:
             groups.append((kind, *whole(connection, WHOLE[kind])))
         else:
             groups += _runs(connection, kind, sorted(touched[kind]))
+    groups.sort(key=lambda group: group[:2])
     if groups:
         append(connection, groups, now(connection))
 

@@ -10,14 +10,15 @@ An adapter hides how its database locks and keeps the time; callers rely on thes
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import ClassVar, Final
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Table, insert
 from sqlalchemy.exc import DBAPIError
 
 from riskloop.core.errors import NotFound, StorageError
+from riskloop.core.types import Ints
 from riskloop.store import chain
 from riskloop.store.appender import Appender
 
@@ -98,6 +99,11 @@ class Database(ABC):
     @abstractmethod
     def appender(self, *, waits: bool = True, checkpoints: bool = True) -> Appender:
         """A connection of its own that appends decisions; see :class:`Appender`."""
+
+    def fill(self, connection: Connection, table: Table, columns: Mapping[str, Ints]) -> None:
+        """Insert many rows of whole numbers, given column by column, each (n,)."""
+        rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+        connection.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
 
     def continue_numbers(self, connection: Connection) -> None:  # noqa: B027 - nothing to do unless a database says so
         """After rows were written with their keys: keys that the database gives itself go on behind the last one."""

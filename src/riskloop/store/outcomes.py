@@ -1,38 +1,25 @@
 """What happened to the customers who were decided on, and when that became known."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, func, insert, select
 
+from riskloop.core.chain import integer_rows_digest
 from riskloop.core.errors import DataError
 from riskloop.core.maturity import LATEST, Maturity
 from riskloop.core.span import EVERYTHING, Span
-from riskloop.core.types import Ints, from_micros, to_micros
+from riskloop.core.types import Floats, Ints, to_micros
 from riskloop.store import chain, counters
 from riskloop.store.database import Database
+from riskloop.store.matching import Labels, Outcome, match, ranged
 from riskloop.store.reported import counted, has_report, integers, is_reported
 from riskloop.store.segments import Piece, Segments
 from riskloop.store.spans import where
 from riskloop.store.tables import decisions, deliveries, outcomes
-
-T = TypeVar("T", int, str)
-
-_CHUNK = 500  # below SQLite's oldest limit of 999 bound variables
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One reported outcome, by decision or by customer."""
-
-    defaulted: bool
-    known_at: datetime
-    decision_id: int | None = None  # wins over customer_id
-    customer_id: str | None = None  # means that customer's latest decision before `known_at`
-    place: str = field(default="", compare=False)  # where it stands in what was handed in: "line 3"
 
 
 @dataclass(frozen=True)
@@ -68,7 +55,7 @@ class Outcomes:
 
     def record(
         self,
-        reported: Sequence[Outcome],
+        reported: Sequence[Outcome] | Labels,
         recorded_at: datetime,
         *,
         by: str = "riskloop",
@@ -85,39 +72,36 @@ class Outcomes:
                 f"The outcomes cannot be complete until {complete_until:%Y-%m-%d %H:%M} UTC: that is in the future. "
                 "Nothing was recorded."
             )
+        labels = reported if isinstance(reported, Labels) else Labels.of(reported)
         with self.database.write() as connection:
             counters.lock(connection, outcomes)
-            matched, unmatched, reasons = _match(connection, self.segments, reported)
-            known = _latest(connection, sorted(matched))
-            rows, repeated, corrected = [], 0, 0
-            for decision_id, outcome in matched.items():
-                before = known.get(decision_id)
-                if before == outcome.defaulted:
-                    repeated += 1
-                    continue
-                corrected += before is not None
-                rows.append(
-                    {
-                        "decision_id": decision_id,
-                        "defaulted": int(outcome.defaulted),
-                        "known_at": to_micros(outcome.known_at),
-                        "recorded_at": to_micros(recorded_at),
-                    }
-                )
-            first = counters.take(connection, outcomes, len(rows)) if rows else None
+            found = match(connection, self.segments, labels)
+            before = _latest(connection, found.decisions)
+            values = labels.defaulted[found.rows].astype(np.int64)
+            new = before != values
+            repeated, corrected = int(np.count_nonzero(~new)), int(np.count_nonzero(new & ~np.isnan(before)))
+            count = int(np.count_nonzero(new))
+            first = counters.take(connection, outcomes, count) if count else None
             if first is not None:
-                connection.execute(insert(outcomes), [{"id": first + i, **row} for i, row in enumerate(rows)])
-                chain.note(connection, outcomes, *range(first, first + len(rows)))
+                rows = {
+                    "id": np.arange(first, first + count),
+                    "decision_id": found.decisions[new],
+                    "defaulted": values[new],
+                    "known_at": labels.known_at[found.rows[new]],
+                    "recorded_at": np.full(count, to_micros(recorded_at)),
+                }
+                self.database.fill(connection, outcomes, rows)
+                chain.note_group(connection, outcomes, first, first + count - 1, integer_rows_digest(rows))
             made = connection.execute(
                 insert(deliveries).values(
                     at=to_micros(recorded_at),
                     by=by,
                     first_id=first,
-                    last_id=None if first is None else first + len(rows) - 1,
-                    recorded=len(rows),
+                    last_id=None if first is None else first + count - 1,
+                    recorded=count,
                     repeated=repeated,
                     corrected=corrected,
-                    unmatched=len(unmatched),
+                    unmatched=len(found.unmatched),
                     complete_until=None if complete_until is None else to_micros(complete_until),
                     definition=definition,
                     examined=False,
@@ -126,7 +110,8 @@ class Outcomes:
                 )
             )
             chain.note(connection, deliveries, *(made.inserted_primary_key or ()))
-        return Recorded(len(rows), repeated, corrected, tuple(unmatched), complete_until, tuple(reasons))
+        unmatched, reasons = tuple(found.unmatched), tuple(found.reasons)
+        return Recorded(count, repeated, corrected, unmatched, complete_until, reasons)
 
     def last_id(self) -> int:
         """The id of the newest outcome, 0 when there is none: what was known at a moment, in one number."""
@@ -229,85 +214,21 @@ def _last_id(connection: Connection) -> int:
     return int(connection.execute(select(func.coalesce(func.max(outcomes.c.id), 0))).scalar_one())
 
 
-def _match(
-    connection: Connection, segments: Segments, reported: Sequence[Outcome]
-) -> tuple[dict[int, Outcome], list[str], list[str]]:
-    """Decision id to outcome, and the ids that belong to no decision with the reason for each.
-
-    Of several reports on one decision the one that was known last wins.
-    """
-    customers = sorted({o.customer_id for o in reported if o.customer_id is not None})
-    by_customer = _decisions_of(connection, segments, customers)
-    existing = _existing(connection, segments, sorted({o.decision_id for o in reported if o.decision_id is not None}))
-    matched: dict[int, Outcome] = {}
-    unmatched, reasons = [], []
-    for outcome in reported:
-        theirs: Sequence[tuple[int, int]] = ()
-        if outcome.decision_id is not None:
-            found = outcome.decision_id if outcome.decision_id in existing else None
-        else:
-            limit, theirs = to_micros(outcome.known_at), by_customer.get(outcome.customer_id or "", ())
-            earlier = [pair for pair in theirs if pair[0] <= limit]
-            found = max(earlier)[1] if earlier else None
-        if found is None:
-            unmatched.append(str(outcome.customer_id if outcome.decision_id is None else outcome.decision_id))
-            reasons.append(_reason(outcome, theirs))
-        elif found not in matched or matched[found].known_at <= outcome.known_at:
-            matched[found] = outcome
-    return matched, unmatched, reasons
-
-
-def _reason(outcome: Outcome, theirs: Sequence[tuple[int, int]]) -> str:
-    """Why an outcome belongs to no decision; ``theirs`` are the customer's decisions, all after it was known."""
-    place = f"{outcome.place}: " if outcome.place else ""
-    if outcome.decision_id is not None:
-        return f"{place}there is no decision {outcome.decision_id}"
-    if not theirs:
-        return f"{place}no decision on customer '{outcome.customer_id}' is on record"
-    first = from_micros(min(theirs)[0])
-    return (
-        f"{place}the outcome of customer '{outcome.customer_id}' was known at {outcome.known_at:%Y-%m-%d %H:%M}, "
-        f"before the first decision, of {first:%Y-%m-%d %H:%M}"
-    )
-
-
-def _decisions_of(
-    connection: Connection, segments: Segments, customers: Sequence[str]
-) -> dict[str, list[tuple[int, int]]]:
-    """The times and ids of the decisions on customers."""
-    found: dict[str, list[tuple[int, int]]] = {}
-    for part in _parts(customers):
-        query = select(decisions.c.customer_id, decisions.c.time, decisions.c.id)
-        for customer, time, number in connection.execute(query.where(decisions.c.customer_id.in_(part))):
-            found.setdefault(customer, []).append((time, number))
-    for customer, time, number in segments.on_customers(connection, customers):
-        found.setdefault(customer, []).append((time, number))
-    return found
-
-
-def _existing(connection: Connection, segments: Segments, ids: Sequence[int]) -> set[int]:
-    found: set[int] = set()
-    for _, held in segments.holding(connection, np.array(ids, dtype=np.int64)):
-        found.update(held.tolist())
-    for part in _parts([number for number in ids if number not in found]):
-        found.update(connection.execute(select(decisions.c.id).where(decisions.c.id.in_(part))).scalars())
-    return found
-
-
-def _latest(connection: Connection, ids: Sequence[int]) -> dict[int, bool]:
-    known: dict[int, bool] = {}
+def _latest(connection: Connection, ids: Ints) -> Floats:
+    """What is known of each decision, distinct ids (n,), NaN where nothing is."""
     held = select(deliveries.c.first_id, deliveries.c.last_id).where(deliveries.c.held)
     # What is in quarantine is not known: the same value in another file has to be recorded.
     spans = [(first, last) for first, last in connection.execute(held) if first is not None]
     sound = counted(Maturity(LATEST, held=tuple(spans)))
-    for part in _parts(ids):
-        of_part = outcomes.c.decision_id.in_(part)
-        last = select(func.max(outcomes.c.id)).where(of_part, sound).group_by(outcomes.c.decision_id)
-        query = select(outcomes.c.decision_id, outcomes.c.defaulted).where(outcomes.c.id.in_(last))
-        known.update({number: bool(value) for number, value in connection.execute(query)})
+    order, known = np.argsort(ids), np.full(len(ids), np.nan)
+    ascending = ids[order]
+    query = select(outcomes.c.decision_id, outcomes.c.defaulted).where(sound).order_by(outcomes.c.id)
+    for condition in ranged(outcomes.c.decision_id, ascending):
+        about, values = integers(connection, query.where(condition), 2)
+        places = np.minimum(np.searchsorted(ascending, about), len(ids) - 1)
+        there = ascending[places] == about
+        known[order[places[there]]] = values[there]  # in the order of their ids: the latest stays
     return known
 
 
-def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), _CHUNK):
-        yield items[start : start + _CHUNK]
+__all__ = ["Labels", "Outcome", "Outcomes", "Recorded", "Report"]

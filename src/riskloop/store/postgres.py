@@ -7,18 +7,18 @@ decisions are written again or their requests are answered: see `PostgresAppende
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
 import psycopg
 from psycopg import errors
-from sqlalchemy import Connection, create_engine, event, func, make_url, select, text
+from sqlalchemy import Connection, Table, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from riskloop.core.chain import GENESIS, Link
 from riskloop.core.errors import ConfigError, StorageError
-from riskloop.core.types import Decisions
+from riskloop.core.types import Decisions, Ints
 from riskloop.store.appender import DECISION_COLUMNS, ChunkKey, Logged, decision_tuples, linked_decisions, repeated
 from riskloop.store.database import BUSY_SECONDS, Database
 from riskloop.store.tables import metadata
@@ -170,6 +170,14 @@ class Postgres(Database):
             return connection
 
         return PostgresAppender(self.name, connect)
+
+    def fill(self, connection: Connection, table: Table, columns: Mapping[str, Ints]) -> None:
+        """By COPY, within the transaction."""
+        names = ", ".join(f'"{name}"' for name in columns)
+        own: Any = connection.connection.cursor()
+        with own as cursor, cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
+            for row in zip(*(values.tolist() for values in columns.values()), strict=True):
+                copy.write_row(row)
 
     def continue_numbers(self, connection: Connection) -> None:
         """Sequences know nothing of keys that they did not give."""

@@ -217,19 +217,6 @@ class Segments:
             if not limit:
                 return
 
-    def on_customers(self, connection: Connection, customers: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-        """The decisions on customers: who, time and id."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        wanted = pa.array(customers, pa.string())
-        for piece in self.pieces(connection, EVERYTHING, ["customer_id", "time"]) if customers else ():
-            there = np.flatnonzero(pc.is_in(piece.table["customer_id"], wanted).to_numpy())
-            found = piece.table.take(there)
-            yield from zip(
-                found["customer_id"].to_pylist(), found["time"].to_pylist(), piece.ids[there].tolist(), strict=True
-            )
-
     def profile(self, connection: Connection, segment: Segment) -> bytes | None:
         """The profile of its decisions, where one was made when they were scored."""
         query = select(segments.c.profile).where(segments.c.first_id == segment.first_id)

@@ -1,0 +1,193 @@
+"""Which decisions reported outcomes are about: a million of them at once, by id or by customer."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from sqlalchemy import ColumnElement, Connection, select
+
+from riskloop.core.span import EVERYTHING
+from riskloop.core.types import Bools, Ints, from_micros, to_micros
+from riskloop.store import counters
+from riskloop.store.reported import integers
+from riskloop.store.segments import Segments
+from riskloop.store.tables import decisions
+
+BY_CUSTOMER: Final = -1  # in the place of a decision's id
+_CHUNK: Final = 500  # below SQLite's oldest limit of 999 bound variables
+_LOOKED: Final = 10_000  # numbers that are looked at together
+_DENSE: Final = 20  # rows that are read for one that is wanted, before single numbers are asked for
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One reported outcome, by decision or by customer."""
+
+    defaulted: bool
+    known_at: datetime
+    decision_id: int | None = None  # wins over customer_id
+    customer_id: str | None = None  # means that customer's latest decision before `known_at`
+    place: str = field(default="", compare=False)  # where it stands in what was handed in: "line 3"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Reported outcomes, column by column."""
+
+    decision_ids: Ints  # (n,); BY_CUSTOMER where a customer is named
+    customers: Sequence[str]  # n; empty texts where a decision is named
+    defaulted: Bools  # (n,)
+    known_at: Ints  # (n,) microseconds
+    places: Callable[[Sequence[int]], list[str]]  # where rows stand in what was handed in
+
+    @classmethod
+    def of(cls, reported: Sequence[Outcome]) -> "Labels":
+        """The same, given one by one."""
+        n = len(reported)
+        return cls(
+            decision_ids=np.fromiter(
+                (BY_CUSTOMER if o.decision_id is None else o.decision_id for o in reported), np.int64, n
+            ),
+            customers=["" if o.decision_id is not None else o.customer_id or "" for o in reported],
+            defaulted=np.fromiter((o.defaulted for o in reported), np.bool_, n),
+            known_at=np.fromiter((to_micros(o.known_at) for o in reported), np.int64, n),
+            places=lambda rows: [reported[row].place for row in rows],
+        )
+
+    def __len__(self) -> int:
+        return len(self.decision_ids)
+
+
+class Matches(NamedTuple):
+    """What became of labels."""
+
+    rows: Ints  # (m,) the label that counts for each decision, in the order in which decisions are first named
+    decisions: Ints  # (m,)
+    unmatched: list[str]  # ids that belong to no decision
+    reasons: list[str]  # why, each with its place
+
+
+def match(connection: Connection, segments: Segments, labels: Labels) -> Matches:
+    """The decision of each label. Of several on one decision the one that was known last counts, then the later one."""
+    about = np.zeros(len(labels), dtype=np.int64)
+    by_id = labels.decision_ids != BY_CUSTOMER
+    wanted, member = np.unique(labels.decision_ids[by_id], return_inverse=True)
+    about[by_id] = np.where(_existing(connection, segments, wanted)[member], labels.decision_ids[by_id], 0)
+    named = np.flatnonzero(~by_id)
+    found, first_of = _latest_before(
+        connection, segments, [labels.customers[i] for i in named.tolist()], labels.known_at[named]
+    )
+    about[named] = found
+    rows = np.flatnonzero(about)
+    order = rows[np.lexsort((rows, labels.known_at[rows], about[rows]))]
+    last = np.append(about[order[1:]] != about[order[:-1]], True)[: len(order)]
+    chosen = order[last]  # by decision
+    _, first = np.unique(about[rows], return_index=True)
+    chosen = chosen[np.argsort(first, kind="stable")]
+    missing = np.flatnonzero(about == 0)
+    theirs = dict(zip(named.tolist(), first_of.tolist(), strict=True))
+    reasons = [
+        _reason(labels, row, theirs.get(row, 0), place)
+        for row, place in zip(missing.tolist(), labels.places(missing.tolist()) if len(missing) else [], strict=True)
+    ]
+    ids = labels.decision_ids
+    unmatched = [labels.customers[row] if ids[row] == BY_CUSTOMER else str(ids[row]) for row in missing.tolist()]
+    return Matches(chosen, about[chosen], unmatched, reasons)
+
+
+def ranged(column: ColumnElement[Any], numbers: Ints) -> Iterator[ColumnElement[bool]]:
+    """Conditions that together are true for all of ``numbers``, ascending, and for some between them."""
+    for start in range(0, len(numbers), _LOOKED):
+        part = numbers[start : start + _LOOKED]
+        if len(part) > _CHUNK and part[-1] - part[0] < _DENSE * len(part):
+            yield column.between(int(part[0]), int(part[-1]))
+            continue
+        for first in range(0, len(part), _CHUNK):
+            yield column.in_(part[first : first + _CHUNK].tolist())
+
+
+def _existing(connection: Connection, segments: Segments, ids: Ints) -> Bools:
+    """Which decisions there are, of distinct ascending ids."""
+    there = np.zeros(len(ids), dtype=np.bool_)
+    for _, held in segments.holding(connection, ids):
+        there[np.searchsorted(ids, held)] = True
+    for condition in ranged(decisions.c.id, ids[~there]):
+        (found,) = integers(connection, select(decisions.c.id).where(condition), 1)
+        there[np.isin(ids, found)] = True
+    return there
+
+
+def _latest_before(
+    connection: Connection, segments: Segments, customers: Sequence[str], limits: Ints
+) -> tuple[Ints, Ints]:
+    """The latest decision on each customer until a moment, 0 without one; and the time of the first one, or 0.
+
+    ``customers`` and ``limits`` (n,) in microseconds; both answers (n,).
+    """
+    index: dict[str, int] = {}
+    code = np.fromiter((index.setdefault(name, len(index)) for name in customers), np.int64, len(customers))
+    parts = list(_decisions_on(connection, segments, index))
+    who, times, ids = np.concatenate(parts, axis=1) if parts else np.empty((3, 0), dtype=np.int64)
+    n, known = len(customers), len(ids)
+    # Decisions and moments in one order, a moment behind the decisions that are not later than it.
+    order = np.lexsort(
+        (
+            np.concatenate((ids, np.zeros(n, dtype=np.int64))),
+            np.repeat([0, 1], (known, n)),
+            np.concatenate((times, limits)),
+            np.concatenate((who, code)),
+        )
+    )
+    is_moment = order >= known
+    before = np.maximum.accumulate(np.where(is_moment, -1, np.arange(len(order))))
+    latest = order[np.maximum(before, 0)]
+    moments = order[is_moment] - known
+    found, first = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    fits = (before[is_moment] >= 0) & (latest[is_moment] < known)
+    chosen = np.where(fits, latest[is_moment], 0)
+    if known:
+        fits &= who[chosen] == code[moments]
+        found[moments] = np.where(fits, ids[chosen], 0)
+        earliest = np.full(len(index), np.iinfo(np.int64).max)
+        np.minimum.at(earliest, who, times)
+        first = np.where(np.isin(code, who), earliest[code], 0)
+    return found, first
+
+
+def _decisions_on(connection: Connection, segments: Segments, index: dict[str, int]) -> Iterator[Ints]:
+    """The decisions on customers, who are named by their number in ``index``: who, time and id; each (3, m)."""
+    if not index:
+        return
+    columns = decisions.c.customer_id, decisions.c.time, decisions.c.id
+    held = sum(segment.rows for segment in segments.within(connection))
+    names = [name for name in index if name]
+    if counters.last(connection, decisions) - held < _DENSE * len(names):
+        queries = [select(*columns)]
+    else:
+        parts = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
+        queries = [select(*columns).where(decisions.c.customer_id.in_(part)) for part in parts]
+    for query in queries:
+        with connection.execute(query.execution_options(yield_per=10_000)) as found:
+            rows = [(index[name], time, number) for name, time, number in found if name in index]
+        yield np.array(rows, dtype=np.int64).reshape(-1, 3).T
+    for piece in segments.pieces(connection, EVERYTHING, ["customer_id", "time"]):
+        texts = piece.table["customer_id"].to_pylist()
+        who = np.fromiter((index.get(text, -1) for text in texts), np.int64, len(texts))
+        there = np.flatnonzero(who >= 0)
+        yield np.stack((who[there], piece.column("time")[there], piece.ids[there]))
+
+
+def _reason(labels: Labels, row: int, first: int, place: str) -> str:
+    """Why an outcome belongs to no decision; ``first`` is the time of the customer's first one."""
+    place, number = f"{place}: " if place else "", int(labels.decision_ids[row])
+    if number != BY_CUSTOMER:
+        return f"{place}there is no decision {number}"
+    customer = labels.customers[row]
+    if not first:
+        return f"{place}no decision on customer '{customer}' is on record"
+    return (
+        f"{place}the outcome of customer '{customer}' was known at {from_micros(labels.known_at[row]):%Y-%m-%d %H:%M}, "
+        f"before the first decision, of {from_micros(first):%Y-%m-%d %H:%M}"
+    )
