@@ -87,6 +87,21 @@ class Cluster:
             shutil.chown(folder, user)
         self._run("initdb", "-D", str(self.data), "-U", "riskloop", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
 
+    @classmethod
+    def standby(cls, primary: "Cluster", folder: Path) -> "Cluster":
+        """A copy of a running server that follows it, not started yet."""
+        made = cls.__new__(cls)
+        made.programs, made.user, made.folder, made.data = primary.programs, primary.user, folder, folder / "data"
+        if made.user is not None:
+            shutil.chown(folder, made.user)
+        source = f"host={primary.folder} user=riskloop application_name=standby"
+        made._run("pg_basebackup", "-D", str(made.data), "-d", source, "-R", "-X", "stream", "-c", "fast", "-N")
+        return made
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        self._run("pg_ctl", "-D", str(self.data), "-w", "promote")
+
     @property
     def url(self) -> str:
         """Of its first database."""
