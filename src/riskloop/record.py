@@ -1,8 +1,9 @@
-"""What is on record as a whole: proven, searched, signed, and freed of a person who asks for it."""
+"""What is on record as a whole: proven, searched, signed, freed of a person who asks for it and of what is too old."""
 
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ from riskloop import views
 from riskloop.core.english import counted
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.progress import silent
-from riskloop.results import ErasureResult, VerifyResult
+from riskloop.results import ErasureResult, RetentionResult, VerifyResult
 from riskloop.store import audit
+from riskloop.store.backup import BACKUP
 from riskloop.store.home import Home
 from riskloop.store.ledger import current_user
 
@@ -44,7 +46,8 @@ class Record:
 
         public = None if public_key is None else read_public(public_key)
         home = self.home
-        proof = prove(home.trust, home.ledger, home.artefacts, home.segments, since, public, progress or silent)
+        stores = home.trust, home.ledger, home.artefacts, home.segments, home.archive
+        proof = prove(*stores, since, public, progress or silent)
         told = {"sound": proof.sound, "links": proof.recomputed.links, "breaches": len(proof.breaches)}
         audit.write(home.database, by=by or current_user(), action="verify", subject="record", document=told)
         return VerifyResult(**views.proof(proof))
@@ -52,15 +55,28 @@ class Record:
     def erase(self, customer: str, *, by: str | None = None, reason: str, now: datetime | None = None) -> ErasureResult:
         """Erase who the decisions on a customer were about and what they were made on; the decisions and proof stay.
 
-        Training histories are not changed, since models are proven by them: the answer names the versions whose history
-        holds the customer. Raises NotFound where no decision is on that customer.
+        Training histories are not changed, since models are proven by them, nor are backups: the answer names the
+        versions whose history holds the customer, and every file that still does. The tombstone is kept where
+        checkpoints go, so that `restore` erases again. Raises NotFound where no decision is on that customer,
+        StorageError where the tombstone cannot be kept; then nothing is erased.
         """
         from riskloop.store.erasure import erase_customer
         from riskloop.store.history import holding
+        from riskloop.store.holding import files_holding
+        from riskloop.store.tombstones import keep_tombstone
 
         home, at = self.home, now or datetime.now(UTC)
         histories = holding(home.artefacts, home.ledger, customer)
-        done = erase_customer(home.database, home.segments, customer, by=by or current_user(), reason=reason, at=at)
+        done = erase_customer(
+            *(home.database, home.segments, home.archive, customer),
+            by=by or current_user(),
+            reason=reason,
+            at=at,
+            keep=partial(keep_tombstone, home.trust),
+        )
+        places = [home.artefacts.root, *map(Path, audit.subjects(home.database, BACKUP))]
+        still = [str(path) for place in places if place.is_dir() for path in files_holding(place, customer)]
+        still += done.away
         versions = ", ".join(map(str, histories))
         left = f" The training history of version {versions} still holds them." if histories else ""
         count = counted(len(done.decisions), "decision")
@@ -68,7 +84,31 @@ class Record:
             decisions=list(done.decisions),
             files=done.files,
             histories=histories,
+            still=still,
             sentence=f"Erased: who {count} were about, and what they were made on.{left}",
+        )
+
+    def retain(self, *, dry_run: bool = False, by: str | None = None, now: datetime | None = None) -> RetentionResult:
+        """Take out what is older than [retention] says: into the archive, then out of the log, which goes on proving.
+
+        What the loop still needs stays, and the answer says why. With ``dry_run`` it is only counted. Every cycle does
+        it, too. Raises Locked while a cycle runs, StorageError when the archive cannot be written.
+        """
+        from riskloop.loop.retention import retain
+        from riskloop.store.leases import held
+
+        at = now or datetime.now(UTC)
+        if dry_run:
+            done = retain(self.home, at, dry_run=True)
+        else:
+            with held(self.home.database, "loop"):
+                done = retain(self.home, at, by=by or current_user())
+        return RetentionResult(
+            dry_run=dry_run,
+            **{kind: done.taken.get(kind, 0) for kind in ("decisions", "features", "audit")},
+            files=done.files,
+            held=done.held,
+            sentence=" ".join(done.lines) or "Nothing that may go is older than [retention] says.",
         )
 
     def events(self, wanted: audit.AuditFilter | None = None, limit: int = 100) -> "pd.DataFrame":

@@ -334,8 +334,22 @@ class ErasureResult(Result):
     """What was erased of a person, and what could not be."""
 
     decisions: list[int]  # their ids
-    files: int  # segments that were written anew
+    files: int  # segments and files of the archive that were written anew
     histories: list[int]  # versions whose training history still holds the person
+    still: list[str]  # every file that riskloop knows of and that still holds the person, or could not be looked at
+    sentence: str
+
+
+@dataclass(frozen=True)
+class RetentionResult(Result):
+    """What is older than [retention] says and was taken out, or would be."""
+
+    dry_run: bool
+    decisions: int  # that left the log
+    features: int  # decisions that were emptied of what they were made on, and of whom they were about
+    audit: int  # events that left the trail
+    files: list[str]  # that were written in the archive
+    held: list[str]  # what is older and stays, and why, in sentences
     sentence: str
 
 

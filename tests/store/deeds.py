@@ -10,6 +10,7 @@ from riskloop.cases.people import comment
 from riskloop.core.types import Diagnosis, PromotionKind, Try
 from riskloop.store import deliveries
 from riskloop.store.appender import ChunkKey
+from riskloop.store.archive import AUDIT, Archive
 from riskloop.store.case_notes import say
 from riskloop.store.cases import Cases, move_case, open_case
 from riskloop.store.database import Database
@@ -19,6 +20,7 @@ from riskloop.store.keys import Keys, Role
 from riskloop.store.ledger import Ledger
 from riskloop.store.outcomes import Outcome, Outcomes
 from riskloop.store.probations import Watched, remember
+from riskloop.store.retention import Retention
 from riskloop.store.segments import Segments
 from riskloop.store.tries import record_try
 from riskloop.store.users import Users
@@ -42,7 +44,7 @@ def fill(database: Database) -> None:
     appender.append([scored(3, start=11), scored(2, start=14, version=2)])
     appender.append([scored(10, start=16)], ChunkKey("run", "f"))
     appender.close()
-    erase_customer(database, Segments(database, "."), "c9", by="ann", reason="a request", at=MAY)
+    erase_customer(database, Segments(database, "."), Archive(None), "c9", by="ann", reason="a request", at=MAY)
     with TemporaryDirectory() as folder:  # nobody reads the file here
         segments = Segments(database, folder)
         for rows in (1, 4, 3):
@@ -76,3 +78,4 @@ def fill(database: Database) -> None:
     for words in ("It is the branch.", "It was."):
         remark = partial(comment, text=words, by="ann", at=MAY)
         say(Cases(database), case.id, lambda case, _care, _since: remark(case))  # noqa: B023 - called at once
+    assert list(Retention(database, Segments(database, "."), Archive(None), lambda _: (), "ann", MAY).take(AUDIT, 2))

@@ -10,6 +10,7 @@ from sqlalchemy import select, text
 from riskloop.core.chain import personal_part
 from riskloop.core.errors import NotFound
 from riskloop.store import audit
+from riskloop.store.archive import Archive
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.erasure import erase_customer
@@ -35,7 +36,9 @@ def log(database: Database, tmp_path: Path) -> DecisionLog:
 
 
 def erase(log: DecisionLog, who: str = WHO) -> tuple[int, ...]:
-    return erase_customer(log.database, log.segments, who, by="ann", reason="a request", at=NOW).decisions
+    return erase_customer(
+        log.database, log.segments, Archive(None), who, by="ann", reason="a request", at=NOW
+    ).decisions
 
 
 def everything(log: DecisionLog, tmp_path: Path) -> bytes:

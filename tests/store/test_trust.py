@@ -61,7 +61,7 @@ def home(url: str, tmp_path: Path) -> Iterator[Home]:
 
 
 def prove(home: Home, since: datetime | None = None) -> Proof:
-    return prove_stores(home.trust, home.ledger, home.artefacts, home.segments, since)
+    return prove_stores(home.trust, home.ledger, home.artefacts, home.segments, home.archive, since)
 
 
 def tamper(home: Home, *statements: str) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from riskloop.core.chain import GENESIS, link
-from riskloop.store import chain, deliveries, migrations
+from riskloop.store import audit, chain, deliveries, migrations
 from riskloop.store.adapters import open_database
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
@@ -241,7 +241,7 @@ def older(empty_url: str, tmp_path: Path) -> Callable[[], Database]:
             migrations.run(connection, "0009")
             with source.read() as reading:
                 for table in metadata.sorted_tables:
-                    if table.name in ("links", "counters", "cycles", "segments", "erasures", "case_notes"):
+                    if table.name in ("links", "counters", "cycles", "segments", "erasures", "case_notes", "archives"):
                         continue
                     names = [c for c in table.c if c.name not in ("signature", "registered_by")]
                     rows = [dict(row._mapping) for row in reading.execute(table.select().with_only_columns(*names))]
@@ -271,3 +271,13 @@ def test_the_chain_of_an_older_portfolio_begins_with_what_is_there(older: Callab
     (breach,) = tamper(database, "UPDATE decisions SET is_default = 1 - is_default WHERE id = 3")
     assert (breach.kind, breach.first_id, breach.last_id) == ("decisions", 1, 26)
     database.close()
+
+
+def test_links_that_were_cut_off_keep_nobody_from_writing_and_are_found(filled: Database) -> None:
+    found = tamper(filled, "DELETE FROM links WHERE number > (SELECT max(number) - 3 FROM links)")
+    assert found
+    logged = DecisionLog(filled).append(scored(2, start=90))
+    assert logged.rows == 2
+    audit.write(filled, by="ann", action="look", subject="record")
+    (gap,) = [breach for breach in recompute(filled).breaches if (breach.kind, breach.what) == ("links", "missing")]
+    assert gap.last_id - gap.first_id == 2

@@ -107,6 +107,7 @@ INDEX: Final[dict[str, dict[str, Entry]]] = {
             "the decisions stay on record.",
             "--customer 4711 --reason 'request of 12 June'",
         ),
+        "retain": Entry("trust", "Take out what is older than [retention] says, into the archive.", "--dry-run"),
     },
     "Keep": {
         "alerts": Entry("alerts", "Slack, Teams, PagerDuty, mail, webhooks.", {"test": "", "list": ""}),

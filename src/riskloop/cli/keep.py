@@ -44,17 +44,27 @@ def backup(
 
 def restore(
     folder: Annotated[Path, typer.Argument(help="A folder that `riskloop backup` wrote.")],
+    erasures: Annotated[
+        str | None,
+        typer.Option(metavar="PLACE", help="Folder or object store of the tombstones; by default [trust] checkpoints."),
+    ] = None,
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Restore a backup. A riskloop.toml that is there already says which database to fill."""
+    """Restore a backup. A riskloop.toml that is there already says which database to fill.
+
+    Who was erased since is erased again, by the tombstones that lie beside the checkpoints.
+    """
     from riskloop.store import backup
 
     console = Console(as_json)
     with console.progress("Restore") as tick:
-        index = backup.restore(folder, config, tick)
-    rows = sum(index["rows"].values())
-    console.answer(index, f"{rows:,} rows and {len(index['files'])} files are back; every row was compared.")
+        index = backup.restore(folder, config, tick, erasures)
+    rows, again = sum(index["rows"].values()), len(index["erased_again"])
+    lines = [f"{rows:,} rows and {len(index['files'])} files are back; every row was compared."]
+    if again:
+        lines.append(f"{again:,} decisions on persons who were erased since the backup were erased again.")
+    console.answer(index, *lines, *index["doubts"])
 
 
 @app.command("copy")

@@ -1,4 +1,4 @@
-"""`riskloop verify`, `audit` and `erase`: what is on record, who did it, and what has to go."""
+"""`riskloop verify`, `audit`, `erase` and `retain`: what is on record, who did it, and what has to go."""
 
 from pathlib import Path
 from typing import Annotated
@@ -49,7 +49,25 @@ def erase(
 ) -> None:
     """Erase who the decisions on a customer were about and what they were made on; the decisions stay on record."""
     found = open_portfolio(config).record.erase(customer, by=by, reason=reason)
-    Console(as_json).answer(found, found.sentence)
+    lines = [found.sentence]
+    if found.still:
+        lines += ["These files still hold the person, or could not be looked at:", *(f"  {one}" for one in found.still)]
+    lines.append("Not known to riskloop: files that were scored, results, outcomes, and copies that were made by hand.")
+    Console(as_json).answer(found, *lines)
+
+
+def retain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    by: ByOption = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Take out what is older than [retention] says, into the archive.
+
+    What the loop still needs stays, and it says why. Every cycle of the worker does it, too.
+    """
+    found = open_portfolio(config).record.retain(dry_run=dry_run, by=by)
+    Console(as_json).answer(found, found.sentence, *(f"  {path}" for path in found.files))
 
 
 def audit(

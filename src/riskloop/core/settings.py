@@ -707,6 +707,27 @@ class TrustSettings(Section):
     timeout: float = Field(10.0, gt=0, description="Seconds that a signing command or the webhook may take.")
 
 
+class RetentionSettings(Section):
+    """How long what is on record stays; without a period it is kept. See trust.md."""
+
+    decisions: Duration | None = Field(
+        None, ge=timedelta(days=1), description="Decisions that are older leave the log for the archive."
+    )
+    features: Duration | None = Field(
+        None,
+        ge=timedelta(days=1),
+        description="Of decisions that are older it goes what they were made on and about whom; the decisions stay.",
+    )
+    audit: Duration | None = Field(
+        None, ge=timedelta(days=1), description="Events of the audit trail that are older leave it for the archive."
+    )
+    archive: str = Field(
+        "archive",
+        description="Folder of what was taken out, or `s3://…`, `gs://…`, `abfs://…`; empty: it is deleted and kept "
+        "nowhere.",
+    )
+
+
 class DocumentSettings(Section):
     """Reports of models, cases and periods; see documents.md."""
 
@@ -752,7 +773,14 @@ class Settings(Section):
     alerts: AlertSettings = AlertSettings()
     watch: WatchSettings = WatchSettings()
     trust: TrustSettings = TrustSettings()
+    retention: RetentionSettings = RetentionSettings()
     documents: DocumentSettings = DocumentSettings()
+
+    @model_validator(mode="after")
+    def _archive_is_apart(self) -> "Settings":
+        if self.retention.archive.rstrip("/") == self.storage.segments.rstrip("/"):
+            raise ValueError("retention.archive and storage.segments name one place; the archive needs its own")
+        return self
 
     @model_validator(mode="after")
     def _segments_are_features(self) -> "Settings":

@@ -1,7 +1,8 @@
 """One cycle of the loop, from top to bottom; the only place where the stages meet.
 
     close the windows that are complete  →  judge again those whose outcomes are final  →  move the cases  →
-    train and judge challengers  →  promote  →  watch the new champion  →  tell of the cases
+    train and judge challengers  →  promote  →  watch the new champion  →  take out what is too old  →
+    tell of the cases
 
 Every step ends in one transaction and can be repeated: a worker that dies is replaced by one that goes on.
 """
@@ -11,12 +12,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from riskloop.cases import Case, CaseState, Signal, may
+from riskloop.core.errors import RiskloopError
 from riskloop.loop import alerts, labels, probation, trial
 from riskloop.loop.cases import follow_rollback, follow_window
 from riskloop.loop.champion import ReferenceModel, load
 from riskloop.loop.mature import mature, to_judge
 from riskloop.loop.observe import close, due
 from riskloop.loop.renewal import renew
+from riskloop.loop.retention import retain
 from riskloop.loop.trainer import Tick
 from riskloop.store.home import Home
 from riskloop.store.leases import held
@@ -79,6 +82,12 @@ def cycle(
         if sentence:
             tell(sentence)
         done.cases += follow_rollback(home.ledger, home.cases, clock())
+        lease.renew()
+        try:
+            for sentence in retain(home, now).lines:
+                tell(sentence)
+        except RiskloopError as error:  # it does not keep the loop from going on
+            tell(f"Retention: {error.message}")
     alerts.notify(home.cases, home.ledger, home.feed, now)
     return done
 
@@ -97,7 +106,8 @@ def _observe(home: Home, champion: ReferenceModel, now: datetime, done: Cycle) -
     if late is not None and late.late is not None:
         yield late.late
     known = home.feed.maturity(now)
-    for old in to_judge(home.windows, home.outcomes, home.settings.portfolio.outcome_window, known, now):
+    past = home.decisions.horizon()
+    for old in to_judge(home.windows, home.outcomes, home.settings.portfolio.outcome_window, known, now, past):
         # The champion that it was compared with may be history by now; then it is judged for the record only.
         model = champion if old.model_version == champion.version else load(home, old.model_version)
         found = mature(home, model, old, known, now)

@@ -52,13 +52,20 @@ class Judgement:
 
 
 def to_judge(
-    windows: Windows, outcomes: Outcomes, outcome_window: timedelta, known: Maturity, now: datetime
+    windows: Windows,
+    outcomes: Outcomes,
+    outcome_window: timedelta,
+    known: Maturity,
+    now: datetime,
+    horizon: int = 0,
 ) -> list[Window]:
-    """Windows whose outcomes are final by now and not judged, and those about which more is known, oldest first."""
+    """Windows whose outcomes are final by now and not judged, and those about which more is known, oldest first.
+
+    Of decisions up to the id ``horizon`` what they were made on was taken out: their windows stay as they were judged.
+    """
     until = to_micros(now - outcome_window)
-    return sorted(
-        [*windows.unjudged(until), *_told_more(windows, outcomes, known.outcomes)], key=lambda window: window.id
-    )
+    found = [*windows.unjudged(until), *_told_more(windows, outcomes, known.outcomes)]
+    return sorted((window for window in found if window.first_id > horizon), key=lambda window: window.id)
 
 
 def _told_more(windows: Windows, outcomes: Outcomes, last: int) -> Iterator[Window]:

@@ -109,13 +109,16 @@ def _estimate(
     tested = kept(artefacts, name)
     log = decisions.frame(Span(int(tested.decisions.min()), int(tested.decisions.max())))
     inputs = list(new.model.schema.model_columns)
-    then = log.features[np.searchsorted(log.ids, tested.decisions)][:, inputs]
+    there = np.isin(tested.decisions, log.ids)  # those that are not erased
+    then = log.features[np.searchsorted(log.ids, tested.decisions[there])][:, inputs]
     if len(then) < LEAST:
         return None
     ratio = density_ratio_weights(then, frame.features[-MOST:, inputs])
     if ratio.effective_m < LEAST:
         return None
-    gain = weighted_auc_gain(tested.labels, tested.champion, tested.challenger, ratio.weights, tested.blocks)
+    columns = (tested.labels, tested.champion, tested.challenger)
+    labels, champion, challenger = (column[there] for column in columns)
+    gain = weighted_auc_gain(labels, champion, challenger, ratio.weights, tested.blocks[there])
     return Estimated(gain.difference, gain.std_error, SOURCE)
 
 

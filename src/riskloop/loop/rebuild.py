@@ -75,6 +75,12 @@ def _made_again(home: Home, then: Settings, manifest: ModelManifest, tick: Tick)
     order = record.order
     if order is None:
         raise RiskloopError("This version's manifest holds no order. An older riskloop made it.")
+    past = home.decisions.horizon()
+    if any(first <= past for first, _ in record.decisions):
+        raise RiskloopError(
+            f"This version learned from decisions of which those up to {past:,} were taken out by [retention], so it "
+            "cannot be made again. A backup of before can be restored elsewhere to do so."
+        )
     ordered = _settings(then, then.row_schema, order.settings)
     return make(ordered, home.decisions, home.artefacts, order, load(home, order.champion), tick=tick).candidate
 

@@ -31,10 +31,12 @@ def replay(
     model = load_model(artefact_of(decision.model_version), decision.model_version, spoken=spoken)
     probability, identical = decide_again(model, decision)
     how = "the same probability, to the last bit" if identical else f"{probability!r} instead: they differ"
+    where = log.where_archived(number)
+    read = "" if where is None else f" It was read from the archive ({where})."
     return {
         **described(model, decision, max_reasons),
         "replayed_probability": probability,
         "identical": identical,
         "sentence": f"Decision {number} was {decision.probability!r} by version {decision.model_version}; "
-        f"scored again it is {how}.",
+        f"scored again it is {how}.{read}",
     }

@@ -100,6 +100,13 @@ def actions(database: Database) -> list[str]:
         return list(connection.execute(select(audit.c.action).distinct().order_by(audit.c.action)).scalars())
 
 
+def subjects(database: Database, action: str) -> list[str]:
+    """What an action was done to, each once."""
+    query = select(audit.c.subject).where(audit.c.action == action).distinct().order_by(audit.c.subject)
+    with database.read() as connection:
+        return list(connection.execute(query).scalars())
+
+
 def as_csv(events: Iterable[AuditEvent]) -> str:
     """Events as CSV; a text that a spreadsheet would take for a formula gets an apostrophe."""
     out = io.StringIO()

@@ -6,20 +6,29 @@ The same for every database, so that a backup of PostgreSQL can be opened withou
 import hashlib
 import json
 import shutil
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from riskloop import __version__
-from riskloop.core.errors import ArtefactError, Conflict, NotFound
+from riskloop.core.errors import ArtefactError, Conflict, NotFound, StorageError
 from riskloop.core.types import Json
+from riskloop.store import audit
+from riskloop.store.archive import AUDIT, DECISIONS, FEATURES, Archive, entries
+from riskloop.store.checkpoint_store import CheckpointStore
+from riskloop.store.database import Database
+from riskloop.store.erasure import erase_again
 from riskloop.store.files import FILE, make_folder
 from riskloop.store.home import CONFIG, Home
+from riskloop.store.ledger import current_user
 from riskloop.store.segment_files import SegmentFiles
 from riskloop.store.signing import key_file
 from riskloop.store.sqlite import Sqlite
+from riskloop.store.tombstones import kept_tombstones
 from riskloop.store.transfer import Tick, copy, quiet
 
+BACKUP: Final = "backup"  # in the audit trail, whose subject is the folder
 INDEX: Final = "backup.json"
 DATABASE: Final = "riskloop.db"
 MODELS: Final = "models"
@@ -27,6 +36,7 @@ KEY: Final = "riskloop.key"
 REPORTS: Final = "reports"
 SEGMENTS: Final = "segments"
 DOCUMENTS: Final = "documents"
+ARCHIVE: Final = "archive"
 
 
 def back_up(home: Home, folder: Path, now: datetime, tick: Tick = quiet) -> Json:
@@ -36,6 +46,8 @@ def back_up(home: Home, folder: Path, now: datetime, tick: Tick = quiet) -> Json
     """
     _must_be_empty(folder)
     make_folder(folder)
+    with suppress(StorageError):  # a database that may only be read can be backed up; then nobody erases in it, either
+        audit.write(home.database, by=current_user(), action=BACKUP, subject=str(folder.absolute()))
     shutil.copyfile(home.config, folder / CONFIG)
     database = Sqlite(folder / DATABASE)
     try:
@@ -49,6 +61,7 @@ def back_up(home: Home, folder: Path, now: datetime, tick: Tick = quiet) -> Json
     paths = home.segments.paths()
     if paths:
         home.segments.files.copy_to(SegmentFiles(folder / SEGMENTS), paths)
+    _copy_archive(home.database, home.archive, folder)
     key = key_file(home.settings.trust, home.folder)
     if key is not None and home.trust.beside and key.exists():
         # A key that lies in the folder goes along: the backup holds everything that the folder does.
@@ -60,8 +73,21 @@ def back_up(home: Home, folder: Path, now: datetime, tick: Tick = quiet) -> Json
     return index
 
 
-def restore(folder: Path, config: Path, tick: Tick = quiet) -> Json:
-    """Bring a backup to life beside ``config``; returns its index.
+def _copy_archive(database: Database, archive: Archive, folder: Path) -> None:
+    """The archive's files go along, those that are there."""
+    with database.read() as connection:
+        taken = entries(connection, DECISIONS, FEATURES, AUDIT)
+    files = archive.files
+    there = [e.path for e in taken if e.path is not None and files is not None and files.exists(e.path)]
+    if files is not None and there:
+        files.copy_to(SegmentFiles(folder / ARCHIVE), there)
+
+
+def restore(folder: Path, config: Path, tick: Tick = quiet, erasures: str | None = None) -> Json:
+    """Bring a backup to life beside ``config``; returns its index, with the decisions that were ``erased_again``.
+
+    Who was erased since the backup was made is erased again, by the tombstones that lie where checkpoints go, or in the
+    folder or object store ``erasures``; ``doubts`` in the answer says what of that is not known.
 
     A riskloop.toml that is there already says where the database is, which must be empty; else the backup's own is put
     there. Raises NotFound when the folder is no backup, ArtefactError naming the first file that was altered.
@@ -84,8 +110,10 @@ def restore(folder: Path, config: Path, tick: Tick = quiet) -> Json:
                 shutil.copytree(folder / name, root, dirs_exist_ok=True)
         if (folder / DOCUMENTS).is_dir():
             shutil.copytree(folder / DOCUMENTS, home.documents, dirs_exist_ok=True, copy_function=_copy_missing)
-        kept = SegmentFiles(folder / SEGMENTS)
-        kept.copy_to(home.segments.files, kept.listed())
+        for name, files in ((SEGMENTS, home.segments.files), (ARCHIVE, home.archive.files)):
+            kept = SegmentFiles(folder / name)
+            if files is not None:
+                kept.copy_to(files, kept.listed())
         opened = home.folder / ".restoring.db"  # a copy: an old backup is migrated, and stays as it is
         shutil.copyfile(folder / DATABASE, opened)
         database = Sqlite(opened)
@@ -95,6 +123,10 @@ def restore(folder: Path, config: Path, tick: Tick = quiet) -> Json:
             database.close()
             for path in home.folder.glob(".restoring.db*"):
                 path.unlink()
+        place = None if erasures is None else CheckpointStore(erasures, Path.cwd())
+        tombstones, doubts = kept_tombstones(home.trust, place)
+        again = erase_again(home.database, home.segments, home.archive, tombstones)
+        index = {**index, "erased_again": again, "doubts": doubts}
     finally:
         home.close()
     return index

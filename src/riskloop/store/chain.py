@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Table, insert, select
 from riskloop.core import chain
 from riskloop.store import counters
 from riskloop.store.tables import (
+    archives,
     audit,
     case_events,
     case_notes,
@@ -42,7 +43,7 @@ from riskloop.store.tables import (
 APPENDED: Final = {
     t.name: t for t in (decisions, erasures, outcomes, models, promotions, gate_tries, case_events, case_notes, audit)
 }
-REVISED: Final = {t.name: t for t in (segments, deliveries, windows, cases, probations)}
+REVISED: Final = {t.name: t for t in (archives, segments, deliveries, windows, cases, probations)}
 WHOLE: Final = {t.name: t for t in (keys, users)}
 # A profile is computed from decisions, which are covered: those of a segment by the hash of its file.
 NOT_COVERED: Final = {
@@ -93,9 +94,12 @@ def seal(connection: Connection, now: Callable[[Connection], int]) -> None:
 
 
 def append(connection: Connection, groups: Sequence[tuple[str, int, int, bytes]], at: int) -> None:
-    """Append links of (kind, first id, last id, digest)."""
-    number = counters.take(connection, links, len(groups))
-    previous = chain.GENESIS if number == 1 else link_of(connection, number - 1)
+    """Append links of (kind, first id, last id, digest).
+
+    They follow the newest one that is there: where somebody cut links off, their numbers lack, and that is found.
+    """
+    number, before = counters.take(connection, links, len(groups)), head(connection)
+    previous = chain.GENESIS if before is None else before.link
     rows = []
     for kind, first, last, digest in groups:
         previous = chain.link(previous, number, kind, first, last, at, digest)

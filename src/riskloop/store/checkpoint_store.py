@@ -9,7 +9,7 @@ from riskloop.core.settings import TrustSettings
 from riskloop.store.files import FILE, make_folder
 
 _URI: Final = re.compile(r"^[a-z][a-z0-9+.-]*://")
-_NAME: Final = re.compile(r"^checkpoint-[0-9TZ]+-\d+\.json$")
+_NAME: Final = r"-[0-9TZ]+-\d+\.json"
 
 
 class CheckpointStore:
@@ -30,19 +30,21 @@ class CheckpointStore:
             if not self._remote:
                 (Path(root) / name).chmod(FILE)
         except (OSError, ValueError, ImportError) as error:
-            raise StorageError(f"The checkpoint cannot be written to {self.name}: {error}.") from None
+            raise StorageError(f"{name} cannot be written to {self.name}: {error}.") from None
 
-    def all(self) -> dict[str, bytes]:
-        """Every checkpoint's file by name; empty where the place is not there yet."""
+    def all(self, kind: str = "checkpoint") -> dict[str, bytes]:
+        """Every file of a kind by name; empty where the place is not there yet."""
         from pyarrow import fs
+
+        named = re.compile(re.escape(kind) + _NAME).fullmatch
 
         try:
             files, root = self._open()
             found = files.get_file_info(fs.FileSelector(root, allow_not_found=True))
-            names = sorted(info.base_name for info in found if info.is_file and _NAME.match(info.base_name))
+            names = sorted(info.base_name for info in found if info.is_file and named(info.base_name))
             return {name: files.open_input_stream(f"{root}/{name}").read() for name in names}
         except (OSError, ValueError) as error:
-            raise StorageError(f"The checkpoints in {self.name} cannot be read: {error}.") from None
+            raise StorageError(f"What lies in {self.name} cannot be read: {error}.") from None
 
     def _open(self) -> tuple[Any, str]:
         from pyarrow import fs

@@ -8,13 +8,14 @@ from typing import Final
 
 from sqlalchemy import Connection, Table, select, update
 
-from riskloop.store.tables import counters, decisions, links, models, outcomes
+from riskloop.store.tables import archives, counters, decisions, links, models, outcomes
 
 COUNTED: Final = {
     "decisions": decisions.c.id,
     "models": models.c.version,
     "outcomes": outcomes.c.id,
     "links": links.c.number,
+    "archives": archives.c.id,
 }
 
 

@@ -6,12 +6,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from sqlalchemy import Connection, Row, func, select
 
-from riskloop.core.errors import NotFound
+from riskloop.core.errors import Conflict, NotFound
 from riskloop.core.exploration import EXPLORED
 from riskloop.core.maturity import LATEST, Maturity
 from riskloop.core.span import EVERYTHING, Span
-from riskloop.core.types import Bools, Decision, DecisionFrame, Decisions, Ints
+from riskloop.core.types import Bools, Decision, DecisionFrame, Decisions, Ints, from_micros
 from riskloop.store.appender import Appender, ChunkKey, Logged, repeated
+from riskloop.store.archive import DECISIONS, FEATURES, Archive, covering, entries, horizon
 from riskloop.store.database import Database
 from riskloop.store.erased import ERASED, is_erased
 from riskloop.store.erasure import erasure_of
@@ -72,11 +73,15 @@ class Stored(NamedTuple):
 
 
 class DecisionLog:
-    """Reads the log, and hands out appenders for it. Rows of the table and decisions in segments are one log."""
+    """Reads the log, and hands out appenders for it. Rows of the table and decisions in segments are one log.
 
-    def __init__(self, database: Database, segments: Segments | None = None) -> None:
+    What retention took out is not in it: `get` alone looks into the archive, too.
+    """
+
+    def __init__(self, database: Database, segments: Segments | None = None, archive: Archive | None = None) -> None:
         self.database = database
         self.segments = segments or Segments(database)
+        self.archive = archive or Archive(None)
 
     def appender(self, *, waits: bool = True, checkpoints: bool = True) -> Appender:
         """A connection of its own for appending; see :class:`Appender`."""
@@ -103,7 +108,12 @@ class DecisionLog:
         return None if row is None else repeated(chunk, *row)
 
     def chunk(self, first_id: int, rows: int) -> Decisions:
-        """A chunk's decisions as they were logged; they share one model version and one moment."""
+        """A chunk's decisions as they were logged; they share one model version and one moment.
+
+        Raises Conflict when retention took out what they were made on.
+        """
+        if first_id <= self.horizon():
+            raise Conflict("The decisions on these rows are archived. Use a new idempotency key to decide anew.")
         query = select(decisions).where(decisions.c.id >= first_id, decisions.c.id < first_id + rows)
         with self.database.read() as connection:
             found = connection.execute(query.order_by(decisions.c.id)).all()
@@ -125,18 +135,49 @@ class DecisionLog:
         )
 
     def get(self, decision_id: int) -> Decision:
-        """One decision; NotFound when there is none of that number, or when it was erased: then it says so."""
+        """One decision, from the archive where retention took it out and its file is there.
+
+        NotFound when there is none of that number, or when it was erased or archived elsewhere: then it says so.
+        """
         with self.database.read() as connection:
             row = connection.execute(select(decisions).where(decisions.c.id == decision_id)).first()
             found = [] if row is None else [decision_of(row)]
             for piece in self.segments.pieces(connection, Span(decision_id, decision_id), WHOLE) if not found else ():
                 found += decisions_of(piece)
-        if not found:
-            raise NotFound(f"There is no decision {decision_id} in the log.")
-        erased = erasure_of(self.database, decision_id) if found[0].flags.get(ERASED) is True else None
-        if erased is not None:
-            raise NotFound(erased)
-        return found[0]
+            taken = covering(connection, decision_id)
+        if found and found[0].flags.get(ERASED) is not True:
+            return found[0]
+        for entry in taken:
+            if self.archive.is_there(entry) and (kept := self.archive.decision(entry, decision_id)) is not None:
+                return kept
+        raise NotFound(erasure_of(self.database, decision_id) or self._not_here(decision_id))
+
+    def _not_here(self, decision_id: int) -> str:
+        with self.database.read() as connection:
+            taken = [entry for entry in covering(connection, decision_id) if entry.kind == DECISIONS]
+        if not taken:
+            return f"There is no decision {decision_id} in the log."
+        entry, when = taken[0], f"{from_micros(taken[0].at):%Y-%m-%d}"
+        where = (
+            "kept nowhere"
+            if entry.path is None
+            else f"put into {self.archive.place(entry)}, which is not there now; put it back to read it"
+        )
+        return (
+            f"Decision {decision_id} is older than [retention] decisions; on {when} it left the log with the decisions "
+            f"{entry.first_id:,} to {entry.last_id:,} and was {where}. Their links stay on record."
+        )
+
+    def where_archived(self, decision_id: int) -> str | None:
+        """The file in which a decision lies that left the log; None where it did not."""
+        with self.database.read() as connection:
+            taken = covering(connection, decision_id)
+        return next((self.archive.place(entry) for entry in taken if entry.path is not None), None)
+
+    def horizon(self) -> int:
+        """Up to this id retention took out what decisions were made on, or all of them; 0: nothing."""
+        with self.database.read() as connection:
+            return horizon(connection, DECISIONS, FEATURES)
 
     def of_customer(self, customer_id: str, limit: int = 100) -> list[Decision]:
         """The decisions on one customer, newest first. Looks through the customers of every segment."""
@@ -169,10 +210,11 @@ class DecisionLog:
             return happened(connection, ids)
 
     def count(self) -> int:
-        """How many decisions are logged."""
+        """How many decisions were logged, those that retention took out among them."""
         with self.database.read() as connection:
             rows = connection.execute(select(func.count()).select_from(decisions)).scalar_one()
-            return int(rows) + sum(segment.rows for segment in self.segments.within(connection))
+            in_files = sum(segment.rows for segment in self.segments.within(connection))
+            return int(rows) + in_files + sum(entry.rows for entry in entries(connection, DECISIONS))
 
     def exploration(self) -> tuple[int, int, int]:
         """(decisions declined or explored, those explored, explored ones with a known outcome); reads the whole log."""

@@ -12,6 +12,7 @@ from riskloop.core.settings import Settings, parse_settings
 from riskloop.core.types import Promotion
 from riskloop.store import audit
 from riskloop.store.adapters import open_database
+from riskloop.store.archive import Archive
 from riskloop.store.artefacts import Artefact, Artefacts, Packed
 from riskloop.store.cases import Cases
 from riskloop.store.database import Database
@@ -104,9 +105,15 @@ class Home:
         return Segments(self.database, root if "://" in root else self.folder / root)
 
     @cached_property
+    def archive(self) -> Archive:
+        """What retention took out of the log."""
+        root = self.settings.retention.archive.strip()
+        return Archive((root if "://" in root else self.folder / root) if root else None)
+
+    @cached_property
     def decisions(self) -> DecisionLog:
         """The decision log."""
-        return DecisionLog(self.database, self.segments)
+        return DecisionLog(self.database, self.segments, self.archive)
 
     @cached_property
     def outcomes(self) -> Outcomes:

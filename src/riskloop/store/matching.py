@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, select
 from riskloop.core.span import EVERYTHING
 from riskloop.core.types import Bools, Ints, from_micros, to_micros
 from riskloop.store import counters
+from riskloop.store.archive import DECISIONS, horizon
 from riskloop.store.reported import integers
 from riskloop.store.segments import Segments
 from riskloop.store.tables import decisions
@@ -87,9 +88,10 @@ def match(connection: Connection, segments: Segments, labels: Labels) -> Matches
     _, first = np.unique(about[rows], return_index=True)
     chosen = chosen[np.argsort(first, kind="stable")]
     missing = np.flatnonzero(about == 0)
+    archived = horizon(connection, DECISIONS)
     theirs = dict(zip(named.tolist(), first_of.tolist(), strict=True))
     reasons = [
-        _reason(labels, row, theirs.get(row, 0), place)
+        _reason(labels, row, theirs.get(row, 0), place, archived)
         for row, place in zip(missing.tolist(), labels.places(missing.tolist()) if len(missing) else [], strict=True)
     ]
     ids = labels.decision_ids
@@ -179,9 +181,14 @@ def _decisions_on(connection: Connection, segments: Segments, index: dict[str, i
         yield np.stack((who[there], piece.column("time")[there], piece.ids[there]))
 
 
-def _reason(labels: Labels, row: int, first: int, place: str) -> str:
-    """Why an outcome belongs to no decision; ``first`` is the time of the customer's first one."""
+def _reason(labels: Labels, row: int, first: int, place: str, archived: int) -> str:
+    """Why an outcome belongs to no decision; ``first`` is the time of the customer's first one.
+
+    Decisions up to the id ``archived`` left the log.
+    """
     place, number = f"{place}: " if place else "", int(labels.decision_ids[row])
+    if 1 <= number <= archived:
+        return f"{place}decision {number} is archived ([retention])"
     if number != BY_CUSTOMER:
         return f"{place}there is no decision {number}"
     customer = labels.customers[row]

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from riskloop.core.errors import RiskloopError, StorageError
 from riskloop.core.manifest import ModelManifest
+from riskloop.store.archive import Archive
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.checkpoint_store import CheckpointStore
 from riskloop.store.ledger import Ledger
@@ -48,6 +49,7 @@ def prove(
     ledger: Ledger,
     artefacts: Artefacts,
     segments: Segments,
+    archive: Archive,
     since: datetime | None = None,
     public: bytes | None = None,
     tick: Tick = lambda _links: None,
@@ -71,12 +73,12 @@ def prove(
             sound.append(checkpoint)
     before = [c for c in sound if since is not None and c.at <= since]
     start = before[-1] if before else None
-    recomputed = recompute(trust.database, 0 if start is None else start.number, tick)
+    recomputed = recompute(trust.database, 0 if start is None else start.number, tick, archive)
     proof = Proof(recomputed, start, len(signed), sound[-1] if sound else None)
     proof.breaches = [*recomputed.breaches, *found, *_models(trust, ledger, artefacts, keys)]
     for segment, sentence in segments.altered():
         proof.breaches.append(Breach("segments", "changed", segment.first_id, segment.last_id, None, sentence))
-    proof.limits = list(_limits(trust, proof, since))
+    proof.limits = [*_limits(trust, proof, since), *_away(archive, recomputed)]
     proof.seconds = time.perf_counter() - begun
     return proof
 
@@ -175,6 +177,19 @@ def _limits(trust: Trust, proof: Proof, since: datetime | None) -> Iterator[str]
         yield "The key lies in the portfolio's folder: whoever can write there can sign, too. See docs/trust.md."
     if trust.place is None:
         yield "Checkpoints are kept in the database only; cut off together with the record they say nothing."
+
+
+def _away(archive: Archive, recomputed: Verification) -> Iterator[str]:
+    """What was taken out of the record and could not be recomputed: only its links tell of it."""
+    if recomputed.archived:
+        yield f"{recomputed.archived:,} rows are archived, and were recomputed from there."
+    for kind in sorted({entry.kind for entry in recomputed.away}):
+        found = [entry for entry in recomputed.away if entry.kind == kind]
+        rows, kept = sum(entry.rows for entry in found), [entry for entry in found if entry.path is not None]
+        where = f"; {archive.place(kept[0])} is not there" if kept else ", and kept nowhere"
+        more = f", nor are {len(kept) - 1:,} more files" if kept[1:] else ""
+        noun = {"audit": "audit events", "features": "decisions' features"}.get(kind, kind)
+        yield f"{rows:,} {noun} were taken out by [retention]{where}{more}: of them only the links were looked at."
 
 
 def _breach(what: str, sentence: str, link: int | None) -> Breach:

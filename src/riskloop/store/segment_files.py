@@ -33,6 +33,7 @@ OLD: Final = 86_400.0  # seconds; longer than any run takes
 _NAME: Final = 32  # hex digits of the hash that name the file
 _VERSION: Final = b"riskloop.segment"  # key of the format's number in the file's own metadata
 _FORMAT: Final = b"1"
+MARK: Final = {_VERSION: _FORMAT}  # metadata that every file of this format carries
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +84,7 @@ class SegmentFiles:
 
         Raises StorageError when the disk or the object store refuses; then nothing is left behind.
         """
-        content = memoryview(encode(decisions, names))
-        sha256 = hashlib.sha256(content).hexdigest()
-        path = f"{from_micros(decisions.scored_at):%Y-%m-%d}/{sha256[:_NAME]}.parquet"
-        try:
-            self._put(path, content)
-        except OSError as error:
-            raise StorageError(
-                f"The decisions cannot be written to {self.root}: {error.strerror or _line(error)}. Nothing was "
-                "logged; free space or rights, then run it again."
-            ) from error
+        path, sha256 = self.keep(f"{from_micros(decisions.scored_at):%Y-%m-%d}", encode(decisions, names))
         times = np.asarray(decisions.times, dtype=np.int64)
         flags = decisions.flags or ()
         return Written(
@@ -109,8 +101,33 @@ class SegmentFiles:
             profile=profile,
         )
 
-    def read(self, path: str, sha256: str, columns: Sequence[str], rows: slice | None = None) -> "pa.Table":
-        """Columns of a file, of a run of its rows if that is given.
+    def keep(self, folder: str, encoded: Any) -> tuple[str, str]:
+        """Write the bytes of a file below a folder, under a name made of their hash; returns path and sha256.
+
+        Raises StorageError when the disk or the object store refuses; then nothing is left behind.
+        """
+        content = memoryview(encoded)
+        sha256 = hashlib.sha256(content).hexdigest()
+        path = f"{folder}/{sha256[:_NAME]}.parquet"
+        try:
+            self._put(path, content)
+        except OSError as error:
+            raise StorageError(
+                f"The decisions cannot be written to {self.root}: {error.strerror or _line(error)}. Nothing was "
+                "logged; free space or rights, then run it again."
+            ) from error
+        return path, sha256
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file, as far as its place can be reached."""
+        system, root = self._place
+        try:
+            return bool(system.get_file_info(f"{root}/{path}").is_file)
+        except OSError:
+            return False
+
+    def read(self, path: str, sha256: str, columns: Sequence[str] | None, rows: slice | None = None) -> "pa.Table":
+        """Columns of a file (None: all), of a run of its rows if that is given.
 
         The hash is checked when a process reads a file for the first time. Raises ArtefactError when the file is
         missing or altered.
@@ -218,7 +235,7 @@ def encode(decisions: Decisions, names: Sequence[str]) -> Any:
             "features": pa.StructArray.from_arrays(columns, names=list(names)),
         },
         metadata={
-            _VERSION: _FORMAT,
+            **MARK,
             b"model_version": b"%d" % decisions.model_version,
             b"scored_at": b"%d" % decisions.scored_at,
         },
@@ -236,16 +253,17 @@ def encode(decisions: Decisions, names: Sequence[str]) -> Any:
     return sink.getvalue()
 
 
-def _rows(file: Any, columns: Sequence[str], rows: slice | None) -> "pa.Table":
+def _rows(file: Any, columns: Sequence[str] | None, rows: slice | None) -> "pa.Table":
     if file.schema_arrow.metadata is None or file.schema_arrow.metadata.get(_VERSION) != _FORMAT:
         raise OSError(f"it is no segment of format {_FORMAT.decode()}; upgrade riskloop.")
+    wanted = None if columns is None else list(columns)
     if rows is None:
-        return file.read(columns=list(columns))
+        return file.read(columns=wanted)
     ends = np.cumsum([file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)])
     first, last = int(np.searchsorted(ends, rows.start, "right")), int(np.searchsorted(ends, rows.stop - 1, "right"))
     before = 0 if first == 0 else int(ends[first - 1])
     groups = list(range(first, min(last, len(ends) - 1) + 1))
-    return file.read_row_groups(groups, columns=list(columns)).slice(rows.start - before, rows.stop - rows.start)
+    return file.read_row_groups(groups, columns=wanted).slice(rows.start - before, rows.stop - rows.start)
 
 
 def _sync(folder: Path) -> None:

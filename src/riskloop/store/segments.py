@@ -17,6 +17,7 @@ from riskloop.core.errors import ArtefactError, Conflict, NotReady
 from riskloop.core.span import EVERYTHING, Span
 from riskloop.core.types import Ints
 from riskloop.store import chain, counters
+from riskloop.store.archive import DECISIONS, horizon, last_of
 from riskloop.store.database import Database
 from riskloop.store.segment_files import OLD, SegmentFiles, Written
 from riskloop.store.tables import chunks, decisions, promotions, segments
@@ -122,7 +123,7 @@ class Segments:
     def sweep(self) -> list[str]:
         """Remove files that nobody has registered for a day: they were left by runs that were killed."""
         with self.database.read() as connection:
-            known = set(connection.execute(select(segments.c.path)).scalars())
+            known = {segment.path for segment in self.within(connection)}
         left = [path for path in self.files.listed(OLD) if path not in known]
         self.files.remove(left)
         return left
@@ -145,13 +146,13 @@ class Segments:
             return last_decision(connection)
 
     def paths(self) -> list[str]:
-        """Of every registered file, in the order of the ids."""
+        """Of every registered file that is not archived, in the order of the ids."""
         with self.database.read() as connection:
-            return list(connection.execute(select(segments.c.path).order_by(segments.c.first_id)).scalars())
+            return [segment.path for segment in self.within(connection)]
 
     def within(self, connection: Connection, span: Span = EVERYTHING) -> list[Segment]:
-        """The segments that may hold decisions of a span, by id."""
-        query = select(*_ROW).order_by(segments.c.first_id)
+        """The segments that may hold decisions of a span, by id; not those that are archived."""
+        query = select(*_ROW).where(segments.c.first_id > last_of(DECISIONS)).order_by(segments.c.first_id)
         if span.first_id is not None:
             query = query.where(segments.c.first_id + segments.c.rows > span.first_id)
         if span.last_id is not None:
@@ -161,6 +162,12 @@ class Segments:
         if span.end is not None:
             query = query.where(segments.c.first_time < span.end)
         return [Segment(**row._mapping) for row in connection.execute(query)]
+
+    def following(self, connection: Connection, first_id: int) -> Segment | None:
+        """The first segment that begins with an id or after it."""
+        query = select(*_ROW).where(segments.c.first_id >= first_id).order_by(segments.c.first_id).limit(1)
+        row = connection.execute(query).first()
+        return None if row is None else Segment(**row._mapping)
 
     def holding(self, connection: Connection, ids: Ints) -> list[tuple[Segment, Ints]]:
         """The segments that hold some of ``ids``, ascending, each with those that it holds."""
@@ -228,7 +235,8 @@ def last_decision(connection: Connection) -> int:
     """The id of the newest decision, wherever it lies; 0 when there is none."""
     of_rows = select(func.coalesce(func.max(decisions.c.id), 0)).scalar_subquery()
     of_segments = select(func.coalesce(func.max(segments.c.first_id + segments.c.rows - 1), 0)).scalar_subquery()
-    return max(int(value) for value in connection.execute(select(of_rows, of_segments)).one())
+    query = select(of_rows, of_segments, last_of(DECISIONS))
+    return max(int(value) for value in connection.execute(query).one())
 
 
 def refuse_scored(connection: Connection, chunk_key: str) -> None:
@@ -257,5 +265,9 @@ def _of_run(connection: Connection, run: str, fingerprint: str) -> list[Segment]
     if found and found[0].fingerprint != fingerprint:
         raise Conflict(
             f"The run key '{run}' was used before with other rows; use a new key for new rows. Nothing was logged."
+        )
+    if found and found[0].first_id <= horizon(connection, DECISIONS):
+        raise Conflict(
+            f"The decisions of the run '{run}' are archived. Give another --run-key to decide anew. Nothing was logged."
         )
     return found

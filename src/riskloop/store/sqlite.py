@@ -33,7 +33,7 @@ _INSERT_CHUNK: Final = "INSERT INTO chunks (key, fingerprint, first_id, rows, at
 _FIND_CHUNK: Final = "SELECT fingerprint, first_id, rows FROM chunks WHERE key = ?"
 _TAKE: Final = "UPDATE counters SET value = value + ? WHERE name = 'decisions' RETURNING value"
 _TAKE_LINK: Final = "UPDATE counters SET value = value + 1 WHERE name = 'links' RETURNING value"
-_LINK_BEFORE: Final = "SELECT link FROM links WHERE number = ?"
+_LAST_LINK: Final = "SELECT link FROM links ORDER BY number DESC LIMIT 1"
 _INSERT_LINK: Final = f"INSERT INTO links ({', '.join(Link._fields)}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _PROMOTED: Final = "SELECT coalesce(max(seq), 0) FROM promotions"
 LOG_KEPT: Final = 64 * 2**20  # bytes to which the write-ahead log is cut when it begins anew
@@ -393,8 +393,8 @@ def _insert(cursor: sqlite3.Cursor, groups: Sequence[Decisions], chunk: ChunkKey
         following += len(group)
     cursor.executemany(_INSERT, rows)
     number = int(cursor.execute(_TAKE_LINK).fetchone()[0])
-    before = GENESIS if number == 1 else cursor.execute(_LINK_BEFORE, (number - 1,)).fetchone()[0]
-    cursor.execute(_INSERT_LINK, linked_decisions(number, before, rows))
+    before = cursor.execute(_LAST_LINK).fetchone()
+    cursor.execute(_INSERT_LINK, linked_decisions(number, GENESIS if before is None else before[0], rows))
     if chunk is not None:
         first = logged[0]
         cursor.execute(_INSERT_CHUNK, (chunk.key, chunk.fingerprint, first.first_id, first.rows, groups[0].scored_at))

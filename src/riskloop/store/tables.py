@@ -346,6 +346,24 @@ erasures = Table(
 )
 Index("erasures_decision", erasures.c.decision_id)
 
+# What retention took out: a run of decisions or of audit events with consecutive numbers, and where it lies now.
+archives = Table(
+    "archives",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(20), nullable=False),  # "decisions", "features" or "audit"
+    Column("first_id", BigInteger, nullable=False),
+    Column("last_id", BigInteger, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("path", String(200)),  # below the archive's root; NULL: kept nowhere
+    Column("sha256", String(64)),  # of the file
+    Column("link", BigInteger),  # the last link whose decisions are all archived with these
+    Column("personal", LargeBinary),  # "features": the digest of each personal part that went, 32 bytes each
+)
+Index("archives_kind", archives.c.kind, archives.c.last_id)
+
 leases = Table(
     "leases",
     metadata,

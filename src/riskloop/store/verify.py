@@ -5,6 +5,9 @@ they are compared when all links are known. Nothing is taken from the database o
 is held against signed checkpoints.
 """
 
+import itertools
+import sys
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,10 +16,12 @@ from sqlalchemy import Connection, Table, select
 
 from riskloop.core import chain as canonical
 from riskloop.core.chain import Link
+from riskloop.core.errors import ArtefactError
 from riskloop.store import chain
+from riskloop.store.archive import AUDIT, DECISIONS, FEATURES, Archive, Archived, entries, horizon, rows_of
 from riskloop.store.database import Database
-from riskloop.store.erased import ERASED_FLAGS, is_blank
-from riskloop.store.tables import decisions, erasures
+from riskloop.store.erased import ERASED_FLAGS, Gone, is_blank
+from riskloop.store.tables import audit, decisions, segments
 
 BEFORE: Final = "before"  # the link behind what was on record before the chain
 MOST: Final = 1000  # findings that are told one by one
@@ -59,6 +64,8 @@ class Verification:
     breaches: list[Breach] = field(default_factory=list)
     uncounted: int = 0  # further breaches beyond `MOST`
     head: Link | None = None
+    archived: int = 0  # rows that were recomputed from the archive
+    away: list[Archived] = field(default_factory=list)  # what was taken out, and is nowhere to be looked at
 
     @property
     def sound(self) -> bool:
@@ -77,16 +84,25 @@ class Verification:
         self.rows[kind] = self.rows.get(kind, 0) + rows
 
 
-def recompute(database: Database, after: int = 0, tick: Tick = lambda _done: None) -> Verification:
-    """Verify what the links after a number are about; 0 is everything. Reads one moment."""
+def recompute(
+    database: Database, after: int = 0, tick: Tick = lambda _done: None, archive: Archive | None = None
+) -> Verification:
+    """Verify what the links after a number are about; 0 is everything. Reads one moment.
+
+    What retention took out is recomputed from the ``archive``, as far as its files are there.
+    """
     result = Verification(first_link=after + 1)
     with database.read() as connection:
-        later = _follow(connection, result, after, tick)
+        taken = _Taken(connection, archive or Archive(None), result)
+        later = _follow(connection, result, after, tick, taken)
         for kind, table in chain.APPENDED.items():
             if kind != decisions.name:
                 links = sorted(later.pop(kind, []), key=lambda link: link.first_id)
-                rows = _looked_at(connection, table, links, chain.last_id(connection, kind, after))
-                appended = _Appended(result, kind, rows, canonical.rows_digest)
+                before = chain.last_id(connection, kind, after)
+                rows = _looked_at(connection, table, links, before, taken.put_back(audit) if kind == AUDIT else 0)
+                if kind == AUDIT:
+                    rows = itertools.chain(taken.events(before or 0), rows)
+                appended = _Appended(result, kind, rows, canonical.rows_digest, taken.away(kind))
                 for link in links:
                     appended.compare(link)
                 appended.end()
@@ -99,12 +115,87 @@ def recompute(database: Database, after: int = 0, tick: Tick = lambda _done: Non
     return result
 
 
-def _follow(connection: Connection, result: Verification, after: int, tick: Tick) -> dict[str, list[Link]]:
+class _Taken:
+    """What retention took out: read from its files where they are, else named."""
+
+    def __init__(self, connection: Connection, archive: Archive, result: Verification) -> None:
+        self._connection = connection
+        self._archive = archive
+        self._result = result
+        self._there: list[Archived] = []
+        self._away: list[Archived] = []
+        self._gone = Gone(connection)
+        # A segment's file is proven by its hash, which stays on record with the segment.
+        files = set(connection.execute(select(segments.c.first_id)).scalars())
+        for entry in entries(connection, DECISIONS, FEATURES, AUDIT):
+            there = self._is_there(entry)
+            if not there and (entry.kind != FEATURES or entry.path is not None):
+                result.away.append(entry)
+            if entry.kind != FEATURES and not (entry.kind == DECISIONS and entry.first_id in files):
+                (self._there if there else self._away).append(entry)
+
+    def _is_there(self, entry: Archived) -> bool:
+        try:
+            return self._archive.is_there(entry)
+        except ArtefactError as error:
+            self._result.found("archives", "changed", entry.first_id, entry.last_id, None, error.message)
+            return False
+
+    def away(self, kind: str) -> list[Archived]:
+        """The runs of a kind that cannot be looked at."""
+        return [entry for entry in self._away if entry.kind == kind]
+
+    def put_back(self, table: Table) -> int:
+        """The number up to which the rows of a table were taken out. Those that are there are somebody's work."""
+        last = horizon(self._connection, table.name)
+        if last:
+            query = select(chain.key(table)).where(chain.key(table) <= last).order_by(chain.key(table)).limit(MOST)
+            for run in chain.runs(list(self._connection.execute(query).scalars())):
+                _tell(self._result, table.name, "added", run[0], run[-1], None)
+        return last
+
+    def decisions(self, before: int) -> Iterator[Numbered]:
+        """The records of archived decisions with ids above ``before``."""
+        for entry in self._there:
+            if entry.kind == DECISIONS and entry.last_id > before:
+                for row in rows_of(entry, self._archive.read(entry)):
+                    if row[0] > before:
+                        self._result.archived += 1
+                        yield row[0], record_of(row, self._gone)
+
+    def events(self, before: int) -> Iterator[Numbered]:
+        """The digests of archived audit events with ids above ``before``."""
+        for entry in self._there:
+            if entry.kind == AUDIT and entry.last_id > before:
+                for row in self._archive.read(entry).to_pylist():
+                    if row["id"] > before:
+                        self._result.archived += 1
+                        yield row["id"], canonical.row(row)
+
+
+def record_of(row: Sequence[Any], gone: Gone) -> bytes:
+    """The record of a decision, given as the table has it; of one whose personal part is gone with its digest."""
+    number, customer, time, scored_at, version, probability, declined, features, flags = row
+    personal = None
+    # Where something stands in the place of what was erased, it was filled in again.
+    if flags == ERASED_FLAGS and not customer and is_blank(features):
+        personal = gone.personal(number)
+    if personal is None:
+        personal = canonical.personal_part(customer, features, flags)
+    return canonical.decision(time, scored_at, version, probability, declined, personal)
+
+
+def _follow(
+    connection: Connection, result: Verification, after: int, tick: Tick, taken: _Taken
+) -> dict[str, list[Link]]:
     """Walk along the chain, with the decisions beside it; returns the links of the other kinds."""
     later: dict[str, list[Link]] = {}
     previous = chain.link_of(connection, after) if after else canonical.GENESIS
-    rows = _decisions(connection, chain.last_id(connection, decisions.name, after))
-    stream = _Appended(result, decisions.name, rows, canonical.rows_digest)
+    before = chain.last_id(connection, decisions.name, after)
+    past = taken.put_back(decisions)
+    left = _decisions(connection, max(before or 0, past) if past else before)
+    rows = itertools.chain(taken.decisions(before or 0), left)
+    stream = _Appended(result, decisions.name, rows, canonical.rows_digest, taken.away(decisions.name))
     number = after
     for link in chain.read(connection, after):
         if link.number != number + 1:
@@ -134,11 +225,14 @@ def _follow(connection: Connection, result: Verification, after: int, tick: Tick
 class _Appended:
     """Holds rows that are written once against the links that say so, both by number."""
 
-    def __init__(self, result: Verification, kind: str, rows: Iterator[Numbered], digest: Digest) -> None:
+    def __init__(
+        self, result: Verification, kind: str, rows: Iterator[Numbered], digest: Digest, away: Sequence[Archived] = ()
+    ) -> None:
         self._result = result
         self._kind = kind
         self._rows = rows
         self._digest = digest
+        self._away = sorted((entry.first_id, entry.last_id) for entry in away)
         self._last: int | None = None
         self._next: Numbered | None = next(rows, None)
 
@@ -151,6 +245,8 @@ class _Appended:
         self._added([number for number, _ in added])
         rows = self._take(link.last_id)
         self._last = link.last_id
+        if self._is_away(link):
+            return
         self._result.count(self._kind, len(rows))
         if rows and self._digest([content for _, content in rows]) == link.digest:
             return
@@ -160,6 +256,10 @@ class _Appended:
             self._found("changed", link.first_id, link.last_id, link)
         for run in chain.runs(missing):
             self._found("missing", run[0], run[-1], link)
+
+    def _is_away(self, link: Link) -> bool:
+        place = bisect_right(self._away, (link.first_id, sys.maxsize)) - 1
+        return place >= 0 and link.last_id <= self._away[place][1]
 
     def end(self) -> None:
         """What is left belongs to no link."""
@@ -240,6 +340,7 @@ _NOUNS: Final = {
     "case_notes": ("Note on a case", "Notes on cases"),
     "audit": ("Audit event", "Audit events"),
     "deliveries": ("Delivery", "Deliveries"),
+    "archives": ("Entry of the archive", "Entries of the archive"),
     "windows": ("Window", "Windows"),
     "cases": ("Case", "Cases"),
     "probations": ("Probation", "Probations"),
@@ -261,15 +362,19 @@ def _gap(first: int, last: int) -> str:
     return f"Link {first} is gone." if first == last else f"The links {first} to {last} are gone."
 
 
-def _looked_at(connection: Connection, table: Table, links: Sequence[Link], before: int | None) -> Iterator[Numbered]:
+def _looked_at(
+    connection: Connection, table: Table, links: Sequence[Link], before: int | None, above: int
+) -> Iterator[Numbered]:
     """The rows that links are about, and those behind all others; ``before`` is the last one that was linked earlier.
+
+    Rows up to number ``above`` were taken out.
 
     Numbers that the database gives itself are not in the order of the commits, so links are about some among others.
     """
     if before is None:
-        yield from chain.digests(connection, table)
+        yield from chain.digests(connection, table, chain.key(table) > above if above else None)
         return
-    least = min([before, *(link.first_id - 1 for link in links)])
+    least = max(above, min([before, *(link.first_id - 1 for link in links)]))
     wanted = {number for link in links for number in range(link.first_id, link.last_id + 1)}
     for number, digest in chain.digests(connection, table, chain.key(table) > least):
         if number > before or number in wanted:
@@ -278,16 +383,10 @@ def _looked_at(connection: Connection, table: Table, links: Sequence[Link], befo
 
 def _decisions(connection: Connection, before: int | None) -> Iterator[Numbered]:
     """The records of decisions by id; of an erased one with the digest that its personal part had."""
-    gone = {row.decision_id: bytes(row.personal) for row in connection.execute(select(erasures))}
+    gone = Gone(connection)
     query = select(*_DECISION).order_by(decisions.c.id).execution_options(yield_per=5000)
     if before is not None:
         query = query.where(decisions.c.id > before)
-    personal_part, record = canonical.personal_part, canonical.decision
     with connection.execute(query) as found:
-        for number, customer, time, scored_at, version, probability, declined, features, flags in found:
-            # Where something stands in the place of what was erased, it was filled in again.
-            if number in gone and not customer and flags == ERASED_FLAGS and is_blank(features):
-                personal = gone[number]
-            else:
-                personal = personal_part(customer, features, flags)
-            yield number, record(time, scored_at, version, probability, declined, personal)
+        for row in found:
+            yield row[0], record_of(row, gone)
