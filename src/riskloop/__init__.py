@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         WrongMethod,
     )
     from riskloop.portfolio import Portfolio
+    from riskloop.record import ErasureResult, RetentionResult, VerifyResult
     from riskloop.results import (
         BacktestResult,
         CaseResult,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
         DoctorResult,
         DocumentResult,
         DriftResult,
-        ErasureResult,
         ModelResult,
         OutcomesResult,
         PromotionResult,
@@ -52,12 +52,10 @@ if TYPE_CHECKING:
         ReplayResult,
         RescoreResult,
         Result,
-        RetentionResult,
         SideBySideResult,
         StatusResult,
         TableResult,
         TrainingResult,
-        VerifyResult,
     )
 
 __version__ = "0.2.0"
@@ -113,8 +111,11 @@ __all__ = [
 ]
 
 
+_PLACES = {"Portfolio": "portfolio"} | dict.fromkeys(("ErasureResult", "RetentionResult", "VerifyResult"), "record")
+
+
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        place = "portfolio" if name == "Portfolio" else "results" if name.endswith("Result") else "core.errors"
+        place = _PLACES.get(name, "results" if name.endswith("Result") else "core.errors")
         return getattr(import_module(f"riskloop.{place}"), name)
     raise AttributeError(f"module 'riskloop' has no attribute '{name}'")

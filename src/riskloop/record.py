@@ -1,7 +1,7 @@
 """What is on record as a whole: proven, searched, signed, freed of a person who asks for it and of what is too old."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,8 @@ from riskloop import views
 from riskloop.core.english import counted
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.progress import silent
-from riskloop.results import ErasureResult, RetentionResult, VerifyResult
+from riskloop.core.types import Json
+from riskloop.results import Result
 from riskloop.store import audit
 from riskloop.store.backup import BACKUP
 from riskloop.store.home import Home
@@ -19,6 +20,47 @@ from riskloop.store.ledger import current_user
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class ErasureResult(Result):
+    """What was erased of a person, and what could not be."""
+
+    decisions: list[int]  # their ids
+    files: int  # segments and files of the archive that were written anew
+    histories: list[int]  # versions whose training history still holds the person
+    still: list[str]  # every file that riskloop knows of and that still holds the person, or could not be looked at
+    sentence: str
+
+
+@dataclass(frozen=True)
+class RetentionResult(Result):
+    """What is older than [retention] says and was taken out, or would be."""
+
+    dry_run: bool
+    decisions: int  # that left the log
+    features: int  # decisions that were emptied of what they were made on, and of whom they were about
+    audit: int  # events that left the trail
+    files: list[str]  # that were written in the archive
+    held: list[str]  # what is older and stays, and why, in sentences
+    sentence: str
+
+
+@dataclass(frozen=True)
+class VerifyResult(Result):
+    """Whether the record is what was committed."""
+
+    sound: bool
+    sentence: str
+    breaches: list[Json]  # what was changed, where, and the link that says so
+    uncounted: int  # further breaches that are not listed
+    first_broken: int | None  # number of the first link that does not hold
+    links: int
+    rows: dict[str, int]  # by table
+    checkpoints: int
+    last_checkpoint: Json | None  # the newest one that the record agrees with
+    limits: list[str]  # what cannot be shown
+    seconds: float
 
 
 class Record:

@@ -330,47 +330,6 @@ class DoctorResult(Result):
 
 
 @dataclass(frozen=True)
-class ErasureResult(Result):
-    """What was erased of a person, and what could not be."""
-
-    decisions: list[int]  # their ids
-    files: int  # segments and files of the archive that were written anew
-    histories: list[int]  # versions whose training history still holds the person
-    still: list[str]  # every file that riskloop knows of and that still holds the person, or could not be looked at
-    sentence: str
-
-
-@dataclass(frozen=True)
-class RetentionResult(Result):
-    """What is older than [retention] says and was taken out, or would be."""
-
-    dry_run: bool
-    decisions: int  # that left the log
-    features: int  # decisions that were emptied of what they were made on, and of whom they were about
-    audit: int  # events that left the trail
-    files: list[str]  # that were written in the archive
-    held: list[str]  # what is older and stays, and why, in sentences
-    sentence: str
-
-
-@dataclass(frozen=True)
-class VerifyResult(Result):
-    """Whether the record is what was committed."""
-
-    sound: bool
-    sentence: str
-    breaches: list[Json]  # what was changed, where, and the link that says so
-    uncounted: int  # further breaches that are not listed
-    first_broken: int | None  # number of the first link that does not hold
-    links: int
-    rows: dict[str, int]  # by table
-    checkpoints: int
-    last_checkpoint: Json | None  # the newest one that the record agrees with
-    limits: list[str]  # what cannot be shown
-    seconds: float
-
-
-@dataclass(frozen=True)
 class DriftResult(Result):
     """The newest windows with their findings, oldest first."""
 

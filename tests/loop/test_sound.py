@@ -13,7 +13,7 @@ from riskloop.core.errors import ArtefactError, NotFound, RiskloopError
 from riskloop.loop.rebuild import rebuild
 from riskloop.loop.retention import needed
 from riskloop.portfolio import Portfolio
-from riskloop.results import RetentionResult, VerifyResult
+from riskloop.record import RetentionResult, VerifyResult
 from riskloop.simulation.embedded import ID, TARGET, simulate
 from riskloop.store import audit
 from riskloop.store.backup import back_up, restore
