@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 LIGHT  := .venv-light
 
-.PHONY: demo test test-light check bench pins sbom docs clean
+.PHONY: demo test test-light test-schedulers check bench pins sbom docs clean
 
 demo: $(READY)
 	$(BIN)/riskloop demo --exit
@@ -18,6 +18,17 @@ test: check
 test-light: $(LIGHT)/.ready
 	$(LIGHT)/bin/python -m pytest -p no:cacheprovider tests/core tests/data tests/scoring tests/batch tests/monitor tests/old \
 	  tests/test_exactness.py tests/loop/test_examine.py
+
+# Airflow and Dagster themselves, each with riskloop in an environment of its own; some minutes, and not part of CI.
+test-schedulers: $(READY) .venv-airflow/.ready .venv-dagster/.ready
+	$(BIN)/python -m pytest -p no:cacheprovider tests/schedulers
+
+.venv-airflow/.ready: SCHEDULER = apache-airflow==3.3.2
+.venv-dagster/.ready: SCHEDULER = dagster==1.13.28
+.venv-airflow/.ready .venv-dagster/.ready: pyproject.toml $(READY)
+	$(PYTHON) -m venv $(@D)
+	$(BIN)/uv pip install --quiet --python $(@D)/bin/python '$(SCHEDULER)' -e .
+	touch $@
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -60,4 +71,4 @@ $(LIGHT)/.ready: requirements-light.txt pyproject.toml $(READY)
 	touch $@
 
 clean:
-	rm -rf $(LIGHT) $(VENV) build dist docs/_build docs/reference .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(LIGHT) .venv-airflow .venv-dagster $(VENV) build dist docs/_build docs/reference .mypy_cache .ruff_cache .pytest_cache

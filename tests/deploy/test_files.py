@@ -68,7 +68,9 @@ def test_the_services_of_compose_fit_together() -> None:
 
 
 @needs("systemd-analyze", "systemd")
-@pytest.mark.parametrize("name", ["riskloop-serve.service", "riskloop-watch.service"])
+@pytest.mark.parametrize(
+    "name", ["riskloop-serve.service", "riskloop-watch.service", "riskloop-cycle.service", "riskloop-cycle.timer"]
+)
 def test_a_unit_is_one_that_systemd_takes(name: str, tmp_path: Path) -> None:
     text = (DEPLOY / "systemd" / name).read_text(encoding="utf-8")
     unit = tmp_path / name

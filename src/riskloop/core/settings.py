@@ -329,7 +329,7 @@ def _issuer(value: Any) -> Any:
 
 
 class SsoSettings(Section):
-    """Single sign-on by OpenID Connect. A client's secret is in the environment as RISKLOOP_SSO_KEPT."""
+    """Single sign-on by OpenID Connect. A client's secret is in the environment as RISKLOOP_SSO_SECRET."""
 
     issuer: Annotated[str | None, BeforeValidator(_issuer)] = Field(
         None, description="The provider, as its discovery document calls itself; without it there is no single sign-on."
