@@ -658,7 +658,7 @@ class AlertSettings(Section):
         None, pattern=r"^https?://", description="URL that gets a signed POST, as a channel of this name."
     )
     secret_env: str = Field(
-        "RISKLOOP_ALERT_KEPT", description="Environment variable with the secret that signs the POST to `webhook`."
+        "RISKLOOP_ALERT_SECRET", description="Environment variable with the secret that signs the POST to `webhook`."
     )
     again: Duration | None = Field(
         None,
