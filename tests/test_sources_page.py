@@ -15,7 +15,7 @@ from tests.data.lender import history
 from tests.objects import Bucket
 from tests.postgres import Server
 
-PAGE = (Path(__file__).parent.parent / "docs" / "sources.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parent.parent / "docs" / "howto" / "sources.md").read_text(encoding="utf-8")
 COMMANDS = re.search(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 LAKE = "postgresql+psycopg://risk@db.bank/lake?password_env=LAKE_PASSWORD"
 

@@ -1,7 +1,7 @@
 """A day of a portfolio as a DAG of Airflow 3: look at the applicants, score them, hand in outcomes, turn the loop once.
 
 Copy it into the folder of DAGs, and set these variables in the environment of Airflow's workers. Each may be a file or
-an address (docs/sources.md), and `{day}` in it becomes the day of the run:
+an address (docs/howto/sources.md), and `{day}` in it becomes the day of the run:
 
     RISKLOOP_CONFIG     /srv/riskloop/riskloop.toml
     RISKLOOP_IN         s3://lender/{day}/applicants.csv
@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.exceptions import AirflowFailException, AirflowSkipException
-from airflow.sdk import dag, task
+from airflow.sdk import chain, dag, task
 
 CONFIG = os.environ.get("RISKLOOP_CONFIG", "riskloop.toml")
 
@@ -68,7 +68,14 @@ def riskloop_day() -> None:
         """Close windows, diagnose, retrain, judge, promote: whatever is due."""
         return list(portfolio().cycle().lines)
 
-    check() >> score() >> outcomes() >> cycle()
+    @task(trigger_rule="one_failed", retries=0)
+    def failed() -> None:
+        """Airflow looks at the last tasks alone: without this one, a run would count as good once its cycle is."""
+        raise AirflowFailException("A step of the day failed: see the others.")
+
+    steps = [check(), score(), outcomes(), cycle()]
+    chain(*steps)
+    chain(steps, failed())
 
 
 riskloop_day()
