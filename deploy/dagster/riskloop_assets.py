@@ -2,8 +2,8 @@
 
     dagster dev -f riskloop_assets.py
 
-These variables say where things are. Each may be a file or an address (docs/howto/sources.md), and `{day}` in it becomes the
-day of the partition:
+These variables say where things are. Each may be a file or an address (docs/howto/sources.md), and `{day}` in it
+becomes the day of the partition:
 
     RISKLOOP_CONFIG     /srv/riskloop/riskloop.toml
     RISKLOOP_IN         s3://lender/{day}/applicants.csv

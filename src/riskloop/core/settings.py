@@ -55,7 +55,7 @@ class PortfolioSettings(Section):
     time: str | None = Field(None, description="Column with the date of the decision (ISO 8601).")
     history: str | None = Field(
         None,
-        description="What `riskloop train` reads when nothing is named: a file, a folder, or an address (see howto/sources.md).",
+        description="What `riskloop train` reads when nothing is named: a file or an address (howto/sources.md).",
     )
     unit: str | None = Field(
         None, description="Column that says which rows are one customer's; an id may come several times then."
