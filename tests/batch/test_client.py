@@ -23,7 +23,7 @@ from riskloop.core.errors import (
     Unauthorised,
     Unreachable,
 )
-from riskloop.scoring.answers import APPENDED
+from riskloop.core.schema import APPENDED
 
 
 class Api:

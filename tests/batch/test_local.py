@@ -23,10 +23,10 @@ from riskloop.batch import local, pool
 from riskloop.batch.local import Champion, LocalEngine
 from riskloop.batch.scorer import Todo
 from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, RiskloopError, StorageError
+from riskloop.core.schema import APPENDED
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Decisions
 from riskloop.data import streams, tables
-from riskloop.scoring.answers import APPENDED
 from riskloop.scoring.bodies import table_rows
 from riskloop.scoring.decide import decide
 from riskloop.scoring.model import load_model

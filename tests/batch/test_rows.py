@@ -45,7 +45,7 @@ def opened(tmp_path: Path, target: str, content: bytes, name: str = "in.csv") ->
 
 
 def answers(rows: int) -> pa.Table:
-    from riskloop.scoring.answers import APPENDED
+    from riskloop.core.schema import APPENDED
 
     columns: dict[str, Any] = {name: pa.array([f"{name}{i}" for i in range(rows)]) for name in APPENDED}
     return pa.table({**columns, "default": pa.array([i % 2 for i in range(rows)])})

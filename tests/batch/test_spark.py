@@ -16,10 +16,10 @@ from tests.serve.conftest import CONFIG, add_model, promote
 from riskloop import spark as riskloop_spark
 from riskloop.batch.local import Champion
 from riskloop.core.errors import Conflict, DataError
+from riskloop.core.schema import APPENDED
 from riskloop.core.span import EVERYTHING
 from riskloop.monitor.profile import Profile, Reference
 from riskloop.portfolio import Portfolio
-from riskloop.scoring.answers import APPENDED
 from riskloop.scoring.model import load_model
 
 from .test_local import check_logged, customers, decided

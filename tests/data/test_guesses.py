@@ -331,7 +331,7 @@ def test_incomes_at_the_application_are_no_dates_of_a_spreadsheet(tmp_path: Path
     assert column(found, "income_at_application").role == "input"
 
 
-@pytest.mark.parametrize("name", ["Start", "Antragsdatum", "data_contratação", "Дата", "appdate"])
+@pytest.mark.parametrize("name", ["Start", "Beginn", "data_contratação", "Дата"])
 def test_the_only_column_of_dates_is_the_decision_and_said_to_be_guessed(name: str, tmp_path: Path) -> None:
     found = looked(FRAME.rename(columns={TIME: name}), tmp_path)
     assert found.name_of("time") == name

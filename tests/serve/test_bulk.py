@@ -197,7 +197,7 @@ def test_a_bad_body_is_refused(client: httpx.Client, home: Home, content: bytes,
 def test_a_ragged_line_is_counted_from_the_bodys_start(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("riskloop.scoring.bodies.BLOCK_ROWS", 2)
     content = b"id,debt,income,job,sex\n" + b"".join(b"c%d,1,1,7,1\n" % i for i in range(1, 7)) + b"c7,1\n"
-    assert "row 7, column '': has 2 fields instead of 5" in send(client, content, CSV).json()["error"]["message"]
+    assert "row 7 has 2 fields instead of 5" in send(client, content, CSV).json()["error"]["message"]
 
 
 def test_a_target_column_in_a_file_is_not_read(client: httpx.Client) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from riskloop.core.errors import DataError, MalformedBody
+from riskloop.core.schema import APPENDED
 from riskloop.data.records import header_of, line_of, parts
-from riskloop.scoring.answers import APPENDED, refuse_taken
+from riskloop.scoring.answers import refuse_taken
 
 if TYPE_CHECKING:
     import pyarrow as pa

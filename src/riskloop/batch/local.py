@@ -128,7 +128,9 @@ class _FileRun:
         self, engine: LocalEngine, source: Path, target: Path, part: Path, dialect: DataSettings, tick: Tick
     ) -> None:
         self.engine, self.source, self.target, self.part, self.tick = engine, source, target, part, tick
-        self.opened, self.dialect = open_source(str(source), dialect, str(source))
+        self.opened, self.dialect = open_source(
+            str(source), dialect, str(source), target=engine.champion().model.schema.target
+        )
         refuse_taken(self.opened.names, str(source))
         self.texts = _texts(self.opened)
         self.latest = time.time_ns() // 1000 + CLOCK_SKEW

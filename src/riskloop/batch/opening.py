@@ -38,7 +38,7 @@ def open_file(
         return CsvFile(source)
     if whole and kind == "parquet" and suffix in (".parquet", ".pq"):
         return ParquetFile(source)
-    opened, used = open_source(str(source), dialect, str(source))
+    opened, used = open_source(str(source), dialect, str(source), target=None if schema is None else schema.target)
     return RowsFile(source, target, opened, used, schema, screened)
 
 

@@ -13,12 +13,12 @@ from pyarrow import parquet
 
 from riskloop.batch.opening import is_standard
 from riskloop.core.errors import ConfigError
+from riskloop.core.schema import APPENDED
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Ints
 from riskloop.data.records import parts
 from riskloop.data.streams import packing_of
 from riskloop.data.tables import ManySource, Source, TextSource
-from riskloop.scoring.answers import APPENDED
 
 PARQUET: Final = (".parquet", ".pq")
 Told = dict[str, pa.Array]  # `scoring.answers.told_columns`

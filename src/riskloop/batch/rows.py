@@ -11,13 +11,13 @@ import pyarrow.csv
 from pyarrow import parquet
 
 from riskloop.batch.files import Chunk, digest_of
-from riskloop.core.schema import Schema
+from riskloop.core.schema import APPENDED, Schema
 from riskloop.core.settings import DataSettings
 from riskloop.data.columns import Problems, is_text, read_numbers
 from riskloop.data.read import Screened
 from riskloop.data.streams import packing_of
 from riskloop.data.tables import Source
-from riskloop.scoring.answers import APPENDED, refuse_taken
+from riskloop.scoring.answers import refuse_taken
 
 PARQUET: Final = (".parquet", ".pq")
 

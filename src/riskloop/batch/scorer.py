@@ -139,7 +139,7 @@ class Scorer:
             return Block(todo.table, 0)
         parser = self.parsers[todo.text]
         if whole:  # with every column as the text that it is
-            return parser.parse(todo.content, 0, None, None)
+            return parser.parse(todo.content, 0, self.names, None)
         return parser.parse(todo.content, 0, self.reader.columns, self.reader.types)
 
 

@@ -19,8 +19,9 @@ import numpy as np
 
 from riskloop.batch.scorer import Scorer, Todo
 from riskloop.core.errors import Conflict, DataError
+from riskloop.core.schema import APPENDED
 from riskloop.core.settings import DataSettings
-from riskloop.scoring.answers import APPENDED, told_columns
+from riskloop.scoring.answers import told_columns
 from riskloop.store.segment_files import Written
 
 if TYPE_CHECKING:

@@ -37,6 +37,8 @@ def _settle(struct: msgspec.Struct) -> None:
             msgspec.structs.force_setattr(struct, field.name, field.default)
 
 
+# Columns that are put beside a scored row.
+APPENDED: Final = ("default", "probability", "risk_level", "threshold", "model_version", "decision_id", "scored_at")
 NUL: Final = "must not hold the character NUL, which not every database can keep"  # said of a customer's id
 
 
@@ -119,6 +121,7 @@ class Schema(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     good: tuple[str, ...] = ()  # … and that are none; a value of neither kind has no outcome (yet)
     missing: tuple[str, ...] = ()  # words for a missing value beside the usual ones
     dates: DateOrder = ""
+    decimal: str = "."  # sign of amounts, percentages and the like that come as text
     earliest: str = "1980-01-01"  # no decision is older
 
     def __post_init__(self) -> None:

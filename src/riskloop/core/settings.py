@@ -841,6 +841,7 @@ class Settings(Section):
             good=self.portfolio.good,
             missing=self.data.missing,
             dates=self.data.dates,
+            decimal=self.data.decimal,
             earliest=self.portfolio.earliest,
         )
 
@@ -879,7 +880,9 @@ def restored(settings: Settings, schema: Schema, recorded: dict[str, Any]) -> Se
                 "earliest": schema.earliest,
             }
         ),
-        "data": settings.data.model_copy(update={"missing": schema.missing, "dates": schema.dates}),
+        "data": settings.data.model_copy(
+            update={"missing": schema.missing, "dates": schema.dates, "decimal": schema.decimal}
+        ),
         "features": {feature.name: _entry(feature) for feature in schema.features},
     }
     for name, values in recorded.items():

@@ -19,6 +19,7 @@ from riskloop.core.types import as_utc, to_micros
 MISSING: Final = frozenset(
     {"", "NA", "N/A", "n/a", "NaN", "nan", "NAN", "null", "NULL", "Null", "None", "#N/A", "#n/a", "#NA", "<NA>", "NaT"}
     | {"n.a.", "N.A.", "#NULL!", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NAME?", "\\N", "(null)", "?", ".", "-", "--"}
+    | {"\u2013", "\u2014"}  # dashes that programs for letters make of a minus
 )
 # … which are levels of a category, but no numbers.
 MISSING_NUMBER: Final = MISSING | {
@@ -36,8 +37,17 @@ MISSING_NUMBER: Final = MISSING | {
 
 def is_missing(text: str, extra: Collection[str] = ()) -> bool:
     """Whether a text, white space around it aside, stands for a missing value."""
-    text = text.strip()
+    text = trimmed(text)
     return text in MISSING or text in extra
+
+
+# Characters that no reader sees: zero-width blanks, marks of the direction of writing, a mark within a file.
+_UNSEEN: Final = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+
+
+def trimmed(text: str) -> str:
+    """A text without white space around it and without characters that nobody sees."""
+    return (text if text.isascii() else _UNSEEN.sub("", text)).strip()
 
 
 # --------------------------------------------------------------------------- levels and ids
@@ -56,7 +66,7 @@ def level_text(value: Any) -> str:
         return str(int(value))
     if isinstance(value, time):
         return value.isoformat("minutes" if not (value.second or value.microsecond) else "auto")
-    text = str(value).strip()
+    text = trimmed(str(value))
     if (whole := _WHOLE.fullmatch(text)) is not None:
         return whole[1]
     return text.lower() if text in ("True", "False", "TRUE", "FALSE") else text
@@ -88,11 +98,13 @@ def truth(value: Any, bad: Collection[str] = (), good: Collection[str] = ()) -> 
 # --------------------------------------------------------------------------- numbers
 
 _CURRENCY: Final = re.compile(
-    r"[$€£¥₹₽₺₩¢\u00a0\u202f\s']|\b(?:USD|EUR|GBP|CHF|INR|JPY|CNY|AUD|CAD|ZAR|BRL|PLN|SEK|Rs\.?)"
+    r"[$€£¥₹₽₺₩₴₪₫₱¢\s'\u2019]|(?<![^\W\d_])(?:USD|EUR|GBP|CHF|INR|JPY|CNY|AUD|CAD|ZAR|BRL|PLN|SEK|NOK|DKK|CZK|HUF|RON|"
+    r"TRY|MXN|RUB|Rs\.?|R(?=\s*\$)|Kč|zł|kr\.?|Ft|руб\.?|Fr\.?)(?![^\W\d_])"
 )
+_MINUS: Final = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-"})  # of typesetters
 _UNIT: Final = re.compile(r"([<>≤≥]?=?)\s*([+-]?[\d.,]+)\s*(\+?)\s*[^\d]*")
 _GROUPED: Final = {
-    ".": re.compile(r"[+-]?\d{1,3}(?:,\d{2,3})*(?:\.\d*)?"),
+    ".": re.compile(r"[+-]?\d{1,3}(?:(?:,\d{2,3})*,\d{3})?(?:\.\d*)?"),  # 12,34,567 in India
     ",": re.compile(r"[+-]?\d{1,3}(?:\.\d{3})*(?:,\d*)?"),
 }
 _PLAIN: Final = {".": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)"), ",": re.compile(r"[+-]?(?:\d+,?\d*|,\d+)")}
@@ -101,18 +113,21 @@ _PLAIN: Final = {".": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)"), ",": re.compile(r
 def parse_number(text: str, style: TextStyle = "plain", decimal: str = ".") -> float:
     """The number that ``text`` writes; NaN when it is none.
 
-    ``amount`` drops currency signs and the thousands' separators, (1,234) is negative. ``percent`` drops the sign:
-    13.5% is 13.5. ``unit`` drops words: '36 months' is 36, '10+ years' 10, '< 1 year' 0, '> 5' 6.
+    ``amount`` drops currency signs and the thousands' separators, (1,234) and 1,234- are negative.
+    ``percent`` drops the sign: 13.5% is 13.5. ``unit`` drops words: '36 months' is 36, '10+ years' 10, '< 1 year' 0,
+    '> 5' 6.
     """
-    text = text.strip()
+    text = text.strip() if text.isascii() else trimmed(text).translate(_MINUS)
     if style == "plain":
         return _plain(text, decimal)
     if style == "percent":
         return _grouped(text.removesuffix("%").rstrip(), decimal)
     if style == "amount":
-        negative = text.startswith("(") and text.endswith(")")
-        value = _grouped(_CURRENCY.sub("", text[1:-1] if negative else text), decimal)
-        return -value if negative else value
+        in_brackets = text.startswith("(") and text.endswith(")")
+        text = _CURRENCY.sub("", text[1:-1] if in_brackets else text)
+        behind = text.endswith("-") and text[:1].isdigit()
+        value = _grouped(text[:-1] if behind else text, decimal)
+        return -value if in_brackets or behind else value
     found = _UNIT.fullmatch(text)
     if found is None:
         return _plain(text, decimal)
@@ -154,8 +169,9 @@ def style_of(texts: Collection[str], decimal: str = ".") -> TextStyle | None:
 
 def _one_unit(texts: Collection[str]) -> bool:
     """Whether the words beside the numbers are one unit: '1 year' and '10+ years', but not '1 car' and '2 home'."""
-    words = {re.sub(r"[\d.,+<>≤≥=\s-]", "", text).casefold().rstrip("s.") for text in texts}
-    return len(words - {""}) == 1 and len(next(iter(words - {""}))) > 1
+    words = {re.sub(r"[\d.,+<>≤≥=\s-]", "", text).casefold() for text in texts}
+    words = {word.rstrip("s.") or word for word in words} - {""}
+    return len(words) == 1 and (len(word := next(iter(words))) > 1 or word in "dwmy")  # 36M, 5y; 1A is a code
 
 
 # --------------------------------------------------------------------------- dates
@@ -168,24 +184,43 @@ LAST_PERIOD: Final = 1200
 _EXCEL: Final = date(1899, 12, 30)  # day 0 of a spreadsheet's serial numbers
 _PIVOT: Final = 69  # 68 is 2068, 69 is 1969, as POSIX has it
 
+# In English, German, French, Spanish, Italian, Portuguese and Dutch; no word means two months.
 _MONTHS: Final = {
     name: number
     for number, names in enumerate(
         (
-            "jan|january|januar", "feb|february|februar", "mar|march|märz|mrz", "apr|april", "may|mai", "jun|june|juni",
-            "jul|july|juli", "aug|august", "sep|sept|september", "oct|october|okt|oktober", "nov|november",
-            "dec|december|dez|dezember",
+            "jan|january|januar|jänner|janv|janvier|ene|enero|gen|gennaio|janeiro|januari",
+            "feb|february|februar|févr|fevr|février|fevrier|febrero|febbraio|fev|fevereiro|februari",
+            "mar|march|märz|mrz|mär|mars|marzo|março|marco|maart|mrt",
+            "apr|april|avr|avril|abr|abril|aprile",
+            "may|mai|mayo|mag|maggio|maio|mei",
+            "jun|june|juni|juin|junio|giu|giugno|junho",
+            "jul|july|juli|juil|juillet|julio|lug|luglio|julho",
+            "aug|august|août|aout|ago|agosto|augustus",
+            "sep|sept|september|septembre|septiembre|set|settembre|setembro",
+            "oct|october|okt|oktober|octobre|octubre|ott|ottobre|out|outubro",
+            "nov|november|novembre|noviembre|novembro",
+            "dec|december|dez|dezember|déc|décembre|decembre|dic|diciembre|dicembre|dezembro",
         ),
         1,
     )
     for name in names.split("|")
-}  # fmt: skip
+}
 _NAME: Final = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _MONTH_YEAR: Final = re.compile(rf"({_NAME})\.?[-\s/,]*'?(\d{{4}}|\d{{2}})", re.IGNORECASE)
 _YEAR_MONTH: Final = re.compile(rf"(\d{{4}})[-\s/]*({_NAME})", re.IGNORECASE)
-_DAY_MONTH_YEAR: Final = re.compile(rf"(\d{{1,2}})\.?[-\s/]*({_NAME})\.?[-\s/,]*(\d{{4}}|\d{{2}})(.*)", re.IGNORECASE)
+_DAY_MONTH_YEAR: Final = re.compile(
+    rf"(\d{{1,2}})(?:\.|er|st|nd|rd|th|º)?[-\s/]*(?:de\s+)?({_NAME})\.?[-\s/,]*(?:de[l]?\s+)?(\d{{4}}|\d{{2}})(.*)",
+    re.IGNORECASE,
+)
 _MONTH_DAY_YEAR: Final = re.compile(rf"({_NAME})\.?\s+(\d{{1,2}}),?\s+(\d{{4}})(.*)", re.IGNORECASE)
-_QUARTER: Final = re.compile(r"(\d{4})[-\s]*Q([1-4])|Q([1-4])[-\s/]*(\d{4})", re.IGNORECASE)
+_QUARTER: Final = re.compile(
+    r"(?P<y1>\d{4})[-\s/]*[QT](?P<q1>[1-4])|[QT](?P<q2>[1-4])[-\s/]*(?P<y2>\d{4})|Q(?P<q3>[1-4])[-\s/']*(?P<y3>\d{2})",
+    re.IGNORECASE,
+)
+_NUMBERED: Final = re.compile(r"(\d{4})\s?M\s?(\d{1,2})|FY[-\s']?(\d{4}|\d{2})", re.IGNORECASE)  # 2023M01, FY2023
+_OF_DB2: Final = re.compile(r"(\d{4}-\d{2}-\d{2})-(\d{2})\.(\d{2})\.(\d{2})(\.\d+)?")
+_OF_EAST_ASIA: Final = re.compile(r"(\d{4})\s*[年년]\s*(\d{1,2})\s*[月월]\s*(?:(\d{1,2})\s*[日일])?")
 _THREE: Final = re.compile(r"(\d{1,2})([/.\-])(\d{1,2})\2(\d{4}|\d{2})(.*)", re.DOTALL)
 _YEAR_FIRST: Final = re.compile(r"(\d{4})[/.\-](\d{1,2})(?:[/.\-](\d{1,2}))?(.*)", re.DOTALL)
 _MONTH_SLASH: Final = re.compile(r"(\d{1,2})[/.\-](\d{4})")
@@ -221,12 +256,24 @@ def _written(text: str, order: DateOrder) -> datetime:
         return _with_time(
             _ordered(text, first, second, year, "dmy" if found[2] == "." and order != "ymd" else order), found[5]
         )
+    if (found := _OF_DB2.fullmatch(text)) is not None:
+        return as_utc(datetime.fromisoformat(f"{found[1]} {found[2]}:{found[3]}:{found[4]}{(found[5] or '')[:7]}"))
     if (found := _YEAR_FIRST.fullmatch(text)) is not None and (found[3] or text[4] != "."):  # 2024.5 is a number
         return _with_time(date(int(found[1]), int(found[2]), int(found[3] or 1)), found[4])
     if (found := _MONTH_SLASH.fullmatch(text)) is not None:
         return _with_time(date(int(found[2]), int(found[1]), 1))
+    return _worded(text)
+
+
+def _worded(text: str) -> datetime:
+    """A quarter, a fiscal year, a date of which the month or each part is named."""
     if (found := _QUARTER.fullmatch(text)) is not None:
-        return _with_time(date(int(found[1] or found[4]), 3 * int(found[2] or found[3]) - 2, 1))
+        year, quarter = (found[f"{part}1"] or found[f"{part}2"] or found[f"{part}3"] for part in "yq")
+        return _with_time(date(_year(year), 3 * int(quarter) - 2, 1))
+    if (found := _NUMBERED.fullmatch(text)) is not None:
+        return _with_time(date(_year(found[1] or found[3]), int(found[2] or 1), 1))
+    if (found := _OF_EAST_ASIA.fullmatch(text)) is not None:
+        return _with_time(date(int(found[1]), int(found[2]), int(found[3] or 1)))
     if (found := _DAY_MONTH_YEAR.fullmatch(text)) is not None:
         return _with_time(date(_year(found[3]), _MONTHS[found[2].lower()], int(found[1])), found[4])
     if (found := _MONTH_DAY_YEAR.fullmatch(text)) is not None:

@@ -100,6 +100,8 @@ class Problems:
 def _sentence(p: Problem) -> str:
     place, colon, rest = p.problem.partition(": ")
     value = "" if p.value in (None, "") else f" {p.value!r}"
+    if colon and not p.field:
+        return f"{place} {rest}"
     return f"{place}, column '{p.field}':{value} {rest}" if colon else f"column '{p.field}' {p.problem}"
 
 
@@ -223,25 +225,17 @@ def read_target(column: pa.ChunkedArray, schema: Schema, problems: Problems, *, 
     With ``strict`` that is a problem.
     """
     encoded = codes_table(column)
-    values = encoded.dictionary.to_pylist()
+    values = [*encoded.dictionary.to_pylist(), None]  # the last one for what the source itself says is missing
     named = {level_text(word).casefold() for word in (*schema.bad, *schema.good)}
-    empty = np.array(
-        [
-            value is None
-            or value != value
-            or (is_missing(str(value), schema.missing) and level_text(value).casefold() not in named)
-            for value in values
-        ]
-        or [True]
-    )
-    read = [truth(value, schema.bad, schema.good) for value in values] or [None]
+    texts = ["" if value is None or value != value else level_text(value) for value in values]
+    empty = np.array([is_missing(text, schema.missing) and text.casefold() not in named for text in texts])
+    read = [truth(text, schema.bad, schema.good) for text in texts]
     odd = np.array([reading is None for reading in read]) & ~empty
-    table = np.array(
-        [np.nan if reading is None or missing else reading for reading, missing in zip(read, empty, strict=True)]
-    )
+    table = np.array([np.nan if reading is None else reading for reading in read])
+    table[empty] = np.nan
     codes = codes_of(encoded)
-    result = np.where(codes >= 0, table[codes], np.nan)
-    wrong = np.isnan(result) if strict else (codes >= 0) & odd[codes]
+    result = table[codes]
+    wrong = np.isnan(result) if strict else odd[codes]
     if not schema.good or strict:
         names = (
             "is neither 1 (default) nor 0 (none); yes/no and true/false are read too"

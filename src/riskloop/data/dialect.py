@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from riskloop.core.errors import DataError, MalformedBody
+from riskloop.core.schema import TextStyle
 from riskloop.core.settings import DataSettings
-from riskloop.core.values import MISSING_NUMBER, parse_number, style_of
+from riskloop.core.values import MISSING_NUMBER, parse_number, trimmed
 from riskloop.data.streams import Bytes, find_encoding, is_utf8, open_bytes, read_start
 
 Grid = list[list[str]]  # the first records of a file, cell by cell
 
+UNNAMED: Final = "unnamed_"  # … and its place: a column without a name
 SAMPLE: Final = 2**18  # bytes that are looked at
 MOST_NOTES: Final = 20  # lines above a header
 MOST_TOTALS: Final = 10  # lines below the rows
@@ -47,7 +49,7 @@ def find_dialect(
     if re.match(rb"\s*<(!doctype|html|\?xml)", start.removeprefix(b"\xef\xbb\xbf"), re.IGNORECASE):
         raise MalformedBody(f"{where} is a web page or XML, no table: perhaps a login page. Export it as CSV or Excel.")
     given = {} if known is None else known.model_dump(exclude_defaults=True)
-    encoding = given.get("encoding") or _encoding(source, start)
+    encoding = given.get("encoding") or _encoding(source, start, target)
     text = _text(start, encoding, where)
     delimiter = given.get("delimiter") or find_delimiter(text)
     grid = split(text, delimiter)
@@ -73,14 +75,22 @@ def layout(grid: Grid, target: str | None, skip: int | None = None) -> dict[str,
     top = skip if skip is not None else _first_full(grid, width)
     if top >= len(grid):
         raise DataError(f"The file has {len(grid)} lines only; with skip = {top} nothing is left of it.")
-    body = [grid[i] for i in records if i > top and len(grid[i]) == width][:200]
+    ruled = next((i for i in records if i > top), top) if top + 1 < len(grid) else top
+    rule = ruled - top if ruled > top and _is_rule(grid[ruled]) else 0
+    body = [grid[i] for i in records if i > top + rule and len(grid[i]) == width][:200]
     if skip is None and (names := _short_header(grid[: top + 1], [grid[top], *body])) is not None:
         return {"skip": top, "header": False, "columns": names}
     if not _is_header(grid[top], body):
         return {"skip": top, "header": False, "columns": tuple(f"column_{i}" for i in range(1, width + 1))}
     if len(body) > 2 and _is_header(body[0], body[1:], second=True):
         return _two_headers(grid, top, grid.index(body[0]), target)
-    return {"skip": top, "header": True}
+    return {"skip": top, "header": True} | ({"below": rule} if rule else {})
+
+
+def _is_rule(record: Sequence[str]) -> bool:
+    """Whether a line only rules off the header: ----+----, |---|:--|, ====."""
+    text = "".join(record).replace(" ", "")
+    return len(text) >= 3 and set(text) <= set("-+=|:")
 
 
 def find_delimiter(text: str) -> str:
@@ -100,9 +110,9 @@ def find_delimiter(text: str) -> str:
         if score > best:
             best, found = score, delimiter
     if best < 0.1:
-        widths = Counter(len(line.split()) for line in lines)
+        widths = Counter(len(record) for record in split("\n".join(lines), " ") if record)
         width, count = widths.most_common(1)[0]
-        if width > 1 and count >= 0.9 * len(lines):
+        if width > 1 and count >= 0.9 * widths.total():
             return " "
     return found
 
@@ -110,11 +120,20 @@ def find_delimiter(text: str) -> str:
 def split(text: str, delimiter: str) -> Grid:
     """Records and fields; fields between blanks may be several blanks apart."""
     if delimiter == " ":
-        return [line.split() for line in text.splitlines()]
+        text, delimiter = one_tab(text), "\t"
     try:
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error:
         return [line.split(delimiter) for line in text.splitlines()]
+
+
+def one_tab(text: str) -> str:
+    """A text separated by runs of blanks as one separated by tabs; blanks within quotes stay."""
+    parts = text.split('"')
+    if len(parts) % 2 == 0:  # a quote that nothing closes
+        return "\n".join("\t".join(line.split()) for line in text.splitlines())
+    parts[::2] = [re.sub(r"[ \t]+", "\t", part) for part in parts[::2]]
+    return re.sub(r"(?m)^\t+|\t+$", "", '"'.join(parts))
 
 
 def is_total(record: Sequence[str], width: int) -> bool:
@@ -124,14 +143,29 @@ def is_total(record: Sequence[str], width: int) -> bool:
 
 
 def names_of(header: Sequence[str]) -> list[str]:
-    """Column names without white space around them; one that is empty is called after its place."""
-    return [name.strip().lstrip("\ufeff") or f"unnamed_{i}" for i, name in enumerate(header, 1)]
+    """Column names, trimmed: one that is empty is called after its place, one that came before gets a number: x_2."""
+    names: list[str] = []
+    header = [trimmed(re.sub(r"\s*[\x00-\x1f]+\s*", " ", name)) for name in header]  # of several lines in a workbook
+    taken = {*header}
+    for i, name in enumerate(header, 1):
+        if name in names:
+            copies = (f"{name}_{n}" for n in range(2, i + 2))
+            name = next(copy for copy in copies if copy not in taken and copy not in names)
+        names.append(name or f"{UNNAMED}{i}")
+    return names
+
+
+def repeated(header: Sequence[str]) -> frozenset[str]:
+    """The names that come more than once in a header."""
+    counts = Counter(map(trimmed, header))
+    return frozenset(name for name, count in counts.items() if name and count > 1)
 
 
 def describe(dialect: DataSettings) -> str:
     """The dialect in words: 'cp1252, separated by semicolons, decimal commas, 1 line above the header'."""
-    said = [dialect.encoding.upper(), f"separated by {NAMED.get(dialect.delimiter, repr(dialect.delimiter))}"]
-    if dialect.decimal == ",":
+    named = NAMED.get(dialect.delimiter, repr(dialect.delimiter))
+    said = [f"sheet '{dialect.sheet}'"] if dialect.sheet else [dialect.encoding.upper(), f"separated by {named}"]
+    if dialect.decimal == "," and not dialect.sheet:
         said.append("decimal commas")
     if dialect.skip:
         said.append(f"{dialect.skip} line{'s' * (dialect.skip > 1)} above the {'header' if dialect.header else 'rows'}")
@@ -147,8 +181,8 @@ def describe(dialect: DataSettings) -> str:
 # --------------------------------------------------------------------------- encoding, decimal sign, totals
 
 
-def _encoding(source: Bytes, start: bytes) -> str:
-    found = find_encoding(start)
+def _encoding(source: Bytes, start: bytes, target: str | None) -> str:
+    found = find_encoding(start, target)
     if found != "utf-8" or len(start) < SAMPLE or not isinstance(source, (Path, str)):
         return found
     # The first letter that is not ASCII may come late.
@@ -174,18 +208,63 @@ def _text(start: bytes, encoding: str, where: str) -> str:
 
 
 def _decimal(body: Grid, delimiter: str) -> str:
-    """The decimal sign: commas when whole columns are numbers with them and not without."""
+    """The decimal sign, by the columns of numbers in which it can be told; a point where nothing tells."""
     if delimiter == "," and not any('"' in cell or "," in cell for record in body[:50] for cell in record):
         return "."
-    points = commas = 0
+    points = commas = 0.0
     for column in zip(*(record for record in body if len(record) == len(body[0])), strict=True) if body else ():
         cells = {cell.strip() for cell in column} - MISSING_NUMBER
-        if not any("," in cell or "." in cell for cell in cells):
+        for cell in [cell for cell in cells if not any(c.isdigit() for c in cell)]:
+            cells.discard(cell)  # one more word for missing
+        if sum(_read(cell) for cell in cells) < 0.9 * len(cells) or not cells:
             continue
-        grouped = all(re.fullmatch(r"[^\d]*\d{1,3}(,\d{3})+(\.\d+)?[^\d]*|[^,]*", cell) for cell in cells)
-        points += style_of(cells, ".") is not None and (grouped or any("." in cell for cell in cells))
-        commas += style_of(cells, ",") is not None and not (grouped and any("," in cell for cell in cells))
+        sign = _sign_of(cells)
+        if sign is None and delimiter != "," and _thousands(cells, "."):
+            commas += 0.5  # 12.345 and 987, never 12.3: points between thousands
+        points += sign == "."
+        commas += sign == ","
     return "," if commas > points else "."
+
+
+def _sign_of(cells: Collection[str]) -> str | None:
+    """The decimal sign of a column of numbers, where a cell shows it; None where every reading is possible.
+
+    The last of two signs is the decimal one; a sign that comes twice stands between thousands; one that is not followed
+    by three digits, or that a lone 0 stands before, is decimal.
+    """
+    votes = Counter[str]()
+    for cell in cells:
+        number = re.search(r"\d[\d.,]*|[.,]\d+", re.sub(r"(?<=\d)[\s'’](?=\d)", "", cell))
+        signs = [c for c in number[0] if c in ".,"] if number is not None else []
+        if number is None or not signs:
+            continue
+        text, last = number[0], signs[-1]
+        whole, _, rest = text.rpartition(last)
+        if len(set(signs)) == 2:
+            votes[last] += signs.count(last) == 1
+        elif len(signs) > 1:
+            votes[_other(last)] += 1
+        elif len(rest) != 3 or whole in ("", "0") or len(whole) > 3:
+            votes[last] += 1
+    if not votes or votes["."] == votes[","]:
+        return None
+    return "." if votes["."] > votes[","] else ","
+
+
+def _read(cell: str) -> bool:
+    """Whether a cell is a number in any writing."""
+    styles: tuple[TextStyle, ...] = ("amount", "percent", "unit")
+    return any(math.isfinite(parse_number(cell, style, sign)) for style in styles for sign in ".,")
+
+
+def _other(sign: str) -> str:
+    return "," if sign == "." else "."
+
+
+def _thousands(cells: Collection[str], sign: str) -> bool:
+    """Whether ``sign`` stands between thousands: three digits follow it in every cell that has it."""
+    marked = [cell for cell in cells if sign in cell]
+    return len(marked) > 5 and all(re.search(rf"[1-9]\d{{0,2}}\{sign}\d{{3}}(?!\d)", cell) for cell in marked)
 
 
 def _tail(source: Bytes, encoding: str, where: str) -> list[str]:

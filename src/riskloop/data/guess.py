@@ -46,7 +46,16 @@ _NOT_DECISION: Final = (
     "update|updated|exit|first|expiry|expiration|hire|hired|retrieved|chgoff"
 )
 _ID: Final = "id|key|number|nr|no|uuid|guid|reference|ref"
-_WHOSE: Final = "cust|client|borrower|kunde|klient|cliente|account|acct|loan|contract|contrato|vertrag|konto"
+_WHOSE: Final = (
+    "cust|client|borrower|kunde|klient|cliente|account|acct|loan|contract|contrato|vertrag|konto|dossier|antrag|umow|"
+    "wnios|договор|заявк|клиент|policy|facility|obligor|member|application|applicant|solicitud|prestamo|préstamo|prêt|pret"
+)
+_ID_ENDS: Final = ("id", "nummer", "number", "编号", "番号", "번호", "单号")
+_NO_KEY: Final = "phone|telephone|tel|telefon|mobile|fax|email|mail|iban|ssn|name|address|street|ip|url|note|comment"
+_DATE_ENDS: Final = ("date", "datum", "dato", "fecha")
+_OTHER_DATE: Final = re.compile(
+    r"geburt|naiss|nacim|nasc|urodz|ablauf|ende|letzt|kündig|fällig|zahl|échéance|venc|fin\b"
+)
 _INDEX: Final = (
     r"(unnamed[:_ ]*\d*|index|row|rownum|row_?(num|number|id|nr|names?)|id_row|obs|observation|level_0|\#|nr|)"
 )
@@ -68,20 +77,37 @@ def is_named(name: str, pattern: str) -> bool:
 def is_id(column: Column) -> bool:
     """Unique, and named like an id."""
     whole = column.whole if column.numeric else True
-    return column.unique and _named_id(column.name) and whole and not _index(column)
+    return column.unique and is_id_named(column.name) and whole and not _index(column)
 
 
-def _named_id(name: str) -> bool:
+def is_id_named(name: str) -> bool:
+    """Whether a name says that the column identifies a customer, a loan, a contract."""
     others = " ".join(set(words_of(name)) - {"n", "no", "nr", "num", "number"})
     whose = is_named(name, rf"(?:{_WHOSE})\w*") and not is_named(others, _MEASURE)
-    return is_named(name, _ID) or name.lower().endswith(("id", "nummer", "number")) or whose
+    return is_named(name, _ID) or name.lower().endswith(_ID_ENDS) or whose
+
+
+def is_key(column: Column) -> bool:
+    """Unique, and written like a key although not named like one: digits in every value, in one shape: D-50431."""
+    if not column.unique or column.rows < 20 or is_named(column.name, f"{_NO_KEY}|{_MEASURE}") or _index(column):
+        return False
+    if column.numeric:  # … or without a name, and first of all
+        return column.whole and column.style == "plain" and column.name == "column_1"
+    shapes = {re.sub(r"[0-9a-f]", "0", text, flags=re.IGNORECASE) for text in column.texts[:2000]}
+    lengths = {len(text) for text in column.texts[:2000]}
+    digits = all(any(c.isdigit() for c in text) and " " not in text for text in column.texts[:2000])
+    return digits and len(lengths) <= 3 and (len(shapes) <= 3 or max(lengths) >= 8)
 
 
 def is_unit(column: Column) -> bool:
     """Named like the id of a customer, and the same in several rows."""
     name = column.name.lower()
+    numbered = re.search(r"(number|nummer|num|nbr|no|nr)[.°º#]?$", name) is not None
     strict = (
-        name.endswith("id") or is_named(column.name, "id|key|uuid|guid") or name in ("customer", "client", "borrower")
+        name.endswith("id")
+        or is_named(column.name, "id|key|uuid|guid")
+        or name in ("customer", "client", "borrower")
+        or (numbered and is_named(column.name, rf"(?:{_WHOSE})\w*"))
     )
     levels = len(column.levels)
     whole = column.whole if column.numeric else True
@@ -158,7 +184,8 @@ def is_periods(column: Column) -> bool:
 
 def is_decision_time(column: Column, dated: bool) -> bool:
     """Whether it looks like the date of the decision."""
-    plausible = is_named(column.name, _TIME) and not is_named(column.name, _NOT_DECISION)
+    other = is_named(column.name, f"{_NOT_DECISION}|{_PROTECTED}") or _OTHER_DATE.search(column.name.lower())
+    plausible = is_time_named(column) and not other
     several = len(column.levels) > 1 or column.kind == "date"
     return plausible and dated and several and column.missing <= 0.01 * column.rows
 
@@ -177,7 +204,8 @@ def is_period_time(column: Column) -> bool:
 
 def is_time_named(column: Column) -> bool:
     """Whether the name speaks of a date."""
-    return is_named(column.name, f"{_TIME}|{_NOT_DECISION}")
+    ends = any(word.endswith(_DATE_ENDS) for word in words_of(column.name))
+    return ends or is_named(column.name, f"{_TIME}|{_NOT_DECISION}")
 
 
 def window_of(name: str) -> timedelta | None:
@@ -201,6 +229,8 @@ def is_protected(name: str) -> bool:
 def is_category(column: Column) -> bool:
     """Whether the values are levels rather than quantities."""
     if not column.numeric:
+        return True
+    if column.labelled and column.whole and not column.many and len(column.levels) <= MOST_CODES:
         return True
     if not column.whole or column.style != "plain" or is_named(column.name, _MEASURE):
         return False

@@ -1,7 +1,7 @@
 """From a history to a first riskloop.toml: every guess is written down where a person can see and change it."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from riskloop.core.errors import ConfigError, DataError
-from riskloop.core.schema import DateOrder
+from riskloop.core.schema import APPENDED, DateOrder
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Bools, Floats, Problem
 from riskloop.core.values import truth
@@ -20,7 +20,7 @@ from riskloop.data.dating import dates_of, likely_dates, orders_of, refuse_uncle
 from riskloop.data.leaks import ROWS, Alone, bins_of, evidence_of_leak, rank_alone
 from riskloop.data.opening import open_source
 from riskloop.data.survey import Column, Survey, survey
-from riskloop.data.tables import Source
+from riskloop.data.tables import ManySource, Source, refuse_copies
 from riskloop.data.targets import Target, read_meaning
 from riskloop.data.words import (
     all_said,
@@ -31,6 +31,8 @@ from riskloop.data.words import (
     levels_of,
     odd_levels,
     odd_values,
+    other_sign,
+    reading_notes,
     values_of,
 )
 
@@ -104,13 +106,16 @@ def examine(source: Any, wanted: Wanted, *, where: str | None = None) -> Examine
     """
     where = where or str(source)
     opened, dialect = _opened(source, wanted, where)
+    refuse_copies(opened, (wanted.target, wanted.id, wanted.time, wanted.unit), where)
     for name in (wanted.target, wanted.id, wanted.time, wanted.unit):
         if name is not None and name not in opened.names:
             raise no_column(where, name, opened.names)
     looked = survey(opened, dialect)
     if not looked.rows:
         raise DataError(f"{where} holds no rows.")
-    return _Examination(where, wanted, dialect, looked).result()
+    dialect = dialect.model_copy(update={"missing": (*dialect.missing, *looked.blanks)})
+    several = opened if isinstance(opened, ManySource) else None
+    return _Examination(where, wanted, dialect, looked, several).result()
 
 
 def _opened(source: Any, wanted: Wanted, where: str) -> tuple[Source, DataSettings]:
@@ -141,8 +146,12 @@ def no_column(path: Path | str, name: str, columns: Collection[str]) -> DataErro
 class _Examination:
     """The steps of `examine`, which share the facts."""
 
-    def __init__(self, where: str, wanted: Wanted, dialect: DataSettings, looked: Survey) -> None:
+    def __init__(
+        self, where: str, wanted: Wanted, dialect: DataSettings, looked: Survey, several: ManySource | None
+    ) -> None:
         self.where, self.wanted, self.dialect, self.looked = where, wanted, dialect, looked
+        self.partial = {} if several is None else several.partial
+        self.gone: frozenset[str] = frozenset() if several is None else several.gone
         self.columns = looked.columns
         self.questions: list[str] = []
         self.notes: list[str] = []
@@ -166,6 +175,12 @@ class _Examination:
         if (question := self.target.question) is not None:
             self.questions.insert(0, question)
         window, why = self._window()
+        self.notes += reading_notes(self.looked, self.partial, self.dialect)
+        if taken := [column.name for column in columns if column.name in APPENDED and column.role != "target"]:
+            self.notes.append(
+                f"{_several(taken)} {'has' if len(taken) == 1 else 'have'} the name of a column that scoring appends: "
+                "rename it in the source now, or no file can be scored."
+            )
         if self.looked.ragged:
             self.notes.append(f"{count_of(self.looked.ragged, 'line')} more or fewer fields than the header: left out.")
         dialect = self.dialect.model_copy(update={"dates": self._order_written()})
@@ -187,6 +202,8 @@ class _Examination:
                 "1 for a default and 0 for none. Name another column with --target."
             )
         missing = column.missing
+        if "" in named and missing:  # a blank cell is a value like others
+            words[""] = missing - sum(count for word, count in column.words.items() if word)
         if "+" in counts or words.keys() & named:  # '-' is a value beside '+'
             counts |= words
             missing -= sum(words.values())
@@ -206,6 +223,12 @@ class _Examination:
             return periods
         dated = [c.name for c in self._rest() if guess.is_only_time(c, guess.is_dated(c, self.orders[c.name]))]
         if len(dated) != 1:
+            named = [c.name for c in self._rest() if guess.is_dated(c, self.orders[c.name]) and not c.numeric]
+            also = f", and {_several(named)} {'holds' if len(named) == 1 else 'hold'} dates" if named else ""
+            self.notes.append(
+                f"No column is taken for the date of the decision{also}: --time names it. Without one a decision has "
+                "the time at which it is scored, and folds and windows know nothing of the past."
+            )
             return None
         self.notes.append(
             f"'{dated[0]}' is the only column of dates: it is taken for the date of the decision. --time names another."
@@ -213,7 +236,18 @@ class _Examination:
         return dated[0]
 
     def _found_id(self) -> str | None:
-        return next((c.name for c in self._rest() if c.name != self.time and guess.is_id(c)), None)
+        rest = [column for column in self._rest() if column.name != self.time]
+        if (named := next((c.name for c in rest if guess.is_id(c)), None)) is not None:
+            return named
+        if (key := next((c.name for c in rest if guess.is_key(c)), None)) is not None:
+            self.notes.append(f"'{key}' is different in every row and written like a key: it is taken for the id.")
+            return key
+        if not any(guess.is_unit(c) for c in rest):
+            self.notes.append(
+                "No column is taken for the id of a decision: --id names it. Without one, outcomes can only be handed "
+                "in by the decision_id of each answer."
+            )
+        return None
 
     def _found_unit(self) -> str | None:
         rest = [c for c in self._rest() if c.name not in (self.time, self.id)]
@@ -256,10 +290,10 @@ class _Examination:
         values = column.sample
         if values.dtype != object:
             values = np.array([None if v != v else f"{v:.15g}" for v in values.tolist()], dtype=object)
-        read = {v: truth(v, target.bad, target.good) for v in {*values.tolist()} if v is not None}
-        return np.array(
-            [np.nan if v is None or read[v] is None else read[v] for v in values.tolist()], dtype=np.float64
-        )
+        read: dict[Any, float | None] = {v: truth(v or "", target.bad, target.good) for v in {*values.tolist()}}
+        if "" not in (*target.bad, *target.good):
+            read[None] = None
+        return np.array([np.nan if read[v] is None else read[v] for v in values.tolist()], dtype=np.float64)
 
     def _sampled(self) -> tuple[npt.NDArray[np.int64], Bools]:
         known = np.flatnonzero(~np.isnan(self.labels))
@@ -310,7 +344,7 @@ class _Examination:
             values_of(column, dated),
             "",
             column=column,
-            look=odd_values(column),
+            look="" if name == self.target.name else odd_values(column),
         )
         special = self._special(base, column)
         if special is not None:
@@ -327,7 +361,10 @@ class _Examination:
         if dated and (guess.is_time_named(column) or not column.numeric):
             return replace(base, why="dates; a model needs a number made from them")
         if guess.free_text(column):
-            return replace(base, why=f"{count_levels(column)} different texts: free text or a key")
+            return replace(
+                base,
+                why=other_sign(column, self.dialect) or f"{count_levels(column)} different texts: free text or a key",
+            )
         return self._input(base, column, alone)
 
     def _special(self, base: Guessed, column: Column) -> Guessed | None:
@@ -336,7 +373,8 @@ class _Examination:
             return replace(base, role="target", why=f"{self.target.rate:.1%} are defaults")
         if name == self.id or (name == self.unit and self.id is None):
             role: Role = "id" if name == self.id else "unit"
-            why = "named by you" if name in (wanted.id, wanted.unit) else "unique, and named like an id"
+            like = "named" if guess.is_id(column) else "written"
+            why = "named by you" if name in (wanted.id, wanted.unit) else f"unique, and {like} like an id"
             return replace(
                 base, role=role, why=why if role == "id" or name == wanted.unit else "the same in several rows"
             )
@@ -358,8 +396,12 @@ class _Examination:
         """Why a column cannot help a model, or None."""
         if not column.present:
             return "empty"
-        if len(column.levels) == 1 and not column.many and not column.missing:
+        if column.name in self.gone:
+            return f"in {self.partial[column.name]} of the files, and no more in the last one"
+        if len(column.levels) == 1 and not column.many and not column.missing and not column.cut:
             return f'the same value "{column.texts[0]}" in every row'
+        if column.cut and guess.is_id_named(column.name):
+            return "a spreadsheet has cut its digits (4.5E+12): export it as text to use it as an id"
         if (likely := likely_dates(column)) is not None:
             return likely
         if (counter := guess.row_number(column)) is not None:
@@ -402,6 +444,12 @@ class _Examination:
         return replace(
             base, role=role, kind="number", why=why, written=column.style, special=special, look=look, alone=alone
         )
+
+
+def _several(names: Sequence[str]) -> str:
+    """'a', 'b' and 'c'."""
+    said = [f"'{name}'" for name in names]
+    return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
 
 
 _LEAK: Final = "left out; if it is known at the decision, add a [features] table for it"

@@ -34,7 +34,7 @@ _AFTER: Final = re.compile(
     r"(date|at|on|day|time|reason|code)|time[_ ]?to[_ ]?default|"
     r"months?[_ ]?to[_ ]?(default|pay)|foreclos|repossess|bankruptcy[_ ]?(date|after)|hardship|"
     r"loss[_ ]?(amount|given)|lgd|outcome|days[_ ]?past[_ ]?due|debt[_ ]?settlement|net[_ ]?principal[_ ]?loss|"
-    r"cycles[_ ]?delinquent|current[_ ]?(balance|status|dpd)",
+    r"cycles[_ ]?delinquent|[_ ]after(wards?)?$|current[_ ]?(balance|status|dpd)",
     re.IGNORECASE,
 )
 # … unless it says that it looks back.

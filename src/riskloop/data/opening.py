@@ -1,25 +1,17 @@
 """Which way in a source takes: by what its bytes say, then by its name."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.settings import DataSettings
-from riskloop.data.dialect import find_dialect
+from riskloop.data.dialect import find_dialect, split
+from riskloop.data.formats import STATISTICS, arff_source, parquet_source, rows_source, statistics_source
 from riskloop.data.sheets import sheet_source
-from riskloop.data.streams import Bytes, begin, packed, read_start, read_whole
-from riskloop.data.tables import (
-    STATISTICS,
-    ManySource,
-    Source,
-    TextSource,
-    arff_source,
-    frame_source,
-    parquet_source,
-    rows_source,
-    statistics_source,
-)
+from riskloop.data.streams import Bytes, begin, packed, packing_of, read_start, read_whole
+from riskloop.data.tables import ManySource, Source, TextSource, frame_source
 
 
 def kind_of(path: Path) -> str:
@@ -44,13 +36,26 @@ def files_of(source: Path | str) -> list[Path]:
     """The files that a path, a folder or a pattern means, by name. A pattern that fits nothing stays as it is."""
     path = Path(source)
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_")))
+        found = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_", "~$")))
         if not found:
             raise DataError(f"The folder {path} holds no files.")
+        kinds = Counter(map(_suffix, found))
+        if len(kinds) > 1:
+            usual = kinds.most_common(1)[0][0]
+            odd = next(p for p in found if _suffix(p) != usual)
+            raise DataError(
+                f"The folder {path} holds files of several kinds: {kinds[usual]} end in '{usual}', and {odd.name} does "
+                f"not. Say which of them hold the rows, by a pattern such as '{path}/*{usual}'."
+            )
         return found
     if not path.exists() and re.search(r"[*?\[]", str(path)):
         return sorted(path.parent.glob(path.name)) or [path]
     return [path]
+
+
+def _suffix(path: Path) -> str:
+    """The end of a file's name, with the compression: .csv.gz."""
+    return "".join(path.suffixes[-2 if packing_of(path) else -1 :]).lower()
 
 
 def open_source(
@@ -58,6 +63,7 @@ def open_source(
 ) -> tuple[Source, DataSettings]:
     """Any source of rows, and the dialect that it is read with: ``dialect``, or what is found without one.
 
+    ``target`` tells which of two header lines has the names; a file without a header may lack its column.
     Raises NotFound, MalformedBody, DataError or ConfigError, in a sentence, for what is no table.
     """
     if isinstance(source, (Path, str)):
@@ -86,8 +92,21 @@ def _open_file(path: Path, dialect: DataSettings | None, where: str, target: str
     if kind == "arff":
         return arff_source(path, where, plain), plain
     content: Bytes = _unzipped(path, where) if kind == "zip" else path
+    if dialect is not None:
+        dialect = without_target(target, content, dialect)
     used = dialect or find_dialect(content, where, target=target)
     return TextSource(content, used, where), used
+
+
+def without_target(target: str | None, content: Bytes, dialect: DataSettings) -> DataSettings:
+    """The dialect of a file without a header that is one field short: of customers whose outcome is not known yet."""
+    if target not in dialect.columns:
+        return dialect
+    start = read_start(content, 2**16).decode(dialect.encoding, errors="replace")
+    widths = Counter(map(len, split(start, dialect.delimiter)[dialect.skip : -1]))
+    if not widths or widths.most_common(1)[0][0] != len(dialect.columns) - 1:
+        return dialect
+    return dialect.model_copy(update={"columns": tuple(name for name in dialect.columns if name != target)})
 
 
 def _unzipped(path: Path, where: str) -> bytes:

@@ -20,7 +20,8 @@ from riskloop.data.opening import open_source
 from riskloop.data.parse import Block
 from riskloop.data.read import STANDARD, Source, refuse_ragged
 from riskloop.data.tables import Source as Rowed
-from riskloop.store.matching import BY_CUSTOMER, Labels, Outcome
+from riskloop.data.tables import refuse_copies
+from riskloop.store.matching import BY_CUSTOMER, UNDATED, Labels, Outcome
 
 SHOWN: Final = 10  # problems named one by one
 
@@ -68,17 +69,17 @@ def read_outcomes(
     """Outcomes of a file, an open CSV, or a frame; one row that cannot be read refuses all.
 
     Needs a column `decision_id`, or the schema's id column (`customer_id` is understood too); the schema's target
-    or `default`, whose values are read as in a history; and may have `known_at` (UTC when it names no zone).
-    Other columns are not read. Raises DataError naming rows, columns and values; then nothing is returned. Two rows
-    that contradict each other at the same moment are refused; of later knowledge the latest counts. ``empty``: no rows
-    is no error, as where a watermark says that nothing more will come.
+    or `default`, whose values are read as in a history; and may have `known_at` (UTC when it names no zone), and the
+    schema's time column, which tells several decisions on one customer apart. Other columns are not read. Raises
+    DataError naming rows, columns and values; then nothing is returned. Two rows that contradict each other at the same
+    moment are refused; of later knowledge the latest counts. ``empty``: no rows is no error, as where a watermark says
+    that nothing more will come.
     """
     read = _Outcomes(source, schema, default_known_at, empty, dialect)
-    if read.problems:
-        first, more = read.problems[0], f" ({len(read.problems) - 1} more problems)" if len(read.problems) > 1 else ""
+    if problems := read.problems + read.waiting:
+        first, more = problems[0], f" ({len(problems) - 1} more problems)" if len(problems) > 1 else ""
         raise DataError(
-            f"The outcomes cannot be used: {first.field} {first.problem}{more}. Nothing was recorded.",
-            read.problems[:SHOWN],
+            f"The outcomes cannot be used: {first.field} {first.problem}{more}. Nothing was recorded.", problems[:SHOWN]
         )
     return read.found
 
@@ -91,9 +92,9 @@ def report_outcomes(
     empty: bool = False,
     dialect: DataSettings = STANDARD,
 ) -> Reported:
-    """As `read_outcomes`, but rows that cannot be read are set aside with their reason.
+    """As `read_outcomes`, but rows that cannot be read, or whose outcome is not known yet, are set aside with a reason.
 
-    Raises DataError for more of them than ``dialect.max_refused`` allows.
+    Raises DataError for more of those that cannot be read than ``dialect.max_refused`` allows.
     """
     read = _Outcomes(source, schema, default_known_at, empty, dialect)
     refused: dict[str, str] = {}
@@ -107,6 +108,8 @@ def report_outcomes(
             f"{dialect.max_refused:g} of [data] allows: {next(iter(refused.values()))}. Nothing was recorded.",
             read.problems[:SHOWN],
         )
+    for p in read.waiting:
+        refused.setdefault(p.field, f"{p.field}: {p.problem}" + (f" (got {p.value!r})" if p.value else ""))
     kept = [outcome for outcome in read.found if outcome.place not in refused]
     return Reported(kept, list(refused.values()), read.rows)
 
@@ -136,33 +139,35 @@ def read_plain(source: Source, schema: Schema, dialect: DataSettings, latest: da
     That is where anything is wrong with any of them. Where this returns labels, they are those of `_Outcomes`.
     """
     try:
-        opened = _opened(source, dialect, "The outcomes", {schema.target, "default"})
+        opened = _clear(_opened(source, dialect, "The outcomes", {schema.target, "default"}), "The outcomes")
         names = {n: n in opened.names for n in ("decision_id", schema.id or "", "customer_id", "known_at")}
         defaulted = next((n for n in (schema.target, "default") if n in opened.names), None)
         by_id = names["decision_id"]
         who = "decision_id" if by_id else next((n for n in (schema.id, "customer_id") if n and names[n]), None)
         if defaulted is None or who is None:
             return None
-        wanted = [n for n in opened.names if n in (who, defaulted, "known_at")]
+        wanted = [n for n in opened.names if n in (who, defaulted, "known_at", schema.time)]
         parts = [_plain(block, who, defaulted, schema, dialect, latest) for block in opened.blocks(wanted)]
     except (DataError, MalformedBody, pa.ArrowException):
         return None
     if any(part is None for part in parts) or not sum(len(part[1]) for part in parts if part):
         return None
-    ids, values, moments = (np.concatenate(column) for column in zip(*(p[1:] for p in parts if p), strict=True))
+    ids, values, moments, decided = (np.concatenate(column) for column in zip(*(p[1:] for p in parts if p), strict=True))
     customers = [text for part in parts if part is not None for text in part[0]]
     about = ids if by_id else codes_of(pa.array(customers, pa.string()).dictionary_encode())
-    order = np.lexsort((moments, about))
-    same = (about[order[1:]] == about[order[:-1]]) & (moments[order[1:]] == moments[order[:-1]])
+    order = np.lexsort((moments, decided, about))
+    same = np.logical_and.reduce([k[order[1:]] == k[order[:-1]] for k in (about, decided, moments)])
     if (same & (values[order[1:]] != values[order[:-1]])).any():
         return None  # rows that contradict each other
-    return Labels(ids, customers or [""] * len(ids), values, moments, opened.places)
+    return Labels(ids, customers or [""] * len(ids), values, moments, opened.places, decided)
 
 
 def _plain(
     block: Block, who: str, defaulted: str, schema: Schema, dialect: DataSettings, latest: datetime
-) -> tuple[list[str], Ints, Bools, Ints] | None:
-    """Customers (none by decision), decision ids, outcomes and moments of a block of which every row can be read."""
+) -> tuple[list[str], Ints, Bools, Ints, Ints] | None:
+    """Customers (none by decision), decision ids, outcomes, moments and dates of decisions of a block of which every row
+    can be read.
+    """
     n, problems = block.table.num_rows, Problems(positions=block.positions)
     if block.ragged:
         return None
@@ -186,7 +191,11 @@ def _plain(
         if found is None or (n and (found.min() < earliest or found.max() > until)):
             return None
         moments = found
-    return None if read is None else (customers, ids, read.astype(np.bool_), moments)
+    decided = np.full(n, UNDATED, dtype=np.int64)
+    if schema.time in block.table.column_names and who != "decision_id":
+        when = _distinct(block.table[schema.time], lambda text: _moment(text, UNDATED, schema) or UNDATED, dialect)
+        decided = decided if when is None else when
+    return None if read is None else (customers, ids, read.astype(np.bool_), moments, decided)
 
 
 _MOST: Final = 10**18  # of an id; longer numbers are looked at one by one
@@ -206,7 +215,7 @@ def _distinct(column: Any, read: Callable[[str], int | None], dialect: DataSetti
 
 
 def _truth(text: str, schema: Schema) -> int | None:
-    value = None if not text else truth(text, schema.bad, schema.good)
+    value = truth(text, schema.bad, schema.good) if text or "" in (*schema.bad, *schema.good) else None
     value = TARGETS.get(text.casefold()) if value is None else value  # the API's own 1 and 0
     return None if value is None else int(value)
 
@@ -227,6 +236,7 @@ class _Outcomes:
         self.schema, self.latest = schema, default_known_at
         self._earliest = parse_time(schema.earliest)
         self.problems: list[Problem] = []
+        self.waiting: list[Problem] = []  # rows whose value is neither a default nor none: nothing is decided yet
         self.found: list[Outcome] = []
         columns, places = _columns(source, empty, dialect, {schema.target, "default"})
         self.rows = len(places)
@@ -244,16 +254,17 @@ class _Outcomes:
                 [Problem(needed, "is missing")],
             )
         self._defaulted, self._known = defaulted, _first(columns, ["known_at"])
+        self._decided = _first(columns, [schema.time]) if schema.time is not None else None
         self._read(places)
 
     def _read(self, places: list[str]) -> None:
-        said: dict[tuple[int | str | None, datetime], tuple[bool, str]] = {}
+        said: dict[tuple[int | str | None, datetime | None, datetime], tuple[bool, str]] = {}
         for position, place in enumerate(places):
             outcome = self._outcome(position, place)
             if outcome is None:
                 continue
             about = outcome.customer_id if outcome.decision_id is None else outcome.decision_id
-            value, before = said.setdefault((about, outcome.known_at), (outcome.defaulted, place))
+            value, before = said.setdefault((about, outcome.decided, outcome.known_at), (outcome.defaulted, place))
             if value != outcome.defaulted:
                 self.problems.append(Problem(place, f"contradicts {before}", str(about)))
                 self.problems.append(Problem(before, f"contradicts {place}", str(about)))
@@ -267,7 +278,8 @@ class _Outcomes:
             words = (
                 f"{', '.join(schema.bad)} or {', '.join(schema.good) or 'another value'}" if schema.bad else "0 or 1"
             )
-            self.problems.append(Problem(place, f"needs {words} as its outcome", text))
+            open_yet = bool(schema.good) or not text
+            (self.waiting if open_yet else self.problems).append(Problem(place, f"needs {words} as its outcome", text))
         number = _number(self._decision[position]) if self._decision is not None else None
         if self._decision is not None and number is None:
             self.problems.append(
@@ -279,7 +291,13 @@ class _Outcomes:
         if len(self.problems) > before or value is None:
             return None
         customer = None if self._customer is None or number is not None else self._customer[position]
-        return Outcome(value == 1, at, number, customer, place)
+        return Outcome(value == 1, at, number, customer, self._decided_at(position) if customer else None, place)
+
+    def _decided_at(self, position: int) -> datetime | None:
+        """When the decision was, where the row says so in a way that can be read."""
+        text = "" if self._decided is None else self._decided[position]
+        moment = _moment(text, UNDATED, self.schema) if text else None
+        return None if moment is None else from_micros(moment)
 
     def _moment(self, position: int, place: str) -> datetime:
         text = "" if self._known is None else self._known[position]
@@ -324,12 +342,18 @@ def _opened(source: Source, dialect: DataSettings, where: str, needed: Set[str])
     return opened
 
 
+def _clear(opened: Rowed, where: str) -> Rowed:
+    """The source, unless a name of its header comes twice: nobody says which column is meant."""
+    refuse_copies(opened, opened.names, where)
+    return opened
+
+
 def _columns(
     source: Source, empty: bool, dialect: DataSettings, needed: Set[str]
 ) -> tuple[dict[str, list[str]], list[str]]:
     """Every column as text, a missing value as empty text, and the place of each row."""
     where = str(source) if isinstance(source, (Path, str)) else "The outcomes"
-    opened = _opened(source, dialect, where, needed)
+    opened = _clear(_opened(source, dialect, where, needed), where)
     columns: dict[str, list[str]] = {name: [] for name in opened.names}
     positions: list[int] = []
     for block in opened.blocks():

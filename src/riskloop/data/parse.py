@@ -1,6 +1,5 @@
 """The text of whole records becomes a block of an Arrow table; what a value means is for `data.columns` to say."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -12,6 +11,7 @@ from riskloop.core.errors import MalformedBody
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Ints
 from riskloop.core.values import MISSING_NUMBER
+from riskloop.data.dialect import one_tab
 from riskloop.data.streams import arrow_memory, is_utf8
 
 Types = Mapping[str, pa.DataType]
@@ -45,10 +45,10 @@ class TextParser:
         """Whole records, the first of which stands at position ``first``, as a block; see `Source.blocks`."""
         delimiter = self.dialect.delimiter
         if delimiter == " ":
-            content = re.sub(rb"[ \t]+", b"\t", re.sub(rb"(?m)^[ \t]+|[ \t]+\r?$", b"", content))
-            delimiter = "\t"
+            content, delimiter = one_tab(content.decode(errors="replace").replace("\r\n", "\n")).encode(), "\t"
         text = {name: pa.string() for name in self.names}
         wanted = list(columns) if columns is not None else self.names
+        there = [name for name in wanted if name in self.names]
         ragged: list[tuple[int, str]] = []
         opened: list[str] = []
 
@@ -58,7 +58,8 @@ class TextParser:
             def note(row: Any) -> str:  # Arrow prints what is raised here, and goes on
                 if "\n" in row.text.strip():
                     opened.append(row.text)
-                ragged.append((row.number - 1, f"has {row.actual_columns} fields instead of {row.expected_columns}"))
+                fields = f"{row.actual_columns} field{'s' * (row.actual_columns != 1)}"
+                ragged.append((row.number - 1, f"has {fields} instead of {row.expected_columns}"))
                 return "skip"
 
             return arrow_csv.read_csv(
@@ -71,8 +72,8 @@ class TextParser:
                     invalid_row_handler=None if threads else note,
                 ),
                 convert_options=arrow_csv.ConvertOptions(
-                    column_types=types,
-                    include_columns=wanted,
+                    column_types={name: kind for name, kind in types.items() if name in self.names},
+                    include_columns=there,
                     null_values=_NULLS,
                     strings_can_be_null=False,
                     decimal_point=self.dialect.decimal,
@@ -87,7 +88,7 @@ class TextParser:
                 if opened:
                     raise open_quote(self.where, f"the line of '{opened[0][:40].splitlines()[0].strip()}'")
                 kept = None if not ragged else _others(table.num_rows + len(ragged), [row for row, _ in ragged])
-                return Block(table, first, kept, tuple(ragged))
+                return Block(completed(table, wanted), first, kept, tuple(ragged))
             except pa.ArrowInvalid as error:
                 if "UTF8" in str(error):
                     content = content.decode(errors="replace").encode()
@@ -99,6 +100,14 @@ class TextParser:
                 else:
                     raise MalformedBody(f"{self.where} is not valid CSV: {str(error)[:160]}.") from None
         raise MalformedBody(f"{self.where} is not valid CSV.")
+
+
+def completed(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """A table with the columns ``names``, in their order; those that it does not have are missing in every row."""
+    for name in names:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
+    return table.select(list(names))
 
 
 def open_quote(where: str, place: str) -> MalformedBody:

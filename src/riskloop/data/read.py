@@ -5,6 +5,7 @@ larger than memory; a block in which a value does not fit is looked at again as 
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +30,7 @@ from riskloop.data.columns import (
     repeated_ids,
     unseen_texts,
 )
-from riskloop.data.dialect import describe
+from riskloop.data.dialect import UNNAMED, describe
 from riskloop.data.opening import open_source
 from riskloop.data.parse import Block
 from riskloop.data.tables import Source as Rowed
@@ -167,10 +168,14 @@ def refuse_share(checked: "Checked | Screened", where: str, most: float) -> None
     """Raise DataError when more than the share ``most`` of the rows, or all, are refused."""
     if checked.refused and (checked.share > most or len(checked.refused) == checked.read):
         error = checked.problems.error(where, checked.source.places)
-        named = "; ".join(f"column '{c}' {p} ({n:,} rows)" for c, p, n in reasons_of(checked.refused)[:3])
+        named = "; ".join(
+            f"{'the line' if not c else f'column {c!r}'} {p} ({n:,} row{'s' * (n != 1)})"
+            for c, p, n in reasons_of(checked.refused)[:3]
+        )
+        bound = f", more than max_refused = {most:g} of [data] allows" if most < 1 else ""
         raise DataError(
-            f"{len(checked.refused):,} of the {checked.read:,} rows of {where} cannot be read, more than "
-            f"max_refused = {most:g} of [data] allows: {named}. {error.message}",
+            f"{len(checked.refused):,} of the {checked.read:,} rows of {where} cannot be read{bound}: {named}. "
+            f"{error.message}",
             error.details,
         )
 
@@ -389,7 +394,9 @@ def _opened(
     names that layout: it may be the wrong file.
     """
     try:
-        opened, _ = open_source(source, dialect, where, first_row=first_row)
+        opened, _ = open_source(source, dialect, where, target=schema.target, first_row=first_row)
+        copies = {name for name in opened.repeated if f"{name}_2" not in {*schema.names, *schema.ignored}}
+        refuse_copies(opened, copies, where)
         check_columns(opened.names, schema, target, where)
     except (DataError, MalformedBody):
         if not isinstance(source, (Path, str)):
@@ -422,7 +429,9 @@ def check_columns(names: Sequence[str], schema: Schema, target: Purpose, where: 
     expected = list(dict.fromkeys([*schema.names, *(n for n in special if n is not None)]))
     problems = [Problem(n, "appears twice") for n in sorted({n for n in names if list(names).count(n) > 1})]
     problems += [Problem(n, "is missing") for n in expected if n not in names and n not in optional]
-    problems += [Problem(n, "is not in the schema") for n in names if n not in expected and n not in schema.ignored]
+    known = {*expected, *schema.ignored}
+    nameless = re.compile(rf"{UNNAMED}\d+(_\d+)?")  # what has no name stands elsewhere in a file of fewer columns
+    problems += [Problem(n, "is not in the schema") for n in names if n not in known and nameless.fullmatch(n) is None]
     if problems:
         listed = "; ".join(f"column '{p.field}' {p.problem}" for p in problems[:8])
         more = f"; and {len(problems) - 8} more" if len(problems) > 8 else ""

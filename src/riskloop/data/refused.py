@@ -21,7 +21,11 @@ def refused_document(checked: Checked, where: str) -> Json:
     if checked.left_out:
         said.append(f"{checked.left_out:,} rows have no outcome and are left out.")
     if refused:
-        said.append(f"{refused:,} rows ({checked.share:.2%}) cannot be read and are set aside:")
+        one = refused == 1
+        said.append(
+            f"{refused:,} {'row' if one else 'rows'} ({checked.share:.2%}) cannot be read and "
+            f"{'is' if one else 'are'} set aside:"
+        )
     lines = reason_lines(checked)
     return {
         "rows": checked.read,

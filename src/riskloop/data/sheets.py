@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.settings import DataSettings
-from riskloop.data.dialect import MOST_TOTALS, is_total, layout, names_of
+from riskloop.data.dialect import MOST_TOTALS, is_total, layout, names_of, repeated
 from riskloop.data.tables import TableSource, refuse_repeats, value_column
 
 Cells = list[list[Any]]
@@ -37,7 +37,8 @@ def sheet_source(
     refuse_repeats(names, where)
     body = [row for row in cells[first:end] if any(value not in ("", None) for value in row)]
     table = pa.table([value_column([row[i] for row in body]) for i in range(len(names))], names=names)
-    return TableSource(names, lambda: [table], first_row=first + 1), dialect
+    twice = repeated(texts[dialect.skip]) if dialect.header else frozenset[str]()
+    return TableSource(names, lambda: [table], first_row=first + 1, repeated=twice), dialect
 
 
 def _cells(path: Path, dialect: DataSettings | None, where: str) -> tuple[str, Cells]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from riskloop.core.errors import MalformedBody, NotFound
+from riskloop.data.encodings import older_encoding
 
 BLOCK: Final = 2**23  # bytes of text at a time
 MOST_OPEN: Final = 2**24  # bytes of one record; more are a quote that was never closed
@@ -22,7 +23,6 @@ _MARKS: Final = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-_UNDEFINED: Final = (0x81, 0x8D, 0x8F, 0x90, 0x9D)  # bytes that cp1252 does not use
 
 Bytes = Path | str | bytes | BinaryIO  # a path, the content itself, or a file that is read from where it stands
 
@@ -94,10 +94,10 @@ def read_whole(path: Path) -> bytes:
         raise _broken(path, error) from None
 
 
-def find_encoding(start: bytes) -> str:
-    """The encoding of a text by its first bytes: a mark, zero bytes, valid UTF-8, else a Western single-byte one.
+def find_encoding(start: bytes, word: str | None = None) -> str:
+    """The encoding of a text by its first bytes: a mark, zero bytes, valid UTF-8, else one of the older ones.
 
-    Which single-byte encoding it is, bytes alone do not say for certain; cp1252 is what most exports mean.
+    Which of those it is, bytes alone do not say for certain; a ``word`` that the text holds helps.
     """
     for mark, name in _MARKS.items():
         if start.startswith(mark):
@@ -106,12 +106,7 @@ def find_encoding(start: bytes) -> str:
         return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
     if is_utf8(start):
         return "utf-8"
-    if not any(byte in start for byte in _UNDEFINED):
-        return "cp1252"
-    from charset_normalizer import from_bytes
-
-    found = from_bytes(start[:65536]).best()
-    return found.encoding if found is not None and found.encoding != "ascii" else "latin-1"
+    return older_encoding(start, word)
 
 
 def is_utf8(content: bytes) -> bool:

@@ -4,6 +4,7 @@ Columns that look like numbers in the first block are read as numbers from there
 hundred columns take seconds; distinct values are counted while they are few.
 """
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -47,6 +48,10 @@ class Column:
     whole: bool = True  # every number is an integer
     odd: list[str] = field(default_factory=list)  # values of a numeric column that are no numbers
     padded: bool = False  # codes such as 007
+    cut: bool = False  # written 4.5E+12: a spreadsheet has cut the digits
+    told: bool = False  # a block has held values, so that it is known what they are
+    labelled: bool = False  # the source has names for its numbers: codes
+    blanks: list[str] = field(default_factory=list)  # words among its numbers that are taken for missing
     kind: str = "text"  # of the source's type: text, number, date, boolean
     distinct: bool = True  # no value has come twice
     keys: list[Any] = field(default_factory=list)  # all values, while they are distinct
@@ -81,16 +86,23 @@ class Survey:
     rows: int = 0
     ragged: int = 0  # records that are no rows
 
+    @property
+    def blanks(self) -> tuple[str, ...]:
+        """Words among numbers that are taken for missing, in any column."""
+        return tuple(dict.fromkeys(word for column in self.columns.values() for word in column.blanks))
+
 
 def survey(source: Source, dialect: DataSettings) -> Survey:
     """Read a source once."""
-    looked = Survey({name: Column(name) for name in source.names})
+    looked = Survey({name: Column(name, labelled=name in source.labelled) for name in source.names})
     step = 1
     for block in _blocks(source, dialect, looked):
-        table = block.table
+        table, wider = block.table, dialect.model_copy(update={"missing": (*dialect.missing, *looked.blanks)})
         taken = slice(-looked.rows % step, None, step)
         for name, column in looked.columns.items():
-            _take(column, table[name], dialect, taken)
+            if not column.told:
+                _tell(column, table[name], dialect)
+            _take(column, table[name], wider if column.numeric else dialect, taken)
         looked.rows += table.num_rows
         looked.ragged += len(block.ragged)
         while looked.rows > step * SAMPLED:
@@ -113,7 +125,7 @@ def _blocks(source: Source, dialect: DataSettings, looked: Survey) -> Iterator[B
         _tell(column, first.table[name], dialect)
         if column.numeric and column.style == "plain" and column.kind == "text":
             types[name] = pa.float64()
-        elif column.kind == "text":
+        elif column.kind == "text" and column.told:
             types[name] = pa.dictionary(pa.int32(), pa.string())
     yield first
     if source.unit != "line":
@@ -127,6 +139,7 @@ def _blocks(source: Source, dialect: DataSettings, looked: Survey) -> Iterator[B
 
 def _tell(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> None:
     kind = values.type
+    column.told = values.null_count < len(values)
     if pa.types.is_boolean(kind):
         column.kind = "boolean"
     elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
@@ -140,7 +153,9 @@ def _tell(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> Non
     missing = MISSING_NUMBER | set(dialect.missing)
     distinct = _distinct(values)
     distinct = distinct.filter(pc.invert(pc.is_in(pc.utf8_trim_whitespace(distinct), pa.array(sorted(missing)))))
+    column.told = len(distinct) > 0
     column.padded = bool(pc.any(pc.match_substring_regex(distinct, r"^\s*0\d\w*\s*$")).as_py())
+    column.cut = bool(pc.all(pc.match_substring_regex(distinct, r"^\s*\d([.,]\d+)?E\+\d\d\s*$")).as_py())
     long = distinct.filter(pc.greater(pc.utf8_length(distinct), 15)).to_pylist()
     if not len(distinct) or column.padded or any(_is_long(text) for text in long):
         return
@@ -148,11 +163,46 @@ def _tell(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> Non
         column.numeric = True
         return
     some = distinct.take(pa.array(range(0, len(distinct), max(1, len(distinct) // 2000)))).to_pylist()
+    column.blanks = _words_for_missing(distinct, values, dialect)
+    some = [text for text in some if text.strip() not in column.blanks]
+    missing |= set(column.blanks)
     numbers = [text for text in some if np.isfinite(parse_number(text, "plain", dialect.decimal))]
     if len(numbers) >= NUMERIC_SHARE * len(some) or _few_errors(values, missing, dialect):
         column.numeric = True
     elif (style := style_of(_regular(some, dialect), dialect.decimal)) is not None:
         column.numeric, column.style = True, style
+
+
+# What people and programs write for "not known" in a column of numbers.
+_NOT_KNOWN: Final = re.compile(
+    r"n\.? ?[adrcv]\.?|k\.? ?a\.?|nil|void|undefined|empty|blank|none|unknown|missing|not (available|applicable|"
+    r"provided|reported|known)|no (data|info|record)|keine angaben?|unbekannt|inconnue?|non renseign[ée]e?|s/?d|"
+    r"sin datos?|desconocido|não informado|n/?i|brak( danych)?|нет данных|н/?д|okänd|ukendt|sconosciuto|onbekend|"
+    r"[-*.?~_]{1,5}",
+    re.IGNORECASE,
+)
+
+
+def _words_for_missing(distinct: pa.Array, values: pa.ChunkedArray, dialect: DataSettings) -> list[str]:
+    """Words without a digit beside at least three numbers, which stand for "not known": by what they say, or because
+    one or two of them come often and everything else is a number.
+    """
+    words = distinct.filter(pc.invert(pc.match_substring_regex(distinct, r"\d")))
+    if not 0 < len(words) <= 3 or len(distinct) < len(words) + 3:
+        return []
+    texts = [str(word).strip() for word in words.to_pylist()]
+    others = distinct.filter(pc.match_substring_regex(distinct, r"\d")).to_pylist()
+    if style_of(_regular(others[:2000], dialect), dialect.decimal) is None:
+        return []
+    if all(_NOT_KNOWN.fullmatch(text) for text in texts):
+        return texts
+    often = pc.sum(pc.is_in(pc.utf8_trim_whitespace(_as_text(values)), pa.array(texts))).as_py() or 0
+    frequent = len(texts) <= 2 and often > ERRORS * len(values) and often >= 5
+    return texts if frequent and len(others) >= NUMERIC_SHARE * len(distinct) else []
+
+
+def _as_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    return values.cast(pa.string())
 
 
 def _all_numbers(texts: pa.Array) -> bool:

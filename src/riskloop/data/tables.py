@@ -1,4 +1,4 @@
-"""Every way in as blocks of an Arrow table: text files, workbooks, Parquet, SAS, SPSS, Stata, ARFF, JSON, frames.
+"""Every way in as blocks of an Arrow table: text files, tables that there are already, several files in a row.
 
 Text stays text here: what a value means is for `data.columns` to say, with the schema at hand.
 """
@@ -6,19 +6,20 @@ Text stays text here: what a value means is for `data.columns` to say, with the 
 import csv
 import io
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from riskloop.core.errors import ConfigError, DataError, MalformedBody
+from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.settings import DataSettings
-from riskloop.data.dialect import NAMED, find_delimiter, is_total, names_of, split
-from riskloop.data.parse import Block, TextParser, Types, open_quote
-from riskloop.data.streams import Bytes, read_start, text_blocks
+from riskloop.data.dialect import NAMED, find_delimiter, is_total, names_of, repeated, split
+from riskloop.data.parse import Block, TextParser, Types, completed, open_quote
+from riskloop.data.streams import Bytes, text_blocks
 
 ROWS: Final = 100_000  # of one block of a file that is no text
 SHORT: Final = 2**16  # bytes of a block of text that goes with the one before
@@ -28,10 +29,15 @@ class Source(Protocol):
     """Something that holds rows."""
 
     names: list[str]
+    labelled: frozenset[str]  # columns whose numbers have names: codes
+    repeated: frozenset[str]  # names that the header has more than once; the copies are x_2, x_3
     unit: str  # what `places` counts: "line" of a text, "row" of everything else
 
     def blocks(self, columns: Sequence[str] | None = None, types: Types | None = None) -> Iterator[Block]:
-        """The rows, in order; text columns are text, or of ``types`` where every value of a block fits."""
+        """The rows, in order; text columns are text, or of ``types`` where every value of a block fits.
+
+        Of ``columns`` those that the source does not have are missing in every row.
+        """
         ...
 
     def places(self, positions: Sequence[int]) -> list[str]:
@@ -46,6 +52,8 @@ class TextSource:
     """A delimited text file, read block by block."""
 
     unit = "line"
+    labelled: frozenset[str] = frozenset()
+    repeated: frozenset[str] = frozenset()
 
     def __init__(
         self, source: Bytes, dialect: DataSettings, where: str, *, quote: str = '"', first_row: int = 1
@@ -108,7 +116,8 @@ class TextSource:
                 while number == skip and self.dialect.header and not record and reader.line_num < content.count(b"\n"):
                     record = next(reader, [])  # blank lines before the header
                 if number == skip and self.dialect.header:
-                    names = names_of(record if delimiter != " " else [cell for cell in record if cell])
+                    record = record if delimiter != " " else [cell for cell in record if cell]
+                    names, self.repeated = names_of(record), repeated(record)
         except csv.Error as error:
             raise MalformedBody(f"{self.where} has no readable header ({error}); is it a text file?") from None
         self._check_names(names, content)
@@ -175,10 +184,16 @@ def _below(content: bytes, lines: int) -> tuple[bytes, int]:
     return (b"", lines) if lines else (content[place:], 0)
 
 
-def refuse_repeats(names: Sequence[str], where: str) -> None:
+def refuse_repeats(names: Collection[str], where: str) -> None:
     """Raise DataError for a column name that comes twice."""
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{where} has the column '{repeated[0]}' twice; rename or remove one.")
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise DataError(f"{where} has the column '{twice[0]}' twice; rename or remove one.")
+
+
+def refuse_copies(source: Source, names: Collection[str | None], where: str) -> None:
+    """Raise DataError where a header has one of ``names`` more than once: nobody says which one is meant."""
+    if twice := sorted(source.repeated & {*names}):
+        raise DataError(f"{where} has the column '{twice[0]}' twice; rename or remove one.")
 
 
 # --------------------------------------------------------------------------- tables
@@ -192,11 +207,13 @@ class TableSource:
     tables: Callable[[], Iterable[pa.Table]]
     unit: str = "row"
     first_row: int = 1  # number of the first row, for messages
+    labelled: frozenset[str] = frozenset()
+    repeated: frozenset[str] = frozenset()
 
     def blocks(self, columns: Sequence[str] | None = None, types: Types | None = None) -> Iterator[Block]:
         first = 0
         for table in self.tables():
-            yield Block(_plain_table(table if columns is None else table.select(list(columns))), first)
+            yield Block(_plain_table(table if columns is None else completed(table, columns)), first)
             first += table.num_rows
 
     def places(self, positions: Sequence[int]) -> list[str]:
@@ -205,28 +222,47 @@ class TableSource:
 
 @dataclass
 class ManySource:
-    """Several files with the same columns, one after the other."""
+    """Several files, one after the other; a column that some of them do not have is missing in their rows.
+
+    Raises DataError for a file that has fewer than half of the columns: it is no part of the others.
+    """
 
     parts: Sequence[tuple[str, Source]]
     names: list[str] = field(init=False)
     unit: str = "line"
+    labelled: frozenset[str] = frozenset()
+    repeated: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        first_name, first = self.parts[0]
-        self.names = first.names
-        for name, part in self.parts[1:]:
-            if set(part.names) != set(self.names):
-                odd = sorted(set(part.names) ^ set(self.names))
+        self.names = list(dict.fromkeys(name for _, part in self.parts for name in part.names))
+        self.repeated = frozenset[str]().union(*(part.repeated for _, part in self.parts))
+        partial = self.partial
+        usual = [name for name in self.names if partial.get(name, len(self.parts)) >= 0.5 * len(self.parts)]
+        for name, part in self.parts:
+            if 2 * len(set(part.names) & set(usual)) < len(usual) or not set(part.names) & set(usual):
+                lacking = next((column for column in usual if column not in part.names), "")
                 raise DataError(
-                    f"{name} does not have the columns of {first_name}: '{odd[0]}' is in one of them only. Read them "
-                    "one by one, or leave one out."
+                    f"{name} does not have the columns of the other files: it lacks '{lacking}' and more than half of "
+                    "the others. Leave it out, for example by a pattern such as 'loans_*.csv'."
                 )
+
+    @property
+    def partial(self) -> dict[str, int]:
+        """The columns that not all files have, and the number of files that have them."""
+        counts = {name: sum(name in part.names for _, part in self.parts) for name in self.names}
+        return {name: count for name, count in counts.items() if count < len(self.parts)}
+
+    @property
+    def gone(self) -> frozenset[str]:
+        """The columns that the last file does not have, and files to come hardly will."""
+        return frozenset(self.names) - {*self.parts[-1][1].names}
 
     def blocks(self, columns: Sequence[str] | None = None, types: Types | None = None) -> Iterator[Block]:
         first = 0
+        wanted = list(columns) if columns is not None else self.names
         for _, part in self.parts:
             end = first
-            for block in part.blocks(columns or self.names, types):
+            for block in part.blocks(wanted, types):
                 yield block._replace(first=first + block.first)
                 end = first + block.first + block.table.num_rows + len(block.ragged)
             first = end
@@ -256,9 +292,12 @@ def frame_source(frame: Any, where: str, first_row: int = 1) -> TableSource:
 
 
 def _plain_table(table: pa.Table) -> pa.Table:
-    """Lists, objects and bytes as text; every other column as it is."""
+    """Lists, objects and bytes as text, durations in days; every other column as it is."""
     for i, kind in enumerate(table.schema.types):
-        if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        if pa.types.is_duration(kind):
+            micros = table.column(i).cast(pa.duration("us"), safe=False).cast(pa.int64()).cast(pa.float64())
+            table = table.set_column(i, table.column_names[i], pc.divide(micros, 86_400e6))
+        elif pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
             texts = [None if value is None else _told(value) for value in table.column(i).to_pylist()]
             table = table.set_column(i, table.column_names[i], pa.array(texts, pa.string()))
         elif str(kind) in ("string_view", "binary_view"):
@@ -314,94 +353,7 @@ def raw_blocks(source: Source) -> Iterator[Raw]:
     elif isinstance(source, ManySource):
         for _, part in source.parts:
             for raw in raw_blocks(part):
-                yield raw if raw.table is None else Raw(raw.table.select(source.names))
+                yield raw if raw.table is None else Raw(completed(raw.table, source.names))
     else:
         for block in source.blocks():
             yield Raw(block.table)
-
-
-# --------------------------------------------------------------------------- other kinds of files
-
-
-def parquet_source(path: Path, where: str) -> TableSource:
-    """A Parquet file, by row groups."""
-    from pyarrow import parquet
-
-    try:
-        file = parquet.ParquetFile(path)
-        names = list(file.schema_arrow.names)
-    except (pa.ArrowInvalid, OSError) as error:
-        text = str(error).split("\n")[0][:160]
-        raise MalformedBody(f"{where} is not a valid Parquet file: {text}. Write it again.") from None
-
-    def tables() -> Iterator[pa.Table]:
-        try:
-            for batch in parquet.ParquetFile(path).iter_batches(batch_size=ROWS):
-                yield pa.Table.from_batches([batch])
-        except (pa.ArrowInvalid, OSError) as error:
-            raise MalformedBody(f"{where} is damaged: {str(error)[:160]}. Write it again.") from None
-
-    refuse_repeats(names, where)
-    return TableSource(names, tables)
-
-
-STATISTICS: Final = {
-    ".sav": "read_sav", ".zsav": "read_sav", ".por": "read_por", ".sas7bdat": "read_sas7bdat", ".xpt": "read_xport",
-    ".dta": "read_dta",
-}  # fmt: skip
-
-
-def statistics_source(path: Path, where: str) -> TableSource:
-    """A data set of SAS, SPSS or Stata, by pyreadstat; values without their labels.
-
-    Raises ConfigError when pyreadstat is not installed, MalformedBody for a file that it cannot read.
-    """
-    try:
-        import pyreadstat
-    except ImportError:
-        raise ConfigError(
-            f"{where} needs pyreadstat: pip install 'riskloop[formats]', or save the file as CSV."
-        ) from None
-    read = getattr(pyreadstat, STATISTICS[path.suffix.lower()])
-    try:
-        _, meta = read(str(path), metadataonly=True)
-    except Exception as error:  # noqa: BLE001 - of classes that pyreadstat does not name
-        raise MalformedBody(f"{where} is not a valid {path.suffix} file: {str(error)[:160]}.") from None
-    names = [str(name) for name in meta.column_names]
-
-    def tables() -> Iterator[pa.Table]:
-        for frame, _ in pyreadstat.read_file_in_chunks(read, str(path), chunksize=ROWS):
-            yield next(iter(frame_source(frame, where).tables()))
-
-    return TableSource(names, tables)
-
-
-def arff_source(source: Bytes, where: str, dialect: DataSettings) -> TextSource:
-    """An ARFF file: a text whose header names the columns one by one."""
-    names, lines = [], 0
-    start = read_start(source, 2**20).decode(dialect.encoding, errors="replace")
-    for lines, line in enumerate(start.splitlines(), 1):  # noqa: B007 - used below
-        if (found := re.match(r"\s*@attribute\s+('[^']*'|\"[^\"]*\"|\S+)", line, re.IGNORECASE)) is not None:
-            names.append(found[1].strip("'\""))
-        if re.match(r"\s*@data\b", line, re.IGNORECASE):
-            break
-    else:
-        raise MalformedBody(f"{where} is an ARFF file without @data.")
-    own = {"delimiter": ",", "decimal": ".", "skip": lines, "header": False, "columns": tuple(names)}
-    return TextSource(source, dialect.model_copy(update=own), where, quote="'")
-
-
-def rows_source(content: bytes, where: str) -> TableSource:
-    """A JSON array of objects, or one object a line."""
-    import msgspec
-
-    try:
-        if content.lstrip().startswith(b"["):
-            rows = msgspec.json.decode(content, type=list[dict[str, Any]])
-        else:
-            rows = [msgspec.json.decode(line, type=dict[str, Any]) for line in content.splitlines() if line.strip()]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedBody(f"{where} must be a JSON array of objects, or one object a line: {error}.") from None
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    table = pa.table([value_column([row.get(name) for row in rows]) for name in names], names=names)
-    return TableSource(names, lambda: [table])

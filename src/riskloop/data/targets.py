@@ -15,13 +15,18 @@ _BAD: Final = {
     "bad", "b", "default", "defaulted", "in default", "charged off", "charged-off", "chargeoff", "charge off", "chgoff",
     "written off", "write-off", "writeoff", "delinquent", "non-performing", "npl", "loss", "dead", "failed", "bankrupt",
     "does not meet the credit policy. status:charged off", "late (31-120 days)", "90+", "positive", "t",
-    "ja", "j", "oui", "o", "sí", "si", "sim", "s", "da", "да", "tak", "igen", "evet", "kyllä", "ano",
+    "ja", "j", "oui", "o", "sí", "si", "sim", "s", "da", "да", "tak", "igen", "evet", "kyllä", "ano", "是", "はい",
+    "예", "wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar", "prawda", "истина", "pravda", "igaz", "doğru",
+    "sant", "违约", "дефолт", "ausfall", "ausgefallen", "impago", "défaut", "inadimplente", "non performing",
+    "charged_off",
 }  # fmt: skip
 _GOOD: Final = {
     "good", "g", "fully paid", "paid", "paid off", "paid in full", "p i f", "pif", "repaid", "performing", "closed",
     "non-default", "no default", "not default", "nondefault", "ok", "alive", "negative", "f", "completed",
     "does not meet the credit policy. status:fully paid", "performing loan", "current and paid",
-    "nein", "nee", "non", "não", "nao", "ne", "нет", "nie", "nem", "hayır", "ei",
+    "nein", "nee", "non", "não", "nao", "ne", "нет", "nie", "nem", "hayır", "ei", "否", "いいえ", "아니오",
+    "falsch", "faux", "falso", "onwaar", "fałsz", "ложь", "nepravda", "hamis", "yanlış", "falskt", "usant",
+    "正常", "fully_paid", "paid off early", "prepaid", "paid early", "adimplente", "paid in advance",
 }  # fmt: skip
 _OPEN: Final = {
     "current", "in grace period", "issued", "open", "active", "pending", "ongoing", "late (16-30 days)",
@@ -41,6 +46,7 @@ class Target:
     labelled: int
     left_out: int  # rows without an outcome
     odd: tuple[str, ...] = ()  # values of a few rows that mean nothing; those rows are set aside
+    unfinished: tuple[str, ...] = ()  # read as none because nobody said which are; rather no outcome
 
     @property
     def rate(self) -> float:
@@ -52,6 +58,11 @@ class Target:
         """The default rate, and how the values are read."""
         read = f" Read as a default: {_listed(self.bad)}; as none: {_listed(self.good)}." if self.bad else ""
         odd = f" Some rows hold {_listed(self.odd)}; they are set aside." if self.odd else ""
+        if self.unfinished:
+            odd += (
+                f" {_listed(self.unfinished)} rather say that nothing is decided yet: name with --good what is none, "
+                "and they are left out."
+            )
         out = f" {self.left_out:,} rows have no outcome and are left out." if self.left_out else ""
         return (
             f"Default rate: {self.rate:.2%} ({self.defaults:,} defaults in {self.labelled:,} rows of "
@@ -107,12 +118,18 @@ def read_meaning(
     if not defaults or not others:
         raise DataError(
             f"{where}: the target column '{name}' has one class only ({_counted(counts)}); a history needs both. "
-            "Name the value that is a default with --bad VALUE."
+            + (
+                f"{missing:,} rows are blank: if that means none, say --good ''."
+                if missing
+                else "Name the value that is a default with --bad VALUE."
+            )
         )
+    unfinished: tuple[str, ...] = ()
     if bad and not good:
         good = [level for level in counts if read[level] == 0.0]
+        unfinished = tuple(level for level in good if level_text(level).casefold() in _OPEN)
     left = sum(counts.values()) - defaults - others + missing
-    return Target(name, tuple(bad), tuple(good), guessed, defaults, defaults + others, left, odd)
+    return Target(name, tuple(bad), tuple(good), guessed, defaults, defaults + others, left, odd, unfinished)
 
 
 def _errors(counts: Mapping[str, int]) -> tuple[str, ...]:

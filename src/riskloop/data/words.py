@@ -1,12 +1,14 @@
 """How `init` words what a column holds."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
+from riskloop.core.settings import DataSettings
 from riskloop.core.values import parse_number
 from riskloop.data.leaks import named_after
-from riskloop.data.survey import Column
+from riskloop.data.survey import Column, Survey
 
 SHOWN: Final = 6  # levels in the table
 
@@ -35,7 +37,8 @@ def levels_of(column: Column, dated: bool) -> str:
     texts = sorted(column.texts, key=level_order) if not column.many else column.texts
     if dated and len(texts) > 2:
         return f"{texts[0]} … {texts[-1]}"
-    shown = ", ".join(text if len(text) <= 20 else text[:19] + "…" for text in texts[:SHOWN])
+    lines = [" ".join(text.split()) for text in texts[:SHOWN]]
+    shown = ", ".join(text if len(text) <= 20 else text[:19] + "…" for text in lines)
     return shown + (f" … ({count_levels(column)})" if len(texts) > SHOWN else "")
 
 
@@ -60,8 +63,50 @@ def odd_levels(column: Column) -> str:
         return f"'{word}' is read as missing; if it is a level, add it to categories"
     if column.padded:
         return ""
+    if (pair := _alike(column)) is not None:
+        return f'{pair[0]!r} and {pair[1]!r} are two levels: join them in the source, or by how = "group" of [prepare]'
     rare = sum(count < 5 for count in column.levels.values())
     return f"{rare} levels come fewer than 5 times" if rare > 3 and column.rows > 200 else ""
+
+
+def _alike(column: Column) -> tuple[str, str] | None:
+    """Two levels that differ in case or in blanks only."""
+    seen: dict[str, str] = {}
+    for text in column.texts[:1000]:
+        other = seen.setdefault("".join(text.casefold().split()), text)
+        if other != text:
+            return other, text
+    return None
+
+
+def other_sign(column: Column, dialect: DataSettings) -> str:
+    """What to say of texts that are numbers with the other decimal sign; nothing where they are none."""
+    other = "," if dialect.decimal == "." else "."
+    texts = column.texts[:500]
+    numbers = sum(other in text and np.isfinite(parse_number(text, "amount", other)) for text in texts)
+    if numbers < 0.5 * len(texts):
+        return ""
+    return f"numbers with {other!r} as decimal sign, while the file has {dialect.decimal!r}: export it with one of them"
+
+
+def reading_notes(looked: Survey, partial: Mapping[str, int], dialect: DataSettings) -> list[str]:
+    """What of the reading a person should know: words for missing, columns of some files only, an old encoding."""
+    notes = []
+    for word in looked.blanks:
+        columns = [name for name, column in looked.columns.items() if word in column.blanks]
+        more = f" and {len(columns) - 1} more" if len(columns) > 1 else ""
+        notes.append(f"{word!r} is taken for a missing value, as '{columns[0]}'{more} otherwise holds numbers.")
+    if partial:
+        name, count = next(iter(partial.items()))
+        more = f", and {len(partial) - 1} more columns are not in all of them" if len(partial) > 1 else ""
+        notes.append(f"'{name}' is in {count} of the files only{more}; it is missing in the rows of the others.")
+    if not dialect.encoding.startswith(("utf", "ascii")) and not dialect.sheet:
+        texts = (text for column in looked.columns.values() for text in (column.name, *column.texts[:200]))
+        if (odd := next((text for text in texts if not text.isascii()), None)) is not None:
+            notes.append(
+                f"The file is no UTF-8; as {dialect.encoding} it reads {odd[:40]!r}. Say --encoding if that is wrong."
+            )
+    return notes
 
 
 def all_said(*texts: str) -> str:

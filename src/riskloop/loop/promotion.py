@@ -26,9 +26,12 @@ def promote_on_request(home: Home, version: int, *, by: str, reason: str, force:
     """Make a version champion if the gate says so on matured decisions, or with ``force`` on a person's word.
 
     Where every promotion needs a person (`gate.approval`), who asks is that person. Raises Conflict when it is
-    champion already, GateRefused when the gate does not say so, or this person may not.
+    champion already, GateRefused when the gate does not say so, this person may not, or
+    there is nothing to compare it with.
     """
-    champion = home.champion()
+    champion = home.ledger.champion()
+    if champion is None:
+        return _first_on_request(home, version, by=by, reason=reason, force=force, now=now)
     if champion.version == version:
         raise Conflict(f"Version {version} is champion already.")
     always = home.settings.gate.approval == "always"
@@ -55,6 +58,29 @@ def promote_on_request(home: Home, version: int, *, by: str, reason: str, force:
         reason=reason,
         evidence=evidence,
         fingerprint=fingerprint,
+    )
+
+
+def _first_on_request(home: Home, version: int, *, by: str, reason: str, force: bool, now: datetime) -> Promotion:
+    """The first champion on a person's word, where its training did not make it one."""
+    if not force:
+        raise GateRefused(
+            f"There is no champion yet that version {version} could be compared with. To make it the first one on your "
+            "own word, use --force with a --reason."
+        )
+    if home.settings.gate.approval == "always":
+        require_person(by, f"The promotion of version {version}")
+    if home.settings.gate.four_eyes:
+        require_another(home.ledger, home.cases, version, by=by)
+    return promote(
+        home.ledger,
+        version,
+        expected_seq=0,
+        kind=PromotionKind.FORCED,
+        at=now,
+        by=by,
+        reason=reason,
+        fingerprint=f"{by}: {reason}",
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from riskloop.core.errors import DataError
+from riskloop.core.schema import APPENDED
 from riskloop.core.types import Bools, Decision, Decisions, Floats, Json, Reason, from_micros, iso, to_micros
 from riskloop.scoring.decide import reasons
 from riskloop.scoring.model import LEVELS, Model, RiskLevel
@@ -102,17 +103,6 @@ def told_columns(
         "model_version": pa.repeat(pa.scalar(model.version, pa.int64()), n),
         "scored_at": pa.repeat(iso(from_micros(scored_at)), n),
     }
-
-
-APPENDED: Final = (
-    "default",
-    "probability",
-    "risk_level",
-    "threshold",
-    "model_version",
-    "decision_id",
-    "scored_at",
-)  # columns that are put beside a scored row
 
 
 def refuse_taken(names: Sequence[str], where: str) -> None:

@@ -1,5 +1,6 @@
 """Many rows out of one body: JSON array, NDJSON, CSV or Arrow stream, read a block at a time."""
 
+import csv
 import io
 import json
 import re
@@ -13,6 +14,7 @@ import msgspec
 import numpy as np
 
 from riskloop.core.errors import DataError, MalformedBody
+from riskloop.core.settings import DataSettings
 from riskloop.core.types import Problem, Rows
 from riskloop.scoring.decoder import CLOCK_SKEW, MAX_ROW, Parsed
 from riskloop.scoring.model import Model
@@ -48,6 +50,30 @@ def csv_blocks(file: BinaryIO, model: Model, first_row: int) -> Iterator[Rows]:
     if empty:
         _table_block(io.BytesIO(header + b"\n"), model, first_row)  # says what is missing
         raise DataError("The body holds no rows.")
+
+
+def laid_out_blocks(file: BinaryIO, model: Model, first_row: int, dialect: DataSettings) -> Iterator[Rows]:
+    """CSV as the portfolio's files are laid out, where ``dialect`` says so and the header is none of a standard CSV."""
+    from riskloop.data.dialect import names_of
+    from riskloop.data.opening import without_target
+    from riskloop.data.read import refuse_ragged
+    from riskloop.data.records import header_of
+    from riskloop.data.tables import TextSource
+
+    begins = file.tell()
+    header = header_of(file).replace(b"\0", b"").decode(errors="replace")
+    names = names_of(next(csv.reader([header]), []))
+    file.seek(begins)
+    if not {*names}.isdisjoint(model.schema.names):
+        yield from csv_blocks(file, model, first_row)
+        return
+    dialect = without_target(model.schema.target, file, dialect)
+    source = TextSource(file, dialect, "The body", first_row=first_row)
+    for block in source.blocks():
+        refuse_ragged(block, source, "The body")
+        for start in range(0, block.table.num_rows, BLOCK_ROWS):
+            part, number = block.table.slice(start, BLOCK_ROWS), first_row + block.first + start
+            yield table_rows(part, model, where="The body", first_row=number, dialect=dialect)
 
 
 def arrow_blocks(file: BinaryIO, model: Model, first_row: int) -> Iterator[Rows]:
@@ -173,14 +199,23 @@ def _table_block(source: Any, model: Model, first_row: int) -> Rows:
     return table_rows(source, model, where="The body", first_row=first_row)
 
 
-def table_rows(source: Any, model: Model, *, where: str, first_row: int = 1, now: int | None = None) -> Rows:
+def table_rows(
+    source: Any,
+    model: Model,
+    *,
+    where: str,
+    first_row: int = 1,
+    now: int | None = None,
+    dialect: DataSettings | None = None,
+) -> Rows:
     """The rows of a table (CSV bytes, frame, Arrow table or batch) that ``model`` is to decide on.
 
     ``now`` (microseconds; the clock's by default) bounds their times. Raises DataError, MalformedBody.
     """
-    from riskloop.data.read import rows_from
+    from riskloop.data.read import STANDARD, rows_from
 
-    rows = rows_from(source, model.schema, target="absent", where=where, first_row=first_row)
+    dialect = dialect or STANDARD
+    rows = rows_from(source, model.schema, target="absent", where=where, first_row=first_row, dialect=dialect)
     latest = (time.time_ns() // 1000 if now is None else now) + CLOCK_SKEW
     late = np.flatnonzero(rows.times > latest)
     if late.size:

@@ -6,9 +6,10 @@ wrong with it and not only the first thing.
 
 import json
 import math
+import re
 import struct
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from typing import Annotated, Any, Final, NamedTuple, NoReturn
@@ -44,7 +45,7 @@ class Decoder:
         self.schema = schema
         self._width = len(schema)
         self._pack = struct.Struct(f"<{self._width}d").pack
-        self._decode = msgspec.json.Decoder(row_type(schema)).decode
+        self._decode = _decoder_of(row_type(schema), schema)
         self._values = msgspec.structs.astuple
         self._codes = [(i, f, _codes(f)) for i, f in enumerate(schema.features) if f.kind == "category"]
         self._guarded = [(i, f, *f.range) for i, f in enumerate(schema.features) if f.special]
@@ -139,7 +140,7 @@ def _number(feature: Feature, value: Any, schema: Schema) -> float:
     """
     if value is None:
         return _NAN
-    number = float(value) if not isinstance(value, str) else parse_number(value, feature.written)
+    number = float(value) if not isinstance(value, str) else parse_number(value, feature.written, schema.decimal)
     words = MISSING_NUMBER | set(schema.missing)
     empty = value.strip() in words if isinstance(value, str) else any(number == parse_number(w) for w in schema.missing)
     if empty and feature.nullable:
@@ -172,7 +173,33 @@ def row_type(schema: Schema) -> type[msgspec.Struct]:
     return msgspec.defstruct("Row", fields, kw_only=True, forbid_unknown_fields=True, gc=False)
 
 
+# What msgspec refuses within a field's name.
+_UNSAFE: Final = re.compile(r'[\\"\x00-\x1f]')
+
+
+def _encoded(attribute: str, name: str) -> str:
+    """The name by which a field is compiled: its own, unless msgspec cannot have it."""
+    return f"\ufdd0{attribute}" if _UNSAFE.search(name) else name
+
+
+def encoded_names(schema: Schema, kind: type[msgspec.Struct]) -> dict[str, str]:
+    """The columns whose fields have another name in a row's type, and that name."""
+    names = [*schema.names, *(name for name in (schema.id, schema.time) if name is not None), *schema.ignored]
+    fields = zip(names, msgspec.structs.fields(kind), strict=True)
+    return {name: field.encode_name for name, field in fields if name != field.encode_name}
+
+
+def _decoder_of(kind: type[msgspec.Struct], schema: Schema) -> Callable[[bytes | msgspec.Raw], Any]:
+    """What reads a row; where a column has a quote or a line break in its name, by way of plain values."""
+    encoded = encoded_names(schema, kind)
+    if not encoded:
+        return msgspec.json.Decoder(kind).decode
+    plain = msgspec.json.Decoder(dict[str, Any]).decode
+    return lambda body: msgspec.convert({encoded.get(k, k.lstrip("\ufdd0")): v for k, v in plain(body).items()}, kind)
+
+
 def _field(attribute: str, name: str, kind: Any, *, optional: bool) -> tuple[str, Any, Any]:
+    name = _encoded(attribute, name)
     if optional:
         return attribute, kind, msgspec.field(name=name, default=None)
     return attribute, kind, msgspec.field(name=name)

@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from functools import partial
+from typing import BinaryIO, Final
 
 from riskloop.core.errors import DataError, UnsupportedMedia
 from riskloop.core.settings import Settings
 from riskloop.core.types import Decisions, Rows
 from riskloop.scoring.answers import Answers
-from riskloop.scoring.bodies import READERS
+from riskloop.scoring.bodies import READERS, laid_out_blocks
 from riskloop.scoring.decide import Explain, decide, reasons
 from riskloop.scoring.model import Model
 from riskloop.scoring.writers import WRITERS
@@ -55,6 +56,9 @@ def accepted(header: str | None, fallback: str) -> str:
     return next((kind for kind in named if kind in READERS), fallback)
 
 
+_LAYOUT: Final = {"encoding", "delimiter", "decimal", "skip", "header", "below", "columns", "footer"}
+
+
 class Bulk:
     """Scores batches in worker threads; each thread has its own connection to the log."""
 
@@ -62,6 +66,8 @@ class Bulk:
         self._log = log
         self._reloader = reloader
         self._max_reasons = settings.serve.max_reasons
+        laid_out = settings.data.model_dump(include=_LAYOUT, exclude_defaults=True)
+        self._layout = settings.data if laid_out else None
         self._exploration = settings.exploration.rate
         self._metrics = metrics
         self._local = threading.local()
@@ -75,6 +81,8 @@ class Bulk:
         self._reloader.look()  # a promotion may be newer than the last look
         model = self._reloader.model
         read = READERS[batch.kind]
+        if batch.kind == "text/csv" and self._layout is not None:
+            read = partial(laid_out_blocks, dialect=self._layout)
         blocks = read(batch.body, model, batch.first_row)
         first = next(blocks, None)
         second = next(blocks, None)

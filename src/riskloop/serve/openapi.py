@@ -10,7 +10,7 @@ import msgspec
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import Json
 from riskloop.scoring.answers import Answer
-from riskloop.scoring.decoder import row_type
+from riskloop.scoring.decoder import encoded_names, row_type
 
 REFUSAL: Final[Json] = {
     "type": "object",
@@ -196,6 +196,10 @@ def components(schema: Schema) -> Json:
     """JSON Schemas of a row and of an answer, by name: those of the types that read and write them."""
     types = (row_type(schema), Answer)
     _, found = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    named = {encoded: name for name, encoded in encoded_names(schema, types[0]).items()}
+    row = found["Row"]
+    row["properties"] = {named.get(name, name): kind for name, kind in row["properties"].items()}
+    row["required"] = [named.get(name, name) for name in row["required"]]
     return {**found, "Refusal": REFUSAL}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, select
 
 from riskloop.core.span import EVERYTHING
-from riskloop.core.types import Bools, Ints, from_micros, to_micros
+from riskloop.core.types import DAY, Bools, Ints, from_micros, to_micros
 from riskloop.store import counters
 from riskloop.store.archive import DECISIONS, horizon
 from riskloop.store.reported import integers
@@ -17,6 +17,7 @@ from riskloop.store.segments import Segments
 from riskloop.store.tables import decisions
 
 BY_CUSTOMER: Final = -1  # in the place of a decision's id
+UNDATED: Final = np.iinfo(np.int64).min
 _CHUNK: Final = 500  # below SQLite's oldest limit of 999 bound variables
 _LOOKED: Final = 10_000  # numbers that are looked at together
 _DENSE: Final = 20  # rows that are read for one that is wanted, before single numbers are asked for
@@ -30,6 +31,7 @@ class Outcome:
     known_at: datetime
     decision_id: int | None = None  # wins over customer_id
     customer_id: str | None = None  # means that customer's latest decision before `known_at`
+    decided: datetime | None = None  # with customer_id: the decision of that moment or day, where they have several
     place: str = field(default="", compare=False)  # where it stands in what was handed in: "line 3"
 
 
@@ -42,6 +44,7 @@ class Labels:
     defaulted: Bools  # (n,)
     known_at: Ints  # (n,) microseconds
     places: Callable[[Sequence[int]], list[str]]  # where rows stand in what was handed in
+    decided: Ints | None = None  # (n,) microseconds of the decision that is meant, UNDATED where nothing says so
 
     @classmethod
     def of(cls, reported: Sequence[Outcome]) -> "Labels":
@@ -55,6 +58,7 @@ class Labels:
             defaulted=np.fromiter((o.defaulted for o in reported), np.bool_, n),
             known_at=np.fromiter((to_micros(o.known_at) for o in reported), np.int64, n),
             places=lambda rows: [reported[row].place for row in rows],
+            decided=np.fromiter((UNDATED if o.decided is None else to_micros(o.decided) for o in reported), np.int64, n),
         )
 
     def __len__(self) -> int:
@@ -78,7 +82,11 @@ def match(connection: Connection, segments: Segments, labels: Labels) -> Matches
     about[by_id] = np.where(_existing(connection, segments, wanted)[member], labels.decision_ids[by_id], 0)
     named = np.flatnonzero(~by_id)
     found, first_of = _latest_before(
-        connection, segments, [labels.customers[i] for i in named.tolist()], labels.known_at[named]
+        connection,
+        segments,
+        [labels.customers[i] for i in named.tolist()],
+        labels.known_at[named],
+        None if labels.decided is None else labels.decided[named],
     )
     about[named] = found
     rows = np.flatnonzero(about)
@@ -122,11 +130,12 @@ def _existing(connection: Connection, segments: Segments, ids: Ints) -> Bools:
 
 
 def _latest_before(
-    connection: Connection, segments: Segments, customers: Sequence[str], limits: Ints
+    connection: Connection, segments: Segments, customers: Sequence[str], limits: Ints, decided: Ints | None
 ) -> tuple[Ints, Ints]:
     """The latest decision on each customer until a moment, 0 without one; and the time of the first one, or 0.
 
-    ``customers`` and ``limits`` (n,) in microseconds; both answers (n,).
+    Of customers with several decisions, ``decided`` says which is meant. ``customers``, ``limits`` and ``decided`` (n,)
+    in microseconds; both answers (n,).
     """
     index: dict[str, int] = {}
     code = np.fromiter((index.setdefault(name, len(index)) for name in customers), np.int64, len(customers))
@@ -155,7 +164,23 @@ def _latest_before(
         earliest = np.full(len(index), np.iinfo(np.int64).max)
         np.minimum.at(earliest, who, times)
         first = np.where(np.isin(code, who), earliest[code], 0)
+        if decided is not None:
+            dated = np.flatnonzero((decided != UNDATED) & (np.bincount(who, minlength=len(index))[code] > 1))
+            found[dated] = _of_their_dates(who, times, ids, code[dated], decided[dated])
     return found, first
+
+
+def _of_their_dates(who: Ints, times: Ints, ids: Ints, code: Ints, decided: Ints) -> Ints:
+    """The decision of each moment, else of its day, the latest of several; 0 without one. The last two are (n,)."""
+    order = np.lexsort((ids, times))
+    exact, daily = dict[tuple[int, int], int](), dict[tuple[int, int], int]()
+    wanted = {*code.tolist()}
+    for customer, time, number in zip(who[order].tolist(), times[order].tolist(), ids[order].tolist(), strict=True):
+        if customer in wanted:
+            exact[customer, time] = daily[customer, time // DAY] = number
+    pairs = zip(code.tolist(), decided.tolist(), strict=True)
+    found = [exact.get((c, t)) or daily.get((c, t // DAY), 0) for c, t in pairs]
+    return np.array(found, dtype=np.int64)
 
 
 def _decisions_on(connection: Connection, segments: Segments, index: dict[str, int]) -> Iterator[Ints]:
@@ -194,6 +219,8 @@ def _reason(labels: Labels, row: int, first: int, place: str, archived: int) -> 
     customer = labels.customers[row]
     if not first:
         return f"{place}no decision on customer '{customer}' is on record"
+    if labels.decided is not None and labels.decided[row] != UNDATED and first <= labels.known_at[row]:
+        return f"{place}no decision on customer '{customer}' is of {from_micros(labels.decided[row]):%Y-%m-%d}"
     return (
         f"{place}the outcome of customer '{customer}' was known at {from_micros(labels.known_at[row]):%Y-%m-%d %H:%M}, "
         f"before the first decision, of {from_micros(first):%Y-%m-%d %H:%M}"
