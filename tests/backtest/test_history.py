@@ -12,7 +12,8 @@ from riskloop.backtest.history import History, read_history
 from riskloop.backtest.kept import keep, kept
 from riskloop.backtest.request import Request
 from riskloop.core.errors import ConfigError, DataError, NotFound
-from riskloop.core.settings import Settings
+from riskloop.core.settings import Settings, parse_settings
+from riskloop.data.config import infer_config
 
 Customers = Callable[..., pd.DataFrame]
 Written = Callable[[pd.DataFrame], Path]
@@ -89,12 +90,49 @@ def test_a_column_of_no_dates_is_refused(customers: Customers, file: Written) ->
         read(file(frame.rename(columns={"region": "x"}).assign(region="north")), time="region")
 
 
-def test_a_date_far_away_is_refused_with_the_span(customers: Customers, file: Written) -> None:
+def test_a_date_far_away_is_left_out_and_said(customers: Customers, file: Written) -> None:
     frame = customers(6, 200).astype({"period": str})
     frame["period"] = "2024-0" + frame["period"]
     frame.loc[3, "period"] = "1902-01-01"
-    with pytest.raises(DataError, match="1902-01-01"):
-        read(file(frame))
+    history = read(file(frame))
+    assert any("'period' that is before 1980-01-01" in note for note in history.notes)
+    assert history.first_name == "2024-01"
+
+
+WORDS = {1: "ja", 0: "nein"}
+LAID_OUT: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], dict[str, str]]] = {
+    "words of another language": (lambda f: f.assign(default=f["default"].map(WORDS)), {}),
+    "semicolons and decimal commas": (lambda f: f.assign(util=f["id"] / 7.0), {"sep": ";", "decimal": ","}),
+    "dates with the day first": (
+        lambda f: f.assign(period=pd.to_datetime("2024-01-17") + pd.to_timedelta(f["period"] * 30, unit="D")),
+        {"date_format": "%d.%m.%Y"},
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAID_OUT)
+@pytest.mark.parametrize("configured", [False, True])
+def test_a_history_is_read_as_its_portfolio_reads_it(
+    customers: Customers, tmp_path: Path, layout: str, configured: bool
+) -> None:
+    change, options = LAID_OUT[layout]
+    path = tmp_path / "h.csv"
+    change(customers(6, 200)).to_csv(path, index=False, **options)
+    settings = parse_settings(infer_config(path, target="default", time="period")) if configured else None
+    history = read(path, settings=settings)
+    rows = sum(len(period.rows) for period in history.periods) + len(history.past)
+    assert rows == 1200
+    assert history.past.target is not None
+    assert 0 < history.past.target.mean() < 0.5
+    if layout.startswith("semicolons"):
+        util = history.past.features[:, history.settings.row_schema.positions["util"]]
+        assert np.allclose(np.sort(util * 7) % 1.0, 0.0, atol=1e-6) or np.allclose((util * 7).round(6) % 1.0, 0.0)
+
+
+def test_a_bad_cell_is_left_out_and_said(customers: Customers, file: Written) -> None:
+    frame = customers(6, 200).assign(util=lambda f: f["id"] / 7.0).astype({"util": object})
+    frame.loc[[3, 500], "util"] = "1O0"
+    assert any("2 rows have a value of 'util' that is not a number" in note for note in read(file(frame)).notes)
 
 
 def test_periods_without_outcomes_are_kept_and_said(customers: Customers, file: Written) -> None:
@@ -121,7 +159,7 @@ def test_a_period_of_one_class_and_one_of_few_rows_are_said(customers: Customers
     ("change", "says"),
     [
         (lambda f: f.assign(default=0), "one class only"),
-        (lambda f: f.assign(default=f["default"] + 1), "holds '2'"),
+        (lambda f: f.assign(default=f["default"] + 2), "holds '[23]'"),
         (lambda f: f[f["period"] == 1], "1 month. The first model needs"),
         (lambda f: f.iloc[::20], "The first model needs at least"),
         (lambda f: f.iloc[:0], "holds no rows|is empty|has a header"),

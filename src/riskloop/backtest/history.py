@@ -1,25 +1,30 @@
 """What is played back: past customers for the first model, and the periods that follow, in time order."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from riskloop.backtest.request import Request, adapted
 from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.periods import Calendar, Period, period_of
-from riskloop.core.settings import Settings, parse_settings
+from riskloop.core.schema import DateOrder
+from riskloop.core.settings import DataSettings, PortfolioSettings, Settings, parse_settings
 from riskloop.core.types import Bools, Diagnosis, Floats, Ints, Rows, from_micros, to_micros
-from riskloop.core.values import TARGETS, level_text, parse_time
+from riskloop.core.values import is_missing, level_text, parse_time, truth
 from riskloop.data.config import infer_config
 from riskloop.data.guess import window_of
 from riskloop.data.infer import no_column
-from riskloop.data.read import rows_from, table_of
+from riskloop.data.opening import open_source
+from riskloop.data.read import read_rows, reasons_of, table_of
+from riskloop.data.targets import read_meaning
 
 if TYPE_CHECKING:
     pass
@@ -66,26 +71,37 @@ def read_history(asked: Request, *, now: datetime | None = None) -> History:
         raise ConfigError("Name a history to replay, or a --scenario to play on the embedded portfolio.")
     where = str(source) if isinstance(source, (str, Path)) else "the frame"
     target, time, customer = _columns(asked)
-    table = table_of(source, where=where, dialect=None if settings is None else settings.data)
+    opened, data = open_source(source, None if settings is None else settings.data, where, target=target)
+    table = table_of(opened, where=where)
     for name in (target, time, customer):
         if name is not None and name not in table.column_names:
             raise no_column(where, name, table.column_names)
     if not table.num_rows:
         raise DataError(f"{where} holds no rows.")
     notes: list[str] = []
-    table, times, labelled_by = _timed(table, time, where, notes, now or datetime.now(UTC))
+    table, times, labelled_by = _timed(table, time, where, notes, now or datetime.now(UTC), data.dates)
     table, times = _once(table, times, customer, where, notes)
-    table, outcomes = _outcomes(table, target, where, notes)
+    known = None if settings is None else settings.portfolio
+    table, outcomes = _outcomes(table, target, where, notes, data, known)
     if settings is None:
         text = infer_config(
-            where, target=target, id=customer, time=time, table=table, outcome_window=_window(target, asked, notes)
+            where,
+            target=target,
+            id=customer,
+            time=time,
+            table=table,
+            outcome_window=_window(target, asked, notes),
+            dialect=data,
         )
         settings = parse_settings(text, "the inferred configuration")
     settings = adapted(settings, asked)
     if labelled_by and settings.windows.by == "month":
         settings = settings.model_copy(update={"windows": settings.windows.model_copy(update={"numbered": True})})
-    rows = rows_from(table, settings.row_schema, target="required", where=where)
-    rows = replace(rows, times=times, target=outcomes)
+    schema = msgspec.structs.replace(settings.row_schema, bad=(), good=())  # the outcomes are 0 and 1 by now
+    checked = read_rows(table, schema, target="required", where=where, dialect=settings.data)
+    for column, problem, count in reasons_of(checked.refused):
+        _leave_out(notes, count, f"a value of '{column}' that {problem}")
+    rows = replace(checked.rows, times=times[checked.positions], target=outcomes[checked.positions])
     return cut(rows, settings, asked.train_on, notes, where)
 
 
@@ -113,13 +129,15 @@ def _columns(asked: Request) -> tuple[str, str, str | None]:
 # --------------------------------------------------------------------------- cleaning
 
 
-def _timed(table: pa.Table, time: str, where: str, notes: list[str], now: datetime) -> tuple[pa.Table, Ints, bool]:
+def _timed(
+    table: pa.Table, time: str, where: str, notes: list[str], now: datetime, order: DateOrder
+) -> tuple[pa.Table, Ints, bool]:
     """The rows that have a time, oldest first, their times, and whether those are plain period numbers."""
     encoded = table[time].combine_chunks().dictionary_encode()
     encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
     levels = encoded.dictionary.to_pylist()
     codes = np.asarray(encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
-    parsed = [_micros(level) for level in levels] or [None]
+    parsed = [_micros(level, order) for level in levels] or [None]
     readable = (codes >= 0) & np.array([micros is not None for micros in parsed])[codes]
     if (~readable).sum() > UNREADABLE * len(codes):
         odd = next(
@@ -145,9 +163,9 @@ def _timed(table: pa.Table, time: str, where: str, notes: list[str], now: dateti
     return table.take(pa.array(order)), times[order], ordinals
 
 
-def _micros(level: Any) -> int | None:
+def _micros(level: Any, order: DateOrder) -> int | None:
     try:
-        return None if level is None else parse_time(level)
+        return None if level is None else parse_time(level, order)
     except (ValueError, OverflowError):
         return None
 
@@ -170,17 +188,28 @@ def _once(table: pa.Table, times: Ints, customer: str | None, where: str, notes:
     return (table, times) if first.all() else (table.filter(pa.array(first)), times[first])
 
 
-def _outcomes(table: pa.Table, target: str, where: str, notes: list[str]) -> tuple[pa.Table, Floats]:
+def _outcomes(
+    table: pa.Table, target: str, where: str, notes: list[str], data: DataSettings, portfolio: PortfolioSettings | None
+) -> tuple[pa.Table, Floats]:
     """The outcomes, NaN where none is written, and the table with those gaps filled for readers that refuse them."""
     values = table[target].to_pylist()
-    texts = ["" if value is None or value != value else level_text(value).lower() for value in values]
-    odd = next((text for text in texts if text and text not in TARGETS), None)
-    if odd is not None:
-        raise DataError(
-            f"{where}: the target column '{target}' holds {odd!r}; it has to be 1 for a default and 0 for none "
-            "(yes/no and true/false are read too), and empty where the outcome is not known."
-        )
-    outcomes = np.array([TARGETS.get(text, math.nan) for text in texts])
+    texts = ["" if value is None or value != value else level_text(value) for value in values]
+    counts = Counter(text for text in texts if not is_missing(text, data.missing))
+    if portfolio is not None:
+        bad, good = portfolio.bad, portfolio.good
+        odd = next((text for text in counts if not good and truth(text, bad) is None), None)
+        if odd is not None:
+            raise DataError(
+                f"{where}: the target column '{target}' holds {odd!r}; it has to be 1 for a default and 0 for none "
+                "(yes/no and true/false are read too), and empty where the outcome is not known."
+            )
+    else:
+        meant = read_meaning(target, counts, len(texts) - counts.total(), where) if len(counts) > 1 else None
+        bad, good = (meant.bad, meant.good) if meant is not None else ((), ())
+    read = {text: truth(text, bad, good) for text in counts}
+    if "" in (*bad, *good):
+        read[""] = truth("", bad, good)
+    outcomes = np.array([math.nan if (value := read.get(text)) is None else value for text in texts])
     known = outcomes[~np.isnan(outcomes)]
     if not 0 < known.sum() < known.size:
         which = "no outcome at all" if not known.size else "one class only"

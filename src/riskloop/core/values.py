@@ -62,8 +62,8 @@ def level_text(value: Any) -> str:
     """
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
     if isinstance(value, time):
         return value.isoformat("minutes" if not (value.second or value.microsecond) else "auto")
     text = trimmed(str(value))

@@ -27,14 +27,15 @@ def infer_config(
     folder: Path | None = None,
     table: Any = None,
     outcome_window: timedelta | None = None,
+    dialect: DataSettings | None = None,
     chosen: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> str:
     """The text of a commented riskloop.toml, to be written into ``folder``, for the labelled history at ``path``.
 
-    With ``table`` the history has been read already, and ``path`` only names it. ``chosen`` holds settings by section
-    that are not left at their defaults. Raises as `examine` does.
+    With ``table`` the history has been read already, by ``dialect``, and ``path`` only names it. ``chosen`` holds
+    settings by section that are not left at their defaults. Raises as `examine` does.
     """
-    wanted = Wanted(target, id, time, outcome_window=outcome_window)
+    wanted = Wanted(target, id, time, outcome_window=outcome_window, dialect=dialect)
     return config_text(examine(path if table is None else table, wanted, where=str(path)), folder, chosen)
 
 

@@ -145,13 +145,15 @@ def is_total(record: Sequence[str], width: int) -> bool:
 def names_of(header: Sequence[str]) -> list[str]:
     """Column names, trimmed: one that is empty is called after its place, one that came before gets a number: x_2."""
     names: list[str] = []
+    before: set[str] = set()
     header = [trimmed(re.sub(r"\s*[\x00-\x1f]+\s*", " ", name)) for name in header]  # of several lines in a workbook
     taken = {*header}
     for i, name in enumerate(header, 1):
-        if name in names:
+        if name in before:
             copies = (f"{name}_{n}" for n in range(2, i + 2))
-            name = next(copy for copy in copies if copy not in taken and copy not in names)
+            name = next(copy for copy in copies if copy not in taken and copy not in before)
         names.append(name or f"{UNNAMED}{i}")
+        before |= {name} - {""}
     return names
 
 

@@ -48,7 +48,8 @@ class TextParser:
             content, delimiter = one_tab(content.decode(errors="replace").replace("\r\n", "\n")).encode(), "\t"
         text = {name: pa.string() for name in self.names}
         wanted = list(columns) if columns is not None else self.names
-        there = [name for name in wanted if name in self.names]
+        own = {*self.names}
+        there = [name for name in wanted if name in own]
         ragged: list[tuple[int, str]] = []
         opened: list[str] = []
 
@@ -72,7 +73,7 @@ class TextParser:
                     invalid_row_handler=None if threads else note,
                 ),
                 convert_options=arrow_csv.ConvertOptions(
-                    column_types={name: kind for name, kind in types.items() if name in self.names},
+                    column_types={name: kind for name, kind in types.items() if name in own},
                     include_columns=there,
                     null_values=_NULLS,
                     strings_can_be_null=False,
@@ -104,10 +105,11 @@ class TextParser:
 
 def completed(table: pa.Table, names: Sequence[str]) -> pa.Table:
     """A table with the columns ``names``, in their order; those that it does not have are missing in every row."""
+    known = {*table.column_names}
     for name in names:
-        if name not in table.column_names:
+        if name not in known:
             table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
-    return table.select(list(names))
+    return table if table.column_names == list(names) else table.select(list(names))
 
 
 def open_quote(where: str, place: str) -> MalformedBody:

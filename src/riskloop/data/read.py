@@ -34,6 +34,7 @@ from riskloop.data.dialect import UNNAMED, describe
 from riskloop.data.opening import open_source
 from riskloop.data.parse import Block
 from riskloop.data.tables import Source as Rowed
+from riskloop.data.tables import refuse_copies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -369,7 +370,7 @@ def table_of(source: Source, *, where: str, dialect: DataSettings | None = STAND
     """Any source as one Arrow table; a line that is no record raises MalformedBody, or with ``ragged`` is left out."""
     if isinstance(source, pa.Table):
         return source
-    opened, _ = open_source(source, dialect, where)
+    opened: Rowed = source if hasattr(source, "blocks") else open_source(source, dialect, where)[0]
     blocks = list(opened.blocks())
     for block in blocks if not ragged else ():
         refuse_ragged(block, opened, where)
