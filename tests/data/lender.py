@@ -117,6 +117,27 @@ def _blanks(frame: pd.DataFrame) -> str:
     return text(frame.assign(income=frame["income"].fillna(-1).map("{:.2f}".format).replace("-1.00", "?")), sep=" ")
 
 
+def _psql(frame: pd.DataFrame) -> str:
+    cells = [[str(name), *("" if v != v else str(v) for v in frame[name])] for name in frame]
+    widths = [max(map(len, column)) for column in cells]
+    lines = [" " + " | ".join(v.rjust(w) for v, w in zip(row, widths, strict=True)) for row in zip(*cells, strict=True)]
+    rule = "-" + "-+-".join("-" * width for width in widths) + "-"
+    return "\n".join([lines[0], rule, *lines[1:], f"({len(frame)} rows)", ""])
+
+
+def _of_r(frame: pd.DataFrame) -> str:
+    """R's write.table: quoted texts, names of rows, a header that is one field short."""
+    shown = frame.assign(purpose=frame["purpose"].map('"{}"'.format), applied=frame[TIME].map('"{}"'.format))
+    rows = shown.astype(object).where(shown.notna(), "NA").astype(str).to_numpy().tolist()
+    lines = [" ".join([f'"{i}"', *row]) for i, row in enumerate(rows, 1)]
+    return "\n".join([" ".join(f'"{name}"' for name in frame), *lines, ""])
+
+
+def _answered(frame: pd.DataFrame, path: Path) -> Path:
+    rows = json.loads(frame.to_json(orient="records", force_ascii=False))
+    return _save(json.dumps({"count": len(rows), "data": rows}, indent=1), path)
+
+
 def _parquet(frame: pd.DataFrame, path: Path) -> Path:
     frame.to_parquet(path)
     return path
@@ -176,6 +197,15 @@ WAYS: dict[str, tuple[str, Way]] = {
     "JSON": ("h.json", lambda f, p: _json(f, p, lines=False)),
     "JSON lines": ("h.ndjson", lambda f, p: _json(f, p, lines=True)),
     "a folder": ("parts", _folder),
+    "a table of psql": ("h.txt", lambda f, p: _save(_psql(f), p)),
+    "R's write.table": ("h.txt", lambda f, p: _save(_of_r(f), p)),
+    "a service's answer": ("h.json", _answered),
+    "sep= of Excel": ("h.csv", lambda f, p: _save("sep=;\n" + text(f, sep=";", decimal=","), p)),
+    "each row ends with a delimiter": ("h.csv", lambda f, p: _save(text(f, sep=";").replace("\n", ";\n"), p)),
+    "characters nobody sees": ("h.csv", lambda f, p: _save(text(f).replace("late", "\u200blate\ufeff", 1), p)),
+    "a dash for missing": ("h.csv", lambda f, p: _save(text(f, na_rep="\u2014"), p)),
+    "n.d. for missing": ("h.csv", lambda f, p: _save(text(f, na_rep="n.d."), p)),
+    "k. A. for missing": ("h.csv", lambda f, p: _save(text(f, na_rep="k. A."), p)),
 }
 
 

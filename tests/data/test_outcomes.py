@@ -12,7 +12,7 @@ from riskloop.core.errors import DataError, MalformedBody, NotFound
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import to_micros
-from riskloop.data.outcomes import read_outcomes, read_plain, read_watermark
+from riskloop.data.outcomes import read_outcomes, read_plain, read_watermark, report_outcomes
 from riskloop.store.matching import Labels
 from riskloop.store.outcomes import Outcome
 
@@ -156,3 +156,30 @@ def test_ordinary_files_are_read_the_quick_way(tmp_path: Path, kind: str) -> Non
     assert read is not None
     assert (read.decision_ids.tolist(), read.defaulted.tolist()) == ([5, 6], [True, False])
     assert read.known_at.tolist() == [to_micros(moment.to_pydatetime()) for moment in known]
+
+
+def test_the_date_of_the_decision_tells_a_customers_rows_apart() -> None:
+    panel = Schema((Feature("debt"),), target="bad", id="id", time="month")
+    text = "id,month,bad\na,202501,0\na,202502,1\na,,1\n"
+    found = read_outcomes(io.BytesIO(text.encode()), panel, default_known_at=NOW)
+    months = [None if o.decided is None else (o.decided.month, o.defaulted) for o in found]
+    assert months == [(1, False), (2, True), None]
+    with pytest.raises(DataError, match="contradicts"):
+        read_outcomes(io.BytesIO(b"id,month,bad\na,202501,0\na,202501,1\n"), panel, default_known_at=NOW)
+
+
+def test_what_is_not_decided_yet_is_set_aside_and_no_error() -> None:
+    words = Schema((Feature("debt"),), target="status", id="id", bad=("Charged Off",), good=("Paid",))
+    text = "id,status\n" + "".join(f"{i},{('Paid', 'Current', 'Charged Off')[i % 3]}\n" for i in range(30))
+    read = report_outcomes(io.BytesIO(text.encode()), words, default_known_at=NOW)
+    assert (len(read.outcomes), len(read.refused), read.rows) == (20, 10, 30)
+    assert "(got 'Current')" in read.refused[0]
+    plain = text.replace("Paid", "0").replace("Charged Off", "1").replace("status", "bad")
+    with pytest.raises(DataError, match="10 of the 30 outcomes cannot be read"):
+        report_outcomes(io.BytesIO(plain.encode()), SCHEMA, default_known_at=NOW)
+
+
+def test_a_blank_outcome_is_none_where_the_history_says_so() -> None:
+    blanks = Schema((Feature("debt"),), target="bad", id="id", bad=("X",), good=("",))
+    read = report_outcomes(io.BytesIO(b"id,bad\na,X\nb,\n"), blanks, default_known_at=NOW)
+    assert [o.defaulted for o in read.outcomes] == [True, False]

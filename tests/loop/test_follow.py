@@ -1,5 +1,6 @@
 """Cases that wait, ask a person, or are asked for by one."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -155,3 +156,22 @@ def test_asking_again_and_again_spends_the_budget(drifted_folder: Path, copied: 
     assert spent[1]["budget_left"] < spent[0]["budget_left"]
     assert portfolio.home.champion().version == 1
     portfolio.home.close()
+
+
+def test_a_first_champion_below_the_floor_needs_a_persons_word(trained_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "below"
+    folder.mkdir()
+    config = (trained_folder / "riskloop.toml").read_text()
+    config = re.sub(r"(?m)^history = .*$", f'history = "{trained_folder / "history.csv"}"', config)
+    (folder / "riskloop.toml").write_text(re.sub(r"(?m)^(\[train\].*)$", r"\1\nfloor_auc = 0.99", config))
+    portfolio = Portfolio.open(folder)
+    try:
+        with pytest.raises(GateRefused, match=r"models promote 1 --force --reason"):
+            portfolio.train(trained_folder / "history.csv")
+        with pytest.raises(GateRefused, match="no champion yet"):
+            portfolio.promote(1, by="ann", reason="a start")
+        portfolio.promote(1, by="ann", reason="a start", force=True)
+        champion = portfolio.home.champion()
+        assert (champion.version, champion.kind, champion.previous) == (1, PromotionKind.FORCED, None)
+    finally:
+        portfolio.home.close()

@@ -182,3 +182,26 @@ def test_special_codes_pass_the_range_and_nothing_between_does() -> None:
     for value in (-1.0, 299.0, 900.0, -10000.0):
         with pytest.raises(DataError, match="must be between 300 and 850"):
             decoder.row(json.dumps({"score": value}).encode(), NOW)
+
+
+@pytest.mark.parametrize("name", ['say "hi"', "a\\b", "Revenue\n(EUR)", "tab\there", "\ufdd0f0"])
+def test_a_column_may_have_any_name(name: str) -> None:
+    schema = Schema((Feature(name), Feature("x", nullable=True)), target="y", id="i" + name)
+    decoder = Decoder(schema)
+    assert values(decoder.row(json.dumps({name: 2.5, "i" + name: 7}).encode(), NOW))[0] == 2.5
+    for bad, said in (({name: "z", "i" + name: 7}, "must be a number"), ({"i" + name: 7}, "is missing")):
+        with pytest.raises(DataError) as caught:
+            decoder.row(json.dumps(bad).encode(), NOW)
+        assert (caught.value.details[0].field, caught.value.details[0].problem) == (name, said)
+    with pytest.raises(DataError, match="is not a field"):
+        decoder.row(json.dumps({name: 1, "i" + name: 7, "\ufdd0f1": 3}).encode(), NOW)
+    with pytest.raises(MalformedBody):
+        decoder.row(b"[1]", NOW)
+
+
+@pytest.mark.parametrize(("decimal", "text", "number"), [(",", "1.234,5 €", 1234.5), (".", "1,234.5", 1234.5)])
+def test_amounts_that_come_as_text_have_the_files_decimal_sign(decimal: str, text: str, number: float) -> None:
+    decoder = Decoder(Schema((Feature("pay", written="amount"),), target="y", decimal=decimal))
+    assert values(decoder.row(json.dumps({"pay": text}).encode(), NOW)) == [number]
+    with pytest.raises(DataError):
+        decoder.row(json.dumps({"pay": "12" + ("." if decimal == "," else ",") + "34"}).encode(), NOW)

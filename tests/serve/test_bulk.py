@@ -1,8 +1,10 @@
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pytest
@@ -13,7 +15,7 @@ from riskloop.scoring import bodies
 from riskloop.store.home import Home
 from riskloop.store.sqlite import SqliteAppender
 
-from .conftest import ROW, add_model, expected, promote
+from .conftest import CONFIG, ROW, Running, add_model, expected, promote
 
 JSON, LINES, CSV, ARROW = (
     "application/json",
@@ -252,3 +254,38 @@ def test_gaps_never_appear_whatever_comes_together(client: httpx.Client, home: H
     ids = [int(d["decision_id"]) for a in answers for d in (a.json() if isinstance(a.json(), list) else [a.json()])]
     assert sorted(ids) == list(range(1, 301))
     assert home.decisions.frame().ids.tolist() == list(range(1, 301))
+
+
+LAYOUTS: dict[str, tuple[str, Any]] = {
+    "semicolons and decimal commas": (
+        '[data]\ndelimiter = ";"\ndecimal = ","\n',
+        lambda rows: pd.DataFrame(rows).to_csv(index=False, sep=";", decimal=",").encode(),
+    ),
+    "UTF-16 with tabs": (
+        '[data]\ndelimiter = "\\t"\nencoding = "utf-16-le"\n',
+        lambda rows: pd.DataFrame(rows).to_csv(index=False, sep="\t").encode("utf-16"),
+    ),
+    "no header": (
+        '[data]\nheader = false\ncolumns = ["id", "debt", "income", "job", "sex", "bad"]\n',
+        lambda rows: pd.DataFrame(rows).to_csv(index=False, header=False).encode(),
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_file_laid_out_as_the_portfolios_is_read_as_one(tmp_path: Path, layout: str) -> None:
+    config, written = LAYOUTS[layout]
+    (tmp_path / "riskloop.toml").write_text(CONFIG + config)
+    home = Home.open(tmp_path)
+    promote(home, add_model(home))
+    server = Running(home)
+    try:
+        client = server.start()
+        own, standard = (decoded(send(client, body, CSV)) for body in (written(ROWS), encoded(ROWS, CSV)))
+        assert [row["probability"] for row in own] == [row["probability"] for row in standard]
+        assert [row["customer_id"] for row in own] == [row["id"] for row in ROWS]
+        odd = written([{**ROWS[0], "debt": "much"}])
+        assert "column 'debt': 'much' is not a number" in send(client, odd, CSV).json()["error"]["message"]
+    finally:
+        server.stop()
+        home.close()

@@ -136,3 +136,16 @@ def test_many_are_matched_as_one_by_one(database: Database, tmp_path: Path, seed
         last = [link for link in chain.read(connection) if link.kind == "outcomes"][-1]
         rows_of = chain.digests(connection, outcomes, outcomes.c.id.between(last.first_id, last.last_id))
         assert last.digest == rows_digest(digest for _, digest in rows_of), "the link is what the rows say"
+
+
+def test_the_date_of_the_decision_tells_a_customers_decisions_apart(book: Outcomes) -> None:
+    late = JUNE + timedelta(days=40)
+    reported = [
+        Outcome(True, late, customer_id="a", decided=MAY),
+        Outcome(False, late, customer_id="a", decided=JUNE + timedelta(hours=3)),  # the same day
+        Outcome(True, late, customer_id="a", decided=MAY + timedelta(days=5)),
+        Outcome(True, late, customer_id="b", decided=MAY + timedelta(days=5)),  # b has one decision only
+    ]
+    result = book.record(reported, late)
+    assert sorted(stored(book)) == [(1, 1), (2, 1), (3, 0)]
+    assert "none of the 2 decisions on customer 'a' is of that date" in result.reasons[0]

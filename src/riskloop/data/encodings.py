@@ -31,10 +31,8 @@ _BETWEEN: Final = re.compile(r"(?<=[^\W\d_])[^\w\s!-~’‘´\u00a0–—-](?=[^
 
 def older_encoding(content: bytes, word: str | None = None) -> str:
     """The encoding of bytes that are no UTF-8; ``word`` is text that they are known to hold."""
-    if word is not None and not word.isascii():
-        for name in (*_LATIN, *_OTHERS, *_MANY, *_RARER):
-            if word in content.decode(name, errors="replace"):
-                return name
+    if word is not None and (named := named_encoding(content, word)) is not None:
+        return named
     # Lines of ASCII alone say nothing, and most of a file is such lines.
     telling = b"\n".join(line for line in content.splitlines() if not line.isascii())[:65536]
     scores = {name: _score(telling, name) for name in (*_LATIN, *_OTHERS)}
@@ -45,6 +43,12 @@ def older_encoding(content: bytes, word: str | None = None) -> str:
 
     found = from_bytes(telling).best()
     return found.encoding if found is not None and found.encoding != "ascii" else "cp1252"
+
+
+def named_encoding(content: bytes, word: str) -> str | None:
+    """The first encoding in which these bytes hold a ``word`` of letters beyond ASCII; None where none does."""
+    names = (*_LATIN, *_OTHERS, *_MANY, *_RARER) if not word.isascii() else ()
+    return next((name for name in names if word in content.decode(name, errors="replace")), None)
 
 
 def _score(content: bytes, encoding: str) -> float:

@@ -103,7 +103,8 @@ def without_target(target: str | None, content: Bytes, dialect: DataSettings) ->
     if target not in dialect.columns:
         return dialect
     start = read_start(content, 2**16).decode(dialect.encoding, errors="replace")
-    widths = Counter(map(len, split(start, dialect.delimiter)[dialect.skip : -1]))
+    records = split(start, dialect.delimiter)[dialect.skip :]
+    widths = Counter(map(len, records[:-1] or records))  # the last one may be cut
     if not widths or widths.most_common(1)[0][0] != len(dialect.columns) - 1:
         return dialect
     return dialect.model_copy(update={"columns": tuple(name for name in dialect.columns if name != target)})

@@ -152,7 +152,8 @@ def read_plain(source: Source, schema: Schema, dialect: DataSettings, latest: da
         return None
     if any(part is None for part in parts) or not sum(len(part[1]) for part in parts if part):
         return None
-    ids, values, moments, decided = (np.concatenate(column) for column in zip(*(p[1:] for p in parts if p), strict=True))
+    columns = zip(*(part[1:] for part in parts if part), strict=True)
+    ids, values, moments, decided = map(np.concatenate, columns)
     customers = [text for part in parts if part is not None for text in part[0]]
     about = ids if by_id else codes_of(pa.array(customers, pa.string()).dictionary_encode())
     order = np.lexsort((moments, decided, about))
@@ -165,9 +166,7 @@ def read_plain(source: Source, schema: Schema, dialect: DataSettings, latest: da
 def _plain(
     block: Block, who: str, defaulted: str, schema: Schema, dialect: DataSettings, latest: datetime
 ) -> tuple[list[str], Ints, Bools, Ints, Ints] | None:
-    """Customers (none by decision), decision ids, outcomes, moments and dates of decisions of a block of which every row
-    can be read.
-    """
+    """Customers (none by decision), ids, outcomes, moments and dates of decisions of a block that can be read whole."""
     n, problems = block.table.num_rows, Problems(positions=block.positions)
     if block.ragged:
         return None

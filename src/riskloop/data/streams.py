@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from riskloop.core.errors import MalformedBody, NotFound
-from riskloop.data.encodings import older_encoding
+from riskloop.data.encodings import named_encoding, older_encoding
 
 BLOCK: Final = 2**23  # bytes of text at a time
 MOST_OPEN: Final = 2**24  # bytes of one record; more are a quote that was never closed
@@ -104,9 +104,11 @@ def find_encoding(start: bytes, word: str | None = None) -> str:
             return name
     if start[:200].count(0) > len(start[:200]) // 4:
         return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
-    if is_utf8(start):
-        return "utf-8"
-    return older_encoding(start, word)
+    if not is_utf8(start):
+        return older_encoding(start, word)
+    # Some words of other encodings happen to be valid UTF-8.
+    known = word is None or word.isascii() or word in start.decode(errors="replace")
+    return "utf-8" if known else named_encoding(start, str(word)) or "utf-8"
 
 
 def is_utf8(content: bytes) -> bool:

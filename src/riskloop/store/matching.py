@@ -58,7 +58,9 @@ class Labels:
             defaulted=np.fromiter((o.defaulted for o in reported), np.bool_, n),
             known_at=np.fromiter((to_micros(o.known_at) for o in reported), np.int64, n),
             places=lambda rows: [reported[row].place for row in rows],
-            decided=np.fromiter((UNDATED if o.decided is None else to_micros(o.decided) for o in reported), np.int64, n),
+            decided=np.fromiter(
+                (UNDATED if o.decided is None else to_micros(o.decided) for o in reported), np.int64, n
+            ),
         )
 
     def __len__(self) -> int:
