@@ -26,7 +26,7 @@ from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, Ris
 from riskloop.core.schema import APPENDED
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Decisions
-from riskloop.data import streams, tables
+from riskloop.data import formats, streams, tables
 from riskloop.scoring.bodies import table_rows
 from riskloop.scoring.decide import decide
 from riskloop.scoring.model import load_model
@@ -77,7 +77,7 @@ def customers(seed: int, n: int = N) -> pd.DataFrame:
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many blocks out of a small file."""
-    monkeypatch.setattr(tables, "ROWS", 70)
+    monkeypatch.setattr(formats, "ROWS", 70)
     monkeypatch.setattr(streams, "BLOCK", 3000)
     monkeypatch.setattr(tables, "SHORT", 100)
 

@@ -12,6 +12,8 @@ from riskloop.core.settings import DataSettings
 from riskloop.data.streams import Bytes, read_start
 from riskloop.data.tables import TableSource, TextSource, frame_source, refuse_repeats, value_column
 
+ROWS: Final = 100_000  # of one block
+
 
 def parquet_source(path: Path, where: str) -> TableSource:
     """A Parquet file, by row groups."""
@@ -26,7 +28,7 @@ def parquet_source(path: Path, where: str) -> TableSource:
 
     def tables() -> Iterator[pa.Table]:
         try:
-            for batch in parquet.ParquetFile(path).iter_batches(batch_size=tables.ROWS):
+            for batch in parquet.ParquetFile(path).iter_batches(batch_size=ROWS):
                 yield pa.Table.from_batches([batch])
         except (pa.ArrowInvalid, OSError) as error:
             raise MalformedBody(f"{where} is damaged: {str(error)[:160]}. Write it again.") from None
@@ -60,7 +62,7 @@ def statistics_source(path: Path, where: str) -> TableSource:
     names = [str(name) for name in meta.column_names]
 
     def tables() -> Iterator[pa.Table]:
-        for frame, _ in pyreadstat.read_file_in_chunks(read, str(path), chunksize=tables.ROWS):
+        for frame, _ in pyreadstat.read_file_in_chunks(read, str(path), chunksize=ROWS):
             yield next(iter(frame_source(frame, where).tables()))
 
     labelled = frozenset(name for name, labels in meta.variable_value_labels.items() if len(labels) > 1)

@@ -21,7 +21,6 @@ from riskloop.data.dialect import NAMED, find_delimiter, is_total, names_of, rep
 from riskloop.data.parse import Block, TextParser, Types, completed, open_quote
 from riskloop.data.streams import Bytes, text_blocks
 
-ROWS: Final = 100_000  # of one block of a file that is no text
 SHORT: Final = 2**16  # bytes of a block of text that goes with the one before
 
 
