@@ -148,4 +148,4 @@ def test_the_date_of_the_decision_tells_a_customers_decisions_apart(book: Outcom
     ]
     result = book.record(reported, late)
     assert sorted(stored(book)) == [(1, 1), (2, 1), (3, 0)]
-    assert "none of the 2 decisions on customer 'a' is of that date" in result.reasons[0]
+    assert "no decision on customer 'a' is of 2025-05-06" in result.reasons[0]
