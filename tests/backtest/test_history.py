@@ -100,7 +100,7 @@ def test_a_date_far_away_is_left_out_and_said(customers: Customers, file: Writte
 
 
 WORDS = {1: "ja", 0: "nein"}
-LAID_OUT: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], dict[str, str]]] = {
+LAID_OUT: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], dict[str, Any]]] = {
     "words of another language": (lambda f: f.assign(default=f["default"].map(WORDS)), {}),
     "semicolons and decimal commas": (lambda f: f.assign(util=f["id"] / 7.0), {"sep": ";", "decimal": ","}),
     "dates with the day first": (

@@ -18,9 +18,9 @@ from tests.serve.conftest import server as server
 
 from riskloop.batch.client import score_file
 from riskloop.core.errors import ConfigError, Conflict, DataError, StorageError
+from riskloop.core.schema import APPENDED
 from riskloop.core.settings import DataSettings
 from riskloop.data import deliver
-from riskloop.scoring.answers import APPENDED
 from riskloop.store.home import Home
 
 PLAIN = DataSettings()

@@ -130,14 +130,14 @@ def _columns(asked: Request) -> tuple[str, str, str | None]:
 
 
 def _timed(
-    table: pa.Table, time: str, where: str, notes: list[str], now: datetime, order: DateOrder
+    table: pa.Table, time: str, where: str, notes: list[str], now: datetime, dates: DateOrder
 ) -> tuple[pa.Table, Ints, bool]:
     """The rows that have a time, oldest first, their times, and whether those are plain period numbers."""
     encoded = table[time].combine_chunks().dictionary_encode()
     encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
     levels = encoded.dictionary.to_pylist()
     codes = np.asarray(encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
-    parsed = [_micros(level, order) for level in levels] or [None]
+    parsed = [_micros(level, dates) for level in levels] or [None]
     readable = (codes >= 0) & np.array([micros is not None for micros in parsed])[codes]
     if (~readable).sum() > UNREADABLE * len(codes):
         odd = next(
