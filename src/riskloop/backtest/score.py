@@ -70,7 +70,8 @@ def period_scores(period: Scores, money: MoneySettings) -> Json:
         area = stats.auc_interval(y, p)
         document |= _triple("auc", area.estimate, area.lower, area.upper)
         document |= _triple("gini", 2 * area.estimate - 1, 2 * area.lower - 1, 2 * area.upper - 1)
-        document |= _triple("ks", *_ks(y, p))
+        ks = stats.ks_interval(y, p)
+        document |= _triple("ks", ks.estimate, ks.lower, ks.upper)
     if period.true_pd is not None and len(period.true_pd) > 1:
         document["true_auc"] = true_auc(period.probabilities, period.true_pd)
     return document
@@ -178,19 +179,6 @@ def _triple(name: str, value: float, low: float, high: float) -> Json:
 def _both(y: Floats) -> bool:
     defaults = int(y.sum())
     return min(defaults, len(y) - defaults) >= LEAST
-
-
-def _ks(y: Floats, p: Floats) -> tuple[float, float, float]:
-    """KS with a binomial interval at the point of the largest distance, which is taken as given."""
-    bad, good = np.sort(p[y == 1.0]), np.sort(p[y == 0.0])
-    points = np.unique(p)
-    below_bad = np.searchsorted(bad, points, "right") / len(bad)
-    below_good = np.searchsorted(good, points, "right") / len(good)
-    at = int(np.argmax(np.abs(below_good - below_bad)))
-    value = float(abs(below_good[at] - below_bad[at]))
-    variance = below_bad[at] * (1 - below_bad[at]) / len(bad) + below_good[at] * (1 - below_good[at]) / len(good)
-    reach = Z95 * math.sqrt(float(variance))
-    return value, max(0.0, value - reach), min(1.0, value + reach)
 
 
 def _gains(y: Floats, declined: Bools, money: MoneySettings) -> Floats | None:

@@ -35,7 +35,11 @@ def repeated(
 
 
 def obuchowski(labels: Floats, scores: tuple[Floats, Floats], who: Ints) -> float:
-    """Variance of a difference of clustered AUCs, written out: S10 + S01 + 2·S11 of sums by cluster (1997, eq. 4)."""
+    """Variance of a difference of clustered AUCs, written out: S10 + S01 + 2·S11 of sums by cluster (1997, eq. 4).
+
+    Each sum of squares is multiplied by I/(I−1), I the clusters that hold that class, and the cross term by the
+    geometric mean of both.
+    """
     components = []
     for score in scores:
         bad, good = score[labels == 1.0], score[labels == 0.0]
@@ -51,7 +55,8 @@ def obuchowski(labels: Floats, scores: tuple[Floats, Floats], who: Ints) -> floa
         x = float((v10[bad_who == one] - mean).sum())
         y = float((v01[good_who == one] - mean).sum())
         s10, s01, s11 = s10 + x * x, s01 + y * y, s11 + x * y
-    return float(s10 / m**2 + s01 / n**2 + 2 * s11 / (m * n))
+    f10, f01 = (c / (c - 1) for c in (np.unique(bad_who).size, np.unique(good_who).size))
+    return float(f10 * s10 / m**2 + f01 * s01 / n**2 + 2 * np.sqrt(f10 * f01) * s11 / (m * n))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -61,8 +66,7 @@ def test_the_error_is_obuchowskis(seed: int) -> None:
     labels = (rng.random(300) < 0.3).astype(np.float64)
     first, second = rng.standard_normal((2, 300)).round(1) + labels
     test = paired_delong(labels, first, second, customers=who)
-    # Bar the n − 1 of either class, which makes one row a customer exactly DeLong's.
-    assert test.std_error**2 == pytest.approx(obuchowski(labels, (first, second), who), rel=0.02)
+    assert test.std_error**2 == pytest.approx(obuchowski(labels, (first, second), who), rel=1e-9)
     assert test.default_customers == len(set(who[labels == 1.0].tolist()))
 
 

@@ -54,11 +54,19 @@ def squared_error(influences: Floats, customers: npt.ArrayLike | None = None) ->
 def design_effect(residuals: Floats, customers: npt.ArrayLike | None = None) -> float:
     """How many rows stand for one independent row, at least 1, where ``residuals`` (n,) are summed or averaged.
 
-    Counts divided by it may go into a test for independent rows.
+    Counts divided by it may go into a test for independent rows. It is never more than the rows of the customer who
+    has most of them: rows that are all of one customer are one row. Residuals are centred, so those of k customers
+    vary by the share 1 − 1/k too little. Where all are equal nothing can be estimated, and the rows of a customer
+    count once.
     Source: Rao & Scott, Biometrics 48 (1992) 577–585.
     """
     if customers is None or residuals.size < 2:
         return 1.0
     centred = residuals - residuals.mean()
     alone = float(np.square(centred).sum())
-    return max(1.0, squared_error(centred, customers) / alone) if alone > 0.0 else 1.0
+    rows = np.unique(np.asarray(customers), return_counts=True)[1]
+    if rows.size == 1 or alone == 0.0:
+        return residuals.size / rows.size
+    between = squared_error(centred, customers) * rows.size / (rows.size - 1)
+    within = alone * residuals.size / (residuals.size - 1)
+    return min(float(rows.max()), max(1.0, between / within))

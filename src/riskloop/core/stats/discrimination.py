@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ from riskloop.core.stats._ranks import rank_masses
 from riskloop.core.stats.customers import count_customers, squared_error
 from riskloop.core.stats.intervals import Interval
 from riskloop.core.types import Bools, Floats, Ints
+
+Labels = npt.NDArray[Any]  # of customers: numbers or names
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def roc_curve(labels: npt.ArrayLike, scores: npt.ArrayLike, points: int = 60) ->
 
 
 def delong_variance(labels: npt.ArrayLike, scores: npt.ArrayLike, customers: npt.ArrayLike | None = None) -> float:
-    """Variance of the AUC; needs two defaults and two non-defaults.
+    """Variance of the AUC; needs two defaults and two non-defaults, of two customers each.
 
     With ``customers`` (n,), one number or name a row, the rows of one customer are one witness.
     Source: DeLong, DeLong & Clarke-Pearson, Biometrics 44 (1988) 837–845, computed as in Sun & Xu (2014);
@@ -100,7 +102,7 @@ def delong_variance(labels: npt.ArrayLike, scores: npt.ArrayLike, customers: npt
     defaults, values = _pair(labels, scores)
     require_both_classes(defaults, least=2)
     placed = _placements(defaults, values)
-    return squared_error(_influences(defaults, placed.defaults, placed.others), customers)
+    return squared_error(_influences(defaults, placed.defaults, placed.others, customers), customers)
 
 
 def auc_interval(
@@ -117,7 +119,7 @@ def auc_interval(
     defaults, values = _pair(labels, scores)
     variance, area = delong_variance(defaults, values, customers), auc(defaults, values)
     if area in (0.0, 1.0):
-        pairs = min(require_both_classes(defaults))
+        pairs = min(count_customers(customers, marked) for marked in (defaults, ~defaults))
         reach = 1.0 - ((1.0 - level) / 2.0) ** (1.0 / pairs)
         return Interval(area, max(0.0, area - reach), min(1.0, area + reach))
     centre = math.log(area / (1.0 - area))
@@ -145,8 +147,8 @@ def paired_delong(
     """
     defaults, first = _pair(labels, champion)
     second = numbers(challenger, "challenger scores", length=defaults.size)
-    rows = _blocks(defaults, blocks)
-    parts = [_paired(defaults[part], first[part], second[part]) for part in rows]
+    rows = _blocks(defaults, blocks, customers)
+    parts = [_paired(defaults[part], first[part], second[part], _of(customers, part)) for part in rows]
     pairs = np.array([part.pairs for part in parts], dtype=np.float64)
     share = pairs / pairs.sum()
     used, influences = _pooled(rows, share, [part.influences for part in parts], defaults.size)
@@ -187,8 +189,8 @@ def weighted_auc_gain(
     weight = numbers(weights, "weights", length=defaults.size)
     if weight.min() < 0.0 or not math.isfinite(weight.sum()):
         raise DataError("Weights must be finite and not negative.")
-    rows = _blocks(defaults, blocks, weight > 0.0)
-    parts = [_weighted(defaults[part], first[part], second[part], weight[part]) for part in rows]
+    rows = _blocks(defaults, blocks, customers, weight > 0.0)
+    parts = [_weighted(defaults[part], first[part], second[part], weight[part], _of(customers, part)) for part in rows]
     mass = np.array([part.pairs for part in parts])
     share = mass / mass.sum()
     before, after = (float(share @ areas) for areas in zip(*(part.aucs for part in parts), strict=True))
@@ -205,18 +207,36 @@ def weighted_auc(labels: npt.ArrayLike, scores: npt.ArrayLike, weights: npt.Arra
     return gain.auc_challenger, gain.std_error
 
 
-def _blocks(defaults: Bools, blocks: npt.ArrayLike | None, counted: Bools | None = None) -> list[Ints]:
-    """Positions of every block with two ``counted`` (n,) rows of either class; DataError when there is none."""
+def _blocks(
+    defaults: Bools, blocks: npt.ArrayLike | None, customers: npt.ArrayLike | None, counted: Bools | None = None
+) -> list[Ints]:
+    """Positions of every block with two ``counted`` (n,) customers of either class; DataError when there is none."""
     names = np.zeros(defaults.size, dtype=np.int64) if blocks is None else np.asarray(blocks)
     if names.shape != defaults.shape:
         raise DataError(f"{names.size} blocks were given for {defaults.size} outcomes; give one per row.")
     there = np.ones(defaults.size, dtype=np.bool_) if counted is None else counted
     found = [np.flatnonzero((names == name) & there) for name in np.unique(names)]
-    usable = [rows for rows in found if min(defaults[rows].sum(), (~defaults[rows]).sum()) >= 2]
+    usable = [rows for rows in found if _least(defaults[rows], _of(customers, rows)) >= 2]
     if not usable:
         require_both_classes(defaults[there], least=2)
-        raise DataError("No block holds two defaults and two non-defaults, so nothing can be compared within blocks.")
+        raise DataError(
+            "No block holds two customers who defaulted and two who did not, so nothing can be compared within blocks."
+        )
     return usable
+
+
+def _least(defaults: Bools, customers: Labels | None) -> int:
+    """How many customers the smaller class has."""
+    return min(count_customers(customers, defaults), count_customers(customers, ~defaults))
+
+
+def _of(customers: npt.ArrayLike | None, rows: Ints) -> Labels | None:
+    if customers is None:
+        return None
+    names = np.asarray(customers)
+    if rows.size and names.size <= rows.max():
+        raise DataError(f"There are {names.size} customers for more rows; give one per row.")
+    return names[rows]
 
 
 def _pooled(rows: Sequence[Ints], share: Floats, influences: Sequence[Floats], n: int) -> tuple[Bools, Floats]:
@@ -228,12 +248,18 @@ def _pooled(rows: Sequence[Ints], share: Floats, influences: Sequence[Floats], n
     return used, pooled
 
 
-def _influences(defaults: Bools, won: Floats, lost: Floats) -> Floats:
-    """What each row adds to the error of a mean of placements; the squares add up to DeLong's variance."""
+def _influences(defaults: Bools, won: Floats, lost: Floats, customers: npt.ArrayLike | None) -> Floats:
+    """What each row adds to the error of a mean of placements; the squares add up to DeLong's variance.
+
+    Placements are centred, so that those of k witnesses vary by the share 1 − 1/k too little. One witness says
+    nothing of its own error.
+    """
     values = np.empty(defaults.size)
     for marked, placed in ((defaults, won), (~defaults, lost)):
-        # n − 1 where each row is a witness of its own
-        values[marked] = (placed - placed.mean()) / math.sqrt(placed.size * (placed.size - 1))
+        witnesses = count_customers(customers, marked)
+        if witnesses < 2:
+            raise DataError("The error of an AUC needs two customers who defaulted and two who did not; wait for more.")
+        values[marked] = (placed - placed.mean()) / placed.size * math.sqrt(witnesses / (witnesses - 1))
     return values
 
 
@@ -243,26 +269,27 @@ class _Compared(NamedTuple):
     pairs: float  # of a default and a non-default, or their weight
 
 
-def _paired(defaults: Bools, first: Floats, second: Floats) -> _Compared:
+def _paired(defaults: Bools, first: Floats, second: Floats, customers: Labels | None) -> _Compared:
     before, after = _placements(defaults, first), _placements(defaults, second)
-    influences = _influences(defaults, after.defaults - before.defaults, after.others - before.others)
+    influences = _influences(defaults, after.defaults - before.defaults, after.others - before.others, customers)
     return _Compared((before.auc, after.auc), influences, float(before.defaults.size * before.others.size))
 
 
-def _weighted(defaults: Bools, first: Floats, second: Floats, weight: Floats) -> _Compared:
+def _weighted(defaults: Bools, first: Floats, second: Floats, weight: Floats, customers: Labels | None) -> _Compared:
     share = defaults.astype(np.float64)
     before, after = rank_masses(first, share, weight), rank_masses(second, share, weight)
     mass, other = float(weight[defaults].sum()), float(weight[~defaults].sum())
     old, new = (float(weight[defaults] @ m.below[defaults]) / (mass * other) for m in (before, after))
     influences = np.empty(defaults.size)
-    influences[defaults] = _linearised((after.below - before.below)[defaults] / other, weight[defaults], new - old)
-    influences[~defaults] = _linearised((after.above - before.above)[~defaults] / mass, weight[~defaults], new - old)
+    won, lost = (after.below - before.below) / other, (after.above - before.above) / mass
+    for marked, placed in ((defaults, won), (~defaults, lost)):
+        witnesses = count_customers(customers, marked)
+        influences[marked] = _linearised(placed[marked], weight[marked], new - old, witnesses)
     return _Compared((old, new), influences, mass * other)
 
 
-def _linearised(values: Floats, weight: Floats, mean: float) -> Floats:
-    n = int(np.count_nonzero(weight))
-    influences: Floats = weight * (values - mean) / weight.sum() * math.sqrt(n / (n - 1))
+def _linearised(values: Floats, weight: Floats, mean: float, witnesses: int) -> Floats:
+    influences: Floats = weight * (values - mean) / weight.sum() * math.sqrt(witnesses / (witnesses - 1))
     return influences
 
 

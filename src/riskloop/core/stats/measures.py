@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from riskloop.core.errors import DataError
-from riskloop.core.stats._arrays import TINY, outcomes, probabilities, require_share
+from riskloop.core.stats._arrays import TINY, numbers, outcomes, probabilities, require_share
 from riskloop.core.stats.calibration import brier, log_loss
-from riskloop.core.stats.customers import squared_error
+from riskloop.core.stats.customers import count_customers, squared_error
 from riskloop.core.stats.discrimination import auc_interval, ks_statistic
-from riskloop.core.stats.intervals import Interval
+from riskloop.core.stats.intervals import Interval, wilson_interval
 from riskloop.core.types import Floats
 
 
@@ -24,9 +24,11 @@ def gini_interval(labels: npt.ArrayLike, scores: npt.ArrayLike, level: float = 0
 def ks_interval(labels: npt.ArrayLike, scores: npt.ArrayLike, level: float = 0.95) -> Interval:
     """KS with the interval of two independent proportions at the score where the distributions are farthest apart.
 
+    Both proportions have their Wilson interval, so that it has a width also where one of them is 0 or 1: few rows that
+    are separated perfectly show no KS of exactly 1 (Newcombe, Statistics in Medicine 17 (1998) 873–890, method 10).
     The largest of many distances is a little above the population's own, by less than a standard error for scores
     that rank at all; the interval does not correct for it. Source: Raghavachari, The Annals of Statistics 1 (1973)
-    67–73: where the populations differ at one point most, KS is asymptotically normal with this variance.
+    67–73: where the populations differ at one point most, KS is asymptotically normal.
     """
     require_share(level, "level")
     defaults = outcomes(labels)
@@ -34,26 +36,29 @@ def ks_interval(labels: npt.ArrayLike, scores: npt.ArrayLike, level: float = 0.9
     distance = ks_statistic(defaults, values)
     bad, good = np.sort(values[defaults]), np.sort(values[~defaults])
     points = np.unique(values)
-    below_bad = np.searchsorted(bad, points, side="right") / bad.size
-    below_good = np.searchsorted(good, points, side="right") / good.size
-    at = int(np.argmax(np.abs(below_bad - below_good)))
-    p, q = below_bad[at], below_good[at]
-    error = math.sqrt(p * (1.0 - p) / bad.size + q * (1.0 - q) / good.size)
-    reach = NormalDist().inv_cdf(0.5 + level / 2.0) * error
-    return Interval(distance, max(0.0, distance - reach), min(1.0, distance + reach))
+    below = [np.searchsorted(part, points, side="right") for part in (bad, good)]
+    at = int(np.argmax(np.abs(below[0] / bad.size - below[1] / good.size)))
+    one, other = (
+        wilson_interval(int(count[at]), part.size, level) for count, part in zip(below, (bad, good), strict=True)
+    )
+    if one.estimate < other.estimate:
+        one, other = other, one
+    down = math.hypot(one.estimate - one.lower, other.upper - other.estimate)
+    up = math.hypot(one.upper - one.estimate, other.estimate - other.lower)
+    return Interval(distance, max(0.0, distance - down), min(1.0, distance + up))
 
 
 def brier_interval(labels: npt.ArrayLike, probability: npt.ArrayLike, level: float = 0.95) -> Interval:
     """The Brier score as the mean of independent squared errors, with its normal interval; needs two rows."""
-    p = probabilities(probability)
-    return _mean(np.square(p - outcomes(labels)), brier(labels, probability), level)
+    estimate = brier(labels, probability)
+    return _mean(np.square(probabilities(probability) - outcomes(labels)), estimate, level)
 
 
 def log_loss_interval(labels: npt.ArrayLike, probability: npt.ArrayLike, level: float = 0.95) -> Interval:
     """The log loss as the mean of independent losses, with its normal interval; needs two rows."""
+    estimate = log_loss(labels, probability)
     p = np.clip(probabilities(probability), TINY, 1.0 - TINY)
-    losses = np.where(outcomes(labels), -np.log(p), -np.log1p(-p))
-    return _mean(losses, log_loss(labels, probability), level)
+    return _mean(np.where(outcomes(labels), -np.log(p), -np.log1p(-p)), estimate, level)
 
 
 def paired_change(
@@ -62,14 +67,17 @@ def paired_change(
     """How far the mean of one value a row moves from ``before`` to ``after`` (n,), for the same rows; normal interval.
 
     With ``customers`` (n,) the rows of one customer are one witness (Liang & Zeger, Biometrika 73 (1986) 13–22).
-    Needs two rows.
+    Needs two rows, of two customers.
     """
     require_share(level, "level")
-    change = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
-    if change.size < 2:
-        raise DataError("An interval of a mean needs two rows; there is one.")
+    first = numbers(before, "values before")
+    change = numbers(after, "values after", length=first.size) - first
+    witnesses = count_customers(customers, np.ones(change.size, dtype=np.bool_))
+    if witnesses < 2:
+        raise DataError("An interval of a mean needs two rows, of two customers; there is one.")
     mean = float(change.mean())
-    reach = NormalDist().inv_cdf(0.5 + level / 2.0) * math.sqrt(squared_error((change - mean) / change.size, customers))
+    variance = squared_error((change - mean) / change.size, customers) * witnesses / (witnesses - 1)
+    reach = NormalDist().inv_cdf(0.5 + level / 2.0) * math.sqrt(variance)
     return Interval(mean, mean - reach, mean + reach)
 
 
