@@ -36,7 +36,7 @@ def test_every_measure_is_that_of_the_rows(evaluation: Make) -> None:
         assert measures["auc"][side] == pytest.approx(roc_auc_score(found.labels, p))
         assert measures["brier"][side] == pytest.approx(np.square(p - found.labels).mean())
     change = np.square(found.challenger - found.labels) - np.square(found.champion - found.labels)
-    low, high = scipy_stats.norm.interval(0.95, change.mean(), change.std() / np.sqrt(change.size))
+    low, high = scipy_stats.norm.interval(0.95, change.mean(), change.std(ddof=1) / np.sqrt(change.size))
     assert (measures["brier"]["lower"], measures["brier"]["upper"]) == pytest.approx((low, high))
     approved = [(p < 0.2).mean() for p in (found.everybody.champion, found.everybody.challenger)]
     assert (measures["approval_rate"]["champion"], measures["approval_rate"]["challenger"]) == pytest.approx(approved)

@@ -76,6 +76,45 @@ def test_other_customers_add_nothing_on_the_ranking() -> None:
     assert drifted[1].severity is Severity.OK
 
 
+def _moving(rho: float, seed: int, *, learns: bool, times: float = 1.0, windows: int = 30) -> int | None:
+    """The first alarm on the level of windows of 200 with a factor each, ``times`` the defaults from the 13th on."""
+    from riskloop.core.stats.correlated import given_factor
+
+    rng, past = np.random.default_rng(seed), history()
+    before: list[Finding] = []
+    for number in range(1, windows + 1):
+        scores: Floats = rng.choice(past.scores, 200)
+        given = given_factor(np.minimum((times if number > 12 else 1.0) * scores, 0.97), rho, rng.standard_normal(1))[0]
+        outcomes = (rng.random(200) < given).astype(np.float64)
+        compared = Comparison.of(scores, outcomes, past.scores, past.outcomes)
+        before = over_time_findings(compared, 0.005, before, alarm=ALARM, learns=learns)
+        if before[0].severity is Severity.DRIFTED:
+            return number
+    return None
+
+
+def test_a_stream_that_moves_by_itself_is_not_called_changed_though_its_history_was_calm() -> None:
+    """The history had no common factor; the stream's own windows show theirs."""
+    called = {
+        learns: sum(_moving(0.03, seed, learns=learns) is not None for seed in range(8)) for learns in (True, False)
+    }
+    assert called[False] >= 4
+    assert called[True] <= called[False] / 2
+
+
+def test_a_level_that_moves_once_is_found_all_the_same() -> None:
+    delays = [_moving(0.0, seed, learns=True, times=1.6, windows=18) for seed in range(6)]
+    assert sum(delay is not None and delay > 12 for delay in delays) >= 5
+
+
+def test_what_a_stream_moves_by_itself_is_kept_for_some_windows_only() -> None:
+    found = stream(20, 30, 4)
+    past = [next(f for f in window if f.check == "level_over_time").details["past"] for window in found]
+    assert [len(windows) for windows in past[:3]] == [1, 2, 3]
+    assert len(past[-1]) == 24
+    assert past[-1][-2] == past[-2][-1]
+
+
 @pytest.mark.parametrize("rho", [0.0, 0.05])
 def test_ratios_have_the_mean_one_while_nothing_changes(rho: float) -> None:
     """The mean of the likelihood ratios over the null is 1; at probabilities within the band it is less."""

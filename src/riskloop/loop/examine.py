@@ -137,8 +137,14 @@ def when_matured(
         bands=Bands(settings.drift.auc_band, settings.drift.level_band, settings.drift.slope_band),
     )
     compared = Comparison.of(scores, outcomes, held_against, champion.outcomes, champion.trained, own)
-    alarm = settings.drift.run_length
-    return found + over_time_findings(compared, allowed.asset, before, alarm=alarm, drifted=drifted)
+    return found + over_time_findings(
+        compared,
+        allowed.asset,
+        before,
+        alarm=settings.drift.run_length,
+        drifted=drifted,
+        learns=settings.drift.asset_correlation is None,
+    )
 
 
 def correlation(champion: ReferenceModel, settings: Settings) -> Correlation:

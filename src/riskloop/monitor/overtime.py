@@ -6,6 +6,7 @@ window hold all that the next one needs.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from riskloop.core.errors import DataError
 from riskloop.core.findings import WINDOW, DeclaredCheck
 from riskloop.core.stats import calibration_in_the_large
+from riskloop.core.stats.correlated import correlation_in_time
 from riskloop.core.stats.sequential import WEIGHTS, detect, level_ratios, ranking_ratios
 from riskloop.core.types import Finding, Floats, Severity
 from riskloop.monitor.matured import Matured
@@ -20,6 +22,7 @@ from riskloop.monitor.selection import Comparison, on_one_scale, ranks
 
 AUC_BAND: Final = 0.02  # of AUC that does not matter
 LEVEL_BAND: Final = 0.05  # of log-odds that does not matter
+KEPT: Final = 24  # windows whose defaults say how much the stream moves by itself
 
 _SOURCE: Final = "E-detector (Shin, Ramdas & Rinaldo, 2024; Shiryaev, 1963; Roberts, 1966)"
 LEVEL_OVER_TIME: Final = DeclaredCheck(
@@ -41,10 +44,13 @@ def over_time_findings(
     *,
     alarm: float,
     drifted: bool = False,
+    learns: bool = True,
 ) -> list[Finding]:
     """Level and ranking since the champion began; ``before`` are the findings of its window before.
 
-    None where the history cannot say what is usual. Where the population has ``drifted``, the window adds nothing on
+    Defaults of one window move together by ``correlation``, and by as much as the windows before show by themselves
+    where it ``learns``, as it does unless a person has told it: a calm history shows no cycle. None where the history
+    cannot say what is usual. Where the population has ``drifted``, the window adds nothing on
     the ranking: other customers are ranked otherwise in the same world. Nor does it where too few of the history are
     like those who have an outcome.
     """
@@ -59,16 +65,26 @@ def over_time_findings(
     level, rank = (_Carried.of(kept.get(check.name)) for check in (LEVEL_OVER_TIME, RANKING_OVER_TIME))
     known = not math.isnan(compared.trained.auc)
     expected = max(0.0, compared.trained.auc - AUC_BAND - 2.0 * compared.trained.std_error) if known else 0.0
-    by_level = level.with_window(
-        level_ratios(window.outcomes, window.probabilities, correlation, LEVEL_BAND + learned), window
-    )
+    past = list(kept.get(LEVEL_OVER_TIME.name, {}).get("past", []))
+    allowed = max(correlation, _shown(past)) if learns else correlation
+    ratios = level_ratios(window.outcomes, window.probabilities, allowed, LEVEL_BAND + learned)
+    by_level = level.with_window(ratios, window)
     ranked = Matured(window.probabilities[:0], window.outcomes[:0]) if drifted or not known else window
     placements = _placements(ranked, history, compared.scales)
     by_rank = rank.with_window(ranking_ratios(placements, expected, _witnesses(ranked)), ranked)
+    if window.outcomes.size:
+        past.append([window.defaults, window.outcomes.size, float(window.probabilities.mean())])
+    told = by_level.finding(LEVEL_OVER_TIME, compared, float(np.dot(WEIGHTS, by_level.detectors)), alarm, "the level")
     return [
-        by_level.finding(LEVEL_OVER_TIME, compared, float(np.dot(WEIGHTS, by_level.detectors)), alarm, "the level"),
+        replace(told, details={**told.details, "asset_correlation": allowed, "past": past[-KEPT:]}),
         by_rank.finding(RANKING_OVER_TIME, compared, float(by_rank.detectors.mean()), alarm, "the ranking"),
     ]
+
+
+def _shown(past: Sequence[Sequence[float]]) -> float:
+    """How much the defaults of earlier windows move together: rows of defaults, decisions and mean probability."""
+    defaults, rows, expected = np.asarray(past, dtype=np.float64).reshape(-1, 3).T
+    return correlation_in_time(defaults, rows, expected)
 
 
 class _Carried:

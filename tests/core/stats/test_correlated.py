@@ -5,7 +5,13 @@ import pytest
 from scipy import stats as scipy_stats
 
 from riskloop.core.errors import DataError
-from riskloop.core.stats.correlated import asset_correlation, given_factor, level_p_value, rate_variance
+from riskloop.core.stats.correlated import (
+    asset_correlation,
+    correlation_in_time,
+    given_factor,
+    level_p_value,
+    rate_variance,
+)
 
 RHOS = (0.01, 0.05, 0.1)
 
@@ -68,3 +74,31 @@ def test_what_cannot_be_answered_is_refused() -> None:
         level_p_value(1, [0.1], 1.0)
     with pytest.raises(DataError, match="customers"):
         asset_correlation([1, 2, 0], [10, 10, 0], [0.1, 0.1, 0.1])
+
+
+def _in_time(rho: float, rng: np.random.Generator, periods: int = 24, step: float = 1.0) -> float:
+    """The correlation that periods of 500 customers show, ``step`` times the defaults from their middle on."""
+    p, late = np.full(periods, 0.1), np.arange(periods) >= periods // 2
+    given = np.array([given_factor(np.array([x]), rho, rng.standard_normal(1))[0, 0] for x in p * step**late])
+    return correlation_in_time(rng.binomial(500, given), np.full(periods, 500), p)
+
+
+def test_periods_show_their_own_correlation() -> None:
+    """Nothing in four of five streams without any; at least the true one in four of five streams with one."""
+    rng = np.random.default_rng(6)
+    assert np.mean([_in_time(0.0, rng) == 0.0 for _ in range(150)]) >= 0.7
+    for rho in (0.02, 0.1):
+        found = np.array([_in_time(rho, rng) for _ in range(60)])
+        assert np.mean(found >= rho) >= 0.65
+        assert np.median(found) < 2.5 * rho
+
+
+def test_a_level_that_moved_once_is_hardly_taken_for_movement() -> None:
+    rng = np.random.default_rng(7)
+    assert np.median([_in_time(0.0, rng, step=1.5) for _ in range(30)]) < 0.01
+
+
+@pytest.mark.parametrize("defaults", [[], [3.0], [3.0, 9.0], [0.0] * 6, [10.0] * 6])
+def test_periods_that_say_nothing_show_no_correlation(defaults: list[float]) -> None:
+    """Too few of them, nobody who defaulted, or everybody."""
+    assert correlation_in_time(defaults, [10.0] * len(defaults), [0.3] * len(defaults)) == 0.0
