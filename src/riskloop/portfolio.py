@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from riskloop import views
-from riskloop.core.errors import DataError, RiskloopError
+from riskloop.core.errors import ConfigError, DataError, RiskloopError
 from riskloop.core.progress import silent
 from riskloop.core.types import Json, to_micros
 from riskloop.deciding import Deciding
@@ -377,6 +377,23 @@ class Portfolio(Deciding):
             target.write_text(sql_text(model, dialect, table), encoding="utf-8")
         else:
             write_scorecard(scorecard_rows(model, scaling), scaling, target)
+        return target
+
+    def export_schema(self, path: str | Path, version: int | None = None) -> Path:
+        """Write what rows have to look like: .py (a pandera schema), .json (a JSON Schema of a request's row).
+
+        A version's schema, or that of riskloop.toml. Raises NotFound, or ConfigError for another ending.
+        """
+        from riskloop.export import json_schema_text, pandera_text
+        from riskloop.scoring.model import load_model
+
+        target, schema = Path(path), self.home.schema
+        if version is not None:
+            schema = load_model(self.home.artefact(version), version).schema
+        if target.suffix not in (".py", ".json"):
+            raise ConfigError(f"{target.name} must end in .py (pandera) or .json (JSON Schema).")
+        text = pandera_text(schema, target.stem) if target.suffix == ".py" else json_schema_text(schema)
+        target.write_text(text, encoding="utf-8")
         return target
 
     # ----------------------------------------------------------------------- keys

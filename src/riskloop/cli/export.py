@@ -7,6 +7,7 @@ import typer
 
 from riskloop.cli.options import CONFIG, ConfigOption, JsonOption, open_portfolio
 from riskloop.console import Console
+from riskloop.core.errors import ConfigError
 
 VersionArgument = Annotated[int, typer.Argument(help="The model version.")]
 OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="The file; by default named after the version.")]
@@ -42,3 +43,20 @@ def export_python(
     path = out or Path(f"model_{version}.py")
     open_portfolio(config).export(version, path)
     Console(as_json).answer({"version": version, "file": str(path)}, f"Version {version} is in {path}.")
+
+
+@app.command("schema")
+def export_schema(
+    kind: Annotated[Literal["pandera", "json-schema"], typer.Option("--format", help="pandera or json-schema.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file; by default rows.py or rows.json.")] = None,
+    version: Annotated[int | None, typer.Option(help="A version's; by default that of riskloop.toml.")] = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what rows have to look like, for tools that check them before riskloop does."""
+    suffix = ".py" if kind == "pandera" else ".json"
+    path = out or Path(f"rows{suffix}")
+    if path.suffix != suffix:
+        raise ConfigError(f"{path.name} must end in {suffix} for --format {kind}.")
+    open_portfolio(config).export_schema(path, version)
+    Console(as_json).answer({"format": kind, "file": str(path)}, f"The schema is in {path}.")

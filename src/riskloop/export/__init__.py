@@ -2,6 +2,7 @@
 
 from riskloop.export.card import CardRow, Scaling, scorecard_rows, write_scorecard
 from riskloop.export.plain import PlainModel, plain_model
+from riskloop.export.rows import json_schema_text, pandera_text
 from riskloop.export.script import python_text
 from riskloop.export.sql import DIALECTS, sql_text
 
@@ -10,6 +11,8 @@ __all__ = [
     "CardRow",
     "PlainModel",
     "Scaling",
+    "json_schema_text",
+    "pandera_text",
     "plain_model",
     "python_text",
     "scorecard_rows",
