@@ -1,6 +1,6 @@
 """What rows have to look like, for tools that check them before riskloop does: a pandera schema, a JSON Schema.
 
-Neither decides: riskloop reads rows by its own reader, which knows more (dates in words, amounts with signs). What these
+Neither decides: riskloop reads rows by its own reader, which knows more (dates in words, amounts with signs). What they
 accept, it accepts, and what they refuse of a typed frame or of a request, it refuses.
 """
 
