@@ -65,6 +65,10 @@ def train(
 
 
 def serve(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FOLDER]...", help="Several portfolios, each under its name; by default --config's."),
+    ] = None,
     config: ConfigOption = CONFIG,
     host: Annotated[str | None, typer.Option(help="Address; 127.0.0.1 by default.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = None,
@@ -73,7 +77,7 @@ def serve(
     """Serve the API and the dashboard."""
     from riskloop.serve.process import run_server
 
-    run_server(config, host=host, port=port, workers=workers)
+    run_server(*(folders or [config]), host=host, port=port, workers=workers)
 
 
 def watch(

@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from uvicorn.supervisors import Multiprocess
 from riskloop.core.errors import ConfigError, Refused
 from riskloop.identity.client import is_loopback
 from riskloop.serve.connections import Connection
+from riskloop.serve.mount import names_of
 from riskloop.serve.workers import FOLDER_VARIABLE, PARENT_VARIABLE
 from riskloop.store.home import Home
 from riskloop.store.keys import asks_who
@@ -60,24 +62,32 @@ LOGGING: Final[dict[str, Any]] = {
 }
 
 
-def run_server(config: Path, *, host: str | None = None, port: int | None = None, workers: int = 1) -> None:
-    """Serve until the process is told to stop.
+def run_server(*configs: Path, host: str | None = None, port: int | None = None, workers: int = 1) -> None:
+    """Serve one portfolio, or several under their names, until the process is told to stop.
 
-    Raises Refused for an address other than loopback while there are no keys, ConfigError for an address or port
-    that cannot be had.
+    Address and port are those of the first one, where they are not given. Raises Refused for an address other than
+    loopback while a portfolio has no keys, ConfigError for an address or port that cannot be had.
     """
-    home = Home.open(config)
-    host = home.settings.serve.host if host is None else host
-    check_bind(host, has_keys=asks_who(home.settings, home.database))
-    listening = bind(host, home.settings.serve.port if port is None else port)
-    home.close()
-    os.environ["RISKLOOP_CONFIG"] = str(config.absolute())
+    homes = [Home.open(config) for config in configs]
+    serve = homes[0].settings.serve
+    host = serve.host if host is None else host
+    for home in homes:
+        check_bind(host, has_keys=asks_who(home.settings, home.database))
+    paths = [f"/{name}" for name in names_of(homes)] if len(homes) > 1 else [""]
+    listening = bind(host, serve.port if port is None else port)
+    for home in homes:
+        home.close()
+    os.environ["RISKLOOP_CONFIG"] = os.pathsep.join(str(config.absolute()) for config in configs)
     allow_many_connections()
     signal.signal(signal.SIGTERM, _end)
-    settings = configured("riskloop.app:create_from_environment", factory=True, workers=workers, log_config=LOGGING)
-    with announced(home.folder, host, listening.getsockname()[1]):
+    factory = f"riskloop.{'app' if len(homes) == 1 else 'several'}:create_from_environment"
+    settings = configured(factory, factory=True, workers=workers, log_config=LOGGING)
+    with ExitStack() as notes:
+        for home, path in zip(homes, paths, strict=True):
+            notes.enter_context(announced(home.folder, host, listening.getsockname()[1], path))
         shown = f"[{host}]" if ":" in host else host
-        sys.stderr.write(f"riskloop serves on http://{shown}:{listening.getsockname()[1]} (docs at /docs)\n")
+        said = "docs at /docs" if len(homes) == 1 else ", ".join(f"{path}/" for path in paths)
+        sys.stderr.write(f"riskloop serves on http://{shown}:{listening.getsockname()[1]} ({said})\n")
         sys.stderr.flush()
         if workers == 1:
             uvicorn.Server(settings).run([listening])

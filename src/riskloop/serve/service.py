@@ -66,7 +66,7 @@ class Service:
         self.logins = Logins(home.database, settings, sessions, self.access)
         self.reloader = Reloader(home, self.metrics, self.access)
         self.refusals = Refusals(home.database)
-        self.workers = Workers()
+        self.workers = Workers(str(home.config))
         self.bulk = Bulk(home.decisions, self.reloader, home.settings, self.metrics)
         self.bulk_threads = ThreadPoolExecutor(BULK_THREADS, thread_name_prefix="riskloop-bulk")
         self.soundness = Soundness(home.database, self.metrics)

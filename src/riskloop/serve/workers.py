@@ -1,5 +1,6 @@
 """Metrics of all workers, whichever of them is asked: each leaves its own in a folder that they share."""
 
+import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -17,11 +18,12 @@ STALE: Final = 15.0  # seconds after which a worker that left nothing new is gon
 
 
 class Workers:
-    """This worker's place among the others."""
+    """This worker's place among the others that serve the portfolio ``name``; one process may serve several."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         folder = os.environ.get(FOLDER_VARIABLE)
-        self._own = Path(folder) / f"{os.getpid()}.prom" if folder else None
+        self._ending = f".{hashlib.sha256(name.encode()).hexdigest()[:16]}.prom"
+        self._own = Path(folder) / f"{os.getpid()}{self._ending}" if folder else None
         # Told, not asked for: a parent that was killed while its workers were starting is another one by now.
         self._parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))
 
@@ -54,7 +56,7 @@ class Workers:
     def _others(self) -> Iterator[str]:
         if self._own is None:
             return
-        for path in sorted(self._own.parent.glob("*.prom")):
+        for path in sorted(self._own.parent.glob(f"*{self._ending}")):
             if path != self._own and time.time() - path.stat().st_mtime < STALE:
                 yield path.read_text(encoding="utf-8")
 

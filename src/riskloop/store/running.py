@@ -25,18 +25,19 @@ class RunningServer:
     machine: str
     host: str
     port: int
+    path: str = ""  # of the portfolio, where the server has several
 
     @property
     def url(self) -> str:
-        """Where this machine reaches it."""
+        """Where this machine reaches the portfolio."""
         host = ANY.get(self.host, self.host)
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self.path}"
 
 
 @contextmanager
-def announced(folder: Path, host: str, port: int) -> Iterator[None]:
+def announced(folder: Path, host: str, port: int, path: str = "") -> Iterator[None]:
     """While the block runs, the folder says that this process serves it."""
-    note, server = folder / NOTE, RunningServer(os.getpid(), socket.gethostname(), host, port)
+    note, server = folder / NOTE, RunningServer(os.getpid(), socket.gethostname(), host, port, path)
     written = note.with_name(f"{NOTE}.{server.pid}")
     with suppress(OSError):  # a folder that may only be read
         written.write_text(json.dumps(asdict(server)), encoding="utf-8")

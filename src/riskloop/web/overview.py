@@ -67,42 +67,53 @@ class LastReport:
         return words.STATES[self.state] if self.state in done else words.VERDICTS[self.verdict]
 
 
-def overview(home: Home, now: datetime) -> Json:
-    """Everything that the first page shows."""
-    database = home.database
-    promotions = home.ledger.promotions()
-    champion = promotions[-1] if promotions else None
-    versions = home.ledger.models()
-    recent = home.windows.latest(WINDOWS)
+def standing(home: Home) -> Json:
+    """What a portfolio's line in a list says: champion, headlines, newest window, open cases."""
+    champion = home.ledger.champion()
+    newest = home.windows.latest(1)
+    last = newest[-1] if newest else None
     open_cases = sorted(
         home.cases.latest(only_open=True), key=lambda c: (c.state is not CaseState.NEEDS_APPROVAL, -c.id)
     )
+    loop, trust = views.loop(home.database, home.settings.watch), home.trust.state()
+    harm = [] if champion is None else views.unresolved(home.cases, home.ledger, champion.version)
+    return {
+        "headlines": _headlines(loop, trust, headline(champion, last, open_cases, harm)),
+        "loop": loop,
+        "trust": trust,
+        "champion": champion,
+        "model": None if champion is None else home.ledger.model(champion.version),
+        "manifest": None if champion is None else manifest(home.artefacts, home.ledger, champion.version),
+        "last": last,
+        "open_cases": open_cases,
+    }
+
+
+def overview(home: Home, now: datetime) -> Json:
+    """Everything that the first page shows."""
+    database = home.database
+    found = standing(home)
+    champion, last, open_cases, written = (found[key] for key in ("champion", "last", "open_cases", "manifest"))
+    promotions = home.ledger.promotions()
+    versions = home.ledger.models()
+    recent = home.windows.latest(WINDOWS)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     today = served_since(database, midnight)
-    last = recent[-1] if recent else None
     latest = today if champion is None else served_since(database, max(midnight, champion.at))
     shown = latest if latest.decisions or last is None else served_between(database, last.first_id, last.last_id)
-    loop, trust = views.loop(database, home.settings.watch), home.trust.state()
-    harm = [] if champion is None else views.unresolved(home.cases, home.ledger, champion.version)
     cohorts = cohorts_of(database, home.settings, recent)
     sums = [served_between(database, cohort.window.first_id, cohort.window.last_id) for cohort in cohorts]
     judged = next((cohort for cohort in reversed(cohorts) if cohort.state == "final"), None)
     drawn = {}
     if cohorts:
         drawn["timeline"] = timeline(cohorts, sums, home.cases.latest(CASES), versions, promotions)
-    written = None if champion is None else manifest(home.artefacts, home.ledger, champion.version)
     rows = 0 if written is None else written.training.rows
     logged = home.decisions.last_id()
     return {
+        **found,
         "now": now,
-        "headlines": _headlines(loop, trust, headline(champion, last, open_cases, harm)),
-        "loop": loop,
-        "trust": trust,
         "stages": stages(home.settings, last_report(database), rows, logged, versions, promotions, last, open_cases),
         "feed": home.feed.state(now),
-        "champion": champion,
-        "model": None if champion is None else home.ledger.model(champion.version),
-        "manifest": written,
         "probation": _probation(home.database, champion),
         "today": today,
         "shown": shown,
@@ -114,7 +125,6 @@ def overview(home: Home, now: datetime) -> Json:
         "cohorts": {cohort.window.id: cohort for cohort in cohorts},
         "sums": {cohort.window.id: summed for cohort, summed in zip(cohorts, sums, strict=True)},
         "figures": drawn,
-        "open_cases": open_cases,
         "closed_cases": [case for case in home.cases.latest(6) if not case.is_open],
         "promotions": list(reversed(promotions))[:EVENTS],
     }

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
@@ -85,6 +85,13 @@ def _rendered(request: Request, template: str, status: int, policy: str, context
     response = Response(body, status, headers={**HEADERS, "Content-Security-Policy": policy}, media_type="text/html")
     keep_token(request, response, token)
     return response
+
+
+def inventory(entries: Sequence[Json]) -> Response:
+    """All portfolios of one server. Nobody's form is on it."""
+    body = _templates().get_template("inventory.html").render(entries=entries, title="Portfolios", version=__version__)
+    headers = {**HEADERS, "Content-Security-Policy": POLICY.format(plotly="")}
+    return Response(body, headers=headers, media_type="text/html")
 
 
 class Page(APIRoute):
