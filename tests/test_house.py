@@ -74,7 +74,7 @@ def test_files_stay_readable() -> None:
 
 # Where a whole portfolio is put together or driven. Everything else takes the stores and settings that it needs.
 HOME = re.compile(
-    r"riskloop\.(app|portfolio|deciding|record|frames|plots|views|loop(\..+)?|backtest\.(policies|replay|study)|serve\.(service|reload|portfolio_metrics)|store\.backup|document\.(make|model|case|period)|web\.overview)"
+    r"riskloop\.(app|several|portfolio|deciding|record|frames|plots|views|loop(\..+)?|backtest\.(policies|replay|study)|serve\.(service|reload|portfolio_metrics)|store\.backup|document\.(make|model|case|period)|web\.overview)"
 )
 
 

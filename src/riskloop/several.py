@@ -59,7 +59,12 @@ class Several:
     """An ASGI application of portfolios, each under its name."""
 
     def __init__(self, homes: Sequence[Home]) -> None:
-        self.served = [Served(home, name) for home, name in zip(homes, names_of(homes), strict=True)]
+        self.served = [
+            Served(home, name)
+            for home, name in zip(
+                homes, names_of([(home.settings.portfolio.name, home.config) for home in homes]), strict=True
+            )
+        ]
         self._mounts = {one.mount.name: one.mount for one in self.served}
         routes = [
             Route("/", self._inventory),

@@ -14,8 +14,7 @@ import httpx
 import pytest
 from tests.web.browser import chromium, violations
 
-from riskloop.core.errors import ConfigError
-from riskloop.serve.mount import Mount, names_of
+from riskloop.serve.mount import Mount
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys, Role
 from riskloop.store.running import running
@@ -137,11 +136,11 @@ def test_a_login_at_one_portfolio_is_none_at_the_other(folders: list[Path]) -> N
 def test_portfolios_that_would_have_one_address_are_refused(folders: list[Path], title: str) -> None:
     config = folders[1] / "riskloop.toml"
     config.write_text(config.read_text().replace("Car Loans", title))
-    homes = [Home.open(folder) for folder in folders]
-    with pytest.raises(ConfigError, match=r"portfolio\.name"):
-        names_of(homes)
-    for home in homes:
-        home.close()
+    said = subprocess.run(
+        [sys.executable, "-c", RUN, *map(str, folders), "--port", "0"], capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 2
+    assert "portfolio.name" in said.stderr
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ ROUND_FACTORS: Final = (10.0, 12.0, 60.0, 100.0, 365.0, 1000.0, 1e4, 1e5, 1e6)
 
 
 @dataclass(frozen=True)
-class Segment:
+class LevelRows:
     """The rows of one level of a column."""
 
     column: int
@@ -113,15 +113,15 @@ class Compared:
             name, Severity.FAULT, sizes, sentence, statistic=statistic, critical=critical, details=details
         )
 
-    def segments(self) -> Iterator[Segment]:
+    def segments(self) -> Iterator[LevelRows]:
         """Levels of the columns that have few values, and where such a column is missing or has a new level."""
         for c, feature in enumerate(self.reference.schema.features):
             if c in self.reference.context or (feature.kind == "number" and self.reference.bins[c].kind != "values"):
                 continue
             now, before = self.sample[:, c], self.reference.rows[:, c]
             for code in np.unique(now[~np.isnan(now)]).tolist():
-                yield Segment(c, f"{feature.name} = {feature.text(code)}", now == code, before == code)
-            yield Segment(c, f"{feature.name} is missing or new", np.isnan(now), np.isnan(before))
+                yield LevelRows(c, f"{feature.name} = {feature.text(code)}", now == code, before == code)
+            yield LevelRows(c, f"{feature.name} is missing or new", np.isnan(now), np.isnan(before))
 
     def _segment(self, j: int, rows: Bools) -> str | None:
         """The level of another column that holds nearly all of ``rows``, several times as often as other levels."""

@@ -15,7 +15,7 @@ import numpy as np
 from riskloop.core.findings import DeclaredCheck
 from riskloop.core.stats import psi, psi_critical
 from riskloop.core.types import Bools, Finding, Floats, Json
-from riskloop.monitor.compared import BAND, LEAST_ROWS, Compared, Segment
+from riskloop.monitor.compared import BAND, LEAST_ROWS, Compared, LevelRows
 
 RELATIVE: Final = 0.8  # rank correlation from which on two columns are held against each other row by row
 PART: Final = 0.03  # of the rows, at least
@@ -51,7 +51,7 @@ def part_scaled(compared: Compared) -> list[Finding]:
 
 
 def _told(
-    compared: Compared, j: int, factor: float, share: float, rows: Bools | None, segment: Segment | None = None
+    compared: Compared, j: int, factor: float, share: float, rows: Bools | None, segment: LevelRows | None = None
 ) -> Finding:
     name = compared.reference.schema.names[j]
     times = f"{factor:g} times larger" if factor > 1.0 else f"{1.0 / factor:g} times smaller"
@@ -79,7 +79,7 @@ def in_a_segment(compared: Compared) -> list[Finding]:
     return list(found.values())
 
 
-def _factor_of(compared: Compared, j: int, segment: Segment) -> float | None:
+def _factor_of(compared: Compared, j: int, segment: LevelRows) -> float | None:
     """The round factor that parts a level's rows from its own past, when the others kept theirs."""
     before, known = logs(compared.reference.rows[segment.before, j]), True
     if before.size < LEAST_ROWS:  # a level that was not there may have customers of its own, not a hundred times richer
@@ -97,7 +97,7 @@ def _factor_of(compared: Compared, j: int, segment: Segment) -> float | None:
     return factor if alone else None
 
 
-def _towards_all(compared: Compared, j: int, segment: Segment) -> bool:
+def _towards_all(compared: Compared, j: int, segment: LevelRows) -> bool:
     """Whether the level's rows moved to where the others are, as values of other customers would."""
     now, own, everyone = (
         float(np.median(logs(values)))
@@ -110,7 +110,7 @@ def _towards_all(compared: Compared, j: int, segment: Segment) -> bool:
     return min(own, everyone) - NEAR <= now <= max(own, everyone) + NEAR
 
 
-def _otherwise_alike(compared: Compared, segment: Segment, factor: float) -> bool:
+def _otherwise_alike(compared: Compared, segment: LevelRows, factor: float) -> bool:
     """Whether the level's rows are what they were, but for amounts times the same factor.
 
     Else other customers have the level, or other rows: a column of a wrong join brings its levels to anybody.
@@ -126,7 +126,7 @@ def _otherwise_alike(compared: Compared, segment: Segment, factor: float) -> boo
     return True
 
 
-def _others_moved(compared: Compared, j: int, segment: Segment) -> float:
+def _others_moved(compared: Compared, j: int, segment: LevelRows) -> float:
     """By how much the median of the other rows moved, in logarithms; without bound where there are too few."""
     others, usual = logs(compared.sample[~segment.rows, j]), logs(compared.reference.rows[~segment.before, j])
     return float(np.median(others) - np.median(usual)) if min(others.size, usual.size) >= LEAST_ROWS else math.inf

@@ -6,11 +6,11 @@ attributes. Its cookies get a name of their own, so that a login at one portfoli
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from riskloop.core.errors import ConfigError
 from riskloop.serve.door import HeaderList, Message, Receive, Scope, Send
-from riskloop.store.home import Home
 
 APART: Final = "."  # between a cookie's name and the portfolio's
 _LINKS: Final = rb"""(\s(?:href|src|action|formaction|data-[a-z-]+)="|\scontent="0; ?url=|\burl: ')/(?!/|%b/)"""
@@ -19,18 +19,17 @@ _LINKS: Final = rb"""(\s(?:href|src|action|formaction|data-[a-z-]+)="|\scontent=
 TAKEN: Final = frozenset(("metrics", "healthz", "readyz", "static"))  # addresses of all portfolios together
 
 
-def names_of(homes: Sequence[Home]) -> list[str]:
-    """What portfolios are called in addresses: their names in small letters, with hyphens between words.
+def names_of(portfolios: Sequence[tuple[str, Path]]) -> list[str]:
+    """What portfolios, by title and riskloop.toml, are called in addresses: small letters, hyphens between words.
 
     Raises ConfigError where two would have one address.
     """
-    names = []
-    for home in homes:
-        title = home.settings.portfolio.name
+    names: list[str] = []
+    for title, config in portfolios:
         names.append(re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"))
         if not names[-1] or names[-1] in TAKEN or names.count(names[-1]) > 1:
             raise ConfigError(
-                f"{home.config} cannot be served beside the others: its portfolio '{title}' would have the address "
+                f"{config} cannot be served beside the others: its portfolio '{title}' would have the address "
                 f"/{names[-1]}/. Give it another `portfolio.name`, with letters a to z or digits."
             )
     return names

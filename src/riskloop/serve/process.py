@@ -73,7 +73,11 @@ def run_server(*configs: Path, host: str | None = None, port: int | None = None,
     host = serve.host if host is None else host
     for home in homes:
         check_bind(host, has_keys=asks_who(home.settings, home.database))
-    paths = [f"/{name}" for name in names_of(homes)] if len(homes) > 1 else [""]
+    paths = (
+        [f"/{name}" for name in names_of([(home.settings.portfolio.name, home.config) for home in homes])]
+        if len(homes) > 1
+        else [""]
+    )
     listening = bind(host, serve.port if port is None else port)
     for home in homes:
         home.close()
