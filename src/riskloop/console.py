@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from riskloop.core.english import lasting
 from riskloop.core.errors import RiskloopError
+from riskloop.core.numbers import NOTHING, number
 
 Tick = Callable[[str, float], None]  # a sentence and the share done, 0 to 1
 
@@ -123,13 +124,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -
     grid = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
     for place, name in enumerate(head):
         longest = max((len(row[place]) for row in cells), default=0)
-        number = all(_is_number(row[place]) for row in rows)
+        numeric = all(_is_number(row[place]) for row in rows)
         grid.add_column(
             name,
             no_wrap=longest <= SHORT,
             min_width=min(longest, SHORT),
             overflow="fold",
-            justify="right" if rows and number else "left",
+            justify="right" if rows and numeric else "left",
         )
     for row in cells:
         grid.add_row(*row)
@@ -147,18 +148,16 @@ def _is_number(value: Any) -> bool:
 
 def _cell(value: Any) -> str:
     if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
+        return NOTHING
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return number(value, 4 if isinstance(value, float) else 0)
     return when(value) if isinstance(value, datetime | str) else str(value)
 
 
 def when(value: datetime | str | None) -> str:
     """A moment as people read it, in UTC: the day, and the minute unless it is midnight. Other texts stay."""
     if value is None:
-        return "–"
+        return NOTHING
     if isinstance(value, datetime):
         at = value.astimezone(UTC)
     elif len(value) < len("2025-01-01T00:00:00Z") or value[10] != "T" or value[-1] != "Z":

@@ -48,7 +48,7 @@ def test_without_windows_it_says_what_to_do(home: Home) -> None:
 
 def test_cohorts_show_what_was_expected_and_what_happened(judged: Home) -> None:
     page = client_of(judged).get("/dashboard/performance").text
-    for shown in ("0.688", "0.660–0.710", "0.752", "21.3%", "22.7%", "Severe", "No concept drift."):
+    for shown in ("0.688", "0.660 to 0.710", "0.752", "21.3%", "22.7%", "Severe", "No concept drift."):
         assert shown in page
     assert "0.761" not in page  # PAPE goes before CBPE
     assert "0.800" not in page  # nothing is estimated of broken data

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from riskloop.cases import Case, CaseStep
 from riskloop.cases.events import Judged
+from riskloop.core.numbers import NOTHING, between, between_shares, chance, number, percent, points
 from riskloop.core.types import Json
 from riskloop.document import texts
 from riskloop.document import windows as over_time
@@ -23,17 +24,7 @@ from riskloop.document.parts import (
     Series,
     missing,
 )
-from riskloop.document.write import (
-    NOTHING,
-    between,
-    between_shares,
-    chance,
-    change,
-    moment,
-    number,
-    percent,
-    words,
-)
+from riskloop.document.write import moment, words
 from riskloop.results import ChallengerFileResult
 from riskloop.store.home import Home
 from riskloop.store.windows import Windows
@@ -150,7 +141,7 @@ def _verdict(case: Case, file: ChallengerFileResult | None) -> tuple[Block, ...]
 
 def _measured(value: float | None, unit: str, signed: bool = False) -> str:
     if unit == "share":
-        return change(value) if signed else percent(value)
+        return points(value) if signed else percent(value)
     digits = {"count": 0, "ms": 2, "ratio": 3}.get(unit, 4)
     plus = "+" if signed and value is not None and value > 0 else ""
     return plus + number(value, digits)
@@ -247,7 +238,7 @@ def _groups(file: Json) -> tuple[Block, ...]:
             f"{group['feature']} = {group['group']}" + (" (protected)" if group.get("protected") else ""),
             number(group["applicants"]),
             _both(group["approved"], percent),
-            f"{change(group['approved']['change'])} ({_points(group['approved'])})",
+            f"{points(group['approved']['change'])} ({_points(group['approved'])})",
             NOTHING if group["auc"] is None else _both(group["auc"], lambda value: number(value, 3)),
             _rate(group["rate"]),
         )
@@ -262,7 +253,7 @@ def _both(measure: Json, write: Any) -> str:
 
 
 def _points(measure: Json) -> str:
-    return f"{change(measure['lower'])} to {change(measure['upper'])}"
+    return f"{points(measure['lower'])} to {points(measure['upper'])}"
 
 
 def _moved(file: Json, names: Names) -> tuple[Block, ...]:

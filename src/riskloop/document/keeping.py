@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from riskloop.cases import known_harm
 from riskloop.cases.events import Judged
+from riskloop.core.numbers import number, percent
 from riskloop.core.types import from_micros
 from riskloop.document.parts import (
     Block,
@@ -17,14 +18,7 @@ from riskloop.document.parts import (
     missing,
 )
 from riskloop.document.record import ModelRecord
-from riskloop.document.write import (
-    day,
-    flat,
-    moment,
-    number,
-    percent,
-    words,
-)
+from riskloop.document.write import day, flat, moment, words
 from riskloop.store.database import Database
 from riskloop.store.ledger import ModelVersion
 from riskloop.store.tables import audit

@@ -1,6 +1,7 @@
 """Sections of a model's report: what it is for, and how it was made."""
 
 from riskloop.core.english import counted
+from riskloop.core.numbers import NOTHING, between, number, percent
 from riskloop.core.settings import duration_text
 from riskloop.core.types import from_micros
 from riskloop.document.parts import (
@@ -16,14 +17,7 @@ from riskloop.document.record import ModelRecord
 from riskloop.document.sample import (
     feature_rows,
 )
-from riskloop.document.write import (
-    NOTHING,
-    between,
-    day,
-    number,
-    percent,
-    words,
-)
+from riskloop.document.write import day, words
 
 
 def purpose(record: ModelRecord) -> list[Block]:

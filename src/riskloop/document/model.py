@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
+from riskloop.core.numbers import between, number, percent
 from riskloop.document import keeping, making, quality, texts
 from riskloop.document import windows as over_time
 from riskloop.document.parts import (
@@ -16,14 +17,7 @@ from riskloop.document.sample import (
     TrainingSample,
 )
 from riskloop.document.windows import WindowRecord
-from riskloop.document.write import (
-    between,
-    day,
-    moment,
-    number,
-    percent,
-    words,
-)
+from riskloop.document.write import day, moment, words
 from riskloop.scoring.model import load_model
 from riskloop.store.home import Home
 from riskloop.store.ledger import served

@@ -8,12 +8,13 @@ from typing import Final
 from riskloop import views
 from riskloop.cases import Case
 from riskloop.core.errors import ConfigError
+from riskloop.core.numbers import between, number
 from riskloop.core.types import Json
 from riskloop.document import texts
 from riskloop.document import windows as over_time
 from riskloop.document.parts import Block, Bullets, Grid, Paper, PaperSection, Said, missing
 from riskloop.document.windows import OFF, WindowRecord
-from riskloop.document.write import between, day, moment, number, words
+from riskloop.document.write import day, moment, words
 from riskloop.store.cases import Cases
 from riskloop.store.deliveries import Deliveries, Delivery
 from riskloop.store.home import Home

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from riskloop.core.numbers import NOTHING, between, between_shares, chance, number, percent, points
 from riskloop.core.stats import roc_curve
 from riskloop.document import windows as over_time
 from riskloop.document.parts import (
@@ -21,16 +22,7 @@ from riskloop.document.sample import (
     group_rows,
     shifted,
 )
-from riskloop.document.write import (
-    NOTHING,
-    between,
-    between_shares,
-    chance,
-    change,
-    number,
-    percent,
-    words,
-)
+from riskloop.document.write import words
 
 
 def discrimination(record: ModelRecord) -> list[Block]:
@@ -113,7 +105,7 @@ def sensitivity(record: ModelRecord) -> list[Block]:
             f"{one.what[0]} / {one.what[1]}",
             percent(one.pds[0]),
             percent(one.pds[1]),
-            change(one.pds[1] - one.pds[0]),
+            points(one.pds[1] - one.pds[0]),
             percent(one.declined[0]),
             percent(one.declined[1]),
         )
@@ -132,7 +124,7 @@ def sensitivity(record: ModelRecord) -> list[Block]:
         blocks.append(
             Said(
                 "Stress: every number half a standard deviation towards more risk, all at once: mean PD "
-                f"{percent(pd)} ({change(pd - found.pd)} points), {percent(declined)} declined."
+                f"{percent(pd)} ({points(pd - found.pd)} points), {percent(declined)} declined."
             )
         )
     limit = "This is arithmetic about the model. No economic scenario stands behind it."

@@ -7,10 +7,11 @@ from typing import Final
 import numpy as np
 
 from riskloop.core import stats
+from riskloop.core.numbers import NOTHING, between, between_shares, chance, number, percent
 from riskloop.core.types import Finding, Ints, Severity
 from riskloop.document.parts import Block, Chart, Grid, Said, Series, missing
 from riskloop.document.sample import herfindahl, shares
-from riskloop.document.write import NOTHING, between, between_shares, chance, day, number, percent, words
+from riskloop.document.write import day, words
 from riskloop.scoring.model import LEVELS, Model
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.windows import Window, Windows

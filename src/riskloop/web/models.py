@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from riskloop.core.errors import NotFound
 from riskloop.core.manifest import ModelManifest
+from riskloop.core.numbers import number, percent
 from riskloop.core.types import Json, Promotion, from_micros
 from riskloop.results import ChallengerFileResult, SideBySideResult
 from riskloop.store.artefacts import Artefacts
@@ -200,9 +201,9 @@ def _settings(written: ModelManifest) -> Json:
     training, schema = written.training, written.schema
     return {
         "learner": written.learner,
-        "threshold": words.percent(written.threshold, 2),
-        "training rows": words.number(training.rows),
-        "training defaults": words.number(training.defaults),
+        "threshold": percent(written.threshold, 2),
+        "training rows": number(training.rows),
+        "training defaults": number(training.defaults),
         "training until": None if training.span is None else words.day(training.span[1]),
         "weighting": None if training.record is None else training.record.weighting,
         "blended with a model from before the change": "yes" if training.blended else "no",

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from riskloop import __version__
+from riskloop.core import numbers
 from riskloop.core.errors import NotFound, Unauthorised
 from riskloop.core.types import Json
 from riskloop.store.documents import plain
@@ -161,23 +162,9 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in (
-        "number",
-        "percent",
-        "signed",
-        "points",
-        "chance",
-        "sentence",
-        "general",
-        "moment",
-        "moment_day",
-        "when",
-        "day",
-        "age",
-        "feature_value",
-        "measured",
-        "decided",
-    ):
+    for name in ("number", "percent", "signed", "points", "chance", "general", "between", "between_shares"):
+        environment.filters[name] = getattr(numbers, name)
+    for name in ("sentence", "moment", "moment_day", "when", "day", "age", "feature_value", "measured", "decided"):
         environment.filters[name] = getattr(words, name)
     for name in ("DIAGNOSES", "ACTIONS", "STATES", "VERDICTS", "SEVERITIES", "KINDS", "RISK_LEVELS", "CHECKS", "SIDES"):
         environment.globals[name.lower()] = getattr(words, name)

@@ -9,10 +9,10 @@ from typing import Final, Literal
 from markupsafe import Markup, escape
 
 from riskloop.cases import CaseState
+from riskloop.core.numbers import NOTHING, number, percent, points, signed
 from riskloop.core.types import Action, Diagnosis, PromotionKind, Severity, Verdict
 
 Tone = Literal["ok", "quiet", "busy", "watch", "bad", "fault"]
-NOTHING: Final = "–"
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -110,40 +110,6 @@ SIDES: Final[Mapping[str, str]] = {
 
 OUTCOMES: Final = {"defaulted": "defaulted", "paid": "paid", "unknown": "not known"}
 RISK_LEVELS: Final = {"low": "Low", "medium": "Medium", "high": "High", "very_high": "Very high"}
-
-
-def number(value: float | None, digits: int = 0) -> str:
-    """``12,345`` or ``0.7312``; a dash for what is not there."""
-    return NOTHING if value is None or not math.isfinite(value) else f"{value:,.{digits}f}"
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """``21.4%``."""
-    return NOTHING if value is None or not math.isfinite(value) else f"{value:.{digits}%}"
-
-
-def signed(value: float | None, digits: int = 3) -> str:
-    """``+0.084``, ``−0.012`` with a true minus."""
-    return NOTHING if value is None or not math.isfinite(value) else f"{value:+.{digits}f}".replace("-", "−")
-
-
-def points(value: float | None) -> str:
-    """A change of a rate in percentage points: ``+1.25``."""
-    return signed(None if value is None else 100.0 * value, 2)
-
-
-def general(value: float | None) -> str:
-    """A statistic of unknown size with four significant digits."""
-    if value is None or not math.isfinite(value):
-        return NOTHING
-    return f"{value:,.0f}" if abs(value) >= 1000 and float(value).is_integer() else f"{value:.4g}"
-
-
-def chance(p: float | None) -> str:
-    """A p-value: ``0.032``, ``< 0.001``."""
-    if p is None or not math.isfinite(p):
-        return NOTHING
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def decided(declined: bool) -> str:
