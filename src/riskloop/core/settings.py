@@ -798,6 +798,13 @@ class Settings(Section):
                 raise ValueError(f"reasons.texts names {name}, which is protected: it is no reason of a decision")
         return self
 
+    def called(self, name: str, *, unit: bool = False) -> str:
+        """How people call a column: by its label, or its name where it has none; with ``unit`` its unit in brackets."""
+        known = self.features.get(name)
+        if known is None:
+            return name
+        return f"{known.label or name} ({known.unit})" if unit and known.unit else known.label or name
+
     @property
     def spoken(self) -> dict[str, Spoken]:
         """How people speak of the features, as far as that is said."""

@@ -6,7 +6,9 @@ from typing import Any, Final
 
 from riskloop.cases import Case, CaseStep
 from riskloop.cases.events import Judged
+from riskloop.cases.people import NoteKind
 from riskloop.core.numbers import NOTHING, between, between_shares, chance, number, percent, points
+from riskloop.core.settings import Settings
 from riskloop.core.types import Json
 from riskloop.document import texts
 from riskloop.document import windows as over_time
@@ -26,6 +28,8 @@ from riskloop.document.parts import (
 )
 from riskloop.document.write import moment, words
 from riskloop.results import ChallengerFileResult
+from riskloop.store.case_notes import attention
+from riskloop.store.cases import Cases
 from riskloop.store.home import Home
 from riskloop.store.windows import Windows
 
@@ -51,13 +55,13 @@ def case_paper(home: Home, number_: int, file: ChallengerFileResult | None, now:
             PaperSection("ranking", "Ranking", _ranking(content, names)),
             PaperSection("grades", "Calibration by grade", _grades(content, names)),
             PaperSection("swap", "Who changes side", _swap(content, names)),
-            PaperSection("groups", "Protected groups and segments", _groups(content)),
-            PaperSection("effects", "What moved most", _moved(content, names)),
+            PaperSection("groups", "Protected groups and segments", _groups(content, home.settings)),
+            PaperSection("effects", "What moved most", _moved(content, names, home.settings)),
             PaperSection("money", "Money", _money(content, names)),
         ]
     sections += [
         PaperSection("made", "How the challenger was made", _made(steps)),
-        PaperSection("story", "What the loop and people did", (_story(steps),)),
+        PaperSection("story", "What the loop and people did", (_story(steps), *_people(home.cases, case, steps))),
         PaperSection("notes", "Notes", (missing("Notes by people"),) if quoted is None else (quoted,)),
     ]
     return Paper(
@@ -229,13 +233,14 @@ def _rate(rate: Json | None) -> str:
     return NOTHING if rate is None else f"{percent(rate['value'])} ({between_shares(rate['lower'], rate['upper'])})"
 
 
-def _groups(file: Json) -> tuple[Block, ...]:
+def _groups(file: Json, settings: Settings) -> tuple[Block, ...]:
     if not file["segments"]:
         return (missing("Protected groups and segments"),)
     ordered = sorted(file["segments"], key=lambda group: not group.get("protected", False))
     rows = tuple(
         (
-            f"{group['feature']} = {group['group']}" + (" (protected)" if group.get("protected") else ""),
+            f"{settings.called(group['feature'])} = {group['group']}"
+            + (" (protected)" if group.get("protected") else ""),
             number(group["applicants"]),
             _both(group["approved"], percent),
             f"{points(group['approved']['change'])} ({_points(group['approved'])})",
@@ -256,12 +261,12 @@ def _points(measure: Json) -> str:
     return f"{points(measure['lower'])} to {points(measure['upper'])}"
 
 
-def _moved(file: Json, names: Names) -> tuple[Block, ...]:
+def _moved(file: Json, names: Names, settings: Settings) -> tuple[Block, ...]:
     if not file["moved"]:
         return (Said("No partial effect differs."),)
     return tuple(
         Grid(
-            f"Mean PD with everybody's {one['feature']} at a value",
+            f"Mean PD with everybody's {settings.called(one['feature'], unit=True)} at a value",
             ("Value", *names),
             tuple(
                 (str(value), percent(before), percent(after))
@@ -317,3 +322,14 @@ def _made(steps: Sequence[CaseStep]) -> tuple[Block, ...]:
 def _story(steps: Sequence[CaseStep]) -> Grid:
     rows = tuple((moment(step.at), words(step.state.value), step.by, step.sentence) for step in steps)
     return Grid("Every step", ("When", "State", "By", "What"), rows, words=4)
+
+
+def _people(cases: Cases, case: Case, steps: Sequence[CaseStep]) -> tuple[Block, ...]:
+    """Comments, assignments and acknowledgements; nothing where nobody said anything."""
+    said = attention(cases, case, steps).notes
+    deeds = {NoteKind.COMMENT: "commented", NoteKind.ACKNOWLEDGEMENT: "acknowledged it"}
+    rows = tuple(
+        (moment(n.at), n.by, deeds.get(n.kind, f"assigned it to {n.person or 'nobody'}"), n.text or NOTHING)
+        for n in said
+    )
+    return (Grid("What people said", ("When", "By", "Did", "Said"), rows, words=4),) if rows else ()

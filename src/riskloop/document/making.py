@@ -82,7 +82,9 @@ def _excluded(record: ModelRecord) -> list[Block]:
         items.append(f"Outcomes counted up to {day(from_micros(order.snapshot.matured_by))}.")
     protected = [record.manifest.schema.names[i] for i in record.manifest.schema.protected_columns]
     if protected:
-        items.append(f"Protected features were kept out of the model: {', '.join(protected)}.")
+        items.append(
+            f"Protected features were kept out of the model: {', '.join(map(record.home.settings.called, protected))}."
+        )
     rows = missing("Rows that were set aside when the history was read, and other exclusions")
     return [Bullets(tuple(items)), *([] if "data" in record.quoted else [rows])]
 
@@ -147,9 +149,10 @@ def learners(record: ModelRecord) -> list[Block]:
 
 def features(record: ModelRecord) -> list[Block]:
     found = feature_rows(record.sample)
+    called = record.home.settings.called
     rows = tuple(
         (
-            one.name,
+            called(one.name, unit=True),
             one.declared,
             one.found,
             percent(one.importance),

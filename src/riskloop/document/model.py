@@ -35,7 +35,7 @@ def model_paper(home: Home, version: int, now: datetime) -> Paper:
         artefact,
         model,
         TrainingSample.of(artefact, model),
-        WindowRecord.read(home.windows, chosen),
+        WindowRecord.read(home.windows, chosen, home.settings.called),
         case_of(home.cases, row),
         texts.of_version(home.documents, version, SECTIONS.keys()),
     )

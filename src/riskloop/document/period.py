@@ -32,7 +32,7 @@ def period_paper(home: Home, first: date, last: date, now: datetime) -> Paper:
     start, end = datetime.combine(first, time(), UTC), datetime.combine(last, time(), UTC) + timedelta(days=1)
     name = f"period-{first}-{last}"
     windows = [w for w in home.windows.latest(MOST) if start <= w.first_time < end]
-    record = WindowRecord.read(home.windows, windows)
+    record = WindowRecord.read(home.windows, windows, home.settings.called)
     quoted = texts.of_document(home.documents, name)
     sections = (
         PaperSection("summary", "Summary", _summary(record)),
@@ -116,7 +116,15 @@ def _faults(record: WindowRecord) -> tuple[Block, ...]:
         off = [f for f in record.findings[window.id] if f.severity in OFF]
         for found in off:
             if len(rows) < SHOWN:
-                rows.append((window.name, found.subject, words(found.check), found.severity.value, found.sentence))
+                rows.append(
+                    (
+                        window.name,
+                        record.called(found.subject),
+                        words(found.check),
+                        found.severity.value,
+                        found.sentence,
+                    )
+                )
             else:
                 more += 1
     if not rows:

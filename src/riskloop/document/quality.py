@@ -101,7 +101,7 @@ def sensitivity(record: ModelRecord) -> list[Block]:
     found = shifted(record.sample)
     rows = tuple(
         (
-            one.name,
+            record.home.settings.called(one.name),
             f"{one.what[0]} / {one.what[1]}",
             percent(one.pds[0]),
             percent(one.pds[1]),
@@ -138,7 +138,7 @@ def fairness(record: ModelRecord) -> list[Block]:
     least = record.home.settings.gate.min_approval_ratio
     rows = tuple(
         (
-            f"{one.feature} = {one.group}",
+            f"{record.home.settings.called(one.feature)} = {one.group}",
             number(one.people),
             percent(one.approved),
             NOTHING if one.ratio is None else number(one.ratio.estimate, 3),

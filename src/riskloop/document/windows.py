@@ -1,6 +1,6 @@
 """What the windows tell: figures over time, stability, concentration, migration, as blocks of a document."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,11 +29,12 @@ class WindowRecord:
 
     windows: Sequence[Window]
     findings: Mapping[int, Sequence[Finding]]  # by window
+    called: Callable[[str], str]  # how people call a feature
 
     @classmethod
-    def read(cls, windows: Windows, chosen: Sequence[Window]) -> "WindowRecord":
+    def read(cls, windows: Windows, chosen: Sequence[Window], called: Callable[[str], str]) -> "WindowRecord":
         """The findings of the chosen windows."""
-        return cls(chosen, {window.id: windows.findings(window.id) for window in chosen})
+        return cls(chosen, {window.id: windows.findings(window.id) for window in chosen}, called)
 
     def one(self, window: Window, check: str, subject: str = "window") -> Finding | None:
         """The finding of a check, if it gave a number."""
@@ -132,13 +133,13 @@ def stability(record: WindowRecord) -> list[Block]:
     most = {s: max(found[w.id, s].statistic or 0.0 for w in shown if (w.id, s) in found) for s in subjects}
     ordered = sorted(subjects, key=lambda s: (s != "score", -most[s]))
     rows = tuple(
-        (subject, *(_stable(found.get((window.id, subject))) for window in shown))
+        (record.called(subject), *(_stable(found.get((window.id, subject))) for window in shown))
         for subject in ordered[: SUBJECTS + 1]
     )
     marked = frozenset(
         place
-        for place, row in enumerate(rows)
-        if any((f := found.get((w.id, row[0]))) is not None and f.severity in OFF for w in shown)
+        for place, subject in enumerate(ordered[: len(rows)])
+        if any((f := found.get((w.id, subject))) is not None and f.severity in OFF for w in shown)
     )
     blocks: list[Block] = [Grid("PSI against the training sample", ("", *(w.name for w in shown)), rows, marked=marked)]
     if len(ordered) > len(rows):

@@ -1,5 +1,6 @@
 """The challenger file as a page: what an approver reads, and at its end signs."""
 
+from riskloop.core.settings import Settings
 from riskloop.core.types import Json
 from riskloop.results import ChallengerFileResult
 from riskloop.store.cases import Cases
@@ -7,7 +8,7 @@ from riskloop.web import figures, words
 from riskloop.web.orders import orders_of
 
 
-def file_page(cases: Cases, read: ChallengerFileResult) -> Json:
+def file_page(cases: Cases, settings: Settings, read: ChallengerFileResult) -> Json:
     """The file of a case, and what may be ordered about it now."""
     case = cases.get(read.case)
     orders = orders_of(case, [], cases.steps(case.id))
@@ -17,7 +18,7 @@ def file_page(cases: Cases, read: ChallengerFileResult) -> Json:
         "file": read.file,
         "names": _names(read),
         "orders": [order for order in orders if order.name in ("approve", "reject")],
-        "figures": drawn(read),
+        "figures": drawn(settings, read),
     }
 
 
@@ -25,7 +26,7 @@ def _names(read: ChallengerFileResult) -> tuple[str, str]:
     return f"version {read.champion}", f"version {read.challenger}"
 
 
-def drawn(read: ChallengerFileResult) -> dict[str, Json]:
+def drawn(settings: Settings, read: ChallengerFileResult) -> dict[str, Json]:
     """The figures of a file; none where an earlier version kept none."""
     if read.file is None:
         return {}
@@ -47,5 +48,7 @@ def drawn(read: ChallengerFileResult) -> dict[str, Json]:
     }
     for number, one in enumerate(file["moved"], start=1):
         curves = {names[0]: one["champion"], names[1]: one["challenger"]}
-        found[f"effect-{number}"] = figures.effect(one["values"], curves, one["kind"] == "category")
+        found[f"effect-{number}"] = figures.effect(
+            one["values"], curves, one["kind"] == "category", settings.called(one["feature"], unit=True)
+        )
     return found

@@ -138,7 +138,7 @@ def feature(
         "others": [found for found in worst_first(here) if found.check not in ("psi", "impact")],
         "importance": manifest(artefacts, ledger, chosen.model_version).importance.get(subject),
         "protected": subject in settings.features and settings.features[subject].protected,
-        "figures": _feature_figures(shown, chosen, by_window, psi),
+        "figures": _feature_figures(shown, chosen, by_window, psi, settings.called(subject, unit=True)),
     }
 
 
@@ -147,6 +147,7 @@ def _feature_figures(
     chosen: Window,
     by_window: Mapping[int, Sequence[Finding]],
     psi: Finding | None,
+    title: str,
 ) -> dict[str, Json]:
     drawn = {}
     if psi is not None:
@@ -156,6 +157,7 @@ def _feature_figures(
             [then for _, then, _ in bins],
             [now for *_, now in bins],
             ("history", chosen.name),
+            title,
         )
     found = [(window.name, _one(by_window.get(window.id, []), "psi")) for window in windows]
     there = [(name, one) for name, one in found if one is not None]
@@ -184,7 +186,7 @@ def _bins(psi: Finding) -> list[tuple[str, float, float]]:
 # --------------------------------------------------------------------------- one window
 
 
-def window(windows: Windows, outcome_window: timedelta, number: int) -> Json:
+def window(windows: Windows, settings: Settings, number: int) -> Json:
     """One window: its diagnosis with the evidence on every rung, what it does to the PD, and every finding."""
     row = window_of(windows, number)
     found = windows.findings(number)
@@ -194,11 +196,13 @@ def window(windows: Windows, outcome_window: timedelta, number: int) -> Json:
     total = next((f for f in found if f.check == "impact" and f.subject == SCORE), None)
     drawn = {}
     if shown:
-        drawn["impact"] = figures.impact([f.subject for f in shown], [f.details["mean_pd"] for f in shown])
+        drawn["impact"] = figures.impact(
+            [settings.called(f.subject) for f in shown], [f.details["mean_pd"] for f in shown]
+        )
     return {
         "window": row,
         "last_day": row.end_time - timedelta(microseconds=1),
-        "matures": row.end_time + outcome_window,
+        "matures": row.end_time + settings.portfolio.outcome_window,
         "overdue": any(f.check == "outcomes" and f.severity is Severity.UNKNOWN for f in found),
         "rungs": row.rungs,
         "notable": [f for f in worst_first(found) if f.severity in NOTABLE and f.check != "impact"],

@@ -22,8 +22,8 @@ def _axis(title: str = "", **options: Any) -> Json:
     return {"title": {"text": title}, **options}
 
 
-def distribution(labels: Sequence[str], then: Numbers, now: Numbers, names: tuple[str, str]) -> Json:
-    """Shares of the rows in each bin, in the history and in the window."""
+def distribution(labels: Sequence[str], then: Numbers, now: Numbers, names: tuple[str, str], title: str) -> Json:
+    """Shares of the rows in each bin of a column called ``title``, in the history and in the window."""
     shown = {"type": "bar", "x": list(labels), "hovertemplate": "%{x}: %{y:.1%}<extra>%{fullData.name}</extra>"}
     return _figure(
         [
@@ -32,7 +32,7 @@ def distribution(labels: Sequence[str], then: Numbers, now: Numbers, names: tupl
         ],
         barmode="group",
         bargap=0.25,
-        xaxis=_axis(type="category", tickangle="auto"),
+        xaxis=_axis(title, type="category", tickangle="auto"),
         yaxis=_axis("share of the rows", tickformat=".0%", rangemode="tozero"),
     )
 
@@ -308,8 +308,8 @@ def grade_bands(grades: Sequence[str], sides: Mapping[str, Sequence[Json | None]
     )
 
 
-def effect(values: Sequence[str], curves: Mapping[str, Numbers], category: bool) -> Json:
-    """Mean PD by the value of one feature, a line for each model; levels of a category as points."""
+def effect(values: Sequence[str], curves: Mapping[str, Numbers], category: bool, title: str) -> Json:
+    """Mean PD by the value of one feature called ``title``, a line for each model; levels of a category as points."""
     mode = "markers" if category else "lines+markers"
     lines = [
         {
@@ -324,4 +324,6 @@ def effect(values: Sequence[str], curves: Mapping[str, Numbers], category: bool)
         }
         for (name, curve), style in zip(curves.items(), _STYLES, strict=True)
     ]
-    return _figure(lines, xaxis=_axis(type="category"), yaxis=_axis("mean PD", tickformat=".0%", rangemode="tozero"))
+    return _figure(
+        lines, xaxis=_axis(title, type="category"), yaxis=_axis("mean PD", tickformat=".0%", rangemode="tozero")
+    )

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from riskloop.core.errors import NotFound
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.numbers import number, percent
+from riskloop.core.settings import Settings
 from riskloop.core.types import Json, Promotion, from_micros
 from riskloop.results import ChallengerFileResult, SideBySideResult
 from riskloop.store.artefacts import Artefacts
@@ -137,6 +138,7 @@ def _beside(database: Database, version: int) -> tuple[int | None, int | None]:
 
 
 def comparison(
+    settings: Settings,
     ledger: Ledger,
     artefacts: Artefacts,
     first: int,
@@ -163,7 +165,7 @@ def comparison(
         "read": read,
         "file": None if found or read is None else read.file,
         "names": (f"version {first}", f"version {second}"),
-        "figures": _curves(found) if found else {} if read is None else drawn(read),
+        "figures": _curves(found) if found else {} if read is None else drawn(settings, read),
     }
 
 

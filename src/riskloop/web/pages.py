@@ -72,14 +72,16 @@ def show_feature(request: Request, subject: str, service: Worker, _key: Viewer, 
     """One feature, then and now."""
     home = service.home
     found = drift.feature(home.settings, home.windows, home.ledger, home.artefacts, subject, window, SIZES[0])
-    return page(request, "feature.html", title=f"{subject}, {found['chosen'].name}", here="drift", **found)
+    return page(
+        request, "feature.html", title=f"{home.settings.called(subject)}, {found['chosen'].name}", here="drift", **found
+    )
 
 
 @router.get("/dashboard/windows/{number}")
 def show_window(request: Request, number: Number, service: Worker, _key: Viewer) -> Response:
     """One window and its diagnosis."""
     home = service.home
-    found = drift.window(home.windows, home.settings.portfolio.outcome_window, number)
+    found = drift.window(home.windows, home.settings, number)
     return page(request, "window.html", title=f"Window {found['window'].name}", here="drift", **found)
 
 
@@ -124,7 +126,7 @@ def show_case(request: Request, number: Number, service: Worker, _key: Viewer) -
 @router.get("/dashboard/cases/{number}/challenger")
 def show_challenger(request: Request, number: Number, service: Worker, portfolio: Owner, _key: Viewer) -> Response:
     """What an approver reads and signs."""
-    found = challenger.file_page(service.home.cases, portfolio.challenger_file(number))
+    found = challenger.file_page(service.home.cases, service.home.settings, portfolio.challenger_file(number))
     return page(request, "challenger.html", title=f"Challenger of case {number}", here="cases", **found)
 
 
@@ -153,7 +155,9 @@ def show_comparison(
     """Two versions side by side."""
     first, second = models.pair_of(service.home.ledger, a, b)
     compared, kept = portfolio.side_by_side(first, second), portfolio.challenger_file_of(first, second)
-    found = models.comparison(service.home.ledger, service.home.artefacts, first, second, compared, kept)
+    found = models.comparison(
+        service.home.settings, service.home.ledger, service.home.artefacts, first, second, compared, kept
+    )
     return page(request, "compare.html", title=f"Versions {first} and {second}", here="models", **found)
 
 

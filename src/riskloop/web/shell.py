@@ -65,6 +65,7 @@ def page(
         {
             **context,
             "portfolio": home.settings.portfolio.name,
+            "called": home.settings.called,
             "path": request.url.path,
             "figures": {name: _script(figure) for name, figure in (figures or {}).items()},
             "pulse": pulse(home.database) if live and status < 400 else None,
