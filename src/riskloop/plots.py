@@ -125,8 +125,9 @@ class Plots:
 
         home = self._home
         found = feature(home.settings, home.windows, home.ledger, home.artefacts, subject, window, windows)
-        titles = {"distribution": f"{subject} in {found['chosen'].name}", "through": f"PSI of {subject}"}
-        return NotebookChart(f"Drift of {subject}", {titles[name]: figure for name, figure in found["figures"].items()})
+        called = home.settings.called(subject)
+        titles = {"distribution": f"{called} in {found['chosen'].name}", "through": f"PSI of {called}"}
+        return NotebookChart(f"Drift of {called}", {titles[name]: figure for name, figure in found["figures"].items()})
 
     def challenger(self, case: int) -> NotebookChart:
         """The challenger file's charts: ROC, calibration by grade, scores, and the features that moved most."""
@@ -134,11 +135,14 @@ class Plots:
         from riskloop.web.challenger import drawn
 
         read = ChallengerFileResult(**case_file(self._home.cases, self._home.artefacts, case))
-        figures = drawn(read)
+        figures = drawn(self._home.settings, read)
         if not figures:
             raise NotFound(f"The gate kept no scores for case {case}: an earlier version judged it.")
         titles = {"roc": "ROC", "grades": "Calibration by grade", "scores": "Scores"}
-        moved = {f"effect-{n}": one["feature"] for n, one in enumerate((read.file or {})["moved"], start=1)}
+        moved = {
+            f"effect-{n}": self._home.settings.called(one["feature"])
+            for n, one in enumerate((read.file or {})["moved"], start=1)
+        }
         return NotebookChart(
             f"Challenger of case {case}", {(titles | moved)[name]: one for name, one in figures.items()}
         )

@@ -146,6 +146,7 @@ def test_the_log_reads_rows_and_segments_alike(plain: DecisionLog, mixed: Decisi
     assert plain.exploration()[1] > 0
     for span in SPANS:
         assert plain.extent(span) == mixed.extent(span)
+        assert plain.holds(span) == mixed.holds(span) == (plain.extent(span) is not None)
         assert as_lists(plain.frame(span)) == as_lists(mixed.frame(span))
 
 

@@ -259,6 +259,14 @@ class DecisionLog:
             found += (max(s.first_time, start) for s in self.segments.within(connection, Span(start=start)))
         return min(found, default=None)
 
+    def holds(self, span: Span) -> bool:
+        """Whether anything lies in the span; as quick for millions as for one."""
+        query = select(decisions.c.id).where(where(span)).limit(1)
+        with self.database.read() as connection:
+            if connection.execute(query).first() is not None:
+                return True
+            return any(self._extent(s, span) is not None for s in self.segments.within(connection, span))
+
     def extent(self, span: Span = EVERYTHING) -> Extent | None:
         """What lies in the span; None when nothing does."""
         number, time = decisions.c.id, decisions.c.time

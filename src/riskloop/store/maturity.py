@@ -15,6 +15,7 @@ from riskloop.store.deliveries import Deliveries
 from riskloop.store.outcomes import Outcomes
 
 USUAL: Final = timedelta(days=90)  # of settled decisions, whose coverage is the usual one
+BEFORE_ALL: Final = -(2**62)  # microseconds: no decision is older
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,10 @@ class OutcomeFeed:
 
     def _late_since(self, last: datetime | None, now: datetime) -> datetime | None:
         """When a file was due that is late by now."""
-        settings, logged = self.settings.outcomes, self.decisions.extent()
-        if logged is None:
+        settings, earliest = self.settings.outcomes, self.decisions.next_time(BEFORE_ALL)
+        if earliest is None:
             return None
-        first_final = from_micros(logged.earliest) + self.settings.portfolio.outcome_window
+        first_final = from_micros(earliest) + self.settings.portfolio.outcome_window
         if settings.due == "any":
             since = first_final if last is None else max(first_final, last)
             late = now - since > settings.patience and _final_since(self.decisions, self.settings, since, now)
@@ -113,7 +114,7 @@ def _arrived(decisions: DecisionLog, known: Maturity, patience: timedelta, _newe
 
 def _final_since(decisions: DecisionLog, settings: Settings, since: datetime, now: datetime) -> bool:
     window = settings.portfolio.outcome_window
-    return decisions.extent(Span.between(since - window, now - window)) is not None
+    return decisions.holds(Span.between(since - window, now - window))
 
 
 def _late_sentence(deliveries: Deliveries, settings: Settings, due: datetime, last: datetime | None) -> str:
