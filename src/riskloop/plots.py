@@ -139,10 +139,8 @@ class Plots:
         if not figures:
             raise NotFound(f"The gate kept no scores for case {case}: an earlier version judged it.")
         titles = {"roc": "ROC", "grades": "Calibration by grade", "scores": "Scores"}
-        moved = {
-            f"effect-{n}": self._home.settings.called(one["feature"])
-            for n, one in enumerate((read.file or {})["moved"], start=1)
-        }
+        called = self._home.settings.called
+        moved = {f"effect-{n}": called(one["feature"]) for n, one in enumerate((read.file or {})["moved"], start=1)}
         return NotebookChart(
             f"Challenger of case {case}", {(titles | moved)[name]: one for name, one in figures.items()}
         )
