@@ -37,7 +37,14 @@ def ledger(tmp_path: Path) -> Ledger:
 
 @pytest.mark.parametrize(
     ("who", "deed"),
-    [("ann", "trained it"), ("Ann", "trained it"), ("proxy:bob", "asked the gate"), ("cy ", "moved case 1")],
+    [
+        ("sso:riskloop", "asked the gate"),
+        ("proxy:Riskloop", "asked the gate"),
+        ("ann", "trained it"),
+        ("Ann", "trained it"),
+        ("proxy:bob", "asked the gate"),
+        ("cy ", "moved case 1"),
+    ],
 )
 def test_who_had_a_hand_in_it_is_refused(ledger: Ledger, who: str, deed: str) -> None:
     with pytest.raises(GateRefused, match=rf"four eyes .* {deed}"):

@@ -196,8 +196,18 @@ def test_our_own_page_and_programs_may(client: httpx.Client, server: Running) ->
         assert client.post("/predict", json=ROW, headers=headers).status_code == 200
 
 
-def test_a_request_names_its_host(client: httpx.Client, server: Running) -> None:
-    for line in (b"GET /healthz HTTP/1.1\r\n\r\n", b"POST /predict HTTP/1.1\r\ncontent-length: 0\r\n\r\n"):
+def test_a_request_names_one_host_and_one_length(client: httpx.Client, server: Running) -> None:
+    posted = b"POST /predict HTTP/1.1\r\nhost: localhost\r\n"
+    for line in (
+        b"GET /healthz HTTP/1.1\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\ncontent-length: 0\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\n\r\n",
+        # What a proxy and a server could read as two different requests.
+        posted + b"content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        posted + b"content-length: 4\r\ncontent-length: 5\r\n\r\n{}{}{",
+        posted + b"transfer-encoding : chunked\r\n\r\n0\r\n\r\n",
+        posted + b"transfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
+    ):
         with socket.create_connection(("127.0.0.1", server.port), timeout=20) as raw:
             raw.sendall(line)
             assert b" 400 " in raw.recv(4096).splitlines()[0]

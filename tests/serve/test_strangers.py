@@ -92,3 +92,29 @@ def test_a_trusted_proxy_says_who_asks(home: Home, groups: str, roles: set[Role]
         access.caller({**where, "client": ("10.0.0.1", 1), "headers": twice})
     with pytest.raises(Unauthorised):
         access.caller({**where, "client": ("10.0.0.1", 1), "headers": headers[:1]})
+    # A proxy that adds its header behind the client's own one must not hand over the client's.
+    for mine in (b"heads", b"", groups.encode()):
+        smuggled = [headers[0], (b"x-forwarded-groups", mine), *headers[1:]]
+        with pytest.raises(Forbidden, match="came twice"):
+            access.caller({**where, "client": ("10.0.0.1", 1), "headers": smuggled})
+
+
+@pytest.mark.parametrize("name", ["ann\x9b31m", "a\x85nn", "ann\xadbob", "\xa0"])
+def test_a_name_that_a_terminal_or_an_eye_would_misread_is_nobodys(home: Home, name: str) -> None:
+    access = Access(Keys(home.database).ring(), PROXY, Sessions(home.database, idle=HOURS, longest=HOURS))
+    headers = [(b"host", b"x"), (b"x-forwarded-email", name.encode("latin-1"))]
+    with pytest.raises(Forbidden, match="names nobody"):
+        access.caller({"server": ("10.0.0.9", 80), "path": "/", "client": ("10.0.0.1", 1), "headers": headers})
+
+
+@pytest.mark.parametrize("shown", ["Basic !!!", "Basic /w==", "Basic", "Basic Og==", "Bearer", "Bearer "])
+def test_what_is_shown_and_no_key_is_refused_though_there_is_a_session(home: Home, shown: str) -> None:
+    keys, sessions = Keys(home.database), Sessions(home.database, idle=HOURS, longest=HOURS)
+    keys.create("boss", [Role.OPERATE], at=datetime(2025, 5, 1, tzinfo=UTC), by="test")
+    token = sessions.begin(LoginKind.KEY, "boss", address="127.0.0.1")
+    access = Access(keys.ring(), AccessSettings(), sessions)
+    scope = {"server": ("127.0.0.1", 80), "path": "/", "client": ("127.0.0.1", 1), "scheme": "http"}
+    cookie = (b"cookie", f"riskloop_session={token}".encode())
+    assert access.caller({**scope, "headers": [cookie]}).name == "boss"
+    with pytest.raises(Unauthorised):
+        access.caller({**scope, "headers": [cookie, (b"authorization", shown.encode())]})

@@ -44,6 +44,26 @@ def age(database: Database, **by: timedelta) -> None:
         connection.execute(update(sessions).values(values))
 
 
+def test_addresses_of_one_network_are_one_guesser(database: Database) -> None:
+    guard = Attempts(database)
+    for number in range(FREE):
+        guard.begin(name=f"n{number}", address=f"2001:db8:1:2:{number:x}::1")
+    with pytest.raises(TooManyTries):
+        guard.begin(name="another", address="2001:db8:1:2:ffff::")
+    guard.begin(name="neighbour", address="2001:db8:1:3::1")
+    for number in range(FREE + 3):
+        guard.begin(name=f"m{number}", address=f"10.0.0.{number}")
+        guard.begin(name=f"k{number}", address=f"::ffff:10.0.1.{number}")
+
+
+@pytest.mark.parametrize("name", ["riskloop", "Riskloop", "local"])
+def test_nobody_is_called_as_riskloop_calls_itself_on_record(database: Database, name: str) -> None:
+    with pytest.raises(ConfigError, match="riskloop itself"):
+        Users(database).create(name, [Role.VIEW], WORDS, at=NOW, by="root")
+    with pytest.raises(ConfigError, match="riskloop itself"):
+        Keys(database).create(name, [Role.VIEW], at=NOW, by="root")
+
+
 # --------------------------------------------------------------------------- passwords
 
 

@@ -158,9 +158,12 @@ class Access:
                 f"The header {settings.user_header} may come from the proxy only (`access.header_from`); "
                 f"it came from {peer(scope) or 'a socket'}."
             )
-        if sum(known == self._user_header for known, _ in scope["headers"]) > 1 or not name.strip():
+        if _count(scope, self._user_header) > 1 or not name.strip() or not name.strip().isprintable():
             raise Forbidden(f"The header {settings.user_header} names nobody, or several people.")
-        said = header(scope, settings.groups_header.lower().encode()) if settings.groups_header else None
+        grouping = settings.groups_header.lower().encode() if settings.groups_header else b""
+        if _count(scope, grouping) > 1:  # a proxy that adds its own beside the client's: nobody knows whose is whose
+            raise Forbidden(f"The header {settings.groups_header} came twice; a proxy has to replace what it is sent.")
+        said = header(scope, grouping)
         groups = [group.strip() for group in (said or "").split(",") if group.strip()]
         return Caller(f"proxy:{name.strip()[:150]}", roles_of_groups(groups, settings))
 
@@ -177,6 +180,10 @@ class Access:
 
 
 _EVERYBODY: Final = Caller(LOCAL, frozenset(Role))
+
+
+def _count(scope: Any, name: bytes) -> int:
+    return sum(known == name for known, _ in scope["headers"])
 
 
 def _by_hand(scope: Any) -> bool:
@@ -222,5 +229,5 @@ def _from_authorization(value: str) -> str | None:
         try:
             return base64.b64decode(rest, validate=True).decode().partition(":")[2]
         except (binascii.Error, UnicodeDecodeError):
-            return None
+            return ""  # no key is that: what was shown and is not valid is refused
     return None

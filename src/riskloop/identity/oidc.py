@@ -164,9 +164,9 @@ class Provider:
 
     def _person(self, claims: dict[str, Any]) -> Person:
         name, groups = claims.get(self._settings.name_claim), claims.get(self._settings.groups_claim, [])
-        if not isinstance(name, str) or not name.strip() or len(name) > 150:
+        if not isinstance(name, str) or not name.strip() or len(name) > 150 or not name.strip().isprintable():
             raise Unauthorised(f"The provider's token has no name in its claim '{self._settings.name_claim}'.")
-        if self._settings.name_claim == "email" and claims.get("email_verified") is False:
+        if self._settings.name_claim == "email" and claims.get("email_verified", True) not in (True, "true"):
             raise Unauthorised("The provider has not verified this address.")
         found = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
         return Person(name.strip(), tuple(group for group in found if isinstance(group, str)))

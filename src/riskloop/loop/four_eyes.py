@@ -20,7 +20,7 @@ def require_another(ledger: Ledger, cases: Cases, version: int, *, by: str) -> N
     if trainer is not None:
         hands[_person(trainer)] = "trained it"
     deed = hands.get(_person(by))
-    if deed is not None and _person(by) != LOOP:
+    if deed is not None and by != LOOP:  # nobody who logs in is called so without the way in before it
         raise GateRefused(
             f"Version {version} needs four eyes ([gate] four_eyes): {by} {deed}, so somebody else has to decide."
         )

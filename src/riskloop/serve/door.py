@@ -62,6 +62,8 @@ def require_own_page(scope: Scope) -> None:
     site: bytes | None = None
     for name, value in scope["headers"]:
         if name == b"host":
+            if host is not None:
+                raise MalformedBody("The request names two hosts; HTTP allows one Host header.")
             host = value
         elif name == b"origin":
             origin = value

@@ -3,6 +3,7 @@
 A try is counted before it is made: a hundred tries at the same moment are a hundred tries.
 """
 
+import ipaddress
 from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -63,7 +64,19 @@ class Attempts:
 def _subjects(name: str | None, address: str) -> list[str]:
     """Always in this order, so that two tries never wait for each other."""
     named = [] if name is None else [f"name:{name[:200]}"]
-    return [*named, f"address:{address[:90]}"]
+    return [*named, f"address:{_block(address)[:90]}"]
+
+
+def _block(address: str) -> str:
+    """Whom an address stands for: of IPv6 a network, since one customer of a provider has 2^64 addresses."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        mapped = found.ipv4_mapped
+        return str(ipaddress.ip_network((int(found), 64), strict=False)) if mapped is None else str(mapped)
+    return address
 
 
 def _counted(connection: Connection, subject: str) -> tuple[int, int]:

@@ -26,6 +26,8 @@ from riskloop.store.audit import record
 from riskloop.store.database import Database
 from riskloop.store.tables import keys, sessions, users
 
+_OURS: Final = frozenset(("riskloop", "local"))  # the loop's own deeds, and those of a machine without keys
+
 
 class Role(StrEnum):
     """What a key or a person may do."""
@@ -225,6 +227,8 @@ def require_name(name: str) -> None:
         raise ConfigError(
             f"'{name}' cannot name a key or a user; use up to 100 letters, digits and the characters _ . @ -"
         )
+    if name.casefold() in _OURS:
+        raise ConfigError(f"'{name}' is what the record calls riskloop itself; choose another name.")
 
 
 def asks_who(settings: Settings, database: Database) -> bool:
