@@ -15,7 +15,11 @@ from threading import Thread
 
 import pytest
 
+from riskloop.store.erasure import Tombstone
 from riskloop.store.home import CONFIG, Home
+from riskloop.store.proof import prove
+from riskloop.store.tables import checkpoints
+from riskloop.store.tombstones import keep_tombstone, kept_tombstones
 from riskloop.store.trust import read_file
 
 from .rows import scored
@@ -79,8 +83,6 @@ def test_a_webhook_hears_of_every_checkpoint_and_later_of_those_that_it_missed(
             assert home.trust.state().problem == home.trust.problem
     heard = [read_file(body) for body in listener.bodies]
     with home.database.read() as connection:
-        from riskloop.store.tables import checkpoints
-
         texts = list(connection.execute(checkpoints.select().order_by(checkpoints.c.id)).mappings())
     assert [one.text for one in heard] == [row["document"] for row in texts]
     assert len(heard) == 3
@@ -139,10 +141,12 @@ def test_an_object_store_keeps_checkpoints_and_tombstones_and_tells_of_one_that_
     assert [json.loads(content)["key"] for content in there.values()] == [last.key] * 2
     assert home.trust.state().age is not None
     assert home.trust.state().age < timedelta(minutes=10)  # type: ignore[operator]
+    tombstone = Tombstone(last.at, "ann", "a request", ((1, bytes(32)),))
+    keep_tombstone(home.trust, tombstone)
+    assert kept_tombstones(home.trust) == ([tombstone], [])
+    assert sorted(place.all()) == sorted(there)
     files, root = fs.FileSystem.from_uri(store)
     files.delete_file(f"{root}/{last.name}")
-    from riskloop.store.proof import prove
-
     found = prove(home.trust, home.ledger, home.artefacts, home.segments, home.archive)
     (breach,) = found.breaches
     assert breach.what == "missing"

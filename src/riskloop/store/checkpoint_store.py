@@ -16,8 +16,13 @@ class CheckpointStore:
     """A folder or an object store. An object store with versioning keeps what somebody overwrites."""
 
     def __init__(self, named: str, folder: Path) -> None:
-        self.name = named if _URI.match(named) else str(folder / named)
+        self._where = named if _URI.match(named) else str(folder / named)
         self._remote = bool(_URI.match(named))
+
+    @property
+    def name(self) -> str:
+        """What messages call it: the address without its password."""
+        return re.sub(r"//[^/@]*@", "//…@", self._where) if self._remote else self._where
 
     def put(self, name: str, content: bytes) -> None:
         """Write a file that is not there yet; StorageError when that is impossible."""
@@ -50,9 +55,9 @@ class CheckpointStore:
         from pyarrow import fs
 
         if self._remote:
-            files, root = fs.FileSystem.from_uri(self.name)
+            files, root = fs.FileSystem.from_uri(self._where)
             return files, str(root).rstrip("/")
-        return fs.LocalFileSystem(), self.name
+        return fs.LocalFileSystem(), self._where
 
 
 def place_of(settings: TrustSettings, folder: Path) -> CheckpointStore | None:
