@@ -4,8 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 LIGHT  := .venv-light
+MLFLOW := .venv-mlflow
 
-.PHONY: demo test test-light test-schedulers check bench pins sbom docs clean
+.PHONY: demo test test-light test-schedulers test-mlflow check bench pins sbom docs clean
 
 demo: $(READY)
 	$(BIN)/riskloop demo --exit
@@ -70,5 +71,15 @@ $(LIGHT)/.ready: requirements-light.txt pyproject.toml $(READY)
 	$(BIN)/uv pip install --quiet --python $(LIGHT)/bin/python --no-deps -e .
 	touch $@
 
+# The mirror on a real tracking server, whose packages pin other versions than riskloop does; about a minute.
+test-mlflow: $(MLFLOW)/.ready
+	$(BIN)/python -m pytest tests/export/test_mlflow.py
+
+$(MLFLOW)/.ready: $(READY)
+	$(PYTHON) -m venv $(MLFLOW)
+	$(BIN)/uv pip install --quiet --python $(MLFLOW)/bin/python 'mlflow==3.17.2'
+	$(BIN)/uv pip install --quiet 'mlflow-skinny==3.17.2'
+	touch $@
+
 clean:
-	rm -rf $(LIGHT) .venv-airflow .venv-dagster $(VENV) build dist docs/_build docs/reference .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(LIGHT) $(MLFLOW) .venv-airflow .venv-dagster $(VENV) build dist docs/_build docs/reference .mypy_cache .ruff_cache .pytest_cache

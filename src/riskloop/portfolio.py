@@ -396,6 +396,23 @@ class Portfolio(Deciding):
         target.write_text(text, encoding="utf-8")
         return target
 
+    def export_mlflow(self, version: int, uri: str | None = None, *, name: str | None = None) -> Json:
+        """Register a version in MLflow, as a model from code beside its artefact folder; its name and number there.
+
+        ``uri`` is the tracking server, by default `mlflow.mirror`. The alias of the champion is the mirror's to move.
+        Raises Unreachable where MLflow does not take it, ConfigError without the extra or an address.
+        """
+        from riskloop.export.mlflow import put_version, registered_name
+
+        settings = self.home.settings.mlflow
+        where = uri or settings.mirror
+        if where is None:
+            raise ConfigError("Name the tracking server: --uri http://…, or mlflow.mirror in riskloop.toml.")
+        named = name or settings.name or registered_name(self.home.settings.portfolio.name)
+        home = self.home
+        number = put_version(home.ledger, home.artefacts, version, where, named, settings.timeout)
+        return {"version": version, "name": named, "number": number}
+
     # ----------------------------------------------------------------------- keys
 
     def create_key(self, name: str, roles: list[str], *, expires: str | None = None) -> str:

@@ -307,6 +307,7 @@ class StatusResult(Result):
     open_cases: list[Json]
     unresolved: list[Json]  # closed cases by which the champion is known to do worse
     unsent_alerts: list[Json]  # what did not reach its channel, and why
+    mirror: Json | None  # when MLflow last agreed with the ledger, how often it failed since, and why; None: no mirror
     next: list[Json]  # [{"command", "why"}]: what a person should do now, the most urgent first
 
     def _repr_html_(self) -> str:

@@ -15,12 +15,12 @@ from riskloop.core.errors import NotFound
 from riskloop.core.findings import WINDOW
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.periods import period_of
-from riskloop.core.settings import GateSettings, Settings, WatchSettings
+from riskloop.core.settings import GateSettings, MlflowSettings, Settings, WatchSettings
 from riskloop.core.types import Finding, Json, Promotion, from_micros, iso, to_micros
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.case_notes import attention, cares
 from riskloop.store.cases import Cases
-from riskloop.store.cycles import loop_state
+from riskloop.store.cycles import MLFLOW, loop_state
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.documents import plain
@@ -65,6 +65,7 @@ def status(home: Home, now: datetime) -> Json:
         if champion is None
         else [case(entry) for entry in unresolved(home.cases, home.ledger, champion.version)],
         "unsent_alerts": unsent_alerts(home.database),
+        "mirror": mirror(home.database, home.settings.mlflow),
     }
     return {**document, "next": next_steps(document)}
 
@@ -126,6 +127,14 @@ _WAITS: Final = {"needs_approval": "it waits for your approval", "quarantined": 
 
 def _steps(steps: list[tuple[str, str]]) -> list[Json]:
     return [{"command": f"riskloop {words}", "why": why} for words, why in steps]
+
+
+def mirror(database: Database, settings: MlflowSettings) -> Json | None:
+    """How the mirror in MLflow stands; None where there is none."""
+    if settings.mirror is None:
+        return None
+    state = loop_state(database, MLFLOW)
+    return {"finished_at": utc(state.finished_at), "failures": state.failures, "problem": state.problem}
 
 
 def unsent_alerts(database: Database) -> list[Json]:

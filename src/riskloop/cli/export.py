@@ -12,7 +12,7 @@ from riskloop.core.errors import ConfigError
 VersionArgument = Annotated[int, typer.Argument(help="The model version.")]
 OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="The file; by default named after the version.")]
 
-app = typer.Typer(help="A model version as a table, as SQL, or as one Python file.", no_args_is_help=True)
+app = typer.Typer(help="A model version as a table, as SQL, as one Python file, or in MLflow.", no_args_is_help=True)
 
 
 @app.command("scorecard")
@@ -33,6 +33,19 @@ def export_scorecard(
     portfolio = open_portfolio(config)
     portfolio.export(version, path, dialect=dialect, table=table, base=base, odds=odds, double=double)
     Console(as_json).answer({"version": version, "file": str(path)}, f"Version {version} is in {path}.")
+
+
+@app.command("mlflow")
+def export_mlflow(
+    version: VersionArgument,
+    uri: Annotated[str | None, typer.Option(help="The tracking server; by default mlflow.mirror.")] = None,
+    name: Annotated[str | None, typer.Option(help="The registered model; by default the portfolio's name.")] = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Register a version in MLflow: code and its artefact folder, nothing pickled."""
+    found = open_portfolio(config).export_mlflow(version, uri, name=name)
+    Console(as_json).answer(found, f"Version {version} is version {found['number']} of '{found['name']}' in MLflow.")
 
 
 @app.command("python")

@@ -94,8 +94,12 @@ INDEX: Final[dict[str, dict[str, Entry]]] = {
         ),
         "export": Entry(
             "export",
-            "A model version as a table, as SQL, or as one Python file.",
-            {"scorecard": "3 --format sql --dialect snowflake", "python": "3 -o model.py"},
+            "A model version as a table, as SQL, as one Python file, or in MLflow.",
+            {
+                "scorecard": "3 --format sql --dialect snowflake",
+                "mlflow": "3 --uri http://127.0.0.1:5000",
+                "python": "3 -o model.py",
+            },
         ),
         "audit": Entry("trust", "Show who did what, newest first.", "--by anna --since 2025-06-01 --csv audit.csv"),
         "verify": Entry(

@@ -42,6 +42,8 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
         first = found.unsent_alerts[0]
         count = counted(len(found.unsent_alerts), "alert")
         lines.append(f"{count} did not reach {first['channel']}: {first['problem'] or 'not sent yet'}.")
+    if found.mirror is not None and found.mirror["problem"]:
+        lines.append(f"The mirror waits ({counted(found.mirror['failures'], 'failure')}): {found.mirror['problem']}")
     named = "" if config == CONFIG else f" -c {shlex.quote(str(config))}"
     for step, word in zip(found.next, ("Next", *["Then"] * len(found.next)), strict=False):
         lines.append(f"{word}: {step['command']}{named}  ({step['why']})")

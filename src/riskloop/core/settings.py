@@ -728,6 +728,18 @@ class RetentionSettings(Section):
     )
 
 
+class MlflowSettings(Section):
+    """A copy of the registered versions in MLflow. The ledger stays the truth."""
+
+    mirror: str | None = Field(
+        None,
+        description="Address of a tracking server (or sqlite:///FILE) that gets every version, and the alias "
+        "`champion` at each promotion, after the next cycle. Needs the extra mlflow.",
+    )
+    name: str | None = Field(None, description="Of the registered model there; by default the portfolio's.")
+    timeout: float = Field(20.0, gt=0, description="Seconds that one request may take.")
+
+
 class DocumentSettings(Section):
     """Reports of models, cases and periods; see documents.md."""
 
@@ -775,6 +787,7 @@ class Settings(Section):
     trust: TrustSettings = TrustSettings()
     retention: RetentionSettings = RetentionSettings()
     documents: DocumentSettings = DocumentSettings()
+    mlflow: MlflowSettings = MlflowSettings()
 
     @model_validator(mode="after")
     def _archive_is_apart(self) -> "Settings":

@@ -17,6 +17,7 @@ from riskloop.loop import alerts, labels, probation, trial
 from riskloop.loop.cases import follow_rollback, follow_window
 from riskloop.loop.champion import ReferenceModel, load
 from riskloop.loop.mature import mature, to_judge
+from riskloop.loop.mirror import mirror
 from riskloop.loop.observe import close, due
 from riskloop.loop.renewal import renew
 from riskloop.loop.retention import retain
@@ -89,6 +90,7 @@ def cycle(
         except RiskloopError as error:  # it does not keep the loop from going on
             tell(f"Retention: {error.message}")
     alerts.notify(home.cases, home.ledger, home.feed, now)
+    mirror(home)
     return done
 
 

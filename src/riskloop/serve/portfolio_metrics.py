@@ -23,6 +23,7 @@ from riskloop.core.settings import GateSettings
 from riskloop.core.types import Diagnosis, Finding, Promotion, Severity
 from riskloop.serve.workers import Families
 from riskloop.store.cases import Cases
+from riskloop.store.cycles import MLFLOW, loop_state
 from riskloop.store.home import Home
 from riskloop.store.ledger import Ledger
 from riskloop.store.maturity import OutcomeFeed
@@ -69,9 +70,20 @@ class PortfolioMetrics:
         yield from _cases(home.cases, home.windows)
         yield from _outcomes(home.feed, home.windows, now)
         yield from _trust(home.trust.state())
+        yield from _mirror(home)
         champion = home.ledger.champion()
         if champion is not None:
             yield from _champion(home.settings.gate, home.ledger, home.cases, champion, now)
+
+
+def _mirror(home: Home) -> Iterator[Metric]:
+    if home.settings.mlflow.mirror is None:
+        return
+    state = loop_state(home.database, MLFLOW)
+    yield _gauge("riskloop_mirror_failures", "Failures in a row to bring MLflow up to the ledger.", state.failures)
+    if state.age is not None:
+        age = state.age.total_seconds()
+        yield _gauge("riskloop_mirror_age_seconds", "Since MLflow last agreed with the ledger.", age)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, insert, select, update
 
 from riskloop.core.english import counted
 from riskloop.core.errors import Locked, NotReady, RiskloopError
@@ -42,14 +43,19 @@ class LoopState:
         return failed.strip() or None
 
 
-def loop_state(database: Database) -> LoopState:
-    """How the loop stands now."""
+LOOP, MLFLOW = "loop", "mlflow"  # what runs again and again: the loop's cycle, and the mirror after it
+
+
+def loop_state(database: Database, name: str = LOOP) -> LoopState:
+    """How the loop, or what runs after it, stands now."""
     with database.read() as connection:
         now = database.now(connection)
-        row = connection.execute(select(cycles).where(cycles.c.name == "loop")).one()
+        row = connection.execute(select(cycles).where(cycles.c.name == name)).first()
         first = connection.execute(select(promotions.c.at).order_by(promotions.c.seq).limit(1)).scalar()
-        held = select(leases.c.name).where(leases.c.name == "loop", leases.c.expires_at > now)
+        held = select(leases.c.name).where(leases.c.name == name, leases.c.expires_at > now)
         under_way = connection.execute(held).first() is not None
+    if row is None:
+        return LoopState(None, None, None if first is None else _age(now, first), 0, None, False, under_way)
     waits = first if row.finished_at is None else row.finished_at
     return LoopState(
         finished_at=None if row.finished_at is None else from_micros(row.finished_at),
@@ -74,17 +80,23 @@ def recorded(database: Database) -> Iterator[None]:
     except (Locked, NotReady):
         raise
     except Exception as error:
-        _failed(database, error.message if isinstance(error, RiskloopError) else f"{type(error).__name__}: {error}")
+        failed(database, error.message if isinstance(error, RiskloopError) else f"{type(error).__name__}: {error}")
         raise
+    finished(database)
+
+
+def finished(database: Database, name: str = LOOP) -> None:
+    """Keep that it went well just now."""
     with database.write() as connection:
         values = {"finished_at": database.now(connection), "failures": 0, "problem": None, "given_up": False}
-        connection.execute(update(cycles).values(**values))
+        _write(connection, name, values)
 
 
-def _failed(database: Database, problem: str) -> None:
+def failed(database: Database, problem: str, name: str = LOOP) -> None:
+    """Keep that it failed once more, and why."""
     try:
         with database.write() as connection:
-            connection.execute(update(cycles).values(failures=cycles.c.failures + 1, problem=problem))
+            _write(connection, name, {"failures": cycles.c.failures + 1, "problem": problem})
     except RiskloopError:  # the database is what is wrong; the cycle's own error says so
         return
 
@@ -92,4 +104,11 @@ def _failed(database: Database, problem: str) -> None:
 def give_up(database: Database, problem: str) -> None:
     """The worker ended too often; until a cycle finishes, everybody is told so."""
     with database.write() as connection:
-        connection.execute(update(cycles).values(given_up=True, problem=problem))
+        _write(connection, LOOP, {"given_up": True, "problem": problem})
+
+
+def _write(connection: Connection, name: str, values: dict[str, Any]) -> None:
+    """Into the row of ``name``, which is made at its first time: the migration made the loop's."""
+    if connection.execute(select(cycles.c.name).where(cycles.c.name == name)).first() is None:
+        connection.execute(insert(cycles).values(name=name, finished_at=None, failures=0, problem=None, given_up=False))
+    connection.execute(update(cycles).where(cycles.c.name == name).values(**values))
