@@ -35,9 +35,9 @@ from riskloop.web.overview import standing
 class Served:
     """One of the portfolios."""
 
-    def __init__(self, home: Home, name: str) -> None:
-        self.home = home
-        self.app: App = create_app(home, Portfolio(home))
+    def __init__(self, portfolio: Portfolio, name: str) -> None:
+        self.home = portfolio.home
+        self.app: App = create_app(portfolio.home, portfolio)
         self.service: Service = self.app.pages.state.service
         self.mount = Mount(self.app, name)
 
@@ -59,12 +59,8 @@ class Several:
     """An ASGI application of portfolios, each under its name."""
 
     def __init__(self, homes: Sequence[Home]) -> None:
-        self.served = [
-            Served(home, name)
-            for home, name in zip(
-                homes, names_of([(home.settings.portfolio.name, home.config) for home in homes]), strict=True
-            )
-        ]
+        names = names_of([(home.settings.portfolio.name, home.config) for home in homes])
+        self.served = [Served(Portfolio(home), name) for home, name in zip(homes, names, strict=True)]
         self._mounts = {one.mount.name: one.mount for one in self.served}
         routes = [
             Route("/", self._inventory),
@@ -98,7 +94,7 @@ class Several:
 
     async def _inventory(self, request: Request) -> Response:
         as_json = "application/json" in request.headers.get("accept", "")
-        tell = _status if as_json else standing
+        tell = (lambda home: views.status(home, datetime.now(UTC))) if as_json else standing
         entries = await asyncio.gather(*(asyncio.to_thread(one.entry, request.scope, tell) for one in self.served))
         return JSONResponse(entries, headers=_private()) if as_json else shell.inventory(entries)
 
@@ -129,10 +125,6 @@ def _add(families: dict[str, Metric], text: str, name: str) -> None:
         labelled = [sample._replace(labels={"portfolio": name, **sample.labels}) for sample in family.samples]
         known = families.setdefault(family.name, family)
         known.samples = labelled if known is family else known.samples + labelled
-
-
-def _status(home: Home) -> Json:
-    return views.status(home, datetime.now(UTC))
 
 
 def _private() -> dict[str, str]:
