@@ -139,6 +139,17 @@ def test_help_comes_at_once() -> None:
     assert loaded.stdout.strip() == "[]"
 
 
+def test_status_loads_no_library_that_it_does_not_need(made: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['riskloop', 'status']; from riskloop.cli import main; main();"
+        "heavy = 'pandas pyarrow alembic requests fastapi lightgbm sklearn scipy rich riskloop.web.search';"
+        "heavy += ' sqlalchemy.dialects.postgresql';"
+        "print([m for m in heavy.split() if m in sys.modules], file=sys.stderr)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=made)
+    assert loaded.stderr.strip() == "[]"
+
+
 def test_the_first_model_is_champion_and_the_same_history_trains_the_same(made: Path) -> None:
     again = run("train", "--json", folder=made).document
     assert again["version"] == 1

@@ -11,8 +11,6 @@ from riskloop.core.errors import ConfigError, DataError, RiskloopError
 from riskloop.core.progress import silent
 from riskloop.core.types import Json, to_micros
 from riskloop.deciding import Deciding
-from riskloop.frames import Frames
-from riskloop.plots import Plots
 from riskloop.record import Record
 from riskloop.results import (
     BacktestResult,
@@ -36,7 +34,9 @@ if TYPE_CHECKING:
 
     from riskloop.batch.client import Summary
     from riskloop.batch.local import Champion
+    from riskloop.frames import Frames
     from riskloop.identity.people import People
+    from riskloop.plots import Plots
 
 
 class Portfolio(Deciding):
@@ -299,13 +299,17 @@ class Portfolio(Deciding):
         return DriftResult(views.drift(self.home.windows, windows))
 
     @property
-    def frames(self) -> Frames:
+    def frames(self) -> "Frames":
         """Decisions, outcomes, windows, findings, cases and versions as tables: pandas, Arrow, Polars."""
+        from riskloop.frames import Frames
+
         return Frames(self.home)
 
     @property
-    def plot(self) -> Plots:
+    def plot(self) -> "Plots":
         """The dashboard's charts, for a notebook."""
+        from riskloop.plots import Plots
+
         return Plots(self.home)
 
     def __repr__(self) -> str:

@@ -78,6 +78,9 @@ INDEX: Final[dict[str, dict[str, Entry]]] = {
             {
                 "list": "",
                 "show": "3",
+                "comment": "3 --note 'asked the branch'",
+                "assign": "3 anna",
+                "acknowledge": "3 --note 'I look into the feed'",
                 "approve": "3 --note 'read the report' --evidence 1f2e3d4c5b6a",
                 "reject": "3 --note 'too few customers of branch 7'",
                 "close": "3 --note 'the feed writes pounds again'",

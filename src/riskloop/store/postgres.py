@@ -21,7 +21,10 @@ from riskloop.core.errors import ConfigError, StorageError
 from riskloop.core.types import Decisions, Ints
 from riskloop.store.appender import DECISION_COLUMNS, ChunkKey, Logged, decision_tuples, linked_decisions, repeated
 from riskloop.store.database import BUSY_SECONDS, Database
-from riskloop.store.tables import metadata
+from riskloop.store.tables import links, links_kind, metadata
+
+# Said here and not beside the table: SQLAlchemy would load this dialect for everybody who uses SQLite.
+links_kind.dialect_kwargs["postgresql_where"] = links.c.kind != "decisions"
 
 OLDEST: Final = 13  # major version of the server
 PATIENCE: Final = 10.0  # seconds in which the fate of a COMMIT is looked for

@@ -48,13 +48,7 @@ links = Table(
     Column("link", LargeBinary, nullable=False),  # sha256 of the link before and of this row
 )
 # Not over decisions, of which there are a thousand times more: writing them must stay cheap.
-Index(
-    "links_kind",
-    links.c.kind,
-    links.c.last_id,
-    sqlite_where=links.c.kind != "decisions",
-    postgresql_where=links.c.kind != "decisions",
-)
+links_kind = Index("links_kind", links.c.kind, links.c.last_id, sqlite_where=links.c.kind != "decisions")
 
 # What was signed about the chain: its newest link at a moment. Copies of these lie outside of the database.
 checkpoints = Table(
