@@ -102,6 +102,7 @@ INDEX: Final[dict[str, dict[str, Entry]]] = {
                 "scorecard": "3 --format sql --dialect snowflake",
                 "mlflow": "3 --uri http://127.0.0.1:5000",
                 "python": "3 -o model.py",
+                "schema": "--format pandera",
             },
         ),
         "audit": Entry("trust", "Show who did what, newest first.", "--by anna --since 2025-06-01 --csv audit.csv"),
