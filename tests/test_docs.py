@@ -88,7 +88,7 @@ def written_commands() -> list[tuple[str, list[str]]]:
 def test_a_command_that_a_page_shows_exists_with_its_options(page: str, words: list[str]) -> None:
     depth = next((n for n in (3, 2) if " ".join(words[:n]) in COMMANDS), None)
     if depth is None:
-        alone = ([], ["--help"], ["--version"], ["--install-completion"])
+        alone: tuple[list[str], ...] = ([], ["--help"], ["--version"], ["--install-completion"])
         assert words[1:] in alone, f"{page}: no such command: {' '.join(words)}"
         return
     command = COMMANDS[" ".join(words[:depth])]
