@@ -139,3 +139,30 @@ def test_special_codes_have_a_bin_of_their_own_outside_the_order() -> None:
     assert card.points_[0][-1] == 0.0  # 777 was in no row
     bins = {tuple(code) for code in card.to_json()["features"][0]["special"]}
     assert {code for code, _ in bins} == {-9999.0, 777.0}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_a_wide_table_the_columns_whose_evidence_holds_are_kept(seed: int) -> None:
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(2400, 500))
+    x[:, 3] = rng.integers(0, 4, 2400)  # codes
+    x[rng.random(2400) < 0.3, 1] = np.nan
+    odds = 0.8 * np.nan_to_num(x[:, 0]) + 1.2 * np.isnan(x[:, 1]) + 1.6 * (x[:, 3] == 2) - 1.8
+    y = rng.random(2400) < 1 / (1 + np.exp(-odds))
+    some, all_of_them = (Scorecard(categorical=[3], max_features=m).fit(x[:1200], y[:1200]) for m in (200, 500))
+    kept = np.flatnonzero(some.coef_)
+    assert {0, 1, 3} <= {*kept.tolist()}
+    assert len(kept) <= 6
+    ranks = [roc_auc_score(y[1200:], card.decision_function(x[1200:])) for card in (some, all_of_them)]
+    assert ranks[0] > ranks[1] + 0.03
+    left_out = some.to_json()["features"][200]
+    assert (left_out["bounds"], left_out["points"], left_out["missing"]) == ([], [0.0], 0.0)
+
+
+def test_a_table_of_noise_keeps_hardly_a_column_and_a_narrow_one_all() -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(800, 300)), rng.random(800) < 0.2
+    assert np.count_nonzero(Scorecard().fit(x, y).coef_) <= 3
+    assert np.count_nonzero(Scorecard().fit(x[:, :100], y).coef_) > 20

@@ -35,6 +35,7 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         categorical: Sequence[int] = (),
         monotonic_cst: Sequence[int] | None = None,
         special: Sequence[Sequence[float]] | None = None,
+        max_features: int = 200,
     ) -> None:
         self.max_bins = max_bins
         self.min_bin_share = min_bin_share  # least share of the rows in a bin of a number
@@ -42,6 +43,7 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self.C = C
         self.categorical = categorical
         self.monotonic_cst = monotonic_cst
+        self.max_features = max_features  # of more, those whose evidence holds from one half of the rows to the other
         self.special = special  # codes of each column that have a bin of their own, outside any order
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -55,9 +57,13 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         default = codes == 1
         if not weight[default].sum() > 0.0 or not weight[~default].sum() > 0.0:
             raise ValueError("A scorecard needs rows of two classes; this target has one class.")
-        self.edges_ = [self._edges(X[:, j], default, weight, j) for j in range(X.shape[1])]
+        steady = self._steady(X, default, weight)
+        self.edges_ = [
+            self._edges(X[:, j], default, weight, j) if steady[j] else np.empty(0) for j in range(X.shape[1])
+        ]
         bins = self._bins(X)
         woe = [self._woe(bins[:, j], len(e), default, weight, j) for j, e in enumerate(self.edges_)]
+        woe = [w if kept else 0.0 * w for w, kept in zip(woe, steady, strict=True)]
         evidence = np.column_stack([w[bins[:, j]] for j, w in enumerate(woe)])
         self.coef_, self.intercept_ = self._coefficients(evidence, default, weight)
         self.points_ = [c * w for c, w in zip(self.coef_, woe, strict=True)]
@@ -113,6 +119,40 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             default_share[: edges + 1] = isotonic_regression(values, sample_weight=rows, increasing=sign > 0)
         evidence: Floats = np.log(default_share / (1.0 - default_share)) - np.log(rate / (1.0 - rate))
         return evidence
+
+    def _steady(self, X: Floats, default: Bools, weight: Floats) -> Bools:
+        """Which columns are learned from, (k,): all of them, up to ``max_features``.
+
+        Of more, those whose evidence holds: the information value of one half of the rows by the weights of evidence of
+        the other, over tenths of the column, in the worse direction, is larger than that of any column is after the
+        outcomes were shuffled. A wide table of few rows is full of columns that rank well by chance.
+        """
+        columns = X.shape[1]
+        kept: Bools = np.ones(columns, dtype=np.bool_)
+        if columns <= self.max_features:
+            return kept
+        shuffled = default[np.random.default_rng(0).permutation(len(default))]
+        found, chance = np.empty(columns), np.empty(columns)
+        for j in range(columns):
+            cell = self._tenths(X[:, j], j)
+            found[j], chance[j] = (_steadiness(cell, outcome, weight) for outcome in (default, shuffled))
+        best = np.argsort(-found, kind="stable")[: self.max_features]
+        kept[:] = False
+        kept[best[found[best] > chance.max()]] = True
+        if not kept.any():
+            kept[best[:1]] = True
+        return kept
+
+    def _tenths(self, x: Floats, column: int) -> Ints:
+        """Bins that know nothing of the outcome, each as large as the others; levels stay what they are."""
+        there = ~np.isnan(x)
+        cell = np.zeros(len(x), dtype=np.int64)
+        if column in self.categorical:
+            cell[there] = 1 + x[there].astype(np.int64)
+        elif there.any():
+            edges = np.unique(np.quantile(x[there], np.arange(1, 10) / 10))
+            cell[there] = 1 + np.searchsorted(edges, x[there])
+        return cell
 
     def _coefficients(self, evidence: Floats, default: Bools, weight: Floats) -> tuple[Floats, float]:
         """Non-negative ones: a feature that would count against its own evidence is left out."""
@@ -181,3 +221,17 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         tags.input_tags.allow_nan = True
         tags.classifier_tags.multi_class = False
         return tags
+
+
+def _steadiness(cell: Ints, default: Bools, weight: Floats) -> float:
+    """The information value of one half by the other's weights of evidence, in the worse direction."""
+    half = np.zeros(len(cell), dtype=np.int64)
+    for kind in (default, ~default):  # every other row of each class, in whatever order the file is
+        half[kind] = np.arange(kind.sum()) % 2
+    size, place = int(cell.max()) + 1, cell * 2 + half
+    bad, good = (
+        np.bincount(place[kind], weights=weight[kind], minlength=2 * size).reshape(size, 2) + 0.5
+        for kind in (default, ~default)
+    )
+    bad, good = bad / bad.sum(axis=0), good / good.sum(axis=0)
+    return float(((bad - good) * np.log(bad / good)[:, ::-1]).sum(axis=0).min())
