@@ -1,0 +1,164 @@
+"""What grows with the log: outcomes handed in, `status`, the dashboard's pages and one cycle, on a log of millions.
+
+    python -m benchmarks.grown [--quick] [--rows N --rows M] [--url postgresql+psycopg://…] [--folder DIR] [--json]
+
+The log is made of segments, 100,000 decisions a day, which the champion decides on as the engines do, with their
+profiles; it grows from size to size. With --url, of an empty database, the same is measured on PostgreSQL. Seconds are
+the clock's; the processor's stand beside them, for a machine that others use. A PostgreSQL server's own are not seen.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks.postgres import twin
+from benchmarks.serving import prepare
+from benchmarks.web import measure
+from riskloop.core.types import DAY, Rows, to_micros
+from riskloop.portfolio import Portfolio
+from riskloop.scoring.decide import decide
+from riskloop.simulation import embedded as simulate
+
+SIZES: Final = (1_000_000, 3_000_000)
+QUICK: Final = (100_000,)
+SEGMENT: Final = 100_000
+LABELS: Final = 1_000_000  # handed in at once
+START: Final = to_micros(datetime(2025, 1, 1, tzinfo=UTC))
+PAGES: Final = {
+    "overview": "/",
+    "decisions": "/dashboard/decisions",
+    "of a customer": "/dashboard/decisions?customer=no-such-customer",
+    "drift": "/dashboard/drift",
+    "performance": "/dashboard/performance",
+    "models": "/dashboard/models",
+    "cases": "/dashboard/cases",
+}
+
+
+def day_of(portfolio: Portfolio) -> Rows:
+    """A day's applicants, as the history has them."""
+    months = simulate.month_starts(date(2024, 1, 1), 5)
+    frame = simulate.simulate(months, SEGMENT // 5, seed=9).drop(columns=[simulate.TARGET])
+    features = np.column_stack(
+        [frame[f.name].map(f.codes) if f.kind == "category" else frame[f.name] for f in portfolio.home.schema.features]
+    ).astype(np.float64)
+    return Rows(features, [""] * len(features), np.zeros(len(features), dtype=np.int64))
+
+
+def grow(portfolio: Portfolio, day: Rows, rows: int) -> None:
+    """Let the log grow to so many decisions."""
+    home, champion = portfolio.home, portfolio.champion_now()
+    first = home.decisions.last_id()
+    decisions = decide(champion.model, day, START)
+    names = champion.model.schema.names
+    for start in range(first, rows, SEGMENT):
+        times = START + start // SEGMENT * DAY + np.arange(len(day)) * (DAY // (len(day) + 1))
+        ids = [f"c{number}" for number in range(start, start + len(day))]
+        one = replace(decisions, customer_ids=ids, times=times.tolist())
+        assert champion.profiler is not None
+        written = home.segments.files.write(one, names, champion.profiler(one.features, one.probabilities, times))
+        run = f"grown-{start}"
+        assert home.segments.register(run, run, [written], seq=champion.promotion.seq) is not None
+
+
+def timed(call: Callable[[], Any]) -> dict[str, float]:
+    """Seconds on the wall and of this process."""
+    wall, own = time.perf_counter(), time.process_time()
+    call()
+    return {"seconds": time.perf_counter() - wall, "cpu": time.process_time() - own}
+
+
+def hand_in(portfolio: Portfolio, folder: Path, by: str, rows: int) -> dict[str, float]:
+    """Outcomes of the newest decisions, from a file."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    last = portfolio.home.decisions.last_id()
+    numbers = np.arange(last - rows, last) + 1
+    ids = pa.array(numbers) if by == "decision_id" else pa.array([f"c{n - 1}" for n in numbers.tolist()])
+    defaulted = pa.array((np.random.default_rng(len(by)).random(rows) < 0.2).astype(np.int8))
+    path = folder / "labels.csv"
+    csv.write_csv(pa.table({by: ids, portfolio.home.schema.target: defaulted}), path)
+    return timed(lambda: portfolio.record_outcomes(path))
+
+
+def command(folder: Path, *words: str) -> dict[str, float]:
+    """A command in a process of its own, with the peak of its memory in MB."""
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "riskloop.cli", *words, "--config", str(folder), "--json"], stdout=subprocess.DEVNULL
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    cpu = used.ru_utime + used.ru_stime
+    return {"seconds": time.perf_counter() - started, "cpu": cpu, "mb": used.ru_maxrss / 1e3}
+
+
+def look(folder: Path, rows: int) -> dict[str, Any]:
+    """Everything about a log of one size."""
+    portfolio = Portfolio.open(folder)
+    found: dict[str, Any] = {"rows": rows, "database": portfolio.home.database.engine.dialect.name}
+    day = day_of(portfolio)
+    found["grow"] = timed(lambda: grow(portfolio, day, rows))
+    labels = min(LABELS, rows) // 2
+    found["labels"] = labels
+    found["by id"] = hand_in(portfolio, folder, "decision_id", labels)
+    found["by customer"] = hand_in(portfolio, folder, simulate.ID, labels)
+    found["cycle"] = command(folder, "watch", "--once")
+    found["status"] = command(folder, "status")
+    pages = measure(portfolio, PAGES, 3)
+    found["pages"] = {name: took["median"] for name, took in pages.items()}
+    portfolio.home.close()
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK[0]:,} rows")
+    parser.add_argument("--rows", type=int, action="append", help=f"default {SIZES}; ascending")
+    parser.add_argument("--url", help="Of an empty PostgreSQL database.")
+    parser.add_argument("--folder", type=Path, help="Where the portfolio is made.")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    found = []
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name) / "sqlite"
+        folder.mkdir()
+        prepare(folder, usual=False).close()
+        folders = [folder] + ([twin(folder, options.url)] if options.url else [])
+        for rows in options.rows or (QUICK if options.quick else SIZES):
+            for place in folders:
+                found.append(look(place, rows))
+                if not options.json:
+                    tell(found[-1])
+    if options.json:
+        print(json.dumps(found))
+
+
+def tell(one: dict[str, Any]) -> None:
+    """One size, for people."""
+    print(f"{one['database']}, {one['rows']:,} decisions; load {os.getloadavg()[0]:.0f}", flush=True)
+    for name in ("by id", "by customer", "cycle", "status"):
+        what = f"{one['labels']:,} outcomes {name}" if name.startswith("by") else name
+        memory = f", {one[name]['mb']:.0f} MB" if "mb" in one[name] else ""
+        print(f"  {what}: {one[name]['seconds']:.1f} s, {one[name]['cpu']:.1f} s of this side's processor{memory}")
+    print("  pages, ms: " + ", ".join(f"{name} {took:.0f}" for name, took in one["pages"].items()))
+    print(f"  this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB at most", flush=True)
+
+
+if __name__ == "__main__":
+    main()
