@@ -20,6 +20,7 @@ from riskloop.export.mlflow import registered_name, shown, sync
 from riskloop.loop import mirror as mirroring
 from riskloop.portfolio import Portfolio
 from riskloop.store.cycles import MLFLOW, loop_state
+from riskloop.store.home import Home
 
 ROOT = Path(__file__).parents[2]
 SERVER = Path(os.environ.get("RISKLOOP_TEST_MLFLOW", ROOT / ".venv-mlflow" / "bin" / "mlflow"))
@@ -94,6 +95,10 @@ def mirrored(portfolio: Portfolio, address: str, name: str, timeout: float = 20.
     return Portfolio(replace(portfolio.home, settings=settings))
 
 
+def mirrored_now(home: Home) -> bool:
+    return mirroring.mirror_now(home.ledger, home.artefacts, home.settings)
+
+
 @needs_server
 def test_versions_and_the_alias_follow_the_ledger_without_a_pickle(portfolio: Portfolio, tracking: Tracking) -> None:
     import mlflow
@@ -101,10 +106,10 @@ def test_versions_and_the_alias_follow_the_ledger_without_a_pickle(portfolio: Po
 
     portfolio, client = mirrored(portfolio, tracking.address, "loan"), MlflowClient(tracking.address)
     home = portfolio.home
-    assert mirroring.mirror_now(home)
+    assert mirrored_now(home)
     assert client.get_model_version_by_alias("loan", "champion").tags["riskloop.version"] == "1"
     portfolio.promote(2, reason="validated", force=True)
-    assert mirroring.mirror_now(home)
+    assert mirrored_now(home)
     champion = client.get_model_version_by_alias("loan", "champion")
     promotion = home.champion()
     assert champion.tags["riskloop.version"] == "2"
@@ -112,7 +117,7 @@ def test_versions_and_the_alias_follow_the_ledger_without_a_pickle(portfolio: Po
     assert champion.tags["riskloop.kind"] == "forced"
     assert champion.tags["riskloop.sha256"] == home.ledger.model(2).sha256
     assert len(client.search_model_versions("name='loan'")) == 2
-    assert mirroring.mirror_now(home)  # changes nothing
+    assert mirrored_now(home)  # changes nothing
     assert len(client.search_model_versions("name='loan'")) == 2
     assert not [path for path in tracking.store.rglob("*") if path.suffix in (".pkl", ".pickle", ".cloudpickle")]
 
@@ -133,9 +138,9 @@ def test_what_mlflow_lost_is_made_again(portfolio: Portfolio, tracking: Tracking
     from mlflow import MlflowClient
 
     home, client = mirrored(portfolio, tracking.address, "lost").home, MlflowClient(tracking.address)
-    assert mirroring.mirror_now(home)
+    assert mirrored_now(home)
     client.delete_registered_model("lost")
-    assert mirroring.mirror_now(home)
+    assert mirrored_now(home)
     assert client.get_model_version_by_alias("lost", "champion").tags["riskloop.version"] == "1"
     client.set_model_version_tag("lost", "1", "riskloop.sha256", "0" * 64)
     with pytest.raises(Conflict, match="version 1 of another portfolio"):
@@ -162,7 +167,7 @@ def test_a_lost_server_loses_nothing_and_is_said(portfolio: Portfolio, monkeypat
     portfolio = mirrored(portfolio, "http://me:secret@127.0.0.1:9", "loan", timeout=1.0)
     home = portfolio.home
     for failures in (1, 2):
-        assert not mirroring.mirror_now(home)
+        assert not mirrored_now(home)
         state = loop_state(home.database, MLFLOW)
         assert state.failures == failures
         assert "MLflow at http://127.0.0.1:9 does not take the versions" in str(state.problem)
@@ -185,11 +190,11 @@ def test_the_cycle_does_not_wait(portfolio: Portfolio, monkeypatch: pytest.Monke
         raise Unreachable("too slow")
 
     monkeypatch.setattr(mirroring, "sync", slow)
-    thread = mirroring.mirror(home)
+    thread = mirroring.mirror(home.ledger, home.artefacts, home.settings)
     assert thread is not None
     assert begun.wait(60)
     assert thread.is_alive()
-    second = mirroring.mirror(home)
+    second = mirroring.mirror(home.ledger, home.artefacts, home.settings)
     assert second is not None
     second.join(60)
     assert not second.is_alive(), "one at a time: the other one does not queue up"
@@ -199,7 +204,7 @@ def test_the_cycle_does_not_wait(portfolio: Portfolio, monkeypatch: pytest.Monke
 
 
 def test_no_mirror_no_thread(portfolio: Portfolio) -> None:
-    assert mirroring.mirror(portfolio.home) is None
+    assert mirroring.mirror(portfolio.home.ledger, portfolio.home.artefacts, portfolio.home.settings) is None
     assert portfolio.status().mirror is None
 
 

@@ -90,7 +90,7 @@ def cycle(
         except RiskloopError as error:  # it does not keep the loop from going on
             tell(f"Retention: {error.message}")
     alerts.notify(home.cases, home.ledger, home.feed, now)
-    mirror(home)
+    mirror(home.ledger, home.artefacts, home.settings)
     return done
 
 

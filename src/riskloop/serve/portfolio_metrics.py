@@ -19,11 +19,12 @@ from riskloop import views
 from riskloop.cases import CaseState
 from riskloop.core.errors import RiskloopError
 from riskloop.core.findings import SCORE, WINDOW
-from riskloop.core.settings import GateSettings
+from riskloop.core.settings import GateSettings, MlflowSettings
 from riskloop.core.types import Diagnosis, Finding, Promotion, Severity
 from riskloop.serve.workers import Families
 from riskloop.store.cases import Cases
 from riskloop.store.cycles import MLFLOW, loop_state
+from riskloop.store.database import Database
 from riskloop.store.home import Home
 from riskloop.store.ledger import Ledger
 from riskloop.store.maturity import OutcomeFeed
@@ -70,16 +71,16 @@ class PortfolioMetrics:
         yield from _cases(home.cases, home.windows)
         yield from _outcomes(home.feed, home.windows, now)
         yield from _trust(home.trust.state())
-        yield from _mirror(home)
+        yield from _mirror(home.database, home.settings.mlflow)
         champion = home.ledger.champion()
         if champion is not None:
             yield from _champion(home.settings.gate, home.ledger, home.cases, champion, now)
 
 
-def _mirror(home: Home) -> Iterator[Metric]:
-    if home.settings.mlflow.mirror is None:
+def _mirror(database: Database, settings: MlflowSettings) -> Iterator[Metric]:
+    if settings.mirror is None:
         return
-    state = loop_state(home.database, MLFLOW)
+    state = loop_state(database, MLFLOW)
     yield _gauge("riskloop_mirror_failures", "Failures in a row to bring MLflow up to the ledger.", state.failures)
     if state.age is not None:
         age = state.age.total_seconds()
