@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from riskloop.core.errors import Conflict, GateRefused
+from riskloop.core.settings import Settings
 from riskloop.core.types import GateReport, Json, Promotion, PromotionKind, Verdict
 from riskloop.gate.approval import evidence_fingerprint, require_person
 from riskloop.gate.budget import tried
@@ -14,9 +15,11 @@ from riskloop.loop.challenger_file import PastReport
 from riskloop.loop.four_eyes import require_another
 from riskloop.promote import promote, rollback
 from riskloop.store import audit
+from riskloop.store.cases import Cases
 from riskloop.store.database import Database
 from riskloop.store.documents import plain
 from riskloop.store.home import Home
+from riskloop.store.ledger import Ledger
 from riskloop.store.tries import record_try, tries_against
 
 _ASKED: Final = {"approval": "outside_plan"}  # whoever asks for a promotion is the person that `always` wants
@@ -31,7 +34,8 @@ def promote_on_request(home: Home, version: int, *, by: str, reason: str, force:
     """
     champion = home.ledger.champion()
     if champion is None:
-        return _first_on_request(home, version, by=by, reason=reason, force=force, now=now)
+        parts = home.ledger, home.cases, home.settings
+        return _first_on_request(*parts, version, by=by, reason=reason, force=force, now=now)
     if champion.version == version:
         raise Conflict(f"Version {version} is champion already.")
     always = home.settings.gate.approval == "always"
@@ -61,19 +65,21 @@ def promote_on_request(home: Home, version: int, *, by: str, reason: str, force:
     )
 
 
-def _first_on_request(home: Home, version: int, *, by: str, reason: str, force: bool, now: datetime) -> Promotion:
+def _first_on_request(
+    ledger: Ledger, cases: Cases, settings: Settings, version: int, *, by: str, reason: str, force: bool, now: datetime
+) -> Promotion:
     """The first champion on a person's word, where its training did not make it one."""
     if not force:
         raise GateRefused(
             f"There is no champion yet that version {version} could be compared with. To make it the first one on your "
             "own word, use --force with a --reason."
         )
-    if home.settings.gate.approval == "always":
+    if settings.gate.approval == "always":
         require_person(by, f"The promotion of version {version}")
-    if home.settings.gate.four_eyes:
-        require_another(home.ledger, home.cases, version, by=by)
+    if settings.gate.four_eyes:
+        require_another(ledger, cases, version, by=by)
     return promote(
-        home.ledger,
+        ledger,
         version,
         expected_seq=0,
         kind=PromotionKind.FORCED,
