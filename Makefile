@@ -17,7 +17,7 @@ test: check
 
 # The same product without its extras, on the newest pandas. Evidently's own tests are skipped there.
 test-light: $(LIGHT)/.ready
-	$(LIGHT)/bin/python -m pytest -p no:cacheprovider tests/core tests/data tests/scoring tests/batch tests/monitor tests/old \
+	$(LIGHT)/bin/python -m pytest -n auto --dist loadfile -p no:cacheprovider tests/core tests/data tests/scoring tests/batch tests/monitor tests/old \
 	  tests/test_exactness.py tests/loop/test_examine.py
 
 # Airflow and Dagster themselves, each with riskloop in an environment of its own; some minutes, and not part of CI.
