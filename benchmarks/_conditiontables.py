@@ -280,7 +280,7 @@ def _played(records: Sequence[Json]) -> str:
     lines = ["| group | cells | scenarios | D-efficiency |", "|---|---|---|---|"]
     for group in GROUPS:
         part = [record for record in records if record["group"] == group]
-        good = f"{efficiency(group, len(part)):.0%}" if part else "–"
+        good = f"{efficiency(group, len(part)):.0%}" if part and efficiency(group, len(part)) else "too few cells"
         names = len({record["scenario"] for record in part})
         lines.append(f"| {group} | {len(part)} | {names} of {len(GROUPS[group])} | {good} |")
     return f"{len(records)} cells, {len(seeds)} seeds ({seeds[0]} to {seeds[-1]}), played {said}.\n\n" + "\n".join(
