@@ -10,13 +10,14 @@ import pytest
 from scipy import stats as scipy_stats
 
 from riskloop.core.errors import DataError
-from riskloop.core.settings import GateSettings
+from riskloop.core.settings import GateSettings, MoneySettings
 from riskloop.gate import Applicants, Context, Coverage, Evaluation
 from riskloop.gate.checks import (
     Rule,
     calibration,
     evidence,
     log_loss,
+    money_gain,
     score_shift,
 )
 from riskloop.gate.rules import ENVELOPE, GUARDRAILS, NOTICES
@@ -24,7 +25,7 @@ from riskloop.gate.rules import ENVELOPE, GUARDRAILS, NOTICES
 MakeContext = Callable[..., Context]
 MakeEvaluation = Callable[..., Evaluation]
 
-ALL = (evidence, *GUARDRAILS, *ENVELOPE, *NOTICES)
+ALL = (evidence, *GUARDRAILS, money_gain, *ENVELOPE, *NOTICES)
 
 
 @pytest.mark.parametrize("rule", ALL, ids=lambda rule: rule.__name__)
@@ -131,6 +132,64 @@ def test_a_difference_that_matters_to_nobody_refuses_nothing(evaluation: MakeEva
     check = calibration(both, GateSettings(), context())
     assert check.details["challenger"]
     assert check.passed is True
+
+
+MONEY = MoneySettings(default_cost=4_000.0, good_gain=1_000.0)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("rows_each", [1, 4])
+def test_money_is_bounded_as_a_bootstrap_of_customers_bounds_it(
+    rows_each: int, weighted: bool, seed: int, evaluation: MakeEvaluation, context: MakeContext
+) -> None:
+    people = evaluation(n=500, seed=seed)
+    rng = np.random.default_rng(seed)
+    who = np.repeat(np.arange(500), rows_each)
+    one = replace(
+        people,
+        **{name: getattr(people, name)[who] for name in ("labels", "champion", "challenger")},
+        customers=who if rows_each > 1 else None,
+        weights=rng.choice([1.0, 5.0], 500, p=[0.9, 0.1])[who] if weighted else None,
+    )
+    each = np.where(one.labels == 1.0, -4_000.0, 1_000.0) * (
+        (one.challenger < 0.2).astype(float) - (one.champion < 0.2).astype(float)
+    )
+    weights = np.ones(who.size) if one.weights is None else one.weights
+    gain, count = (np.bincount(who, weights=column) for column in (weights * each, weights))
+    drawn = rng.integers(500, size=(4_000, 500))
+    means = gain[drawn].sum(axis=1) / count[drawn].sum(axis=1)
+    check = money_gain(one, GateSettings(least_money_gain=0.0), context(money=MONEY))
+    assert check.details["change"] == pytest.approx((weights @ each) / weights.sum())
+    spread = np.std(means)
+    assert check.statistic == pytest.approx(np.quantile(means, 0.05), abs=0.2 * spread)
+    assert check.details["upper"] == pytest.approx(np.quantile(means, 0.975), abs=0.25 * spread)
+
+
+@pytest.mark.parametrize(
+    ("n", "least", "kind", "passed"),
+    [
+        (20_000, 1.0, "retrain", True),
+        (20_000, 500.0, "retrain", False),
+        (300, 60.0, "retrain", None),
+        (20_000, 500.0, "recalibrate", True),
+    ],
+)
+def test_money_passes_fails_or_stays_open(
+    n: int, least: float, kind: str, passed: bool | None, evaluation: MakeEvaluation, context: MakeContext
+) -> None:
+    one = evaluation(n=n, kind=kind)
+    check = money_gain(one, GateSettings(least_money_gain=least), context(money=MONEY))
+    assert check.passed is passed
+    assert check.threshold == least
+
+
+def test_money_tells_whom_it_cannot_count(evaluation: MakeEvaluation, context: MakeContext) -> None:
+    one = evaluation(n=400)
+    more = Applicants(np.append(one.champion, [0.9, 0.9, 0.1]), np.append(one.challenger, [0.1, 0.9, 0.1]))
+    check = money_gain(replace(one, applicants=more), GateSettings(least_money_gain=1.0), context(money=MONEY))
+    assert check.details["without_outcome"] == 1
+    assert "1 applicant whom only the challenger approves" in check.sentence
 
 
 def test_scores_that_move_as_a_whole_leave_the_envelope(evaluation: MakeEvaluation, context: MakeContext) -> None:

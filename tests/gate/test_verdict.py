@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from riskloop.core.settings import GateSettings
+from riskloop.core.settings import GateSettings, MoneySettings, Settings
 from riskloop.core.types import GateReport, Try, Verdict
 from riskloop.gate import Context, Evaluation, judge, sentences
 from riskloop.store import documents
@@ -99,6 +100,36 @@ def test_a_fallen_guardrail_keeps_the_champion(
     report = judge(evaluation(**changes), GateSettings(), context())
     assert report.verdict is Verdict.KEEP
     assert name in report.sentence
+
+
+MONEY = MoneySettings(default_cost=4_000.0, good_gain=1_000.0)
+
+
+@pytest.mark.parametrize(
+    ("n", "least", "verdict"),
+    [
+        (7_000, None, Verdict.PROMOTE),
+        (7_000, 1.0, Verdict.PROMOTE),
+        (7_000, 500.0, Verdict.KEEP),
+        (1_500, 80.0, Verdict.INSUFFICIENT_EVIDENCE),
+    ],
+)
+def test_a_least_gain_in_money_decides_only_where_it_is_asked_for(
+    n: int, least: float | None, verdict: Verdict, evaluation: MakeEvaluation, context: MakeContext
+) -> None:
+    one = evaluation(n=n)
+    report = judge(one, GateSettings(least_money_gain=least), context(money=MONEY))
+    assert report.verdict is verdict, report.sentence
+    assert ("money_gain" in {check.name for check in report.checks}) is (least is not None)
+    if verdict is Verdict.INSUFFICIENT_EVIDENCE:
+        assert "it may bring too little money" in report.sentence
+
+
+def test_a_gain_in_money_needs_amounts() -> None:
+    settings = {"portfolio": {"name": "x", "target": "y"}, "gate": {"least_money_gain": 1.0}}
+    with pytest.raises(ValidationError, match=r"needs money\.default_cost and money\.good_gain"):
+        Settings.model_validate({**settings, "money": {"good_gain": 1.0}})
+    assert Settings.model_validate({**settings, "money": {"good_gain": 1.0, "default_cost": 2.0}}).gate.least_money_gain
 
 
 def test_better_ranking_with_worse_probabilities_is_refused(evaluation: MakeEvaluation, context: MakeContext) -> None:

@@ -539,6 +539,12 @@ class GateSettings(Section):
     min_approval_ratio: Fraction = Field(
         0.8, description="Least ratio of a protected group's approval rate to the largest group's."
     )
+    least_money_gain: float | None = Field(
+        None,
+        ge=0,
+        description="Money that a challenger's decisions must be shown to bring beyond the champion's, for each "
+        "applicant with an outcome; needs `money.default_cost` and `money.good_gain`. Without it nothing is asked.",
+    )
     max_latency_ms: float = Field(50.0, gt=0, description="One customer must be scored within this time.")
     approval: Literal["always", "outside_plan"] = Field(
         "outside_plan",
@@ -793,6 +799,13 @@ class Settings(Section):
     def _archive_is_apart(self) -> "Settings":
         if self.retention.archive.rstrip("/") == self.storage.segments.rstrip("/"):
             raise ValueError("retention.archive and storage.segments name one place; the archive needs its own")
+        return self
+
+    @model_validator(mode="after")
+    def _money_is_known(self) -> "Settings":
+        asked = self.gate.least_money_gain is not None
+        if asked and (self.money.default_cost is None or self.money.good_gain is None):
+            raise ValueError("gate.least_money_gain needs money.default_cost and money.good_gain")
         return self
 
     @model_validator(mode="after")

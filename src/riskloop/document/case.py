@@ -146,7 +146,7 @@ def _verdict(case: Case, file: ChallengerFileResult | None) -> tuple[Block, ...]
 def _measured(value: float | None, unit: str, signed: bool = False) -> str:
     if unit == "share":
         return points(value) if signed else percent(value)
-    digits = {"count": 0, "ms": 2, "ratio": 3}.get(unit, 4)
+    digits = {"count": 0, "ms": 2, "ratio": 3, "money": 2}.get(unit, 4)
     plus = "+" if signed and value is not None and value > 0 else ""
     return plus + number(value, digits)
 

@@ -15,7 +15,7 @@ from riskloop.gate.budget import IMPROVEMENT
 from riskloop.gate.checks import decided
 from riskloop.gate.evaluation import Evaluation
 
-Unit = Literal["score", "share", "count", "ms", "ratio"]  # how a number is written
+Unit = Literal["score", "share", "count", "ms", "ratio", "money"]  # how a number is written
 GRADES: Final = ("low", "medium", "high", "very_high")
 EDGES: Final = 40  # bins of the score distribution
 GROUPS: Final = 10  # of a segment, the largest
@@ -262,6 +262,7 @@ _LIMITS: Final[Mapping[str, Callable[[float], str]]] = {
     "log_loss_gain": lambda x: f"p at most {x:.3g}",
     "log_loss": lambda x: f"at most {x:+.4f}",
     "calibration": lambda x: f"at most {100.0 * x:g} points more",
+    "money_gain": lambda x: f"at least {x:+,.2f} an applicant",
     "approval_ratio": lambda x: f"at least {x:.2f}",
     "auc_range": lambda x: f"at most {x:+.2f}",
     "approval_shift": lambda x: f"at most {100.0 * x:g} points",
@@ -299,6 +300,8 @@ def _values(check: Check, measures: Json) -> tuple[Json, Unit]:
     if check.name in _OF_MEASURE:
         measure, unit = _OF_MEASURE[check.name]
         return measures.get(measure, {}), unit
+    if check.name == "money_gain":
+        return {key: check.details.get(key) for key in ("change", "lower", "upper")}, "money"
     if check.name == "calibration" and "missed" in check.details:
         challenger, champion = check.details["missed"]
         return {"champion": champion, "challenger": challenger, "change": challenger - champion}, "share"

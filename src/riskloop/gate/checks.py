@@ -14,7 +14,7 @@ import numpy as np
 
 from riskloop.core import stats
 from riskloop.core.english import counted
-from riskloop.core.settings import GateSettings
+from riskloop.core.settings import GateSettings, MoneySettings
 from riskloop.core.types import Bools, Check, Floats, Ints, Json
 from riskloop.gate.evaluation import Context, Evaluation
 
@@ -159,6 +159,59 @@ def _least(more: Floats, alpha: float, customers: Ints | None) -> float:
     """Lower bound of the sum of ``more`` (n,), which is drawn with the customers."""
     error = math.sqrt(stats.squared_error(more - more.mean(), customers))
     return float(more.sum()) - stats.upper_quantile(alpha) * error
+
+
+def money_gain(evaluation: Evaluation, settings: GateSettings, context: Context) -> Check:
+    """Does the change of decisions bring at least `gate.least_money_gain` for each applicant with an outcome?
+
+    Passes when less can be ruled out at α, fails when so much can. A recalibration is for the PDs, not for a gain.
+    """
+    least, change = settings.least_money_gain or 0.0, money_change(evaluation, context.money)
+    source = "paired mean by customer (Liang & Zeger 1986), one-sided bounds"
+    if change is None:
+        return unjudged("money_gain", evaluation, least, source, "What decisions cost and earn is not set ([money]).")
+    reach = stats.upper_quantile(settings.alpha) * (change.upper - change.estimate) / stats.upper_quantile(0.025)
+    lower, upper = change.estimate - reach, change.estimate + reach
+    passed = True if lower >= least or evaluation.kind == "recalibrate" else (False if upper < least else None)
+    end = {True: "So much is shown.", False: "So much is ruled out.", None: "So much is neither shown nor ruled out."}[
+        passed
+    ]
+    if evaluation.kind == "recalibrate":
+        end = "This is not asked of a recalibration, which mends the PDs."
+    before, after = decided(evaluation)
+    unknown = int(np.count_nonzero((after & ~before)[evaluation.labels.size :]))
+    without = f" {counted(unknown, 'applicant')} whom only the challenger approves have no outcome and are left out."
+    return Check(
+        name="money_gain",
+        passed=passed,
+        statistic=lower,
+        threshold=least,
+        source=source,
+        sizes=applied(evaluation),
+        sentence=f"For each applicant with an outcome the challenger's approvals bring "
+        f"{change.estimate:+,.2f} beside the champion's: between {lower:+,.2f} and {upper:+,.2f}, each limit with "
+        f"{1 - settings.alpha:.0%} confidence. The gate asks for {least:+,.2f}. {end}{without if unknown else ''}",
+        details={
+            "change": change.estimate,
+            "lower": change.lower,
+            "upper": change.upper,
+            "default_cost": context.money.default_cost,
+            "good_gain": context.money.good_gain,
+            "without_outcome": unknown,
+        },
+    )
+
+
+def money_change(evaluation: Evaluation, money: MoneySettings) -> stats.Interval | None:
+    """Gain for each applicant with an outcome, challenger less champion, with its 95% interval; None without amounts.
+
+    A declined applicant costs and brings nothing. Explored rows count for the declined whom they stand for.
+    """
+    if money.default_cost is None or money.good_gain is None:
+        return None
+    worth = np.where(evaluation.labels == 1.0, -money.default_cost, money.good_gain)
+    before, after = (worth * approved[: worth.size] for approved in decided(evaluation))
+    return stats.paired_change(before, after, evaluation.customers, weights=evaluation.weights)
 
 
 def latency(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:

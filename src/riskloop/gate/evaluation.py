@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from riskloop.core.errors import DataError
+from riskloop.core.settings import MoneySettings
 from riskloop.core.stats import PairedDeLong, PairedLoss, count_customers, paired_delong, paired_log_loss_test
 from riskloop.core.types import Floats, Ints, Try, require_utc
 
@@ -125,6 +126,7 @@ class Context:
     tries: tuple[Try, ...] = ()  # earlier ones, of any champion
     promotions: tuple[datetime, ...] = ()  # of the ledger
     definition: str = "1"  # of default, that the outcomes follow
+    money: MoneySettings = field(default_factory=MoneySettings)  # what decisions cost and earn
     doubts: tuple[str, ...] = ()  # about the labels, as sentences, that a person has to answer
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from riskloop.gate.checks import (
     latency,
     learner,
     log_loss,
+    money_gain,
     promotion_rate,
     reasons,
     score_shift,
@@ -25,6 +26,13 @@ from riskloop.gate.selection import outcome_coverage, reject_inference
 Rule = Callable[[Evaluation, GateSettings, Context], Check]
 
 GUARDRAILS: Final[tuple[Rule, ...]] = (log_loss, calibration, approval_ratio, latency, reasons)  # reject a challenger
+
+
+def guardrails(settings: GateSettings) -> tuple[Rule, ...]:
+    """The guardrails of these settings: money only where a least gain is asked for."""
+    return GUARDRAILS if settings.least_money_gain is None else (*GUARDRAILS, money_gain)
+
+
 ENVELOPE: Final[tuple[Rule, ...]] = (
     auc_range,
     approval_shift,

@@ -8,8 +8,10 @@ from riskloop.core.types import Check, GateReport, Verdict
 from riskloop.gate.checks import evidence
 from riskloop.gate.evaluation import Context, Evaluation
 from riskloop.gate.improvement import Improvement, improvement
-from riskloop.gate.rules import ENVELOPE, GUARDRAILS, NOTICES
+from riskloop.gate.rules import ENVELOPE, NOTICES, guardrails
 
+# Guardrails that more outcomes would answer.
+_OPEN: Final = {"log_loss": "its log loss may be worse", "money_gain": "it may bring too little money"}
 _MARKS: Final = {True: "Passed", False: "Failed", None: "Open"}
 
 
@@ -26,15 +28,15 @@ def judge(evaluation: Evaluation, settings: GateSettings, context: Context) -> G
         needed = max(0, missing)
         return GateReport(Verdict.INSUFFICIENT_EVIDENCE, sentence, (enough,), None, None, needed, max(1, needed))
     gain = improvement(evaluation, settings, context)
-    guardrails = [rule(evaluation, settings, context) for rule in GUARDRAILS]
+    guarded = [rule(evaluation, settings, context) for rule in guardrails(settings)]
     envelope = [rule(evaluation, settings, context) for rule in ENVELOPE]
     notices = [rule(evaluation, settings, context) for rule in NOTICES]
-    verdict, sentence = _verdict(gain, guardrails, envelope, context, settings)
+    verdict, sentence = _verdict(gain, guarded, envelope, context, settings)
     waits = verdict is Verdict.INSUFFICIENT_EVIDENCE
     return GateReport(
         verdict=verdict,
         sentence=sentence,
-        checks=(enough, gain.check, *guardrails, *envelope, *notices),
+        checks=(enough, gain.check, *guarded, *envelope, *notices),
         champion_auc=gain.champion_auc,
         challenger_auc=gain.challenger_auc,
         defaults_needed=max(1, gain.defaults_needed) if waits else None,
@@ -43,16 +45,14 @@ def judge(evaluation: Evaluation, settings: GateSettings, context: Context) -> G
 
 
 def _verdict(
-    gain: Improvement, guardrails: Sequence[Check], envelope: Sequence[Check], context: Context, settings: GateSettings
+    gain: Improvement, guarded: Sequence[Check], envelope: Sequence[Check], context: Context, settings: GateSettings
 ) -> tuple[Verdict, str]:
     champion, challenger = f"version {context.champion}", f"Version {context.challenger}"
-    failed = [check.name for check in guardrails if check.passed is False]
+    failed = [check.name for check in guarded if check.passed is False]
     outside = [check.name for check in envelope if check.passed is False]
     # A guardrail that these people cannot answer is no pass: more outcomes do not help, a person does.
-    outside += [
-        f"{check.name} not shown" for check in guardrails if check.passed is None and check.sizes.get("undecided")
-    ]
-    undecided = [check.name for check in guardrails if check.name == "log_loss" and check.passed is None]
+    outside += [f"{check.name} not shown" for check in guarded if check.passed is None and check.sizes.get("undecided")]
+    undecided = [_OPEN[check.name] for check in guarded if check.name in _OPEN and check.passed is None]
     if gain.check.passed is False:
         return Verdict.KEEP, f"Keep {champion}. {challenger} is not shown to be better."
     if failed:
@@ -62,7 +62,7 @@ def _verdict(
     if undecided:
         return (
             Verdict.INSUFFICIENT_EVIDENCE,
-            f"It is too early to promote {challenger.lower()}. It ranks better, and its log loss may be worse. "
+            f"It is too early to promote {challenger.lower()}. It ranks better, and {' and '.join(undecided)}. "
             f"The case is tried again after about {gain.retry_defaults:,} more matured defaults.",
         )
     if outside:

@@ -154,6 +154,7 @@ def context(
         tries=tries_against(ledger.database, champion.version),
         promotions=tuple(promotion.at for promotion in ledger.promotions()),
         definition=settings.outcomes.definition,
+        money=settings.money,
         doubts=doubts(windows, champion.version, champion.manifest.training.definition, settings.outcomes.definition),
     )
 

@@ -85,6 +85,7 @@ CHECKS: Final[Mapping[str, str]] = {
     "auc_gain": "Ranking (AUC)",
     "log_loss_gain": "Log loss, to be better",
     "log_loss": "Log loss, not to be worse",
+    "money_gain": "Gain in money an applicant",
     "calibration": "Defaults missed by grades",
     "approval_ratio": "Approval ratio of the worst group",
     "latency": "Time to score",
@@ -127,7 +128,7 @@ def measured(value: float | None, unit: str, change: bool = False) -> str:
         return number(value)
     if unit == "ms":
         return f"{value:.2f} ms"
-    digits = 2 if unit == "ratio" else 4
+    digits = 2 if unit in ("ratio", "money") else 4
     return signed(value, digits) if change else number(value, digits)
 
 

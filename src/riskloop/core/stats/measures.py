@@ -62,12 +62,17 @@ def log_loss_interval(labels: npt.ArrayLike, probability: npt.ArrayLike, level: 
 
 
 def paired_change(
-    before: npt.ArrayLike, after: npt.ArrayLike, customers: npt.ArrayLike | None = None, level: float = 0.95
+    before: npt.ArrayLike,
+    after: npt.ArrayLike,
+    customers: npt.ArrayLike | None = None,
+    level: float = 0.95,
+    weights: npt.ArrayLike | None = None,
 ) -> Interval:
     """How far the mean of one value a row moves from ``before`` to ``after`` (n,), for the same rows; normal interval.
 
-    With ``customers`` (n,) the rows of one customer are one witness (Liang & Zeger, Biometrika 73 (1986) 13–22).
-    Needs two rows, of two customers.
+    With ``customers`` (n,) the rows of one customer are one witness (Liang & Zeger, Biometrika 73 (1986) 13–22). With
+    ``weights`` (n,) each row stands for so many (ratio estimate, linearised: Cochran, Sampling Techniques (1977),
+    section 6.3). Needs two rows, of two customers.
     """
     require_share(level, "level")
     first = numbers(before, "values before")
@@ -75,8 +80,10 @@ def paired_change(
     witnesses = count_customers(customers, np.ones(change.size, dtype=np.bool_))
     if witnesses < 2:
         raise DataError("An interval of a mean needs two rows, of two customers; there is one.")
-    mean = float(change.mean())
-    variance = squared_error((change - mean) / change.size, customers) * witnesses / (witnesses - 1)
+    shares = np.ones(change.size) if weights is None else numbers(weights, "weights", length=change.size)
+    shares = shares / shares.sum()
+    mean = float(shares @ change)
+    variance = squared_error((change - mean) * shares, customers) * witnesses / (witnesses - 1)
     reach = NormalDist().inv_cdf(0.5 + level / 2.0) * math.sqrt(variance)
     return Interval(mean, mean - reach, mean + reach)
 
