@@ -126,7 +126,11 @@ def test_a_least_gain_in_money_decides_only_where_it_is_asked_for(
 
 
 def test_a_gain_in_money_needs_amounts() -> None:
-    settings = {"portfolio": {"name": "x", "target": "y"}, "gate": {"least_money_gain": 1.0}}
+    settings = {
+        "portfolio": {"name": "x", "target": "y"},
+        "features": {"debt": {"kind": "number"}},
+        "gate": {"least_money_gain": 1.0},
+    }
     with pytest.raises(ValidationError, match=r"needs money\.default_cost and money\.good_gain"):
         Settings.model_validate({**settings, "money": {"good_gain": 1.0}})
     assert Settings.model_validate({**settings, "money": {"good_gain": 1.0, "default_cost": 2.0}}).gate.least_money_gain
