@@ -131,6 +131,20 @@ def test_an_approval_is_bound_to_the_report_that_was_read(asking: Portfolio) -> 
     asking.home.close()
 
 
+def test_a_switch_asks_a_person_for_what_the_gate_would_promote(drifted_folder: Path, copied: Copy) -> None:
+    portfolio = _reopened(
+        copied(drifted_folder), "max_approval_shift = 0.5", 'max_approval_shift = 0.5\napproval = "always"'
+    )
+    _cycle(portfolio, 4, day=30)
+    (case,) = portfolio.home.cases.latest()
+    assert case.state is CaseState.NEEDS_APPROVAL
+    assert portfolio.home.champion().version == 1
+    portfolio.approve(case.id, by="a.validator", note="read")
+    made = portfolio.home.champion()
+    assert (made.version, made.kind, made.by) == (case.challenger, PromotionKind.APPROVED, "a.validator")
+    portfolio.home.close()
+
+
 def test_of_two_persons_at_once_one_decides(asking: Portfolio) -> None:
     """Both read the case before either decided."""
     from riskloop.loop.trial import reject_challenger
