@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from riskloop.frames import Frames
     from riskloop.identity.people import People
     from riskloop.plots import Plots
+    from riskloop.scoring.bintable import BinTable
 
 
 class Portfolio(Deciding):
@@ -99,7 +100,7 @@ class Portfolio(Deciding):
             complete_until=known,
             progress=progress,
         )
-        return TrainingResult(**trained, data=read)
+        return TrainingResult(**trained, data=read, bins=self._bins(int(trained["version"])))
 
     def score(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """Decide on customers and log it; returns the frame with the decisions' columns appended, same order and index.
@@ -272,7 +273,23 @@ class Portfolio(Deciding):
     def model(self, version: int | None = None) -> ModelResult:
         """One version, by default the champion."""
         number = self.home.champion().version if version is None else version
-        return ModelResult(**views.model(self.home.ledger, self.home.artefacts, number))
+        found = views.model(self.home.ledger, self.home.artefacts, number)
+        return ModelResult(**found, bins=self._bins(number))
+
+    def bins(self, feature: str, version: int | None = None) -> "BinTable":
+        """The bins of a feature in a version, by default the champion's, with weights of evidence.
+
+        ``merge``, ``split`` and ``set_special`` of the answer try others on the rows that the version keeps of its
+        training; ``toml()`` is what makes the next scorecard use them. Raises ConfigError for an unknown feature.
+        """
+        from riskloop.scoring.bintable import bin_table
+
+        return bin_table(self.home.artefact(self.home.champion().version if version is None else version), feature)
+
+    def _bins(self, version: int) -> list[Json]:
+        from riskloop.scoring.bintable import bin_tables
+
+        return [row for table in bin_tables(self.home.artefact(version)) for row in table.rows]
 
     def document(
         self,

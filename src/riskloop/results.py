@@ -57,6 +57,7 @@ class TrainingResult(Result):
     left_out: Json  # {learner: why it did not compete}
     notes: list[str]  # what a person has to know of the rows and the learners, in sentences
     data: Json  # what was read of the history, set aside and left out
+    bins: list[Json] = field(default_factory=list)  # feature, bin, rows, defaults, rate, woe, iv: see `Portfolio.bins`
 
 
 @dataclass(frozen=True)
@@ -284,6 +285,7 @@ class ModelResult(Result):
     importance: dict[str, float]
     training: Json
     libraries: dict[str, str]
+    bins: list[Json] = field(default_factory=list)  # feature, bin, rows, defaults, rate, woe, iv: see `Portfolio.bins`
 
 
 @dataclass(frozen=True)

@@ -166,3 +166,34 @@ def test_a_table_of_noise_keeps_hardly_a_column_and_a_narrow_one_all() -> None:
     x, y = rng.normal(size=(800, 300)), rng.random(800) < 0.2
     assert np.count_nonzero(Scorecard().fit(x, y).coef_) <= 3
     assert np.count_nonzero(Scorecard().fit(x[:, :100], y).coef_) > 20
+
+
+def test_bins_by_hand_are_the_ones_that_are_used() -> None:
+    x, y = sample()
+    card = Scorecard(categorical=(1,), bins=[(-1.0, 0.25), (), ()], groups=[(), [[0, 3]], ()]).fit(x, y)
+    document = card.to_json()["features"]
+    assert document[0]["bounds"] == [-1.0, 0.25]
+    free = Scorecard(categorical=(1,)).fit(x, y).to_json()["features"]
+    assert free[2]["bounds"] == document[2]["bounds"]
+    points = document[1]["points"]
+    assert points[0] == points[3]
+    assert len({points[0], points[1], points[2]}) == 3
+    # the weight of evidence of a group is that of a level of the same rows
+    joined = x.copy()
+    joined[joined[:, 1] == 3, 1] = 0
+    one = Scorecard(categorical=(1,), bins=[(-1.0, 0.25), (), ()]).fit(joined, y)
+    np.testing.assert_allclose(one.predict_proba(joined), card.predict_proba(x), rtol=1e-9)
+
+
+def test_bins_by_hand_that_break_the_order_are_refused_beyond_chance() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 3, (6_000, 1))
+    y = rng.random(6_000) < np.array([0.1, 0.3, 0.2])[x[:, 0].astype(int)]
+    given = {"bins": [(1.0, 2.0)], "names": ["debt"]}
+    with pytest.raises(ValueError, match="'debt' break monotone = 1"):
+        Scorecard(monotonic_cst=(1,), **given).fit(x, y)
+    Scorecard(**given).fit(x, y)  # nobody asked for an order
+    few = slice(0, 90)  # which do not tell
+    grid = np.linspace(0, 3, 50)[:, None]
+    pooled = Scorecard(monotonic_cst=(1,), **given).fit(x[few], y[few]).predict_proba(grid)[:, 1]
+    assert (np.diff(pooled) >= 0).all()

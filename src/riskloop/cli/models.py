@@ -9,6 +9,7 @@ from riskloop.cli.options import CONFIG, ByOption, ConfigOption, JsonOption, ope
 from riskloop.console import Console, table, when
 from riskloop.core.english import counted
 from riskloop.core.errors import ConfigError
+from riskloop.core.numbers import number, percent, signed
 
 app = typer.Typer(help="The registered versions and who is champion.", no_args_is_help=True)
 
@@ -32,8 +33,15 @@ def _spans(model: dict[str, Any]) -> str:
 
 
 @app.command("show")
-def models_show(version: int, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
-    """Show one version: quality, training, threshold, importance."""
+def models_show(
+    version: int,
+    bins: Annotated[
+        bool, typer.Option("--bins", "--iv", help="Every bin: rows, defaults, weight of evidence, information value.")
+    ] = False,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one version: quality, training, threshold, importance; with --bins what each bin tells."""
     found = open_portfolio(config).model(version)
     metrics = [(name, value) for name, value in found.metrics.items() if isinstance(value, float)]
     importance = sorted(found.importance.items(), key=lambda item: -item[1])[:12]
@@ -45,7 +53,33 @@ def models_show(version: int, config: ConfigOption = CONFIG, as_json: JsonOption
         *_level(found.training),
         table(("metric", "value"), metrics),
         table(("feature", "share of importance"), importance),
+        *(_bins(found.bins) if bins else ()),
     )
+
+
+def _bins(rows: list[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return ["No information values: the version keeps no rows of its training with outcomes of both kinds."]
+    values: dict[str, float] = {}
+    for row in rows:
+        values[row["feature"]] = values.get(row["feature"], 0.0) + row["iv"]
+    cells = [
+        (
+            row["feature"],
+            row["bin"],
+            number(row["rows"]),
+            number(row["defaults"]),
+            percent(row["rate"], 2),
+            signed(row["woe"]),
+            number(row["iv"], 4),
+        )
+        for row in rows
+    ]
+    ranked = sorted(values.items(), key=lambda item: -item[1])
+    return [
+        table(("feature", "information value"), [(name, number(value, 3)) for name, value in ranked]),
+        table(("feature", "bin", "rows", "defaults", "rate", "WoE", "IV"), cells),
+    ]
 
 
 def _left_out(training: dict[str, Any]) -> str:

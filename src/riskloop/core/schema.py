@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 import msgspec
@@ -58,6 +59,8 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     prefixes: tuple[int, ...] = ()  # a tree of codes: characters that make a branch, such as 2 and 3 of a postcode
     written: TextStyle = "plain"  # how the number is written where it is text
     context: bool = False  # the same for all customers of a period (a rate, an index)
+    bins: tuple[float, ...] = ()  # a scorecard's inner upper bounds that a person chose; none: it finds its own
+    groups: tuple[tuple[str, ...], ...] = ()  # … levels of a category that share their points
 
     def __post_init__(self) -> None:
         _settle(self)
@@ -82,6 +85,27 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
             raise ConfigError(
                 f"Feature '{self.name}' is a number, which has no prefixes; make it a category, or remove 'prefixes'."
             )
+        self._require_bins()
+
+    def _require_bins(self) -> None:
+        """Raise ConfigError for bins by hand that cannot be."""
+        where = f"[features.{self.name}]"
+        if self.bins and self.kind == "category":
+            raise ConfigError(f"{where} is a category, which has no 'bins'; its levels are joined by 'groups'.")
+        if self.groups and self.kind != "category":
+            raise ConfigError(f"{where} is a number, which has no 'groups'; its 'bins' are upper bounds.")
+        if self.bins:  # one way to write each, for the fingerprint
+            msgspec.structs.force_setattr(self, "bins", tuple(map(float, self.bins)))
+        if any(not math.isfinite(bound) for bound in self.bins) or any(a >= b for a, b in pairwise(self.bins)):
+            raise ConfigError(f"The bins {list(self.bins)} of {where} must be finite numbers that ascend.")
+        named = [level for group in self.groups for level in group]
+        unknown = [level for level in named if level not in self.codes]
+        twice = [level for level in named if named.count(level) > 1]
+        if unknown:
+            raise ConfigError(f"The groups of {where} name '{unknown[0]}', which is no level of its 'categories'.")
+        if twice or not all(self.groups):
+            wrong = f"hold '{twice[0]}' twice" if twice else "hold an empty one"
+            raise ConfigError(f"The groups of {where} {wrong}.")
 
     @property
     def range(self) -> tuple[float, float]:

@@ -151,6 +151,12 @@ class FeatureSettings(Section):
         description="The same for all customers of a period (interest rate, house prices): a path that is no drift and "
         "no fault. Found without being said where the history shows it.",
     )
+    bins: tuple[float, ...] = Field(
+        (), description="A number's bins in the scorecard: inner upper bounds that ascend. Empty: it finds its own."
+    )
+    groups: tuple[tuple[str | int, ...], ...] = Field(
+        (), description="A category's levels that share their points in the scorecard; others stand alone."
+    )
 
 
 class ReasonsSettings(Section):
@@ -895,6 +901,8 @@ def _feature(name: str, entry: FeatureSettings) -> Feature:
         prefixes=tuple(sorted(entry.prefixes)),
         written=entry.written,
         context=entry.context,
+        bins=entry.bins,
+        groups=tuple(tuple(str(level) for level in group) for group in entry.groups),
     )
 
 
@@ -942,6 +950,8 @@ def _entry(feature: Feature) -> FeatureSettings:
         prefixes=feature.prefixes,
         written=feature.written,
         context=feature.context,
+        bins=feature.bins,
+        groups=feature.groups,
     )
 
 

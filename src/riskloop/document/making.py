@@ -18,6 +18,7 @@ from riskloop.document.sample import (
     feature_rows,
 )
 from riskloop.document.write import day, words
+from riskloop.scoring.bintable import bin_tables
 
 
 def purpose(record: ModelRecord) -> list[Block]:
@@ -170,6 +171,38 @@ def features(record: ModelRecord) -> list[Block]:
             "strong). Against it: share of sampled customers whose own PD goes against the demanded direction "
             f"anywhere over the feature's deciles. Computed from the {number(len(record.sample))} rows that the "
             "artefact keeps.",
+            "note",
+        ),
+        *_bins(record),
+    ]
+
+
+def _bins(record: ModelRecord) -> list[Block]:
+    tables = bin_tables(record.artefact)
+    if not tables:
+        return []
+    called = record.home.settings.called
+    rows = tuple(
+        (
+            called(row["feature"], unit=True),
+            row["bin"],
+            number(row["rows"]),
+            number(row["defaults"]),
+            percent(row["rate"], 2),
+            number(row["woe"], 3),
+            number(row["iv"], 4),
+        )
+        for table in tables
+        for row in table.rows
+    )
+    own = record.manifest.model_file.endswith(".json")
+    head = ("Feature", "Bin", "Rows", "Defaults", "Default rate", "WoE", "IV")
+    return [
+        Grid("Weights of evidence", head, rows, words=2),
+        Said(
+            f"Bins: {'those of the scorecard' if own else 'deciles of numbers, levels of categories'}, special codes "
+            "and missing values apart. WoE: ln of the share of the defaults over the share of the others in a bin; IV: "
+            "the bin's part of the information value. ½ is added to every count.",
             "note",
         ),
     ]

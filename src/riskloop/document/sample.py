@@ -165,11 +165,7 @@ def information_value(bins: Bins, sample: TrainingSample, feature: Feature) -> f
     bad = labels == 1.0
     if bad.all() or not bad.any():
         return None
-    places = bins.assign(sample.column(feature)[sample.known])
-    used = np.unique(places)
-    counts = [np.bincount(places[part], minlength=len(bins))[used] + 0.5 for part in (~bad, bad)]
-    good, poor = (count / count.sum() for count in counts)
-    return float((good - poor) @ np.log(good / poor))
+    return stats.bin_evidence(bins.assign(sample.column(feature)[sample.known]), bad, len(bins)).value
 
 
 def effects(sample: TrainingSample, feature: Feature) -> Floats:

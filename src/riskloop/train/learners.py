@@ -106,8 +106,15 @@ def learner(name: str, settings: Settings) -> Learner:
 def _scorecard(schema: Schema, seed: int, threads: int, params: Mapping[str, Any]) -> Estimator:
     from riskloop.train.scorecard import Scorecard
 
-    codes = [feature.special for feature in _model_features(schema)]
-    fixed = {"categorical": _categorical(schema), "monotonic_cst": _monotone(schema), "special": codes}
+    features = _model_features(schema)
+    fixed = {
+        "categorical": _categorical(schema),
+        "monotonic_cst": _monotone(schema),
+        "special": [feature.special for feature in features],
+        "bins": [feature.bins for feature in features],
+        "groups": [[[f.codes[level] for level in group] for group in f.groups] for f in features],
+        "names": [feature.name for feature in features],
+    }
     return Scorecard(**{**fixed, **params})
 
 

@@ -145,7 +145,8 @@ class _Build:
         for j, feature in enumerate(self.features):
             if feature.name in self._replaced:
                 continue
-            if feature.kind == "category" and len(feature.categories) > MOST_LEVELS:
+            by_hand = keep_codes and feature.groups
+            if feature.kind == "category" and len(feature.categories) > MOST_LEVELS and not by_hand:
                 self._many_levels(j, feature, X[:, j], levels)
             elif feature.special and not keep_codes:
                 self._number(feature.name, shown=True)
@@ -167,7 +168,8 @@ class _Build:
             return
         places = np.full(len(feature.categories) + 2, float(common.size))
         places[common], places[-2:] = np.arange(common.size), np.nan
-        group = structs.replace(feature, categories=(*(feature.categories[i] for i in common), "other"), prefixes=())
+        levels_of = (*(feature.categories[i] for i in common), "other")
+        group = structs.replace(feature, categories=levels_of, prefixes=(), groups=())
         self._add(_Column(group, Step(feature.name, "table", (j,), tuple(places.tolist()))))
 
     def shown(self) -> list[_Column]:

@@ -16,6 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from riskloop.core.stats import Bins, effective_size, order_fault
 from riskloop.core.types import Bools, Floats, Ints, Json
 
 
@@ -36,6 +37,9 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         monotonic_cst: Sequence[int] | None = None,
         special: Sequence[Sequence[float]] | None = None,
         max_features: int = 200,
+        bins: Sequence[Sequence[float]] | None = None,
+        groups: Sequence[Sequence[Sequence[int]]] | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         self.max_bins = max_bins
         self.min_bin_share = min_bin_share  # least share of the rows in a bin of a number
@@ -45,6 +49,9 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self.monotonic_cst = monotonic_cst
         self.max_features = max_features  # of more, those whose evidence holds from one half of the rows to the other
         self.special = special  # codes of each column that have a bin of their own, outside any order
+        self.bins = bins  # of each column the inner upper bounds that a person chose; none: a tree finds them
+        self.groups = groups  # … of categories the codes that share their points
+        self.names = names  # of the columns, for what is said of their bins
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn bins, weights of evidence and coefficients from X (n, k) and y (n,) of two classes."""
@@ -62,6 +69,7 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             self._edges(X[:, j], default, weight, j) if steady[j] else np.empty(0) for j in range(X.shape[1])
         ]
         bins = self._bins(X)
+        self._require_order(bins, default, weight)
         woe = [self._woe(bins[:, j], len(e), default, weight, j) for j, e in enumerate(self.edges_)]
         woe = [w if kept else 0.0 * w for w, kept in zip(woe, steady, strict=True)]
         evidence = np.column_stack([w[bins[:, j]] for j, w in enumerate(woe)])
@@ -74,8 +82,11 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         """Inner upper bounds: bin b holds edges[b-1] < x <= edges[b]. A category has one bin a level."""
         there = ~np.isnan(x) & ~np.isin(x, self._codes(column))
         if column in self.categorical:
-            levels = int(x[there].max()) + 1 if there.any() else 1
+            named = [code for group in self._grouped(column) for code in group]
+            levels = max([int(x[there].max()) if there.any() else 0, *named]) + 1
             return np.arange(levels, dtype=np.float64)  # the last bin is for levels that no row had
+        if self.bins is not None and len(self.bins[column]):
+            return np.asarray(self.bins[column], dtype=np.float64)
         if not there.any():
             return np.empty(0)
         cst = None if self.monotonic_cst is None else [self.monotonic_cst[column]]
@@ -101,6 +112,28 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def _codes(self, column: int) -> Sequence[float]:
         return () if self.special is None else self.special[column]
 
+    def _grouped(self, column: int) -> Sequence[Sequence[int]]:
+        return () if self.groups is None else self.groups[column]
+
+    def _require_order(self, bins: Ints, default: Bools, weight: Floats) -> None:
+        """Raise ValueError where bins by hand go against the order that is asked for, by more than chance.
+
+        What chance does, smoothing and pooling settle as they do for bins that were found.
+        """
+        share = effective_size(weight) / weight.sum()
+        for j, edges in enumerate(self.edges_):
+            sign = 0 if self.monotonic_cst is None else self.monotonic_cst[j]
+            if not sign or self.bins is None or not len(self.bins[j]):
+                continue
+            rows, bad = (
+                share * np.bincount(bins[:, j], weights=w, minlength=len(edges) + 1)[: len(edges) + 1]
+                for w in (weight, weight * default)
+            )
+            name = f"column {j}" if self.names is None else self.names[j]
+            fault = order_fault(name, Bins("intervals", tuple(edges.tolist())).labels, rows, bad, sign)
+            if fault is not None:
+                raise ValueError(fault)
+
     def _woe(self, bins: Ints, edges: int, default: Bools, weight: Floats, column: int) -> Floats:
         """Weights of evidence of the bins; those of a monotone feature's values are put in order last.
 
@@ -111,6 +144,8 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         bad = np.bincount(bins[default], weights=weight[default], minlength=n_bins)
         good = np.bincount(bins[~default], weights=weight[~default], minlength=n_bins)
         rate = bad.sum() / weight.sum()
+        for codes in map(list, self._grouped(column)):
+            bad[codes], good[codes] = bad[codes].sum(), good[codes].sum()
         bad, good = bad + self.smoothing * rate, good + self.smoothing * (1.0 - rate)
         default_share = bad / (bad + good)
         sign = 0 if self.monotonic_cst is None or column in self.categorical else self.monotonic_cst[column]

@@ -46,6 +46,7 @@ from riskloop.core.stats.estimation import (
     pape,
     recalibrate,
 )
+from riskloop.core.stats.evidence import Evidence, bin_evidence, broken_order, order_fault
 from riskloop.core.stats.intervals import (
     Interval,
     approval_ratio,
@@ -73,6 +74,7 @@ __all__ = [
     "DensityRatio",
     "Estimate",
     "EstimatedPerformance",
+    "Evidence",
     "GradeTest",
     "Interval",
     "PairedDeLong",
@@ -84,8 +86,10 @@ __all__ = [
     "auc",
     "auc_interval",
     "benjamini_hochberg",
+    "bin_evidence",
     "brier",
     "brier_interval",
+    "broken_order",
     "calibration_in_the_large",
     "calibration_slope",
     "cbpe",
@@ -108,6 +112,7 @@ __all__ = [
     "log_loss",
     "log_loss_interval",
     "normal_tail",
+    "order_fault",
     "paired_change",
     "paired_delong",
     "paired_log_loss_test",
