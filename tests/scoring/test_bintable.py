@@ -1,17 +1,27 @@
 """Tables of bins: the artefact's against brute force, and what a person makes of them."""
 
+import json
+import shutil
 import tomllib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from riskloop.cli.tree import app
 from riskloop.core.errors import ConfigError
 from riskloop.core.schema import Feature
 from riskloop.core.settings import FeatureSettings
 from riskloop.core.types import Json
-from riskloop.scoring.bintable import BinTable, found_bins
+from riskloop.portfolio import Portfolio
+from riskloop.results import TrainingResult
+from riskloop.scoring.bintable import BinTable, bin_tables, found_bins
+
+OLD = Path(__file__).parents[1] / "old" / "format_1"
 
 
 def made(feature: Feature, seed: int = 0, n: int = 3_000) -> BinTable:
@@ -134,3 +144,74 @@ def test_found_bins_are_deciles_or_the_few_values() -> None:
 def test_bins_that_cannot_be_are_refused(wrong: Json, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Feature("x", **wrong)
+
+
+@pytest.fixture(scope="module")
+def carded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Portfolio, TrainingResult]]:
+    """A portfolio with a scorecard, two of whose features have bins by hand, and a step of preparation."""
+    folder = tmp_path_factory.mktemp("carded")
+    text = (OLD / "riskloop.toml").read_text(encoding="utf-8")
+    text = text.replace("[features.income]", "[features.income]\nbins = [2.5, 4]")
+    text = text.replace('"gärtner"]', '"gärtner"]\ngroups = [["none", "clerk"]]').replace('"lightgbm"', '"scorecard"')
+    text += '[prepare.burden]\nhow = "ratio"\nof = ["debt", "income"]\n'
+    (folder / "riskloop.toml").write_text(text.replace("reference_rows = 120", "reference_rows = 5000"), "utf-8")
+    rng = np.random.default_rng(5)
+    n = 900
+    debt, income = rng.uniform(0, 50, n).round(2), rng.uniform(1, 6, n).round(2)
+    job = rng.choice(["none", "clerk", "7", "gärtner"], n)
+    bad = rng.random(n) < 1 / (1 + np.exp(1.5 + income - debt / 15 - (job == "7")))
+    frame = pd.DataFrame({"debt": debt, "income": income, "age": 40, "job": job, "bad": bad.astype(int)})
+    frame.insert(0, "id", [f"c{i}" for i in range(n)])
+    frame.insert(1, "day", pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(n), unit="D"))
+    opened = Portfolio.open(folder)
+    yield opened, opened.train(frame)
+    opened.home.close()
+
+
+def test_a_scorecard_answers_with_its_own_bins(carded: tuple[Portfolio, TrainingResult]) -> None:
+    portfolio, trained = carded
+    found = portfolio.model(trained.version)
+    assert trained.bins == found.bins
+    artefact = portfolio.home.artefact(trained.version)
+    card = json.loads(artefact.bytes("scorecard.json"))["features"]
+    tables = {table.feature.name: table for table in bin_tables(artefact)}
+    assert set(tables) == {"debt", "income", "job", "burden"}
+    assert tables["income"].feature.bins == (2.5, 4.0)
+    assert artefact.manifest.schema.feature("income").bins == (2.5, 4.0)  # on record
+    for (name, table), entry in zip(tables.items(), card, strict=True):
+        if name == "job":
+            assert entry["points"][0] == entry["points"][1] != entry["points"][2]
+            levels = {0.0: "none, clerk", 1.0: "none, clerk", 2.0: "7", 3.0: "gärtner"}
+            same(table, brute(table, lambda v, levels=levels: levels.get(v, "missing")))
+            continue
+        places = np.searchsorted(entry["bounds"], table.values)
+        assert [row["rows"] for row in table.rows if row["bin"] != "missing"] == np.bincount(places).tolist()
+        assert sum(row["rows"] for row in table.rows) == len(table.values)
+    burden = tables["debt"].values / tables["income"].values
+    np.testing.assert_array_equal(tables["burden"].values, burden)
+
+
+def test_people_see_the_bins(carded: tuple[Portfolio, TrainingResult]) -> None:
+    portfolio, trained = carded
+    config = str(portfolio.home.folder / "riskloop.toml")
+    shown = CliRunner().invoke(app, ["models", "show", str(trained.version), "--iv", "--config", config])
+    assert shown.exit_code == 0, shown.output
+    assert "none, clerk" in shown.output
+    assert "2.5 to 4" in shown.output
+    page = portfolio.document("model", trained.version).content
+    assert b"Weights of evidence" in page
+    assert "bins = [4]" in portfolio.bins("income").merge(0, 1).toml()
+    with pytest.raises(ConfigError, match="no bins of 'age'"):
+        portfolio.bins("age")
+
+
+def test_another_model_has_deciles_and_levels(tmp_path: Path) -> None:
+    shutil.copytree(OLD, tmp_path / "portfolio")
+    portfolio = Portfolio.open(tmp_path / "portfolio")
+    table, job = portfolio.bins("debt", 2), portfolio.bins("job", 2)
+    np.testing.assert_allclose(
+        table.feature.bins, np.unique(np.quantile(table.values, np.arange(1, 10) / 10, method="inverted_cdf"))
+    )
+    places = dict(enumerate(job.feature.categories))
+    same(job, brute(job, lambda v: "missing" if np.isnan(v) else places[int(v)]))
+    portfolio.home.close()
