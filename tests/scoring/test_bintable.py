@@ -44,7 +44,8 @@ def brute(table: BinTable, name: Any) -> list[Json]:
     share = count / count.sum()
     woe = np.log(share[True] / share[False])
     found = pd.DataFrame({"bin": count.index, "woe": woe, "iv": (share[True] - share[False]) * woe})
-    return found.assign(rows=bins.value_counts(), defaults=bins[table.defaults].value_counts()).to_dict("records")
+    counted = found.assign(rows=bins.value_counts(), defaults=bins[table.defaults].value_counts())
+    return [{str(key): value for key, value in row.items()} for row in counted.to_dict("records")]
 
 
 def same(table: BinTable, expected: list[Json]) -> None:

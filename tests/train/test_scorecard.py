@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -189,7 +190,7 @@ def test_bins_by_hand_that_break_the_order_are_refused_beyond_chance() -> None:
     rng = np.random.default_rng(0)
     x = rng.uniform(0, 3, (6_000, 1))
     y = rng.random(6_000) < np.array([0.1, 0.3, 0.2])[x[:, 0].astype(int)]
-    given = {"bins": [(1.0, 2.0)], "names": ["debt"]}
+    given: dict[str, Any] = {"bins": [(1.0, 2.0)], "names": ["debt"]}
     with pytest.raises(ValueError, match="'debt' break monotone = 1"):
         Scorecard(monotonic_cst=(1,), **given).fit(x, y)
     Scorecard(**given).fit(x, y)  # nobody asked for an order
