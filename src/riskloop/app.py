@@ -22,6 +22,7 @@ from riskloop.serve.door import Door, Receive, Scope, Send
 from riskloop.serve.predict import Predict
 from riskloop.serve.service import Service
 from riskloop.store.home import Home
+from riskloop.tracing import TracedRequests, tracer
 from riskloop.web import pages as dashboard
 
 CONFIG_VARIABLE: Final = "RISKLOOP_CONFIG"  # how a worker process learns which portfolio it serves
@@ -34,10 +35,15 @@ class App:
     def __init__(self, predict: Predict, pages: FastAPI, service: Service) -> None:
         self._predict = predict
         self.pages = pages
+        made = tracer()
+        self._answer = self._route if made is None else TracedRequests(made, self._route)
         self._door = Door(pages, service.refuse, roomy=routes.ROOMY, most=service.home.settings.serve.max_body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        await self._answer(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
             await self._predict(scope, receive, send)
         else:
@@ -66,6 +72,8 @@ def create_app(home: Home, portfolio: routes.Commands) -> App:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        # Its own spans and logs would hold addresses with what people search for, and the values of refused requests.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     predict = Predict(service)
     pages.state.service = service

@@ -26,6 +26,7 @@ from riskloop.store.home import Home
 from riskloop.store.leases import held
 from riskloop.store.notices import known_subjects
 from riskloop.store.windows import Window, save
+from riskloop.tracing import span
 from riskloop.train.learners import require_learners
 
 Say = Callable[[str], None]
@@ -42,6 +43,7 @@ class Cycle:
     lines: list[str] = field(default_factory=list)  # the same for people
 
 
+@span("cycle")
 def cycle(
     home: Home,
     now: datetime,
@@ -69,7 +71,8 @@ def cycle(
         for sentence in _observe(home, champion, now, done):
             lease.renew()
             tell(sentence)
-        renewed = renew(home, champion, now)
+        with span("renew"):
+            renewed = renew(home, champion, now)
         if renewed is not None:
             tell(renewed.sentence)
         for case in reversed(home.cases.latest(only_open=True)):
@@ -79,13 +82,16 @@ def cycle(
                 done.cases.append(moved)
                 tell(f"Case {moved.id} ({moved.state}): {moved.sentence}")
         lease.renew()
-        sentence = probation.watch(home, now, clock)
+        with span("watch probation"):
+            sentence = probation.watch(home, now, clock)
         if sentence:
             tell(sentence)
         done.cases += follow_rollback(home.ledger, home.cases, clock())
         lease.renew()
         try:
-            for sentence in retain(home, now).lines:
+            with span("retain"):
+                kept = retain(home, now)
+            for sentence in kept.lines:
                 tell(sentence)
         except RiskloopError as error:  # it does not keep the loop from going on
             tell(f"Retention: {error.message}")
@@ -96,14 +102,17 @@ def cycle(
 
 def _observe(home: Home, champion: ReferenceModel, now: datetime, done: Cycle) -> Iterator[str]:
     """Close what is complete and judge again what has matured, each in a transaction with its case."""
-    for span in due(home.decisions, home.windows, home.settings, now):
-        window, findings, profile = close(home, champion, span, now)
-        with home.database.write() as connection:
-            window = follow_window(connection, home.settings, home.cases, home.windows, window, now)
-            save(connection, window, findings, profile)
+    for complete in due(home.decisions, home.windows, home.settings, now):
+        with span("close window", window=complete.name, rows=complete.rows):
+            window, findings, profile = close(home, champion, complete, now)
+            with home.database.write() as connection:
+                window = follow_window(connection, home.settings, home.cases, home.windows, window, now)
+                save(connection, window, findings, profile)
         done.closed.append(window)
         yield f"{window.name}: {window.rows:,} decisions. {window.sentence}"
-    yield from labels.examine(home.feed, home.cases, champion.version, now)
+    with span("examine outcomes"):
+        quarantined = labels.examine(home.feed, home.cases, champion.version, now)
+    yield from quarantined
     late = alerts.late_feed(home.feed, known_subjects(home.database), now)
     if late is not None and late.late is not None:
         yield late.late
@@ -112,7 +121,8 @@ def _observe(home: Home, champion: ReferenceModel, now: datetime, done: Cycle) -
     for old in to_judge(home.windows, home.outcomes, home.settings.portfolio.outcome_window, known, now, past):
         # The champion that it was compared with may be history by now; then it is judged for the record only.
         model = champion if old.model_version == champion.version else load(home, old.model_version)
-        found = mature(home, model, old, known, now)
+        with span("judge window", window=old.name, rows=old.rows):
+            found = mature(home, model, old, known, now)
         window = found.window
         if found.suspect is not None:
             yield labels.quarantine(home.cases, champion.version, found.suspect, now)
@@ -133,11 +143,15 @@ def advance(
     home: Home, case: Case, champion: ReferenceModel, now: datetime, say: Say, tick: Tick, clock: Clock
 ) -> Case | None:
     """Take one case as far as it goes now; None when it does not move."""
-    trained = trial.train(home, case, champion, now, say, tick) if may(case, Signal.JUDGED) else None
+    trained = None
+    if may(case, Signal.JUDGED):
+        with span("train challenger", case=case.id):
+            trained = trial.train(home, case, champion, now, say, tick)
     current = trained or case
     if current.state is not CaseState.TRAINED:
         return trained
-    return trial.follow_verdict(home.ledger, home.cases, current, clock())
+    with span("follow verdict", case=case.id):
+        return trial.follow_verdict(home.ledger, home.cases, current, clock())
 
 
 __all__ = ["Cycle", "advance", "cycle"]

@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -30,6 +31,7 @@ from riskloop.scoring.model import Model
 from riskloop.serve.metrics import ServingMetrics
 from riskloop.serve.reload import Reloader
 from riskloop.store.appender import Appender, Logged
+from riskloop.tracing import Trace
 
 log = logging.getLogger("riskloop.serve")
 
@@ -41,18 +43,24 @@ PATIENCE: Final = 5.0  # seconds that a request waits for the write lock before 
 class Waiting:
     """One request on its way into the log."""
 
-    __slots__ = ("answer", "body", "explain", "model", "parsed")
+    __slots__ = ("answer", "body", "explain", "model", "parsed", "trace")
 
-    def __init__(self, model: Model, body: bytes, explain: Explain, answer: "asyncio.Future[bytes]") -> None:
+    def __init__(
+        self, model: Model, body: bytes, explain: Explain, answer: "asyncio.Future[bytes]", trace: Trace | None
+    ) -> None:
         self.body = body
         self.explain = explain
         self.answer = answer
+        self.trace = trace
         self.read_by(model)
 
     def read_by(self, model: Model) -> None:
         """Check the row by a model's schema; raises DataError."""
-        self.parsed = model.decoder.row(self.body, time.time_ns() // 1000)
+        started = time.time_ns()
+        self.parsed = model.decoder.row(self.body, started // 1000)
         self.model = model
+        if self.trace is not None:
+            self.trace.part("decode", started, time.time_ns())
 
 
 @dataclass(slots=True)
@@ -63,6 +71,7 @@ class Group:
     waiting: Sequence[Waiting]
     decisions: Decisions
     reasons: dict[int, list[Reason]]
+    scored: tuple[int, int]  # from and to, in nanoseconds since 1970
     since: float = field(default_factory=time.monotonic)
 
 
@@ -84,6 +93,7 @@ class Batcher:
         self.failure: str | None = None  # why the last commit failed; None when it did not
         self._encode = msgspec.json.Encoder().encode
         self._loop = asyncio.get_running_loop()
+        self._context = Context()  # a group is nobody's: its lines in the log name no request's trace
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="riskloop-log")  # makes its thread when it is used
         self._task: asyncio.Task[None]
 
@@ -92,7 +102,7 @@ class Batcher:
         """Requests that wait for their commit."""
         return self._count
 
-    def submit(self, body: bytes, explain: Explain) -> "asyncio.Future[bytes]":
+    def submit(self, body: bytes, explain: Explain, trace: Trace | None = None) -> "asyncio.Future[bytes]":
         """The answer's JSON to a row's, once the decision is committed.
 
         Raises Overloaded when too many wait already, DataError, NotReady.
@@ -103,14 +113,14 @@ class Batcher:
                 "Nothing was logged; send it again in a second."
             )
         answer = self._loop.create_future()
-        self._waiting.append(Waiting(self._reloader.model, body, explain, answer))
+        self._waiting.append(Waiting(self._reloader.model, body, explain, answer, trace))
         self._count += 1
         if not self._scheduled:
             self._scheduled = True
             if self._appender.remote:
-                self._task = self._loop.create_task(self._flush_remotely())
+                self._task = self._loop.create_task(self._flush_remotely(), context=self._context)
             else:
-                self._loop.call_soon(self._flush)
+                self._loop.call_soon(self._flush, context=self._context)
         return answer
 
     async def drain(self, patience: float = PATIENCE) -> None:
@@ -172,10 +182,11 @@ class Batcher:
 
     def _decide(self, model: Model, waiting: list[Waiting]) -> None:
         try:
+            started = time.time_ns()
             rows = model.decoder.rows([w.parsed for w in waiting])
             decisions = decide(model, rows, time.time_ns() // 1000, self._exploration)
             explained = reasons(model, decisions, [w.explain for w in waiting], self._max_reasons)
-            self._decided.append(Group(model, waiting, decisions, explained))
+            self._decided.append(Group(model, waiting, decisions, explained, (started, time.time_ns())))
         except Exception as error:  # noqa: BLE001 - one bad model call must not leave its requests without an answer
             self._fail(waiting, error)
 
@@ -253,7 +264,16 @@ class Batcher:
     def _answer(self, group: Group, first_id: int) -> None:
         self._metrics.scored(group.model.version, group.decisions.probabilities)
         self._count -= len(group.waiting)
-        answers = Answers(group.model, group.decisions, first_id, group.reasons)
-        for request, answer in zip(group.waiting, answers.each(), strict=True):
+        answers, committed = Answers(group.model, group.decisions, first_id, group.reasons), time.time_ns()
+        for number, (request, answer) in enumerate(zip(group.waiting, answers.each(), strict=True)):
+            if request.trace is not None:
+                self._trace(request.trace, group, first_id + number, committed)
             if not request.answer.done():  # else the client went away; the decision is logged all the same
                 request.answer.set_result(self._encode(answer))
+
+    def _trace(self, trace: Trace, group: Group, decision: int, committed: int) -> None:
+        """A request was scored and committed with its whole group; to commit is also to wait for the write lock."""
+        rows = len(group.waiting)
+        trace.part("score", *group.scored, group_rows=rows)
+        trace.part("commit", group.scored[1], committed, group_rows=rows)
+        trace.decided(decision, 1, group.model.version)

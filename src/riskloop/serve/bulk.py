@@ -23,6 +23,7 @@ from riskloop.serve.metrics import ServingMetrics
 from riskloop.serve.reload import Reloader
 from riskloop.store.appender import Appender, ChunkKey, Logged
 from riskloop.store.decisions import DecisionLog
+from riskloop.tracing import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class BatchRequest:
     explain: Explain
     first_row: int  # number of the first row in messages
     chunk: ChunkKey | None  # the idempotency key and the body's fingerprint
+    trace: Trace | None = None
 
 
 def content_type(header: str | None, *, of: str = "/predict/batch", kinds: Collection[str] = tuple(READERS)) -> str:
@@ -83,14 +85,14 @@ class Bulk:
         read = READERS[batch.kind]
         if batch.kind == "text/csv" and self._layout is not None:
             read = partial(laid_out_blocks, dialect=self._layout)
-        blocks = read(batch.body, model, batch.first_row)
+        blocks = _traced(read(batch.body, model, batch.first_row), batch.trace)
         first = next(blocks, None)
         second = next(blocks, None)
         if second is not None:
             for _ in blocks:
                 pass
             batch.body.seek(0)
-            blocks = read(batch.body, model, batch.first_row)
+            blocks = _traced(read(batch.body, model, batch.first_row), batch.trace)
         elif first is not None:
             blocks = iter([first])
         else:
@@ -104,10 +106,17 @@ class Bulk:
         known = None if chunk is None else self._log.find_chunk(chunk)
         if known is not None:
             return self._again(known, batch.explain)
-        decisions = decide(model, rows, time.time_ns() // 1000, self._exploration)
+        started = time.time_ns()
+        decisions = decide(model, rows, started // 1000, self._exploration)
+        scored = time.time_ns()
         logged = self._append(decisions, chunk)
+        if batch.trace is not None:
+            batch.trace.part("score", started, scored, rows=len(rows))
+            batch.trace.part("commit", scored, time.time_ns(), rows=len(rows), repeated=logged.repeated)
         if logged.repeated:
             return self._again(logged, batch.explain)
+        if batch.trace is not None:
+            batch.trace.decided(logged.first_id, len(rows), model.version)
         self._metrics.scored(model.version, decisions.probabilities, "batch")
         return self._explained(model, decisions, logged.first_id, batch.explain)
 
@@ -133,6 +142,10 @@ class Bulk:
         if logged is None:
             raise appender.busy()
         return logged[0]
+
+
+def _traced(blocks: Iterator[Rows], trace: Trace | None) -> Iterator[Rows]:
+    return blocks if trace is None else trace.each("decode", blocks, len)
 
 
 def _part(chunk: ChunkKey | None, number: int) -> ChunkKey | None:

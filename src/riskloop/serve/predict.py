@@ -15,6 +15,7 @@ from riskloop.scoring.decoder import MAX_ROW
 from riskloop.serve.door import PRIVATE, Receive, Scope, Send, require_own_page
 from riskloop.serve.service import Service
 from riskloop.store.keys import Role
+from riskloop.tracing import trace_of
 
 MOST_UNFINISHED: Final = 64 * 2**20  # bytes of all bodies that have not come in full
 _JSON: Final = (b"content-type", b"application/json")
@@ -40,7 +41,7 @@ class Predict:
             service.soundness.require()
             explain: Explain = "default" if not scope["query_string"] else wanted_reasons(scope["query_string"])
             _require_json(scope["headers"])
-            answer = await service.batcher.submit(await self._body(receive), explain)
+            answer = await service.batcher.submit(await self._body(receive), explain, trace_of(scope))
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - the one place where a request's failure becomes its answer

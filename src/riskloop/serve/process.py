@@ -24,6 +24,7 @@ from riskloop.serve.workers import FOLDER_VARIABLE, PARENT_VARIABLE
 from riskloop.store.home import Home
 from riskloop.store.keys import asks_who
 from riskloop.store.running import announced
+from riskloop.tracing import trace_ids
 
 GRACE: Final = 30  # seconds that requests under way get at the end
 BACKLOG: Final = 2048  # connections that wait to be accepted
@@ -45,6 +46,7 @@ class JsonLines(logging.Formatter):
             "pid": record.process,
         }
         line.update({key: value for key, value in vars(record).items() if key not in _PLAIN})
+        line.update(trace_ids() if "trace_id" not in line else {})
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)

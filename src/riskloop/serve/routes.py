@@ -27,6 +27,7 @@ from riskloop.serve.service import Service
 from riskloop.store import audit
 from riskloop.store.appender import ChunkKey
 from riskloop.store.keys import Role
+from riskloop.tracing import trace_of
 
 IN_MEMORY: Final = 8 * 2**20  # a longer body goes through a temporary file
 
@@ -242,7 +243,9 @@ async def predict_batch(
         body, fingerprint = await _spooled(request, service.home.settings.serve.max_body)
         done.callback(body.close)
         chunk = None if idempotency_key is None else ChunkKey(idempotency_key, fingerprint)
-        blocks = service.bulk.answers(BatchRequest(body, kind, answer, explain, first_row, chunk))
+        blocks = service.bulk.answers(
+            BatchRequest(body, kind, answer, explain, first_row, chunk, trace_of(request.scope))
+        )
         first = await service.in_bulk(lambda: next(blocks))
         return _Answers(service, first, blocks, answer, done.pop_all())
 
