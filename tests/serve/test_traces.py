@@ -185,7 +185,7 @@ async def main(portfolio):
             for path, body in (("/predict", ROW), ("/predict/batch", [ROW])):
                 answer = await client.post(path, json=body)
                 assert answer.status_code == 200, answer.text
-            assert (await client.get("/dashboard/?q=anna")).status_code == 200
+            assert (await client.get("/dashboard/search?q=anna")).status_code == 200
 
 portfolio = Portfolio.open(sys.argv[1])
 asyncio.run(main(portfolio))
