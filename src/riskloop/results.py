@@ -55,6 +55,7 @@ class TrainingResult(Result):
     customers: int  # behind them
     immature: int  # rows left out, because their outcome was not final
     left_out: Json  # {learner: why it did not compete}
+    benchmark: Json | None  # a plain scorecard beside it: auc, model_auc, gain, low, high, rows, sentence
     notes: list[str]  # what a person has to know of the rows and the learners, in sentences
     data: Json  # what was read of the history, set aside and left out
     bins: list[Json] = field(default_factory=list)  # feature, bin, rows, defaults, rate, woe, iv: see `Portfolio.bins`
@@ -284,6 +285,7 @@ class ModelResult(Result):
     calibration: Json
     importance: dict[str, float]
     training: Json
+    benchmark: Json | None  # a plain scorecard beside it: auc, model_auc, gain, low, high, rows, sentence
     libraries: dict[str, str]
     bins: list[Json] = field(default_factory=list)  # feature, bin, rows, defaults, rate, woe, iv: see `Portfolio.bins`
 

@@ -13,7 +13,7 @@ from riskloop.cases.people import Care, CaseNote
 from riskloop.core.english import counted
 from riskloop.core.errors import NotFound
 from riskloop.core.findings import WINDOW
-from riskloop.core.manifest import ModelManifest
+from riskloop.core.manifest import ModelManifest, benchmark_document
 from riskloop.core.periods import period_of
 from riskloop.core.settings import GateSettings, MlflowSettings, Settings, WatchSettings
 from riskloop.core.types import Finding, Json, Promotion, from_micros, iso, to_micros
@@ -298,9 +298,11 @@ def models(ledger: Ledger) -> list[Json]:
 def model(ledger: Ledger, artefacts: Artefacts, version: int) -> Json:
     """One version: its ledger row and what its manifest says about quality, training and threshold."""
     row = ledger.model(version)
-    manifest = to_builtins(artefacts.read(row.artefact, ModelManifest, row.sha256).manifest)
+    written = artefacts.read(row.artefact, ModelManifest, row.sha256).manifest
+    manifest = to_builtins(written)
     shown = ("metrics", "comparison", "threshold", "risk_levels", "calibration", "importance", "training", "libraries")
-    return {**_model(row, ledger.promotions()), **{key: manifest[key] for key in shown}}
+    beside = benchmark_document(written.training.benchmark)
+    return {**_model(row, ledger.promotions()), **{key: manifest[key] for key in shown}, "benchmark": beside}
 
 
 def _model(row: ModelVersion, history: list[Promotion]) -> Json:

@@ -2,16 +2,22 @@
 
 import json
 from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace as changed
 
 from riskloop.cli import main
 from riskloop.core.errors import RiskloopError
 from riskloop.core.manifest import RetrainOrder
+from riskloop.core.stats import paired_delong
 from riskloop.core.types import Action, Diagnosis
+from riskloop.gate.challenger_file import challenger_file
+from riskloop.gate.evaluation import Evaluation
 from riskloop.loop import snapshot
 from riskloop.loop.champion import load
 from riskloop.loop.making import make
@@ -76,6 +82,41 @@ def test_the_tested_scores_are_as_well_calibrated_as_the_final_model(
     made = make(home.settings, home.decisions, home.artefacts, order, load(home, 1))
     labels = made.rows.labels[made.plan.tested]
     assert made.scores.mean() == pytest.approx(labels.mean(), abs=0.005)
+
+
+@pytest.mark.parametrize("how", ["out_of_fold", "holdout"])
+def test_a_challenger_has_a_scorecard_beside_it_on_the_very_rows_of_the_gate(
+    how: str, drifted_folder: Path, copied: Callable[[Path], Portfolio]
+) -> None:
+    portfolio = copied(drifted_folder)
+    config = portfolio.home.config
+    config.write_text(config.read_text().replace("[gate]", f'[gate]\nevaluation = "{how}"\nblocks = 2'))
+    home = Portfolio.open(config).home
+    champion = load(home, 1)
+    as_trees = changed(champion.manifest, learner="lightgbm")  # whose learner is fitted again
+    model = copy(champion.model)
+    model.manifest = as_trees
+    other = replace(champion, model=model)
+    order = RetrainOrder(
+        1, Action.RETRAIN, Diagnosis.COVARIATE_SHIFT, None, snapshot.take(home.feed, home.windows, NOW)
+    )
+    made = make(home.settings, home.decisions, home.artefacts, order, other)
+    assert made.candidate.learner == "lightgbm"
+    found, labels = made.candidate.manifest.training.benchmark, made.rows.labels[made.plan.tested]
+    assert made.card is not None
+    assert found is not None
+    test = paired_delong(labels, made.card, made.scores, made.plan.blocks, made.rows.customers[made.plan.tested])
+    assert (found.gain, found.rows) == (test.difference, labels.size)
+    assert found.auc == test.auc_champion > 0.6
+    one = Evaluation(labels, made.scores, made.scores, 0.2, 0.2, blocks=made.plan.blocks, benchmark=made.card)
+    file = challenger_file(one, home.settings.money)["benchmark"]
+    assert file["challenger"]["value"] == pytest.approx(found.gain)
+    assert file["challenger"]["lower"] == pytest.approx(found.low)
+    off = home.settings.model_copy(update={"train": home.settings.train.model_copy(update={"benchmark": False})})
+    without = make(off, home.decisions, home.artefacts, order, other)
+    assert without.card is None
+    assert without.candidate.files == made.candidate.files
+    home.close()
 
 
 def test_later_decisions_corrections_and_settings_change_nothing(

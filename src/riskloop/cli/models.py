@@ -51,6 +51,7 @@ def models_show(
         f"threshold {found.threshold:.4f}",
         *_imported(found.training),
         *_level(found.training),
+        *([] if found.benchmark is None else [found.benchmark["sentence"]]),
         table(("metric", "value"), metrics),
         table(("feature", "share of importance"), importance),
         *(_bins(found.bins) if bins else ()),

@@ -60,7 +60,8 @@ def train(
         trained = portfolio.train(history, complete_until=complete_until, progress=tick, refused=refused)
     rows = [(name, entry["auc"], entry["low"], entry["high"]) for name, entry in trained.comparison.items()]
     told = [trained.data["sentence"], *trained.data["reasons"], *trained.notes]
-    console.answer(trained, *told, table(("learner", "AUC", "low", "high"), rows), trained.sentence)
+    beside = [] if trained.benchmark is None else [trained.benchmark["sentence"]]
+    console.answer(trained, *told, table(("learner", "AUC", "low", "high"), rows), *beside, trained.sentence)
     leave_partly(trained.data["refused"])
 
 

@@ -169,6 +169,36 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     reasons: str  # "shapley", "points", "occlusion": how contributions are computed
 
 
+class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
+    """A plain scorecard beside a model, on rows that neither had seen: what the model's complexity buys."""
+
+    auc: float  # of the scorecard
+    model_auc: float  # of the model, on the same rows and within the same folds
+    gain: float  # the model's AUC less the scorecard's
+    low: float  # 95% confidence interval, paired
+    high: float
+    rows: int
+
+    @property
+    def sentence(self) -> str:
+        """What a person reads."""
+        if self.low > 0.0:
+            end = "This is what its complexity buys."
+        elif self.high < 0.0:
+            end = "The scorecard ranks better."
+        else:
+            end = "Its complexity is not shown to buy anything."
+        return (
+            f"A plain scorecard has an AUC of {self.auc:.4f} on the same {self.rows:,} rows, the model "
+            f"{self.model_auc:.4f}: {self.gain:+.4f} (95%: {self.low:+.4f} to {self.high:+.4f}). {end}"
+        )
+
+
+def benchmark_document(found: Benchmark | None) -> Json | None:
+    """The figures and the sentence, for results."""
+    return None if found is None else {**msgspec.structs.asdict(found), "sentence": found.sentence}
+
+
 class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a model was trained on."""
 
@@ -187,6 +217,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     immature: int = 0  # rows of the history left out, because their outcome was not final
     definition: str = "1"  # version of the definition of default (`outcomes.definition`) that its outcomes follow
     imported: Imported | None = None  # None: was trained here
+    benchmark: Benchmark | None = None  # None: is a scorecard itself, or there was none beside it
 
     @property
     def span(self) -> tuple[datetime, datetime] | None:

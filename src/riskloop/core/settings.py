@@ -258,6 +258,11 @@ class TrainSettings(Section):
         description="Margin of conservatism: the share that the odds of every PD are raised by. It is on record and is "
         "left out where PDs are compared with outcomes.",
     )
+    benchmark: bool = Field(
+        True,
+        description="Score a plain scorecard beside every other model, to say what its complexity buys. Where none "
+        "competes this costs one more scorecard for each fold.",
+    )
     threads: int = Field(0, ge=0, description="Threads of one fit; 0 means all cores.")
 
 
@@ -931,6 +936,8 @@ def restored(settings: Settings, schema: Schema, recorded: dict[str, Any]) -> Se
             table = LearnerSettings if name == "learners" else PrepareSettings
             changes[name] = {key: table(**entry) for key, entry in values.items()}
             continue
+        if name == "train":  # a manifest that does not name it was made without
+            values = {"benchmark": False, **values}
         section = changes.get(name, getattr(settings, name))
         changes[name] = type(section)(**{**section.model_dump(), **values})
     return settings.model_copy(update=changes)

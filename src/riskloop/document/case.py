@@ -57,6 +57,7 @@ def case_paper(home: Home, number_: int, file: ChallengerFileResult | None, now:
             PaperSection("swap", "Who changes side", _swap(content, names)),
             PaperSection("groups", "Protected groups and segments", _groups(content, home.settings)),
             PaperSection("effects", "What moved most", _moved(content, names, home.settings)),
+            PaperSection("benchmark", "What the complexity buys", _benchmark(content, names)),
             PaperSection("money", "Money", _money(content, names)),
         ]
     sections += [
@@ -275,6 +276,17 @@ def _moved(file: Json, names: Names, settings: Settings) -> tuple[Block, ...]:
         )
         for one in file["moved"]
     )
+
+
+def _benchmark(file: Json, names: Names) -> tuple[Block, ...]:
+    found = file.get("benchmark")
+    if found is None:
+        return (missing("A plain scorecard on the same decisions (none was scored, or the challenger is one)"),)
+    rows = [("a plain scorecard", number(found["auc"], 4), NOTHING)]
+    for name, one in zip(names, (found["champion"], found["challenger"]), strict=True):
+        above = f"{_measured(one['value'], 'score', True)} ({between(one['lower'], one['upper'], 4)})"
+        rows.append((name, number(one["auc"], 4), above))
+    return (Grid("AUC on the same decisions", ("Model", "AUC", "Above the scorecard, 95%"), tuple(rows)),)
 
 
 def _money(file: Json, names: Names) -> tuple[Block, ...]:

@@ -126,6 +126,8 @@ def learners(record: ModelRecord) -> list[Block]:
         for name, one in ordered
     )
     blocks: list[Block] = [Grid("Learners that competed, cross-validated", ("Learner", "AUC", "95%"), rows)]
+    if manifest.training.benchmark is not None:
+        blocks.append(Said(manifest.training.benchmark.sentence))
     if manifest.training.left_out:
         left = tuple(f"{words(name)}: {why}" for name, why in manifest.training.left_out.items())
         blocks += [Said("Left out:"), Bullets(left)]

@@ -54,6 +54,7 @@ def challenger_file(
         ],
         "moved": list(moved),
         "money": _money(evaluation, money),
+        "benchmark": _benchmark(evaluation),
     }
 
 
@@ -219,6 +220,21 @@ def _money(evaluation: Evaluation, money: MoneySettings) -> Json | None:
         "good_gain": money.good_gain,
         **_moved(worth * approved[0], worth * approved[1], evaluation.customers),
     }
+
+
+def _benchmark(evaluation: Evaluation) -> Json | None:
+    """AUC of a plain scorecard on the same rows, and how far either model is above it; None where there is none."""
+    if evaluation.benchmark is None:
+        return None
+    reach = stats.upper_quantile(0.025)
+    found: Json = {}
+    for name, scores in (("champion", evaluation.champion), ("challenger", evaluation.challenger)):
+        test = stats.paired_delong(
+            evaluation.labels, evaluation.benchmark, scores, evaluation.blocks, evaluation.customers
+        )
+        change = _around(test.difference, reach * test.std_error)
+        found |= {"auc": test.auc_champion, name: {"auc": test.auc_challenger, **_interval(change)}}
+    return found
 
 
 # --------------------------------------------------------------------------- the table

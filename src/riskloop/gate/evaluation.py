@@ -65,10 +65,12 @@ class Evaluation:
     weights: Floats | None = None  # applicants behind each row, where explored decisions stand for declined ones
     blocks: Ints | None = None  # the fit that scored each row, where there are several: only within one is compared
     customers: Ints | None = None  # a number for each row's customer; None: every row is another customer
+    benchmark: Floats | None = None  # a plain scorecard's scores, fitted as the challenger was; only ranks count
 
     def __post_init__(self) -> None:
         columns: dict[str, npt.NDArray[Any]] = {"champion": self.champion, "challenger": self.challenger}
         given = {"weights": self.weights, "blocks": self.blocks, "customers": self.customers}
+        given["benchmark"] = self.benchmark
         columns |= {name: column for name, column in given.items() if column is not None}
         _require_length(self.labels.shape[0], "labels", columns)
 

@@ -68,7 +68,7 @@ def challenge(
     )
     model = load_model(home.artefact(version), version)
     evaluation = evaluate(
-        home.settings, champion, model, made.rows, tested, made.scores, made.frame, origin, made.plan.blocks
+        home.settings, champion, model, made.rows, tested, made.scores, made.frame, origin, made.plan.blocks, made.card
     )
     file = make_file(home.settings, evaluation, champion, model, made.rows, tested, made.frame)
     about = EvaluationManifest(champion=champion.version, challenger=version)

@@ -38,10 +38,11 @@ def evaluate(
     frame: DecisionFrame,
     kind: Literal["retrain", "recalibrate"],
     blocks: Ints | None,
+    card: Floats | None = None,
 ) -> Evaluation:
     """Champion and challenger on the ``tested`` rows of the pool; ``scores`` are the challenger's.
 
-    ``blocks`` are the fits that gave them, where there are several (`Plan.blocks`).
+    ``blocks`` are the fits that gave them, where there are several (`Plan.blocks`), ``card`` a plain scorecard's.
     """
     features = rows.rows.features[tested]
     others = without_outcome(frame, rows.rows.times[tested])
@@ -72,6 +73,7 @@ def evaluate(
         weights=weights if (weights != 1.0).any() else None,
         blocks=blocks,
         customers=_repeating(rows.customers[tested]),
+        benchmark=card,
     )
 
 
@@ -198,6 +200,8 @@ def keep(
     columns["applicants"] = frame.ids[others]
     columns["applicants_champion"] = everybody.champion[tested.size :]
     columns["applicants_challenger"] = everybody.challenger[tested.size :]
+    if evaluation.benchmark is not None:
+        columns["benchmark"] = evaluation.benchmark
     files = {
         f"{name}.npy.gz": gzip.compress(dump_array(column.astype(np.float64)), mtime=0)
         for name, column in columns.items()

@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec import to_builtins
 
 from riskloop.core.errors import GateRefused
-from riskloop.core.manifest import ModelManifest
+from riskloop.core.manifest import ModelManifest, benchmark_document
 from riskloop.core.settings import Settings
 from riskloop.core.types import Json, PromotionKind, Rows
 from riskloop.data.leaks import leaks_among
@@ -61,6 +61,7 @@ def train_first(
         "customers": learned.customers,
         "immature": learned.immature,
         "left_out": left_out,
+        "benchmark": benchmark_document(candidate.manifest.training.benchmark),
         "notes": notes,
         "sentence": promote_first(ledger, settings, version, candidate.manifest, now, by, notes),
     }

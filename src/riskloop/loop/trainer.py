@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from functools import cached_property
 from itertools import count
 from typing import Final
@@ -20,9 +21,11 @@ from riskloop.loop.champion import ReferenceModel
 from riskloop.retrain.challenger import ChallengerPlan
 from riskloop.retrain.dataset import Pool, TrainingSet, Weighting, choose, thinned, training_set
 from riskloop.retrain.plan import Plan, Split, latest_block
+from riskloop.train.benchmark import CARD, compared, is_card
 from riskloop.train.calibrate import fit_calibration, level_of, levelled
 from riskloop.train.candidate import Candidate
 from riskloop.train.fit import LongRun, fit, fit_once, recalibrate
+from riskloop.train.learners import learner
 from riskloop.train.validate import OutOfFold, enough
 
 Tick = Callable[[str, float], None]
@@ -54,6 +57,7 @@ class Challenger:
     rows: Pool
     plan: Plan
     scores: Floats  # (tested rows,) calibrated, in the plan's order
+    card: Floats | None  # (tested rows,) raw, of a plain scorecard that was fitted alike; None: there is none
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class ScoredBlock:
     learner: str
     raw: Floats  # log-odds
     scores: Floats  # calibrated
+    card: Floats | None  # raw scores of a plain scorecard
 
 
 class Trainer:
@@ -92,6 +97,7 @@ class Trainer:
         self._tick = tick
         self._steps = count(1)
         self._total = 1
+        self._without_card: str | None = None
 
     @property
     def _size(self) -> Size | None:
@@ -110,12 +116,47 @@ class Trainer:
             choice = self.choose(plan.splits[0].train)
             candidate, used = self._candidate(plan.splits[0].train, choice, ())
             scores = candidate.predict(self.rows.rows.features[plan.tested])
+            card = self._card(used, choice, self.rows.rows.features[plan.tested])
         else:
             blocks = [self._block(split) for split in plan.splits]
             choice = self.choose(plan.final)
             candidate, used = self._candidate(plan.final, choice, blocks)
             scores = np.concatenate([self._scores(block, blocks) for block in blocks])
-        return Challenger(candidate, used, choice, self.recipe, self.frame, self.rows, plan, scores)
+            card = self._cards(blocks)
+        candidate = self._benchmarked(candidate, plan, scores, card)
+        return Challenger(candidate, used, choice, self.recipe, self.frame, self.rows, plan, scores, card)
+
+    def _card(self, used: TrainingSet, choice: Choice, features: Floats) -> Floats | None:
+        """Raw scores of a plain scorecard that learns from the same rows, weighted alike."""
+        if not self.settings.train.benchmark or self.recipe.kind == "recalibrate" or self._is_card(choice.learner):
+            return None
+        try:
+            return fit_once(used.rows, self.settings, CARD, used.weights, used.changed)(features)
+        except DataError as error:
+            self._without_card = f"There is no {CARD.name} beside the challenger. {error.message}"
+            return None
+
+    def _cards(self, blocks: Sequence[ScoredBlock]) -> Floats | None:
+        """The scorecard's scores of all blocks; None where each block's learner is a scorecard itself."""
+        if all(block.card is None for block in blocks):
+            return None
+        found = [block.raw if self._is_card(block.learner) else block.card for block in blocks]
+        cards = [card for card in found if card is not None]
+        return np.concatenate(cards) if len(cards) == len(blocks) else None
+
+    def _is_card(self, name: str) -> bool:
+        return is_card(learner(name, self.settings))
+
+    def _benchmarked(self, candidate: Candidate, plan: Plan, scores: Floats, card: Floats | None) -> Candidate:
+        """With the scorecard beside it in the manifest. A recalibration ranks like its parent and keeps that one's."""
+        manifest = candidate.manifest
+        training = manifest.training
+        if self._without_card is not None:
+            training = replace(training, left_out=training.left_out | {CARD.name: self._without_card})
+        if card is not None:
+            labels, customers = self.rows.labels[plan.tested], self.rows.customers[plan.tested]
+            training = replace(training, benchmark=compared(labels, card, scores, plan.blocks, customers))
+        return replaced(candidate, manifest=replace(manifest, training=training))
 
     def _done(self, what: str) -> None:
         self._tick(what, min(1.0, next(self._steps) / self._total))
@@ -181,12 +222,13 @@ class Trainer:
         if self.recipe.kind == "recalibrate":
             scores = self._recalibrated(self._training_set(split.train, choice.weighting)).predict(features)
             self._done("recalibration without a block")
-            return ScoredBlock(split.test, choice.learner, np.full(scores.size, np.nan), scores)
+            return ScoredBlock(split.test, choice.learner, np.full(scores.size, np.nan), scores, None)
         index, each = thinned(self.rows, split.train, MOST_TESTED, since=self.since, seed=settings.train.seed)
         used = self._training_set(index, choice.weighting, each)
         raw = fit_once(used.rows, settings, choice.learner, used.weights, used.changed, self._size)(features)
         self._done(f"{choice.learner} without a block")
-        return ScoredBlock(split.test, choice.learner, raw, choice.calibration.apply(raw))
+        card = self._card(used, choice, features)
+        return ScoredBlock(split.test, choice.learner, raw, choice.calibration.apply(raw), card)
 
     def _scores(self, block: ScoredBlock, blocks: Sequence[ScoredBlock]) -> Floats:
         """A block's scores, calibrated on the other blocks, as those of the final model are on all of them.

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from riskloop.core.manifest import (
+    Benchmark,
     LearnerAuc,
     ModelManifest,
     ModelMetrics,
@@ -52,6 +53,7 @@ def describe_training(
     definition: str,
     level: PdLevel,
     immature: int = 0,
+    benchmark: Benchmark | None = None,
 ) -> Training:
     """Sizes, first and last time, and the fingerprint of the very rows."""
     target = np.zeros(0) if rows.target is None else rows.target
@@ -74,6 +76,7 @@ def describe_training(
         definition=definition,
         level=level,
         immature=immature,
+        benchmark=benchmark,
     )
 
 
@@ -130,6 +133,8 @@ def shaping(settings: Settings) -> Json:
     """What shaped the model; threads do not, and the rest of the config may hold secrets."""
     found = settings.model_dump(mode="json", include={"threshold", "risk_levels", "learners", "prepare", "train"})
     del found["train"]["threads"]
+    if not settings.train.benchmark:  # as in manifests of before there was one
+        del found["train"]["benchmark"]
     found["drift"] = {"reference_rows": settings.drift.reference_rows}
     return found
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace as replaced
 from riskloop.core.errors import DataError
 from riskloop.core.manifest import (
     FORMAT,
+    Benchmark,
     Calibration,
     ModelManifest,
     Size,
@@ -26,6 +27,7 @@ from riskloop.core.stats import brier, log_loss
 from riskloop.core.types import DAY, Bools, Floats, Ints, Rows
 from riskloop.scoring.preparation import FILE
 from riskloop.store.artefacts import Artefact
+from riskloop.train.benchmark import benchmark_of
 from riskloop.train.blend import Blend
 from riskloop.train.calibrate import capped, choose_threshold, fit_calibration, level_of, levelled, log_odds
 from riskloop.train.candidate import (
@@ -65,6 +67,7 @@ def fit(
     history: str | None = None,
     record: TrainingRecord | None = None,
     immature: int = 0,
+    benchmark: Benchmark | None = None,
     progress: Progress | None = None,
 ) -> Candidate:
     """Fit the learners of ``settings`` (or ``learners``) to labelled ``rows`` and return the best by mean AUC.
@@ -77,7 +80,8 @@ def fit(
     single learner, ``size`` that of the search for the size of boosted trees. ``declined`` are applicants
     whose outcome nobody knows: nothing is learned from them, but they belong to the reference, which stands
     for who applies. A learner that cannot be fitted is left out with a sentence in the manifest. ``history`` and
-    ``record`` say where the rows are, and ``immature`` how many had no final outcome, for the manifest.
+    ``record`` say where the rows are, and ``immature`` how many had no final outcome, for the manifest. A competition
+    is held against a plain scorecard on its folds; whoever names ``learners`` gives the ``benchmark``.
     Raises DataError when the rows cannot be learned from, ConfigError for an impossible learner.
     """
     schema, train = settings.row_schema, settings.train
@@ -99,6 +103,12 @@ def fit(
     else:
         validated = [judge(chosen[0], judged.raw, target, judged.parts, sample.customers)]
     best = max(validated, key=lambda v: v.interval.estimate)  # the first of equals: [train] lists them by preference
+
+    if judged is None and learners is None and train.benchmark:
+        benchmark, missing = benchmark_of(
+            best, validated, sample, parts, cores(settings), lambda what, _: report(what, 0.9)
+        )
+        left_out = left_out | missing
 
     report(f"{best.learner.name}, all rows", 0.95)
     entry = next(entry for entry in chosen if entry.name == best.learner.name)
@@ -153,6 +163,7 @@ def fit(
             definition=settings.outcomes.definition,
             level=level,
             immature=immature,
+            benchmark=benchmark,
         ),
         baseline=baseline(rows.features, schema),
         seed=train.seed,
@@ -184,7 +195,7 @@ def _sizes(
 def fit_once(
     rows: Rows,
     settings: Settings,
-    name: str,
+    name: str | Learner,
     weights: Floats | None = None,
     changed: Bools | None = None,
     size: Size | None = None,
@@ -198,7 +209,7 @@ def fit_once(
     target = np.asarray(rows.target, dtype=np.float64)
     if not 0 < target.sum() < len(target):
         raise DataError("These rows have one class only, so nothing can be learned from them.")
-    entry = learner(name, settings)
+    entry = name if isinstance(name, Learner) else learner(name, settings)
     sample = sample_of(rows, settings, weights, changed)
     fitted = fit_learner(sized(entry, size), sample, threads(settings, len(rows)))
     return lambda features: fitted.raw(schema.model_matrix(features))
