@@ -119,7 +119,12 @@ class RowsFile:
         if self._schema is None:
             return table
         for feature in self._schema.features:
-            if feature.kind == "number" and feature.name in table.column_names and is_text(table[feature.name].type):
+            if (
+                feature.kind == "number"
+                and feature.written != "date"
+                and feature.name in table.column_names
+                and is_text(table[feature.name].type)
+            ):
                 ignored = Problems(positions=np.arange(table.num_rows))
                 column = table[feature.name]
                 values = read_numbers(column, feature, ignored, self._schema, self._dialect.decimal)

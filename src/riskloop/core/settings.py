@@ -141,7 +141,8 @@ class FeatureSettings(Section):
     )
     written: TextStyle = Field(
         "plain",
-        description="How a number is written where it is text: amount ($1,234.50), percent (13.5%), unit (36 months).",
+        description="How a number is written where it is text: amount ($1,234.50), percent (13.5%), unit (36 months), "
+        "date (the number is the days from it to the decision).",
     )
     label: str = Field("", max_length=80, description="Its name for people, on pages and in reasons.")
     unit: str = Field("", max_length=20, description="What its numbers count, such as EUR or months.")
@@ -172,9 +173,10 @@ class ReasonsSettings(Section):
 class PrepareSettings(Section):
     """A column that is made of others before a learner sees them; the table's name is the column's."""
 
-    how: Literal["ratio", "difference", "sum", "product", "log", "bands", "missing", "group", "prefix"] = Field(
+    how: Literal["ratio", "difference", "sum", "product", "log", "bands", "missing", "group", "prefix", "age"] = Field(
         description="`ratio` x/y, `difference` x-y, `sum`, `product`, `log` sign(x)·ln(1+|x|), `bands` of a number, "
-        "`missing` 1 where a value is missing, `group` of levels, `prefix` of a code."
+        "`missing` 1 where a value is missing, `group` of levels, `prefix` of a code, `age` from a date to the "
+        "decision, or from one date to another."
     )
     of: tuple[str, ...] = Field(min_length=1, description="The columns that it is made of: features, or steps before.")
     bounds: tuple[float, ...] = Field((), description="`bands`: their upper bounds.")
@@ -182,6 +184,7 @@ class PrepareSettings(Section):
         default_factory=dict, description="`group`: levels by the group's name; the others stay by themselves."
     )
     length: int = Field(2, ge=1, description="`prefix`: characters.")
+    unit: Literal["years", "months", "days"] = Field("years", description="`age`: of 365.2425 days, a twelfth, a day.")
     monotone: Literal[-1, 0, 1] = Field(0, description="1: more can only raise the PD; -1: only lower it.")
     instead: bool = Field(False, description="Whether the columns that it is made of are no model inputs themselves.")
 
@@ -190,6 +193,8 @@ class PrepareSettings(Section):
         wanted = {"ratio": 2, "difference": 2, "log": 1, "bands": 1, "group": 1, "prefix": 1}.get(self.how)
         if wanted is not None and len(self.of) != wanted:
             raise ValueError(f"a {self.how} is made of {wanted} columns, and 'of' names {len(self.of)}")
+        if self.how == "age" and len(self.of) > 2:
+            raise ValueError("an age is made of one date or of two")
         if self.how == "bands" and not self.bounds:
             raise ValueError("bands need their 'bounds'")
         if self.how == "group" and not self.groups:
@@ -851,6 +856,17 @@ class Settings(Section):
             for name, entry in self.features.items()
         }
         return {name: words for name, words in said.items() if words != Spoken()}
+
+    @model_validator(mode="after")
+    def _dates_have_a_decision(self) -> "Settings":
+        dated = [name for name, entry in self.features.items() if entry.written == "date"]
+        if dated and self.portfolio.time is None:
+            raise ValueError(f"features.{dated[0]} counts days to the decision, whose date portfolio.time has to name")
+        for name, entry in self.prepare.items():
+            other = [column for column in entry.of if entry.how == "age" and column not in dated]
+            if other:
+                raise ValueError(f'prepare.{name} is an age of {other[0]}, which is no feature with written = "date"')
+        return self
 
     @model_validator(mode="after")
     def _prepared_columns_are_new(self) -> "Settings":

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 from riskloop.core.schema import DateOrder, TextStyle
-from riskloop.core.types import as_utc, to_micros
+from riskloop.core.types import DAY, as_utc, to_micros
 
 # --------------------------------------------------------------------------- missing
 
@@ -242,6 +242,21 @@ def parse_time(value: Any, order: DateOrder = "") -> int:
     if text.isascii() and text.isdecimal():
         return _bounded(_counted(text, order) if order in ("ymd", "unix", "excel") else _period(int(text)))
     return _bounded(_written(text, order))
+
+
+MOST_DAYS: Final = 100_000  # between a date and a decision
+
+
+def days_before(value: Any, day: int, order: DateOrder = "") -> float:
+    """Whole days from a date to the decision on ``day`` (days since 1970); a number is such days already.
+
+    Raises ValueError for what is neither.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if not abs(value) <= MOST_DAYS:
+            raise ValueError("is neither a date nor days to the decision; write dates as text")
+        return float(value)
+    return float(day - parse_time(value, order) // DAY)
 
 
 def _written(text: str, order: DateOrder) -> datetime:

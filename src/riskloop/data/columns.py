@@ -1,5 +1,7 @@
 """One column of a table into float64, integers or text, with every value that does not fit on record."""
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,10 +12,11 @@ import pyarrow.compute as pc
 
 from riskloop.core.errors import DataError
 from riskloop.core.schema import NUL, Feature, Schema
-from riskloop.core.types import Bools, Floats, Ints, Problem, from_micros
+from riskloop.core.types import DAY, Bools, Floats, Ints, Problem, from_micros
 from riskloop.core.values import (
     FORMATS,
     MISSING_NUMBER,
+    days_before,
     is_missing,
     level_text,
     parse_number,
@@ -109,14 +112,24 @@ def _sentence(p: Problem) -> str:
 
 
 def read_numbers(
-    column: pa.ChunkedArray, feature: Feature, problems: Problems, schema: Schema, decimal: str = "."
+    column: pa.ChunkedArray,
+    feature: Feature,
+    problems: Problems,
+    schema: Schema,
+    decimal: str = ".",
+    times: Ints | None = None,
 ) -> Floats:
-    """float64 of shape (n,); NaN where the value is missing or cannot be read."""
+    """float64 of shape (n,); NaN where the value is missing or cannot be read.
+
+    ``times`` (n,), microseconds, are those of the decisions, by default now; a date becomes days before them.
+    """
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
         kind = column.type
-    if is_text(kind):
+    if feature.written == "date" and not pa.types.is_null(kind):
+        values = _days(column, feature, problems, schema, times)
+    elif is_text(kind):
         values = _parsed_numbers(column, feature, problems, schema, decimal)
     elif pa.types.is_null(kind):
         values = np.full(len(column), np.nan)
@@ -168,6 +181,33 @@ def _parsed_numbers(
     # Any value that raises no second problem, for rows that already have one.
     filled = np.where(wrong, np.clip(0.0, *feature.range), known[codes])
     return np.where(codes >= 0, filled, np.nan)
+
+
+def _days(column: pa.ChunkedArray, feature: Feature, problems: Problems, schema: Schema, times: Ints | None) -> Floats:
+    """Whole days from each date to its decision."""
+    days = (np.full(len(column), time.time_ns() // 1000) if times is None else times) // DAY
+    kind = column.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        micros = pc.cast(column.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False), pa.int64())
+        dated = days - np.array(micros.fill_null(0).to_numpy()) // DAY
+        return np.where(micros.is_null().to_numpy(), np.nan, dated.astype(np.float64))
+    encoded = codes_table(column)
+    said, known = [], []
+    for value in encoded.dictionary.to_pylist():
+        try:
+            empty = value != value or is_missing(str(value), schema.missing)
+            known.append(math.nan if empty else days_before(value, 0, schema.dates))
+            said.append("")
+        except (ValueError, OverflowError) as error:
+            known.append(math.nan)
+            said.append(str(error) if str(error).startswith(("is ", "can be ")) else f"is not a date; write {FORMATS}")
+    codes = codes_of(encoded)
+    found = np.array([*known, np.nan])[codes]
+    if is_text(kind):
+        found = days + found
+    wrong = (codes >= 0) & np.array([bool(text) for text in said] + [False])[codes]
+    problems.add(feature.name, lambda row: said[codes[row]], wrong, lambda row: column[row].as_py())
+    return np.where(wrong, np.clip(0.0, *feature.range), found)
 
 
 def _check_numbers(values: Floats, feature: Feature, problems: Problems) -> None:

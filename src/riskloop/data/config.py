@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from riskloop.core.settings import DataSettings, Section, Settings, duration_text
 from riskloop.data.address import address_of, short_name
-from riskloop.data.infer import Examined, Guessed, Wanted, examine
+from riskloop.data.infer import DATES, Examined, Guessed, Wanted, examine
 
 WIDE: Final = 20  # levels in one line
 
@@ -52,6 +52,7 @@ def config_text(
     for column in found.columns:
         if column.role in ("input", "protected", "context"):
             lines += _feature(column, found.rows)
+    lines += _ages(found)
     return "\n".join([*lines, *_others(chosen)]) + "\n"
 
 
@@ -129,6 +130,26 @@ def _feature(column: Guessed, rows: int) -> list[str]:
         lines.append("protected = true  # guessed from its name: kept for fairness checks, no model input")
     if column.role == "context":
         lines.append("context = true  # the same for all rows of a period: a path in time, not a distribution")
+    return lines
+
+
+def _ages(found: Examined) -> list[str]:
+    """A proposal for each date that is none of the decision's: how old it is then."""
+    lines: list[str] = []
+    for column in found.of("ignored") if found.of("time") else ():
+        if column.why == DATES:
+            lines += [
+                "",
+                f"# '{_comment(column.name)}' holds dates that are not after the decision. With these lines its age",
+                "# is an input; take it out of 'ignore', too.",
+                f"# [features.{_key(column.name)}]",
+                '# written = "date"',
+                *(["# nullable = true"] if column.missing else []),
+                f"# [prepare.{_key(f'{column.name}_age')}]",
+                '# how = "age"  # in years; unit = "months" or "days"; of two dates: from the first to the second',
+                f"# of = [{json.dumps(column.name, ensure_ascii=False)}]",
+                "# instead = true",
+            ]
     return lines
 
 

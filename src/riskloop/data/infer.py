@@ -359,7 +359,7 @@ class _Examination:
         if leak := evidence_of_leak(name, sample, defaults, codes, times, dates):
             return replace(base, why=f"known only after the decision: {leak}", look=_LEAK, alone=alone)
         if dated and (guess.is_time_named(column) or not column.numeric):
-            return replace(base, why="dates; a model needs a number made from them")
+            return replace(base, why=DATES)
         if guess.free_text(column):
             return replace(
                 base,
@@ -452,4 +452,5 @@ def _several(names: Sequence[str]) -> str:
     return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
 
 
+DATES: Final = "dates; a model needs a number made from them"
 _LEAK: Final = "left out; if it is known at the decision, add a [features] table for it"

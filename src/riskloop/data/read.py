@@ -237,6 +237,10 @@ class _Reader:
             problems.found.append(RefusedRow(block.first + row, "", f"{text}; every line needs as many as the header"))
             problems.total += 1
         features = np.empty((table.num_rows, len(schema)))
+        times = None
+        if schema.time is not None and schema.time in table.column_names:
+            times = read_times(table[schema.time], schema, problems, self.latest)
+            self.times.append(times)
         for position, feature in enumerate(schema.features):
             column = table[feature.name]
             if feature.kind == "category":
@@ -245,12 +249,10 @@ class _Reader:
                     for row, text in unseen_texts(column, features[:, position], feature).items():
                         self.unseen.setdefault(self.rows + row, {})[feature.name] = text
             else:
-                features[:, position] = read_numbers(column, feature, problems, schema, self.dialect.decimal)
+                features[:, position] = read_numbers(column, feature, problems, schema, self.dialect.decimal, times)
         self.rows += table.num_rows
         self.features.append(features)
         self.positions.append(problems.positions)
-        if schema.time is not None and schema.time in table.column_names:
-            self.times.append(read_times(table[schema.time], schema, problems, self.latest))
         # In a history the customer counts; ids of single loans would make many witnesses of one.
         name = schema.unit if schema.unit in table.column_names and self.target == "required" else schema.id
         if name is not None:

@@ -140,6 +140,10 @@ def _ratio(_values: Sequence[float], parts: Sequence[str], _d: Dialect) -> str:
     return f"CASE WHEN {parts[1]} <> 0 THEN {parts[0]} / {parts[1]} END"
 
 
+def _age(values: Sequence[float], parts: Sequence[str], d: Dialect) -> str:
+    return f"({' - '.join(parts)}) / {d.number(values[0])}"
+
+
 def _missing(_values: Sequence[float], parts: Sequence[str], d: Dialect) -> str:
     any_null = " OR ".join(f"{part} IS NULL" for part in parts)
     return f"CASE WHEN {any_null} THEN {d.number(1.0)} ELSE {d.number(0.0)} END"
@@ -160,4 +164,5 @@ _STEPS: Final[Mapping[str, Callable[[Sequence[float], Sequence[str], Dialect], s
     "log": _log,
     "missing": _missing,
     "bands": _bands,
+    "age": _age,
 }

@@ -37,17 +37,17 @@ def coded(
     n, names = table.num_rows, table.column_names
     features = np.full((n, len(schema)), np.nan)
     found: list[Finding] = []
+    times, broken = _times(table, schema)
     for j, feature in enumerate(schema.features):
         if feature.name not in names:
             found.append(_finding(COLUMN, feature.name, Severity.FAULT, n, f"{feature.name} is not there."))
             continue
-        features[:, j], unreadable = _read(table[feature.name], feature, schema, dialect.decimal)
+        features[:, j], unreadable = _read(table[feature.name], feature, schema, dialect.decimal, times)
         share = unreadable / max(1, n)
         severity = Severity.FAULT if share > UNREADABLE else Severity.OK
         if unreadable:
             sentence = f"{unreadable} values of {feature.name} are no numbers."
             found.append(_finding(UNREADABLE_VALUES, feature.name, severity, n, sentence, share))
-    times, broken = _times(table, schema)
     if broken:
         sentence = f"{broken} values of {schema.time} are no dates."
         found.append(_finding(UNREADABLE_VALUES, str(schema.time), Severity.FAULT, n, sentence))
@@ -59,13 +59,13 @@ def coded(
     return features, times, found
 
 
-def _read(column: pa.ChunkedArray, feature: Feature, schema: Schema, decimal: str) -> tuple[Floats, int]:
+def _read(column: pa.ChunkedArray, feature: Feature, schema: Schema, decimal: str, times: Ints) -> tuple[Floats, int]:
     """The values as they are coded, NaN where they cannot be read, and how many those are; no limit is checked."""
     free = structs.replace(feature, nullable=True, unseen="flag", low=None, high=None)
     problems = Problems(positions=np.arange(len(column)))
     if feature.kind == "category":
         return read_levels(column, free, problems, schema), 0
-    values = read_numbers(column, free, problems, schema, decimal)
+    values = read_numbers(column, free, problems, schema, decimal, times if len(times) else None)
     values[[entry.position for entry in problems.found]] = np.nan
     return values, len(column) if problems.columns else len(problems.found)
 

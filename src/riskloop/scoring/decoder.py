@@ -19,8 +19,16 @@ import numpy as np
 
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.schema import NUL, Feature, Schema
-from riskloop.core.types import Problem, Rows
-from riskloop.core.values import MISSING_NUMBER, is_missing, level_text, parse_number, parse_time
+from riskloop.core.types import DAY, Problem, Rows
+from riskloop.core.values import (
+    MISSING_NUMBER,
+    MOST_DAYS,
+    days_before,
+    is_missing,
+    level_text,
+    parse_number,
+    parse_time,
+)
 
 MAX_ROW: Final = 2**20  # bytes of one row
 MAX_ID: Final = 200  # characters of a customer's id
@@ -63,16 +71,16 @@ class Decoder:
         try:
             values = self._values(self._decode(body))
             row = list(values[: self._width])
+            time = 0
+            if self._time is not None and values[self._time] is not None:
+                time = moment(values[self._time], now, self.schema, self._earliest)
             for i, feature in self._written:
-                row[i] = _number(feature, row[i], schema=self.schema)
+                row[i] = _number(feature, row[i], self.schema, time or now)
             unseen = self._code(row) if self._codes or self._nullable else None
             for i, feature, low, high in self._guarded:  # the compiled type knows one interval only
                 if row[i] == row[i] and row[i] not in feature.special and not low <= row[i] <= high:
                     raise ValueError(feature.name)
             identity = "" if self._id is None else str(values[self._id])
-            time = 0
-            if self._time is not None and values[self._time] is not None:
-                time = moment(values[self._time], now, self.schema, self._earliest)
         except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
             explain(self.schema, bytes(body), now, error)
         return Parsed(identity, time, self._pack(*row), unseen)
@@ -132,14 +140,24 @@ def _worded(feature: Feature, schema: Schema) -> bool:
     return feature.written != "plain" or any(parse_number(word) == parse_number(word) for word in schema.missing)
 
 
-def _number(feature: Feature, value: Any, schema: Schema) -> float:
+def _number(feature: Feature, value: Any, schema: Schema, time: int) -> float:
     """A number as files are read: '13.5%' where it is a percentage, a word for missing as NaN.
+
+    ``time`` is the decision's, in microseconds: a date becomes the days before it.
 
     Raises ValueError for what is none. The compiled type checks the range of numbers; here it is checked for those that
     were text.
     """
     if value is None:
         return _NAN
+    if feature.written == "date":
+        empty = isinstance(value, str) and is_missing(value, schema.missing)
+        number = _NAN if empty else days_before(value, time // DAY, schema.dates)
+        if empty and feature.nullable:
+            return _NAN
+        if empty or not (feature.range[0] <= number <= feature.range[1] or number in feature.special):
+            raise ValueError(feature.name)
+        return number
     number = float(value) if not isinstance(value, str) else parse_number(value, feature.written, schema.decimal)
     words = MISSING_NUMBER | set(schema.missing)
     empty = value.strip() in words if isinstance(value, str) else any(number == parse_number(w) for w in schema.missing)
@@ -216,7 +234,10 @@ def _type(feature: Feature) -> Any:
         low = None if feature.low is None else min((feature.low, *feature.special))
         high = None if feature.high is None else max((feature.high, *feature.special))
         kind = Annotated[float, msgspec.Meta(ge=low, le=high)]
-        if feature.written != "plain":
+        if feature.written == "date":
+            kind = kind | Annotated[str, msgspec.Meta(max_length=MAX_ID)]
+            about.append("A date such as 1990-01-31, or the whole days from it to the decision.")
+        elif feature.written != "plain":
             kind = kind | Annotated[str, msgspec.Meta(max_length=MAX_ID)]
             about.append(f"A number, or its text as files have it ({_EXAMPLES[feature.written]}).")
         if feature.special:
@@ -269,11 +290,17 @@ def explain(schema: Schema, body: bytes, now: int, error: Exception) -> NoReturn
 def row_problems(schema: Schema, row: Mapping[str, Any], now: int) -> list[Problem]:
     """Everything that the schema holds against a row of plain JSON values."""
     problems = []
+    dated = (
+        schema.time is not None
+        and row.get(schema.time) is not None
+        and not _time_problem(row[schema.time], now, schema)
+    )
+    time = moment(row[str(schema.time)], now, schema, parse_time(schema.earliest)) if dated else now
     for feature in schema.features:
         if feature.name not in row:
             if not feature.nullable:
                 problems.append(Problem(feature.name, "is missing"))
-        elif (problem := _value_problem(feature, row[feature.name], schema)) is not None:
+        elif (problem := _value_problem(feature, row[feature.name], schema, time)) is not None:
             problems.append(shown(problem, row[feature.name], feature.name))
     if schema.id is not None and (problem := _id_problem(schema.id in row, row.get(schema.id))) is not None:
         problems.append(shown(problem, row.get(schema.id), schema.id))
@@ -284,7 +311,7 @@ def row_problems(schema: Schema, row: Mapping[str, Any], now: int) -> list[Probl
     return problems
 
 
-def _value_problem(feature: Feature, value: Any, schema: Schema) -> str | None:
+def _value_problem(feature: Feature, value: Any, schema: Schema, time: int) -> str | None:
     if value is None:
         return None if feature.nullable else "must not be null"
     if isinstance(value, float) and not math.isfinite(value):
@@ -292,25 +319,32 @@ def _value_problem(feature: Feature, value: Any, schema: Schema) -> str | None:
     if feature.kind == "category":
         return _level_problem(feature, value, schema)
     if feature.written != "plain" and isinstance(value, str):
-        return _text_problem(feature, value, schema)
+        return _text_problem(feature, value, schema, time)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "must be a number"
     if isinstance(value, int) and abs(value) > sys.float_info.max:
         return "must be a finite number"
+    if feature.written == "date" and abs(value) > MOST_DAYS:
+        return "is neither a date nor days to the decision; write dates as text"
     low, high = feature.range
     if not low <= value <= high and value not in feature.special:
         return f"must be between {low:.10g} and {high:.10g}"
     return None
 
 
-def _text_problem(feature: Feature, value: str, schema: Schema) -> str | None:
+def _text_problem(feature: Feature, value: str, schema: Schema, time: int) -> str | None:
     if len(value) > MAX_ID:
         return f"must have at most {MAX_ID} characters"
     try:
-        _number(feature, value, schema)
-    except ValueError:
+        _number(feature, value, schema, time)
+    except (ValueError, OverflowError) as error:
+        if feature.written == "date" and str(error).startswith(("can be", "is read as")):
+            return str(error)
         low, high = feature.range
         limits = f" between {low:.10g} and {high:.10g}" if math.isfinite(low) or math.isfinite(high) else ""
+        if feature.written == "date":
+            days = f" whose days to the decision are{limits}" if limits else ""
+            return f"must be a date such as 1990-01-31{days}"
         return f"must be a number{limits}, or its text such as {_EXAMPLES[feature.written]}"
     return None
 

@@ -103,6 +103,12 @@ def _missing(_: Floats, *parts: Floats) -> Floats:
     return flag
 
 
+def _age(days: Floats, since: Floats, until: Floats | float = 0.0) -> Floats:
+    """From one date to another, or to the decision, in units of so many ``days``; dates are days before it."""
+    age: Floats = (since - until) / days[0]
+    return age
+
+
 def _bands(bounds: Floats, x: Floats) -> Floats:
     """The number of bounds below the value: band b holds bounds[b-1] < x <= bounds[b]."""
     return np.where(np.isnan(x), np.nan, np.searchsorted(bounds, x, side="left").astype(np.float64))
@@ -119,6 +125,7 @@ STEPS: Final[Mapping[str, Callable[..., Floats]]] = {
     "log": _log,
     "missing": _missing,
     "bands": _bands,
+    "age": _age,
 }
 
 

@@ -22,7 +22,8 @@ from riskloop.train.rates import RateEncoder, branches_of
 MOST_LEVELS: Final = 32  # of a category that learners take as it is
 RARE: Final = 30  # rows of a level below which it is grouped with the other rare ones
 
-_NUMBERS: Final = ("ratio", "difference", "sum", "product", "log", "bands")
+_NUMBERS: Final = ("ratio", "difference", "sum", "product", "log", "bands", "age")
+_DAYS: Final = {"years": 365.2425, "months": 365.2425 / 12, "days": 1.0}
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ class _Build:
                 feature, step = Feature(name), Step(name, "missing", sources)
             case _:
                 feature = Feature(name, nullable=True, monotone=entry.monotone)
-                step = Step(name, entry.how, sources, tuple(sorted(entry.bounds)))
+                knows = (_DAYS[entry.unit],) if entry.how == "age" else tuple(sorted(entry.bounds))
+                step = Step(name, entry.how, sources, knows)
         self._add(_Column(feature, step))
         if entry.instead:
             self._replaced |= set(entry.of)
