@@ -312,6 +312,7 @@ class StatusResult(Result):
     unresolved: list[Json]  # closed cases by which the champion is known to do worse
     unsent_alerts: list[Json]  # what did not reach its channel, and why
     mirror: Json | None  # when MLflow last agreed with the ledger, how often it failed since, and why; None: no mirror
+    lineage: Json | None  # the same of OpenLineage's events
     next: list[Json]  # [{"command", "why"}]: what a person should do now, the most urgent first
 
     def _repr_html_(self) -> str:

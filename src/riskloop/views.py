@@ -15,12 +15,12 @@ from riskloop.core.errors import NotFound
 from riskloop.core.findings import WINDOW
 from riskloop.core.manifest import ModelManifest, benchmark_document
 from riskloop.core.periods import period_of
-from riskloop.core.settings import GateSettings, MlflowSettings, Settings, WatchSettings
+from riskloop.core.settings import GateSettings, LineageSettings, MlflowSettings, Settings, WatchSettings
 from riskloop.core.types import Finding, Json, Promotion, from_micros, iso, to_micros
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.case_notes import attention, cares
 from riskloop.store.cases import Cases
-from riskloop.store.cycles import MLFLOW, loop_state
+from riskloop.store.cycles import LINEAGE, MLFLOW, loop_state
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.documents import plain
@@ -66,6 +66,7 @@ def status(home: Home, now: datetime) -> Json:
         else [case(entry) for entry in unresolved(home.cases, home.ledger, champion.version)],
         "unsent_alerts": unsent_alerts(home.database),
         "mirror": mirror(home.database, home.settings.mlflow),
+        "lineage": lineage(home.database, home.settings.lineage),
     }
     return {**document, "next": next_steps(document)}
 
@@ -133,7 +134,16 @@ def mirror(database: Database, settings: MlflowSettings) -> Json | None:
     """How the mirror in MLflow stands; None where there is none."""
     if settings.mirror is None:
         return None
-    state = loop_state(database, MLFLOW)
+    return _followed(database, MLFLOW)
+
+
+def lineage(database: Database, settings: LineageSettings) -> Json | None:
+    """How the events of OpenLineage stand; None where they are not sent."""
+    return None if settings.to is None else _followed(database, LINEAGE)
+
+
+def _followed(database: Database, name: str) -> Json:
+    state = loop_state(database, name)
     return {"finished_at": utc(state.finished_at), "failures": state.failures, "problem": state.problem}
 
 

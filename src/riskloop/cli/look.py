@@ -44,6 +44,10 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
         lines.append(f"{count} did not reach {first['channel']}: {first['problem'] or 'not sent yet'}.")
     if found.mirror is not None and found.mirror["problem"]:
         lines.append(f"The mirror waits ({counted(found.mirror['failures'], 'failure')}): {found.mirror['problem']}")
+    if found.lineage is not None and found.lineage["problem"]:
+        lines.append(
+            f"Lineage events wait ({counted(found.lineage['failures'], 'failure')}): {found.lineage['problem']}"
+        )
     named = "" if config == CONFIG else f" -c {shlex.quote(str(config))}"
     for step, word in zip(found.next, ("Next", *["Then"] * len(found.next)), strict=False):
         lines.append(f"{word}: {step['command']}{named}  ({step['why']})")

@@ -703,7 +703,7 @@ class AlertSettings(Section):
     @field_validator("channels")
     @classmethod
     def _names_are_free(cls, channels: dict[str, ChannelSettings]) -> dict[str, ChannelSettings]:
-        for name in ("log", "webhook"):
+        for name in ("log", "webhook", "lineage"):
             if name in channels:
                 raise ValueError(f"a channel cannot be called {name}; choose another name")
         return channels
@@ -762,6 +762,27 @@ class MlflowSettings(Section):
     timeout: float = Field(20.0, gt=0, description="Seconds that one request may take.")
 
 
+class LineageSettings(Section):
+    """Events of OpenLineage: how versions, windows and champions came about. See howto/lineage.md."""
+
+    to: str | None = Field(
+        None,
+        description="Address of a server, or a file that gets a line for each event, after the next cycle. A key comes "
+        "from the environment variable OPENLINEAGE_API_KEY.",
+    )
+    namespace: str | None = Field(None, description="Of jobs and data sets; by default the portfolio's name.")
+    timeout: float = Field(5.0, gt=0, description="Seconds that one request may take.")
+
+    @field_validator("to")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        if value is not None and re.match(r"[\w+.-]+://[^/?#\s]*@", value):
+            raise ValueError(f"{_KEPT}; set OPENLINEAGE_API_KEY in the environment instead")
+        if value is not None and "://" in value and not value.startswith(("http://", "https://")):
+            raise ValueError("must be an address with http:// or https://, or a file")
+        return value
+
+
 class DocumentSettings(Section):
     """Reports of models, cases and periods; see documents.md."""
 
@@ -810,6 +831,7 @@ class Settings(Section):
     retention: RetentionSettings = RetentionSettings()
     documents: DocumentSettings = DocumentSettings()
     mlflow: MlflowSettings = MlflowSettings()
+    lineage: LineageSettings = LineageSettings()
 
     @model_validator(mode="after")
     def _archive_is_apart(self) -> "Settings":

@@ -16,6 +16,7 @@ from riskloop.core.errors import RiskloopError
 from riskloop.loop import alerts, labels, probation, trial
 from riskloop.loop.cases import follow_rollback, follow_window
 from riskloop.loop.champion import ReferenceModel, load
+from riskloop.loop.lineage import tell_lineage
 from riskloop.loop.mature import mature, to_judge
 from riskloop.loop.mirror import mirror
 from riskloop.loop.observe import close, due
@@ -97,6 +98,7 @@ def cycle(
             tell(f"Retention: {error.message}")
     alerts.notify(home.cases, home.ledger, home.feed, now)
     mirror(home.ledger, home.artefacts, home.settings)
+    tell_lineage(home.ledger, home.artefacts, home.windows, home.settings, home.folder)
     return done
 
 

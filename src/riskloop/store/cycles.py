@@ -43,7 +43,7 @@ class LoopState:
         return failed.strip() or None
 
 
-LOOP, MLFLOW = "loop", "mlflow"  # what runs again and again: the loop's cycle, and the mirror after it
+LOOP, MLFLOW, LINEAGE = "loop", "mlflow", "lineage"  # what runs again and again: the cycle, and what follows it
 
 
 def loop_state(database: Database, name: str = LOOP) -> LoopState:

@@ -97,3 +97,16 @@ def move_notice(connection: Connection, notice: Notice, state: NoticeState, at: 
         .where(notices.c.subject == notice.subject, notices.c.channel == notice.channel)
         .values(state=state.value, tries=notice.tries + 1, at=to_micros(at), problem=problem)
     )
+
+
+def sent_to(database: Database, channel: str) -> frozenset[str]:
+    """The subjects that a channel was sent."""
+    query = select(notices.c.subject).where(notices.c.channel == channel, notices.c.state == NoticeState.SENT.value)
+    with database.read() as connection:
+        return frozenset(connection.execute(query).scalars())
+
+
+def keep_sent(connection: Connection, subject: str, channel: str, at: datetime) -> None:
+    """Keep that a channel was sent something that is on record anyway, in the caller's transaction."""
+    values = {"state": NoticeState.SENT.value, "tries": 1, "at": to_micros(at), "problem": "", "alert": "{}"}
+    connection.execute(insert(notices).values(subject=subject, channel=channel, **values))
