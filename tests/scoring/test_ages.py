@@ -20,6 +20,7 @@ from riskloop.core.types import to_micros
 from riskloop.data.config import infer_config
 from riskloop.data.read import rows_from
 from riskloop.portfolio import Portfolio
+from riskloop.scoring.bintable import bin_tables
 from riskloop.scoring.decide import decide, decide_again
 from riskloop.scoring.decoder import Decoder
 from riskloop.scoring.model import load_model
@@ -52,6 +53,7 @@ learners = ["scorecard"]
 folds = 2
 search = 0
 threads = 1
+points = true
 """
 
 
@@ -171,6 +173,28 @@ def test_live_batch_replay_and_export_agree(portfolio: Portfolio, tmp_path: Path
     np.testing.assert_allclose(
         [alone["score"](row)["probability"] for row in rows], live.probabilities, rtol=0, atol=1e-9
     )
+
+
+def test_points_are_scored_as_printed(portfolio: Portfolio, tmp_path: Path) -> None:
+    """By hand: the whole points of one bin a feature add up to the score, which is the probability."""
+    version = portfolio.home.champion().version
+    artefact = portfolio.home.artefact(version)
+    card = pd.read_csv(portfolio.export(version, tmp_path / "card.csv"))
+    np.testing.assert_allclose(card["points"], card["rounded"], rtol=0, atol=1e-9)
+    assert card.groupby("feature")["rounded"].nunique().max() > 1
+    tables = bin_tables(artefact)
+    total = np.zeros(len(tables[0].values))
+    for table in tables:
+        rows = card[card["feature"] == table.feature.name]
+        missing = rows.loc[rows["level"] == "missing", "rounded"].item()
+        plain = rows[rows["level"].isna()]
+        places = np.searchsorted(plain["up_to"].dropna().to_numpy(), table.values)
+        points = plain["rounded"].to_numpy()[np.minimum(places, len(plain) - 1)]
+        total += np.where(np.isnan(table.values), missing, points)
+    by_hand = 1 / (1 + 30 * np.exp((total - 600) * np.log(2) / 20))
+    model = load_model(artefact, version)
+    sample = np.load(io.BytesIO(artefact.bytes("reference.npy")))
+    np.testing.assert_allclose(model.probabilities(sample), by_hand, rtol=0, atol=1e-9)
 
 
 def test_ages_are_years_of_the_calendar(portfolio: Portfolio) -> None:

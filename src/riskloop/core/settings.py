@@ -268,6 +268,11 @@ class TrainSettings(Section):
         description="Score a plain scorecard beside every other model, to say what its complexity buys. Where none "
         "competes this costs one more scorecard for each fold.",
     )
+    points: bool = Field(
+        False,
+        description="A scorecard's points are whole numbers and scored as printed: 600 at odds of 30 good to 1 bad, 20 "
+        "more double them.",
+    )
     threads: int = Field(0, ge=0, description="Threads of one fit; 0 means all cores.")
 
 

@@ -1,6 +1,7 @@
 """A model version for other tools: a scorecard as a table or as SQL, any built-in model as one Python file."""
 
-from riskloop.export.card import CardRow, Scaling, scorecard_rows, write_scorecard
+from riskloop.core.scaling import Scaling
+from riskloop.export.card import CardRow, scorecard_rows, write_scorecard
 from riskloop.export.plain import PlainModel, plain_model
 from riskloop.export.rows import json_schema_text, pandera_text
 from riskloop.export.script import python_text

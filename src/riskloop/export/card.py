@@ -6,7 +6,6 @@ calibration are spread over the features, so that the points of a customer's bin
 """
 
 import csv
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from io import StringIO
@@ -14,30 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from riskloop.core.errors import ConfigError
+from riskloop.core.scaling import Scaling
 from riskloop.core.schema import Feature
 from riskloop.export.plain import PlainModel
-
-
-@dataclass(frozen=True, slots=True)
-class Scaling:
-    """How log-odds become points."""
-
-    base: float = 600.0  # points
-    odds: float = 30.0  # good customers for a bad one at that score
-    double: float = 20.0  # points that double the odds
-
-    def __post_init__(self) -> None:
-        if not (self.odds > 0.0 and self.double > 0.0 and math.isfinite(self.base)):
-            raise ConfigError("A score needs odds above 0 and points above 0 that double them.")
-
-    @property
-    def factor(self) -> float:
-        """Points for one unit of log-odds."""
-        return self.double / math.log(2.0)
-
-    def score(self, log_odds: float) -> float:
-        """The score of calibrated log-odds of default: fewer for more risk."""
-        return self.base - self.factor * (math.log(self.odds) + log_odds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from riskloop.core.manifest import (
     Training,
     TrainingRecord,
 )
+from riskloop.core.scaling import Scaling
 from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings
 from riskloop.core.stats import brier, log_loss
@@ -45,6 +46,7 @@ from riskloop.train.candidate import (
 from riskloop.train.dump import dump
 from riskloop.train.fitted import Fitted, Sample, fit_learner, raw_scores, sample_of
 from riskloop.train.learners import LIGHTGBM, SCORECARD, Estimator, Learner, learner, require_known
+from riskloop.train.scorecard import Scorecard
 from riskloop.train.size import choose_sizes, sized
 from riskloop.train.validate import OutOfFold, Part, Progress, cores, judge, parts_of, threads, validate
 
@@ -120,6 +122,8 @@ def fit(
     line = fit_calibration(best.raw[tested], target[tested], tested_weights)
     calibration = levelled(line, best.raw[tested], rows.times[tested], train, level)
     p = calibration.apply(best.raw[tested])
+    if train.points and isinstance(final.estimator, Scorecard):
+        final.estimator.round_points(calibration.a, calibration.b, Scaling())
     others = rows.take(np.empty(0, dtype=np.int64)) if declined is None else declined
     share = len(tested) / (len(tested) + len(others))
     drawn = sampled(len(tested), round(share * settings.drift.reference_rows), tested_weights, train.seed)

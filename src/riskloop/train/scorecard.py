@@ -16,6 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from riskloop.core.scaling import Scaling
 from riskloop.core.stats import Bins, effective_size, order_fault
 from riskloop.core.types import Bools, Floats, Ints, Json
 
@@ -75,6 +76,9 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         evidence = np.column_stack([w[bins[:, j]] for j, w in enumerate(woe)])
         self.coef_, self.intercept_ = self._coefficients(evidence, default, weight)
         self.points_ = [c * w for c, w in zip(self.coef_, woe, strict=True)]
+        self.shares_ = [
+            np.bincount(bins[:, j], weights=weight, minlength=len(p)) / weight.sum() for j, p in enumerate(self.points_)
+        ]
         self.means_ = np.array([np.average(p[bins[:, j]], weights=weight) for j, p in enumerate(self.points_)])
         return self
 
@@ -111,6 +115,17 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
     def _codes(self, column: int) -> Sequence[float]:
         return () if self.special is None else self.special[column]
+
+    def round_points(self, a: float, b: float, scaling: Scaling) -> None:
+        """Move each bin's log-odds to where its printed points, under calibration a + b·z, are a whole number.
+
+        The intercept and the calibration are spread over the features, as in the printed table. A customer's score
+        moves by half a point a feature at most; order stays, as rounding keeps it.
+        """
+        shared = scaling.score(a + b * self.intercept_) / len(self.points_)
+        unit = scaling.factor * b
+        self.points_ = [(shared - np.rint(shared - unit * points)) / unit for points in self.points_]
+        self.means_ = np.array([share @ points for share, points in zip(self.shares_, self.points_, strict=True)])
 
     def _grouped(self, column: int) -> Sequence[Sequence[int]]:
         return () if self.groups is None else self.groups[column]
