@@ -60,6 +60,7 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     prefixes: tuple[int, ...] = ()  # a tree of codes: characters that make a branch, such as 2 and 3 of a postcode
     written: TextStyle = "plain"  # how the number is written where it is text
     context: bool = False  # the same for all customers of a period (a rate, an index)
+    seasonal: bool = False  # moves with the time of the year
     bins: tuple[float, ...] = ()  # a scorecard's inner upper bounds that a person chose; none: it finds its own
     groups: tuple[tuple[str, ...], ...] = ()  # … levels of a category that share their points
 

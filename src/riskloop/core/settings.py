@@ -152,6 +152,11 @@ class FeatureSettings(Section):
         description="The same for all customers of a period (interest rate, house prices): a path that is no drift and "
         "no fault. Found without being said where the history shows it.",
     )
+    seasonal: bool = Field(
+        False,
+        description="Moves with the time of the year: where the history covers 13 months, a window is held against the "
+        "same weeks of earlier years. Found without being said where two years of history show it.",
+    )
     bins: tuple[float, ...] = Field(
         (), description="A number's bins in the scorecard: inner upper bounds that ascend. Empty: it finds its own."
     )
@@ -949,6 +954,7 @@ def _feature(name: str, entry: FeatureSettings) -> Feature:
         prefixes=tuple(sorted(entry.prefixes)),
         written=entry.written,
         context=entry.context,
+        seasonal=entry.seasonal,
         bins=entry.bins,
         groups=tuple(tuple(str(level) for level in group) for group in entry.groups),
     )
@@ -1000,6 +1006,7 @@ def _entry(feature: Feature) -> FeatureSettings:
         prefixes=feature.prefixes,
         written=feature.written,
         context=feature.context,
+        seasonal=feature.seasonal,
         bins=feature.bins,
         groups=feature.groups,
     )

@@ -22,6 +22,13 @@ LEAST_EXPECTED: Final = 5.0  # in a bin; rarer ones are counted together
 CHANCE: Final = 1e-3  # p-value below which a period of the history differs from the others
 WEEKDAYS: Final = 1e-6  # p-value below which weekdays differ
 TOGETHER: Final = 0.98  # of the pairs of rows of one day have the same value: a path
+YEAR: Final = 365.25  # days
+THIRTEEN_MONTHS: Final = 395  # days
+LEAST_SEASON: Final = 100  # rows of the same weeks of earlier years
+LEAST_DAYS: Final = 28  # of such weeks: around a shorter window more days are taken
+LONGEST: Final = 92  # days of a window that has a season
+SWING: Final = 0.02  # mean PSI beyond chance between the months of a year, and
+REPEATS: Final = 4.0  # times as large as between the same months of two years: a season
 ALIKE: Final = 0.8  # of all pairs have it: a constant, which is no path
 
 
@@ -55,7 +62,52 @@ class Course:
         same = (self.days - day) % WEEK == 0
         return self._counts(j, same) if np.count_nonzero(same) >= LEAST_ROWS else None
 
-    def _counts(self, j: int, rows: Bools) -> Ints:
+    def season(self, j: int, first: int, length: int) -> tuple[Ints, float] | None:
+        """Counts of column ``j`` in the same weeks of earlier years as the ``length`` days from day ``first`` on.
+
+        Beside them the PSI beyond chance by which those weeks differed from year to year; 0 where there is one year.
+        None where the history covers less than 13 months, or too few rows of these weeks.
+        """
+        if length > LONGEST or int(np.ptp(self.days)) + 1 < THIRTEEN_MONTHS:
+            return None
+        wider = max(0, LEAST_DAYS - length) // 2
+        start = first - wider
+        there = ((self.days - start) % YEAR < length + 2 * wider) & (self.days < start - YEAR / 2.0)
+        if np.count_nonzero(there) < LEAST_SEASON:
+            return None
+        year = np.floor((self.days - start) / YEAR)
+        years = [np.flatnonzero(there & (year == y)) for y in np.unique(year[there])]
+        return self._counts(j, there), self._apart(j, [rows for rows in years if rows.size >= LEAST_SEASON])
+
+    def _apart(self, j: int, parts: list[Ints]) -> float:
+        """The most by which one part's PSI against the others exceeds chance, where it is beyond chance."""
+        whole = sum((self._counts(j, part) for part in parts), np.zeros(self._sizes[j], dtype=np.int64))
+        most = 0.0
+        for part in parts if len(parts) > 1 else ():
+            now = self._counts(j, part)
+            most = max(most, _beyond(whole - now, now, CHANCE / len(parts)))
+        return most
+
+    @cached_property
+    def seasonal(self) -> frozenset[int]:
+        """Columns whose months differ as they did a year before; one year cannot tell a season from a change."""
+        if int(np.ptp(self.days)) + 1 < 2.0 * YEAR - 1.0:
+            return frozenset()
+        month = np.floor((self.days - self.days.max() - 1) / (YEAR / 12.0)).astype(np.int64)  # -1, -2 … backwards
+        parts = {m: np.flatnonzero(month == m) for m in range(-24, 0)}
+        if min(part.size for part in parts.values()) < LEAST_ROWS:
+            return frozenset()
+        return frozenset(j for j in range(len(self._sizes) - 1) if self._repeats(j, parts))
+
+    def _repeats(self, j: int, parts: dict[int, Ints]) -> bool:
+        months = {m: np.bincount(self._members[j][part], minlength=self._sizes[j]) for m, part in parts.items()}
+        same = [_excess(months[m - 12], months[m]) for m in range(-12, 0)]
+        half = [_excess(months[m - 6], months[m]) for m in range(-12, 0)]
+        swing = float(np.mean(half))
+        surely = sum(_beyond(months[m - 6], months[m], CHANCE) > 0.0 for m in range(-6, 0)) >= 2
+        return surely and swing > SWING and swing > REPEATS * float(np.mean(same))
+
+    def _counts(self, j: int, rows: Bools | Ints) -> Ints:
         return np.bincount(self._members[j][rows], minlength=self._sizes[j]).astype(np.int64)
 
     def _periods(self, length: int) -> list[Ints]:
@@ -103,6 +155,22 @@ class Course:
             gaps = (np.square(merged - expected)[:, used] / expected[:, used]).sum()
             found.append(degrees > 0 and float(chdtrc(degrees, gaps)) < WEEKDAYS)
         return found
+
+
+def _excess(before: Ints, now: Ints) -> float:
+    """PSI less what chance gives on average."""
+    before, now = pooled(before, now)
+    chance = (1.0 / max(1, int(now.sum())) + 1.0 / max(1, int(before.sum()))) * (len(now) - 1)
+    return psi(before, now) - chance
+
+
+def _beyond(before: Ints, now: Ints, alpha: float) -> float:
+    """PSI less what chance gives on average, where chance gives such a PSI more rarely than ``alpha``; else 0."""
+    first, second = pooled(before, now)
+    n, m, used = int(second.sum()), int(first.sum()), len(second)
+    if used < 2 or min(n, m) < LEAST_ROWS or psi(first, second) <= psi_critical(n, m, used, alpha):
+        return 0.0
+    return max(0.0, _excess(before, now))
 
 
 def pooled(expected: Ints, actual: Ints) -> tuple[Ints, Ints]:

@@ -67,6 +67,7 @@ class Moved:
     actual: Ints
     statistic: float
     by: str  # what computed the statistic
+    whole: float | None = None  # PSI against the whole history, where ``expected`` are the same weeks of earlier years
     usual: float = 0.0  # PSI beyond chance that the history's own periods of this length show
 
     @property
@@ -114,7 +115,14 @@ def _columns(reference: Reference, window: Profile) -> list[Moved]:
         same_day = None if course is None or length != 1 else course.weekday(j, int(window.days[0, 0]))
         before = e if same_day is None else same_day
         usual = 0.0 if course is None or not length or same_day is not None else float(course.usual(length)[j])
-        found.append(Moved(name, b, before, a, psi(before, a), "counts", usual))
+        whole = None
+        season = None
+        if course is not None and length and same_day is None and j in reference.seasonal:
+            season = course.season(j, int(window.days[0, 0]), length)
+        if season is not None:
+            whole = psi(e, a)
+            before, usual = season
+        found.append(Moved(name, b, before, a, psi(before, a), "counts", whole, usual))
     return found
 
 
@@ -148,22 +156,41 @@ def _psi_finding(column: Moved, rejected: bool, drift: DriftSettings) -> Finding
     n, m = column.sizes
     chance = psi_critical(n, m, column.used, drift.alpha)
     severity = _severity(column.statistic - column.usual, rejected and column.statistic > chance, drift)
+    explained = _is_season(column, severity, drift)
     return PSI.finding(
         column.subject,
         severity,
         (n, m),
-        _sentence(column, severity, chance),
+        _seasonal_sentence(column)
+        if explained
+        else _sentence(column, severity, chance) + ("" if column.whole is None else _AGAINST),
         statistic=column.statistic,
         critical=max(drift.psi + column.usual, chance),
         details={
             "p_value": column.p_value,
             "chance": chance,
             "usual": column.usual,
+            **({} if column.whole is None else {"whole": column.whole, "seasonal": explained}),
             "labels": list(column.bins.labels),
             "expected": [int(c) for c in column.expected],
             "actual": [int(c) for c in column.actual],
             "computed_by": column.by,
         },
+    )
+
+
+_AGAINST: Final = " It was held against the same weeks of earlier years."
+
+
+def _is_season(column: Moved, severity: Severity, drift: DriftSettings) -> bool:
+    """Whether the time of the year explains why the column does not look like the whole history."""
+    return column.whole is not None and column.whole > drift.psi and severity in (Severity.OK, Severity.NOISE)
+
+
+def _seasonal_sentence(column: Moved) -> str:
+    return (
+        f"{column.subject} moved against the whole history (PSI {column.whole:.3f}) and is as in the same weeks of "
+        f"earlier years (PSI {column.statistic:.3f}): seasonal, not drift."
     )
 
 

@@ -191,6 +191,16 @@ class Reference:
         said = frozenset(j for j, feature in enumerate(self.schema.features) if feature.context)
         return said if self.course is None else said | self.course.paths
 
+    @cached_property
+    def seasonal(self) -> frozenset[int]:
+        """Columns that move with the time of the year, declared or shown by the history; the score's number is k.
+
+        The score is one of them where a model input is.
+        """
+        said = frozenset(j for j, feature in enumerate(self.schema.features) if feature.seasonal)
+        found = said if self.course is None else said | self.course.seasonal
+        return found | {len(self.bins)} if found & set(self.schema.model_columns) else found
+
     @property
     def empty(self) -> Profile:
         """The profile of no rows: adding it changes nothing."""
