@@ -22,7 +22,7 @@ from riskloop.serve.door import Door, Receive, Scope, Send
 from riskloop.serve.predict import Predict
 from riskloop.serve.service import Service
 from riskloop.store.home import Home
-from riskloop.tracing import TracedRequests, tracer
+from riskloop.tracing import TracedRequests, flush, tracer
 from riskloop.web import pages as dashboard
 
 CONFIG_VARIABLE: Final = "RISKLOOP_CONFIG"  # how a worker process learns which portfolio it serves
@@ -63,6 +63,7 @@ def create_app(home: Home, portfolio: routes.Commands) -> App:
         finally:
             watching.cancel()
             await service.stop()
+            await asyncio.to_thread(flush)
 
     pages = FastAPI(
         title=f"riskloop: {home.settings.portfolio.name}",

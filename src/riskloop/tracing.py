@@ -55,6 +55,13 @@ def tracer() -> Any:
     return trace.get_tracer("riskloop")
 
 
+def flush() -> None:
+    """Send what waits, before a process may be ended by a signal, which would skip the SDK's own tidying up."""
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is not None and wanted():
+        getattr(trace.get_tracer_provider(), "force_flush", lambda: None)()
+
+
 @cache
 def _say_missing(problem: str) -> None:
     """Once, not at every span."""

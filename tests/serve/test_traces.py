@@ -171,7 +171,7 @@ def test_only_the_environment_asks_for_traces(
 
 
 SERVING = """
-import asyncio, sys
+import asyncio, os, sys
 from riskloop.app import create_app
 from riskloop.portfolio import Portfolio
 from tests.serve.conftest import ROW
@@ -187,10 +187,11 @@ async def main(portfolio):
             assert (await client.get("/readyz?q=anna")).status_code == 200
 
 portfolio = Portfolio.open(sys.argv[1])
-asyncio.run(main(portfolio))
 portfolio.cycle()
+asyncio.run(main(portfolio))
 made = ("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.proto")  # FastAPI brings the API itself
-print(sorted(name for name in sys.modules if name.startswith(made)))
+print(sorted(name for name in sys.modules if name.startswith(made)), flush=True)
+os._exit(0)  # as a worker that is ended by its signal
 """
 CYCLE = """
 import logging, sys
