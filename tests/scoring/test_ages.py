@@ -197,6 +197,19 @@ def test_points_are_scored_as_printed(portfolio: Portfolio, tmp_path: Path) -> N
     np.testing.assert_allclose(model.probabilities(sample), by_hand, rtol=0, atol=1e-9)
 
 
+def test_a_pandera_schema_takes_dates(portfolio: Portfolio, tmp_path: Path) -> None:
+    errors = pytest.importorskip("pandera.errors", reason="pandera is not installed (`make` installs it).")
+    text = json.loads(portfolio.export_schema(tmp_path / "row.json").read_text("utf-8"))
+    assert {"type": "string", "minLength": 1} in text["properties"]["born"]["anyOf"]
+    schema = runpy.run_path(str(portfolio.export_schema(tmp_path / "rows.py")))["schema"]
+    frame = customers(30, seed=3)
+    for good in (frame, texts(frame)):
+        schema.validate(good, lazy=True)
+    with pytest.raises(errors.SchemaErrors) as refused:
+        schema.validate(texts(frame).assign(born=["soon", *texts(frame)["born"][1:]]), lazy=True)
+    assert refused.value.failure_cases["column"].tolist() == ["born"]
+
+
 def test_ages_are_years_of_the_calendar(portfolio: Portfolio) -> None:
     version = portfolio.home.champion().version
     model = load_model(portfolio.home.artefact(version), version)

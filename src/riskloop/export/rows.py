@@ -55,6 +55,12 @@ def numeric():
     return Check(lambda values: pd.api.types.is_numeric_dtype(values), name="number", error="numbers")
 
 
+def dated():
+    """Dates; riskloop reads further ways of writing them, and checks the days to the decision."""
+    fits = lambda values: pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601").notna()
+    return Check(fits, name="date", error="dates")
+
+
 schema = DataFrameSchema(
     {{
 {columns}
@@ -80,6 +86,8 @@ def pandera_text(schema: Schema, module: str) -> str:
 
 
 def _column(feature: Feature) -> str:
+    if feature.written == "date":
+        return f"Column(checks=dated(), nullable={feature.nullable})"
     if feature.kind == "category":
         check = "" if feature.unseen == "flag" else f"checks=levels({', '.join(map(repr, feature.categories))}), "
         return f"Column({check}nullable={feature.nullable})"
@@ -121,7 +129,8 @@ def _property(feature: Feature) -> Json:
     if not math.isinf(high):
         number["maximum"] = high
     special = [{"enum": list(feature.special)}] if feature.special else []
-    return {"anyOf": [number, *special, *none]}
+    dates = [{"type": "string", "minLength": 1}] if feature.written == "date" else []
+    return {"anyOf": [number, *dates, *special, *none]}
 
 
 def json_schema_text(schema: Schema) -> str:
