@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.special import expit
+from scipy.stats import mannwhitneyu
 
 from riskloop.core.stats.correlated import given_factor
 from riskloop.core.types import Finding, Floats, Severity
@@ -74,6 +75,48 @@ def test_many_corrections_at_once_are_a_fault_and_a_few_are_none() -> None:
     assert one(delivery_findings(given, 30, 1200), "labels_corrected").severity is Severity.OK
     assert one(delivery_findings(given, 15, 30), "labels_corrected").severity is Severity.OK, "so few may be anything"
     assert one(delivery_findings(given, 240, 1200), "labels_corrected").severity is Severity.FAULT
+
+
+@pytest.mark.parametrize("delivery", ["at once", "monthly"])
+def test_where_few_default_late_good_customers_are_found_over_the_windows_and_sound_feeds_never(delivery: str) -> None:
+    """Half a percent default: ten in a window, of which no single one shows that half of the good come later."""
+
+    def windows(seed: int, late: bool) -> list[Reports]:
+        rng = np.random.default_rng(seed)
+        made = []
+        for _ in range(7):
+            days = np.sort(rng.integers(0, 30, 2_000)).astype(float)
+            bad = (rng.random(2_000) < 0.005).astype(float)
+            delay = 35.0 - days if delivery == "monthly" else np.full(2_000, float(rng.integers(0, 20)))
+            held = late & (bad == 0.0) & (rng.random(2_000) < 0.5)
+            made.append(reports(np.full(2_000, 0.005), bad, days, delay + np.where(held, 10.0, 0.0)))
+        return made
+
+    counts = (2_000, 2_000), (12_000, 12_000)
+    caught, alone = [], []
+    for seed in range(20):
+        sound = windows(seed, late=False)
+        for upto in range(1, 8):
+            said = [f for f in window_findings(sound[0], WINDOW, *counts, sound[1:upto]) if f.check == "labels_late"]
+            assert all(f.severity is Severity.OK for f in said)
+        faulty = windows(100 + seed, late=True)
+        single = [f for f in window_findings(faulty[0], WINDOW, *counts) if f.check == "labels_late"]
+        alone.append(any(f.severity is Severity.DRIFTED for f in single))
+        whole = one(window_findings(faulty[0], WINDOW, *counts, faulty[1:]), "labels_late")
+        caught.append(whole.severity is Severity.DRIFTED)
+    if delivery == "at once":  # of a monthly file's delays, which run over the month, seven windows show too little
+        assert np.mean(caught) >= 0.95
+    assert not any(alone)
+
+
+def test_delays_are_compared_as_scipy_compares_them() -> None:
+    rng = np.random.default_rng(4)
+    days, bad = rng.integers(0, 30, 400).astype(float), (rng.random(400) < 0.3).astype(float)
+    delay = rng.integers(0, 12, 400) + 3.0 * (bad == 0.0)
+    found = one(window_findings(reports(np.full(400, 0.3), bad, days, delay), WINDOW, (1, 1), (1, 1)), "labels_late")
+    test = mannwhitneyu(delay[bad == 0.0], delay[bad == 1.0], use_continuity=False, method="asymptotic")
+    assert found.statistic == pytest.approx(test.statistic / (bad.sum() * (bad == 0.0).sum()))
+    assert found.details["p_value"] == pytest.approx(test.pvalue)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -18,6 +18,7 @@ from riskloop.core.span import Span
 from riskloop.core.types import Diagnosis, Finding, Severity
 from riskloop.monitor.labels import (
     DEFINITION,
+    FEW,
     FEW_CORRECTED,
     LEAST,
     Reports,
@@ -115,7 +116,12 @@ def of_window(
     usual = sum(one.approved_known for one in before), sum(one.approved for one in before)
     reported_all = known.silence == "unknown"
     length = feed.settings.portfolio.outcome_window // timedelta(microseconds=1)
-    found = window_findings(reports, length, (covered.approved_known, covered.approved), usual) if reported_all else []
+    earlier: list[Reports] = []
+    if reported_all and reports.fewest < FEW:
+        spans = [one.span for one in reversed(_judged_before(windows, window))]
+        earlier = [reports_of(feed.outcomes.reports(known, span=span)).latest for span in spans]
+    share = covered.approved_known, covered.approved
+    found = window_findings(reports, length, share, usual, earlier) if reported_all else []
     moved = {finding.check for finding in realised if finding.severity in MOVED}
     # Another definition of default moves the level and leaves the ranking.
     if "auc" not in moved and reports.fewest >= LEAST:

@@ -38,7 +38,7 @@ CORRECTED: Final = DeclaredCheck(
 LATE: Final = DeclaredCheck(
     "labels_late",
     "good and bad customers are reported equally late",
-    "Mann & Whitney (1947) on the delay of good and of bad customers' reports",
+    "Mann & Whitney (1947) on the delay of good and of bad customers' reports, within windows (van Elteren, 1960)",
 )
 COVERAGE: Final = DeclaredCheck(
     "labels_coverage",
@@ -63,6 +63,7 @@ STEP: Final = 20.0  # a score statistic that no step of chance reaches, whicheve
 APART: Final = 10.0  # of two score statistics, from which one date explains better than the other
 MOST_CORRECTED: Final = 0.10  # of what is known about these customers
 FEW_CORRECTED: Final = 20  # are no sign of anything
+FEW: Final = 50  # reports of the rarer class: with fewer the windows before are looked at, too
 LATER: Final = 0.15  # probability beyond a half that one class is reported after the other
 GAP: Final = 0.10  # of the approved
 
@@ -194,16 +195,23 @@ def _inverted(reports: Reports) -> Finding:
 
 
 def window_findings(
-    reports: Reports, outcome_window: int, covered: tuple[int, int], usual: tuple[int, int]
+    reports: Reports,
+    outcome_window: int,
+    covered: tuple[int, int],
+    usual: tuple[int, int],
+    earlier: Sequence[Reports] = (),
 ) -> list[Finding]:
     """Delay, coverage and classes of a settled window's outcomes, the last report on each decision.
 
     ``outcome_window`` in microseconds. ``covered`` and ``usual`` are how many approved customers have an outcome, and
-    how many were approved, in this window and in those before.
+    how many were approved, in this window and in those before. ``earlier`` are the reports of those windows, latest
+    first, which a window with few of one class needs.
     """
     found = [_one_class(reports), _coverage(covered, usual)]
     if reports.fewest >= LEAST:
-        found += [_inverted(reports), _late(reports, outcome_window)]
+        found.append(_inverted(reports))
+    if sum(one.fewest for one in (reports, *earlier)) >= LEAST:
+        found.append(_late((reports, *earlier), outcome_window))
     return found
 
 
@@ -243,24 +251,62 @@ def _coverage(covered: tuple[int, int], usual: tuple[int, int]) -> Finding:
     )
 
 
-def _late(reports: Reports, outcome_window: int) -> Finding:
-    from scipy.stats import mannwhitneyu
+@dataclass(frozen=True, slots=True)
+class _Delays:
+    """One window's delays, good customers' against defaults': Wilcoxon's U less its mean, and its variance."""
 
-    delay = np.maximum(0, (reports.reported - reports.decided - outcome_window) // DAY).astype(np.float64)
-    bad = reports.outcomes == 1.0
-    test = mannwhitneyu(delay[~bad], delay[bad])
-    ahead = float(test.statistic) / (np.count_nonzero(bad) * np.count_nonzero(~bad))
-    p_value = float(test.pvalue) if np.ptp(delay) else 1.0
+    excess: float
+    variance: float
+    pairs: float
+    rarer: int  # reports of the rarer class
+
+    @classmethod
+    def of(cls, delay: Floats, bad: Bools) -> "_Delays":
+        from scipy.stats import rankdata
+
+        m, n = int(np.count_nonzero(bad)), int(np.count_nonzero(~bad))
+        if not m or not n:
+            return cls(0.0, 0.0, 0.0, 0)
+        _, ties = np.unique(delay, return_counts=True)
+        tied = float((ties.astype(np.float64) ** 3 - ties).sum()) / ((m + n) * (m + n - 1.0))
+        u = float(rankdata(delay)[~bad].sum()) - n * (n + 1) / 2.0
+        weight = 1.0 / (m + n + 1.0)
+        variance = m * n / 12.0 * (m + n + 1.0 - tied)
+        return cls(weight * (u - m * n / 2.0), weight**2 * variance, weight * m * n, min(m, n))
+
+
+def _late(windows: Sequence[Reports], outcome_window: int) -> Finding:
+    """Of the latest window, with as many of the windows before as show it best; ``windows`` are latest first.
+
+    Where few default one window never shows it. Each is compared within itself (van Elteren, Bulletin of the
+    International Statistical Institute 37 (1960) 351-361), so that a delay which changes for both says nothing.
+    """
+    from scipy.stats import norm
+
+    parts = []
+    for one in windows:
+        delay = np.maximum(0, (one.reported - one.decided - outcome_window) // DAY).astype(np.float64)
+        parts.append((delay, one.outcomes == 1.0))
+    tests = [_Delays.of(delay, bad) for delay, bad in parts]
+    excess, variance, pairs = (np.cumsum([getattr(t, name) for t in tests]) for name in ("excess", "variance", "pairs"))
+    enough = (np.cumsum([t.rarer for t in tests]) >= LEAST) & (variance > 0.0)
+    z = np.where(enough, np.abs(excess) / np.sqrt(np.where(variance > 0.0, variance, 1.0)), 0.0)
+    best = int(np.argmax(z))
+    ahead = 0.5 + (float(excess[best] / pairs[best]) if pairs[best] else 0.0)
+    p_value = min(1.0, 2.0 * float(norm.sf(z[best])) * int(enough.sum() or 1))  # Bonferroni over the looks
     moved = abs(ahead - 0.5) > LATER / 2.0 and p_value < RARE
-    means = [float(delay[part].mean()) for part in (~bad, bad)]
+    delay, bad = (np.concatenate(column) for column in zip(*parts[: best + 1], strict=True))
+    means = [float(delay[part].mean()) if part.any() else 0.0 for part in (~bad, bad)]
+    over = f" In {best + 1} windows together." if best else ""
     return LATE.finding(
         WINDOW,
         Severity.DRIFTED if moved else Severity.OK,
-        (len(reports), 0),
-        f"Good customers are reported {means[0]:.0f} days after their outcome is final, defaults {means[1]:.0f} days.",
+        (delay.size, 0),
+        f"Good customers are reported {means[0]:.0f} days after their outcome is final, defaults {means[1]:.0f} days."
+        f"{over}",
         statistic=ahead,
         critical=0.5 + LATER / 2.0,
-        details={"p_value": p_value, "late": float((delay > 7.0).mean())},
+        details={"p_value": p_value, "late": float((delay > 7.0).mean()), "windows": best + 1},
     )
 
 
