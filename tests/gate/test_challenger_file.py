@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import stats as scipy_stats
 from sklearn.metrics import roc_auc_score
 
 from riskloop.core.settings import GateSettings, MoneySettings
+from riskloop.core.stats import paired_delong
 from riskloop.core.types import Floats
 from riskloop.gate import Applicants, Context, Evaluation, judge
 from riskloop.gate.challenger_file import challenger_file, comparison
@@ -115,3 +117,15 @@ def test_what_failed_comes_first_and_every_check_has_its_line(
     assert shift.change == pytest.approx(shift.challenger - shift.champion)
     assert shift.limit == "at most 0 points"
     assert [line.name for line in comparison(report, None) if line.judged] == [x.name for x in table if x.judged]
+
+
+def test_a_scorecard_on_the_same_rows_stands_beside_both(evaluation: Callable[..., Evaluation]) -> None:
+    one = evaluation(n=2_000)
+    assert challenger_file(one, MoneySettings())["benchmark"] is None
+    card = one.champion**2  # ranks as the champion does
+    found = challenger_file(replace(one, benchmark=card), MoneySettings())["benchmark"]
+    test = paired_delong(one.labels, card, one.challenger)
+    assert found["auc"] == found["champion"]["auc"] == test.auc_champion
+    assert found["champion"]["value"] == found["champion"]["upper"] == 0.0
+    assert found["challenger"]["value"] == test.difference
+    assert found["challenger"]["upper"] - test.difference == pytest.approx(1.96 * test.std_error, rel=1e-3)
