@@ -129,6 +129,8 @@ def _places(among: _Among, j: int, rows: Floats) -> Floats:
 def _apart(among: _Among, j: int, rows: Floats) -> Floats:
     """Logarithms of the positive values over the median of their leaf, where that is positive."""
     there = rows[rows[:, j] > 0.0]
+    if not len(there):
+        return np.empty(0)
     leaf = among.tree.apply(there[:, among.near])
     middle = among.middles[np.searchsorted(among.leaves, leaf)]
     positive = middle > 0.0
@@ -139,6 +141,8 @@ def _apart(among: _Among, j: int, rows: Floats) -> Floats:
 def _explained(among: _Among, j: int, rows: Floats) -> float:
     """The share of the variance of the ranks that the tree explains on rows that it was not learned from."""
     there = rows[~np.isnan(rows[:, j])]
+    if not len(there):
+        return 0.0
     ranks = ranks_of(there[:, [j]])[:, 0]
     return float(1.0 - np.var(ranks - among.tree.predict(there[:, among.near])) / max(np.var(ranks), 1e-12))
 

@@ -8,16 +8,18 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import msgspec
 import numpy as np
 
 from riskloop.core.errors import DataError, MalformedBody
-from riskloop.core.settings import DataSettings
 from riskloop.core.types import Problem, Rows
 from riskloop.scoring.decoder import CLOCK_SKEW, MAX_ROW, Parsed
 from riskloop.scoring.model import Model
+
+if TYPE_CHECKING:
+    from riskloop.core.settings import DataSettings
 
 BLOCK_ROWS: Final = 5000  # that are scored and committed together: at some 40 ms a live request hardly notices
 MAX_PROBLEMS: Final = 20  # listed in one error
@@ -52,7 +54,7 @@ def csv_blocks(file: BinaryIO, model: Model, first_row: int) -> Iterator[Rows]:
         raise DataError("The body holds no rows.")
 
 
-def laid_out_blocks(file: BinaryIO, model: Model, first_row: int, dialect: DataSettings) -> Iterator[Rows]:
+def laid_out_blocks(file: BinaryIO, model: Model, first_row: int, dialect: "DataSettings") -> Iterator[Rows]:
     """CSV as the portfolio's files are laid out, where ``dialect`` says so and the header is none of a standard CSV."""
     from riskloop.data.dialect import names_of
     from riskloop.data.opening import without_target
@@ -206,7 +208,7 @@ def table_rows(
     where: str,
     first_row: int = 1,
     now: int | None = None,
-    dialect: DataSettings | None = None,
+    dialect: "DataSettings | None" = None,
 ) -> Rows:
     """The rows of a table (CSV bytes, frame, Arrow table or batch) that ``model`` is to decide on.
 
