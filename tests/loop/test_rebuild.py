@@ -10,18 +10,20 @@ from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace as changed
+from tests import handmade
 
 from riskloop.cli import main
 from riskloop.core.errors import RiskloopError
 from riskloop.core.manifest import RetrainOrder
+from riskloop.core.schema import Feature, Schema
 from riskloop.core.stats import paired_delong
-from riskloop.core.types import Action, Diagnosis
+from riskloop.core.types import Action, Diagnosis, Json
 from riskloop.gate.challenger_file import challenger_file
 from riskloop.gate.evaluation import Evaluation
 from riskloop.loop import snapshot
 from riskloop.loop.champion import load
 from riskloop.loop.making import make
-from riskloop.loop.rebuild import rebuild
+from riskloop.loop.rebuild import as_recorded, rebuild
 from riskloop.loop.register import register
 from riskloop.portfolio import Portfolio
 from riskloop.store.outcomes import Outcome
@@ -181,3 +183,12 @@ def test_a_record_of_another_riskloop_is_told_as_that(
     monkeypatch.setattr(type(home), "artefact", lambda self, version: SimpleNamespace(manifest=manifest))
     with pytest.raises(RiskloopError, match=r"does not know \(shuffle\)"):
         rebuild(home, 1)
+
+
+def test_settings_that_a_newer_version_has_are_no_difference() -> None:
+    made = changed(
+        handmade.manifest(Schema((Feature("x"),), "bad")),
+        settings={"seed": 1, "train": {"folds": 5, "new": True}, "learners": {"mine": {"a": 1}}, "newer": {"b": 2}},
+    )
+    recorded: Json = {"seed": 2, "train": {"folds": 4}, "learners": {"mine": {"a": 1}}}
+    assert as_recorded(made, recorded).settings == {"seed": 1, "train": {"folds": 5}, "learners": {"mine": {"a": 1}}}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from msgspec import structs
 from pydantic import ValidationError
 
 from riskloop.core.errors import Refused, RiskloopError
@@ -49,7 +50,7 @@ def rebuild(home: Home, version: int, tick: Tick = lambda _sentence, _share: Non
     outcomes = then.outcomes.model_copy(update={"definition": manifest.training.definition})
     then = then.model_copy(update={"outcomes": outcomes})
     candidate = _made_again(home, then, manifest, tick)
-    sealed = seal(candidate.manifest, candidate.files)
+    sealed = seal(as_recorded(candidate.manifest, manifest.settings), candidate.files)
     names = [n for n in {**candidate.files, **artefact.contents} if candidate.files.get(n) != artefact.contents.get(n)]
     parts = [key for key in manifest.__struct_fields__ if getattr(manifest, key) != getattr(sealed.manifest, key)]
     names += [f"manifest: {key}" for key in parts if key != "files"]
@@ -65,6 +66,16 @@ def rebuild(home: Home, version: int, tick: Tick = lambda _sentence, _share: Non
         libraries=changed,
         sentence=_sentence(version, manifest, identical, names, changed),
     )
+
+
+def as_recorded(manifest: ModelManifest, recorded: Json) -> ModelManifest:
+    """The manifest with the settings that the record names; those that a newer riskloop has say nothing of it."""
+    settings = {
+        name: {key: values[key] for key in values if key in recorded[name]} if isinstance(values, dict) else values
+        for name, values in manifest.settings.items()
+        if name in recorded
+    }
+    return structs.replace(manifest, settings=settings)
 
 
 def _made_again(home: Home, then: Settings, manifest: ModelManifest, tick: Tick) -> Candidate:
