@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
 from riskloop.core.errors import DataError
+from riskloop.core.stats._arrays import upper_quantile
 from riskloop.core.types import Bools, Floats, Ints
 
 
@@ -61,7 +61,7 @@ def broken_order(
     against = sign * (bad[first] / n[first] - bad[second] / n[second])
     z = np.divide(against, error, out=np.zeros(first.size), where=error > 0.0)
     worst = int(z.argmax())
-    return (int(first[worst]), int(second[worst])) if z[worst] > -ndtri(level / first.size) else None
+    return (int(first[worst]), int(second[worst])) if z[worst] > upper_quantile(level / first.size) else None
 
 
 def order_fault(
