@@ -1,6 +1,7 @@
 """Rows of a file whose id came before, with the same time where there are times: found in 8 bytes a row."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,6 +9,9 @@ from riskloop.core.schema import Schema
 from riskloop.core.types import Ints
 from riskloop.data.columns import Problems, RefusedRow, read_ids, read_times
 from riskloop.data.tables import Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class RowKeys:
@@ -61,8 +65,8 @@ def repeated_rows(source: Source, schema: Schema, alike: Ints) -> list[RefusedRo
     return found
 
 
-def _read(table: object, schema: Schema, timed: bool) -> tuple[list[str], Sequence[int]]:
-    ignored = Problems(positions=np.arange(table.num_rows))  # type: ignore[attr-defined]
-    ids = read_ids(table[schema.id], str(schema.id), ignored)  # type: ignore[index]
-    times = read_times(table[schema.time], schema, ignored, None).tolist() if timed else [0] * len(ids)  # type: ignore[index]
+def _read(table: "pa.Table", schema: Schema, timed: bool) -> tuple[list[str], Sequence[int]]:
+    ignored = Problems(positions=np.arange(table.num_rows))
+    ids = read_ids(table[str(schema.id)], str(schema.id), ignored)
+    times = read_times(table[str(schema.time)], schema, ignored, None).tolist() if timed else [0] * len(ids)
     return ids, times
