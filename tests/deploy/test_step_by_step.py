@@ -1,8 +1,10 @@
-"""docs/deploy.md, step by step: its own commands, with real processes of this machine, from SQLite to the standby.
+"""docs/deploy.md, step by step: its own commands, with real processes of this machine, from SQLite to the nightly job.
 
-PostgreSQL, two API machines behind nginx, a worker and a standby. Only paths, addresses and ports are the test's own.
+PostgreSQL, two API machines behind nginx, a worker and a standby, a job on Spark. Only paths, addresses and ports are
+the test's own.
 """
 
+import importlib.util
 import os
 import re
 import shlex
@@ -17,6 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import pandas as pd
 import psycopg
 import pytest
 from tests.postgres import Cluster, cluster
@@ -174,3 +177,31 @@ def test_the_standby_takes_over_when_the_worker_is_killed(deployed: Deployed) ->
     (standby,) = workers.values()
     assert standby.poll() is None, logs[0].read_text(encoding="utf-8") + logs[1].read_text(encoding="utf-8")
     deployed.take("nginx -c ")
+
+
+def test_the_nightly_job_is_part_of_the_same_log(deployed: Deployed) -> None:
+    """On Spark; skipped without it."""
+    rows = pd.read_csv(OLD / "rows.csv").drop(columns="bad").assign(id=[f"night-{i}" for i in range(50)])
+    rows.assign(day="2025-03-20").to_parquet(deployed.folder / "in" / "customers.parquet", index=False)
+    if importlib.util.find_spec("pyspark") is None or shutil.which("java") is None:
+        pytest.skip("Spark is not installed: pip install 'riskloop[spark]', and Java 17")
+    deployed.run("riskloop score")
+    told = pd.read_parquet(deployed.folder / "out" / "scored.parquet")
+    assert sorted(told["decision_id"].astype(int)) == list(range(253, 303))
+    labels = pd.DataFrame({"decision_id": range(253, 303), "bad": [0, 1] * 25, "known_at": "2025-05-20"})
+    labels.to_csv(deployed.folder / "in" / "outcomes.csv", index=False)
+    deployed.run("riskloop outcomes")
+    assert deployed.asked("SELECT count(*) FROM outcomes WHERE decision_id > 252") == [(50,)]
+    os.kill(deployed.started[0].pid, signal.SIGKILL)  # one of the API machines is lost meanwhile
+    with deployed.client() as client:
+
+        def answered() -> bool:
+            answer = client.get("/decisions/300")
+            return answer.status_code == 200 and answer.json()["customer_id"].startswith("night-")
+
+        wait_for(answered, "the other machine does not answer")
+        wait_for(lambda: client.post("/predict", json={"id": "last", **ROW}).status_code == 200, "nobody answers")
+    assert deployed.asked("SELECT max(id) FROM decisions") == [(303,)]
+    deployed.run("riskloop verify")
+    assert "303" in deployed.run("riskloop status")
+    assert deployed.left == [], "every command of the page was run"
