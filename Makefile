@@ -6,6 +6,9 @@ READY  := $(VENV)/.ready
 LIGHT  := .venv-light
 MLFLOW := .venv-mlflow
 
+# Tests start hundreds of processes. Where no bytecode is kept, each compiles all of its imports again: a second of processor.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-light test-schedulers test-mlflow check bench pins sbom docs clean
 
 demo: $(READY)
