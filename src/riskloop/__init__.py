@@ -7,6 +7,8 @@ it is first asked for, so that ``riskloop --help`` does not pay for it.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from riskloop.version import __version__
+
 if TYPE_CHECKING:
     from riskloop.core.errors import (
         ArtefactError,
@@ -58,7 +60,6 @@ if TYPE_CHECKING:
         TrainingResult,
     )
 
-__version__ = "0.2.0"
 __all__ = [
     "ArtefactError",
     "BacktestResult",

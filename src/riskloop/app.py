@@ -12,7 +12,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
-from riskloop import __version__
 from riskloop.alerts import notify_silence
 from riskloop.core.errors import DataError, MalformedBody, NotFound, RiskloopError, WrongMethod
 from riskloop.scoring.decoder import shown
@@ -23,6 +22,7 @@ from riskloop.serve.predict import Predict
 from riskloop.serve.service import Service
 from riskloop.store.home import Home
 from riskloop.tracing import TracedRequests, flush, tracer
+from riskloop.version import __version__
 from riskloop.web import pages as dashboard
 
 CONFIG_VARIABLE: Final = "RISKLOOP_CONFIG"  # how a worker process learns which portfolio it serves

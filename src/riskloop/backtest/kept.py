@@ -10,13 +10,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from riskloop import __version__
 from riskloop.backtest.history import History, Played
 from riskloop.core.manifest import Manifest
 from riskloop.core.settings import Settings
 from riskloop.core.types import Diagnosis, Floats, Json, Rows
 from riskloop.store.artefacts import Artefact, Artefacts
 from riskloop.store.files import make_folder
+from riskloop.version import __version__
 
 ROWS: Final = "rows"
 

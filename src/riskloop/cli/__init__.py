@@ -4,7 +4,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from riskloop import __version__
+from riskloop.version import __version__
 
 if TYPE_CHECKING:
     from riskloop.console import Console

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from riskloop import __version__
 from riskloop.cli.index import COMMANDS, root_help
+from riskloop.version import __version__
 
 
 class _Commands(MutableMapping[str, Any]):

@@ -4,10 +4,10 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from riskloop import __version__
 from riskloop.document import svg
 from riskloop.document.parts import Block, Paper
 from riskloop.document.write import moment
+from riskloop.version import __version__
 
 _PAGE: Final = "page.html"
 

@@ -3,10 +3,10 @@
 import io
 from typing import TYPE_CHECKING, Any, Final
 
-from riskloop import __version__
 from riskloop.core.errors import ConfigError
 from riskloop.document.parts import Block, Bullets, Facts, Grid, Paper, Quoted, Said
 from riskloop.document.write import moment
+from riskloop.version import __version__
 
 if TYPE_CHECKING:
     from docx.document import Document as WordFile

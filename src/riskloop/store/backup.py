@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from riskloop import __version__
 from riskloop.core.errors import ArtefactError, Conflict, NotFound, StorageError
 from riskloop.core.types import Json
 from riskloop.store import audit
@@ -27,6 +26,7 @@ from riskloop.store.signing import key_file
 from riskloop.store.sqlite import Sqlite
 from riskloop.store.tombstones import kept_tombstones
 from riskloop.store.transfer import Tick, copy, quiet
+from riskloop.version import __version__
 
 BACKUP: Final = "backup"  # in the audit trail, whose subject is the folder
 INDEX: Final = "backup.json"

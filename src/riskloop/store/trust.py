@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from riskloop import __version__
 from riskloop.core.chain import Link
 from riskloop.core.errors import ArtefactError, ConfigError, NotFound, RiskloopError, StorageError
 from riskloop.core.settings import Settings
@@ -30,6 +29,7 @@ from riskloop.store.database import Database
 from riskloop.store.signing import Signer, fingerprint, key_file, make_key, open_signer, read_public, verifies
 from riskloop.store.tables import checkpoints, decisions, links, models, outcomes, promotions
 from riskloop.store.verify import recompute
+from riskloop.version import __version__
 
 log = logging.getLogger("riskloop.trust")
 

@@ -14,11 +14,11 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from riskloop import __version__
 from riskloop.core import numbers
 from riskloop.core.errors import NotFound, Unauthorised
 from riskloop.core.types import Json
 from riskloop.store.documents import plain
+from riskloop.version import __version__
 from riskloop.web import assets, words
 from riskloop.web.guard import caller_of, keep_token, keyless, may_operate, service_of, token_of
 from riskloop.web.queries import pulse
