@@ -25,8 +25,6 @@ from benchmarks._fraction import GROUPS, Planned, design
 from riskloop.core.types import Json
 
 CELLS: Final = 120  # of a whole run, all groups together
-BEGIN: Final = "<!-- conditions: begin -->"
-END: Final = "<!-- conditions: end -->"
 
 
 def named(cell: Planned) -> str:
@@ -85,10 +83,11 @@ def _commit() -> str:
     return found.stdout.strip() or "unknown"
 
 
-def write_into(page: Path, text: str) -> None:
+def write_into(page: Path, text: str, what: str = "conditions") -> None:
     """Put the tables between the two marks of a page."""
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN, 1)
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
+    begin, end = f"<!-- {what}: begin -->", f"<!-- {what}: end -->"
+    before, rest = page.read_text(encoding="utf-8").split(begin, 1)
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end, 1)[1]}", encoding="utf-8")
 
 
 def main() -> None:

@@ -75,7 +75,7 @@ class Portfolio(Deciding):
         """
         from riskloop.data.fetch import fetched, where_of
         from riskloop.data.outcomes import read_watermark
-        from riskloop.data.read import read_rows
+        from riskloop.data.read import not_read, read_rows
         from riskloop.data.refused import refused_document, write_refused
         from riskloop.loop.first import train_first
 
@@ -86,7 +86,7 @@ class Portfolio(Deciding):
             checked = read_rows(
                 here, self.home.schema, target="required", where=where, dialect=settings.data, latest=to_micros(at)
             )
-            read = refused_document(checked, where)
+            read = refused_document(checked, where, not_read(checked.source.names, self.home.schema))
             if refused is not None:
                 write_refused(checked, refused)
         known = None if complete_until is None else read_watermark(complete_until, self.home.schema.earliest)
@@ -107,6 +107,9 @@ class Portfolio(Deciding):
 
         The columns are those of `/predict/batch`; ``flags`` holds JSON text, or None where there is nothing to flag.
         """
+        import warnings
+
+        from riskloop.data.read import not_read, not_read_sentence
         from riskloop.scoring.answers import Answers, refuse_taken
         from riskloop.scoring.bodies import table_rows
         from riskloop.scoring.decide import decide
@@ -117,6 +120,8 @@ class Portfolio(Deciding):
         refuse_taken([str(name) for name in frame.columns], "the frame")
         now = to_micros(datetime.now(UTC))
         rows = table_rows(frame, model, where="the frame", now=now)
+        if extra := not_read([str(name) for name in frame.columns], model.schema):
+            warnings.warn(not_read_sentence(extra), stacklevel=2)
         decisions = decide(model, rows, now, self.home.settings.exploration.rate)
         answers = Answers(model, decisions, self.home.decisions.append(decisions).first_id).table().to_pandas()
         appended = {name: answers[name].to_numpy() for name in answers if name != "customer_id"}

@@ -142,6 +142,16 @@ def test_files_are_scored_as_through_every_other_way(home: Home, tmp_path: Path,
     assert sorted(p.name for p in tmp_path.iterdir() if "out" in p.name) == [out], "nothing is left beside it"
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_columns_that_no_model_reads_are_named_and_kept(home: Home, tmp_path: Path, kind: str) -> None:
+    frame = customers(3)
+    source = write(frame.assign(branch="a", notes=1), tmp_path / f"more.{kind}")
+    summary = engine_of(home).score(source, tmp_path / f"out.{kind}", DataSettings())
+    assert summary.not_read == ("branch", "notes")
+    assert [*read(tmp_path / f"out.{kind}")][-len(APPENDED) - 2 :] == ["branch", "notes", *APPENDED]
+    check_logged(home, frame)
+
+
 def test_a_csv_keeps_its_bytes(home: Home, tmp_path: Path) -> None:
     source = write(customers(2), tmp_path / "in.csv")
     engine_of(home).score(source, tmp_path / "out.csv", dialect=DataSettings())

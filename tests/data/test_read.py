@@ -1,3 +1,5 @@
+import csv
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -6,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from msgspec.structs import replace
 
 from riskloop.core.errors import DataError, MalformedBody, NotFound
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import EPOCH, from_micros
-from riskloop.data.read import rows_from
+from riskloop.data.read import not_read, not_read_sentence, read_rows, rows_from
 
 SCHEMA = Schema(
     features=(
@@ -149,6 +152,37 @@ def test_a_bad_file_is_refused_in_a_sentence(tmp_path: Path, text: str, kind: ty
     error = refusal(tmp_path / "h.csv", text)
     assert message in error.message
     assert type(error) is kind
+
+
+@pytest.mark.parametrize("extra", [("region_name",), ("a b", "Ergänzung €"), tuple(f"c{i}" for i in range(12))])
+def test_columns_that_the_schema_does_not_name_are_not_read_and_named(tmp_path: Path, extra: tuple[str, ...]) -> None:
+    lines = [*csv.reader(io.StringIO(GOOD))]
+    (tmp_path / "h.csv").write_text(GOOD)
+    plain = rows_from(tmp_path / "h.csv", SCHEMA, target="absent", where="h")
+    with (tmp_path / "more.csv").open("w", newline="") as out:
+        csv.writer(out).writerows([[*extra, *lines[0]], *([["x"] * len(extra) + line for line in lines[1:]])])
+    checked = read_rows(tmp_path / "more.csv", SCHEMA, target="absent", where="more")
+    assert checked.rows.ids == plain.ids
+    assert np.array_equal(checked.rows.features, plain.features, equal_nan=True)
+    found = not_read(checked.source.names, SCHEMA)
+    assert found == extra
+    assert all(f"'{name}'" in not_read_sentence(found) for name in extra[:8])
+    assert not_read_sentence(()) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("income", "Income"), ("income", "in_come"), ("income", "incomes"), ("income", "inc0me"), ("day", "Day"),
+     ("day", "days"), ("day", "dya"), ("region", "regoin"), ("id", "ID")],
+)  # fmt: skip
+@pytest.mark.parametrize("nullable", [False, True])
+def test_a_misspelt_column_is_no_further_one(tmp_path: Path, name: str, wrong: str, nullable: bool) -> None:
+    header = GOOD.splitlines()[0].split(",")
+    text = GOOD.replace(",".join(header), ",".join(wrong if n == name else n for n in header))
+    schema = replace(SCHEMA, features=tuple(replace(f, nullable=nullable) for f in SCHEMA.features))
+    (tmp_path / "h.csv").write_text(text)
+    with pytest.raises(DataError, match=rf"column '{name}' is missing; '{wrong}' looks like it"):
+        rows_from(tmp_path / "h.csv", schema, target="absent", where="h")
 
 
 def test_bytes_that_are_no_table(tmp_path: Path) -> None:

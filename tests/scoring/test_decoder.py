@@ -4,12 +4,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.schema import Feature, Schema
+from riskloop.data.columns import Problems, read_ids
 from riskloop.scoring.decoder import CLOCK_SKEW, Decoder, Parsed, row_problems
 
 NOW = 1_760_000_000_000_000  # October 2025
@@ -136,7 +138,24 @@ def test_times_are_read_as_utc_and_clocks_may_run_a_little_ahead() -> None:
 def test_an_id_that_not_every_database_can_keep_is_refused(name: str) -> None:
     with pytest.raises(DataError, match="must not hold the character NUL"):
         decode(ID=name)
-    assert decode(ID=name.replace("\0", "\x01\n")).customer_id == name.replace("\0", "\x01\n")
+    assert decode(ID=name.replace("\0", "\x01\n")).customer_id == name.replace("\0", "\x01\n").strip()
+
+
+@pytest.mark.parametrize("spelling", [503322, 503322.0, "503322", "503322.0", " 503322", "503322\u200b"])
+def test_an_id_is_read_as_files_read_it(spelling: Any) -> None:
+    assert decode(ID=spelling).customer_id == "503322"
+    frame = pa.chunked_array([pa.array([spelling])])
+    assert read_ids(frame, "ID", Problems(positions=np.arange(1))) == ["503322"]
+
+
+@pytest.mark.parametrize("spelling", [1.5, 1e300, float(2**53), "NaN", "", " ", None, True, [1], "null"])
+def test_what_is_no_id_is_refused(spelling: Any) -> None:
+    assert [field for field, _ in refused(ID=spelling)] == ["ID"]
+
+
+def test_a_period_may_be_a_decimal_number() -> None:
+    assert decode(date=202505.0) == decode(date=202505)
+    assert [field for field, _ in refused(date=202505.5)] == ["date"]
 
 
 def test_columns_that_nobody_reads_may_come_along() -> None:

@@ -30,7 +30,7 @@ from riskloop.core.types import Problem
 from riskloop.data.deliver import parcel
 from riskloop.data.fetch import fetched
 from riskloop.data.opening import files_of
-from riskloop.data.read import STANDARD, Screened, screen_rows
+from riskloop.data.read import STANDARD, Screened, not_read, screen_rows
 from riskloop.data.refused import reason_lines, write_refused
 from riskloop.scoring.decoder import CLOCK_SKEW
 
@@ -58,6 +58,7 @@ class Summary:
     run_key: str  # what makes the run the same one when it is repeated
     refused: int = 0  # rows that were set aside
     reasons: tuple[str, ...] = ()  # why, the most frequent first
+    not_read: tuple[str, ...] = ()  # columns that the model's schema does not know
     repeated: bool = False  # the same file was scored before under this run key: these are its decisions
 
 
@@ -160,6 +161,7 @@ def _score_file(
         run_key=run,
         refused=0 if screened is None else len(screened.refused),
         reasons=() if screened is None else tuple(reason_lines(screened)),
+        not_read=() if screened is None or schema is None else not_read(screened.source.names, schema),
         repeated=output.oldest is not None and not resumed and output.oldest < begun - AGO,
     )
 

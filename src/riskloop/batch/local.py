@@ -34,7 +34,7 @@ from riskloop.data.columns import Problems, RefusedRow
 from riskloop.data.deliver import parcel
 from riskloop.data.fetch import fetched
 from riskloop.data.opening import files_of, open_source
-from riskloop.data.read import Screened, check_columns, refuse_share
+from riskloop.data.read import Screened, check_columns, not_read, refuse_share
 from riskloop.data.refused import reason_lines, write_refused
 from riskloop.data.streams import BLOCK
 from riskloop.data.tables import ManySource, Source, TextSource, raw_blocks
@@ -192,6 +192,7 @@ class _FileRun:
             run_key=run,
             refused=len(screened.refused),
             reasons=tuple(reason_lines(screened)),
+            not_read=not_read(self.opened.names, self.engine.model(self.segments[0].model_version).schema),
             repeated=repeated,
         )
 

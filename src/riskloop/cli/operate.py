@@ -165,6 +165,7 @@ def score(
     from riskloop.batch.client import score_file
     from riskloop.data.address import short_name
     from riskloop.data.fetch import where_of
+    from riskloop.data.read import not_read_sentence
     from riskloop.worker import api_url, data_settings
 
     console = Console(as_json)
@@ -196,6 +197,8 @@ def score(
         f"Scored {summary.rows:,} rows in {summary.seconds:.1f} s ({summary.rows_per_second:,.0f} a second), "
         f"{summary.defaults:,} of them as default. Wrote {where_of(target)}."
     ]
+    if summary.not_read:
+        lines.append(not_read_sentence(summary.not_read))
     if summary.repeated:
         lines.append("This file was scored before: these are its decisions; nobody was logged twice (see --run-key).")
     if summary.refused:

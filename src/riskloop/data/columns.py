@@ -16,6 +16,8 @@ from riskloop.core.types import DAY, Bools, Floats, Ints, Problem, from_micros
 from riskloop.core.values import (
     FORMATS,
     MISSING_NUMBER,
+    NO_ID,
+    ODD_ID,
     days_before,
     is_missing,
     level_text,
@@ -337,21 +339,16 @@ def read_ids(column: pa.ChunkedArray, name: str, problems: Problems) -> list[str
         column = column.cast(pa.string())
     if is_text(column.type):
         ids: list[Any] = column.to_pylist()
-        odd = np.flatnonzero(pc.match_substring_regex(column, _ODD_ID).fill_null(False).to_numpy()).tolist()
+        odd = np.flatnonzero(pc.match_substring_regex(column, ODD_ID).fill_null(False).to_numpy()).tolist()
         for row in odd:
             ids[row] = level_text(ids[row])
     else:
         ids = [None if value is None or value != value else level_text(value) for value in column.to_pylist()]
         odd = list(range(len(ids)))
-    missing = np.array([identity is None or identity in _NO_ID for identity in ids], dtype=np.bool_)
+    missing = np.array([identity is None or identity in NO_ID for identity in ids], dtype=np.bool_)
     problems.add(name, "is missing", missing)
     problems.add(name, NUL, np.array([row for row in odd if "\0" in (ids[row] or "")], dtype=np.int64))
     return ["" if identity is None else identity for identity in ids] if missing.any() else ids
-
-
-# Texts that may not be what `level_text` makes of them: most ids are, and are not looked at one by one.
-_ODD_ID: Final = r"[^\x21-\x7E]|^[+-]?\d+\.0*$|^(True|False|TRUE|FALSE)$"
-_NO_ID: Final = {"", "NaN", "nan", "NULL", "null", "None", "NaT", "<NA>", "#N/A"}
 
 
 def repeated_ids(ids: Sequence[str], times: Ints | None) -> list[int]:

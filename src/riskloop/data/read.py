@@ -4,6 +4,7 @@ Text is read block by block with the schema's types, so that a million rows take
 larger than memory; a block in which a value does not fit is looked at again as text.
 """
 
+import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -424,22 +425,50 @@ def _opened(
 
 
 def check_columns(names: Sequence[str], schema: Schema, target: Purpose, where: str) -> None:
-    """Raise DataError for the columns that the schema does not know, and for those that are not there."""
+    """Raise DataError for columns that are not there or come twice.
+
+    Columns that the schema does not know are not read (`not_read`), unless one of them may be a misspelt one of those
+    that are not there.
+    """
     optional = {schema.target, schema.time} if target == "absent" else set()
     if target == "absent" and schema.unit != schema.id:
         optional.add(schema.unit)
     special = (schema.id, schema.unit, schema.time, schema.target)
     expected = list(dict.fromkeys([*schema.names, *(n for n in special if n is not None)]))
+    extra = not_read(names, schema)
     problems = [Problem(n, "appears twice") for n in sorted({n for n in names if list(names).count(n) > 1})]
-    problems += [Problem(n, "is missing") for n in expected if n not in names and n not in optional]
-    known = {*expected, *schema.ignored}
-    nameless = re.compile(rf"{UNNAMED}\d+(_\d+)?")  # what has no name stands elsewhere in a file of fewer columns
-    problems += [Problem(n, "is not in the schema") for n in names if n not in known and nameless.fullmatch(n) is None]
+    for name in [n for n in expected if n not in names and not (n == schema.target and target == "absent")]:
+        alike = _alike(name, extra)
+        if name not in optional or alike is not None:
+            problems.append(Problem(name, "is missing" + (f"; '{alike}' looks like it" if alike else "")))
     if problems:
+        problems += [Problem(n, "is not in the schema") for n in extra]
         listed = "; ".join(f"column '{p.field}' {p.problem}" for p in problems[:8])
         more = f"; and {len(problems) - 8} more" if len(problems) > 8 else ""
         raise DataError(
-            f"{where} does not have the columns of the schema: {listed}{more}. Correct the header, "
-            "or add the column to riskloop.toml ([features.NAME], or 'ignore' of [portfolio]).",
+            f"{where} does not have the columns of the schema: {listed}{more}. Correct the header, or riskloop.toml.",
             problems,
         )
+
+
+def not_read(names: Sequence[str], schema: Schema) -> tuple[str, ...]:
+    """The columns that the schema neither has nor names as ignored: a lender's export has more than a model."""
+    special = (schema.id, schema.unit, schema.time, schema.target)
+    known = {*schema.names, *schema.ignored, *special}
+    nameless = re.compile(rf"{UNNAMED}\d+(_\d+)?")  # what has no name stands elsewhere in a file of fewer columns
+    return tuple(n for n in names if n not in known and nameless.fullmatch(n) is None)
+
+
+def not_read_sentence(extra: Sequence[str]) -> str:
+    """Which columns of a file are not read; empty where all are known."""
+    if not extra:
+        return ""
+    shown = ", ".join(f"'{name}'" for name in extra[:8]) + (f" and {len(extra) - 8:,} more" if len(extra) > 8 else "")
+    return f"Not read, as riskloop.toml does not name {'it' if len(extra) == 1 else 'them'}: {shown}."
+
+
+def _alike(name: str, others: Sequence[str]) -> str | None:
+    """The one of ``others`` that may be ``name`` misspelt."""
+    plain = {re.sub(r"[\W_]+", "", other).casefold(): other for other in others}
+    close = difflib.get_close_matches(re.sub(r"[\W_]+", "", name).casefold(), plain, n=1, cutoff=0.6)
+    return plain[close[0]] if close else None

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from riskloop.core.types import Json
-from riskloop.data.read import Checked, Screened, reasons_of
+from riskloop.data.read import Checked, Screened, not_read_sentence, reasons_of
 
 SHOWN = 5  # reasons in a summary
 
 
-def refused_document(checked: Checked, where: str) -> Json:
-    """What was read, set aside and left out, with the most frequent reasons."""
+def refused_document(checked: Checked, where: str, extra: Sequence[str] = ()) -> Json:
+    """What was read, set aside and left out, with the most frequent reasons; ``extra`` columns were not read."""
     used, refused = len(checked.rows), len(checked.refused)
     said = [f"Read {where}: {checked.read:,} rows, {used:,} of them used."]
     if checked.rows.target is not None:
@@ -20,6 +20,8 @@ def refused_document(checked: Checked, where: str) -> Json:
         said.append(f"Default rate: {target.mean():.2%} ({int(target.sum()):,} defaults).")
     if checked.left_out:
         said.append(f"{checked.left_out:,} rows have no outcome and are left out.")
+    if extra:
+        said.append(not_read_sentence(extra))
     if refused:
         one = refused == 1
         said.append(
@@ -32,6 +34,7 @@ def refused_document(checked: Checked, where: str) -> Json:
         "used": used,
         "refused": refused,
         "left_out": checked.left_out,
+        "not_read": list(extra),
         "sentence": " ".join(said),
         "reasons": lines,
         "by_reason": [{"column": c, "problem": p, "rows": n} for c, p, n in reasons_of(checked.refused)],

@@ -23,6 +23,8 @@ from riskloop.core.types import DAY, Problem, Rows
 from riskloop.core.values import (
     MISSING_NUMBER,
     MOST_DAYS,
+    NO_ID,
+    ODD_ID,
     days_before,
     is_missing,
     level_text,
@@ -80,7 +82,7 @@ class Decoder:
             for i, feature, low, high in self._guarded:  # the compiled type knows one interval only
                 if row[i] == row[i] and row[i] not in feature.special and not low <= row[i] <= high:
                     raise ValueError(feature.name)
-            identity = "" if self._id is None else str(values[self._id])
+            identity = "" if self._id is None else _identity(values[self._id])
         except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
             explain(self.schema, bytes(body), now, error)
         return Parsed(identity, time, self._pack(*row), unseen)
@@ -180,11 +182,11 @@ def row_type(schema: Schema) -> type[msgspec.Struct]:
     if schema.id is not None:
         text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID, pattern="^[^\\x00]*$")]
         number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-        customer = Annotated[text | number, msgspec.Meta(description="The customer's id.")]
+        customer = Annotated[text | number | float, msgspec.Meta(description="The customer's id.")]
         fields.append(_field("id", schema.id, customer, optional=False))
     if schema.time is not None:
         about = "When the customer is decided on: an ISO 8601 date or time, or a period such as 202503; now by default."
-        moment_ = Annotated[str | int | None, msgspec.Meta(description=about)]
+        moment_ = Annotated[str | int | float | None, msgspec.Meta(description=about)]
         fields.append(_field("time", schema.time, moment_, optional=True))
     for i, name in enumerate(schema.ignored):
         fields.append(_field(f"x{i}", name, Any, optional=True))
@@ -247,10 +249,24 @@ def _type(feature: Feature) -> Any:
     return Annotated[kind, msgspec.Meta(description=" ".join(about))] if about else kind
 
 
+_odd_id: Final = re.compile(ODD_ID).search
+
+
+def _identity(value: str | float) -> str:
+    """An id as files are read: 503322.0 and "503322.0", as frames with gaps write it, are 503322.
+
+    Raises ValueError for 1.5, and for a text that is a word for nothing.
+    """
+    text = value if isinstance(value, str) and _odd_id(value) is None else level_text(value)
+    if text in NO_ID or (isinstance(value, float) and _id_problem(True, value) is not None):
+        raise ValueError(value)
+    return text
+
+
 _EXAMPLES: Final = {"amount": "$1,234.50", "percent": "13.5%", "unit": "36 months"}
 
 
-def moment(value: str | int, now: int, schema: Schema, earliest: int) -> int:
+def moment(value: str | float, now: int, schema: Schema, earliest: int) -> int:
     """A date, time or period as microseconds, read as in files. ValueError says what is wrong with it."""
     try:
         micros = _micros(value, schema.dates)
@@ -362,19 +378,25 @@ def _level_problem(feature: Feature, value: Any, schema: Schema) -> str | None:
 def _id_problem(present: bool, value: Any) -> str | None:
     if not present:
         return "is missing"
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         return "must be a text or a whole number"
+    if isinstance(value, float):
+        if not value.is_integer():
+            return "must be a text or a whole number"
+        return None if abs(value) < 2**53 else "has lost digits as a decimal number; send it as text"
     if isinstance(value, int):
         return None if -(2**63) <= value < 2**63 else "must fit into 64 bits; send it as text"
     if "\0" in value:
         return NUL
-    return None if 1 <= len(value) <= MAX_ID else f"must have 1 to {MAX_ID} characters"
+    if not 1 <= len(value) <= MAX_ID:
+        return f"must have 1 to {MAX_ID} characters"
+    return "is missing" if level_text(value) in NO_ID else None
 
 
 def _time_problem(value: Any, now: int, schema: Schema) -> str | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         return "must be an ISO 8601 date or time as text"
     try:
         moment(value, now, schema, parse_time(schema.earliest))
