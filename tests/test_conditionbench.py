@@ -103,9 +103,10 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Monk
     list(bench.run([other], kept, 60.0))
     assert len(played) == 8, "a cell that was planned otherwise is another one"
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{bench.BEGIN}\nold\n{bench.END}\nafter")
+    begin, end = "<!-- conditions: begin -->", "<!-- conditions: end -->"
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter")
     bench.write_into(page, "new")
-    assert page.read_text() == f"before\n{bench.BEGIN}\n\nnew\n\n{bench.END}\nafter"
+    assert page.read_text() == f"before\n{begin}\n\nnew\n\n{end}\nafter"
 
 
 def _row(policy: str, end: float, **other: Any) -> Json:
