@@ -3,7 +3,7 @@
     python scripts/mutate.py [WORD ...]      all, or those whose file or line holds a word
 
 The tree must be clean: each mutant is written into the file, its nearest tests run, and the file is put back. Ends with
-1 when a mutant survives, and with 2 when a line is not in its file any more: then mend the list.
+1 when a mutant survives, and with 2 when a line is not in its file any more or its tests do not run: then mend the list.
 """
 
 import subprocess
@@ -29,19 +29,41 @@ MUTANTS = (
         "gate/checks.py", "fewest >= settings.min_defaults", "fewest > settings.min_defaults", "gate/test_checks.py"
     ),
     Mutant("gate/improvement.py", "p <= granted.alpha and", "p >= granted.alpha and", "gate/test_improvement.py"),
-    Mutant("gate/improvement.py", "and granted.alpha > 0.0 else", "and granted.alpha >= 0.0 else", "gate"),
+    Mutant(
+        "gate/improvement.py",
+        "and granted.alpha > 0.0 else",
+        "and granted.alpha >= 0.0 else",
+        "gate/test_improvement.py",
+    ),
     Mutant("gate/budget.py", "t.champion == champion and t.at > since", "t.at > since", "gate/test_budget.py"),
     Mutant("gate/fairness.py", "self.ratio.lower >= least", "self.ratio.estimate >= least", "gate/test_fairness.py"),
-    Mutant("gate/verdict.py", 'check.sizes.get("undecided")', "False", "gate"),
-    Mutant("promote/probation.py", "ranking.p_one_sided > level", "ranking.p_one_sided >= 0.0", "promote"),
-    Mutant("decide/policy.py", "known >= policy.renew * learned", "known > 0", "decide"),
-    Mutant("decide/policy.py", "context.auc_loss >= policy.harm_auc", "context.auc_loss <= policy.harm_auc", "decide"),
+    Mutant("gate/verdict.py", 'check.sizes.get("undecided")', "False", "gate/test_verdict.py"),
+    Mutant(
+        "promote/probation.py", "ranking.p_one_sided > level", "ranking.p_one_sided >= 0.0", "promote/test_probation.py"
+    ),
+    Mutant("decide/policy.py", "known >= policy.renew * learned", "known > 0", "decide/test_renewal.py"),
+    Mutant(
+        "decide/policy.py",
+        "context.auc_loss >= policy.harm_auc",
+        "context.auc_loss <= policy.harm_auc",
+        "decide/test_policy.py",
+    ),
     Mutant("retrain/plan.py", "~tested[rows.customers[index]]", "~np.isin(index, test)", "retrain/test_plan.py"),
     Mutant("retrain/dataset.py", "~np.isnan(decisions.outcomes) & ~_within", "~_within", "retrain/test_dataset.py"),
-    Mutant("core/stats/customers.py", "np.square(sums).sum()", "np.square(influences).sum()", "core/stats"),
-    Mutant("core/stats/stability.py", "float(chdtri(n_bins - 1", "float(chdtri(n_bins", "core/stats"),
+    Mutant(
+        "core/stats/customers.py",
+        "np.square(sums).sum()",
+        "np.square(influences).sum()",
+        "core/stats/test_customers.py",
+    ),
+    Mutant("core/stats/stability.py", "float(chdtri(n_bins - 1", "float(chdtri(n_bins", "core/stats/test_stability.py"),
     Mutant("core/exploration.py", "version) < rate:", "version) <= 1.0:", "core/test_exploration.py"),
-    Mutant("scoring/decide.py", "probabilities >= model.threshold", "probabilities > model.threshold", "scoring"),
+    Mutant(
+        "scoring/decide.py",
+        "probabilities >= model.threshold",
+        "probabilities > model.threshold",
+        "scoring/test_decide.py",
+    ),
     Mutant("serve/door.py", "site not in _OURS", "site in _OURS", "serve/test_door.py"),
     Mutant("serve/door.py", "if size > most:", "if size < 0:", "serve/test_door.py"),
     Mutant("train/calibrate.py", "line.slope >= _LEAST_SLOPE", "line.slope >= -9.0", "train/test_calibrate.py"),
@@ -59,7 +81,11 @@ def survives(mutant: Mutant) -> bool:
     try:
         path.write_text(text.replace(mutant.line, mutant.wrong), encoding="utf-8")
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", f"tests/{mutant.tests}"]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0  # noqa: S603
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)  # noqa: S603
+        if done.returncode not in (0, 1):  # no test was there, or none could be read: that would look like a kill
+            print(f"{mutant.file}: tests/{mutant.tests} did not run; mend this list.\n{done.stdout.decode()[-500:]}")
+            raise SystemExit(2)
+        return done.returncode == 0
     finally:
         path.write_text(text, encoding="utf-8")
 
