@@ -2,8 +2,8 @@
 
     python scripts/mutate.py [WORD ...]      all, or those whose file or line holds a word
 
-The tree must be clean: each mutant is written into the file, its nearest tests run, and the file is put back. Ends with
-1 when a mutant survives, and with 2 when a line is not in its file any more or its tests do not run: then mend the list.
+The tree must be clean: each mutant is written into the file, its nearest tests run, and the file is put back. Ends
+with 1 when a mutant survives, and with 2 when a line is not in its file any more or its tests do not run.
 """
 
 import subprocess
