@@ -37,7 +37,7 @@ MUTANTS = (
     ),
     Mutant("gate/budget.py", "t.champion == champion and t.at > since", "t.at > since", "gate/test_budget.py"),
     Mutant("gate/fairness.py", "self.ratio.lower >= least", "self.ratio.estimate >= least", "gate/test_fairness.py"),
-    Mutant("gate/verdict.py", 'check.sizes.get("undecided")', "False", "gate/test_verdict.py"),
+    Mutant("gate/verdict.py", 'check.sizes.get("undecided")', "False", "gate/test_fairness.py"),
     Mutant(
         "promote/probation.py", "ranking.p_one_sided > level", "ranking.p_one_sided >= 0.0", "promote/test_probation.py"
     ),

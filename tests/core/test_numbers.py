@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from riskloop.core import numbers
-from riskloop.core.numbers import NOTHING, between, between_shares, chance, general, number, percent, points, signed
+from riskloop.core.numbers import NOTHING, between, between_shares, chance, number, percent, points, signed
 
 SOURCES = Path(numbers.__file__).parents[1]
 
@@ -27,8 +27,6 @@ SOURCES = Path(numbers.__file__).parents[1]
         (signed(-0.012), "−0.012"),
         (points(0.0125), "+1.25"),
         (points(-0.00001), "0.00"),
-        (general(12345.0), "12,345"),
-        (general(-0.00012345), "−0.0001234"),
         (chance(0.0321), "0.032"),
         (chance(0.0002), "< 0.001"),
         (between(0.73, 0.771), "0.730 to 0.771"),
@@ -41,14 +39,14 @@ def test_numbers_as_people_read_them(said: str, wanted: str) -> None:
     assert said == wanted
 
 
-@pytest.mark.parametrize("write", [number, percent, signed, points, general, chance])
+@pytest.mark.parametrize("write", [number, percent, signed, points, chance])
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf])
 def test_what_is_not_there_is_a_dash(write: Callable[[float | None], str], value: float | None) -> None:
     assert write(value) == NOTHING
 
 
 def test_no_other_module_of_pages_and_documents_has_a_format_of_its_own() -> None:
-    names = "number|percent|signed|points|general|chance|between|between_shares"
+    names = "number|percent|signed|points|chance|between|between_shares"
     own = re.compile(rf"^def ({names})\(value|^def (chance|between\w*)\(", re.MULTILINE)
     found = [str(path) for path in SOURCES.rglob("*.py") if own.search(path.read_text(encoding="utf-8"))]
     assert found == [str(Path(numbers.__file__))]

@@ -14,7 +14,7 @@ from riskloop.monitor.course import is_path, pooled
 from riskloop.monitor.drift import context_findings, profile_findings
 from riskloop.monitor.profile import Profile, Reference
 from riskloop.monitor.quality import quality_findings
-from riskloop.simulation.books import BOOKS, ID, TARGET, TIME, Book, book_named
+from riskloop.simulation.books import BOOKS, ID, TARGET, TIME, Book
 
 FIRST = date(2020, 1, 1)
 LATER = date(2023, 1, 1)
@@ -60,7 +60,7 @@ def window(book: Book, number: int, seed: int) -> tuple[Profile, Floats, Ints]:
 
 @pytest.mark.parametrize("name", BOOKS)
 def test_a_sound_book_is_never_quarantined_and_does_not_drift(name: str) -> None:
-    book, before = book_named(name), list[Profile]()
+    book, before = BOOKS[name], list[Profile]()
     for number in range(14):
         profile, _, _ = window(book, number, 7)
         found = quality_findings(reference(book), profile, min_rows=100, previous=before)
@@ -74,7 +74,7 @@ def test_a_sound_book_is_never_quarantined_and_does_not_drift(name: str) -> None
 
 @pytest.mark.parametrize("name", ["mortgage", "small_business"])
 def test_context_is_found_in_the_history_and_can_be_said(name: str) -> None:
-    book, schema = book_named(name), schema_of(book_named(name))
+    book, schema = BOOKS[name], schema_of(BOOKS[name])
     found = {schema.names[j] for j in reference(book).context}
     assert found == set(book.context)
     assert reference(book, dated=False).context == frozenset()
@@ -87,7 +87,7 @@ def test_context_is_found_in_the_history_and_can_be_said(name: str) -> None:
 
 
 def test_a_path_beyond_the_history_is_said_and_is_no_fault() -> None:
-    book = book_named("mortgage")
+    book = BOOKS["mortgage"]
     profile, _, _ = window(book, 5, 7)
     found = {f.subject: f for f in context_findings(reference(book), profile)}
     assert set(found) == set(book.context)
@@ -107,7 +107,7 @@ FAULTS: dict[str, Callable[[Floats], Floats]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("name", "column"), [("mortgage", "income"), ("small_business", "turnover"), ("wide", "x11")])
 def test_faults_are_found_in_these_books_too(name: str, column: str, fault: str) -> None:
-    book = book_named(name)
+    book = BOOKS[name]
     _, X, day = window(book, 3, 7)
     j = schema_of(book).names.index(column)
     X[:, j] = FAULTS[fault](X[:, j])

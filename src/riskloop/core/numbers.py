@@ -29,13 +29,6 @@ def points(value: float | None, digits: int = 2) -> str:
     return signed(None if value is None else 100.0 * value, digits)
 
 
-def general(value: float | None) -> str:
-    """A statistic of unknown size with four significant digits."""
-    if value is None or not math.isfinite(value):
-        return NOTHING
-    return _minus(f"{value:,.0f}" if abs(value) >= 1000 and float(value).is_integer() else f"{value:.4g}")
-
-
 def chance(p: float | None) -> str:
     """A p-value: ``0.032``, ``< 0.001``."""
     if p is None or not math.isfinite(p):

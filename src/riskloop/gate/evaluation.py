@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,6 @@ from riskloop.core.errors import DataError
 from riskloop.core.settings import MoneySettings
 from riskloop.core.stats import PairedDeLong, PairedLoss, count_customers, paired_delong, paired_log_loss_test
 from riskloop.core.types import Floats, Ints, Try, require_utc
-
-GROUP_MISSING: Final = "missing"  # the level of a row whose protected attribute is not known
 
 
 @dataclass(frozen=True, slots=True)

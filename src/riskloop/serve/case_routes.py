@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Protocol, cast
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 from fastapi import APIRouter, Depends, Request
 
+from riskloop.commands import CaseCommands
 from riskloop.core.types import Json
 from riskloop.results import CaseResult
 from riskloop.serve.door import SMALL_BODY, body_of
@@ -19,38 +20,6 @@ _Remark = Annotated[str, msgspec.Meta(max_length=2000, description="It stays on 
 _PATH: Final = "/cases/{number}/"
 
 router = APIRouter(tags=["cases"])
-
-
-class CaseCommands(Protocol):
-    """What these routes ask of the layer above them."""
-
-    def approve(self, number: int, *, by: str | None, note: str, evidence: str | None) -> CaseResult:
-        """Approve a challenger on the report of a fingerprint."""
-        ...
-
-    def reject(self, number: int, *, by: str | None, note: str) -> CaseResult:
-        """Reject a challenger."""
-        ...
-
-    def release(self, number: int, *, by: str | None, note: str) -> CaseResult:
-        """Release quarantined windows and outcomes."""
-        ...
-
-    def close(self, number: int, *, by: str | None, note: str) -> CaseResult:
-        """Close as fixed at source."""
-        ...
-
-    def comment(self, number: int, note: str, *, by: str | None) -> CaseResult:
-        """Say something."""
-        ...
-
-    def assign(self, number: int, to: str | None, *, by: str | None, note: str) -> CaseResult:
-        """Give it to a person, or to nobody."""
-        ...
-
-    def acknowledge(self, number: int, *, by: str | None, note: str) -> CaseResult:
-        """Say that it was seen."""
-        ...
 
 
 class CaseRequest(msgspec.Struct, forbid_unknown_fields=True):

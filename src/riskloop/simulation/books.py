@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from riskloop.core.errors import ConfigError
 from riskloop.core.types import Floats
 
 if TYPE_CHECKING:
@@ -155,10 +154,3 @@ _ALL: Final = (
 )
 
 BOOKS: Final[dict[str, Book]] = {book.name: book for book in _ALL}
-
-
-def book_named(name: str) -> Book:
-    """The book of that name; ConfigError lists the names when there is none."""
-    if name not in BOOKS:
-        raise ConfigError(f"There is no book '{name}'; choose one of {', '.join(BOOKS)}.")
-    return BOOKS[name]

@@ -13,13 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 
 from fastapi import Depends, Path, Query, Request, Response
 
+from riskloop.commands import CaseCommands
 from riskloop.core.errors import Forbidden, Refused, RiskloopError
 from riskloop.identity.access import Access, Caller
 from riskloop.identity.client import is_secure
 from riskloop.identity.logins import Logins
 from riskloop.identity.oidc import Provider
 from riskloop.results import (
-    CaseResult,
     ChallengerFileResult,
     DocumentResult,
     PromotionResult,
@@ -67,36 +67,8 @@ class Serving(Protocol):
         ...
 
 
-class Operations(Protocol):
-    """What a person may order."""
-
-    def approve(self, number: int, *, by: str | None, note: str, evidence: str | None) -> CaseResult:
-        """Approve the challenger of a case on the report with the fingerprint ``evidence``."""
-        ...
-
-    def reject(self, number: int, *, by: str | None, note: str) -> CaseResult:
-        """Reject the challenger of a case."""
-        ...
-
-    def release(self, number: int, *, by: str | None, note: str) -> CaseResult:
-        """Let a case's quarantined rows be learned from again."""
-        ...
-
-    def close(self, number: int, *, by: str | None, note: str) -> CaseResult:
-        """Close a quarantined case as fixed at its source."""
-        ...
-
-    def comment(self, number: int, note: str, *, by: str | None) -> CaseResult:
-        """Say something about a case."""
-        ...
-
-    def assign(self, number: int, to: str | None, *, by: str | None, note: str) -> CaseResult:
-        """Give a case to a person, or to nobody."""
-        ...
-
-    def acknowledge(self, number: int, *, by: str | None, note: str) -> CaseResult:
-        """Say that a case was seen."""
-        ...
+class Operations(CaseCommands, Protocol):
+    """What the pages may order beside what is done about cases."""
 
     def rollback(self, *, by: str | None, reason: str, seq: int | None) -> PromotionResult:
         """Put the champion before that of promotion ``seq`` back."""

@@ -26,7 +26,6 @@ SIZE: Final = 25
 SPANS: Final = 12  # of the picture of who served when
 LEAST: Final = 0.8  # percent of the picture's width, so that the shortest service is seen
 TOP: Final = 12  # features by importance
-CURVES: Final = ("roc", "calibration", "scores")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,6 @@ DAY: Final = 86_400_000_000  # microseconds
 PART: Final = 5_000  # decisions of a file that are in memory at once
 ADDRESS: Final = "/dashboard/decisions"
 DECIDED: Final = ("approve", "decline")
-FLAGGED: Final = ("yes", "no")
 FIELDS: Final = (
     "customer",
     "since",
