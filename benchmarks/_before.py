@@ -1,6 +1,6 @@
-"""One task of `benchmarks.before`, with whatever riskloop stands on PYTHONPATH: only what both versions understand.
+"""The tasks of `benchmarks.before`, with whatever riskloop stands on PYTHONPATH: only what both versions understand.
 
-python _before.py prepare|monitor|gate FOLDER       prints one JSON object
+Reads a line for each task, `prepare|monitor|gate FOLDER`, and answers with one JSON object.
 """
 
 import json
@@ -31,9 +31,9 @@ def monitor(folder: Path) -> dict[str, Any]:
     from riskloop.portfolio import Portfolio
 
     portfolio = Portfolio.open(folder / "riskloop.toml")
-    started = time.perf_counter()
+    started = time.process_time()
     portfolio.cycle(now=datetime(2024, 9, 2, tzinfo=UTC))
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     drift: Any = portfolio.drift(windows=1)  # a list in version 0.1
     documents = drift if isinstance(drift, list) else drift.windows
     psi = {
@@ -49,12 +49,15 @@ def gate(folder: Path) -> dict[str, Any]:
     from riskloop.portfolio import Portfolio
 
     portfolio = Portfolio.open(folder / "riskloop.toml")
-    started = time.perf_counter()
+    started = time.process_time()
     compared: Any = portfolio.compare(1, 2, now=datetime(2025, 1, 2, tzinfo=UTC))
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     report = compared if isinstance(compared, dict) else compared.to_dict()
     return {"seconds": seconds, "figures": {key: report[key] for key in ("champion_auc", "challenger_auc")}}
 
 
 if __name__ == "__main__":
-    print(json.dumps({"prepare": prepare, "monitor": monitor, "gate": gate}[sys.argv[1]](Path(sys.argv[2]))))
+    tasks = {"prepare": prepare, "monitor": monitor, "gate": gate}
+    for line in sys.stdin:
+        name, _, place = line.strip().partition(" ")
+        print(json.dumps(tasks[name](Path(place))), flush=True)

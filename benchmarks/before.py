@@ -1,14 +1,16 @@
 """Does this version serve, keep, monitor and judge as fast as an earlier one, with the same figures?
 
-    python -m benchmarks.before [--commit COMMIT] [--rounds N] [--seconds S] [--quick] [--json]
-
-What the earlier commit needs and this one does not has to be installed first (0.1: plotly and fastapi-offline).
+    python -m benchmarks.before [--commit COMMIT] [--rounds N] [--seconds S] [--json] [--needs PACKAGE ...]
 
 Both commits (the present one without what is not committed) are checked out into a temporary folder and run in this
-environment. They train on the same files under the same settings and take turns in every round, so that a busy
-machine slows both alike. A row of the table is the ratio of this version to the earlier one: the mean over the rounds
-with its 95% t interval. `wrk` makes the load; after it a server is killed under single requests, and each answered
-decision is looked for in the log.
+environment; what the earlier one needs beside it is installed into that folder (`--needs`). They train on the same
+files under the same settings and take turns in every round. Times are of the processor, of each version's own
+processes, so that a busy machine changes little. A row of the table is the ratio of this version to the earlier one:
+the mean over the rounds with its 95% t interval. `wrk` makes the load; after it a server is killed under single
+requests, and each answered decision is looked for in the log.
+
+The models of the two versions differ, because training was changed on purpose; the figures of drift do not depend on
+them, and are compared one by one.
 """
 
 import argparse
@@ -23,49 +25,65 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, cast
 
 import pandas as pd
 import requests
 from scipy.stats import t
 
-from benchmarks.serving import POST, load
+from benchmarks.serving import CONNECTIONS, POST, load
 from riskloop.data.config import infer_config
 from riskloop.simulation import embedded
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 MONTH_ROWS: Final = 2_000
 FIRST: Final = "ee70378"
+NEEDS: Final = ("fastapi-offline==1.7.7",)  # of that commit
+TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+Pairs = dict[str, list[tuple[float, float]]]  # earlier and now, by what was measured
 
 
 class Side(NamedTuple):
     """One of the two versions."""
 
     name: str
-    source: Path  # its src
+    sources: tuple[Path, ...]  # its src, and what it needs beside this environment
     folder: Path  # its portfolio
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables of its processes."""
-        return {**os.environ, "PYTHONPATH": str(self.source), "OMP_NUM_THREADS": "1"}
+        """Variables of its processes. Bytecode is kept: else every process compiles all that it imports."""
+        own = {"PYTHONPATH": os.pathsep.join(map(str, self.sources)), "OMP_NUM_THREADS": "1"}
+        return {**os.environ, **own, "PYTHONDONTWRITEBYTECODE": ""}
 
-    def task(self, name: str, folder: Path | None = None) -> Any:
-        """Runs a task of `_before.py` in a process of its own."""
-        script = str(Path(__file__).with_name("_before.py"))
-        done = subprocess.run(
-            [sys.executable, script, name, str(folder or self.folder)],
-            env=self.environment,
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        return json.loads(done.stdout.splitlines()[-1])
+    @contextmanager
+    def working(self) -> Iterator[Callable[[str, Path], Any]]:
+        """One process of its that does the tasks of `_before.py`, each in a folder, and answers with what was found."""
+        command = [sys.executable, str(Path(__file__).with_name("_before.py"))]
+        with subprocess.Popen(
+            command, env=self.environment, cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            asks, answers = cast("IO[str]", process.stdin), cast("IO[str]", process.stdout)
+
+            def ask(task: str, folder: Path) -> Any:
+                asks.write(f"{task} {folder}\n")
+                asks.flush()
+                for line in answers:
+                    if line.startswith("{"):
+                        return json.loads(line)
+                raise SystemExit(f"{self.name} could not {task}; its own words are above.")
+
+            try:
+                yield ask
+            finally:
+                asks.close()
 
     @contextmanager
     def serving(self) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
@@ -132,6 +150,13 @@ def _understood(text: str) -> str:
     return "\n\n".join([*kept, '[train]\nlearners = ["lightgbm"]\n'])
 
 
+def install(packages: Sequence[str], folder: Path) -> None:
+    """Packages into a folder of their own, without what they need: that is here."""
+    if packages:
+        uv = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--no-deps"]
+        subprocess.run([*uv, "--python", sys.executable, "--target", str(folder), *packages], check=True)
+
+
 def lost_when_killed(side: Side) -> int:
     """Answered decisions that are not in the log, once each, after a SIGKILL under load."""
     answered: list[int] = []
@@ -164,36 +189,61 @@ def lost_when_killed(side: Side) -> int:
     return len(set(answered) - set(logged)) + len(answered) - len(set(answered)) + gaps
 
 
-def rounds(sides: tuple[Side, Side], count: int, seconds: int, work: Path) -> dict[str, list[tuple[float, float]]]:
-    """Pairs of figures, earlier and now, by what was measured."""
-    found: dict[str, list[tuple[float, float]]] = {}
-    figures: dict[str, list[Any]] = {"monitor": [], "gate": []}
+def processor(pid: int) -> float:
+    """Seconds of processor that a process and those below it have used."""
+    stats = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            fields = path.read_text().rpartition(")")[2].split()
+            stats[int(path.parent.name)] = (int(fields[1]), int(fields[11]) + int(fields[12]))
+    below = {pid}
+    while more := {number for number, (parent, _) in stats.items() if parent in below} - below:
+        below |= more
+    return sum(stats[number][1] for number in below if number in stats) / TICKS
+
+
+def serve_rounds(sides: tuple[Side, Side], count: int, seconds: int) -> Pairs:
+    """Loads of /predict in turns."""
+    found: Pairs = {}
     with ExitStack() as servers:
-        urls = [servers.enter_context(side.serving())[0] for side in sides]
+        running = [servers.enter_context(side.serving()) for side in sides]
         for number in range(count):
-            order = (0, 1) if number % 2 == 0 else (1, 0)
-            for connections in (1, 8, 64):
-                pair = {i: load(urls[i], sides[i].folder, connections, seconds) for i in order}
-                found.setdefault(f"/predict, {connections} connections: requests a second", []).append(
-                    (pair[0].rate, pair[1].rate)
-                )
-                found.setdefault(f"/predict, {connections} connections: 99th percentile", []).append(
-                    (pair[0].p99, pair[1].p99)
-                )
-    for number in range(count):
-        order = (0, 1) if number % 2 == 0 else (1, 0)
-        for task in ("monitor", "gate"):
-            done = {}
-            for i in order:
-                copy = work / f"{sides[i].name}-{task}-{number}"
-                shutil.copytree(sides[i].folder, copy)
-                done[i] = sides[i].task(task, copy)
-            found.setdefault(f"{task}: seconds", []).append((done[0]["seconds"], done[1]["seconds"]))
-            figures[task].append((done[0]["figures"], done[1]["figures"]))
-    for task, pairs in figures.items():
-        for old, new in pairs[:1]:
-            off = max((abs(old[key] - new[key]) for key in old.keys() & new.keys()), default=math.nan)
-            found[f"{task}: largest difference of {len(old.keys() & new.keys())} figures"] = [(0.0, off)]
+            for connections in CONNECTIONS:
+                spent, late = [0.0, 0.0], [0.0, 0.0]
+                for i in (0, 1) if number % 2 == 0 else (1, 0):
+                    url, process = running[i]
+                    before = processor(process.pid)
+                    measured = load(url, sides[i].folder, connections, seconds)
+                    spent[i] = 1e3 * (processor(process.pid) - before) / (measured.rate * seconds)
+                    late[i] = 1e3 * measured.p99
+                name = f"/predict, {connections} connections"
+                found.setdefault(f"{name}: ms of processor a request", []).append((spent[0], spent[1]))
+                found.setdefault(f"{name}: 99th percentile, ms (wall)", []).append((late[0], late[1]))
+            print(f"serving, round {number + 1} of {count}", file=sys.stderr, flush=True)
+    return found
+
+
+def task_rounds(sides: tuple[Side, Side], count: int, work: Path) -> Pairs:
+    """Monitoring and the gate in turns, each on a copy of its portfolio. A first round only imports what is needed."""
+    found: Pairs = {}
+    with ExitStack() as workers:
+        asks = [workers.enter_context(side.working()) for side in sides]
+        for number in range(-1, count):
+            for task in ("monitor", "gate"):
+                done: list[Any] = [None, None]
+                for i in (0, 1) if number % 2 == 0 else (1, 0):
+                    copy = work / "copy"
+                    shutil.copytree(sides[i].folder, copy)
+                    done[i] = asks[i](task, copy)
+                    shutil.rmtree(copy)
+                old, new = done[0]["figures"], done[1]["figures"]
+                if number < 0:
+                    off = [abs(old[key] - new[key]) for key in sorted(old.keys() & new.keys())]
+                    found[f"{task}: {len(off)} figures, largest difference"] = [(0.0, max(off))]
+                else:
+                    seconds = (done[0]["seconds"], done[1]["seconds"])
+                    found.setdefault(f"{task}: seconds of processor", []).append(seconds)
+            print(f"monitor and gate, round {number + 1} of {count}", file=sys.stderr, flush=True)
     return found
 
 
@@ -202,12 +252,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commit", default=FIRST, help="the earlier version; by default the last commit of 0.1")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="two rounds, loads of a second")
     parser.add_argument("--seconds", type=int, default=2, help="of each load")
+    parser.add_argument("--needs", nargs="*", default=NEEDS, help="packages of the earlier version alone")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    if given.quick:
-        given.rounds, given.seconds = 2, 1
     with tempfile.TemporaryDirectory(prefix="riskloop-before-") as place:
         work = Path(place)
         commits = {"before": given.commit, "now": "HEAD"}
@@ -216,11 +264,16 @@ def main() -> None:
             subprocess.run(["git", "-C", str(work / f"{name}-source"), "checkout", "-q", commit], check=True)
         (work / "files").mkdir()
         write_files(work / "files")
-        before, now = (Side(name, work / f"{name}-source" / "src", work / name) for name in commits)
+        install(given.needs, work / "needs")
+        before, now = (Side(name, (work / f"{name}-source" / "src",), work / name) for name in commits)
+        before = before._replace(sources=(*before.sources, work / "needs"))
         for side in (before, now):
             shutil.copytree(work / "files", side.folder)
-            side.task("prepare")
-        found = rounds((before, now), given.rounds, given.seconds, work)
+            with side.working() as ask:
+                ask("prepare", side.folder)
+            print(f"{side.name} has trained and decided", file=sys.stderr, flush=True)
+        found = task_rounds((before, now), given.rounds, work)
+        found |= serve_rounds((before, now), given.rounds, given.seconds)
         lost = {side.name: lost_when_killed(side) for side in (before, now)}
     if given.json:
         print(json.dumps({"pairs": found, "lost": lost}))
