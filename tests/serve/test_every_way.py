@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,7 +24,10 @@ from riskloop.backtest.replay import replay
 from riskloop.core.types import Json
 from riskloop.data.read import rows_from
 from riskloop.portfolio import Portfolio
-from riskloop.scoring.bodies import READERS
+from riskloop.scoring.answers import Answers
+from riskloop.scoring.bodies import READERS, table_rows
+from riskloop.scoring.decide import decide
+from riskloop.scoring.model import load_model
 from riskloop.store.home import Home
 from riskloop.store.tables import decisions
 
@@ -79,6 +83,19 @@ class Ways:
     def frame(self, rows: list[Json]) -> list[Json]:
         scored = Portfolio(self.home).score(pd.DataFrame(rows))
         return [_plain(row) for row in scored.drop(columns=["day", "debt", "income", "job", "sex"]).to_dict("records")]
+
+    def engine(self, rows: list[Json]) -> list[Json]:
+        """A bulk engine in blocks, as docs/architecture.md tells to write one."""
+        version = self.home.champion().version
+        model, answered = load_model(self.home.artefact(version), version), list[Json]()
+        for start in range(0, len(rows), 16):
+            block = pa.Table.from_pylist([{**row, "job": str(row["job"])} for row in rows[start : start + 16]])
+            now = time.time_ns() // 1000
+            checked = table_rows(block, model, where="the lake", first_row=start + 1, now=now)
+            decided = decide(model, checked, now, self.home.settings.exploration.rate)
+            table = Answers(model, decided, self.home.decisions.append(decided).first_id).table()
+            answered += map(_plain, table.to_pylist())
+        return answered
 
     def backtest(self, rows: list[Json]) -> list[Json]:
         checked = rows_from(pd.DataFrame(rows), self.home.schema, target="absent", where="the past")
@@ -143,7 +160,7 @@ def test_every_way_in_decides_logs_and_answers_the_same(client: httpx.Client, ho
     rows = customers(seed)
     ways = Ways(home, client)
     calls: dict[str, Callable[[list[Json]], list[Json]]]
-    calls = {"single": ways.single, "frame": ways.frame, "back-test": ways.backtest}
+    calls = {"single": ways.single, "frame": ways.frame, "engine": ways.engine, "back-test": ways.backtest}
     calls |= {kind: partial(ways.batch, kind) for kind in READERS}
     places, answered = {}, {}
     for name, call in calls.items():
