@@ -1,8 +1,12 @@
 """What tests of several rooms share."""
 
+import sqlite3
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import Connection
+
+from riskloop.store import migrations
 
 from . import objects
 from .objects import Bucket
@@ -21,3 +25,38 @@ def bucket() -> Iterator[Bucket]:
     """A bucket of an object store; see `tests/objects.py`."""
     with objects.bucket() as made:
         yield made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrated_once() -> Iterator[None]:
+    """The first new SQLite database of a session goes through the migrations; later ones begin as what they made of it.
+
+    As `Server.fresh` does for PostgreSQL: hundreds of tests begin with a new database, and the migrations are most of
+    what that costs. A database that holds anything is migrated as ever.
+    """
+    migrate, made = migrations.run, list[str]()
+
+    def run(connection: Connection, target: str) -> None:
+        if connection.dialect.name != "sqlite" or target != migrations.HEAD or _tables(connection):
+            migrate(connection, target)
+        elif made:
+            for statement in made:
+                connection.exec_driver_sql(statement)
+        else:
+            migrate(connection, target)
+            made.extend(dumped(connection)[1:-1])  # without BEGIN and COMMIT
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migrations, "run", run)
+        yield
+
+
+def dumped(connection: Connection) -> list[str]:
+    """All of an SQLite database, as statements."""
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    return list(raw.iterdump())
+
+
+def _tables(connection: Connection) -> list[str]:
+    return list(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())

@@ -4,6 +4,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
+from tests.conftest import dumped
 
 from riskloop.core.errors import StorageError
 from riskloop.core.span import Span
@@ -28,6 +29,21 @@ def test_migrated_database_equals_the_tables(database: Database) -> None:
 def test_head_is_the_newest_file() -> None:
     files = sorted(Path(migrations.__file__).parent.glob("versions/[0-9]*.py"))
     assert files[-1].name.startswith(migrations.HEAD)
+
+
+def test_new_databases_of_these_tests_are_what_the_migrations_make(tmp_path: Path) -> None:
+    """Most of them are copied from the first; see `migrated_once`."""
+    contents = []
+    for number, steps in enumerate([(migrations.HEAD,), (migrations.HEAD,), ("0001", migrations.HEAD)]):
+        database = Sqlite(tmp_path / f"{number}.db")
+        for target in steps:
+            with database.write() as connection:
+                migrations.run(connection, target)
+        with database.read() as connection:
+            contents.append(sorted(dumped(connection)))
+        database.close()
+    assert contents[0] == contents[1] == contents[2]
+    assert len(contents[0]) > 40
 
 
 def test_migrating_twice_changes_nothing(database: Database) -> None:
