@@ -52,6 +52,10 @@ class Server:
             self._template = self._made[-1]
         return self._create(self._template)
 
+    def copy(self, url: str) -> str:
+        """The URL of a copy of a database that it made, which nobody may be connected to."""
+        return self._create(url.partition("?")[0].rpartition("/")[2])
+
     def run(self, statement: str) -> None:
         """A statement outside of any transaction."""
         import psycopg

@@ -162,10 +162,11 @@ def _labels(window: Month) -> list[Finding]:
 def findings() -> list[Finding]:
     """Of sound, changed, broken and hardly filled windows, with and without outcomes."""
     found = [*_frames(), *_context(), not_judged(3, 100, "the outcome of only 3 of 40 approved customers has arrived")]
-    for window in _whole():
+    for number, window in enumerate(_whole()):
         found += _closing(window)
         found += _labels(window)
-        for outcomes in (window.outcomes, 1.0 - window.outcomes, np.zeros(len(window.outcomes))):
+        odd = (1.0 - window.outcomes, np.zeros(len(window.outcomes)))
+        for outcomes in (window.outcomes, *(odd if number == 0 or len(window.outcomes) < ROWS else ())):
             found += _matured(window, outcomes)
     return found
 

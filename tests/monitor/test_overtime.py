@@ -1,7 +1,10 @@
 """Evidence that adds up over windows: slow harm and few defaults."""
 
+from itertools import product
+
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from riskloop.core.stats.sequential import SHIFTS, detect, level_ratios, ranking_ratios
 from riskloop.core.types import Finding, Floats, Severity
@@ -48,9 +51,9 @@ def test_scores_that_say_nothing_are_found_at_six_a_month() -> None:
 
 @pytest.mark.parametrize("rows", [10, 200])
 def test_nothing_is_called_rarely_in_ten_years(rows: int) -> None:
-    streams = [stream(rows, 120, seed) for seed in range(8)]
+    streams = [stream(rows, 120, seed) for seed in range(5)]
     for check in ("level_over_time", "ranking_over_time"):
-        assert sum(alarm(found, check) is not None for found in streams) <= 7
+        assert sum(alarm(found, check) is not None for found in streams) <= 2
 
 
 def test_evidence_is_carried_on_and_said() -> None:
@@ -117,15 +120,14 @@ def test_what_a_stream_moves_by_itself_is_kept_for_some_windows_only() -> None:
 
 @pytest.mark.parametrize("rho", [0.0, 0.05])
 def test_ratios_have_the_mean_one_while_nothing_changes(rho: float) -> None:
-    """The mean of the likelihood ratios over the null is 1; at probabilities within the band it is less."""
-    from riskloop.core.stats.correlated import given_factor
-
-    rng, p = np.random.default_rng(4), np.array([0.1, 0.2, 0.3, 0.4])
-    ratios = []
-    for _ in range(6_000):
-        given = given_factor(p, rho, rng.standard_normal(1))[0]
-        ratios.append(level_ratios((rng.random(4) < given).astype(np.float64), p, rho))
-    assert np.mean(ratios, axis=0) == pytest.approx(np.ones(len(SHIFTS)), abs=0.06)
+    """Over all labels that four customers can have, each with its chance: SciPy's normal law over a fine grid."""
+    p, factor = np.array([0.1, 0.2, 0.3, 0.4]), np.linspace(-9.0, 9.0, 4_001)
+    given = norm.cdf((norm.ppf(p) - np.sqrt(rho) * factor[:, None]) / np.sqrt(1.0 - rho))
+    mean = np.zeros(len(SHIFTS))
+    for labels in product((0.0, 1.0), repeat=len(p)):
+        together = np.where(np.array(labels) == 1.0, given, 1.0 - given).prod(axis=1)
+        mean += np.trapezoid(together * norm.pdf(factor), factor) * level_ratios(labels, p, rho)
+    assert mean == pytest.approx(np.ones(len(SHIFTS)), abs=1e-9)
 
 
 def test_bets_have_at_most_the_mean_one() -> None:

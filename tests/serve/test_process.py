@@ -100,6 +100,7 @@ class Load:
                     self.answers.append(answer.json())
                 else:
                     self.refused.append(answer.status_code)
+                    time.sleep(0.02)  # or refusals would take the processor from what they wait for
 
 
 def check_log(home: Home, answers: list[Json]) -> None:

@@ -1,15 +1,17 @@
 """Whoever changes a row, a link or the chain's end with a tool of the database is found, on every database."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
+from tests.postgres import SCHEME, Server
 
 from riskloop.core.chain import GENESIS, link
 from riskloop.store import audit, chain, deliveries, migrations
-from riskloop.store.adapters import open_database
+from riskloop.store.adapters import ADAPTERS, open_database
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.migrations import upgrade
@@ -24,10 +26,41 @@ from .rows import scored
 COVERED = {**chain.APPENDED, **chain.REVISED, **chain.WHOLE}
 
 
-@pytest.fixture
-def filled(database: Database) -> Database:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file that was filled."""
+    folder = tmp_path_factory.mktemp("filled")
+    _fill("sqlite:///riskloop.db", folder)
+    return folder / "riskloop.db"
+
+
+@pytest.fixture(scope="module")
+def written_there(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a database of PostgreSQL that was filled."""
+    url = postgres.fresh()
+    _fill(url, tmp_path_factory.mktemp("filled"))
+    return url
+
+
+def _fill(url: str, folder: Path) -> None:
+    database = open_database(url, folder)
+    upgrade(database)
     fill(database)
-    return database
+    database.close()
+
+
+@pytest.fixture(params=ADAPTERS)
+def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A copy of a filled database of each kind."""
+    if request.param == "sqlite:///":
+        url = "sqlite:///riskloop.db"
+        shutil.copy(request.getfixturevalue("written"), tmp_path)
+    else:
+        assert request.param == SCHEME, "a new adapter needs a way to copy its databases"
+        url = request.getfixturevalue("postgres").copy(request.getfixturevalue("written_there"))
+    database = open_database(url, tmp_path)
+    yield database
+    database.close()
 
 
 def other(value: Any) -> Any:
