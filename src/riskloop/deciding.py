@@ -19,6 +19,7 @@ from riskloop.results import (
     PromotionResult,
     RebuildResult,
     RescoreResult,
+    ShadowResult,
     SideBySideResult,
 )
 from riskloop.store.home import Home
@@ -174,6 +175,15 @@ class Deciding:
         from riskloop.loop.side_by_side import side_by_side
 
         return SideBySideResult(**side_by_side(self.home, first, second, now or datetime.now(UTC)))
+
+    def shadows(self, *, now: datetime | None = None) -> list[ShadowResult]:
+        """What each version of `shadow.versions`, now or before, would have decided on live traffic, by version.
+
+        This is to look, not a test: it costs nothing of the alpha budget.
+        """
+        from riskloop.loop.shadow import shadows
+
+        return [ShadowResult(**found) for found in shadows(self.home, now or datetime.now(UTC))]
 
     # ----------------------------------------------------------------------- cases
 

@@ -368,10 +368,11 @@ class Portfolio(Deciding):
     def replay(self, decision_id: str | int, *, by: str | None = None) -> ReplayResult:
         """Score a logged decision again with the model of that day and compare the probabilities to the last bit."""
         from riskloop.scoring.replay import replay
+        from riskloop.store.shadow import ShadowScores
 
         home = self.home
         most, spoken = home.settings.serve.max_reasons, home.settings.spoken
-        found = replay(home.decisions, home.artefact, decision_id, most, spoken)
+        found = replay(home.decisions, home.artefact, decision_id, most, spoken, ShadowScores(home.database))
         subject = f"decision {decision_id}"
         audit.write(home.database, by=by or current_user(), action="read decision", subject=subject)
         return ReplayResult(**found)

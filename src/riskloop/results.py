@@ -211,6 +211,25 @@ class SideBySideResult(Result):
 
 
 @dataclass(frozen=True)
+class ShadowResult(Result):
+    """What a version that does not serve would have decided on live traffic. Shares: rows, share, low, high."""
+
+    version: int
+    active: bool  # named in `shadow.versions`
+    begun_at: str | None
+    decisions: int  # logged since then, as far as it has come
+    scored: int
+    behind: int  # logged, and not looked at yet
+    agreement: Json | None  # share of those that it and the champion of the time decide alike
+    swapped_in: Json | None  # only the shadow would approve
+    swapped_out: Json | None  # only the champion approved
+    mean_pd: float | None
+    champion_mean_pd: float | None
+    outcomes: Json | None  # rows, defaults, AUC of both, the gain, and how both swap sets turned out
+    sentence: str
+
+
+@dataclass(frozen=True)
 class RebuildResult(Result):
     """A version beside its second making."""
 
@@ -313,6 +332,7 @@ class StatusResult(Result):
     unsent_alerts: list[Json]  # what did not reach its channel, and why
     mirror: Json | None  # when MLflow last agreed with the ledger, how often it failed since, and why; None: no mirror
     lineage: Json | None  # the same of OpenLineage's events
+    shadow: Json | None  # the same of the shadows, and what each has scored: {"versions": [...]}
     next: list[Json]  # [{"command", "why"}]: what a person should do now, the most urgent first
 
     def _repr_html_(self) -> str:
@@ -428,6 +448,7 @@ class ReplayResult(Result):
     replayed_probability: float
     identical: bool  # to the last bit
     reasons: list[Json]
+    shadows: list[Json]  # what versions that did not serve said: version, probability, default, identical
     sentence: str
 
 

@@ -15,12 +15,19 @@ from riskloop.core.errors import NotFound
 from riskloop.core.findings import WINDOW
 from riskloop.core.manifest import ModelManifest, benchmark_document
 from riskloop.core.periods import period_of
-from riskloop.core.settings import GateSettings, LineageSettings, MlflowSettings, Settings, WatchSettings
+from riskloop.core.settings import (
+    GateSettings,
+    LineageSettings,
+    MlflowSettings,
+    Settings,
+    ShadowSettings,
+    WatchSettings,
+)
 from riskloop.core.types import Finding, Json, Promotion, from_micros, iso, to_micros
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.case_notes import attention, cares
 from riskloop.store.cases import Cases
-from riskloop.store.cycles import LINEAGE, MLFLOW, loop_state
+from riskloop.store.cycles import LINEAGE, MLFLOW, SHADOW, loop_state
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.documents import plain
@@ -30,6 +37,7 @@ from riskloop.store.ledger import Ledger, ModelVersion, served
 from riskloop.store.maturity import OutcomeFeed
 from riskloop.store.notices import unsent
 from riskloop.store.proof import Proof
+from riskloop.store.shadow import ShadowScores, summary
 from riskloop.store.tries import tries_against
 from riskloop.store.trust import Checkpoint, TrustState
 from riskloop.store.windows import Window, Windows
@@ -67,6 +75,7 @@ def status(home: Home, now: datetime) -> Json:
         "unsent_alerts": unsent_alerts(home.database),
         "mirror": mirror(home.database, home.settings.mlflow),
         "lineage": lineage(home.database, home.settings.lineage),
+        "shadow": shadow(home.database, home.settings.shadow, home.decisions),
     }
     return {**document, "next": next_steps(document)}
 
@@ -140,6 +149,15 @@ def mirror(database: Database, settings: MlflowSettings) -> Json | None:
 def lineage(database: Database, settings: LineageSettings) -> Json | None:
     """How the events of OpenLineage stand; None where they are not sent."""
     return None if settings.to is None else _followed(database, LINEAGE)
+
+
+def shadow(database: Database, settings: ShadowSettings, decisions: DecisionLog) -> Json | None:
+    """How far the shadows have come and how often they agree; None where no version is one."""
+    if not settings.versions:
+        return None
+    counts, newest = {one.version: one for one in ShadowScores(database).counts()}, decisions.last_id()
+    found = [summary(counts.get(version), version, newest, active=True) for version in settings.versions]
+    return {**_followed(database, SHADOW), "versions": found}
 
 
 def _followed(database: Database, name: str) -> Json:

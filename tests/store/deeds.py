@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from tempfile import TemporaryDirectory
 
+import numpy as np
+
 from riskloop.cases import CaseState, Move
 from riskloop.cases.events import Waits
 from riskloop.cases.people import comment
@@ -22,6 +24,7 @@ from riskloop.store.outcomes import Outcome, Outcomes
 from riskloop.store.probations import Watched, remember
 from riskloop.store.retention import Retention
 from riskloop.store.segments import Segments
+from riskloop.store.shadow import ShadowRun, ShadowScores
 from riskloop.store.tries import record_try
 from riskloop.store.users import Users
 from riskloop.store.windows import save, set_quarantine
@@ -44,6 +47,11 @@ def fill(database: Database) -> None:
     appender.append([scored(3, start=11), scored(2, start=14, version=2)])
     appender.append([scored(10, start=16)], ChunkKey("run", "f"))
     appender.close()
+    shadow = ShadowScores(database)
+    shadow.begin(2, 0, MAY)
+    for first, last in ((1, 6), (7, 20)):  # the one who is erased next is the second run's
+        probabilities = np.linspace(0.1, 0.9, last - first + 1)
+        shadow.keep(ShadowRun(2, first, last, 1, 2, 1, 1.5, probabilities), MAY)
     erase_customer(database, Segments(database, "."), Archive(None), "c9", by="ann", reason="a request", at=MAY)
     with TemporaryDirectory() as folder:  # nobody reads the file here
         segments = Segments(database, folder)

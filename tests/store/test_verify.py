@@ -24,6 +24,8 @@ from .deeds import fill
 from .rows import scored
 
 COVERED = {**chain.APPENDED, **chain.REVISED, **chain.WHOLE}
+# Tables that the version before the chain did not have, or that are not part of what it left.
+LATER = ("links", "counters", "cycles", "segments", "erasures", "case_notes", "archives", "shadow_scores")
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +276,16 @@ def older(empty_url: str, tmp_path: Path) -> Callable[[], Database]:
             migrations.run(connection, "0009")
             with source.read() as reading:
                 for table in metadata.sorted_tables:
-                    if table.name in ("links", "counters", "cycles", "segments", "erasures", "case_notes", "archives"):
+                    if table.name in (
+                        "links",
+                        "counters",
+                        "cycles",
+                        "segments",
+                        "erasures",
+                        "case_notes",
+                        "archives",
+                        "shadow_scores",
+                    ):
                         continue
                     names = [c for c in table.c if c.name not in ("signature", "registered_by")]
                     rows = [dict(row._mapping) for row in reading.execute(table.select().with_only_columns(*names))]

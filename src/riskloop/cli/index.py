@@ -67,6 +67,7 @@ INDEX: Final[dict[str, dict[str, Entry]]] = {
                 "at": "2025-06-01",
                 "rebuild": "3",
                 "compare": "1 3",
+                "shadow": "",
                 "promote": "3 --reason 'validated on 12 June'",
                 "rollback": "--reason 'PDs of the new branch are off'",
                 "sign": "--reason 'the key was lost'",

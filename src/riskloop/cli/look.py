@@ -42,16 +42,24 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
         first = found.unsent_alerts[0]
         count = counted(len(found.unsent_alerts), "alert")
         lines.append(f"{count} did not reach {first['channel']}: {first['problem'] or 'not sent yet'}.")
-    if found.mirror is not None and found.mirror["problem"]:
-        lines.append(f"The mirror waits ({counted(found.mirror['failures'], 'failure')}): {found.mirror['problem']}")
-    if found.lineage is not None and found.lineage["problem"]:
-        lines.append(
-            f"Lineage events wait ({counted(found.lineage['failures'], 'failure')}): {found.lineage['problem']}"
-        )
+    lines += _followed(found)
     named = "" if config == CONFIG else f" -c {shlex.quote(str(config))}"
     for step, word in zip(found.next, ("Next", *["Then"] * len(found.next)), strict=False):
         lines.append(f"{word}: {step['command']}{named}  ({step['why']})")
     Console(as_json).answer(found, *lines)
+
+
+def _followed(found: "StatusResult") -> list[str]:
+    """How what follows the loop stands: shadows, and what goes to other tools."""
+    lines = [] if found.shadow is None else [shadow["sentence"] for shadow in found.shadow["versions"]]
+    for state, waits in (
+        (found.mirror, "The mirror waits"),
+        (found.lineage, "Lineage events wait"),
+        (found.shadow, "A shadow waits"),
+    ):
+        if state is not None and state["problem"]:
+            lines.append(f"{waits} ({counted(state['failures'], 'failure')}): {state['problem']}")
+    return lines
 
 
 def _champion(found: "StatusResult") -> list[str]:

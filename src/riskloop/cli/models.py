@@ -1,7 +1,7 @@
 """`riskloop models`: the ledger of versions, and who is champion."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -10,6 +10,9 @@ from riskloop.console import Console, table, when
 from riskloop.core.english import counted
 from riskloop.core.errors import ConfigError
 from riskloop.core.numbers import number, percent, signed
+
+if TYPE_CHECKING:
+    from riskloop.results import ShadowResult
 
 app = typer.Typer(help="The registered versions and who is champion.", no_args_is_help=True)
 
@@ -243,3 +246,37 @@ def models_sign(
     done = open_portfolio(config).record.sign_models(by=by, reason=reason)
     text = f"Signed: version {', '.join(map(str, done))}." if done else "Every version is signed already."
     Console(as_json).answer({"signed": done}, text)
+
+
+@app.command("shadow")
+def models_shadow(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """Compare the versions of `[shadow] versions` with the champion on live traffic.
+
+    How often they agree, whom only one of the two approves, and, once outcomes are final, how both rank. This is to
+    look, not a test: it costs nothing of the alpha budget.
+    """
+    found = open_portfolio(config).shadows()
+    rows = [(one.version, one.scored, one.behind, *_sides(one), *_ranks(one)) for one in found]
+    head = ("version", "scored", "behind", "agree", "only it approves", "only it declines", "AUC", "champion", "gain")
+    text = (table(head, rows), *(one.sentence for one in found))
+    none = "No version is a shadow: `[shadow] versions = [2]` in riskloop.toml names one."
+    Console(as_json).answer({"shadows": [one.to_dict() for one in found]}, *(text if found else (none,)))
+
+
+def _sides(one: "ShadowResult") -> list[str]:
+    return [_share(value) for value in (one.agreement, one.swapped_in, one.swapped_out)]
+
+
+def _share(value: dict[str, Any] | None) -> str:
+    return "–" if value is None else f"{percent(value['share'])} ({percent(value['low'])} to {percent(value['high'])})"
+
+
+def _ranks(one: "ShadowResult") -> tuple[str, str, str]:
+    if one.outcomes is None or one.outcomes["gain"] is None:
+        return ("–", "–", "–")
+    auc, champion, gain = (one.outcomes[name] for name in ("auc", "champion_auc", "gain"))
+    return (
+        f"{number(auc['estimate'], 4)} ({number(auc['low'], 3)} to {number(auc['high'], 3)})",
+        f"{number(champion['estimate'], 4)} ({number(champion['low'], 3)} to {number(champion['high'], 3)})",
+        f"{signed(gain['estimate'], 4)} ({signed(gain['low'], 4)} to {signed(gain['high'], 4)})",
+    )

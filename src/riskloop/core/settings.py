@@ -793,6 +793,19 @@ class LineageSettings(Section):
         return value
 
 
+class ShadowSettings(Section):
+    """Versions that score live traffic beside the champion, and decide nothing. See howto/shadow.md."""
+
+    versions: tuple[int, ...] = Field(
+        (), description="Registered versions that score every decision once it is logged."
+    )
+    rows: int = Field(
+        100_000,
+        ge=100,
+        description="Most decisions that a cycle scores with each version; the rest waits for the next.",
+    )
+
+
 class DocumentSettings(Section):
     """Reports of models, cases and periods; see documents.md."""
 
@@ -842,6 +855,7 @@ class Settings(Section):
     documents: DocumentSettings = DocumentSettings()
     mlflow: MlflowSettings = MlflowSettings()
     lineage: LineageSettings = LineageSettings()
+    shadow: ShadowSettings = ShadowSettings()
 
     @model_validator(mode="after")
     def _archive_is_apart(self) -> "Settings":

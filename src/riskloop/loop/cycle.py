@@ -1,8 +1,8 @@
 """One cycle of the loop, from top to bottom; the only place where the stages meet.
 
     close the windows that are complete  →  judge again those whose outcomes are final  →  move the cases  →
-    train and judge challengers  →  promote  →  watch the new champion  →  take out what is too old  →
-    tell of the cases
+    train and judge challengers  →  promote  →  watch the new champion  →  let shadows score what is new  →
+    take out what is too old  →  tell of the cases
 
 Every step ends in one transaction and can be repeated: a worker that dies is replaced by one that goes on.
 """
@@ -22,6 +22,7 @@ from riskloop.loop.mirror import mirror
 from riskloop.loop.observe import close, due
 from riskloop.loop.renewal import renew
 from riskloop.loop.retention import retain
+from riskloop.loop.shadow import follow
 from riskloop.loop.trainer import Tick
 from riskloop.store.home import Home
 from riskloop.store.leases import held
@@ -89,6 +90,9 @@ def cycle(
             tell(sentence)
         done.cases += follow_rollback(home.ledger, home.cases, clock())
         lease.renew()
+        with span("shadow"):
+            for sentence in follow(home, home.champion().version, now, lease.renew):
+                tell(sentence)
         try:
             with span("retain"):
                 kept = retain(home, now)

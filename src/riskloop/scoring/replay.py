@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 
 from riskloop.core.errors import NotFound
 from riskloop.core.manifest import ModelManifest
-from riskloop.core.types import Json, Spoken
+from riskloop.core.types import Decision, Json, Spoken
 from riskloop.scoring.answers import described
 from riskloop.scoring.decide import decide_again
-from riskloop.scoring.model import load_model
+from riskloop.scoring.model import Model, load_model
 from riskloop.store.artefacts import Artefact
 from riskloop.store.decisions import DecisionLog
+from riskloop.store.shadow import ShadowScores
 
 
 def replay(
@@ -18,6 +19,7 @@ def replay(
     decision_id: str | int,
     max_reasons: int,
     spoken: Mapping[str, Spoken] | None = None,
+    shadows: ShadowScores | None = None,
 ) -> Json:
     """The decision with its reasons, what its model says of it today, and whether that is the same to the last bit.
 
@@ -33,10 +35,22 @@ def replay(
     how = "the same probability, to the last bit" if identical else f"{probability!r} instead: they differ"
     where = log.where_archived(number)
     read = "" if where is None else f" It was read from the archive ({where})."
+    beside = [
+        _beside(load_model(artefact_of(version), version), decision, said)
+        for version, said in (shadows.of(number) if shadows else {}).items()
+    ]
     return {
         **described(model, decision, max_reasons),
         "replayed_probability": probability,
         "identical": identical,
         "sentence": f"Decision {number} was {decision.probability!r} by version {decision.model_version}; "
         f"scored again it is {how}.{read}",
+        "shadows": beside,
     }
+
+
+def _beside(model: Model, decision: Decision, said: float) -> Json:
+    """What a shadow said of the decision, and whether it says so again."""
+    again = float(model.probabilities(decision.features.reshape(1, -1))[0])
+    version, default = model.version, said >= model.threshold
+    return {"version": version, "probability": said, "default": default, "identical": again == said}

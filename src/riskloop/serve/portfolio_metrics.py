@@ -19,15 +19,17 @@ from riskloop import views
 from riskloop.cases import CaseState
 from riskloop.core.errors import RiskloopError
 from riskloop.core.findings import SCORE, WINDOW
-from riskloop.core.settings import GateSettings, MlflowSettings
+from riskloop.core.settings import GateSettings, Settings, ShadowSettings
 from riskloop.core.types import Diagnosis, Finding, Promotion, Severity
 from riskloop.serve.workers import Families
 from riskloop.store.cases import Cases
-from riskloop.store.cycles import MLFLOW, loop_state
+from riskloop.store.cycles import LINEAGE, MLFLOW, SHADOW, loop_state
 from riskloop.store.database import Database
+from riskloop.store.decisions import DecisionLog
 from riskloop.store.home import Home
 from riskloop.store.ledger import Ledger
 from riskloop.store.maturity import OutcomeFeed
+from riskloop.store.shadow import ShadowScores
 from riskloop.store.trust import TrustState
 from riskloop.store.windows import Window, Windows
 
@@ -71,20 +73,47 @@ class PortfolioMetrics:
         yield from _cases(home.cases, home.windows)
         yield from _outcomes(home.feed, home.windows, now)
         yield from _trust(home.trust.state())
-        yield from _mirror(home.database, home.settings.mlflow)
+        yield from _followed(home.database, home.settings)
+        yield from _shadow(home.database, home.settings.shadow, home.decisions)
         champion = home.ledger.champion()
         if champion is not None:
             yield from _champion(home.settings.gate, home.ledger, home.cases, champion, now)
 
 
-def _mirror(database: Database, settings: MlflowSettings) -> Iterator[Metric]:
-    if settings.mirror is None:
+def _followed(database: Database, settings: Settings) -> Iterator[Metric]:
+    """What follows each cycle, where it is asked for: what failed is tried again after the next one."""
+    for name, key, wanted, text in (
+        (MLFLOW, "mirror", settings.mlflow.mirror, "MLflow agreed with the ledger"),
+        (LINEAGE, "lineage", settings.lineage.to, "every lineage event was delivered"),
+        (SHADOW, "shadow", settings.shadow.versions, "every shadow could score"),
+    ):
+        if not wanted:
+            continue
+        state = loop_state(database, name)
+        yield _gauge(f"riskloop_{key}_failures", f"Failures in a row since {text}.", state.failures)
+        if state.age is not None:
+            age = state.age.total_seconds()
+            yield _gauge(f"riskloop_{key}_age_seconds", f"Time since {text}.", age)
+
+
+def _shadow(database: Database, settings: ShadowSettings, decisions: DecisionLog) -> Iterator[Metric]:
+    counts = [count for count in ShadowScores(database).counts() if count.version in settings.versions]
+    if not counts:
         return
-    state = loop_state(database, MLFLOW)
-    yield _gauge("riskloop_mirror_failures", "Failures in a row to bring MLflow up to the ledger.", state.failures)
-    if state.age is not None:
-        age = state.age.total_seconds()
-        yield _gauge("riskloop_mirror_age_seconds", "Since MLflow last agreed with the ledger.", age)
+    newest, some = decisions.last_id(), [count for count in counts if count.scored]
+    for name, text, values in (
+        ("scored", "Decisions that a shadow has scored.", {c.version: c.scored for c in counts}),
+        ("behind", "Decisions that a shadow has not looked at yet.", {c.version: newest - c.last_id for c in counts}),
+        ("unscored", "Decisions that a shadow could not score.", {c.version: c.decisions - c.scored for c in counts}),
+        (
+            "agreement",
+            "Share of decisions made like the champion.",
+            {c.version: c.agreed / c.scored for c in some},
+        ),
+        ("mean_pd", "Mean PD by a shadow.", {c.version: c.total / c.scored for c in some}),
+        ("champion_mean_pd", "Mean PD by the champions.", {c.version: c.champion_total / c.scored for c in some}),
+    ):
+        yield _by("version", f"riskloop_shadow_{name}", text, {str(key): float(value) for key, value in values.items()})
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -36,6 +36,7 @@ from riskloop.store.tables import (
     probations,
     promotions,
     segments,
+    shadow_scores,
     users,
     windows,
 )
@@ -43,7 +44,7 @@ from riskloop.store.tables import (
 APPENDED: Final = {
     t.name: t for t in (decisions, erasures, outcomes, models, promotions, gate_tries, case_events, case_notes, audit)
 }
-REVISED: Final = {t.name: t for t in (archives, segments, deliveries, windows, cases, probations)}
+REVISED: Final = {t.name: t for t in (archives, segments, shadow_scores, deliveries, windows, cases, probations)}
 WHOLE: Final = {t.name: t for t in (keys, users)}
 # A profile is computed from decisions, which are covered: those of a segment by the hash of its file.
 NOT_COVERED: Final = {

@@ -43,7 +43,8 @@ class LoopState:
         return failed.strip() or None
 
 
-LOOP, MLFLOW, LINEAGE = "loop", "mlflow", "lineage"  # what runs again and again: the cycle, and what follows it
+# What runs again and again: the cycle, and what follows it.
+LOOP, MLFLOW, LINEAGE, SHADOW = "loop", "mlflow", "lineage", "shadow"
 
 
 def loop_state(database: Database, name: str = LOOP) -> LoopState:

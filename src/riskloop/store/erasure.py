@@ -25,6 +25,7 @@ from riskloop.store.erased import ERASED_FLAGS, blank
 from riskloop.store.frames import WHOLE, features_of
 from riskloop.store.segment_files import Written
 from riskloop.store.segments import Piece, Segment, Segments
+from riskloop.store.shadow import blank_scores
 from riskloop.store.tables import archives, decisions, erasures, segments
 
 _PART: Final = 500  # below SQLite's oldest limit of 999 bound variables
@@ -112,6 +113,7 @@ class _Work:
         made = select(erasures.c.id).where(erasures.c.id > before)
         chain.note(self.connection, erasures, *self.connection.execute(made).scalars())
         numbers = [number for number, _ in self.gone]
+        blank_scores(self.connection, np.array(numbers, dtype=np.int64))
         document = {"decisions": numbers[:100], "count": len(numbers), "reason": reason}
         record(self.connection, at=at, by=by, action="erase", subject="customer", document=document)
         return Tombstone(at, by, reason, tuple(self.gone))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+import numpy as np
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from riskloop.core.chain import decision, personal_part, rows_digest
@@ -31,6 +32,7 @@ from riskloop.store.database import Database
 from riskloop.store.erased import ERASED_FLAGS, Gone, blank, is_erased
 from riskloop.store.erasure import blanked
 from riskloop.store.segments import Segment, Segments
+from riskloop.store.shadow import blank_scores
 from riskloop.store.tables import archives, audit, decisions, erasures, links, segments
 
 BATCH: Final = 10_000  # rows of a file and of a transaction, unless one commit had more
@@ -181,6 +183,8 @@ class Retention:
             if _taken(connection, entry.kind) != entry.first_id - 1:
                 raise StorageError("Somebody else archives at the same time. Nothing left; try again.")
             leave(connection)
+            if entry.kind != AUDIT:
+                blank_scores(connection, np.arange(entry.first_id, entry.last_id + 1))
             made = replace(entry, id=number)
             values = {name: getattr(made, name) for name in Archived.__slots__}
             connection.execute(insert(archives).values(**values, personal=personal))

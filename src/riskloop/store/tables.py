@@ -358,6 +358,25 @@ archives = Table(
 )
 Index("archives_kind", archives.c.kind, archives.c.last_id)
 
+# What versions that do not serve would have said of logged decisions, a run of consecutive ones a row; see `shadow`.
+shadow_scores = Table(
+    "shadow_scores",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("version", Integer, nullable=False),
+    Column("first_id", BigInteger, nullable=False),
+    Column("last_id", BigInteger, nullable=False),  # first_id - 1 in the row that says where the shadow begins
+    Column("at", BigInteger, nullable=False),
+    Column("scored", Integer, nullable=False),  # of them; the others are erased, or were made on other columns
+    Column("both_decline", Integer, nullable=False),
+    Column("only_shadow_declines", Integer, nullable=False),
+    Column("only_champion_declines", Integer, nullable=False),
+    Column("total", Double, nullable=False),  # sum of the shadow's probabilities
+    Column("champion_total", Double, nullable=False),  # of the logged ones
+    Column("probabilities", LargeBinary, nullable=False),  # float64 little-endian, one each; NaN: not scored, or erased
+)
+Index("shadow_scores_version", shadow_scores.c.version, shadow_scores.c.last_id)
+
 leases = Table(
     "leases",
     metadata,

@@ -344,6 +344,7 @@ _NOUNS: Final = {
     "windows": ("Window", "Windows"),
     "cases": ("Case", "Cases"),
     "probations": ("Probation", "Probations"),
+    "shadow_scores": ("Run of shadow scores", "Runs of shadow scores"),
     "keys": ("Key", "Keys"),
     "users": ("User", "Users"),
 }

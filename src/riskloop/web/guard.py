@@ -24,6 +24,7 @@ from riskloop.results import (
     DocumentResult,
     PromotionResult,
     ReplayResult,
+    ShadowResult,
     SideBySideResult,
 )
 from riskloop.scoring.model import Model
@@ -76,6 +77,10 @@ class Operations(CaseCommands, Protocol):
 
     def side_by_side(self, first: int, second: int) -> SideBySideResult:
         """Two versions on the same customers."""
+        ...
+
+    def shadows(self) -> list[ShadowResult]:
+        """What versions that do not serve would have decided on live traffic."""
         ...
 
     def challenger_file(self, number: int) -> ChallengerFileResult:

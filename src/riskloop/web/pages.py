@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 
+from riskloop import views
 from riskloop.core.errors import NotFound
 from riskloop.store import audit as events
 from riskloop.store.documents import plain
@@ -144,7 +145,9 @@ def show_models(
     request: Request, service: Worker, _key: Viewer, before: Choice = None, ledger_before: Choice = None
 ) -> Response:
     """Versions, the ledger, and which served when."""
-    found = models.models(service.home.database, service.home.ledger, _now(), before, ledger_before)
+    home = service.home
+    found = models.models(home.database, home.ledger, _now(), before, ledger_before)
+    found["shadow"] = views.shadow(home.database, home.settings.shadow, home.decisions)
     return page(request, "models.html", title="Models", here="models", **found)
 
 
@@ -158,6 +161,7 @@ def show_comparison(
     found = models.comparison(
         service.home.settings, service.home.ledger, service.home.artefacts, first, second, compared, kept
     )
+    found["shadows"] = [one for one in portfolio.shadows() if one.version in (first, second)]
     return page(request, "compare.html", title=f"Versions {first} and {second}", here="models", **found)
 
 
