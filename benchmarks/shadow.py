@@ -2,7 +2,7 @@
 
     python -m benchmarks.shadow [--quick] [--rounds N] [--seconds S] [--json] [--folder DIR]
 
-One server answers /predict; rounds with a shadow that follows its log once a second (sixty times as often as by default)
+One server answers /predict; rounds with a shadow that follows its log once a second (by default once a minute)
 take turns with rounds without one, on the same machine. What was logged without it is caught up with between the rounds
 and counted nowhere. Ratios are medians over the pairs; processor time is that of each process by the kernel.
 """

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import requests
 from tests import foreign
+from tests.test_cli import run
 
-from riskloop.core.errors import Conflict, Unreachable
+from riskloop.core.errors import ConfigError, Conflict, Unreachable
 from riskloop.core.settings import MlflowSettings
 from riskloop.export.mlflow import registered_name, shown, sync
 from riskloop.loop import mirror as mirroring
@@ -201,6 +202,30 @@ def test_the_cycle_does_not_wait(portfolio: Portfolio, monkeypatch: pytest.Monke
     release.set()
     thread.join(60)
     assert loop_state(home.database, MLFLOW).problem == "too slow"
+
+
+def test_the_command_says_what_it_needs_and_what_it_cannot_reach(portfolio: Portfolio) -> None:
+    folder = portfolio.home.folder
+    nowhere = run("export", "mlflow", "1", folder=folder)
+    assert nowhere.code == ConfigError.exit_code
+    assert "--uri http://" in nowhere.err
+    if find_spec("mlflow") is None:
+        lacking = run("export", "mlflow", "1", "--uri", "http://127.0.0.1:9", folder=folder)
+        assert lacking.code == ConfigError.exit_code
+        assert "riskloop[mlflow]" in lacking.err
+
+
+@needs_server
+def test_the_command_puts_one_version_there_once(portfolio: Portfolio, tracking: Tracking) -> None:
+    from mlflow import MlflowClient
+
+    words = ("export", "mlflow", "2", "--uri", tracking.address, "--name", "by-command")
+    for _ in range(2):
+        done = run(*words, folder=portfolio.home.folder)
+        assert done.code == 0, done.err
+        assert "by-command" in done.out
+    (found,) = MlflowClient(tracking.address).search_model_versions("name = 'by-command'")
+    assert found.tags["riskloop.version"] == "2"
 
 
 def test_no_mirror_no_thread(portfolio: Portfolio) -> None:
