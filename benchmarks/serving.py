@@ -9,6 +9,7 @@ answers; the others log nothing. The load comes from wrk (`apt install wrk`) on 
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -110,11 +111,14 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def running(name: str, folder: Path) -> Iterator[Running]:
-    """One of the servers, ready to answer; it is stopped at the end."""
+def running(name: str, folder: Path, **variables: str) -> Iterator[Running]:
+    """One of the servers, ready to answer, with these environment variables; it is stopped at the end."""
     port = _free_port()
     command = [sys.executable, "-m", "benchmarks.servers", name, str(port), str(folder)]
-    with (folder / f"{name}.log").open("w") as log, subprocess.Popen(command, stderr=log) as process:
+    with (
+        (folder / f"{name}.log").open("w") as log,
+        subprocess.Popen(command, stderr=log, env={**os.environ, **variables}) as process,
+    ):
         url = f"http://127.0.0.1:{port}"
         try:
             _wait(url, json.loads((folder / "requests.ndjson").read_text().split("\n", 1)[0]))
@@ -138,7 +142,7 @@ def _wait(url: str, row: Any) -> None:
             answer = requests.post(f"{url}/predict", json=row, timeout=10)
             answer.raise_for_status()
             return
-        except (requests.ConnectionError, requests.HTTPError):
+        except (requests.ConnectionError, requests.HTTPError, requests.Timeout):
             if time.monotonic() > until:
                 raise
             time.sleep(0.1)
@@ -155,6 +159,12 @@ def load(url: str, folder: Path, connections: int, seconds: float) -> Measured:
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
     assert rate is not None, text
     return Measured(float(rate[1]), _latency(text, "50"), _latency(text, "99"), errors)
+
+
+def processor_time(server: Running) -> float:
+    """Seconds of processor that a server has used so far, by the kernel (Linux)."""
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _latency(text: str, percentile: str) -> float:

@@ -9,7 +9,6 @@ and counted nowhere. Ratios are medians over the pairs; processor time is that o
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from statistics import median
 from threading import Event, Thread
 from typing import Any, Final, NamedTuple
 
-from benchmarks.serving import Running, load, prepare, running
+from benchmarks.serving import Running, load, prepare, processor_time, running
 from riskloop.core.settings import ShadowSettings
 from riskloop.loop.shadow import follow
 from riskloop.store.home import Home
@@ -31,7 +30,6 @@ from riskloop.store.shadow import ShadowScores
 CONNECTIONS: Final = 64
 EVERY: Final = 1.0  # seconds between two looks at the log
 VERSION: Final = 2
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 class Round(NamedTuple):
@@ -93,18 +91,13 @@ def _tell(process: "subprocess.Popen[str]", word: str) -> tuple[float, int]:
     return float(seconds), int(rows)
 
 
-def _processor(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
 def measured(server: Running, shadow: "subprocess.Popen[str]", folder: Path, seconds: float, *, with_it: bool) -> Round:
     """One load, with the shadow or without it."""
     if with_it:
         _tell(shadow, "on")
-    before = _processor(server.process.pid)
+    before = processor_time(server)
     found = load(server.url, folder, CONNECTIONS, seconds)
-    used = _processor(server.process.pid) - before
+    used = processor_time(server) - before
     took, rows = _tell(shadow, "off" if with_it else "catch up")
     requests = found.rate * seconds
     theirs = 1e6 * took / rows if with_it and rows else 0.0

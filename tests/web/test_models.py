@@ -6,11 +6,13 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from tests import handmade
 
 from riskloop.core.types import Diagnosis, PromotionKind
+from riskloop.loop.shadow import follow
 from riskloop.portfolio import Portfolio
+from riskloop.serve.portfolio_metrics import PortfolioMetrics
 from riskloop.store.home import Home
 from riskloop.store.outcomes import Outcome
 
-from .conftest import MAY, add_model, client_of, decide, promote, save, window
+from .conftest import CONFIG, MAY, add_model, client_of, decide, promote, save, window
 
 
 def test_without_models_it_says_what_to_do(empty: Home) -> None:
@@ -93,6 +95,29 @@ def test_two_versions_are_compared_on_final_sound_decisions_that_neither_has_see
     assert [segment["rows"] for segment in found.segments] == [100]  # all are of one sex
     page = client_of(home).get("/dashboard/models/compare?a=1&b=2").text
     assert "On 100 decisions from 1 May 2025 to 1 May 2025" in page
+
+
+def test_a_shadow_is_shown_beside_the_champion_on_pages_and_in_metrics(empty: Home) -> None:
+    (empty.folder / "riskloop.toml").write_text(f"{CONFIG}\n[shadow]\nversions = [2]\n")
+    home = Home.open(empty.folder)
+    promote(home, add_model(home))
+    add_model(home, points=0.5)  # it approves everybody
+    list(follow(home, 1, MAY, lambda: None))
+    decide(home, 200)
+    list(follow(home, 1, MAY, lambda: None))
+    listed = client_of(home).get("/dashboard/models").text
+    assert "Version 2 agrees with the champion on 50.0% (43.1% to 56.9%) of 200 decisions" in listed
+    assert "it alone would approve 100 and alone decline 0." in listed
+    reported = [Outcome(number % 4 == 0, MAY + timedelta(days=20), number) for number in range(1, 201)]
+    home.outcomes.record(reported, MAY + timedelta(days=50), complete_until=MAY + timedelta(days=40))
+    page = client_of(home).get("/dashboard/models/compare?a=1&b=2").text
+    assert "Version 2 as a shadow" in page
+    assert "50 of 100" in page  # every second one whom only it approves defaults
+    assert "By 200 final outcomes (50 defaults) its AUC is" in page
+    told = PortfolioMetrics(home).exposition().decode()
+    for line in ('scored{version="2"} 200.0', 'behind{version="2"} 0.0', 'agreement{version="2"} 0.5', "failures 0.0"):
+        assert f"riskloop_shadow_{line}" in told
+    home.close()
 
 
 def test_one_version_cannot_be_compared(home: Home) -> None:

@@ -168,10 +168,11 @@ def _turned_out(
     known = feed.maturity(now)
     extent = feed.decisions.extent(Span(count.first_id, count.last_id, end=known.until + 1))
     ids = np.empty(0, np.int64) if extent is None else np.arange(extent.first, extent.last + 1)
-    frame = without_quarantine(windows, feed.decisions.chosen(ids[:: max(1, -(-len(ids) // MOST))].tolist(), known))
+    ids = ids[:: max(1, -(-len(ids) // MOST))]
+    ids = ids[~np.isnan(kept.scores(count.version, ids))]  # the others may have other columns
+    frame = without_quarantine(windows, feed.decisions.chosen(ids.tolist(), known))
+    frame = frame.take(np.flatnonzero(~np.isnan(frame.outcomes)))
     shadow = kept.scores(count.version, frame.ids)
-    frame_rows = np.flatnonzero(~np.isnan(frame.outcomes) & ~np.isnan(shadow))
-    frame, shadow = frame.take(frame_rows), shadow[frame_rows]
     defaults, rows = int(frame.outcomes.sum()), len(frame)
     document: Json = {"rows": rows, "defaults": defaults, "champion_auc": None, "auc": None, "gain": None}
     document |= _swapped(frame, shadow >= threshold)
