@@ -1,4 +1,4 @@
-"""What traces cost a server: throughput and processor time of /predict without them, with all, and with one in a hundred.
+"""What traces cost a server: throughput and processor time of /predict without them, with all, with one in a hundred.
 
     python -m benchmarks.tracing [--quick] [--rounds N] [--seconds S] [--json] [--folder DIR]
 
