@@ -2,7 +2,7 @@
 
     python -m benchmarks.shadow [--quick] [--rounds N] [--seconds S] [--json] [--folder DIR]
 
-One server answers /predict; rounds with a shadow that follows its log once a second (by default once a minute)
+One server answers /predict; rounds with a shadow that follows its log every ten seconds (by default every minute)
 take turns with rounds without one, on the same machine. What was logged without it is caught up with between the rounds
 and counted nowhere. Ratios are medians over the pairs; processor time is that of each process by the kernel.
 """
@@ -28,7 +28,7 @@ from riskloop.store.home import Home
 from riskloop.store.shadow import ShadowScores
 
 CONNECTIONS: Final = 64
-EVERY: Final = 1.0  # seconds between two looks at the log
+EVERY: Final = 10.0  # seconds between two looks at the log
 VERSION: Final = 2
 
 
@@ -148,7 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two pairs of two seconds each")
     parser.add_argument("--rounds", type=int, help="pairs; default 10, quick 2")
-    parser.add_argument("--seconds", type=float, help="of each load; default 5, quick 2")
+    parser.add_argument("--seconds", type=float, help="of each load; default 20, quick 2")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--folder", type=Path, help="Where the portfolio is made; must be on the disk to be measured.")
     parser.add_argument("--shadow", type=Path, help=argparse.SUPPRESS)
@@ -172,7 +172,10 @@ def main() -> None:
             case_id=1,
         )
         home.close()
-        rounds, seconds = options.rounds or (2 if options.quick else 10), options.seconds or (2 if options.quick else 5)
+        rounds, seconds = (
+            options.rounds or (2 if options.quick else 10),
+            options.seconds or (2 if options.quick else 20),
+        )
         found = figures(measure(folder, rounds, seconds))
     if options.json:
         print(json.dumps(found))

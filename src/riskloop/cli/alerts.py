@@ -24,7 +24,7 @@ def alerts_test(
     if not problems:
         raise ConfigError("riskloop.toml names no channel; add a table [alerts.channels.NAME], see docs/alerting.md.")
     rows = [(name, problem or "taken") for name, problem in problems.items()]
-    Console(as_json).answer(problems, *(f"{name}: {said}." for name, said in rows))
+    Console(as_json).answer(problems, *(f"{name}: {said.rstrip('.')}." for name, said in rows))
     if any(problems.values()):
         raise typer.Exit(1)
 
