@@ -73,7 +73,8 @@ def measured(command: list[str]) -> dict[str, float]:
     """Seconds on the wall and of processors, and the peak of memory in MB, of a command and its children."""
     started = time.perf_counter()
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}  # bytecode is kept, as an installed package's is
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)

@@ -14,7 +14,7 @@ from riskloop.portfolio import Portfolio
 from riskloop.scoring.decoder import CLOCK_SKEW
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
     from riskloop.batch.local import Champion
     from riskloop.batch.scorer import Scorer
@@ -64,6 +64,22 @@ def run(
     return engine.score(frame, place, key)
 
 
+def distributed(portfolio: Portfolio, spark: "SparkSession") -> Portfolio:
+    """The same portfolio, whose segments are read on the executors: for `cycle`, `record_outcomes` and all the others.
+
+    Windows are profiled there, customers are looked up there, and rows are drawn and filtered there; the driver gets
+    what is left, in order, so that every result is one machine's to the bit. Models are trained on the driver.
+    """
+    from riskloop.batch.spark import OnExecutors
+
+    return Portfolio(replace(portfolio.home, reader=OnExecutors(spark)))
+
+
+def started(portfolio: Portfolio, master: str | None) -> Portfolio:
+    """The same on the cluster's own session, or on one at ``master``. Raises ConfigError without PySpark."""
+    return distributed(portfolio, _session(master))
+
+
 def score_path(
     portfolio: Portfolio, source: str, target: str, *, master: str | None = None, run_key: str | None = None
 ) -> "SparkRun":
@@ -71,12 +87,9 @@ def score_path(
 
     Without a ``run_key`` the files' names, sizes and times make the run. Raises Conflict when it is done already.
     """
-    try:
-        from riskloop.batch.spark import digest_of_input, remove, session
+    from riskloop.batch.spark import digest_of_input, remove
 
-        spark = session(master)
-    except ImportError as error:
-        raise ConfigError(f"Spark needs its package ({error}); install it: pip install 'riskloop[spark]'.") from None
+    spark = _session(master)
     reader = spark.read.option("header", "true")
     frame = reader.csv(source) if ".csv" in source else spark.read.parquet(source)
     done = run(frame, portfolio, run_key=run_key or digest_of_input(frame))
@@ -84,3 +97,13 @@ def score_path(
     writer.option("header", "true").csv(target) if target.endswith(".csv") else writer.parquet(target)
     remove(spark, done.staging)
     return replace(done, frame=None)
+
+
+def _session(master: str | None) -> "SparkSession":
+    try:
+        from riskloop.batch.spark import session
+
+        found: SparkSession = session(master)
+    except ImportError as error:
+        raise ConfigError(f"Spark needs its package ({error}); install it: pip install 'riskloop[spark]'.") from None
+    return found

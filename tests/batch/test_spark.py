@@ -3,7 +3,8 @@
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tests.loop.conftest import copied, recession, trained_folder  # noqa: F401
 from tests.serve.conftest import CONFIG, add_model, promote
 
 from riskloop import spark as riskloop_spark
 from riskloop.batch.local import Champion
+from riskloop.batch.spark import OnExecutors
 from riskloop.core.errors import Conflict, DataError
 from riskloop.core.schema import APPENDED
 from riskloop.core.span import EVERYTHING
+from riskloop.core.types import to_micros
+from riskloop.data.read import rows_from
+from riskloop.loop import observe, snapshot
+from riskloop.loop.champion import load
 from riskloop.monitor.profile import Profile, Reference
 from riskloop.portfolio import Portfolio
+from riskloop.scoring.decide import decide
 from riskloop.scoring.model import load_model
+from riskloop.simulation.embedded import ID, TARGET, month_starts, simulate
 
 from .test_local import check_logged, customers, decided
 
@@ -175,3 +184,76 @@ def test_executors_import_little(spark: Any) -> None:
         return [name for name in heavy if name in found]
 
     assert spark.sparkContext.parallelize([1], 1).flatMap(imported).collect() == []
+
+
+def logged_in_segments(portfolio: Portfolio) -> None:
+    """Months of a recession, each in two segments, with and without a profile; and rows of the table."""
+    home = portfolio.home
+    champion = load(home, 1)
+    for number, (month, n) in enumerate(zip(month_starts(date(2025, 1, 1), 4), (900, 600, 400, 800), strict=True)):
+        customers = simulate([month], n, 100 + number, recession())
+        known = customers[customers["EDUCATION"] != 0].drop(columns=TARGET)
+        rows = rows_from(known, home.schema, target="absent", where="the test")
+        for half in np.array_split(np.arange(len(rows)), 2):
+            at = to_micros(datetime(month.year, month.month, 1, tzinfo=UTC))
+            decisions = decide(champion.model, rows.take(half), at)
+            if number == 2:
+                home.decisions.append(decisions)
+                continue
+            made = champion.reference.profiler(decisions.features, decisions.probabilities, np.array(decisions.times))
+            part = home.segments.files.write(decisions, home.schema.names, made if number == 1 else None)
+            run = f"run {number} {half[0]}"
+            assert home.segments.register(run, "", [part], seq=home.champion().seq) is not None
+
+
+def learned(portfolio: Portfolio, labels: pd.DataFrame, now: datetime) -> list[Any]:
+    """Everything that outcomes and a cycle leave behind."""
+    told = portfolio.record_outcomes(labels, now=now)
+    done = portfolio.cycle(now=now)
+    home = portfolio.home
+    windows = home.windows.latest(100)
+    frame = snapshot.read(home.decisions, snapshot.take_judged(home.feed, home.windows, now))
+    arrays = frame.ids, frame.times, frame.features, frame.probabilities, frame.outcomes, frame.declined
+    assert 0 < len(frame) < home.decisions.count(), "a share"
+    return [
+        told.recorded,
+        done.lines,
+        home.windows.profiles([window.id for window in windows]),
+        [(window.diagnosis, window.sentence, home.windows.findings(window.id)) for window in windows],
+        [None if values is None else values.tobytes() for values in arrays],
+        [(row.version, row.sha256) for row in home.ledger.models()],
+    ]
+
+
+def test_outcomes_windows_and_a_retraining_are_those_of_one_machine(
+    spark: Any,
+    trained_folder: Path,  # noqa: F811
+    copied: Callable[[Path], Portfolio],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(observe, "FRAME_ROWS", 200)
+    read: list[int] = []
+    each = OnExecutors.each
+
+    def seen(self: OnExecutors, files: Any, wanted: Any, work: Any) -> Any:
+        read.append(len(wanted))
+        return each(self, files, wanted, work)
+
+    monkeypatch.setattr(OnExecutors, "each", seen)
+    found = []
+    for on_spark in (False, True):
+        portfolio = copied(trained_folder)
+        config = portfolio.home.config
+        config.write_text(config.read_text(encoding="utf-8") + "[retrain]\nmax_rows = 1500\n", encoding="utf-8")
+        portfolio = Portfolio.open(config)
+        logged_in_segments(portfolio)
+        frame = portfolio.home.decisions.frame()
+        bad = np.random.default_rng(5).random(len(frame)) < frame.probabilities[::-1]
+        labels = pd.DataFrame({ID: list(frame.customer_ids), TARGET: bad.astype(int), "known_at": "2025-07-01"})
+        used = riskloop_spark.distributed(portfolio, spark) if on_spark else portfolio
+        found.append(learned(used, labels, datetime(2025, 12, 1, tzinfo=UTC)))
+        portfolio.home.close()
+    here, there = found
+    assert here == there
+    assert len(here[-1]) == 2, "a challenger was made"
+    assert sum(count > 1 for count in read) > 5

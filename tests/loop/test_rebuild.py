@@ -74,6 +74,28 @@ def test_a_challenger_is_made_again_byte_for_byte(
     portfolio.home.close()
 
 
+def test_a_challenger_of_a_share_is_made_again_whatever_the_bound_is_later(
+    drifted_folder: Path, copied: Callable[[Path], Portfolio]
+) -> None:
+    """The record holds what was drawn; and it is a share of everything that could be learned from."""
+    portfolio = copied(drifted_folder)
+    config = portfolio.home.config
+    text = config.read_text()
+    config.write_text(text + "\n[retrain]\nmax_rows = 1200\n")
+    portfolio = Portfolio.open(config)
+    version = _made(portfolio, Action.RETRAIN, Diagnosis.CONCEPT_DRIFT, datetime(2025, 2, 1, tzinfo=UTC))
+    record = portfolio.home.artefact(version).manifest.training.record
+    assert record is not None
+    logged = portfolio.home.decisions.count()
+    assert record.share == 1200 / logged < 0.5
+    assert abs(record.rows / (logged + 3600) - record.share) < 0.05
+    portfolio.home.close()
+    config.write_text(text)
+    portfolio = Portfolio.open(config)
+    assert portfolio.rebuild(version).identical is True
+    portfolio.home.close()
+
+
 def test_the_tested_scores_are_as_well_calibrated_as_the_final_model(
     drifted_folder: Path, copied: Callable[[Path], Portfolio]
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from riskloop.core import stats
 from riskloop.core.errors import DataError
 from riskloop.core.manifest import TrainingRecord
+from riskloop.core.sampling import drawn
 from riskloop.core.settings import RetrainSettings
 from riskloop.core.types import DecisionFrame, Ints, Rows, to_micros
 from riskloop.retrain.dataset import (
@@ -19,6 +20,7 @@ from riskloop.retrain.dataset import (
     thinned,
     training_set,
     unseen_by,
+    unseen_sources,
     weightings,
 )
 
@@ -241,3 +243,36 @@ def test_thinning_keeps_the_new_world_and_the_proportions(history: Rows, decisio
     chosen = training_set(rows, index, EXPANDING, stands_for=stands_for)
     assert chosen.weights is not None
     assert chosen.weights[recent].sum() / chosen.weights.sum() == pytest.approx(40 / 280)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6])
+def test_of_a_share_the_record_names_the_very_rows_in_as_few_runs(
+    share: float, history: Rows, decisions: DecisionFrame
+) -> None:
+    """Whatever a share did not draw was not learned from, though it lies between what was."""
+    kept = decisions.take(np.flatnonzero(drawn(decisions.ids, share)))
+    rows = pool(history, kept, share=share)
+    assert 0 < (rows.sources < 0).sum() < 200
+    made = training_set(rows, _all(rows), EXPANDING)
+    assert [len(runs) for runs in (made.record.decisions, made.record.history)] == [1, 1]
+    assert f"a random {share:.2%} of all" in made.sentence
+    whole = pool(history, decisions)
+    np.testing.assert_array_equal(np.sort(whole.sources[~unseen_by(made.record, whole)]), np.sort(rows.sources))
+    part = np.delete(_all(rows), [3, len(rows) - 5])
+    fewer = training_set(rows, part, EXPANDING)
+    np.testing.assert_array_equal(np.flatnonzero(~unseen_by(fewer.record, rows)), part)
+
+
+def test_runs_that_overlap_or_touch_are_one_set() -> None:
+    """Against brute force."""
+    rng = np.random.default_rng(2)
+    for _ in range(50):
+        firsts = rng.integers(0, 60, rng.integers(0, 8))
+        ranges = [(int(first), int(first + width)) for first, width in zip(firsts, rng.integers(0, 9, 8), strict=False)]
+        record = TrainingRecord(
+            fingerprint="", rows=0, defaults=0, decisions=tuple(ranges), history=(), explored=0, weighting="",
+            since=None, effective_size=0.0,
+        )  # fmt: skip
+        ids = np.arange(1, 75)
+        inside = [any(first <= one <= last for first, last in ranges) for one in ids.tolist()]
+        np.testing.assert_array_equal(unseen_sources(record, ids), ~np.array(inside))

@@ -42,8 +42,9 @@ from riskloop.scoring.answers import refuse_taken
 from riskloop.scoring.decoder import CLOCK_SKEW
 from riskloop.scoring.model import Model, load_model
 from riskloop.store.artefacts import Artefact, Packed
+from riskloop.store.pieces import Segment
 from riskloop.store.segment_files import Written
-from riskloop.store.segments import Segment, Segments
+from riskloop.store.segments import Segments
 
 AHEAD: Final = 2  # blocks a process, that are read before the first of them is done
 TRIES: Final = 3  # how often a run begins anew because another champion was promoted meanwhile

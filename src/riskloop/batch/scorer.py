@@ -21,6 +21,7 @@ from riskloop.data.read import BlockReader
 from riskloop.scoring.decide import decide
 from riskloop.scoring.model import Model, load_model
 from riskloop.store.artefacts import Packed
+from riskloop.store.pieces import Piece, present
 from riskloop.store.segment_files import SegmentFiles, Written
 
 if TYPE_CHECKING:
@@ -141,6 +142,33 @@ class Scorer:
         if whole:  # with every column as the text that it is
             return parser.parse(todo.content, 0, self.names, None)
         return parser.parse(todo.content, 0, self.reader.columns, self.reader.types)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Makes the profile of decisions as one model scores them, whichever decided on them; sent to who reads them."""
+
+    artefact: Packed  # the model's
+    version: int
+    profiler: Profiling
+
+    def __call__(self, piece: Piece) -> bytes:
+        """The profile of a piece with all columns, of those that are not erased."""
+        kept = present(piece)
+        features = kept.features
+        return self.profiler(features, self._model.probabilities(features), kept.column("time"))
+
+    @property
+    def _model(self) -> Model:
+        """Verified and loaded once in each process."""
+        key = self.artefact.sha256, self.version
+        if key not in _models:
+            _models.clear()
+            _models[key] = load_model(self.artefact.unpack(ModelManifest), self.version)
+        return _models[key]
+
+
+_models: Final[dict[tuple[str, int], Model]] = {}
 
 
 def _kept(table: "pa.Table", kept: Ints) -> "pa.Table":

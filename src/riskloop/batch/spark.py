@@ -10,8 +10,10 @@ each process.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -22,15 +24,18 @@ from riskloop.core.errors import Conflict, DataError
 from riskloop.core.schema import APPENDED
 from riskloop.core.settings import DataSettings
 from riskloop.scoring.answers import told_columns
-from riskloop.store.segment_files import Written
+from riskloop.store.pieces import HERE, Piece, T, Wanted, read_piece
+from riskloop.store.segment_files import SegmentFiles, Written
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from riskloop.batch.local import Champion
-    from riskloop.store.segments import Segment, Segments
+    from riskloop.store.pieces import Segment
+    from riskloop.store.segments import Segments
 
 ROWS: Final = 100_000  # of one segment
+TASKS: Final = 16  # segments for each core, read before the next ones are
 SHOWN: Final = 5  # problems in a message
 _MARK: Final = "_riskloop_"
 SEGMENT, ROW, PLACE, PROBLEM, META = (_MARK + name for name in ("segment", "row", "place", "problem", "meta"))
@@ -260,6 +265,35 @@ def _place(spark: Any, address: str) -> tuple[Any, Any]:
     """The file system of an address, and the path in it."""
     path = spark.sparkContext._jvm.org.apache.hadoop.fs.Path(address)
     return path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration()), path
+
+
+@dataclass(frozen=True)
+class OnExecutors:
+    """Reads segments on the executors of a cluster, each a task, which see the segments' root and no database.
+
+    What comes back does so in the order of the segments, so that whatever is made of it is what one machine makes.
+    """
+
+    spark: Any  # the session; it lives on the driver
+
+    def each(self, files: SegmentFiles, wanted: Sequence[Wanted], work: Callable[[Piece], T]) -> Iterator[T]:
+        """A wave of tasks at a time: the driver holds the results of one. A single segment is read here."""
+        context = self.spark.sparkContext
+        wave = TASKS * context.defaultParallelism
+        root = files.root if "://" in files.root else str(Path(files.root).absolute())
+        if len(wanted) == 1:
+            yield from HERE.each(files, wanted, work)
+            return
+        for start in range(0, len(wanted), wave):
+            part = wanted[start : start + wave]
+            yield from context.parallelize(part, len(part)).map(partial(_worked, root, work)).collect()
+
+
+_places: Final[dict[str, SegmentFiles]] = {}  # of a process that serves many tasks: it hashes a file once
+
+
+def _worked(root: str, work: Callable[[Piece], T], wanted: Wanted) -> T:
+    return work(read_piece(_places.setdefault(root, SegmentFiles(root)), wanted))
 
 
 def session(master: str | None) -> Any:

@@ -30,6 +30,21 @@ if TYPE_CHECKING:
     from riskloop.portfolio import Portfolio
 
 
+class Reading(StrEnum):
+    """Where the decisions in segments are read."""
+
+    LOCAL = "local"
+    SPARK = "spark"
+
+
+ReadingOption = Annotated[
+    Reading, typer.Option("--engine", help="Where the log's segments are read: here, or on a cluster.")
+]
+MasterOption = Annotated[
+    str | None, typer.Option(help="Spark's master, such as local[2]; by default the cluster's own.")
+]
+
+
 def train(
     history: Annotated[
         str | None, typer.Argument(metavar="[HISTORY]", help="By default the history of riskloop.toml.")
@@ -86,6 +101,8 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="One cycle, for cron, Airflow or Dagster.")] = False,
     every: Annotated[float, typer.Option(min=1, help="Seconds between cycles.")] = 60,
     now: Annotated[str | None, typer.Option(help="Act as if it were this UTC time (ISO 8601), with --once.")] = None,
+    engine: ReadingOption = Reading.LOCAL,
+    master: MasterOption = None,
     as_json: JsonOption = False,
     child_of: Annotated[int | None, typer.Option("--child-of", hidden=True)] = None,
 ) -> None:
@@ -96,7 +113,7 @@ def watch(
     from riskloop.worker import parse_now, watch_forever
 
     console = Console(as_json)
-    portfolio = open_portfolio(config)
+    portfolio = _reading(open_portfolio(config), engine, master)
     if once:
         with console.progress("One cycle") as tick:
             report = portfolio.cycle(now=parse_now(now), say=console.line, progress=tick)
@@ -118,6 +135,14 @@ def up(
     serve_and_watch(config, host=host, port=port, workers=workers, every=every)
 
 
+def _reading(portfolio: "Portfolio", engine: Reading, master: str | None) -> "Portfolio":
+    if engine is Reading.LOCAL:
+        return portfolio
+    from riskloop.spark import started
+
+    return started(portfolio, master)
+
+
 class Engine(StrEnum):
     """What scores a file."""
 
@@ -136,9 +161,7 @@ def score(
     engine: Annotated[
         Engine, typer.Option(help="api: through the server; local: all cores of this machine; spark: a cluster.")
     ] = Engine.API,
-    master: Annotated[
-        str | None, typer.Option(help="Spark's master, such as local[2]; by default the cluster's own.")
-    ] = None,
+    master: MasterOption = None,
     url: UrlOption = None,
     config: ConfigOption = CONFIG,
     chunk: Annotated[int, typer.Option(min=1, help="Rows in one request.")] = 5000,
@@ -227,6 +250,8 @@ def outcomes(
         str | None,
         typer.Option(help="The feed is complete up to here, such as 2025-06-30: what is not reported will not come."),
     ] = None,
+    engine: ReadingOption = Reading.LOCAL,
+    master: MasterOption = None,
     config: ConfigOption = CONFIG,
     refused: RefusedOption = None,
     strict: StrictOption = None,
@@ -246,7 +271,8 @@ def outcomes(
     from riskloop.data.refused import write_reasons
 
     given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict)
-    recorded = open_portfolio(config, given).record_outcomes(labels, complete_until=complete_until)
+    portfolio = _reading(open_portfolio(config, given), engine, master)
+    recorded = portfolio.record_outcomes(labels, complete_until=complete_until)
     lines = [
         f"Recorded {recorded.recorded:,} outcomes ({recorded.repeated:,} were known, {recorded.corrected:,} correct "
         "an earlier one)."

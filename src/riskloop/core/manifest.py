@@ -112,6 +112,7 @@ class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     silence: Silence = "unknown"  # what no report up to then means
     silent_declined: bool = False
     held: tuple[tuple[int, int], ...] = ()  # first and last ids of outcomes in quarantine
+    share: float = 1.0  # of all decisions, and of the history, that was read; drawn by their numbers
 
     @property
     def maturity(self) -> Maturity:
@@ -138,6 +139,7 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     defaults: int
     decisions: tuple[tuple[int, int], ...]  # runs of decision ids, both ends included
     history: tuple[tuple[int, int], ...]  # runs of positions in the history, both ends included
+    share: float = 1.0  # of these runs only what `core.sampling` draws was learned from
     explored: int  # rows that stand for declined applicants
     weighting: str
     since: int | None  # first microsecond of the new world

@@ -535,6 +535,12 @@ class RetrainSettings(Section):
         "wanted beyond it is on record, and is done in a further step.",
     )
     seconds: float = Field(60.0, gt=0, description="Time budget of one retraining; costlier learners stay out.")
+    max_rows: int = Field(
+        2_000_000,
+        ge=1000,
+        description="Most decisions that are read for a retraining, its gate, a probation or a judgement by outcomes. "
+        "Of more a random share is drawn by their numbers, and that share is on record.",
+    )
 
 
 class GateSettings(Section):

@@ -40,7 +40,12 @@ def make(
     """
     training = champion.manifest.training
     frame = snapshot.read(decisions, order.snapshot)
-    rows = pool(load_history(artefacts, training.history), frame, identified=champion.model.schema.id is not None)
+    rows = pool(
+        load_history(artefacts, training.history),
+        frame,
+        identified=champion.model.schema.id is not None,
+        share=order.snapshot.share,
+    )
     plan = evaluation_plan(
         rows,
         settings.gate,
@@ -64,7 +69,7 @@ def make(
 def _shaping(settings: Settings) -> Json:
     """The settings that decide what is made of an order, and are not in the manifest already."""
     return {
-        "retrain": settings.retrain.model_dump(mode="json"),
+        "retrain": settings.retrain.model_dump(mode="json", exclude={"max_rows"}),  # the snapshot holds the share
         "gate": settings.gate.model_dump(mode="json", include={"evaluation", "holdout", "blocks"}),
         "portfolio": settings.portfolio.model_dump(mode="json", include={"outcome_window"}),
     }

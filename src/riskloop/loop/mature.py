@@ -16,6 +16,7 @@ from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.examine import correlation, when_matured
 from riskloop.loop.labels import Suspect, of_window, suspect_of
 from riskloop.loop.observe import earlier_findings, policy_context
+from riskloop.loop.snapshot import share_of
 from riskloop.monitor.labels import BOUNDS, agreed, not_judged
 from riskloop.monitor.onset import CHANGED
 from riskloop.monitor.overtime import LEVEL_OVER_TIME, RANKING_OVER_TIME
@@ -184,7 +185,8 @@ def _realised(
     drifted: bool,
 ) -> list[Finding]:
     """What the outcomes say; of an incomplete window only what they say however the missing ones turn out."""
-    frame = decisions.frame(window.span, known)
+    share = share_of(decisions, window.span, settings.retrain.max_rows)
+    frame = decisions.frame(window.span, known, share)
     scores = champion.model.probabilities(frame.features)
     stands_for = applicants(frame)
 
@@ -197,7 +199,8 @@ def _realised(
     if bounded:
         found = agreed(found, [said(filled) for filled in _filled(frame.outcomes, _expected(frame))])
     since = f"{window.first_time:%Y-%m-%d}"
-    return [_marked(f, **({"since": since} if f.severity in CHANGED else {})) for f in found]
+    drawn = {} if share >= 1.0 else {"share": f"{share:.2%} of the window's decisions, drawn at random"}
+    return [_marked(f, **drawn, **({"since": since} if f.severity in CHANGED else {})) for f in found]
 
 
 def _marked(finding: Finding, **details: str) -> Finding:

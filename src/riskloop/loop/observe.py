@@ -1,7 +1,7 @@
 """From logged decisions to a diagnosed window: once when it closes, once more when its outcomes are final."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from riskloop.batch.scorer import Summary
 from riskloop.core.periods import Period, periods_between
 from riskloop.core.settings import Settings
 from riskloop.core.span import Span
@@ -20,8 +21,9 @@ from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.examine import Arrived, at_closing
 from riskloop.monitor.onset import CHANGED
 from riskloop.monitor.profile import Profile
+from riskloop.store.artefacts import Packed
 from riskloop.store.database import Database
-from riskloop.store.decisions import DecisionLog, Extent
+from riskloop.store.decisions import DecisionLog, Extent, Stored
 from riskloop.store.home import Home
 from riskloop.store.refusals import refusal_counts
 from riskloop.store.windows import Window, Windows
@@ -117,7 +119,7 @@ def _full_counts(decisions: DecisionLog, settings: Settings, last_id: int, close
 def close(home: Home, champion: ReferenceModel, window: Due, now: datetime) -> tuple[Window, list[Finding], bytes]:
     """Profile, check, compare, diagnose: what can be said before any outcome is known. The bytes are the profile."""
     number = home.windows.count() + 1
-    arrived = _arrived(home.decisions, home.settings.train.threads, champion, window)
+    arrived = _arrived(home.decisions, home.settings.train.threads, champion, window, home.packed)
     page = home.reports / f"window-{number}.html"
     findings = at_closing(
         champion,
@@ -163,10 +165,13 @@ def close(home: Home, champion: ReferenceModel, window: Due, now: datetime) -> t
     )
 
 
-def _arrived(decisions: DecisionLog, threads: int, champion: ReferenceModel, window: Due) -> Arrived:
+def _arrived(
+    decisions: DecisionLog, threads: int, champion: ReferenceModel, window: Due, packed: Callable[[int], Packed]
+) -> Arrived:
     """Every row of the window is read once; of more than fit into a frame, the profile and its sample are kept.
 
-    Of those the rows of segments are not read that were profiled by this very champion when it decided on them.
+    Of those the rows of segments are not read that were profiled by this very champion when it decided on them; those
+    of other segments are profiled where segments are read.
     """
     threads = threads or os.cpu_count() or 1
     if 0 < window.rows <= FRAME_ROWS:
@@ -174,7 +179,7 @@ def _arrived(decisions: DecisionLog, threads: int, champion: ReferenceModel, win
         scores = champion.model.probabilities(frame.features)
         profile = champion.reference.profile(frame.features, scores, frame.times, threads)
         return Arrived(profile, frame.features, scores, frame.times)
-    stored, others = _stored(decisions, champion, window)
+    stored, others = _stored(decisions, champion, window, packed)
     profile = sum(stored, champion.reference.empty)
     for first, last in others:
         for frame in frames_between(decisions, window.span, first, last):
@@ -186,17 +191,23 @@ def _arrived(decisions: DecisionLog, threads: int, champion: ReferenceModel, win
 
 
 def _stored(
-    decisions: DecisionLog, champion: ReferenceModel, window: Due
+    decisions: DecisionLog, champion: ReferenceModel, window: Due, packed: Callable[[int], Packed]
 ) -> tuple[list[Profile], list[tuple[int, int]]]:
-    """The profiles that are on record already, and the first and last ids of what lies before, between and behind."""
+    """The profiles of whole segments, and the first and last ids of what lies before, between and behind."""
+    if not window.rows:
+        return [], []
+
+    def usable(stored: Stored) -> bool:
+        same = stored.model_version == champion.version
+        return same and Profile.from_bytes(stored.profile).reference == champion.reference.fingerprint
+
+    make = Summary(packed(champion.version), champion.version, champion.reference.profiler)
     profiles, gaps, (following, last) = [], [], window.ids
-    for stored in decisions.profiles(window.span._replace(first_id=following, last_id=last)) if window.rows else ():
-        profile = Profile.from_bytes(stored.profile)
-        if stored.model_version == champion.version and profile.reference == champion.reference.fingerprint:
-            profiles.append(profile)
-            gaps.append((following, stored.first_id - 1))
-            following = stored.last_id + 1
-    return profiles, [*gaps, (following, last)] if window.rows else []
+    for stored in decisions.profiles(window.span._replace(first_id=following, last_id=last), usable, make):
+        profiles.append(Profile.from_bytes(stored.profile))
+        gaps.append((following, stored.first_id - 1))
+        following = stored.last_id + 1
+    return profiles, [*gaps, (following, last)]
 
 
 def frames_between(decisions: DecisionLog, span: Span, first: int, last: int) -> Iterator[DecisionFrame]:

@@ -48,8 +48,8 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
     )
     if last.state != ProbationState.WATCHING:
         return ""
-    taken = snapshot.take(home.feed, home.windows, now)
-    frame = snapshot.read(home.decisions, taken, start=to_micros(promotion.at))
+    start = to_micros(promotion.at)
+    frame = snapshot.read(home.decisions, snapshot.take(home.feed, home.windows, now, start), start=start)
     matured = int(np.count_nonzero(~np.isnan(frame.outcomes)))
     outcomes_grew = matured > GROWTH * last.matured
     decisions_grew = len(frame) > ESTIMATED_GROWTH * last.decisions

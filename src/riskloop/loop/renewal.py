@@ -25,7 +25,7 @@ def renew(home: Home, champion: ReferenceModel, now: datetime) -> Case | None:
         if first is None:
             continue
         start = to_micros(first.first_time)
-        taken = snapshot.take_judged(home.feed, home.windows, now)
+        taken = snapshot.take_judged(home.feed, home.windows, now, start)
         known = snapshot.count_matured(home.outcomes, taken, start)
         if not renews(found.case.diagnosis, home.settings.policy, learned=found.learned, known=known):
             continue

@@ -22,26 +22,39 @@ from riskloop.store.windows import Window, Windows
 EARLIER: Final = 12  # windows, the last of which may be empty
 
 
-def take(feed: OutcomeFeed, windows: Windows, now: datetime) -> Snapshot:
-    """The state at ``now``."""
+def take(feed: OutcomeFeed, windows: Windows, now: datetime, start: int | None = None) -> Snapshot:
+    """The state at ``now``, for whoever reads the decisions from the time ``start`` on.
+
+    Where these are more than `retrain.max_rows` it is a share of them.
+    """
     known = feed.maturity(now)
+    last = feed.decisions.last_id()
     return Snapshot(
-        decisions=feed.decisions.last_id(),
+        decisions=last,
         outcomes=known.outcomes,
         matured_by=known.until,
         quarantined=_quarantined(windows),
         silence=known.silence,
         silent_declined=known.silent_declined,
         held=known.held,
+        share=share_of(feed.decisions, Span(last_id=last, start=start), feed.settings.retrain.max_rows),
     )
 
 
-def take_judged(feed: OutcomeFeed, windows: Windows, now: datetime) -> Snapshot:
+def share_of(decisions: DecisionLog, span: Span, most: int) -> float:
+    """The share of a span's decisions that is at most so many."""
+    if (span.last_id or decisions.last_id()) <= most:
+        return 1.0
+    inside = decisions.extent(span)
+    return 1.0 if inside is None else min(1.0, most / inside.rows)
+
+
+def take_judged(feed: OutcomeFeed, windows: Windows, now: datetime, start: int | None = None) -> Snapshot:
     """The state at ``now``, without what no closed window holds: nobody has looked yet whether the feed was sound.
 
     Outcomes may mature before their window closes, and rows may come late with old dates.
     """
-    taken = take(feed, windows, now)
+    taken = take(feed, windows, now, start)
     latest = windows.latest(EARLIER)
     open_spans = [Span(first_id=1 + max((window.last_id for window in latest), default=0))]
     if latest and not latest[-1].counted:
@@ -55,9 +68,12 @@ def count_matured(outcomes: Outcomes, known: Snapshot, start: int) -> int:
 
 
 def read(decisions: DecisionLog, known: Snapshot, *, start: int | None = None) -> DecisionFrame:
-    """Every decision (from the time ``start`` on) that is not quarantined, with its outcome where that is final."""
+    """The decisions (from the time ``start`` on) that are not quarantined, with their outcomes where these are final.
+
+    Every one of them, or the snapshot's share.
+    """
     span = Span(last_id=known.decisions, start=start)
-    frame = decisions.frame(span, known.maturity)
+    frame = decisions.frame(span, known.maturity, known.share)
     return _outside(frame, known.quarantined)
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from riskloop.core.errors import DataError
 from riskloop.core.exploration import inclusion_weights
 from riskloop.core.manifest import TrainingRecord
+from riskloop.core.sampling import drawn
 from riskloop.core.settings import RetrainSettings
 from riskloop.core.stats import customer_codes, effective_size, paired_delong
 from riskloop.core.types import Bools, DecisionFrame, Floats, Ints, Rows
@@ -24,6 +25,7 @@ CREDIBILITY: Final = "credibility"
 DENSITY_RATIO: Final = "density_ratio"
 Way = TypeVar("Way")  # to weight, or to learn
 
+_BLOCK: Final = 1_000_000  # numbers at once
 _LUCK: Final = 0.05  # a gain on the validation block that is seen so often without any
 
 
@@ -35,6 +37,7 @@ class Pool:
     sources: Ints  # (n,): a decision's id (from 1), or −1 − position for a row of the history
     stands_for: Floats  # (n,): applicants behind each row; above 1 only for explored decisions
     customers: Ints  # (n,): a number for each customer, history and decisions together
+    share: float = 1.0  # of everything that could be learned from, drawn by the sources; each row is of equal chance
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -76,6 +79,7 @@ def pool(
     quarantined: Sequence[tuple[int, int]] = (),
     *,
     identified: bool = True,
+    share: float = 1.0,
 ) -> Pool:
     """History and matured decisions together; ``quarantined`` are ranges of decision ids, both ends included.
 
@@ -83,6 +87,9 @@ def pool(
 
     Decisions without a matured outcome stay out: early defaults alone would bias the labels. Rows of a history
     without times count as made just before the first decision. Explored decisions stand for declined ones.
+
+    ``share`` is what was drawn of the decisions already; of the history the same share is drawn here, so that every row
+    stands for as many.
     """
     parts: list[tuple[Rows, Ints, Floats]] = []
     if decisions is not None and len(decisions):
@@ -101,10 +108,12 @@ def pool(
         before = int(parts[0][0].times.min()) - 1 if parts and len(parts[0][0]) else 0
         times = history.times if history.times.any() else np.full_like(history.times, before)
         rows = Rows(history.features, history.ids, times, history.target)
-        parts.append((rows, -1 - np.arange(len(history), dtype=np.int64), np.ones(len(history))))
+        positions = -1 - np.arange(len(history), dtype=np.int64)
+        chosen = np.flatnonzero(drawn(positions, share))
+        parts.append((rows.take(chosen), positions[chosen], np.ones(len(chosen))))
     if not parts:
         raise DataError("There are neither history rows nor matured decisions to learn from.")
-    return _sorted(parts, identified)
+    return _sorted(parts, identified, share)
 
 
 def applicants(decisions: DecisionFrame) -> Floats:
@@ -118,7 +127,7 @@ def applicants(decisions: DecisionFrame) -> Floats:
     return weights
 
 
-def _sorted(parts: Sequence[tuple[Rows, Ints, Floats]], identified: bool) -> Pool:
+def _sorted(parts: Sequence[tuple[Rows, Ints, Floats]], identified: bool, share: float) -> Pool:
     sources = np.concatenate([source for _, source, _ in parts])
     stands_for = np.concatenate([each for _, _, each in parts])
     times = np.concatenate([rows.times for rows, _, _ in parts])
@@ -130,13 +139,17 @@ def _sorted(parts: Sequence[tuple[Rows, Ints, Floats]], identified: bool) -> Poo
     rows = Rows(features[order], [ids[i] for i in order.tolist()], times[order], target[order])
     logged = (sources > 0).tolist()
     names = [ids[i] if identified or logged[i] else "" for i in order.tolist()]
-    return Pool(rows, sources[order], stands_for[order], customer_codes(names))
+    return Pool(rows, sources[order], stands_for[order], customer_codes(names), share)
 
 
 def _within(ids: Ints, ranges: Sequence[tuple[int, int]]) -> Bools:
-    inside = np.zeros(ids.shape, dtype=np.bool_)
-    for first, last in ranges:
-        inside |= (ids >= first) & (ids <= last)
+    """Which ``ids`` lie in one of the ranges, which may overlap."""
+    if not len(ranges):
+        return np.zeros(ids.shape, dtype=np.bool_)
+    first, last = np.array(sorted(ranges), dtype=np.int64).T
+    place = np.searchsorted(first, ids, side="right")
+    reached = np.maximum.accumulate(last)
+    inside: Bools = (place > 0) & (ids <= reached[np.maximum(place - 1, 0)])
     return inside
 
 
@@ -149,7 +162,8 @@ def unseen_sources(record: TrainingRecord | None, sources: Ints) -> Bools:
     """The same for rows that are only known by their sources, as in `Pool`."""
     if record is None:
         return sources > 0
-    return ~(_within(sources, record.decisions) | _within(-1 - sources, record.history))
+    learned = _within(sources, record.decisions) | _within(-1 - sources, record.history)
+    return ~(learned & drawn(sources, record.share))
 
 
 def weightings(settings: RetrainSettings, *, drifted: bool, shifted: bool) -> tuple[Weighting, ...]:
@@ -293,17 +307,19 @@ def _assembled(rows: Pool, index: Ints, weights: Floats | None, weighting: Weigh
         fingerprint=print_,
         rows=int(labels.size),
         defaults=defaults,
-        decisions=_ranges(sources[sources > 0]),
-        history=_ranges(-1 - sources[sources < 0]),
+        decisions=_runs(sources[sources > 0], rows.share),
+        history=tuple((-1 - last, -1 - first) for first, last in reversed(_runs(sources[sources < 0], rows.share))),
+        share=rows.share,
         explored=int(np.count_nonzero(rows.stands_for[index] > 1.0)),
         weighting=weighting.name,
         since=since,
         effective_size=effective,
     )
     weighted = "" if weights is None else f", weighted '{weighting.name}' (worth {effective:,.0f} equal rows)"
+    of_all = "" if rows.share >= 1.0 else f", a random {rows.share:.2%} of all,"
     sentence = (
-        f"Trained on {labels.size:,} matured rows with {defaults:,} defaults, {labels.size - logged:,} of the history "
-        f"and {logged:,} logged decisions{weighted}."
+        f"Trained on {labels.size:,} matured rows{of_all} with {defaults:,} defaults, "
+        f"{labels.size - logged:,} of the history and {logged:,} logged decisions{weighted}."
     )
     changed = None if weighting.credibility is None or since is None else taken.times >= since
     return TrainingSet(index, taken, weights, effective, print_, record, sentence, changed)
@@ -318,12 +334,19 @@ def fingerprint(rows: Rows, weights: Floats | None) -> str:
     return digest.hexdigest()
 
 
-def _ranges(values: Ints) -> tuple[tuple[int, int], ...]:
-    """Sorted whole numbers as (first, last) runs."""
-    if not values.size:
+def _runs(numbers: Ints, share: float) -> tuple[tuple[int, int], ...]:
+    """Whole numbers as ascending (first, last) runs; what the share does not hold interrupts none."""
+    if not numbers.size:
         return ()
-    ordered = np.sort(values)
-    breaks = np.flatnonzero(np.diff(ordered) > 1)
+    ordered = np.sort(numbers)
+    places = ordered if share >= 1.0 else np.searchsorted(_all_drawn(ordered[0], ordered[-1], share), ordered)
+    breaks = np.flatnonzero(np.diff(places) > 1)
     starts = ordered[np.concatenate(([0], breaks + 1))]
     ends = ordered[np.concatenate((breaks, [ordered.size - 1]))]
     return tuple((int(a), int(b)) for a, b in zip(starts, ends, strict=True))
+
+
+def _all_drawn(first: int, last: int, share: float) -> Ints:
+    """Every number of a share from ``first`` to ``last``, in blocks: there may be a hundred million between them."""
+    blocks = (np.arange(start, min(start + _BLOCK, last + 1)) for start in range(first, last + 1, _BLOCK))
+    return np.concatenate([block[drawn(block, share)] for block in blocks])

@@ -19,7 +19,8 @@ from sqlalchemy import Connection, Row, func, select
 from riskloop.core.chain import personal_part
 from riskloop.core.errors import ArtefactError
 from riskloop.core.types import Decision, Decisions, from_micros
-from riskloop.store.erased import ERASED_FLAGS, blank, is_erased
+from riskloop.store.erased import blank, is_erased
+from riskloop.store.pieces import ERASED_FLAGS
 from riskloop.store.segment_files import MARK, SegmentFiles, encode
 from riskloop.store.tables import archives, audit
 

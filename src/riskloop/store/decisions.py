@@ -1,6 +1,7 @@
 """The decision log: every scored customer, committed before the answer leaves. Reading it; `appender` writes it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -9,12 +10,13 @@ from sqlalchemy import Connection, Row, func, select
 from riskloop.core.errors import Conflict, NotFound
 from riskloop.core.exploration import EXPLORED
 from riskloop.core.maturity import LATEST, Maturity
+from riskloop.core.sampling import drawn
 from riskloop.core.span import EVERYTHING, Span
 from riskloop.core.types import Bools, Decision, DecisionFrame, Decisions, Ints, from_micros
 from riskloop.store.appender import Appender, ChunkKey, Logged, repeated
 from riskloop.store.archive import DECISIONS, FEATURES, Archive, covering, entries, horizon
 from riskloop.store.database import Database
-from riskloop.store.erased import ERASED, is_erased
+from riskloop.store.erased import is_erased
 from riskloop.store.erasure import erasure_of
 from riskloop.store.frames import (
     FRAME,
@@ -25,17 +27,18 @@ from riskloop.store.frames import (
     frame_of_rows,
     joined,
     latest,
-    present,
     rates_of,
     settle,
 )
 from riskloop.store.listing import DecisionPage, Place, Sought, happened, page
+from riskloop.store.pieces import ERASED, Piece, Segment, present
 from riskloop.store.reported import counted, has_report, is_reported, reported_on
-from riskloop.store.segments import Segment, Segments, last_decision, refuse_scored
+from riskloop.store.segments import Segments, last_decision, refuse_scored
 from riskloop.store.spans import where
 from riskloop.store.tables import chunks, decisions, outcomes
 
 DAY: Final = 86_400_000_000  # microseconds
+_ROWS: Final = 10_000  # looked at together
 _PART: Final = 500  # below SQLite's oldest limit of 999 bound variables
 
 
@@ -293,18 +296,21 @@ class DecisionLog:
         self,
         span: Span = EVERYTHING,
         known: Maturity | None = None,
+        share: float = 1.0,
     ) -> DecisionFrame:
         """The decisions of a span, ordered by id, with the outcomes that count by ``known``; without it all are NaN.
+
+        A ``share`` below 1 is a random one, drawn by the ids alone: the same decisions whoever asks, and whenever.
 
         Erased ones are left out, here and in `chosen`: nothing is learned from them or judged by them.
         Raises DataError when the rows were logged under schemas of different length.
         """
         query = select(*FRAME).where(where(span)).order_by(decisions.c.id)
         with self.database.read() as connection:
-            frames = [frame_of_rows(_present(connection.execute(query)))]
+            frames = [frame_of_rows(_present(connection.execute(query), share))]
             if known is not None:
                 settle(frames[0], latest(_outcomes(connection, where(span), known), frames[0].ids), known)
-            for piece in map(present, self.segments.pieces(connection, span, WHOLE)):
+            for piece in map(present, self.segments.pieces(connection, span, WHOLE, share=share)):
                 frames.append(frame_of_piece(piece))
                 if known is not None:
                     settle(frames[-1], reported_on(connection, piece.ids, known), known)
@@ -330,16 +336,26 @@ class DecisionLog:
                 settle(frames[-1], reported_on(connection, piece.ids, known), known)
         return joined(frames)
 
-    def profiles(self, span: Span) -> list[Stored]:
-        """The profiles of segments that lie wholly in the span: none of their rows has to be read for one."""
+    def profiles(
+        self,
+        span: Span,
+        usable: Callable[[Stored], bool] = lambda _: True,
+        make: Callable[[Piece], bytes] | None = None,
+    ) -> list[Stored]:
+        """The profiles of segments that lie wholly in the span: none of their rows has to be read for one.
+
+        Those that are not ``usable`` are left out, or made anew by ``make``, where segments are read.
+        """
         with self.database.read() as connection:
             whole = [segment for segment in self.segments.within(connection, span) if segment.lies_in(span)]
             made = [(segment, self.segments.profile(connection, segment)) for segment in whole]
-        return [
-            Stored(segment.first_id, segment.last_id, segment.model_version, profile)
-            for segment, profile in made
-            if profile is not None
-        ]
+        found = [stored for one, bytes_ in made if bytes_ is not None and usable(stored := _stored(one, bytes_))]
+        if make is not None:
+            there = {stored.first_id for stored in found}
+            others = [segment for segment in whole if segment.first_id not in there]
+            new = self.segments.each(others, make, columns=WHOLE)
+            found += [_stored(segment, profile) for segment, profile in zip(others, new, strict=True)]
+        return sorted(found)
 
     def days(self, first: int, last: int, known: Maturity) -> tuple[Ints, Ints, Ints]:
         """Days with approved decisions whose time is in [first, last], microseconds, and what is known of them.
@@ -389,9 +405,20 @@ class DecisionLog:
 ANY: Final = Maturity(LATEST)
 
 
-def _present(rows: Iterable[Row[Any]]) -> list[Row[Any]]:
-    """Rows of `FRAME` that are not erased."""
-    return [row for row in rows if row[-1] is None or not is_erased(row[-1])]
+def _stored(segment: Segment, profile: bytes) -> Stored:
+    return Stored(segment.first_id, segment.last_id, segment.model_version, profile)
+
+
+def _present(rows: Iterable[Row[Any]], share: float = 1.0) -> list[Row[Any]]:
+    """Rows of `FRAME` that are not erased, or a share of them drawn by id."""
+    found = (row for row in rows if row[-1] is None or not is_erased(row[-1]))
+    if share >= 1.0:
+        return list(found)
+    kept: list[Row[Any]] = []
+    while part := list(islice(found, _ROWS)):
+        chosen = drawn(np.array([row[0] for row in part]), share)
+        kept += (part[place] for place in np.flatnonzero(chosen).tolist())
+    return kept
 
 
 def _outcomes(connection: Connection, condition: Any, known: Maturity) -> dict[int, float]:

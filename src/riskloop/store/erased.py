@@ -5,15 +5,13 @@ What was decided, when, and by which model stays, so that nothing that was count
 
 import sys
 from bisect import bisect_right
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, select
 
+from riskloop.store.pieces import ERASED_FLAGS
 from riskloop.store.tables import archives, erasures
-
-ERASED: Final = "erased"
-ERASED_FLAGS: Final = f'{{"{ERASED}": true}}'
 
 
 def is_erased(flags: str | None) -> bool:

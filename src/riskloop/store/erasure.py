@@ -21,10 +21,11 @@ from riskloop.store import chain, counters
 from riskloop.store.archive import DECISIONS, FEATURES, Archive, covering, entries
 from riskloop.store.audit import record
 from riskloop.store.database import Database
-from riskloop.store.erased import ERASED_FLAGS, blank
-from riskloop.store.frames import WHOLE, features_of
+from riskloop.store.erased import blank
+from riskloop.store.frames import WHOLE
+from riskloop.store.pieces import ERASED_FLAGS, Piece, Segment
 from riskloop.store.segment_files import Written
-from riskloop.store.segments import Piece, Segment, Segments
+from riskloop.store.segments import Segments
 from riskloop.store.shadow import blank_scores
 from riskloop.store.tables import archives, decisions, erasures, segments
 
@@ -207,7 +208,7 @@ def erasure_of(database: Database, decision_id: int) -> str | None:
 def blanked(stored: Segments, segment: Segment, rows: Iterable[int]) -> tuple[Written, Personal]:
     """A segment's file written anew without what is personal in some of its rows, and the digests of that by id."""
     piece = stored.piece(segment, Span(segment.first_id, segment.last_id), WHOLE)
-    matrix, names = features_of(piece).copy(), [field.name for field in piece.table.schema.field("features").type]
+    matrix, names = piece.features.copy(), [field.name for field in piece.table.schema.field("features").type]
     customers, flags = piece.table["customer_id"].to_pylist(), piece.table["flags"].to_pylist()
     gone = []
     for row in rows:
@@ -230,7 +231,7 @@ def _as_erased(connection: Connection, wanted: dict[int, bytes]) -> list[int]:
 
 def _personal(stored: Segments, segment: Segment, ids: Ints) -> Personal:
     piece = stored.picked(segment, ids, WHOLE)
-    matrix = features_of(piece)
+    matrix = piece.features
     customers, flags = piece.table["customer_id"].to_pylist(), piece.table["flags"].to_pylist()
     return [(n, _digest(customers[i], matrix[i], flags[i])) for i, n in enumerate(ids.tolist())]
 

@@ -12,8 +12,7 @@ from riskloop.core.errors import DataError
 from riskloop.core.exploration import EXPLORED, rate_of
 from riskloop.core.maturity import Maturity
 from riskloop.core.types import Decision, DecisionFrame, Floats, Ints, from_micros
-from riskloop.store.erased import ERASED_FLAGS
-from riskloop.store.segments import Piece
+from riskloop.store.pieces import Piece
 from riskloop.store.tables import decisions
 
 FRAME: Final = (
@@ -46,7 +45,7 @@ def decision_of(row: Row[Any]) -> Decision:
 
 def decisions_of(piece: Piece) -> list[Decision]:
     """The decisions of a piece with all columns."""
-    segment, matrix = piece.segment, features_of(piece)
+    segment, matrix = piece.segment, piece.features
     columns = (piece.table[name].to_pylist() for name in ("customer_id", "time", "probability", "declined", "flags"))
     return [
         Decision(
@@ -64,15 +63,6 @@ def decisions_of(piece: Piece) -> list[Decision]:
             piece.ids.tolist(), matrix, *columns, strict=True
         )
     ]
-
-
-def features_of(piece: Piece) -> Floats:
-    """The vectors that were scored, (n, k)."""
-    columns = piece.table["features"].combine_chunks().flatten()
-    matrix = np.empty((len(piece.ids), len(columns)))
-    for j, column in enumerate(columns):
-        matrix[:, j] = column.to_numpy()
-    return matrix
 
 
 def frame_of_rows(rows: Sequence[Any]) -> DecisionFrame:
@@ -98,15 +88,6 @@ def frame_of_rows(rows: Sequence[Any]) -> DecisionFrame:
     )
 
 
-def present(piece: Piece) -> Piece:
-    """The decisions of a piece that are not erased."""
-    import pyarrow.compute as pc
-
-    gone = pc.equal(piece.table["flags"], ERASED_FLAGS).fill_null(False).to_numpy()
-    kept = np.flatnonzero(~gone)
-    return piece if len(kept) == len(piece.ids) else Piece(piece.segment, piece.ids[kept], piece.table.take(kept))
-
-
 def frame_of_piece(piece: Piece) -> DecisionFrame:
     """A piece of a segment with the columns `WHOLE` as a frame without outcomes."""
     n, exploration = len(piece.ids), rates_of(piece)
@@ -116,7 +97,7 @@ def frame_of_piece(piece: Piece) -> DecisionFrame:
         times=piece.column("time"),
         model_versions=np.full(n, piece.segment.model_version, dtype=np.int64),
         probabilities=piece.column("probability"),
-        features=features_of(piece),
+        features=piece.features,
         outcomes=np.full(n, np.nan),
         declined=piece.column("declined") | (exploration > 0.0),
         exploration=exploration,

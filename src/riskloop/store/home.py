@@ -22,6 +22,7 @@ from riskloop.store.ledger import Ledger, current_user
 from riskloop.store.maturity import OutcomeFeed
 from riskloop.store.migrations import upgrade
 from riskloop.store.outcomes import Outcomes
+from riskloop.store.pieces import HERE, Reader
 from riskloop.store.segments import Segments
 from riskloop.store.trust import Trust, told_settings
 from riskloop.store.windows import Windows
@@ -37,6 +38,7 @@ class Home:
     config: Path
     settings: Settings
     database: Database
+    reader: Reader = HERE  # where segments are read
 
     @classmethod
     def open(cls, config: str | Path = CONFIG, settings: Settings | None = None) -> "Home":
@@ -102,7 +104,7 @@ class Home:
     def segments(self) -> Segments:
         """Decisions in files; `decisions` reads them together with those in the database."""
         root = self.settings.storage.segments
-        return Segments(self.database, root if "://" in root else self.folder / root)
+        return Segments(self.database, root if "://" in root else self.folder / root, self.reader)
 
     @cached_property
     def archive(self) -> Archive:

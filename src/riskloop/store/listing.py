@@ -11,9 +11,9 @@ from sqlalchemy import ColumnElement, Connection, LargeBinary, Select, and_, fun
 
 from riskloop.core.maturity import LATEST, Maturity
 from riskloop.core.span import Span
-from riskloop.store.frames import features_of
+from riskloop.store.pieces import Piece, Segment
 from riskloop.store.reported import reported_on
-from riskloop.store.segments import Piece, Segment, Segments
+from riskloop.store.segments import Segments
 from riskloop.store.spans import where
 from riskloop.store.tables import decisions, outcomes
 
@@ -283,7 +283,7 @@ def _chosen(connection: Connection, piece: Piece, sought: Sought, after: Place |
     if sought.flagged is not None:
         inside &= piece.table["flags"].is_valid().to_numpy() == sought.flagged
     if sought.level is not None:
-        inside &= features_of(piece)[:, sought.level.column] == sought.level.code
+        inside &= piece.features[:, sought.level.column] == sought.level.code
     if sought.outcome is not None:
         latest = reported_on(connection, piece.ids, _ANY)
         wanted = {"defaulted": latest == 1.0, "paid": latest == 0.0, "unknown": np.isnan(latest)}

@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, select
 
-from riskloop.core.span import EVERYTHING
 from riskloop.core.types import DAY, Bools, Ints, from_micros, to_micros
 from riskloop.store import counters
 from riskloop.store.archive import DECISIONS, horizon
+from riskloop.store.pieces import Named
 from riskloop.store.reported import integers
 from riskloop.store.segments import Segments
 from riskloop.store.tables import decisions
@@ -201,11 +201,7 @@ def _decisions_on(connection: Connection, segments: Segments, index: dict[str, i
         with connection.execute(query.execution_options(yield_per=10_000)) as found:
             rows = [(index[name], time, number) for name, time, number in found if name in index]
         yield np.array(rows, dtype=np.int64).reshape(-1, 3).T
-    for piece in segments.pieces(connection, EVERYTHING, ["customer_id", "time"]):
-        texts = piece.table["customer_id"].to_pylist()
-        who = np.fromiter((index.get(text, -1) for text in texts), np.int64, len(texts))
-        there = np.flatnonzero(who >= 0)
-        yield np.stack((who[there], piece.column("time")[there], piece.ids[there]))
+    yield from segments.each(segments.within(connection), Named(index), columns=["customer_id", "time"])
 
 
 def _reason(labels: Labels, row: int, first: int, place: str, archived: int) -> str:

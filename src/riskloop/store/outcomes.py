@@ -16,8 +16,9 @@ from riskloop.core.types import Floats, Ints, to_micros
 from riskloop.store import chain, counters
 from riskloop.store.database import Database
 from riskloop.store.matching import Labels, Outcome, match, ranged
+from riskloop.store.pieces import Piece
 from riskloop.store.reported import counted, has_report, integers, is_reported
-from riskloop.store.segments import Piece, Segments
+from riskloop.store.segments import Segments
 from riskloop.store.spans import where
 from riskloop.store.tables import decisions, deliveries, outcomes
 

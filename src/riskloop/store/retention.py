@@ -29,9 +29,10 @@ from riskloop.store.archive import (
 )
 from riskloop.store.audit import record
 from riskloop.store.database import Database
-from riskloop.store.erased import ERASED_FLAGS, Gone, blank, is_erased
+from riskloop.store.erased import Gone, blank, is_erased
 from riskloop.store.erasure import blanked
-from riskloop.store.segments import Segment, Segments
+from riskloop.store.pieces import ERASED_FLAGS, Segment
+from riskloop.store.segments import Segments
 from riskloop.store.shadow import blank_scores
 from riskloop.store.tables import archives, audit, decisions, erasures, links, segments
 

@@ -5,10 +5,9 @@ log, so a run that is killed, tried again or done twice has done no harm.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import numpy as np
 from sqlalchemy import Connection, func, insert, select
@@ -19,65 +18,20 @@ from riskloop.core.types import Ints
 from riskloop.store import chain, counters
 from riskloop.store.archive import DECISIONS, horizon, last_of
 from riskloop.store.database import Database
+from riskloop.store.pieces import HERE, Piece, Reader, Segment, T, Wanted, read_piece
 from riskloop.store.segment_files import OLD, SegmentFiles, Written
 from riskloop.store.tables import chunks, decisions, promotions, segments
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _LOOKED_AT: Final = 1000  # chunks of a run, to see that it went through the API
 _ROW: Final = [column for column in segments.c if column is not segments.c.profile]
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One registered file of decisions, with consecutive ids."""
-
-    first_id: int
-    rows: int
-    run: str  # of what it is a part: the same rows under the same run key are decided on once
-    number: int  # of the part, from 0
-    fingerprint: str  # of all that the run scored: the same run key for other rows is refused
-    path: str
-    sha256: str
-    model_version: int
-    scored_at: int
-    first_time: int
-    last_time: int
-    declined: int
-    explored: int
-    total: float  # sum of the probabilities
-
-    @property
-    def last_id(self) -> int:
-        """The id of its last decision."""
-        return self.first_id + self.rows - 1
-
-    def lies_in(self, span: Span) -> bool:
-        """Whether all of it does."""
-        ids = np.array([self.first_id, self.last_id])
-        times = np.array([self.first_time, self.last_time])
-        return bool(span.mask(times, ids).all())
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Decisions of one segment that lie in a span, with the columns that were asked for."""
-
-    segment: Segment
-    ids: Ints  # (n,) ascending
-    table: "pa.Table"  # n rows
-
-    def column(self, name: str) -> Any:
-        """One column as NumPy array."""
-        return self.table[name].to_numpy()
-
-
 class Segments:
     """Registers segments and reads them. Without a root it can say that there are some, and reads none."""
 
-    def __init__(self, database: Database, root: str | Path | None = None) -> None:
+    def __init__(self, database: Database, root: str | Path | None = None, reader: Reader = HERE) -> None:
         self.database = database
+        self._reader = reader
         self._files = None if root is None else SegmentFiles(root)
 
     @property
@@ -181,34 +135,35 @@ class Segments:
         return found
 
     def pieces(
-        self, connection: Connection, span: Span = EVERYTHING, columns: Sequence[str] = (), *, newest: bool = False
+        self, connection: Connection, span: Span = EVERYTHING, columns: Sequence[str] = (), *, share: float = 1.0
     ) -> Iterator[Piece]:
-        """The decisions of a span, segment by segment, by id."""
-        found = self.within(connection, span)
-        for segment in reversed(found) if newest else found:
-            piece = self.piece(segment, span, columns)
-            if len(piece.ids):
-                yield piece
+        """The decisions of a span, or a share of them drawn by id, segment by segment, by id."""
+        found = self.each(self.within(connection, span), _itself, span, columns, share)
+        return (piece for piece in found if len(piece.ids))
+
+    def each(
+        self,
+        found: Sequence[Segment],
+        work: Callable[[Piece], T],
+        span: Span = EVERYTHING,
+        columns: Sequence[str] = (),
+        share: float = 1.0,
+    ) -> Iterator[T]:
+        """What ``work`` makes of the decisions of each segment that lie in a span, in order.
+
+        It runs where segments are read, which may be another machine: it holds what it needs, and nothing else.
+        """
+        wanted = [Wanted(segment, span, tuple(columns), share) for segment in found]
+        return self._reader.each(self.files, wanted, work) if wanted else iter(())
 
     def piece(self, segment: Segment, span: Span, columns: Sequence[str]) -> Piece:
-        """The decisions of one segment that lie in a span."""
-        start = max(0, (span.first_id or 0) - segment.first_id)
-        stop = segment.rows if span.last_id is None else min(segment.rows, span.last_id - segment.first_id + 1)
-        timed = span._replace(first_id=None, last_id=None)
-        whole = timed.mask(np.array([segment.first_time, segment.last_time])).all()
-        wanted = list(columns) if whole or "time" in columns else [*columns, "time"]
-        rows = None if (start, stop) == (0, segment.rows) else slice(start, stop)
-        ids = np.arange(segment.first_id + start, segment.first_id + stop)
-        table = self.files.read(segment.path, segment.sha256, wanted or ["declined"], rows)
-        if not whole:
-            inside = np.flatnonzero(timed.mask(table["time"].to_numpy()))
-            ids, table = ids[inside], table.take(inside)
-        return Piece(segment, ids, table)
+        """The decisions of one segment that lie in a span; read here."""
+        return read_piece(self.files, Wanted(segment, span, tuple(columns)))
 
     def picked(self, segment: Segment, ids: Ints, columns: Sequence[str]) -> Piece:
         """Some decisions of one segment; ``ids`` ascending."""
         piece = self.piece(segment, Span(int(ids[0]), int(ids[-1])), columns)
-        return Piece(segment, ids, piece.table.take(ids - ids[0]))
+        return piece.at(ids - ids[0])
 
     def of_customer(
         self, connection: Connection, customer_id: str, limit: int, span: Span = EVERYTHING
@@ -216,7 +171,8 @@ class Segments:
         """Where the newest decisions on one customer are, newest segment first; ids ascending, at most ``limit``."""
         import pyarrow.compute as pc
 
-        for piece in self.pieces(connection, span, ["customer_id"], newest=True):
+        for segment in reversed(self.within(connection, span)):
+            piece = self.piece(segment, span, ["customer_id"])
             ids = piece.ids[pc.equal(piece.table["customer_id"], customer_id).to_numpy()][-limit:]
             if len(ids):
                 yield piece.segment, ids
@@ -229,6 +185,10 @@ class Segments:
         query = select(segments.c.profile).where(segments.c.first_id == segment.first_id)
         found = connection.execute(query).scalar_one()
         return None if found is None else bytes(found)
+
+
+def _itself(piece: Piece) -> Piece:
+    return piece
 
 
 def last_decision(connection: Connection) -> int:

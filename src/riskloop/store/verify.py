@@ -20,7 +20,8 @@ from riskloop.core.errors import ArtefactError
 from riskloop.store import chain
 from riskloop.store.archive import AUDIT, DECISIONS, FEATURES, Archive, Archived, entries, horizon, rows_of
 from riskloop.store.database import Database
-from riskloop.store.erased import ERASED_FLAGS, Gone, is_blank
+from riskloop.store.erased import Gone, is_blank
+from riskloop.store.pieces import ERASED_FLAGS
 from riskloop.store.tables import audit, decisions, segments
 
 BEFORE: Final = "before"  # the link behind what was on record before the chain

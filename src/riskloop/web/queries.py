@@ -16,7 +16,8 @@ from riskloop.core.span import Span
 from riskloop.core.types import to_micros
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
-from riskloop.store.segments import Segment, Segments, last_decision
+from riskloop.store.pieces import Segment
+from riskloop.store.segments import Segments, last_decision
 from riskloop.store.tables import case_events, case_notes, decisions, promotions, windows
 from riskloop.store.windows import Window, Windows
 
