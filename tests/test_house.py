@@ -5,10 +5,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import riskloop
 
 SRC = Path(riskloop.__file__).parent
+TESTS = Path(__file__).parent
 FILES = sorted(SRC.rglob("*.py"))
 
 
@@ -80,6 +82,91 @@ def test_files_stay_readable() -> None:
 HOME = re.compile(
     r"riskloop\.(app|several|portfolio|deciding|record|frames|plots|views|loop(\..+)?|backtest\.(policies|replay|study)|serve\.(service|reload|portfolio_metrics)|store\.backup|document\.(make|model|case|period)|web\.overview)"
 )
+
+
+# Where a module's behaviour shows elsewhere: a command in a terminal, a page in a browser, a step in a whole cycle.
+# Of everything else the tests are in the file of the same name below `tests`, or import it themselves.
+HELD_BY: Final = {
+    "backtest/test_command.py": "backtest.runs cli.backtest",
+    "backtest/test_study.py": "backtest.oracle",
+    "batch/test_client.py": "batch.api",
+    "batch/test_local.py": "batch.files batch.outputs",
+    "core/stats/test_estimation.py": "core.stats.measures",
+    "data/test_exports.py": "data.opening data.parse data.sheets",
+    "data/test_guesses.py": "data.dating data.guess data.survey data.targets",
+    "data/test_ways_in.py": "data.refused data.words",
+    "document/test_case.py": "document.keeping document.texts",
+    "document/test_formats.py": "cli.document document.make",
+    "document/test_model.py": "document.making document.quality document.record document.windows",
+    "export/test_export.py": "cli.export export.card export.plain export.script export.sql",
+    "loop/test_alerts.py": "alerts.heartbeat alerts.message alerts.outbox alerts.silence cli.alerts",
+    "loop/test_bulk.py": "loop.engines",
+    "loop/test_compare.py": "loop.promotion",
+    "loop/test_follow.py": "loop.first",
+    "loop/test_lineage.py": "export.lineage",
+    "loop/test_making.py": "loop.trainer store.history",
+    "loop/test_sound.py": "loop.check",
+    "monitor/test_partial.py": "monitor.compared monitor.scaled",
+    "monitor/test_performance.py": "monitor.breakdown",
+    "monitor/test_quality.py": "monitor.plausible",
+    "scoring/test_model.py": "scoring.columns",
+    "serve/test_every_way.py": "scoring.replay scoring.writers",
+    "serve/test_predict.py": "serve.reload",
+    "serve/test_routes.py": "serve.docs serve.metrics serve.portfolio_metrics",
+    "serve/test_several.py": "several",
+    "simulation/test_scenarios.py": "simulation.catalogue simulation.faults",
+    "store/test_checkpoint_places.py": "store.checkpoint_store",
+    "store/test_decisions.py": "store.frames",
+    "store/test_erasure.py": "store.erased store.holding",
+    "store/test_sqlite.py": "store.wal",
+    "test_cli.py": "cli.cases cli.data cli.keys cli.look cli.models cli.operate cli.options cli.trust",
+    "test_cli_users.py": "cli.users",
+    "test_docs.py": "version",
+    "test_integration.py": "cli.keep demo.story demo.traffic",
+    "test_public.py": "core.progress",
+    "test_tutorials.py": "demo",
+    "train/test_foreign.py": (
+        "train.foreign.boosters train.foreign.columns train.foreign.estimator train.foreign.history"
+    ),
+    "web/test_cases.py": "commands web.actions web.challenger web.incident web.orders web.pages",
+    "web/test_drift.py": "web.figures web.findings web.words",
+    "web/test_login.py": "identity.logins",
+    "web/test_models.py": "loop.side_by_side web.manifests",
+    "web/test_people.py": "serve.case_routes",
+    "web/test_shell.py": "web.assets web.guard",
+}
+
+
+def directly_tested() -> set[str]:
+    """Modules with a test file of their name, and modules that a test imports."""
+    mirrored = {
+        name
+        for name, path in MODULES.items()
+        if (TESTS / path.relative_to(SRC).parent / f"test_{path.stem.lstrip('_')}.py").exists()
+    }
+    imports = {name for path in TESTS.rglob("*.py") for name in imported(path)}
+    return mirrored | imports
+
+
+def test_every_module_has_its_test() -> None:
+    """A module is tested by the file of its name, by a test that imports it, or by the file that the table names."""
+    untested = {
+        name.removeprefix("riskloop.")
+        for name in MODULES.keys() - directly_tested()
+        if defines(name)
+        and ".migrations.versions." not in name  # each is run, up and down, by store/test_migrations.py
+    }
+    named = [module for modules in HELD_BY.values() for module in modules.split()]
+    assert untested - set(named) == set(), "a new module wants its test"
+    assert {module for module in named if f"riskloop.{module}" not in MODULES} == set()
+    assert [file for file in HELD_BY if not (TESTS / file).is_file()] == []
+
+
+def defines(module: str) -> bool:
+    """Whether there is something to test: more than the front door of a package, or a script of one line."""
+    body = ast.parse(MODULES[module].read_text(encoding="utf-8")).body
+    constants = MODULES[module].name != "__init__.py" and any(isinstance(node, ast.Assign) for node in body)
+    return constants or any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in body)
 
 
 def test_the_whole_home_is_handed_only_to_those_who_drive_it() -> None:

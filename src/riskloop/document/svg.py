@@ -100,7 +100,7 @@ def _figure(
 
 
 def _axis(ticks: Sequence[float], y: Callable[[float], float], percent: bool, right: float = WIDTH - RIGHT) -> Markup:
-    digits = 0 if percent and ticks[1] - ticks[0] >= 0.01 else 1 if percent else _digits(ticks[1] - ticks[0])
+    digits = _digits((100.0 if percent else 1.0) * (ticks[1] - ticks[0]))
     written = [f"{tick:.{digits}%}" if percent else f"{tick:.{digits}f}" for tick in ticks]
     return _EMPTY.join(
         _line(LEFT, y(tick), right, y(tick), "#ddd", 1.0) + _text(LEFT - 6, y(tick) + 4, text, "end")
