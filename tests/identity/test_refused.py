@@ -1,7 +1,6 @@
 """Refused keys in the audit trail: counted, bounded, and never lost."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,10 +55,8 @@ def test_what_could_not_be_written_is_written_the_next_time(
 ) -> None:
     log, write = RefusedKeyLog(database), database.write
 
-    @contextmanager
-    def full() -> Iterator[Any]:
+    def full() -> Any:
         raise StorageError("The disk is full.")
-        yield
 
     log.refused("ann", "10.0.0.1")
     monkeypatch.setattr(database, "write", full)

@@ -8,7 +8,6 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from riskloop.serve import workers
 from riskloop.serve.workers import FOLDER_VARIABLE, PARENT_VARIABLE, STALE, Workers
 
 
@@ -28,7 +27,7 @@ def pids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The ids that the next workers get, in turn."""
     found = [11, 12, 13]
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(workers.os, "getpid", lambda: found[0])
+    monkeypatch.setattr(os, "getpid", lambda: found[0])
     return found
 
 
