@@ -1,9 +1,11 @@
 """`portfolio.frames`: what is on record as tables, for pandas, Arrow and whatever reads the Arrow C stream."""
 
-from collections.abc import Iterable, Iterator
-from datetime import date
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from functools import cache
 from typing import Any, Final, Literal
 
+import msgspec
 from sqlalchemy import select
 
 from riskloop.core.errors import NotFound
@@ -44,12 +46,15 @@ class Frames:
         segment: str | None = None,
         order: Literal["newest", "oldest"] = "oldest",
         limit: int | None = None,
+        reasons: bool = False,
     ) -> TableResult:
         """The decisions that are looked for, all of them unless there is a ``limit``.
 
         The filters are those of the page: ``since`` and ``until`` are days, both included; ``low`` and ``high`` are
-        probabilities, both included; ``window`` is its number or its name; ``segment`` is FEATURE=VALUE. That they
-        were read is on record. Raises DataError for what cannot be asked for, NotFound for a window that is not there.
+        probabilities, both included; ``window`` is its number or its name; ``segment`` is FEATURE=VALUE. With
+        ``reasons`` a last column holds each decision's, strongest first, as JSON text in the words of `reasons.texts`,
+        however it was scored; None where its features are gone. That they were read is on
+        record. Raises DataError for what cannot be asked for, NotFound for a window that is not there.
         """
         asked = {
             "customer": customer, "since": since, "until": until, "window": self._number(window), "version": version,
@@ -71,7 +76,28 @@ class Frames:
             for f in _found(desk, wanted, limit)
         ]  # fmt: skip
         names = ("decision_id", "customer_id", "time", "probability", "declined", "model_version", "defaulted", "flags")
-        return _table("decisions", names, rows)
+        if not reasons:
+            return _table("decisions", names, rows)
+        why = self._reasons([row[0] for row in rows])
+        return _table("decisions", (*names, "reasons"), [(*row, why.get(row[0])) for row in rows])
+
+    def _reasons(self, ids: Sequence[int]) -> dict[int, str]:
+        """Why each was decided as it was, as JSON text by id; in the portfolio's words."""
+        from riskloop.scoring.model import Model, load_model
+        from riskloop.scoring.replay import reasons_of
+
+        home, told = self._home, dict[int, str]()
+
+        @cache
+        def model_of(version: int) -> Model:
+            return load_model(home.artefact(version), version, spoken=home.settings.spoken)
+
+        known = home.feed.maturity(datetime.now(UTC))
+        for start in range(0, len(ids), PART):
+            found = home.decisions.chosen(ids[start : start + PART], known)
+            each = reasons_of(found, model_of, home.settings.serve.max_reasons)
+            told |= {number: msgspec.json.encode(said).decode() for number, said in each.items()}
+        return told
 
     def _number(self, window: int | str | None) -> int | None:
         if not isinstance(window, str):

@@ -102,10 +102,12 @@ class Portfolio(Deciding):
         )
         return TrainingResult(**trained, data=read, bins=self._bins(int(trained["version"])))
 
-    def score(self, frame: "pd.DataFrame") -> "pd.DataFrame":
+    def score(self, frame: "pd.DataFrame", *, reasons: Literal["none", "default", "all"] = "none") -> "pd.DataFrame":
         """Decide on customers and log it; returns the frame with the decisions' columns appended, same order and index.
 
         The columns are those of `/predict/batch`; ``flags`` holds JSON text, or None where there is nothing to flag.
+        With ``reasons`` of the declined (`default`) or of all, a last column holds them as JSON text, strongest first,
+        in the words of `reasons.texts`.
         """
         import warnings
 
@@ -113,17 +115,20 @@ class Portfolio(Deciding):
         from riskloop.scoring.answers import Answers, refuse_taken
         from riskloop.scoring.bodies import table_rows
         from riskloop.scoring.decide import decide
+        from riskloop.scoring.decide import reasons as explained
         from riskloop.scoring.model import load_model
 
-        version = self.home.champion().version
-        model = load_model(self.home.artefact(version), version)
+        version, settings = self.home.champion().version, self.home.settings
+        model = load_model(self.home.artefact(version), version, spoken=settings.spoken)
         refuse_taken([str(name) for name in frame.columns], "the frame")
         now = to_micros(datetime.now(UTC))
         rows = table_rows(frame, model, where="the frame", now=now)
         if extra := not_read([str(name) for name in frame.columns], model.schema):
             warnings.warn(not_read_sentence(extra), stacklevel=2)
-        decisions = decide(model, rows, now, self.home.settings.exploration.rate)
-        answers = Answers(model, decisions, self.home.decisions.append(decisions).first_id).table().to_pandas()
+        decisions = decide(model, rows, now, settings.exploration.rate)
+        told = explained(model, decisions, reasons, settings.serve.max_reasons)
+        answered = Answers(model, decisions, self.home.decisions.append(decisions).first_id, told)
+        answers = answered.table(with_reasons=reasons != "none").to_pandas()
         appended = {name: answers[name].to_numpy() for name in answers if name != "customer_id"}
         return frame.assign(**appended)
 

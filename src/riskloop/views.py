@@ -1,14 +1,16 @@
 """What is on record, as JSON-ready documents: the same ones for the commands, the API and the dashboard."""
 
 import math
+import time
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from msgspec import to_builtins
 
-from riskloop.cases import Case, CaseStep, events, known_harm
+from riskloop.cases import Case, CaseState, CaseStep, events, known_harm
 from riskloop.cases.people import Care, CaseNote
 from riskloop.core.english import counted
 from riskloop.core.errors import NotFound
@@ -37,6 +39,7 @@ from riskloop.store.ledger import Ledger, ModelVersion, served
 from riskloop.store.maturity import OutcomeFeed
 from riskloop.store.notices import unsent
 from riskloop.store.proof import Proof
+from riskloop.store.running import running
 from riskloop.store.shadow import ShadowScores, summary
 from riskloop.store.tries import tries_against
 from riskloop.store.trust import Checkpoint, TrustState
@@ -62,8 +65,8 @@ def status(home: Home, now: datetime) -> Json:
         "policy": home.settings.policy.name,
         "exploration": exploration(home.decisions, home.settings),
         "last_window": window(latest[-1]) if latest else None,
-        "realised": realised(home.windows),
-        "loop": loop(home.database, home.settings.watch),
+        "realised": realised(home.windows, None if champion is None else champion.version),
+        "loop": loop(home.database, home.settings.watch, home.folder),
         "trust": trust(home.trust.state()),
         "outcomes": outcomes(home.feed, home.windows, now),
         "quarantine": quarantine(home.feed, home.windows, now),
@@ -80,9 +83,12 @@ def status(home: Home, now: datetime) -> Json:
     return {**document, "next": next_steps(document)}
 
 
-def realised(windows: Windows) -> Json | None:
-    """How a champion did in the newest window that was judged by its outcomes; None before the first one."""
-    judged = windows.newest_with("auc")
+def realised(windows: Windows, champion: int | None) -> Json | None:
+    """How the champion did in its newest window that was judged by its outcomes; another version where it has none.
+
+    A champion that came back has the outcomes of its earlier time. None before the first judged window.
+    """
+    judged = windows.newest_judged(champion)
     if judged is None:
         return None
     found = {entry.check: entry for entry in windows.findings(judged.id) if entry.subject == WINDOW}
@@ -113,14 +119,15 @@ def next_steps(status: Json) -> list[Json]:
     """What a person should do now by command, the most urgent first; empty where nothing waits for one."""
     steps: list[tuple[str, str]] = []
     if status["trust"]["problem"] is not None:
-        steps.append(("verify", "the record is in doubt"))
+        doubt = status["trust"]["doubt"]
+        steps.append(("verify", "the record is in doubt") if doubt else ("doctor", "nothing was signed lately"))
     if status["champion"] is None:
         return _steps([*steps, ("train", "no model serves yet")])
     for entry in status["open_cases"]:
         waits = _WAITS.get(entry["state"])
         if waits is not None:
             steps.append((f"cases show {entry['id']}", waits))
-    if status["loop"]["stands_still"] or (status["loop"]["finished_at"] is None and status["decisions"]):
+    if status["loop"]["stands_still"] or (status["decisions"] and not status["loop"]["watched"]):
         steps.append(("up", "nobody watches the decisions"))
     if status["outcomes"]["late"] or status["outcomes"]["not_judged"]:
         steps.append(("outcomes FILE", "outcomes are due"))
@@ -128,10 +135,21 @@ def next_steps(status: Json) -> list[Json]:
         steps.append(("score IN OUT", "a file of decisions is due"))
     if status["unsent_alerts"]:
         steps.append(("alerts list", "somebody was not told"))
-    steps += [(f"cases show {entry['id']}", "it ended without a better model") for entry in status["unresolved"]]
+    for entry in status["unresolved"]:
+        steps.append((f"cases show {entry['id']}", f"its harm goes on: {ended(CaseState(entry['state']))}"))
     return _steps(steps)
 
 
+def ended(state: CaseState) -> str:
+    """How a case came to close while its harm goes on."""
+    return _ENDED.get(state, "it ended without a better model")
+
+
+_ENDED: Final = {
+    CaseState.REJECTED: "its challenger was rejected",
+    CaseState.ROLLED_BACK: "its challenger was promoted and rolled back",
+    CaseState.PROMOTED: "its challenger was promoted and serves no more",
+}
 _WAITS: Final = {"needs_approval": "it waits for your approval", "quarantined": "its rows are kept out of learning"}
 
 
@@ -180,15 +198,22 @@ def unsent_alerts(database: Database) -> list[Json]:
     ]
 
 
-def loop(database: Database, settings: WatchSettings) -> Json:
-    """When the last cycle finished, and what is wrong with the loop."""
+def loop(database: Database, settings: WatchSettings, folder: Path) -> Json:
+    """When the last cycle finished, and what is wrong with the loop.
+
+    Nothing is wrong yet where `riskloop up` was started in ``folder`` so lately that its first cycle is not late.
+    """
     state, late = loop_state(database), settings.late
+    server = running(folder)
+    lately = server is not None and time.time() - server.watched_since < late.total_seconds()
+    starting = lately and not state.given_up and not state.failures
     return {
         "finished_at": utc(state.finished_at),
         "age_seconds": None if state.age is None else state.age.total_seconds(),
         "failures": state.failures,
-        "stands_still": state.stands_still(late),
-        "problem": state.trouble(late),
+        "watched": starting or state.under_way or not (state.finished_at is None or state.stands_still(late)),
+        "stands_still": not starting and state.stands_still(late),
+        "problem": None if starting else state.trouble(late),
     }
 
 
@@ -198,6 +223,7 @@ def trust(state: TrustState) -> Json:
         "checkpoint": checkpoint(state.checkpoint),
         "age_seconds": None if state.age is None else state.age.total_seconds(),
         "problem": state.problem,
+        "doubt": state.doubt,
     }
 
 

@@ -205,4 +205,4 @@ def serve_and_watch(config: Path, *, host: str | None, port: int | None, workers
     command = [sys.executable, "-m", "riskloop.cli", "watch", "--config", str(config), "--every", str(every)]
     command += [CHILD, str(os.getpid())]
     with Supervisor(command, given_up):
-        run_server(config, host=host, port=port, workers=workers)
+        run_server(config, host=host, port=port, workers=workers, watches=True)

@@ -1,15 +1,19 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from riskloop import views
 from riskloop.cases import CaseState, Move
-from riskloop.core.types import Action, Diagnosis, PromotionKind
+from riskloop.core.types import Action, Diagnosis, Finding, PromotionKind, Severity
 from riskloop.store.cases import move_case, open_case
 from riskloop.store.cycles import recorded
 from riskloop.store.home import Home
+from riskloop.store.running import announced
+from riskloop.store.tables import checkpoints, promotions
 from riskloop.web import queries
-from riskloop.web.overview import headline
+from riskloop.web.overview import _headlines, headline
 
 from .conftest import MAY, add_model, client_of, decide, promote, save, window
 
@@ -138,3 +142,64 @@ def test_the_pulse_rises_with_everything_that_happens(home: Home) -> None:
     after = client.get("/dashboard/live").json()
     risen = {name for name in before if before[name] != after[name]}
     assert risen == {"promotions", "windows", "decisions", "champion"}
+
+
+def _judged(home: Home, number: int, version: int, auc: float) -> None:
+    band = {"lower": auc - 0.01, "upper": auc + 0.01}
+    found = Finding("auc", "window", Severity.OK, auc, None, "no worse", "DeLong 1988", 500, 0, "It fell.", band)
+    save(home, window(number, model_version=version, matured_at=MAY), found)
+
+
+def test_a_champion_that_came_back_is_shown_by_its_own_outcomes(home: Home) -> None:
+    promote(home, add_model(home), PromotionKind.GATE)
+    _judged(home, 1, 1, 0.711)
+    _judged(home, 2, 2, 0.622)
+    assert "0.622" in _champion(home)
+    assert views.status(home, MAY)["realised"]["model_version"] == 2
+    promote(home, 1, PromotionKind.ROLLBACK)
+    found = views.status(home, MAY)["realised"]
+    assert (found["model_version"], found["window"]) == (1, "2025-01")
+    assert "0.711" in _champion(home)
+    assert "0.622" not in _champion(home)
+    promote(home, add_model(home), PromotionKind.GATE)  # it has none: another's are shown as such
+    assert views.status(home, MAY)["realised"]["model_version"] == 2
+    assert "not known yet" in _champion(home)
+    assert "version 2 had 0.622 in 2025-02" in _champion(home)
+
+
+def _champion(home: Home) -> str:
+    page = client_of(home).get("/").text
+    return page[page.index('id="champion-title"') : page.index("Scored today")]
+
+
+@pytest.mark.parametrize("state", [CaseState.REJECTED, CaseState.ROLLED_BACK, CaseState.ENDED])
+def test_a_harm_that_goes_on_says_how_its_case_ended(home: Home, state: CaseState) -> None:
+    words = {CaseState.REJECTED: "rejected", CaseState.ROLLED_BACK: "promoted and rolled back"}
+    said = views.ended(state)
+    assert words.get(state, "ended without a better model") in said
+
+
+def test_a_checkpoint_that_is_only_old_is_no_doubt(home: Home) -> None:
+    with home.database.engine.begin() as connection:
+        connection.execute(update(checkpoints).values(at=0))
+    state = home.trust.state()
+    old = replace(state, problem="The last checkpoint is of long ago: nothing was signed since.", doubt=False)
+    for one, shown in ((old, "not signed up to now"), (replace(old, doubt=True), "in doubt")):
+        (first, *_) = _headlines({"stands_still": False}, one, headline(None, None, []))
+        assert shown in first.text
+
+
+def test_a_loop_that_was_started_just_now_does_not_stand_still(home: Home) -> None:
+    save(home, window(1))
+    decide(home, 3)
+    with home.database.engine.begin() as connection:
+        connection.execute(update(promotions).values(at=0))
+    late = views.status(home, MAY)
+    assert late["loop"]["stands_still"]
+    assert late["next"][0]["why"] == "nobody watches the decisions"
+    with announced(home.folder, "127.0.0.1", 1, watches=True):
+        started = views.status(home, MAY)
+        assert not started["loop"]["stands_still"]
+        assert all(step["why"] != "nobody watches the decisions" for step in started["next"])
+    with announced(home.folder, "127.0.0.1", 1):  # a server alone watches nothing
+        assert views.status(home, MAY)["loop"]["stands_still"]

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from riskloop.results import StatusResult, TableResult
 
 
+SHOWN: Final = 4  # subjects of a window that are named in its line; its sentence names all
+
+
 def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """Show the champion, how it does, the open cases, and what to do next."""
     found = open_portfolio(config).status()
@@ -103,7 +106,9 @@ def drift(
     rows = []
     for window in document:
         marked = [f["subject"] for f in window["findings"] if f["severity"] in {"drifted", "severe", "fault"}]
-        named = ", ".join(dict.fromkeys(marked)) or "–"
+        subjects = list(dict.fromkeys(marked))
+        more = f" and {len(subjects) - SHOWN} more" if len(subjects) > SHOWN else ""
+        named = ", ".join(subjects[:SHOWN]) + more or "–"
         rows.append((window["name"], window["decisions"], window["diagnosis"], window["action"], named))
     lines = [table(("window", "decisions", "diagnosis", "action", "marked"), rows)] if rows else ["No window yet."]
     lines += [f"{window['name']}: {window['sentence']}" for window in document]
@@ -132,6 +137,9 @@ def decisions(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="All that are found, as .csv or .parquet, and no list.")
     ] = None,
+    reasons: Annotated[
+        bool, typer.Option("--reasons", help="With why, for --out or --json: texts for letters.")
+    ] = False,
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -141,12 +149,14 @@ def decisions(
     """
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise ConfigError(f"{out} is written as its name says: use one that ends with .csv or .parquet.")
+    if reasons and out is None and not as_json:
+        raise ConfigError("Reasons are too long for a list: name a file with --out, or ask for --json.")
     frames, console = open_portfolio(config).frames, Console(as_json)
     wanted = int(window) if window is not None and window.isdigit() else window
     found = frames.decisions(
         customer=customer, since=since, until=until, low=low, high=high, window=wanted, version=version,
         decision=decision, outcome=outcome, grade=grade, flag=flag, segment=segment, order=order,
-        limit=limit if out is None else None,
+        limit=limit if out is None else None, reasons=reasons,
     )  # fmt: skip
     if out is not None:
         _save(found, out)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -290,6 +290,16 @@ class Check:
     sizes: Mapping[str, int]  # {"rows": …, "defaults": …}
     sentence: str
     details: Json = field(default_factory=dict)
+
+    @property
+    def word(self) -> Literal["Passed", "Failed", "Undecided", "Note"]:
+        """What it came to. A note informs and decides nothing, whatever it found."""
+        if self.name in NOTES:
+            return "Note"
+        return "Undecided" if self.passed is None else "Passed" if self.passed else "Failed"
+
+
+NOTES: Final = frozenset({"outcome_coverage", "reject_inference"})  # checks that inform
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,13 +47,27 @@ def config_text(
     stored, address = found.path, address_of(found.path)
     if address is None and folder is not None:
         stored = os.path.relpath(found.path, folder)
-    name = chosen.get("portfolio", {}).get("name", short_name(found.path).split(".")[0] or "portfolio")
+    name = chosen.get("portfolio", {}).get("name", _name(found.path, folder))
     lines = [*_portfolio(found, stored, name), *_data(found.dialect)]
     for column in found.columns:
         if column.role in ("input", "protected", "context"):
             lines += _feature(column, found.rows)
     lines += _ages(found)
     return "\n".join([*lines, *_others(chosen)]) + "\n"
+
+
+_SAYS_NOTHING: Final = frozenset({
+    "customers", "clients", "data", "dataset", "export", "file", "history", "input", "labelled", "labels", "loans",
+    "query", "rows", "sample", "table", "train", "training",
+})  # fmt: skip
+
+
+def _name(path: str, folder: Path | None) -> str:
+    """The file's name without its ending; the folder's where a file's name says what every history is."""
+    name = short_name(path).split(".")[0]
+    if re.sub(r"[\d_\W]+", "", name.casefold()) not in _SAYS_NOTHING | {""}:
+        return name
+    return ("" if folder is None else folder.resolve().name) or name or "portfolio"
 
 
 def _portfolio(found: Examined, stored: str, name: str) -> list[str]:

@@ -10,7 +10,7 @@ from riskloop.cases.people import NoteKind
 from riskloop.core.numbers import NOTHING, between, between_shares, chance, number, percent, points
 from riskloop.core.settings import Settings
 from riskloop.core.types import Json
-from riskloop.document import texts
+from riskloop.document import texts, verdicts
 from riskloop.document import windows as over_time
 from riskloop.document.parts import (
     MISSING,
@@ -34,7 +34,7 @@ from riskloop.store.home import Home
 from riskloop.store.windows import Windows
 
 SIGNERS: Final = ("Prepared by", "Validated by", "Approved or rejected by")
-_MARKS: Final = {True: "passed", False: "FAILED", None: "open"}
+_MARKS: Final = {True: "passed", False: "FAILED", None: "undecided"}
 
 
 def case_paper(home: Home, number_: int, file: ChallengerFileResult | None, now: datetime) -> Paper:
@@ -146,7 +146,7 @@ def _verdict(case: Case, file: ChallengerFileResult | None) -> tuple[Block, ...]
 
 def _measured(value: float | None, unit: str, signed: bool = False) -> str:
     if unit == "share":
-        return points(value) if signed else percent(value)
+        return f"{points(value)} points" if signed and value is not None else percent(value)
     digits = {"count": 0, "ms": 2, "ratio": 3, "money": 2}.get(unit, 4)
     plus = "+" if signed and value is not None and value > 0 else ""
     return plus + number(value, digits)
@@ -155,7 +155,8 @@ def _measured(value: float | None, unit: str, signed: bool = False) -> str:
 def _span(line: Json) -> str:
     if line["lower"] is None or line["upper"] is None:
         return NOTHING
-    return f"{_measured(line['lower'], line['unit'], True)} to {_measured(line['upper'], line['unit'], True)}"
+    low, high = (_measured(line[side], line["unit"], True) for side in ("lower", "upper"))
+    return f"{low.removesuffix(' points')} to {high}"
 
 
 # --------------------------------------------------------------------------- the challenger file
@@ -170,7 +171,11 @@ def _ranking(file: Json, names: Names) -> tuple[Block, ...]:
         *((name, number(area[side], 4)) for name, side in zip(names, ("champion", "challenger"), strict=True)),
         ("Change, 95%", f"{_measured(area['change'], 'score', True)} ({between(area['lower'], area['upper'], 4)})"),
     )
-    return (Facts(pairs), Curves("ROC on the same decisions", ("share of the good", "share of the defaults"), lines))
+    return (
+        verdicts.ranking(file),
+        Facts(pairs),
+        Curves("ROC on the same decisions", ("share of the good", "share of the defaults"), lines),
+    )
 
 
 def _grades(file: Json, names: Names) -> tuple[Block, ...]:
@@ -200,6 +205,7 @@ def _grades(file: Json, names: Names) -> tuple[Block, ...]:
     head = ("Model", "Grade", "Decisions", "Defaults", "Mean PD", "Defaulted", "Jeffreys 95%", "p")
     labels = tuple(words(grade["grade"]) for grade in file["grades"])
     return (
+        verdicts.case_grades(file, names),
         Chart("Mean PD and default rate by each model's own grades", labels, tuple(series), percent=True),
         Grid("Calibration by grade", head, tuple(rows), words=2),
     )
@@ -227,7 +233,10 @@ def _swap(file: Json, names: Names) -> tuple[Block, ...]:
         for side in file["swap"]
     )
     head = ("Applicants", "Number", "Share", f"PD, {names[0]}", f"PD, {names[1]}", "Outcome known", "Defaulted, 95%")
-    return (Grid("Swap set", head, rows),)
+    return (
+        verdicts.swap(file),
+        Grid("Swap set", head, rows),
+    )
 
 
 def _rate(rate: Json | None) -> str:
@@ -251,7 +260,10 @@ def _groups(file: Json, settings: Settings) -> tuple[Block, ...]:
         for group in ordered
     )
     head = ("Group", "Applicants", "Approved", "Points, 95%", "AUC", "Defaulted, 95%")
-    return (Grid("From champion to challenger, the same people", head, rows),)
+    return (
+        verdicts.groups(file, settings.called),
+        Grid("From champion to challenger, the same people", head, rows),
+    )
 
 
 def _both(measure: Json, write: Any) -> str:
@@ -265,7 +277,7 @@ def _points(measure: Json) -> str:
 def _moved(file: Json, names: Names, settings: Settings) -> tuple[Block, ...]:
     if not file["moved"]:
         return (Said("No partial effect differs."),)
-    return tuple(
+    tables = tuple(
         Grid(
             f"Mean PD with everybody's {settings.called(one['feature'], unit=True)} at a value",
             ("Value", *names),
@@ -276,6 +288,7 @@ def _moved(file: Json, names: Names, settings: Settings) -> tuple[Block, ...]:
         )
         for one in file["moved"]
     )
+    return (verdicts.effects(file, settings.called), *tables)
 
 
 def _benchmark(file: Json, names: Names) -> tuple[Block, ...]:
@@ -286,7 +299,10 @@ def _benchmark(file: Json, names: Names) -> tuple[Block, ...]:
     for name, one in zip(names, (found["champion"], found["challenger"]), strict=True):
         above = f"{_measured(one['value'], 'score', True)} ({between(one['lower'], one['upper'], 4)})"
         rows.append((name, number(one["auc"], 4), above))
-    return (Grid("AUC on the same decisions", ("Model", "AUC", "Above the scorecard, 95%"), tuple(rows)),)
+    return (
+        verdicts.benchmark(found, names),
+        Grid("AUC on the same decisions", ("Model", "AUC", "Above the scorecard, 95%"), tuple(rows)),
+    )
 
 
 def _money(file: Json, names: Names) -> tuple[Block, ...]:
@@ -303,7 +319,7 @@ def _money(file: Json, names: Names) -> tuple[Block, ...]:
         f"A default costs {number(money['default_cost'], 2)}, a good customer brings {number(money['good_gain'], 2)}."
     )
     head = (f"Gain per {number(money['per'])} customers with an outcome", *names, "Change, 95%")
-    return (Grid("Money", head, (row,)), Said(said, "note"))
+    return (verdicts.money(money), Grid("Money", head, (row,)), Said(said, "note"))
 
 
 # --------------------------------------------------------------------------- the story

@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from riskloop.cases import known_harm
 from riskloop.cases.events import Judged
+from riskloop.core.english import counted
 from riskloop.core.numbers import number, percent
 from riskloop.core.types import from_micros
 from riskloop.document.parts import (
@@ -80,7 +81,11 @@ def changes(record: ModelRecord) -> list[Block]:
         for m in line
     )
     head = ("Version", "Registered", "Learner", "Origin", "Parent", "AUC")
-    return [*blocks, Grid("Versions up to this one", head, versions, words=5)]
+    times = sum(p.version == version for p in promotions)
+    said = f"Version {version} was made champion {counted(times, 'time')}" if times else "It was never champion"
+    newer = len(home.ledger.models()) - version
+    said += f", and {counted(newer, 'newer version')} {'is' if newer == 1 else 'are'} registered."
+    return [Said(said, "lead"), *blocks, Grid("Versions up to this one", head, versions, words=5)]
 
 
 def _parent(row: ModelVersion) -> str:

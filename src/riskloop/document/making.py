@@ -4,6 +4,7 @@ from riskloop.core.english import counted
 from riskloop.core.numbers import NOTHING, between, number, percent
 from riskloop.core.settings import duration_text
 from riskloop.core.types import from_micros
+from riskloop.document import verdicts
 from riskloop.document.parts import (
     MISSING,
     Block,
@@ -125,7 +126,10 @@ def learners(record: ModelRecord) -> list[Block]:
         )
         for name, one in ordered
     )
-    blocks: list[Block] = [Grid("Learners that competed, cross-validated", ("Learner", "AUC", "95%"), rows)]
+    blocks: list[Block] = [
+        verdicts.learners(manifest),
+        Grid("Learners that competed, cross-validated", ("Learner", "AUC", "95%"), rows),
+    ]
     if manifest.training.benchmark is not None:
         blocks.append(Said(manifest.training.benchmark.sentence))
     if manifest.training.left_out:
@@ -167,6 +171,7 @@ def features(record: ModelRecord) -> list[Block]:
     marked = frozenset(place for place, one in enumerate(found) if one.against)
     head = ("Feature", "Direction demanded", "Mean effect", "Importance", "IV", "Against it")
     return [
+        verdicts.features(found, called),
         Grid("What the model reads", head, rows, words=3, marked=marked),
         Said(
             "IV: information value over deciles or levels of the training sample (0.1 is often called medium, 0.3 "

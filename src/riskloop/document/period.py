@@ -7,10 +7,11 @@ from typing import Final
 
 from riskloop import views
 from riskloop.cases import Case
+from riskloop.core.english import counted
 from riskloop.core.errors import ConfigError
 from riskloop.core.numbers import between, number
-from riskloop.core.types import Json
-from riskloop.document import texts
+from riskloop.core.types import Diagnosis, Json
+from riskloop.document import texts, verdicts
 from riskloop.document import windows as over_time
 from riskloop.document.parts import Block, Bullets, Grid, Paper, PaperSection, Said, missing
 from riskloop.document.windows import OFF, WindowRecord
@@ -23,6 +24,8 @@ from riskloop.store.windows import Window
 
 MOST: Final = 10_000  # windows, cases and deliveries that are looked through
 SHOWN: Final = 60  # lines of a list
+NAMED: Final = 6  # windows in a sentence
+QUIET: Final = (Diagnosis.STABLE, Diagnosis.NOT_ENOUGH_DATA)
 
 
 def period_paper(home: Home, first: date, last: date, now: datetime) -> Paper:
@@ -37,9 +40,15 @@ def period_paper(home: Home, first: date, last: date, now: datetime) -> Paper:
     sections = (
         PaperSection("summary", "Summary", _summary(record)),
         PaperSection("windows", "Windows and diagnoses", _windows(record)),
-        PaperSection("performance", "Performance", (*over_time.realised(record, None), *_estimated(record))),
-        PaperSection("grades", "Calibration by grade", tuple(over_time.graded(record))),
-        PaperSection("stability", "Stability", tuple(over_time.stability(record))),
+        PaperSection(
+            "performance",
+            "Performance",
+            (verdicts.discrimination(None, record), *over_time.realised(record, None), *_estimated(record)),
+        ),
+        PaperSection(
+            "grades", "Calibration by grade", (verdicts.lead(verdicts.graded(record)), *over_time.graded(record))
+        ),
+        PaperSection("stability", "Stability", (verdicts.stability(record), *over_time.stability(record))),
         PaperSection("faults", "Faults and quarantine", _faults(record)),
         PaperSection("outcomes", "Outcomes", _outcomes(home.deliveries, start, end)),
         PaperSection("cases", "Cases", _cases(home.cases, start, end)),
@@ -89,7 +98,11 @@ def _windows(record: WindowRecord) -> tuple[Block, ...]:
     if not record.windows:
         return (missing("Windows"),)
     said = tuple(f"{window.name}: {window.sentence}" for window in record.windows[-SHOWN:])
-    return (over_time.window_table(record.windows), Bullets(said))
+    off = [window.name for window in record.windows if window.diagnosis not in QUIET]
+    differ = "differs" if len(off) == 1 else "differ"
+    lead = f"{len(off):,} of {counted(len(record.windows), 'window')} {differ} from the history"
+    shown = f": {verdicts.named(off)}." if 0 < len(off) <= NAMED else "."
+    return (verdicts.lead(lead + shown), over_time.window_table(record.windows), Bullets(said))
 
 
 def _estimated(record: WindowRecord) -> tuple[Block, ...]:
@@ -144,8 +157,14 @@ def _outcomes(deliveries: Deliveries, start: datetime, end: datetime) -> tuple[B
         return (Said("No outcomes were handed in during this period."),)
     rows = tuple(_delivery(one) for one in found[-SHOWN:])
     marked = frozenset(n for n, one in enumerate(found[-SHOWN:]) if one.held)
+    held = sum(one.held for one in found)
+    of_them = f"{held:,} of these deliveries {'is' if held == 1 else 'are'} in quarantine"
+    lead = f"Outcomes were handed in {counted(len(found), 'time')}; {of_them}."
     head = ("Handed in", "By", "State", "Complete until", "Recorded", "Corrected", "Repeated", "Unmatched")
-    return (Grid("Deliveries of outcomes", head, rows, words=4, marked=marked),)
+    return (
+        verdicts.lead(lead),
+        Grid("Deliveries of outcomes", head, rows, words=4, marked=marked),
+    )
 
 
 def _delivery(one: Delivery) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from riskloop.core.numbers import NOTHING, between, between_shares, chance, number, percent, points
 from riskloop.core.stats import roc_curve
+from riskloop.document import verdicts
 from riskloop.document import windows as over_time
 from riskloop.document.parts import (
     Block,
@@ -35,7 +36,11 @@ def discrimination(record: ModelRecord) -> list[Block]:
         ("Log loss", number(metrics.log_loss, 4)),
         ("AUC of each fold", ", ".join(number(fold, 4) for fold in metrics.folds)),
     )
-    blocks: list[Block] = [Said("At training, on rows that the model had not seen:"), Facts(pairs)]
+    blocks: list[Block] = [
+        verdicts.discrimination(metrics.auc, record.windows),
+        Said("At training, on rows that the model had not seen:"),
+        Facts(pairs),
+    ]
     labels, p = sample.outcomes[sample.known], sample.fresh[sample.known]
     if 0 < labels.sum() < labels.size:
         x, y = roc_curve(labels, p)
@@ -50,7 +55,8 @@ def calibration(record: ModelRecord) -> list[Block]:
     line = f"PD = sigmoid({number(calibration.a, 4)} + {number(calibration.b, 4)} · raw log-odds)."
     levels = record.manifest.risk_levels
     bounds = f"Grades end at PDs of {percent(levels.low)}, {percent(levels.medium)} and {percent(levels.high)}."
-    blocks: list[Block] = [Said(f"{line} {bounds}")]
+    held = verdicts.lead(verdicts.calibration(found), verdicts.graded(record.windows))
+    blocks: list[Block] = [held, Said(f"{line} {bounds}")]
     blocks += _grades_at_training(found) if found else [missing("Calibration by grade at training")]
     return [*blocks, *over_time.graded(record.windows)]
 
@@ -88,13 +94,18 @@ def _grades_at_training(found: Sequence[GradeRow]) -> list[Block]:
 def stability(record: ModelRecord) -> list[Block]:
     if not record.windows.windows:
         return [missing("Stability (no window was held against this version)")]
-    return [over_time.window_table(record.windows.windows), *over_time.stability(record.windows)]
+    said = verdicts.stability(record.windows)
+    return [said, over_time.window_table(record.windows.windows), *over_time.stability(record.windows)]
 
 
 def concentration(record: ModelRecord) -> list[Block]:
     windows, cut = over_time.graded_windows(record.home.decisions, record.model, record.windows.windows)
     training = record.model.level_codes(record.sample.own)
-    return [*over_time.concentration(training, windows, cut), *over_time.migration(windows)]
+    return [
+        verdicts.concentration(training, windows),
+        *over_time.concentration(training, windows, cut),
+        *over_time.migration(windows),
+    ]
 
 
 def sensitivity(record: ModelRecord) -> list[Block]:
@@ -113,6 +124,7 @@ def sensitivity(record: ModelRecord) -> list[Block]:
     )
     head = ("Feature", "Everybody moved", "Mean PD", "then", "Points", "Declined", "then")
     blocks: list[Block] = [
+        verdicts.sensitivity(found, record.home.settings.called),
         Said(
             f"Mean PD of {number(found.rows)} customers of the training sample: {percent(found.pd)}, "
             f"{percent(found.declined)} declined. Each line moves one feature of all of them, and nothing else."
@@ -153,6 +165,7 @@ def fairness(record: ModelRecord) -> list[Block]:
     marked = frozenset(place for place, one in enumerate(found) if one.ratio is not None and one.ratio.upper < least)
     head = ("Group", "People", "Approved", "Ratio", "95%", "Mean PD", "Defaulted", "Jeffreys 95%")
     return [
+        verdicts.fairness(found, least, record.home.settings.called),
         Grid("Protected groups of the training sample", head, rows, marked=marked),
         Said(
             f"Ratio: approval rate over that of the largest group. Marked: shown to be below {least:g} "

@@ -3,7 +3,6 @@
 import io
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -304,14 +303,8 @@ def _members(feature: Feature, values: Floats) -> list[tuple[str, Bools]] | None
         levels, counts = np.unique(values[~np.isnan(values)], return_counts=True)
         largest = sorted(zip(counts.tolist(), levels.tolist(), strict=True), reverse=True)[:MOST_LEVELS]
         return [(feature.text(level), values == level) for _, level in sorted(largest, key=lambda pair: pair[1])]
-    known = values[~np.isnan(values)]
-    if not known.size:
-        return None
-    edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75], method="inverted_cdf"))
-    names = [f"up to {edges[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(edges))]
-    names.append(f"over {edges[-1]:g}")
-    places = np.searchsorted(edges, values)
-    return [(name, (places == number) & ~np.isnan(values)) for number, name in enumerate(names)]
+    names, places = stats.quarters(values)
+    return [(name, places == number) for number, name in enumerate(names)] or None
 
 
 def _groups(sample: TrainingSample, feature: str, members: list[tuple[str, Bools]]) -> list[GroupRow]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from riskloop.core import stats
 from riskloop.core.settings import MoneySettings
-from riskloop.core.types import Bools, Check, Floats, GateReport, Ints, Json
+from riskloop.core.types import NOTES, Bools, Check, Floats, GateReport, Ints, Json
 from riskloop.gate.budget import IMPROVEMENT
 from riskloop.gate.checks import decided
 from riskloop.gate.evaluation import Evaluation
@@ -175,7 +175,7 @@ def _groups(evaluation: Evaluation, feature: str, levels: npt.ArrayLike) -> list
     before, after = decided(evaluation)
     customers = evaluation.everybody.customers
     found = []
-    for name in (name for name in names.tolist() if name in largest):
+    for name in sorted(largest, key=stats.group_order):
         part: Bools = members == name
         if int(part.sum()) < LEAST:
             continue
@@ -265,7 +265,6 @@ _OF_MEASURE: Final[Mapping[str, tuple[str, Unit]]] = {
     "auc_range": ("auc", "score"),
     "approval_shift": ("approval_rate", "share"),
 }
-_INFORM: Final = frozenset({"outcome_coverage", "reject_inference"})  # the gate's notices
 _SHOWN: Final[Mapping[str, Unit]] = {"brier": "score", "mean_pd": "share"}
 _OF_STATISTIC: Final[Mapping[str, Unit]] = {
     "evidence": "count",
@@ -292,8 +291,8 @@ _LIMITS: Final[Mapping[str, Callable[[float], str]]] = {
 def comparison(report: GateReport, document: Json | None) -> list[SignedLine]:
     """The table of a report: what failed first, then what is open, then what passed, then what is only shown."""
     measures = {} if document is None else document["measures"]
-    lines = [_line(check, measures) for check in report.checks if check.name not in _INFORM]
-    notices = [replace(_line(check, measures), judged=False) for check in report.checks if check.name in _INFORM]
+    lines = [_line(check, measures) for check in report.checks if check.name not in NOTES]
+    notices = [replace(_line(check, measures), judged=False) for check in report.checks if check.name in NOTES]
     order = {False: 0, None: 1, True: 2}
     shown = [
         SignedLine(name, unit, **measures[name], judged=False) for name, unit in _SHOWN.items() if name in measures

@@ -79,10 +79,12 @@ def log_loss(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
     lower, upper = test.difference - reach, test.difference + reach
     # Equal probabilities have no error: with a margin of 0 they must pass.
     passed = True if upper <= margin else (False if lower > margin else None)
+    sure = f"With {1 - settings.alpha:.0%} confidence, one-sided, it"
     end = {
-        True: "A larger change is ruled out.",
-        False: "The challenger's probabilities are worse.",
-        None: "A larger change is neither shown nor ruled out.",
+        True: f"{sure} changes by {upper:+.4f} at most.",
+        False: f"{sure} changes by {lower:+.4f} at least: the challenger's probabilities are worse.",
+        None: f"{sure} changes by {lower:+.4f} at least and {upper:+.4f} at most: more than that allowance is neither "
+        "shown nor ruled out.",
     }[passed]
     return Check(
         name="log_loss",
@@ -91,9 +93,8 @@ def log_loss(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
         threshold=margin,
         source="paired t-test of non-inferiority (Diebold & Mariano 1995)",
         sizes=sizes(evaluation),
-        sentence=f"Log loss goes from {test.champion:.4f} to {test.challenger:.4f}: a change between "
-        f"{lower:+.4f} and {upper:+.4f}, each limit with {1 - settings.alpha:.0%} confidence. The gate allows "
-        f"+{margin:.4f}. {end}",
+        sentence=f"Log loss goes from {test.champion:.4f} to {test.challenger:.4f} ({test.difference:+.4f}). The gate "
+        f"allows +{margin:.4f}. {end}",
         details={"champion": test.champion, "challenger": test.challenger, "difference": test.difference},
     )
 

@@ -36,8 +36,9 @@ def outcome_coverage(evaluation: Evaluation, _settings: GateSettings, _: Context
         threshold=_COVERAGE,
         source=source,
         sizes={**sizes(evaluation), "declined": found.declined, "declined_known": found.declined_known},
-        sentence=f"Outcomes are known for {approved:.0%} of the customers that the champion approved and for "
-        f"{declined:.0%} of those that it declined ({found.declined_known:,}{explored}). {end}{weighted}",
+        sentence=f"Of all decisions up to the latest one whose outcome counts, outcomes are known for {approved:.0%} "
+        f"of those that were approved ({found.approved_known:,}) and for {declined:.0%} of those that were declined "
+        f"({found.declined_known:,}{explored}). {end}{weighted}",
         details=details,
     )
 

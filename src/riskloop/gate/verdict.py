@@ -12,7 +12,6 @@ from riskloop.gate.rules import ENVELOPE, NOTICES, guardrails
 
 # Guardrails that more outcomes would answer.
 _OPEN: Final = {"log_loss": "its log loss may be worse", "money_gain": "it may bring too little money"}
-_MARKS: Final = {True: "Passed", False: "Failed", None: "Open"}
 
 
 def judge(evaluation: Evaluation, settings: GateSettings, context: Context) -> GateReport:
@@ -99,4 +98,4 @@ def _named(names: Sequence[str]) -> str:
 
 def sentences(report: GateReport) -> list[str]:
     """The report as a page: the verdict first, then every check in one sentence."""
-    return [report.sentence, *(f"{_MARKS[check.passed]}: {check.sentence}" for check in report.checks)]
+    return [report.sentence, *(f"{check.word}: {check.sentence}" for check in report.checks)]

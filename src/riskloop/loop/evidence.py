@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from time import perf_counter
 from typing import Any, Final, Literal
 
@@ -14,7 +13,7 @@ import numpy as np
 from riskloop.core.manifest import EvaluationManifest, ModelManifest
 from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings
-from riskloop.core.stats import customer_codes
+from riskloop.core.stats import customer_codes, quarters
 from riskloop.core.types import DecisionFrame, Floats, Ints, Json
 from riskloop.gate.evaluation import Applicants, Context, Coverage, Evaluation
 from riskloop.loop.champion import ReferenceModel, array, as_array, dump_array
@@ -95,15 +94,9 @@ def protected_groups(schema: Schema, features: Floats) -> Mapping[str, Any]:
         if feature.kind == "category":
             groups[feature.name] = np.asarray([feature.text(value) for value in values])
             continue
-        known = values[~np.isnan(values)]
-        if not known.size:
-            continue
-        edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75]))
-        bands = [f"up to {edges[0]:g}"]
-        bands += [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
-        bands += [f"over {edges[-1]:g}"]
-        named = np.asarray(bands)[np.searchsorted(edges, np.nan_to_num(values))]
-        groups[feature.name] = np.where(np.isnan(values), "missing", named)
+        names, places = quarters(values)
+        if names:
+            groups[feature.name] = np.asarray([*names, "missing"])[places]  # the last one is at −1
     return groups
 
 

@@ -2,15 +2,27 @@
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from riskloop.core.errors import NotFound
 from riskloop.core.manifest import ModelManifest
-from riskloop.core.types import Decision, Json, Spoken
+from riskloop.core.types import Decision, DecisionFrame, Json, Reason, Spoken
 from riskloop.scoring.answers import described
 from riskloop.scoring.decide import decide_again
 from riskloop.scoring.model import Model, load_model
 from riskloop.store.artefacts import Artefact
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.shadow import ShadowScores
+
+
+def reasons_of(found: DecisionFrame, model_of: Callable[[int], Model], most: int) -> dict[int, list[Reason]]:
+    """The ``most`` strongest reasons of logged decisions by their ids, each by the model that decided."""
+    told: dict[int, list[Reason]] = {}
+    for version in np.unique(found.model_versions).tolist():
+        model, part = model_of(version), found.take(np.flatnonzero(found.model_versions == version))
+        each = zip(part.ids.tolist(), part.features, model.contributions(part.features), strict=True)
+        told |= {number: model.reasons(row, parts, most) for number, row, parts in each}
+    return told
 
 
 def replay(

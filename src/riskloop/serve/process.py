@@ -64,8 +64,12 @@ LOGGING: Final[dict[str, Any]] = {
 }
 
 
-def run_server(*configs: Path, host: str | None = None, port: int | None = None, workers: int = 1) -> None:
+def run_server(
+    *configs: Path, host: str | None = None, port: int | None = None, workers: int = 1, watches: bool = False
+) -> None:
     """Serve one portfolio, or several under their names, until the process is told to stop.
+
+    ``watches`` says that a worker beside it runs the loop.
 
     Address and port are those of the first one, where they are not given. Raises Refused for an address other than
     loopback while a portfolio has no keys, ConfigError for an address or port that cannot be had.
@@ -90,7 +94,7 @@ def run_server(*configs: Path, host: str | None = None, port: int | None = None,
     settings = configured(factory, factory=True, workers=workers, log_config=LOGGING)
     with ExitStack() as notes:
         for home, path in zip(homes, paths, strict=True):
-            notes.enter_context(announced(home.folder, host, listening.getsockname()[1], path))
+            notes.enter_context(announced(home.folder, host, listening.getsockname()[1], path, watches=watches))
         shown = f"[{host}]" if ":" in host else host
         said = "docs at /docs" if len(homes) == 1 else ", ".join(f"{path}/" for path in paths)
         sys.stderr.write(f"riskloop serves on http://{shown}:{listening.getsockname()[1]} ({said})\n")

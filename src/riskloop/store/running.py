@@ -7,6 +7,7 @@ written has none. Whoever reads it asks whether the process is there.
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -26,6 +27,7 @@ class RunningServer:
     host: str
     port: int
     path: str = ""  # of the portfolio, where the server has several
+    watched_since: float = 0.0  # when it was started with a worker that watches, in seconds; 0: without one
 
     @property
     def url(self) -> str:
@@ -35,9 +37,12 @@ class RunningServer:
 
 
 @contextmanager
-def announced(folder: Path, host: str, port: int, path: str = "") -> Iterator[None]:
-    """While the block runs, the folder says that this process serves it."""
-    note, server = folder / NOTE, RunningServer(os.getpid(), socket.gethostname(), host, port, path)
+def announced(folder: Path, host: str, port: int, path: str = "", *, watches: bool = False) -> Iterator[None]:
+    """While the block runs, the folder says that this process serves it, and whether a worker of its own watches."""
+    note, server = (
+        folder / NOTE,
+        RunningServer(os.getpid(), socket.gethostname(), host, port, path, time.time() if watches else 0.0),
+    )
     written = note.with_name(f"{NOTE}.{server.pid}")
     with suppress(OSError):  # a folder that may only be read
         written.write_text(json.dumps(asdict(server)), encoding="utf-8")

@@ -45,6 +45,7 @@ class TrustState:
     checkpoint: "Checkpoint | None"
     age: timedelta | None  # of the checkpoint, by the database's clock
     problem: str | None  # in a sentence
+    doubt: bool = False  # it contradicts what was signed; else a problem is only that nothing was signed lately
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ class Trust:
         self.folder = folder
         self.fingerprint = settings_fingerprint(settings)
         self.problem: str | None = None  # why the last checkpoint was not made, or not placed
+        self._unsound = False  # the problem is what the record holds
         self._signer: Signer | None = None
         self._making = Lock()
 
@@ -233,18 +235,19 @@ class Trust:
             last, now = _last(connection), self.database.now(connection)
             said = [] if last is None else list(Signed(connection, [last]).contradictions(last))
         if last is None:
-            return TrustState(None, None, self.problem)
+            return TrustState(None, None, self.problem, self._unsound)
         when, age = f"{last.at:%Y-%m-%d %H:%M} UTC", max(timedelta(), from_micros(now) - last.at)
         try:
             if not any(verifies(key, last.signature, last.text.encode()) for key in self.public_keys()):
                 said.insert(0, f"The checkpoint of {when} is not signed by this portfolio's key.")
         except ConfigError as error:
             said.insert(0, error.message)
+        doubt = bool(said) or self._unsound
         if not said and self.problem is not None:
             said.append(self.problem)
         elif not said and age > 2 * self.settings.every:
             said.append(f"The last checkpoint is of {when}: nothing was signed since.")
-        return TrustState(last, age, " ".join(said) or None)
+        return TrustState(last, age, " ".join(said) or None, doubt)
 
     def keep(self, *, force: bool = False, thorough: bool = False) -> Checkpoint | None:
         """Make a checkpoint when one is due, and place outside what could not be placed before; never raises.
@@ -253,7 +256,7 @@ class Trust:
         it takes seconds, and a checkpoint says which it was. What went wrong is `problem`, and in the log once.
         """
         with self._making:
-            made, problem = None, None
+            made, problem, self._unsound = None, None, False
             try:
                 made = self._make(force, thorough)
                 self._place()
@@ -284,6 +287,7 @@ class Trust:
         document["recomputed"] = thorough or head.number - since <= FEW_LINKS
         sound = recompute(self.database, since) if document["recomputed"] else None
         if sound is not None and not sound.sound:
+            self._unsound = True
             raise StorageError(
                 f"What was committed since the last checkpoint is not sound, so it was not signed. "
                 f"{sound.breaches[0].sentence} Run `riskloop verify`."
@@ -314,6 +318,7 @@ class Trust:
     def _still_true(self, connection: Connection, last: Checkpoint) -> None:
         """Raise StorageError when the record is not the one that was signed last; costs nothing."""
         for sentence in Signed(connection, [last]).contradictions(last):
+            self._unsound = True
             raise StorageError(f"{sentence} Nothing was signed. Run `riskloop verify`.")
 
     def _place(self) -> None:

@@ -136,14 +136,21 @@ class Windows:
         """Windows whose rows must not be learned from."""
         return self._read(_LISTED.where(windows.c.quarantined).order_by(windows.c.id))
 
-    def newest_with(self, check: str) -> Window | None:
-        """The newest window in which a check gave a number; None where it never did."""
+    def newest_with(self, check: str, version: int | None = None) -> Window | None:
+        """The newest window, of a version where one is named, in which a check gave a number; None: it never did."""
+        of = () if version is None else (windows.c.model_version == version,)
         number = (
             select(func.max(findings.c.window_id))
-            .where(findings.c.check == check, findings.c.statistic.is_not(None))
+            .join_from(findings, windows, windows.c.id == findings.c.window_id)
+            .where(findings.c.check == check, findings.c.statistic.is_not(None), ~windows.c.quarantined, *of)
             .scalar_subquery()
         )
         return next(iter(self._read(_LISTED.where(windows.c.id == number))), None)
+
+    def newest_judged(self, champion: int | None = None) -> Window | None:
+        """The newest window judged by its outcomes: of the champion, whenever it served; else of any version."""
+        own = None if champion is None else self.newest_with("auc", champion)
+        return own or self.newest_with("auc")
 
     def matured_spans(self, limit: int) -> list[tuple[int, int]]:
         """First and last decision id of the latest windows whose outcomes are final, without the quarantined ones."""

@@ -75,7 +75,7 @@ def standing(home: Home) -> Json:
     open_cases = sorted(
         home.cases.latest(only_open=True), key=lambda c: (c.state is not CaseState.NEEDS_APPROVAL, -c.id)
     )
-    loop, trust = views.loop(home.database, home.settings.watch), home.trust.state()
+    loop, trust = views.loop(home.database, home.settings.watch, home.folder), home.trust.state()
     harm = [] if champion is None else views.unresolved(home.cases, home.ledger, champion.version)
     return {
         "headlines": _headlines(loop, trust, headline(champion, last, open_cases, harm)),
@@ -103,7 +103,7 @@ def overview(home: Home, now: datetime) -> Json:
     shown = latest if latest.decisions or last is None else served_between(database, last.first_id, last.last_id)
     cohorts = cohorts_of(database, home.settings, recent)
     sums = [served_between(database, cohort.window.first_id, cohort.window.last_id) for cohort in cohorts]
-    judged = next((cohort for cohort in reversed(cohorts) if cohort.state == "final"), None)
+    judged = _judged(home, None if champion is None else champion.version)
     drawn = {}
     if cohorts:
         drawn["timeline"] = timeline(cohorts, sums, home.cases.latest(CASES), versions, promotions)
@@ -120,6 +120,7 @@ def overview(home: Home, now: datetime) -> Json:
         "shown_where": "today" if shown is latest or last is None else f"in {last.name}, version {last.model_version}",
         "windows": recent,
         "judged": judged,
+        "own": judged is not None and champion is not None and judged.window.model_version == champion.version,
         "worst": None if judged is None else worst_grade(judged),
         "next_due": _next_due(cohorts),
         "cohorts": {cohort.window.id: cohort for cohort in cohorts},
@@ -128,6 +129,12 @@ def overview(home: Home, now: datetime) -> Json:
         "closed_cases": [case for case in home.cases.latest(6) if not case.is_open],
         "promotions": list(reversed(promotions))[:EVENTS],
     }
+
+
+def _judged(home: Home, champion: int | None) -> Cohort | None:
+    """The newest cohort with outcomes, of the champion if it ever had one, in an earlier time of it too."""
+    window = home.windows.newest_judged(champion)
+    return None if window is None else next(iter(cohorts_of(home.database, home.settings, [window])), None)
 
 
 def worst_grade(cohort: Cohort) -> Finding | None:
@@ -146,7 +153,9 @@ def _headlines(loop: Json, trust: TrustState, said: Headline) -> list[Headline]:
     """A record that was changed and a loop that stands still come first; beside them nothing is well."""
     first = []
     if trust.problem is not None:
-        first.append(Headline("bad", "fault", "The record is in doubt.", more=trust.problem))
+        doubt = Headline("bad", "fault", "The record is in doubt.", more=trust.problem)
+        late = Headline("watch", "clock", "The record is not signed up to now.", more=trust.problem)
+        first.append(doubt if trust.doubt else late)
     if loop["stands_still"]:
         text = "The loop stands still: nobody watches the decisions."
         first.append(Headline("bad", "fault", text, more=loop["problem"]))
@@ -173,7 +182,7 @@ def headline(
     for case in harm:
         found = words.DIAGNOSES[case.diagnosis].text.lower()
         text = f"Version {champion.version} serves and is known to do worse: {found}, unresolved since"
-        more = f"Case {case.id} ended without a better model. {case.sentence}"
+        more = f"Case {case.id}: {views.ended(case.state)}. {case.sentence}"
         return Headline("bad", "drift", f"{text} {words.day(case.opened_at)}.", f"/dashboard/cases/{case.id}", more)
     if last is None:
         return Headline("ok", "check", f"Version {champion.version} serves.", more="No window is closed yet.")

@@ -55,6 +55,7 @@ from riskloop.core.stats.intervals import (
     wilson_interval,
 )
 from riskloop.core.stats.measures import brier_interval, gini_interval, ks_interval, log_loss_interval, paired_change
+from riskloop.core.stats.quarters import group_order, quarters
 from riskloop.core.stats.stability import (
     benjamini_hochberg,
     psi,
@@ -103,6 +104,7 @@ __all__ = [
     "fit_numeric_bins",
     "gini",
     "gini_interval",
+    "group_order",
     "jeffreys",
     "jeffreys_by_grade",
     "jeffreys_interval",
@@ -121,6 +123,7 @@ __all__ = [
     "psi_critical",
     "psi_p_value",
     "psi_terms",
+    "quarters",
     "recalibrate",
     "roc_curve",
     "squared_error",
