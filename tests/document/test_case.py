@@ -77,7 +77,7 @@ def test_the_report_is_the_gates_and_bound_by_its_fingerprint(portfolio: Portfol
     assert card["Fingerprint of the report"] == said.fingerprint
     assert (card["Champion"], card["Challenger"]) == ("version 2", "version 4")
     rows = {row[0]: row for row in grid_of(paper, "Both models on the evaluated decisions, failed checks first").rows}
-    words = {True: "passed", False: "FAILED", None: "open"}
+    words = {True: "passed", False: "FAILED", None: "undecided"}
     judged = [check for check in said.report.checks if words_of(check.name) in rows]
     assert len(judged) >= 5
     for check in judged:

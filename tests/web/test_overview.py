@@ -151,7 +151,7 @@ def _judged(home: Home, number: int, version: int, auc: float) -> None:
 
 
 def test_a_champion_that_came_back_is_shown_by_its_own_outcomes(home: Home) -> None:
-    promote(home, add_model(home), PromotionKind.GATE)
+    promote(home, add_model(home, 3.0), PromotionKind.GATE)
     _judged(home, 1, 1, 0.711)
     _judged(home, 2, 2, 0.622)
     assert "0.622" in _champion(home)
@@ -161,7 +161,7 @@ def test_a_champion_that_came_back_is_shown_by_its_own_outcomes(home: Home) -> N
     assert (found["model_version"], found["window"]) == (1, "2025-01")
     assert "0.711" in _champion(home)
     assert "0.622" not in _champion(home)
-    promote(home, add_model(home), PromotionKind.GATE)  # it has none: another's are shown as such
+    promote(home, add_model(home, 4.0), PromotionKind.GATE)  # it has none: another's are shown as such
     assert views.status(home, MAY)["realised"]["model_version"] == 2
     assert "not known yet" in _champion(home)
     assert "version 2 had 0.622 in 2025-02" in _champion(home)

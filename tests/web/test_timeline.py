@@ -1,5 +1,6 @@
 """The time line: everything lies at its own time, whatever the windows are."""
 
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from riskloop.store.documents import plain
 from riskloop.store.home import Home
 from riskloop.web.performance import cohorts_of
 from riskloop.web.queries import DecisionSummary
-from riskloop.web.timeline import timeline
+from riskloop.web.timeline import LETTER, timeline
 
 from .conftest import psi, save, window
 
@@ -87,3 +88,18 @@ def test_any_number_of_windows_can_be_drawn(home: Home, months: int) -> None:
     )
     for at, number in zip(marks["x"], range(1, months + 1), strict=True):
         assert day(number, 1) < datetime.fromisoformat(at) < day(number + 1, 1)
+
+
+def test_no_label_lies_over_another_of_its_lane(home: Home) -> None:
+    crowd = [case(number, 2 + number, 3 + number) for number in range(1, 9)]
+    figure = drawn(home, 6, cases=crowd)
+    first, last = map(datetime.fromisoformat, figure["layout"]["xaxis"]["range"])
+    shown = [
+        (datetime.fromisoformat(one["x"][0]), one["text"][0])
+        for one in figure["data"]
+        if isinstance(one.get("hovertext"), str) and one["hovertext"].startswith("case") and one["text"][0]
+    ]
+    assert 1 <= len(shown) < len(crowd)
+    for (at, text), (following, _) in itertools.pairwise(shown):
+        assert at + (last - first) * LETTER * len(text) <= following
+    assert len(bars(figure, "case")) == len(crowd), "every bar is there, with its words on hover"

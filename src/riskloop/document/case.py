@@ -7,6 +7,7 @@ from typing import Any, Final
 from riskloop.cases import Case, CaseStep
 from riskloop.cases.events import Judged
 from riskloop.cases.people import NoteKind
+from riskloop.core.english import counted
 from riskloop.core.numbers import NOTHING, between, between_shares, chance, number, percent, points
 from riskloop.core.settings import Settings
 from riskloop.core.types import Json
@@ -344,7 +345,9 @@ def _made(steps: Sequence[CaseStep]) -> tuple[Block, ...]:
         tuple((words(name), number(auc, 4)) for name, auc in tried),
     )
     said = tuple(sentence for sentence in (made.plan, made.training, made.evaluation) if sentence)
-    return (Bullets(said), Facts(pairs), *((grid,) if tried else ()))
+    ways = f", chosen from {counted(len(tried), 'way')} that were validated" if tried else ""
+    lead = f"The challenger is a {words(made.learner)} with the weighting {words(made.weighting)}{ways}."
+    return (verdicts.lead(lead), Bullets(said), Facts(pairs), *((grid,) if tried else ()))
 
 
 def _story(steps: Sequence[CaseStep]) -> Grid:

@@ -17,6 +17,7 @@ from riskloop.web.queries import DecisionSummary
 PANELS: Final = (("events", 0.24), ("AUC", 0.26), ("default rate", 0.22), ("approved", 0.14), ("decisions", 0.14))
 GAP: Final = 0.03
 LANES: Final = ("Champion", "Trained", "Cases", "Windows")  # of the events, from the top
+LETTER: Final = 0.026  # of the width of the plot on a telephone
 MOST: Final = 3  # cases at once that have a line of their own
 
 
@@ -49,6 +50,7 @@ def timeline(
         _line(middle, [s.approval_rate for s in served], "y4", "approval rate", ".1%"),
         _volume(cohorts, middle),
     ]
+    _space_labels(data, start, last)
     return {"data": data, "layout": _layout(cohorts, promotions, start, last, at)}
 
 
@@ -172,6 +174,24 @@ def _cases(cases: Sequence[Case], last: datetime, at: Callable[[datetime], str])
             )
         )
     return found
+
+
+def _space_labels(traces: Sequence[Json], start: datetime, last: datetime) -> None:
+    """Take out the labels that would lie over an earlier one of their lane on a telephone; the hover texts stay."""
+    labelled = [
+        (trace["y"][i], datetime.fromisoformat(trace["x"][i]), trace, i)
+        for trace in traces
+        for i, text in enumerate(trace.get("text") or ())
+        if text
+    ]
+    ends: dict[float, datetime] = {}  # of the last label, by lane
+    for lane, at, trace, i in sorted(labelled, key=lambda one: one[:2]):
+        width = (last - start) * LETTER * len(trace["text"][i])
+        begins = at - width / 2 if trace["textposition"] == "top center" else at
+        if begins < ends.get(lane, begins):
+            trace["text"][i] = ""
+        else:
+            ends[lane] = begins + width
 
 
 def _windows(cohorts: Sequence[Cohort], middle: Sequence[str]) -> Json:
