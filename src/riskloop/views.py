@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from msgspec import to_builtins
 
-from riskloop.cases import Case, CaseState, CaseStep, events, known_harm
+from riskloop.cases import Case, CaseState, CaseStep, ended, events, known_harm
 from riskloop.cases.people import Care, CaseNote
 from riskloop.core.english import counted
 from riskloop.core.errors import NotFound
@@ -140,16 +140,6 @@ def next_steps(status: Json) -> list[Json]:
     return _steps(steps)
 
 
-def ended(state: CaseState) -> str:
-    """How a case came to close while its harm goes on."""
-    return _ENDED.get(state, "it ended without a better model")
-
-
-_ENDED: Final = {
-    CaseState.REJECTED: "its challenger was rejected",
-    CaseState.ROLLED_BACK: "its challenger was promoted and rolled back",
-    CaseState.PROMOTED: "its challenger was promoted and serves no more",
-}
 _WAITS: Final = {"needs_approval": "it waits for your approval", "quarantined": "its rows are kept out of learning"}
 
 

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import update
 
 from riskloop import views
-from riskloop.cases import CaseState, Move
+from riskloop.cases import CaseState, Move, ended
 from riskloop.core.types import Action, Diagnosis, Finding, PromotionKind, Severity
 from riskloop.store.cases import move_case, open_case
 from riskloop.store.cycles import recorded
@@ -175,7 +175,7 @@ def _champion(home: Home) -> str:
 @pytest.mark.parametrize("state", [CaseState.REJECTED, CaseState.ROLLED_BACK, CaseState.ENDED])
 def test_a_harm_that_goes_on_says_how_its_case_ended(home: Home, state: CaseState) -> None:
     words = {CaseState.REJECTED: "rejected", CaseState.ROLLED_BACK: "promoted and rolled back"}
-    said = views.ended(state)
+    said = ended(state)
     assert words.get(state, "ended without a better model") in said
 
 

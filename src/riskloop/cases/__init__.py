@@ -3,7 +3,7 @@
 A room just above `core`: the store below the stages keeps cases, and the pages show them.
 """
 
-from riskloop.cases.case import BY_OUTCOMES, CLOSED, LOOP, Case, CaseState, CaseStep, Move, Task, known_harm
+from riskloop.cases.case import BY_OUTCOMES, CLOSED, LOOP, Case, CaseState, CaseStep, Move, Task, ended, known_harm
 from riskloop.cases.machine import OF_VERDICT, TABLE, Rule, Signal, may, move
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Rule",
     "Signal",
     "Task",
+    "ended",
     "known_harm",
     "may",
     "move",

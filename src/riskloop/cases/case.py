@@ -124,3 +124,15 @@ def known_harm(cases: Iterable[Case], champion: int, alike: Collection[int]) -> 
         if case.unresolved
         and (case.harmed == champion or (case.diagnosis is Diagnosis.CONCEPT_DRIFT and case.harmed in alike))
     ]
+
+
+def ended(state: CaseState) -> str:
+    """How a case came to close while its harm goes on."""
+    return _ENDED.get(state, "it ended without a better model")
+
+
+_ENDED: Final = {
+    CaseState.REJECTED: "its challenger was rejected",
+    CaseState.ROLLED_BACK: "its challenger was promoted and rolled back",
+    CaseState.PROMOTED: "its challenger was promoted and serves no more",
+}

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import select
 
 from riskloop import views
-from riskloop.cases import Case, CaseState, events
+from riskloop.cases import Case, CaseState, ended, events
 from riskloop.core.settings import Settings
 from riskloop.core.types import Diagnosis, Finding, Json, Promotion, Severity, Verdict
 from riskloop.store.database import Database
@@ -182,7 +182,7 @@ def headline(
     for case in harm:
         found = words.DIAGNOSES[case.diagnosis].text.lower()
         text = f"Version {champion.version} serves and is known to do worse: {found}, unresolved since"
-        more = f"Case {case.id}: {views.ended(case.state)}. {case.sentence}"
+        more = f"Case {case.id}: {ended(case.state)}. {case.sentence}"
         return Headline("bad", "drift", f"{text} {words.day(case.opened_at)}.", f"/dashboard/cases/{case.id}", more)
     if last is None:
         return Headline("ok", "check", f"Version {champion.version} serves.", more="No window is closed yet.")
