@@ -62,13 +62,15 @@ def family(pid: int) -> dict[int, str]:
     return {one: kind for one, kind in found.items() if "resource_tracker" not in words[one]}
 
 
-def memory(pid: int) -> float:
-    """MiB of a process and all below it."""
-    total = 0.0
-    for one in family(pid):
+def memory(pid: int) -> dict[str, float]:
+    """MiB of a process and all below it, by kind; pages that several share count once, in parts."""
+    found: dict[str, float] = {}
+    for one, kind in family(pid).items():
         with suppress(OSError):
-            total += int((Path("/proc") / str(one) / "statm").read_text().split()[1]) * resource.getpagesize() / 2**20
-    return total
+            lines = (Path("/proc") / str(one) / "smaps_rollup").read_text().splitlines()
+            size = next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+            found[kind] = found.get(kind, 0.0) + size / 1024
+    return found
 
 
 class Faults:

@@ -5,7 +5,8 @@
 `riskloop up` with two API processes and a cycle every five seconds answers single rows, batches under idempotency keys,
 outcomes and pages, while a model is promoted every minute. In every minute one fault of a seeded list happens: see
 `_faults.py`. When `up` itself is killed it is started again, as a service manager would; nothing else is done by hand.
-Exit code 1 when an answered decision is lost or doubled, or when it did not recover.
+At the end every answer is looked up in the log, every accepted outcome and promotion on record, and all is verified.
+Exit code 1 when something answered is lost or doubled, when it did not recover, or when its memory goes on growing.
 """
 
 import argparse
@@ -23,18 +24,25 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from threading import Event, Thread
 from typing import Any, Final, NamedTuple
+
+from sqlalchemy import func, select
 
 from benchmarks._faults import Faults, Proxy, family, memory
 from benchmarks.durability import Answered, Batches, Load, _two_versions, check_log
 from benchmarks.serving import prepare
+from riskloop.portfolio import Portfolio
 from riskloop.store.cycles import loop_state
 from riskloop.store.home import Home
+from riskloop.store.tables import outcomes, promotions
 
 PAGES: Final = ("/", "/metrics", "/readyz", "/models", "/drift?windows=3", "/cases", "/dashboard/decisions")
 SEED: Final = 16
 GRACE: Final = 40.0  # seconds in which it may stop by itself
+MOST_GROWTH: Final = 1.15  # of memory, from the middle third of the time to the last
+REASON: Final = "every minute"
 
 
 class Struck(NamedTuple):
@@ -42,6 +50,7 @@ class Struck(NamedTuple):
 
     name: str
     begun: float
+    memory: dict[str, float]  # MiB by kind of process, before it
     longest: float = 0.0  # seconds without an answered decision
     answered: int = 0
     refused: int = 0
@@ -53,6 +62,7 @@ class Service:
 
     def __init__(self, folder: Path, port: int) -> None:
         self.restarts, self.said = -1, Counter[str]()
+        self.last: dict[str, str] = {}  # what was said last, by what it is about
         self._folder, self._port, self._stop = folder, port, Event()
         self._process: subprocess.Popen[str] | None = None
         self._thread = Thread(target=self._run)
@@ -84,8 +94,13 @@ class Service:
                 assert self._process.stderr is not None
                 for line in self._process.stderr:
                     if line.startswith("{"):
-                        self.said[json.loads(line).get("action", "")] += 1
+                        self._hear(json.loads(line))
             self._stop.wait(0.5)
+
+    def _hear(self, said: dict[str, Any]) -> None:
+        action = said.get("action", "")
+        self.said[action] += 1
+        self.last[action] = str(said.get("trace") or said.get("message", ""))[-1500:]
 
 
 class Others:
@@ -93,6 +108,7 @@ class Others:
 
     def __init__(self, address: str, target: str, load: Load, versions: Sequence[int]) -> None:
         self.statuses: dict[str, Counter[int]] = {"outcomes": Counter(), "pages": Counter(), "promotions": Counter()}
+        self.reported: set[int] = set()  # decisions whose outcome was accepted
         self._address, self._target, self._load, self._stop = address, target, load, Event()
         works = (self._outcomes, self._pages, lambda: self._promote(versions))
         self._threads = [Thread(target=work) for work in works]
@@ -107,18 +123,22 @@ class Others:
         for thread in self._threads:
             thread.join()
 
-    def _ask(self, what: str, method: str, path: str, body: Any = None) -> None:
+    def _ask(self, what: str, method: str, path: str, body: Any = None) -> int:
+        """The answer's status; 0 when there was none."""
+        status = 0
         connection = http.client.HTTPConnection(self._address, timeout=30)
         try:
             sent = None if body is None else json.dumps(body)
             connection.request(method, path, sent, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             answer.read()
-            self.statuses[what][answer.status] += 1
+            status = answer.status
         except (OSError, http.client.HTTPException):
-            self.statuses[what][0] += 1
+            pass
         finally:
             connection.close()
+        self.statuses[what][status] += 1
+        return status
 
     def _outcomes(self) -> None:
         while not self._stop.wait(1.0):
@@ -126,8 +146,8 @@ class Others:
                 {"decision_id": one.document["decision_id"], self._target: number % 5 == 0}
                 for number, one in enumerate(self._load.answers[-20:])
             ]
-            if rows:
-                self._ask("outcomes", "POST", "/outcomes", rows)
+            if rows and self._ask("outcomes", "POST", "/outcomes", rows) == 200:
+                self.reported |= {int(row["decision_id"]) for row in rows}
 
     def _pages(self) -> None:
         number = 0
@@ -139,7 +159,7 @@ class Others:
         number = 0
         while not self._stop.wait(60.0):
             number += 1
-            body = {"reason": "every minute", "force": True}
+            body = {"reason": REASON, "force": True}
             self._ask("promotions", "POST", f"/models/{versions[number % len(versions)]}/promote", body)
 
 
@@ -154,19 +174,19 @@ def storm(folder: Path, minutes: float, every: float, seed: int) -> dict[str, An
     proxy = Proxy(_free_port())
     service = Service(folder, proxy.target)
     faults = Faults(folder, lambda: service.pid, proxy, random.Random(seed))
-    address, batches, sizes = f"127.0.0.1:{proxy.port}", Batches(rows), []
+    address, batches = f"127.0.0.1:{proxy.port}", Batches(rows)
     struck: list[Struck] = []
     try:
         _wait(proxy.target, rows[0])
         begun = time.monotonic()
-        with Load(f"http://{address}", rows, batches) as load, Others(address, target, load, versions) as others:
+        load = Load(f"http://{address}", rows, batches)
+        with load, Others(address, target, load, versions) as others:
             queue: list[str] = []
             while time.monotonic() - begun < minutes * 60:
                 queue = queue or faults.names()
                 name = queue.pop(0)
-                sizes.append(memory(service.pid))
                 before = len(load.failures)
-                struck.append(Struck(name, time.monotonic()))
+                struck.append(Struck(name, time.monotonic(), memory(service.pid)))
                 getattr(faults, name)()
                 until = struck[-1].begun + every
                 time.sleep(max(0.0, until - time.monotonic()))
@@ -177,18 +197,43 @@ def storm(folder: Path, minutes: float, every: float, seed: int) -> dict[str, An
     finally:
         service.stop()
     check_log(folder, load.answers, batches)
+    check_record(folder, others)
     return {
         "seconds": seconds,
-        "faults": [one._asdict() for one in struck],
+        "faults": struck,
         "answered": len(load.answers),
         "batches": len(batches.answered),
         "refused_or_broken": len(load.failures),
         "others": {name: dict(found) for name, found in others.statuses.items()},
         "restarts": service.restarts,
         "said": dict(service.said),
-        "memory_mib": [round(size) for size in sizes],
+        "said_last": service.last,
         "cycle_failures_at_the_end": state,
     }
+
+
+def check_record(folder: Path, others: Others) -> None:
+    """Accepted outcomes and promotions are on record, and everything on record is as it was committed."""
+    portfolio = Portfolio.open(folder)
+    try:
+        with portfolio.home.database.read() as connection:
+            found = set(connection.execute(select(outcomes.c.decision_id)).scalars())
+            query = select(func.count()).select_from(promotions).where(promotions.c.reason == REASON)
+            promoted = connection.execute(query).scalar_one()
+        lost = others.reported - found
+        assert not lost, f"{len(lost)} outcomes were accepted and are not on record"
+        assert promoted >= others.statuses["promotions"][200], "a promotion was answered and is not on record"
+        proof = portfolio.record.verify(by="storm")
+        assert proof.sound, proof.breaches
+    finally:
+        portfolio.home.close()
+
+
+def growth(struck: Sequence[Struck]) -> float:
+    """How much more memory all processes take in the last third of the time than in the middle one, by the medians."""
+    sizes = [sum(one.memory.values()) for one in struck]
+    third = len(sizes) // 3
+    return median(sizes[-third:]) / median(sizes[third:-third]) if third else 1.0
 
 
 def _seen(one: Struck, answers: Sequence[Answered], refused: int) -> Struck:
@@ -244,13 +289,20 @@ def main() -> None:
     minutes, every = (2.0, 30.0) if given.quick else (given.minutes, given.every)
     with tempfile.TemporaryDirectory(dir=given.folder) as made:
         found = storm(Path(made), minutes, every, given.seed)
-    print("| fault | longest time without an answer, s | answered until the next | refused or broken |")
-    print("|---|---:|---:|---:|")
+    print("| fault | longest time without an answer, s | answered until the next | refused or broken | MiB before |")
+    print("|---|---:|---:|---:|---:|")
     for one in found["faults"]:
-        print(f"| {one['name'].replace('_', ' ')} | {one['longest']:.1f} | {one['answered']:,} | {one['refused']:,} |")
+        size = sum(one.memory.values())
+        name = one.name.replace("_", " ")
+        print(f"| {name} | {one.longest:.1f} | {one.answered:,} | {one.refused:,} | {size:,.0f} |")
     print(json.dumps({name: value for name, value in found.items() if name != "faults"}, indent=1))
-    if not all(one["recovered"] for one in found["faults"]):
+    print(json.dumps([{kind: round(size) for kind, size in one.memory.items()} for one in found["faults"]]))
+    grown = growth(found["faults"])
+    print(f"Memory in the last third of the time: {grown:.2f} times that in the middle one.")
+    if not all(one.recovered for one in found["faults"]):
         sys.exit("It did not recover from every fault before the next one.")
+    if grown > MOST_GROWTH:
+        sys.exit("Its memory goes on growing.")
 
 
 if __name__ == "__main__":
