@@ -188,9 +188,9 @@ def storm(folder: Path, minutes: float, every: float, seed: int) -> dict[str, An
                 before = len(load.failures)
                 struck.append(Struck(name, time.monotonic(), memory(service.pid)))
                 getattr(faults, name)()
-                until = struck[-1].begun + every
-                time.sleep(max(0.0, until - time.monotonic()))
-                struck[-1] = _seen(struck[-1], load.answers, len(load.failures) - before)
+                over, until = time.monotonic(), struck[-1].begun + every
+                time.sleep(max(0.0, until - over))
+                struck[-1] = _seen(struck[-1], over, load.answers, len(load.failures) - before)
                 sys.stderr.write(f"{struck[-1]}\n")
         seconds = time.monotonic() - begun
         state = _loop(folder)
@@ -236,12 +236,13 @@ def growth(struck: Sequence[Struck]) -> float:
     return median(sizes[-third:]) / median(sizes[third:-third]) if third else 1.0
 
 
-def _seen(one: Struck, answers: Sequence[Answered], refused: int) -> Struck:
-    moments = sorted(a.received for a in answers if a.received >= one.begun)
-    ends = [one.begun, *moments, time.monotonic()]
+def _seen(one: Struck, over: float, answers: Sequence[Answered], refused: int) -> Struck:
+    """It has recovered when requests are answered that were sent after the fault was ``over``."""
+    since = [a for a in answers if a.received >= one.begun]
+    ends = [one.begun, *sorted(a.received for a in since), time.monotonic()]
     longest = max(second - first for first, second in pairwise(ends))
-    recovered = bool(moments) and time.monotonic() - moments[-1] < 5.0
-    return one._replace(longest=longest, answered=len(moments), refused=refused, recovered=recovered)
+    recovered = any(a.asked >= over for a in since)
+    return one._replace(longest=longest, answered=len(since), refused=refused, recovered=recovered)
 
 
 def _loop(folder: Path) -> int:

@@ -138,3 +138,46 @@ def test_a_server_that_is_killed_and_started_again_is_found_again(own: "Cluster"
     assert home.decisions.count() == 2
     running.stop()
     home.close()
+
+
+def test_text_that_the_database_cannot_keep_is_refused_and_breaks_nothing(
+    machines: list[httpx.Client], home: Home
+) -> None:
+    """PostgreSQL keeps no NUL: wherever somebody can send one, with a key or without, it is their mistake."""
+    client = machines[0]
+    page = client.get("/dashboard/models")
+    token = client.cookies["riskloop_form"]
+    asked = [client.get(f"{path}=a%00b") for path in SEARCHES]
+    asked += [client.post(path, json=body) for path, body in NOTES]
+    asked += [client.post(path, data={**fields, "token": token}) for path, fields in FORMS]
+    asked += [client.get(f"/dashboard/{path}a%00b") for path in ("drift/", "decisions/", "cases/", "x/")]
+    asked += [client.post("/outcomes", json=[{name: "a\0b", "bad": True}]) for name in ("id", "decision_id", "a\0b")]
+    asked.append(client.post("/outcomes", content=b"id,bad\na\0b,1\n", headers={"content-type": "text/csv"}))
+    assert page.status_code == 200
+    assert {(str(each.url), each.status_code) for each in asked if each.status_code >= 500} == set()
+    assert client.post("/predict", json=ROW).status_code == 200
+    refusals = Refusals(home.database)
+    refusals.count(DataError("odd", [Problem("a\0b", "'a\0b' is unknown")]))
+    refusals.flush()
+    assert sum(refusal_counts(home.database, 0, 2**62).values()) >= 1
+
+
+SEARCHES = [
+    *(f"/dashboard/decisions?{name}" for name in ("customer", "decision", "outcome", "level", "from", "version")),
+    *(f"/dashboard/audit?{name}" for name in ("by", "action", "subject", "since")),
+    "/dashboard/decisions/export?customer",
+    "/dashboard/audit.csv?by",
+    "/dashboard/cases?state",
+    "/login?next",
+]
+NOTES = [
+    ("/models/1/promote", {"reason": "a\0b", "force": True}),
+    *(("/cases/1/" + order, {"note": "a\0b"}) for order in ("reject", "release", "close", "comment", "acknowledge")),
+    ("/cases/1/assign", {"to": "a\0b"}),
+    ("/cases/1/approve", {"note": "a", "evidence": "a\0bcdefgh"}),
+]
+FORMS = [
+    ("/login", {"name": "a\0b", "secret": "secret"}),
+    ("/login", {"name": "", "secret": "a\0b.c"}),
+    ("/dashboard/models/rollback", {"note": "a\0b"}),
+]

@@ -1,8 +1,9 @@
 """In front of every route: what no route should have to think of, done before anything of a body is read.
 
-A request has to name its host; one that changes something must not come from another web page; a body has an upper
-bound, whatever reads it; and no answer is kept or guessed at by a browser. Keys are checked by the routes, as their
-first step: no route lets the framework read a body, which would come before the key (a test walks the route table).
+A request has to name its host, in an address without NUL; one that changes something must not come from another web
+page; a body has an upper bound, whatever reads it; and no answer is kept or guessed at by a browser. Keys are
+checked by the routes, as their first step: no route lets the framework read a body, which would come before the key (a
+test walks the route table).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -40,6 +41,7 @@ class Door:
             await self._inner(scope, receive, send)
             return
         try:
+            _require_text(scope)
             require_own_page(scope)
             most = self._most if scope["path"] in self._roomy else SMALL_BODY
             _require_room(scope["headers"], most)
@@ -75,6 +77,12 @@ def require_own_page(scope: Scope) -> None:
         return
     if (site is not None and site not in _OURS) or (origin is not None and not _same(origin, host)):
         raise Forbidden("A page of another site sent this request, and only this server's own may. Nothing was done.")
+
+
+def _require_text(scope: Scope) -> None:
+    """Refuse an address with a NUL: nothing on record has one, and a database would break off in the middle."""
+    if "\0" in scope["path"] or b"%00" in scope["query_string"] or b"\0" in scope["query_string"]:
+        raise MalformedBody("The address holds the character NUL, which nothing on record has.")
 
 
 def _same(origin: bytes, host: bytes | None) -> bool:

@@ -28,7 +28,7 @@ class Refusals:
             return
         hour = time.time_ns() // 1000 // HOUR * HOUR
         for field, problem in {(p.field, p.problem) for p in error.details} or {("", error.code)}:
-            refusal = Refusal(hour, field[:200].replace("\0", "\N{REPLACEMENT CHARACTER}"), problem[:100])
+            refusal = Refusal(hour, _kept(field, 200), _kept(problem, 100))
             if refusal not in self._counts and len(self._counts) >= MAX_KINDS:
                 refusal = Refusal(hour, OTHER, OTHER)
             self._counts[refusal] += 1
@@ -43,3 +43,7 @@ class Refusals:
         except RiskloopError as error:
             self._counts.update(counts)
             log.warning("Counts of refused requests wait: %s", error.message, extra={"action": "refusals_wait"})
+
+
+def _kept(text: str, most: int) -> str:
+    return text[:most].replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator
 
 from riskloop import views
 from riskloop.core.errors import BodyTooLarge, DataError, MalformedBody, RiskloopError, StorageError
+from riskloop.core.schema import NUL
 from riskloop.core.types import Json, Problem, as_utc
 from riskloop.results import OutcomesResult, PromotionResult
 from riskloop.scoring.answers import described
@@ -32,7 +33,7 @@ from riskloop.tracing import trace_of
 IN_MEMORY: Final = 8 * 2**20  # a longer body goes through a temporary file
 
 _CSV: Final = "text/csv"
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Commands(Protocol):
@@ -155,7 +156,7 @@ async def promote(request: Request, version: Number, portfolio: Owner, service: 
 def decoded(body: bytes, kind: type[T]) -> T:
     """A small JSON body as ``kind``; MalformedBody for what is no JSON, DataError for another content."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        found = msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         problem, _, where = str(error).partition(" - at `$")
         field = where.rstrip("`").lstrip(".") or (problem.split("`")[1] if "field `" in problem else "body")
@@ -164,6 +165,11 @@ def decoded(body: bytes, kind: type[T]) -> T:
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedBody(f"The body is not valid JSON: {error}. Nothing was changed.") from None
+    odd = [field for field, value in msgspec.structs.asdict(found).items() if isinstance(value, str) and "\0" in value]
+    if odd:
+        problems = [Problem(field, NUL) for field in odd]
+        raise DataError(f"The request is not as /docs says: {odd[0]} {NUL}. Nothing was changed.", problems)
+    return found
 
 
 @router.get("/drift", tags=["monitoring"])

@@ -224,4 +224,6 @@ async def form_of(request: Request) -> dict[str, str]:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=50)
     except ValueError:
         raise Refused("The form cannot be read; open its page again.") from None
+    if any("\0" in value for values in fields.values() for value in values):
+        raise Refused("The form holds the character NUL, which not every database can keep. Nothing was done.")
     return {name: values[0] for name, values in fields.items()}
