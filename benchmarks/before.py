@@ -1,6 +1,6 @@
 """Does this version serve, keep, monitor and judge as fast as an earlier one, with the same figures?
 
-    python -m benchmarks.before [--commit COMMIT] [--rounds N] [--seconds S] [--json] [--needs PACKAGE ...]
+    python -m benchmarks.before [--commit COMMIT] [--rounds N] [--seconds S] [--json] [--needs PACKAGE ...] [--only PART]
 
 Both commits (the present one without what is not committed) are checked out into a temporary folder and run in this
 environment; what the earlier one needs beside it is installed into that folder (`--needs`). They train on the same
@@ -44,6 +44,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 MONTH_ROWS: Final = 2_000
 FIRST: Final = "ee70378"
 NEEDS: Final = ("fastapi-offline==1.7.7",)  # of that commit
+IDLE: Final = 3.0  # seconds
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -207,7 +208,13 @@ def serve_rounds(sides: tuple[Side, Side], count: int, seconds: int) -> Pairs:
     found: Pairs = {}
     with ExitStack() as servers:
         running = [servers.enter_context(side.serving()) for side in sides]
+        for side, (url, _) in zip(sides, running, strict=True):
+            load(url, side.folder, CONNECTIONS[0], 5)  # what a server does once, at its start, is no part of a request
         for number in range(count):
+            idle = [processor(process.pid) for _, process in running]
+            time.sleep(IDLE)
+            used = [1e3 * (processor(process.pid) - at) / IDLE for at, (_, process) in zip(idle, running, strict=True)]
+            found.setdefault("idle server: ms of processor a second", []).append((used[0], used[1]))
             for connections in CONNECTIONS:
                 spent, late = [0.0, 0.0], [0.0, 0.0]
                 for i in (0, 1) if number % 2 == 0 else (1, 0):
@@ -254,6 +261,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of each load")
     parser.add_argument("--needs", nargs="*", default=NEEDS, help="packages of the earlier version alone")
+    parser.add_argument("--only", choices=("tasks", "serving"), help="a part of it")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="riskloop-before-") as place:
@@ -272,8 +280,8 @@ def main() -> None:
             with side.working() as ask:
                 ask("prepare", side.folder)
             print(f"{side.name} has trained and decided", file=sys.stderr, flush=True)
-        found = task_rounds((before, now), given.rounds, work)
-        found |= serve_rounds((before, now), given.rounds, given.seconds)
+        found = {} if given.only == "serving" else task_rounds((before, now), given.rounds, work)
+        found |= {} if given.only == "tasks" else serve_rounds((before, now), given.rounds, given.seconds)
         lost = {side.name: lost_when_killed(side) for side in (before, now)}
     if given.json:
         print(json.dumps({"pairs": found, "lost": lost}))
