@@ -1,6 +1,6 @@
 """Does this version serve, keep, monitor and judge as fast as an earlier one, with the same figures?
 
-    python -m benchmarks.before [--commit COMMIT] [--rounds N] [--seconds S] [--json] [--needs PACKAGE ...] [--only PART]
+    python -m benchmarks.before [--commit COMMIT] [--rounds N] [--seconds S] [--only PART] [--needs PACKAGE ...]
 
 Both commits (the present one without what is not committed) are checked out into a temporary folder and run in this
 environment; what the earlier one needs beside it is installed into that folder (`--needs`). They train on the same
