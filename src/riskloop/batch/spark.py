@@ -77,7 +77,7 @@ class SparkEngine:
             if known:
                 raise Conflict(
                     f"The run '{run_key}' is in the log already, and its staged rows are gone from {staging}. Its "
-                    "decisions are those of the segments; give another key to decide anew."
+                    "decisions are those of the segments; give another key to decide again."
                 )
             self._stage(frame, names, staging)
         staged = spark.read.parquet(staging)

@@ -76,7 +76,7 @@ def _unexpected(error: Exception, console: "Console") -> int:
     console.refuse(
         RiskloopError(
             f"A defect in riskloop {__version__}: {type(error).__name__}: {error}. "
-            "Nothing half-done was kept; RISKLOOP_DEBUG=1 shows where it happened."
+            "No partial result was kept; RISKLOOP_DEBUG=1 shows where it happened."
         )
     )
     return RiskloopError.exit_code

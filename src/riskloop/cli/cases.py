@@ -67,7 +67,7 @@ def cases_comment(
 @app.command("assign")
 def cases_assign(
     number: int,
-    to: Annotated[str | None, typer.Argument(help="A person; without one the case is nobody's any more.")] = None,
+    to: Annotated[str | None, typer.Argument(help="A person; without one the case is assigned to nobody.")] = None,
     note: Annotated[str, typer.Option(help="Why; it stays on record.")] = "",
     by: ByOption = None,
     config: ConfigOption = CONFIG,

@@ -10,8 +10,8 @@ from riskloop.core.errors import UNWELL
 def doctor(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """Check config, store, champion, server, loop and feeds, and say what to mend.
 
-    It only looks: nothing is written, and no table is changed. Exit code 14 when something does not work; warnings
-    are none.
+    It only looks: nothing is written, and no table is changed. Exit code 14 when something does not work; a warning
+    alone gives 0.
     """
     from riskloop.doctor import examine
 

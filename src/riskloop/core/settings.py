@@ -61,12 +61,14 @@ class PortfolioSettings(Section):
         None, description="Column that says which rows are one customer's; an id may come several times then."
     )
     bad: tuple[str, ...] = Field(
-        (), description="Values of the target that are a default; empty: 1, yes, true. All others are none."
+        (),
+        description="Values of the target that are a default; empty: 1, yes, true. Every other value means no default.",
     )
     good: tuple[str, ...] = Field(
-        (), description="With `bad`: values that are none; rows with any other value have no outcome and are left out."
+        (),
+        description="With `bad`: values that mean no default; rows with any other value are left out.",
     )
-    ignore: tuple[str, ...] = Field((), description="Columns that files may carry and nobody reads.")
+    ignore: tuple[str, ...] = Field((), description="Columns that files may have and that are not read.")
     earliest: str = Field(
         "1980-01-01", pattern=r"^\d{4}-\d{2}-\d{2}$", description="A decision with an older date is refused."
     )
@@ -95,7 +97,7 @@ class DataSettings(Section):
     columns: tuple[str, ...] = Field((), description="Column names where no header line holds them.")
     footer: int = Field(0, ge=0, description="At most this many lines of totals are left out at the end.")
     sheet: str | None = Field(None, description="Sheet of a workbook; by default the first one with a table.")
-    missing: tuple[str, ...] = Field((), description="Words for a missing value beside the usual ones.")
+    missing: tuple[str, ...] = Field((), description="Words for a missing value, in addition to the usual ones.")
     dates: DateOrder = Field(
         "",
         description="How dates with several readings are written: dmy or mdy (03/01/2023), ymd (930101), unix, excel.",
@@ -309,7 +311,9 @@ class AccessSettings(Section):
     """Who gets in: sessions of the dashboard, and proxies in front of the server."""
 
     idle: Duration = Field(
-        timedelta(minutes=30), ge=timedelta(minutes=1), description="A session that nobody uses for so long is over."
+        timedelta(minutes=30),
+        ge=timedelta(minutes=1),
+        description="A session ends when nobody has used it for this long.",
     )
     longest: Duration = Field(
         timedelta(hours=12), ge=timedelta(minutes=1), description="Every session is over after so long."
@@ -389,7 +393,7 @@ class ExplorationSettings(Section):
     """A few customers who would be declined are approved at random, because their outcomes teach what no other can."""
 
     rate: float = Field(
-        0.0, ge=0, le=0.5, description="Share of the declined that is approved all the same, and marked; 0: nobody."
+        0.0, ge=0, le=0.5, description="Share of the declined who are approved at random, and marked; 0: nobody."
     )
 
 
@@ -420,7 +424,7 @@ class OutcomeSettings(Section):
     )
     silent_declined: bool = Field(
         False,
-        description="`defaults`: silence means good for declined customers, too; they got the loan all the same.",
+        description="`defaults`: silence means good for declined customers, too; they got the loan anyway.",
     )
     due: Literal["any", "day", "week", "month"] = Field(
         "any", description="A file is due after each of these periods; `any`: there is no date, and none is late."
@@ -526,7 +530,9 @@ class RetrainSettings(Section):
         allow_inf_nan=False,
         description="Defaults since the drift that weigh as much as all rows before it; 0: only new rows.",
     )
-    max_weight: float = Field(20.0, gt=1, description="Density ratios are cut here, so that no row decides alone.")
+    max_weight: float = Field(
+        20.0, gt=1, description="Density ratios are capped at this value, so that no single row decides."
+    )
     max_step: float = Field(
         0.5,
         gt=0,
@@ -556,7 +562,7 @@ class GateSettings(Section):
     detect: float = Field(0.01, gt=0, description="… for a true gain in AUC of this size.")
     min_defaults: int = Field(50, ge=10, description="Fewer defaults than this are no evidence at all.")
     retry_growth: float = Field(
-        1.2, gt=1, description="A case that waits is tried again when its matured decisions have grown so many times."
+        1.2, gt=1, description="A waiting case is tried again when its matured decisions have grown by this factor."
     )
     evaluation: Literal["holdout", "out_of_fold"] = Field(
         "out_of_fold", description="Test on the latest decisions, or on all by time blocks with a final refit."
@@ -650,7 +656,7 @@ class ChannelSettings(Section):
     encryption: Literal["starttls", "tls", "none"] = Field(
         "starttls", description="mail: how the connection is kept secret."
     )
-    user: str | None = Field(None, description="mail: who logs in; without one nobody does.")
+    user: str | None = Field(None, description="mail: the user name; without one there is no login.")
     sender: str | None = Field(None, description="mail: who it is from.")
     to: list[str] = Field(default_factory=list, description="mail: who gets it.")
 
@@ -701,10 +707,10 @@ class AlertSettings(Section):
     again: Duration | None = Field(
         None,
         ge=timedelta(minutes=1),
-        description="A case that nobody has acknowledged is told of again after each time so long; not set: once.",
+        description="A case that nobody has acknowledged is reported again after each such time; not set: once.",
     )
     timeout: float = Field(5.0, gt=0, description="Seconds that one try may take.")
-    tries: int = Field(3, ge=1, description="Tries in a row; the next cycle begins anew.")
+    tries: int = Field(3, ge=1, description="Tries in a row; the next cycle tries again.")
 
     @field_validator("webhook")
     @classmethod

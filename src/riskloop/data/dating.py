@@ -115,4 +115,4 @@ def _no_date(column: Column, order: DateOrder) -> str:
         except (ValueError, OverflowError) as error:
             said = str(error) if str(error).startswith(("is ", "can ")) else "is no date"
             return f"holds {text!r}, which {said}. Correct the file, or name another column with --time."
-    return "holds numbers that are no dates; name another column with --time."
+    return "holds numbers that are not dates; name another column with --time."

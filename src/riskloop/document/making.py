@@ -102,7 +102,7 @@ def target(record: ModelRecord) -> list[Block]:
         ("Who is reported", "everybody who got a loan" if outcomes.reported == "all" else "defaults only"),
     ]
     if portfolio.good:
-        pairs.insert(2, ("Values that are none", ", ".join(portfolio.good)))
+        pairs.insert(2, ("Values that mean no default", ", ".join(portfolio.good)))
     level = record.manifest.training.level
     if level is not None:
         pairs += [

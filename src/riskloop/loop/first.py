@@ -99,7 +99,7 @@ def promote_first(
         raise GateRefused(
             f"Version {version} is registered but not promoted: its {measured} of {auc:.4f} is below "
             f"train.floor_auc ({floor:g}). Look at what `riskloop init` leaves out and why, lower floor_auc in [train] "
-            f"of riskloop.toml, or promote it all the same: riskloop models promote {version} --force --reason …"
+            f"of riskloop.toml, or promote it anyway: riskloop models promote {version} --force --reason …"
             f"{''.join(f' {note}' for note in notes)}"
         )
     reason = f"The first model; AUC {auc:.4f}."

@@ -93,7 +93,9 @@ class BinTable:
             groups = [group for i, group in enumerate(self._groups) if i not in chosen]
             return self._with(groups=(*groups[: chosen[0]], joined, *groups[chosen[0] :]))
         if chosen != list(range(chosen[0], chosen[-1] + 1)):
-            raise ConfigError(f"Bins {chosen} of '{self.feature.name}' are no neighbours; numbers are merged in order.")
+            raise ConfigError(
+                f"Bins {chosen} of '{self.feature.name}' are not neighbours; numbers are merged in order."
+            )
         bounds = self.feature.bins
         return self._with(bins=(*bounds[: chosen[0]], *bounds[chosen[-1] :]))
 

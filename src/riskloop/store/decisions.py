@@ -116,7 +116,7 @@ class DecisionLog:
         Raises Conflict when retention took out what they were made on.
         """
         if first_id <= self.horizon():
-            raise Conflict("The decisions on these rows are archived. Use a new idempotency key to decide anew.")
+            raise Conflict("The decisions on these rows are archived. Use a new idempotency key to decide again.")
         query = select(decisions).where(decisions.c.id >= first_id, decisions.c.id < first_id + rows)
         with self.database.read() as connection:
             found = connection.execute(query.order_by(decisions.c.id)).all()

@@ -258,7 +258,9 @@ def _unknown(name: str) -> NotFound:
 
 def _require_future(expires_at: datetime | None, at: datetime) -> None:
     if expires_at is not None and expires_at <= at:
-        raise ConfigError(f"{expires_at.isoformat()} is past, so the key would have expired; give a later time.")
+        raise ConfigError(
+            f"{expires_at.isoformat()} is in the past, so the key would have expired already; give a later time."
+        )
 
 
 def _digest(salt: bytes, secret: str) -> bytes:

@@ -208,7 +208,7 @@ def refuse_scored(connection: Connection, chunk_key: str) -> None:
     if connection.execute(found).first() is not None:
         raise Conflict(
             f"This file was scored under the run key '{of_chunk[1]}' without the API. Score it that way again to "
-            "get the same decisions, or give another --run-key to decide anew. Nothing was logged."
+            "get the same decisions, or give another --run-key to decide again. Nothing was logged."
         )
 
 
@@ -228,6 +228,7 @@ def _of_run(connection: Connection, run: str, fingerprint: str) -> list[Segment]
         )
     if found and found[0].first_id <= horizon(connection, DECISIONS):
         raise Conflict(
-            f"The decisions of the run '{run}' are archived. Give another --run-key to decide anew. Nothing was logged."
+            f"The decisions of the run '{run}' are archived. Give another --run-key to decide again. "
+            "Nothing was logged."
         )
     return found
