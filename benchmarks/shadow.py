@@ -2,9 +2,10 @@
 
     python -m benchmarks.shadow [--quick] [--rounds N] [--seconds S] [--json] [--folder DIR]
 
-One server answers /predict; rounds with a shadow that follows its log every ten seconds (by default every minute)
-take turns with rounds without one, on the same machine. What was logged without it is caught up with between the rounds
-and counted nowhere. Ratios are medians over the pairs; processor time is that of each process by the kernel.
+One server answers /predict. A round without a shadow is followed by one in which the shadow scores what the round
+before has logged, as it does every period of that length (by default a cycle comes every minute), on the same machine.
+What was logged beside it is caught up with between the pairs and counted nowhere. Ratios are medians over the pairs;
+processor time is that of each process by the kernel.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from threading import Event, Thread
+from threading import Thread
 from typing import Any, Final, NamedTuple
 
 from benchmarks.serving import Running, load, prepare, processor_time, running
@@ -28,7 +29,6 @@ from riskloop.store.home import Home
 from riskloop.store.shadow import ShadowScores
 
 CONNECTIONS: Final = 64
-EVERY: Final = 10.0  # seconds between two looks at the log
 VERSION: Final = 2
 
 
@@ -53,22 +53,14 @@ def shadow_process(folder: Path) -> None:
         wrong = list(follow(home, 1, datetime.now(UTC), lambda: None))
         assert not wrong, wrong
 
-    def on(stop: Event) -> None:
-        while not stop.is_set():
-            once()
-            stop.wait(EVERY)
-        once()
-
-    stop, thread, before = Event(), Thread(), (0.0, 0)
+    thread, before = Thread(), (0.0, 0)
     for line in sys.stdin:
         if line.strip() == "on":
             before = time.process_time(), _scored(kept)
-            stop.clear()
-            thread = Thread(target=on, args=(stop,))
+            thread = Thread(target=once)
             thread.start()
             continue
         if line.strip() == "off":
-            stop.set()
             thread.join()
         else:
             once()
@@ -98,14 +90,14 @@ def measured(server: Running, shadow: "subprocess.Popen[str]", folder: Path, sec
     before = processor_time(server)
     found = load(server.url, folder, CONNECTIONS, seconds)
     used = processor_time(server) - before
-    took, rows = _tell(shadow, "off" if with_it else "catch up")
+    took, rows = _tell(shadow, "off") if with_it else (0.0, 0)
     requests = found.rate * seconds
     theirs = 1e6 * took / rows if with_it and rows else 0.0
     return Round(found.rate, found.p99, 1e6 * used / requests, theirs, found.errors)
 
 
 def measure(folder: Path, rounds: int, seconds: float) -> list[tuple[Round, Round]]:
-    """Pairs of rounds, without and with the shadow; which comes first takes turns."""
+    """Pairs of rounds, without and with the shadow."""
     command = [sys.executable, "-m", "benchmarks.shadow", "--shadow", str(folder)]
     pairs = []
     with (
@@ -117,11 +109,10 @@ def measure(folder: Path, rounds: int, seconds: float) -> list[tuple[Round, Roun
             load(server.url, folder, CONNECTIONS, seconds)
             _tell(shadow, "catch up")
             for number in range(rounds):
-                found = {}
-                for with_it in (number % 2 == 0, number % 2 == 1):
-                    found[with_it] = measured(server, shadow, folder, seconds, with_it=with_it)
-                    sys.stderr.write(f"round {number + 1} shadow {with_it}: {found[with_it].rate:,.0f}/s\n")
-                pairs.append((found[False], found[True]))
+                without, beside = (measured(server, shadow, folder, seconds, with_it=w) for w in (False, True))
+                _tell(shadow, "catch up")
+                sys.stderr.write(f"round {number + 1}: {without.rate:,.0f}/s, with a shadow {beside.rate:,.0f}/s\n")
+                pairs.append((without, beside))
         finally:
             shadow.terminate()
     return pairs
@@ -147,8 +138,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two pairs of two seconds each")
-    parser.add_argument("--rounds", type=int, help="pairs; default 10, quick 2")
-    parser.add_argument("--seconds", type=float, help="of each load; default 20, quick 2")
+    parser.add_argument("--rounds", type=int, help="pairs; default 8, quick 2")
+    parser.add_argument("--seconds", type=float, help="of each load; default 30, quick 2")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--folder", type=Path, help="Where the portfolio is made; must be on the disk to be measured.")
     parser.add_argument("--shadow", type=Path, help=argparse.SUPPRESS)
@@ -174,7 +165,7 @@ def main() -> None:
         home.close()
         rounds, seconds = (
             options.rounds or (2 if options.quick else 10),
-            options.seconds or (2 if options.quick else 20),
+            options.seconds or (2 if options.quick else 30),
         )
         found = figures(measure(folder, rounds, seconds))
     if options.json:

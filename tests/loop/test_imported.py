@@ -12,6 +12,7 @@ import pytest
 from tests import foreign
 from tests.test_cli import Ran, run
 
+from riskloop.cases import CaseState
 from riskloop.core.errors import ArtefactError, ConfigError, DataError, GateRefused, NotFound, Refused
 from riskloop.core.types import Action, Diagnosis
 from riskloop.loop.champion import load
@@ -115,6 +116,31 @@ def test_nobody_can_fit_an_imported_champion_again_so_all_learners_compete(portf
     )
     assert plan.learners == ("scorecard",)
     assert "The champion was imported" in plan.sentence
+
+
+@pytest.mark.parametrize("kind", ["lightgbm", "scorecard"])
+def test_a_changed_world_replaces_an_imported_champion(
+    portfolio: Portfolio, sources: dict[str, Path], kind: str
+) -> None:
+    brought(portfolio, kind, sources)
+    live = foreign.people(1800, 9)
+    z = 2.5 - 1.5 * live["debt"] + 0.3 * (live["job"] == "nurse")
+    live["bad"] = (np.random.default_rng(9).random(len(live)) < 1 / (1 + np.exp(-z))).astype(int)
+    decided = portfolio.score(live.drop(columns="bad"))
+    first = portfolio.replay(1)
+    later = datetime.now(UTC) + timedelta(days=60)
+    outcomes = pd.DataFrame({"decision_id": decided["decision_id"], "bad": live["bad"]})
+    portfolio.record_outcomes(outcomes, complete_until=later, now=later)
+    done = portfolio.cycle(now=later)
+    challenger = portfolio.home.ledger.model(2)
+    assert (challenger.origin, challenger.parent, challenger.learner) == ("retrain", 1, "scorecard"), done.lines
+    (case,) = portfolio.home.cases.latest()
+    assert case.state is CaseState.NEEDS_APPROVAL, "it approves others than before: outside the plan"
+    portfolio.approve(case.id, by="anna", note="read the report")
+    assert portfolio.home.champion().version == 2
+    assert portfolio.replay(1).replayed_probability == first.probability, "what the imported one decided stays"
+    again = portfolio.score(live.drop(columns="bad")[:5])
+    assert set(again["model_version"]) == {2}
 
 
 def test_a_workbook_of_points_is_the_same_card(portfolio: Portfolio, sources: dict[str, Path]) -> None:

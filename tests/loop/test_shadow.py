@@ -1,5 +1,6 @@
 """Shadows score what is logged, decide nothing, and are held against what happened."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from tests.test_cli import run
 from tests.web.conftest import CONFIG, add_model, promote
 
 from riskloop.core.settings import ShadowSettings
@@ -152,3 +154,24 @@ def test_what_a_shadow_cannot_do_is_said_and_keeps_no_other_from_it(home: Home) 
     found = counts(home)[2]
     assert (found["decisions"], found["scored"]) == (37, 34)
     assert "Not scored: 3, which were erased, or made on other columns." in found["sentence"]
+
+
+def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "shadow.md").read_text(encoding="utf-8")
+    named = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert named is not None
+    (tmp_path / "riskloop.toml").write_text(f"{CONFIG}\n{named[1]}")
+    home = Home.open(tmp_path)
+    promote(home, add_model(home, points=2.0))
+    add_model(home, points=0.5)
+    assert run("watch", "--once", folder=tmp_path).code == 0  # from the next cycle on
+    log(home, 50, 1)
+    said = {}
+    for command in re.findall(r"(?m)^riskloop (.*)$", page):
+        done = run(*command.replace("4711", "7").split(), "--json", folder=tmp_path)
+        assert done.code == 0, done.err
+        said[command] = done.out
+    assert '"scored": 50' in said["models shadow"]
+    assert '"scored": 50' in said["status"]
+    assert '"version": 2' in said["replay 4711"]
+    home.close()
