@@ -124,7 +124,7 @@ def test_a_changed_world_replaces_an_imported_champion(
 ) -> None:
     brought(portfolio, kind, sources)
     live = foreign.people(1800, 9)
-    z = 2.5 - 1.5 * live["debt"] + 0.3 * (live["job"] == "nurse")
+    z = -1.0 + 0.15 * live["debt"] + 2.5 * (live["region"] == 3)  # the region decides now
     live["bad"] = (np.random.default_rng(9).random(len(live)) < 1 / (1 + np.exp(-z))).astype(int)
     decided = portfolio.score(live.drop(columns="bad"))
     first = portfolio.replay(1)
