@@ -1,5 +1,7 @@
 """A small portfolio after a recession: everything that a cycle needs to retrain, judge and promote."""
 
+import fcntl
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -10,6 +12,7 @@ import pytest
 from riskloop.core.types import to_micros
 from riskloop.data.config import infer_config
 from riskloop.data.read import rows_from
+from riskloop.loop.cycle import cycle
 from riskloop.portfolio import Portfolio
 from riskloop.scoring.decide import decide
 from riskloop.scoring.model import load_model
@@ -21,6 +24,8 @@ from riskloop.store.outcomes import Outcome
 START = datetime(2024, 12, 31, tzinfo=UTC)
 MONTHS = month_starts(date(2025, 1, 1), 3)
 PER_MONTH = 1000
+BEGUN = datetime(2025, 4, 30, 14, 0, tzinfo=UTC)  # a cycle, when everything has matured
+TRAINED = BEGUN + timedelta(minutes=3)
 EXTRA = """
 [train]
 learners = ["scorecard"]
@@ -35,6 +40,20 @@ def recession() -> World:
     world = SCENARIOS["recession"].world
     assert world is not None
     return world
+
+
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder to copy from, made by the first worker of the session that asks for it; the others wait for that."""
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    folder = (factory.getbasetemp() if alone else factory.getbasetemp().parent) / f"shared-{name}"
+    made = folder.with_suffix(".made")
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            folder.mkdir()
+            make(folder)
+            made.touch()
+    return folder
 
 
 def built(folder: Path, extra: str = EXTRA) -> Portfolio:
@@ -80,21 +99,35 @@ def live(
 @pytest.fixture(scope="session")
 def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained portfolio without decisions."""
-    folder = tmp_path_factory.mktemp("trained")
-    built(folder).home.close()
-    return folder
+    return once(tmp_path_factory, "trained", lambda folder: built(folder).home.close())
 
 
 @pytest.fixture(scope="session")
 def drifted_folder(trained_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three months of a recession, with all outcomes, and no cycle yet."""
-    folder = tmp_path_factory.mktemp("drifted") / "portfolio"
-    shutil.copytree(trained_folder, folder)
-    portfolio = Portfolio.open(folder)
-    for number, month in enumerate(MONTHS):
-        live(portfolio, month, 100 + number, recession())
-    portfolio.home.close()
-    return folder
+
+    def make(folder: Path) -> None:
+        shutil.copytree(trained_folder, folder, dirs_exist_ok=True)
+        portfolio = Portfolio.open(folder)
+        for number, month in enumerate(MONTHS):
+            live(portfolio, month, 100 + number, recession())
+        portfolio.home.close()
+
+    return once(tmp_path_factory, "drifted", make)
+
+
+@pytest.fixture(scope="session")
+def promoted_folder(drifted_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after a cycle, whose challenger became champion three minutes after it began."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(drifted_folder, folder, dirs_exist_ok=True)
+        portfolio = Portfolio.open(folder)
+        cycle(portfolio.home, BEGUN, clock=lambda: TRAINED)
+        assert portfolio.home.champion().version == 2
+        portfolio.home.close()
+
+    return once(tmp_path_factory, "promoted", make)
 
 
 @pytest.fixture

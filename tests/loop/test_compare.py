@@ -8,33 +8,31 @@ import pytest
 
 from riskloop.core.errors import DataError
 from riskloop.loop.challenger_file import judgement_of
-from riskloop.loop.cycle import cycle
 from riskloop.loop.evidence import kept
 from riskloop.portfolio import Portfolio
 from riskloop.store.tries import tries_against
 
-from .conftest import live, recession
+from .conftest import TRAINED, live, recession
 
-JUDGED, LATER = datetime(2025, 4, 30, tzinfo=UTC), datetime(2025, 7, 5, tzinfo=UTC)
+LATER = datetime(2025, 7, 5, tzinfo=UTC)
 
 
 @pytest.fixture
-def judged(drifted_folder: Path, copied: Callable[[Path], Portfolio]) -> Portfolio:
+def judged(promoted_folder: Path, copied: Callable[[Path], Portfolio]) -> Portfolio:
     """A portfolio whose second version was judged in the default evaluation: out of fold, then fitted on all rows."""
-    portfolio = copied(drifted_folder)
+    portfolio = copied(promoted_folder)
     assert portfolio.home.settings.gate.evaluation == "out_of_fold"
-    cycle(portfolio.home, JUDGED)
     return portfolio
 
 
 def test_a_comparison_shows_the_gates_own_report_for_nothing_where_no_decision_is_new(judged: Portfolio) -> None:
     before = tries_against(judged.home.database, 1)
-    found = judged.compare(1, 2, now=JUDGED)
+    found = judged.compare(1, 2, now=TRAINED)
     assert "the gate's report of 2025-04-30 for case 1" in found.spent
     assert found.sentences[-1] == found.spent
     assert tries_against(judged.home.database, 1) == before
     with pytest.raises(DataError, match="new to both"):
-        judged.compare(2, 1, now=JUDGED)
+        judged.compare(2, 1, now=TRAINED)
 
 
 def test_a_comparison_on_new_decisions_is_a_test_and_is_paid_for_once(judged: Portfolio) -> None:

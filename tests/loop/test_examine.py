@@ -1,5 +1,6 @@
 """Whatever arrives in a window is examined to the end: a finding, never an exception, and no column stops others."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -49,8 +50,10 @@ class Examined:
 
 
 @pytest.fixture(scope="module")
-def examined(trained_folder: Path) -> Iterator[Examined]:
-    portfolio = Portfolio.open(trained_folder)
+def examined(trained_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examined]:
+    folder = tmp_path_factory.mktemp("examined")
+    shutil.copytree(trained_folder, folder, dirs_exist_ok=True)
+    portfolio = Portfolio.open(folder)
     yield Examined(portfolio)
     portfolio.home.close()
 

@@ -1,6 +1,7 @@
 """Cases that wait, ask a person, or are asked for by one."""
 
 import re
+import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -105,13 +106,21 @@ def test_a_persons_word_without_the_gate_is_on_record_as_that(asking: Portfolio)
     asking.home.close()
 
 
-@pytest.fixture
-def asking(drifted_folder: Path, copied: Copy) -> Portfolio:
+@pytest.fixture(scope="module")
+def asking_folder(drifted_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A case that needs approval, because the approval rate moves by more than was planned."""
-    portfolio = _reopened(copied(drifted_folder), "max_approval_shift = 0.5", "max_approval_shift = 0.001")
+    folder = tmp_path_factory.mktemp("asking")
+    shutil.copytree(drifted_folder, folder, dirs_exist_ok=True)
+    portfolio = _reopened(Portfolio.open(folder), "max_approval_shift = 0.5", "max_approval_shift = 0.001")
     _cycle(portfolio, 4, day=30)
     assert [case.state for case in portfolio.home.cases.latest()] == [CaseState.NEEDS_APPROVAL]
-    return portfolio
+    portfolio.home.close()
+    return folder
+
+
+@pytest.fixture
+def asking(asking_folder: Path, copied: Copy) -> Portfolio:
+    return copied(asking_folder)
 
 
 def test_an_approval_is_bound_to_the_report_that_was_read(asking: Portfolio) -> None:

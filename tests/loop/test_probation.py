@@ -8,25 +8,18 @@ import pytest
 
 from riskloop.core.types import PromotionKind
 from riskloop.loop import probation
-from riskloop.loop.cycle import cycle
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import World
 from riskloop.store import audit
 
-from .conftest import live, recession
+from .conftest import TRAINED, live, recession
 
-BEGUN = datetime(2025, 4, 30, 14, 0, tzinfo=UTC)
-TRAINED = BEGUN + timedelta(minutes=3)
 LATER = datetime(2025, 7, 5, tzinfo=UTC)
 
 
 @pytest.fixture
-def promoted(drifted_folder: Path, copied: Callable[[Path], Portfolio]) -> Portfolio:
-    """A portfolio whose second version became champion three minutes after its cycle began."""
-    portfolio = copied(drifted_folder)
-    cycle(portfolio.home, BEGUN, clock=lambda: TRAINED)
-    assert portfolio.home.champion().version == 2
-    return portfolio
+def promoted(promoted_folder: Path, copied: Callable[[Path], Portfolio]) -> Portfolio:
+    return copied(promoted_folder)
 
 
 def _watch(portfolio: Portfolio, now: datetime = LATER) -> str:
