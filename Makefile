@@ -14,14 +14,19 @@ export PYTHONDONTWRITEBYTECODE :=
 demo: $(READY)
 	$(BIN)/riskloop demo --exit
 
-# A file's tests stay together: they share what they trained.
-test: check
-	$(BIN)/python -m pytest -n auto --dist loadfile
+# A file's tests stay together: they share what they trained. Workers share the cores, so none has threads of its own.
+PYTEST := -m pytest -n auto --dist loadfile --no-loadscope-reorder
+test test-light: export OMP_NUM_THREADS := 1
 
-# The same product without its extras, on the newest pandas. Evidently's own tests are skipped there.
+test: check
+	$(BIN)/python $(PYTEST)
+
+# The same product without its extras, on the newest pandas. Evidently's own tests are skipped there, and statistics of
+# plain arrays are left out: NumPy and SciPy are the same.
+ARRAYS := $(patsubst %,tests/monitor/test_%.py,correlation overtime partial performance structure)
 test-light: $(LIGHT)/.ready
-	$(LIGHT)/bin/python -m pytest -n auto --dist loadfile -p no:cacheprovider tests/core tests/data tests/scoring tests/batch tests/monitor tests/old \
-	  tests/test_exactness.py tests/loop/test_examine.py
+	$(LIGHT)/bin/python $(PYTEST) -p no:cacheprovider tests/core tests/data tests/scoring tests/batch tests/monitor \
+	  tests/old tests/test_exactness.py tests/loop/test_examine.py $(addprefix --ignore=,$(ARRAYS))
 
 # Airflow and Dagster themselves, each with riskloop in an environment of its own; some minutes, and not part of CI.
 test-schedulers: $(READY) .venv-airflow/.ready .venv-dagster/.ready

@@ -1,7 +1,9 @@
 """What tests of several rooms share."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 from sqlalchemy import Connection
@@ -11,6 +13,27 @@ from riskloop.store import migrations
 from . import objects
 from .objects import Bucket
 from .postgres import Server, running
+
+# What takes longest begins first, or one worker would end with it alone.
+LONG: Final = (
+    "tests/test_integration.py",
+    "tests/web/test_browser.py",
+    "tests/test_tutorials.py",
+    "tests/serve/test_soundness.py",
+    "tests/test_notebooks.py",
+    "tests/deploy/test_step_by_step.py",
+    "tests/loop/test_killed.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(file) if (file := item.nodeid.partition("::")[0]) in LONG else len(LONG))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: tests that wait for a server leave theirs to others."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

@@ -127,16 +127,19 @@ def test_a_page_shows_what_happened_readable_named_and_uncut(page: Page, loop: L
 def test_at_every_width_light_and_dark_nothing_is_cut_and_axe_finds_nothing(
     browser: Browser, loop: Loop, path: str
 ) -> None:
-    for width in WIDTHS:
-        with watched(browser, loop.url, viewport={"width": width, "height": 900}) as page:
+    with watched(browser, loop.url) as page:
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme="light")
             page.goto(loop.url + filled(loop, path))
             settled(page)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, width
             assert page.evaluate(OVERLAPPING) == [], width
-            for scheme in ("light", "dark"):
-                page.emulate_media(color_scheme=scheme)
+            assert violations(page) == [], (width, "light")
+            if width in (WIDTHS[0], WIDTHS[-1]):  # each of the two layouts: colours do not change with the width
+                page.emulate_media(color_scheme="dark")
                 settled(page)
-                assert violations(page) == [], (width, scheme)
+                assert violations(page) == [], (width, "dark")
 
 
 @pytest.mark.parametrize("path", ["/", "/dashboard/performance", "/dashboard/cases/{waiting}/challenger"])
