@@ -290,11 +290,23 @@ class Portfolio(Deciding):
         """The bins of a feature in a version, by default the champion's, with weights of evidence.
 
         ``merge``, ``split`` and ``set_special`` of the answer try others on the rows that the version keeps of its
-        training; ``toml()`` is what makes the next scorecard use them. Raises ConfigError for an unknown feature.
+        training; ``save(note)`` makes the next scorecard use them. Raises ConfigError for an unknown feature.
         """
         from riskloop.scoring.bintable import bin_table
 
-        return bin_table(self.home.artefact(self.home.champion().version if version is None else version), feature)
+        home = self.home
+        table = bin_table(home.artefact(home.champion().version if version is None else version), feature)
+        return replace(table, keep=self._keep_bins)
+
+    def _keep_bins(self, table: "BinTable", note: str) -> Json:
+        from riskloop.loop.handmade import keep
+        from riskloop.store.home import read_settings
+
+        home = self.home
+        kept = keep(home.config, home.database, table, note, current_user())
+        settings = read_settings(home.config).model_copy(update={"data": home.settings.data})
+        self.home = replace(home, settings=settings)  # the next training of this very portfolio uses them
+        return kept
 
     def _bins(self, version: int) -> list[Json]:
         from riskloop.scoring.bintable import bin_tables

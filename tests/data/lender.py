@@ -174,6 +174,10 @@ WAYS: dict[str, tuple[str, Way]] = {
     "a padded note above": ("h.csv", lambda f, p: _save("Loans (confidential),,,,,\n" + text(f), p)),
     "three notes above": ("h.csv", lambda f, p: _save("Report\nBank AG\n\n" + text(f, sep=";"), p)),
     "totals below": ("h.csv", lambda f, p: _save(text(f) + "\nTotal,,5000000,,,37\n", p)),
+    "totals, blanks and a page below": (
+        "h.csv",
+        lambda f, p: _save(text(f) + "Summe,,5000000,,,37\n,,,,,\n,,,,,\nSeite 1 von 1\n,,,,,\n", p),
+    ),
     "a count below": ("h.csv", lambda f, p: _save(text(f) + "240 rows\n\n", p)),
     "units below the header": ("h.csv", lambda f, p: _save(_below(f, "number,date,EUR,times,,flag"), p)),
     "two header lines": ("h.csv", lambda f, p: _save("X1,X2,X3,X4,X5,Y\n" + text(f), p)),

@@ -196,6 +196,23 @@ def test_truths_of_other_languages(language: str, tmp_path: Path) -> None:
     assert found.target.rate == pytest.approx(Y.mean())
 
 
+STATES: dict[str, tuple[str, str, str]] = {
+    "German": ("Ausfall", "Bezahlt", "laufend"), "Spanish": ("Moroso", "Pagado", "En curso"),
+    "Portuguese": ("Inadimplente", "Quitado", "Em aberto"), "French": ("Impayé", "Remboursé", "En cours"),
+    "Italian": ("In sofferenza", "Estinto", "In corso"), "Dutch": ("Wanbetaling", "Afgelost", "Lopend"),
+    "English": ("Written-off", "Paid off", "Live"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", STATES)
+def test_the_states_of_a_loan_in_other_languages(language: str, tmp_path: Path) -> None:
+    bad, good, still = STATES[language]
+    values = Y.map({1: bad, 0: good}).where(np.arange(len(Y)) % 9 > 0, still)
+    found = looked(FRAME.assign(default=values), tmp_path)
+    assert (found.target.bad, found.target.good) == ((bad,), (good,))
+    assert found.target.left_out == (values == still).sum()
+
+
 @pytest.mark.parametrize("word", ["Default", "X", 1])
 def test_a_blank_may_mean_none(word: Any, tmp_path: Path) -> None:
     frame = FRAME.assign(default=Y.map({1: word}).astype(object).where(Y == 1, None))
@@ -276,7 +293,9 @@ def test_a_key_is_told_by_how_it_is_written(name: str, tmp_path: Path) -> None:
     assert any("--id names it" in note for note in found.notes) == (role is None)
 
 
-@pytest.mark.parametrize("name", ["cust_no", "Kundennr", "account_number", "client no.", "customer_id"])
+@pytest.mark.parametrize(
+    "name", ["cust_no", "Kundennr", "account_number", "client no.", "customer_id", "CPF", "PESEL", "BSN"]
+)
 def test_a_customers_number_that_comes_again_is_the_unit(name: str, tmp_path: Path) -> None:
     frame = FRAME.drop(columns=ID).assign(**{name: np.arange(600) // 4 + 1000})
     found = looked(frame, tmp_path, time=TIME)

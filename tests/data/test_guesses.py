@@ -113,6 +113,12 @@ LEAKS: dict[str, Callable[[], Any]] = {
     "last_pymnt_amnt": lambda: RNG.normal(0, 1, 600) + 1.5 * ~BAD,
     "reason": lambda: pd.Series(RNG.choice(["job", "death"], 600)).where(BAD),
     "copy": lambda: BAD.astype(int),
+    "renewed_points": lambda: np.where(
+        BAD & (RNG.random(600) < 0.7), RNG.integers(40, 60, 600), RNG.integers(61, 90, 600)
+    ),
+    "worst_arrears": lambda: np.where(
+        BAD & (RNG.random(600) < 0.5), RNG.uniform(91, 300, 600), RNG.uniform(0, 90, 600)
+    ),
 }
 
 

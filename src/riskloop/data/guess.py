@@ -50,6 +50,11 @@ _WHOSE: Final = (
     "cust|client|borrower|kunde|klient|cliente|account|acct|loan|contract|contrato|vertrag|konto|dossier|antrag|umow|"
     "wnios|договор|заявк|клиент|policy|facility|obligor|member|application|applicant|solicitud|prestamo|préstamo|prêt|pret"
 )
+# Numbers that a state gives a person or a firm, and banks their customers.
+_PERSON_NUMBER: Final = (
+    "cpf|cnpj|dni|nif|nie|curp|rfc|rut|cuit|cuil|ssn|sin|bsn|pesel|nino|tckn|pan|aadhaar|bvn|cnp|egn|oib|personnummer|"
+    "fodselsnummer|fødselsnummer|henkilötunnus|steuernummer|kundennr|kundennummer|klantnummer|kundenr|kundnr"
+)
 _ID_ENDS: Final = ("id", "nummer", "number", "编号", "番号", "번호", "单号")
 _NO_KEY: Final = "phone|telephone|tel|telefon|mobile|fax|email|mail|iban|ssn|name|address|street|ip|url|note|comment"
 _DATE_ENDS: Final = ("date", "datum", "dato", "fecha")
@@ -84,7 +89,7 @@ def is_id_named(name: str) -> bool:
     """Whether a name says that the column identifies a customer, a loan, a contract."""
     others = " ".join(set(words_of(name)) - {"n", "no", "nr", "num", "number"})
     whose = is_named(name, rf"(?:{_WHOSE})\w*") and not is_named(others, _MEASURE)
-    return is_named(name, _ID) or name.lower().endswith(_ID_ENDS) or whose
+    return is_named(name, f"{_ID}|{_PERSON_NUMBER}") or name.lower().endswith(_ID_ENDS) or whose
 
 
 def is_key(column: Column) -> bool:
@@ -105,7 +110,7 @@ def is_unit(column: Column) -> bool:
     numbered = re.search(r"(number|nummer|num|nbr|no|nr)[.°º#]?$", name) is not None
     strict = (
         name.endswith("id")
-        or is_named(column.name, "id|key|uuid|guid")
+        or is_named(column.name, f"id|key|uuid|guid|{_PERSON_NUMBER}")
         or name in ("customer", "client", "borrower")
         or (numbered and is_named(column.name, rf"(?:{_WHOSE})\w*"))
     )

@@ -1,8 +1,9 @@
 """Columns that know the outcome because they were written after it: recoveries, a status, the date of a payoff.
 
 A model that is trained on one is perfect on paper and blind in production, where the column is empty or different.
-Four kinds of evidence, none of which needs a model: the column alone ranks too well; it holds values, or lacks them,
-exactly where the outcome is; its dates lie after the decision; its name says so.
+Five kinds of evidence, none of which needs a model: the column alone ranks too well; it holds values, or lacks them,
+exactly where the outcome is; one end of its numbers belongs to defaults; its dates lie after the decision; its name
+says so.
 """
 
 import re
@@ -23,12 +24,14 @@ LEAST: Final = 10  # rows of a class below which nothing is said
 TOO_GOOD: Final = 0.9  # AUC of one column alone, two standard errors below what was found
 GOOD: Final = 0.65  # … with a name that says so
 PURE: Final = 0.98  # share of defaults among the rows that hold a value
+PURE_END: Final = 0.2  # of the defaults, at one end of a number's values, with hardly any other row there
 EXPECTED: Final = 15.0  # defaults that a part of the rows should have at the base rate, and has none of
 
 # Written after the decision, whatever the rest of the name says …
 _AFTER: Final = re.compile(
     r"recover(y|ies)|charge[_ ]?off|chgoff|write[_ ]?off|written[_ ]?off|coll(ection)?s?_?(recovery|fee|amount)|"
-    r"last[_ ]?(pay|pymnt|pmt)|total[_ ]?(rec|pymnt|paid|payment)|out[_ ]?prncp|pay[_ ]?off|paid[_ ]?(off|amount|to)|"
+    r"last[_ ]?(pay|pymnt|pmt|fico|credit[_ ]?pull)|total[_ ]?(rec|pymnt|paid|payment)|out[_ ]?prncp|pay[_ ]?off|"
+    r"paid[_ ]?(off|amount|to)|"
     r"settle|next[_ ]?(pay|pymnt)|(loan|account)[_ ]?status|"
     r"(closed|close|closing|closure|end|exit|resolution|resolved|termination|default|cure)[_ ]?"
     r"(date|at|on|day|time|reason|code)|time[_ ]?to[_ ]?default|"
@@ -124,7 +127,7 @@ def evidence_of_leak(
     named = named_after(name)
     if dates is not None and times is not None and (late := _late(dates, times)) > 0.5:
         return f"{late:.0%} of its dates lie after the decision"
-    if (pure := _pure(values, defaults, codes)) is not None:
+    if (pure := _pure(values, defaults, codes) or _pure_end(values, defaults, codes)) is not None:
         return pure
     alone = rank_alone(values, defaults, codes=codes)
     if alone is None:
@@ -179,6 +182,27 @@ def _pure(values: npt.NDArray[Any], defaults: Bools, codes: Ints) -> str | None:
             return f"{bad:,} of the {size:,} rows {what} are defaults ({base:.1%} of all are)"
         if bad == 0 and size * base >= EXPECTED and size >= 0.2 * (~defaults).sum():
             return f"none of the {size:,} rows {what} is a default ({base:.1%} of all are)"
+    return None
+
+
+def _pure_end(values: npt.NDArray[Any], defaults: Bools, codes: Ints) -> str | None:
+    """One end of a number's values that only defaults reach: a score that was renewed when the customer had failed.
+
+    A good column leaves some others at its end, unless more than two rows in five are defaults.
+    """
+    base = float(defaults.mean())
+    if values.dtype == object or base > 0.4:
+        return None
+    numbers = np.where(codes > 0, values, np.nan)
+    for sign in (1.0, -1.0):
+        order = np.argsort(sign * numbers, kind="stable")[: int((codes > 0).sum())]
+        bad, rows = np.cumsum(defaults[order]), np.arange(1, len(order) + 1)
+        last = np.flatnonzero(np.append(np.diff(numbers[order]) != 0, True))  # equal values go together
+        pure = last[bad[last] >= np.maximum(PURE * rows[last], max(3 * LEAST, PURE_END * defaults.sum()))]
+        if pure.size:
+            end = int(pure[-1])
+            shown = f"up to {numbers[order[end]]:g}" if sign > 0 else f"from {numbers[order[end]]:g} on"
+            return f"{bad[end]:,} of the {rows[end]:,} rows {shown} are defaults ({base:.1%} of all are)"
     return None
 
 

@@ -166,12 +166,15 @@ class TextSource:
                 raise open_quote(self.where, f"the line of '{shown}'") from None
 
     def _without_totals(self, content: bytes) -> bytes:
-        for _ in range(self.dialect.footer):
+        """Without as many lines of totals as the dialect says; lines of delimiters only are none, and go, too."""
+        left = self.dialect.footer
+        while left:
             lines = content.rstrip().rsplit(b"\n", 1)
             record = split(lines[-1].decode(errors="replace"), self.dialect.delimiter)
             if len(lines) < 2 or not record or not is_total(record[0], len(self.names)):
                 break
             content = lines[0] + b"\n"
+            left -= any(cell.strip() for cell in record[0])
         return content
 
 

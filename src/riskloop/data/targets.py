@@ -18,7 +18,9 @@ _BAD: Final = {
     "ja", "j", "oui", "o", "sí", "si", "sim", "s", "da", "да", "tak", "igen", "evet", "kyllä", "ano", "是", "はい",
     "예", "wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar", "prawda", "истина", "pravda", "igaz", "doğru",
     "sant", "违约", "дефолт", "ausfall", "ausgefallen", "impago", "défaut", "inadimplente", "non performing",
-    "charged_off",
+    "charged_off", "gekündigt", "uneinbringlich", "notleidend", "impayé", "en défaut", "moroso", "en mora",
+    "incumplimiento", "insolvente", "sofferenza", "in sofferenza", "wanbetaling", "foreclosed", "foreclosure",
+    "repossessed", "bankruptcy", "uncollectible", "non-accrual", "write off", "written-off",
 }  # fmt: skip
 _GOOD: Final = {
     "good", "g", "fully paid", "paid", "paid off", "paid in full", "p i f", "pif", "repaid", "performing", "closed",
@@ -27,10 +29,14 @@ _GOOD: Final = {
     "nein", "nee", "non", "não", "nao", "ne", "нет", "nie", "nem", "hayır", "ei", "否", "いいえ", "아니오",
     "falsch", "faux", "falso", "onwaar", "fałsz", "ложь", "nepravda", "hamis", "yanlış", "falskt", "usant",
     "正常", "fully_paid", "paid off early", "prepaid", "paid early", "adimplente", "paid in advance",
+    "bezahlt", "getilgt", "zurückgezahlt", "abbezahlt", "erledigt", "remboursé", "payé", "soldé", "pagado", "liquidado",
+    "quitado", "pago", "liquidata", "rimborsato", "estinto", "afgelost", "betaald", "spłacony", "splacony",
 }  # fmt: skip
 _OPEN: Final = {
     "current", "in grace period", "issued", "open", "active", "pending", "ongoing", "late (16-30 days)",
     "late (1-15 days)", "in repayment", "unknown", "reject", "rejected",
+    "laufend", "aktiv", "offen", "en cours", "en curso", "vigente", "activo", "em aberto", "ativo", "in corso",
+    "lopend", "actief", "aktywny", "running", "outstanding", "not matured", "in progress", "live",
 }  # fmt: skip
 
 

@@ -5,8 +5,8 @@ A scorecard's bins are its own; of other models a number has its deciles and a c
 
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Final
@@ -33,13 +33,14 @@ OUTCOMES: Final = "reference_target.npy"
 class BinTable:
     """Bins of one feature with weights of evidence and information value, over rows with a known outcome.
 
-    `merge`, `split` and `set_special` give another table; `toml` is what makes the next scorecard use it. Bins are
+    `merge`, `split` and `set_special` give another table; `save` makes the next scorecard use it. Bins are
     numbered from 0, as `frame` shows them.
     """
 
     feature: Feature  # with its bins, groups and special codes
     values: Floats  # (n,) codes of a category; NaN is missing
     defaults: Bools  # (n,)
+    keep: Callable[["BinTable", str], Json] | None = field(default=None, repr=False, compare=False)  # for `save`
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -131,6 +132,16 @@ class BinTable:
         if self.feature.special:
             lines.append(f"special = {_numbers(self.feature.special)}")
         return "\n".join(lines)
+
+    def save(self, note: str) -> Json:
+        """Write the bins into riskloop.toml, for the next training, and on record with who did it and why.
+
+        Returns what they were and are. Raises ConfigError without a note, where they break `monotone`, or where the
+        table comes from no open portfolio; StorageError.
+        """
+        if self.keep is None:
+            raise ConfigError("These bins come from no open portfolio: ask Portfolio.bins for them.")
+        return self.keep(self, note)
 
     def frame(self) -> "pd.DataFrame":
         """`rows` as a frame."""
