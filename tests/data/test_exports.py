@@ -375,3 +375,21 @@ def test_the_sheet_is_said_and_no_encoding(tmp_path: Path) -> None:
     assert describe(examine(tmp_path / "h.xlsx", Wanted(TARGET)).dialect) == "sheet 'Tape'"
     FRAME.to_csv(tmp_path / "h.csv", index=False)
     assert describe(find_dialect(tmp_path / "h.csv", "h")) == "UTF-8, separated by commas"
+
+
+@pytest.mark.parametrize("above", [0, 2])
+def test_a_workbook_of_one_sheet_may_call_it_after_its_month(above: int, tmp_path: Path) -> None:
+    with pd.ExcelWriter(tmp_path / "h.xlsx") as book:
+        FRAME.to_excel(book, index=False, sheet_name="Tape", startrow=3)
+        book.sheets["Tape"]["A1"] = "Loan tape"
+        pd.DataFrame({"a": ["x"], "b": ["y"]}).to_excel(book, index=False, sheet_name="Terms")
+    settings = parse_settings(config_text(examine(tmp_path / "h.xlsx", Wanted(TARGET, id=ID, time=TIME))))
+    assert (settings.data.sheet, settings.data.skip) == ("Tape", 3)
+    FRAME.drop(columns=TARGET).to_excel(tmp_path / "p.xlsx", index=False, sheet_name="Jan 2024", startrow=above)
+    one, other = read(tmp_path / "h.xlsx", settings).rows, read(tmp_path / "p.xlsx", settings, "absent").rows
+    np.testing.assert_array_equal(one.features, other.features)
+    with pd.ExcelWriter(tmp_path / "two.xlsx") as book:
+        for name in ("Jan", "Feb"):
+            FRAME.to_excel(book, index=False, sheet_name=name)
+    with pytest.raises(DataError, match='say --sheet "Jan" --skip 0'):
+        read(tmp_path / "two.xlsx", settings)

@@ -288,8 +288,9 @@ def outcomes(
             lines += [f"  {reason}" for reason in reasons[:10]]
             lines += [f"  and {len(reasons) - 10:,} more; --refused FILE lists all"] if len(reasons) > 10 else []
     if aside and not recorded.recorded and not recorded.repeated:
-        more = f" (and {len(aside) - 1:,} more)" if len(aside) > 1 else ""
-        raise DataError(f"None of the {len(aside):,} outcomes was recorded: {aside[0]}{more}.")
+        kinds = (("cannot be read", recorded.refused), ("belong to no decision", recorded.reasons))
+        why = "; ".join(f"{len(r):,} {said}, the first is {r[0]}" for said, r in kinds if r)
+        raise DataError(f"None of the {len(aside):,} outcomes was recorded: {why}.")
     Console(as_json).answer(recorded, *lines)
     leave_partly(len(aside))
 

@@ -414,7 +414,7 @@ def _opened(
             raise
         options = [
             f"--{name} {json.dumps(getattr(used, name))}"
-            for name in ("skip", "delimiter", "encoding", "decimal")
+            for name in ("sheet", "skip", "delimiter", "encoding", "decimal")
             if getattr(used, name) != getattr(dialect, name)
         ]
         raise DataError(

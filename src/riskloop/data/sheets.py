@@ -1,7 +1,7 @@
 """Workbooks: Excel (.xlsx, .xlsm, .xls, .xlsb) and OpenDocument, read by python-calamine."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -11,6 +11,7 @@ from riskloop.data.dialect import MOST_TOTALS, is_total, layout, names_of, repea
 from riskloop.data.tables import TableSource, refuse_repeats, value_column
 
 Cells = list[list[Any]]
+ANYWHERE: Final = {"decimal", "missing", "dates", "strict", "max_refused"}  # says nothing of a sheet's layout
 
 
 def sheet_source(
@@ -18,11 +19,19 @@ def sheet_source(
 ) -> tuple[TableSource, DataSettings]:
     """One sheet as a table: the one that the dialect names, or the first that holds rows.
 
-    Raises MalformedBody for what is no workbook, DataError when the sheet is not there or empty.
+    A workbook of one sheet needs no name of it: monthly exports are called after their month. It is laid out as it is
+    found to be then. Raises MalformedBody for what is no workbook, DataError when the sheet is not there or empty.
     """
     name, cells = _cells(path, dialect, where)
     texts = [["" if value is None else str(value).strip() for value in row] for row in cells]
-    if dialect is None or dialect == DataSettings(sheet=dialect.sheet, missing=dialect.missing, dates=dialect.dates):
+    if dialect is not None and dialect.sheet not in ("", name):
+        dialect = DataSettings(**dialect.model_dump(include=ANYWHERE))
+        is_known = False
+    else:
+        is_known = dialect is not None and dialect != DataSettings(
+            sheet=dialect.sheet, missing=dialect.missing, dates=dialect.dates
+        )
+    if dialect is None or not is_known:
         found: dict[str, Any] = {**(dialect.model_dump(exclude_defaults=True) if dialect else {})}
         found |= {"sheet": name, **layout(texts, target)}
         dialect = DataSettings(**{**found, "footer": _footer(texts)})
@@ -46,7 +55,9 @@ def _cells(path: Path, dialect: DataSettings | None, where: str) -> tuple[str, C
 
     try:
         book = CalamineWorkbook.from_path(str(path))
-        names = [dialect.sheet] if dialect is not None and dialect.sheet else list(book.sheet_names)
+        names = list(book.sheet_names)
+        if dialect is not None and dialect.sheet and (len(names) > 1 or dialect.sheet in names):
+            names = [dialect.sheet]
         if names[0] not in book.sheet_names:
             raise DataError(f"{where} has no sheet '{names[0]}'; it has {', '.join(book.sheet_names)}. See --sheet.")
         for name in names:
