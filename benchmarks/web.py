@@ -1,6 +1,6 @@
 """How long does the server take for each page of the dashboard, with a year of daily windows and a million decisions?
 
-    python -m benchmarks.web [--quick] [--json] [--decisions N] [--windows N] [--processor]
+    python -m benchmarks.web [--quick] [--json] [--decisions N] [--windows N] [--processor] [--url postgresql+psycopg://…]
 
 A small loop is run for real: two models, one day of decisions, its outcomes, two cycles. That day is then copied in
 bulk to all others, so that the database has the size of a year and every page the content of one. Each page is asked
@@ -27,6 +27,7 @@ import httpx
 import numpy as np
 from sqlalchemy import Connection, text
 
+from benchmarks.postgres import twin
 from riskloop.app import create_app
 from riskloop.cases import CaseState, Move
 from riskloop.cases.events import Judged
@@ -307,17 +308,33 @@ def main() -> None:
     parser.add_argument("--decisions", type=int, help="default 1,000,000, quick 100,000")
     parser.add_argument("--windows", type=int, help="default 365, quick 60")
     parser.add_argument("--processor", action="store_true", help="judge by processor time, on a machine that is shared")
+    parser.add_argument("--url", help="of an empty PostgreSQL database, where the same pages are asked for, too")
     given = parser.parse_args()
     count = given.decisions or (100_000 if given.quick else 1_000_000)
     windows = given.windows or (60 if given.quick else 365)
+    times = 3 if given.quick else 9
+    found = {}
     with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "sqlite"
+        place.mkdir()
         with said("built"):
-            portfolio = build(Path(folder), windows, count)
+            portfolio = build(place, windows, count)
         with said("asked"):
-            found = measure(portfolio, pages(portfolio, windows, count), 3 if given.quick else 9)
+            found["SQLite"] = measure(portfolio, pages(portfolio, windows, count), times)
         portfolio.home.close()
+        if given.url:
+            with said("copied"):
+                portfolio = Portfolio.open(twin(place, given.url))
+            with said("asked"):
+                found["PostgreSQL"] = measure(portfolio, pages(portfolio, windows, count), times)
+            portfolio.home.close()
     judged = "processor" if given.processor else "median"
-    slow = [name for name, taken in found.items() if taken[judged] >= LIMIT and name not in FILES]
+    slow = [
+        f"{name} ({database})"
+        for database, answers in found.items()
+        for name, taken in answers.items()
+        if taken[judged] >= LIMIT and name not in FILES
+    ]
     document: dict[str, Any] = {
         "decisions": count,
         "windows": windows,
@@ -329,16 +346,21 @@ def main() -> None:
     if given.json:
         print(json.dumps(document))
     else:
-        print(f"{count:,} decisions, {windows} windows; milliseconds")
-        print(f"{'page':<32} {'first':>8} {'median':>8} {'slowest':>8} {'processor':>9} {'kB':>7}")
-        for name, taken in found.items():
-            figures = (taken["first"], taken["median"], taken["slowest"])
-            told = " ".join(f"{value:>8.1f}" for value in figures)
-            print(f"{name:<32} {told} {taken['processor']:>9.1f} {taken['kilobytes']:>7.0f}")
-        worst = max(taken[judged] for name, taken in found.items() if name not in FILES)
-        print(f"{'MISSED ' if slow else 'reached'}  slowest page's {judged}, ms: {worst:.0f} ({LIMIT:.0f})")
+        for database, answers in found.items():
+            tell(f"{database}, {count:,} decisions, {windows} windows; milliseconds", answers, judged)
     if slow:
         sys.exit(f"Slower than {LIMIT:.0f} ms: {', '.join(slow)}.")
+
+
+def tell(title: str, answers: dict[str, dict[str, float]], judged: str) -> None:
+    """One database's table."""
+    print(title)
+    print(f"{'page':<32} {'first':>8} {'median':>8} {'slowest':>8} {'processor':>9} {'kB':>7}")
+    for name, taken in answers.items():
+        told = " ".join(f"{taken[key]:>8.1f}" for key in ("first", "median", "slowest"))
+        print(f"{name:<32} {told} {taken['processor']:>9.1f} {taken['kilobytes']:>7.0f}")
+    worst = max(taken[judged] for name, taken in answers.items() if name not in FILES)
+    print(f"{'MISSED ' if worst >= LIMIT else 'reached'}  slowest page's {judged}, ms: {worst:.0f} ({LIMIT:.0f})")
 
 
 if __name__ == "__main__":
