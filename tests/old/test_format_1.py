@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -78,6 +78,18 @@ def test_the_champion_goes_on_scoring(portfolio: Portfolio) -> None:
     assert hexadecimal(scored["probability"]) == EXPECTED["models"]["2"]["probabilities"]
     assert scored["decision_id"].iloc[0] == "241"
     assert portfolio.replay(241).identical
+
+
+@pytest.mark.parametrize("wanted", ["default", "all"])
+def test_reasons_come_with_the_frame_where_they_are_asked_for(
+    portfolio: Portfolio, wanted: Literal["default", "all"]
+) -> None:
+    rows = pd.read_csv(OLD / "rows.csv", dtype={"job": str}).drop(columns=["bad", "day"]).assign(day="2025-03-20")
+    scored = portfolio.score(rows.head(40), reasons=wanted)
+    assert scored["default"].nunique() == 2
+    for declined, number, said in zip(scored["default"], scored["decision_id"], scored["reasons"], strict=True):
+        told = portfolio.replay(number).reasons if declined or wanted == "all" else []
+        assert json.loads(said) == told
 
 
 @pytest.mark.parametrize("version", [3, 4])

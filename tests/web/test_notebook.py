@@ -212,3 +212,11 @@ def test_without_windows_or_outcomes_there_is_a_sentence(home: Home) -> None:
         plot.calibration()
     with pytest.raises(NotFound, match="7"):
         plot.challenger(7)
+
+
+def test_reasons_of_decisions_on_record_are_those_of_their_replay(decided: Portfolio) -> None:
+    found = decided.frames.decisions(decision="decline", limit=5, reasons=True).columns
+    assert found["decision_id"]
+    for number, said in zip(found["decision_id"], found["reasons"], strict=True):
+        assert json.loads(said) == decided.replay(number).reasons
+    assert "reasons" not in decided.frames.decisions(limit=1).columns

@@ -272,15 +272,25 @@ _OF_STATISTIC: Final[Mapping[str, Unit]] = {
     "score_shift": "score",
     "promotion_rate": "count",
 }
+
+
+def _p(value: float) -> str:
+    return f"{value:.2g}" if value >= 1e-4 else "less than 0.0001"
+
+
+def _point(share: float) -> str:
+    return "point" if math.isclose(share, 0.01) else "points"
+
+
 _LIMITS: Final[Mapping[str, Callable[[float], str]]] = {
-    "auc_gain": lambda x: f"p at most {x:.3g}",
-    "log_loss_gain": lambda x: f"p at most {x:.3g}",
+    "auc_gain": lambda x: f"p at most {_p(x)}",
+    "log_loss_gain": lambda x: f"p at most {_p(x)}",
     "log_loss": lambda x: f"at most {x:+.4f}",
-    "calibration": lambda x: f"at most {100.0 * x:g} points more",
+    "calibration": lambda x: f"at most {100.0 * x:g} {_point(x)} more",
     "money_gain": lambda x: f"at least {x:+,.2f} an applicant",
     "approval_ratio": lambda x: f"at least {x:.2f}",
     "auc_range": lambda x: f"at most {x:+.2f}",
-    "approval_shift": lambda x: f"at most {100.0 * x:g} points",
+    "approval_shift": lambda x: f"at most {100.0 * x:g} {_point(x)}",
     "score_shift": lambda x: f"PSI at most {x:g}",
     "promotion_rate": lambda x: f"at most {x:g} in 30 days",
     "latency": lambda x: f"at most {x:g} ms",
@@ -304,7 +314,7 @@ def _line(check: Check, measures: Json) -> SignedLine:
     limit = _LIMITS.get(check.name)
     said = "" if limit is None or check.threshold is None else limit(check.threshold)
     if check.name in IMPROVEMENT and check.statistic is not None:
-        said = f"{said}, is {check.statistic:.3g}"
+        said = f"{said}, is {_p(check.statistic)}"
     values, unit = _values(check, measures)
     return SignedLine(
         check.name, unit, **values, limit=said, passed=check.passed, sentence=check.sentence, source=check.source

@@ -17,7 +17,7 @@ from riskloop.web.queries import DecisionSummary
 PANELS: Final = (("events", 0.24), ("AUC", 0.26), ("default rate", 0.22), ("approved", 0.14), ("decisions", 0.14))
 GAP: Final = 0.03
 LANES: Final = ("Champion", "Trained", "Cases", "Windows")  # of the events, from the top
-LETTER: Final = 0.026  # of the width of the plot on a telephone
+LETTER: Final = 0.04  # of the width of the plot on a telephone
 MOST: Final = 3  # cases at once that have a line of their own
 
 
