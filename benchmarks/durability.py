@@ -1,9 +1,10 @@
 """Is every answered decision in the log, exactly once, whatever happens to the server?
 
-    python -m benchmarks.durability [--quick] [--kills N] [--seconds N] [--json] [--folder DIR]
+    python -m benchmarks.durability [--quick] [--kills N] [--seconds N] [--json] [--folder DIR] [--url postgresql+psycopg://…]
 
 `kills`: under load, single rows and batches, the server is killed (SIGKILL) at random moments and started again on the
-same folder, without any repair. After every kill the ids of the log have no gap, every answered decision is in it once,
+same folder, without any repair; on PostgreSQL with --url, of an empty database.
+ After every kill the ids of the log have no gap, every answered decision is in it once,
 as it was answered, and a batch that is sent again under its key is logged once.
 `promotions`: under load, a model is promoted every second. No request fails, and every answer comes from a model that
 was champion at some moment between its request and its answer.
@@ -24,6 +25,7 @@ from threading import Event, Thread
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from benchmarks.postgres import twin
 from benchmarks.serving import prepare, running
 from riskloop.portfolio import Portfolio
 from riskloop.store.home import Home
@@ -254,10 +256,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="of promotions; default 60")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--folder", type=Path, help="Where the portfolio is made; must be on the disk to be measured.")
+    parser.add_argument("--url", help="Of an empty PostgreSQL database.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        folder = Path(name)
+        folder = Path(name) / "sqlite"
+        folder.mkdir()
         prepare(folder, usual=False).close()
+        folder = twin(folder, options.url) if options.url else folder
         rows = [json.loads(line) for line in (folder / "requests.ndjson").read_text().splitlines()]
         killed = kills(folder, rows, options.kills or (5 if options.quick else 50))
         promoted = promotions(folder, rows, options.seconds or (10 if options.quick else 60))

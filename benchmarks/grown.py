@@ -115,13 +115,18 @@ def look(folder: Path, rows: int) -> dict[str, Any]:
     portfolio = Portfolio.open(folder)
     found: dict[str, Any] = {"rows": rows, "database": portfolio.home.database.engine.dialect.name}
     day = day_of(portfolio)
-    found["grow"] = timed(lambda: grow(portfolio, day, rows))
     labels = min(LABELS, rows) // 2
     found["labels"] = labels
-    found["by id"] = hand_in(portfolio, folder, "decision_id", labels)
-    found["by customer"] = hand_in(portfolio, folder, simulate.ID, labels)
-    found["cycle"] = command(folder, "watch", "--once")
-    found["status"] = command(folder, "status")
+    steps: dict[str, Callable[[], dict[str, float]]] = {
+        "grow": lambda: timed(lambda: grow(portfolio, day, rows)),
+        "by id": lambda: hand_in(portfolio, folder, "decision_id", labels),
+        "by customer": lambda: hand_in(portfolio, folder, simulate.ID, labels),
+        "cycle": lambda: command(folder, "watch", "--once"),
+        "status": lambda: command(folder, "status"),
+    }
+    for name, step in steps.items():
+        found[name] = step()
+        sys.stderr.write(f"{found['database']}, {rows:,}: {name} {found[name]['cpu']:.1f} s of processor\n")
     pages = measure(portfolio, PAGES, 3)
     found["pages"] = {name: took["median"] for name, took in pages.items()}
     portfolio.home.close()

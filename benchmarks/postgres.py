@@ -5,24 +5,31 @@
 The URL names an empty database; put the server's files and --folder on the same disk. The two take turns, a few
 seconds each, in every round; ratios are medians of the rounds' own ratios, so that a busy machine slows both alike.
 Server, database and load (wrk) share the machine.
+
+With --machines one API process and two, each with its half of 64 connections, take turns over PostgreSQL. Beside the
+rates stand the processors' seconds of API, database and load for a request: what two cores of one's own could do.
 """
 
 import argparse
 import json
 import re
+import resource
 import shutil
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from benchmarks._processor import seconds_of
 from benchmarks.serving import CONNECTIONS, Measured, load, prepare, running
 from riskloop.store.adapters import open_database
 from riskloop.store.home import CONFIG
 from riskloop.store.transfer import copy
 
+TWICE: Final = 1.6  # times the rate of one API process that two on two cores reach
 GOAL: Final = 0.7  # of SQLite's rate at 64 connections
 
 
@@ -54,6 +61,53 @@ def measure(folders: dict[str, Path], rounds: int, seconds: float) -> dict[int, 
     return found
 
 
+def machines(folder: Path, url: str, rounds: int, seconds: float) -> dict[int, dict[str, float]]:
+    """One process and two: requests a second, and microseconds of processor a request, of each part; medians."""
+    import psycopg
+
+    with psycopg.connect(url.replace("+psycopg", "", 1)) as connection:
+        found = connection.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
+    assert found is not None
+    database = int(str(found[0]).split("\n", 1)[0])
+    taken: dict[int, list[dict[str, float]]] = {1: [], 2: []}
+    with ExitStack() as stack:
+        servers = [stack.enter_context(running("riskloop", folder)) for _ in range(2)]
+        for _ in range(rounds):
+            for count, measured in taken.items():
+                asked = servers[:count]
+                before = seconds_of(database), sum(seconds_of(one.process.pid) for one in asked), _of_children()
+                with ThreadPoolExecutor(count) as pool:
+                    loads = [pool.submit(load, one.url, folder, 64 // count, seconds) for one in asked]
+                    done = [one.result() for one in loads]
+                after = seconds_of(database), sum(seconds_of(one.process.pid) for one in asked), _of_children()
+                rate = sum(one.rate for one in done)
+                used = [1e6 * (now - then) / (rate * seconds) for now, then in zip(after, before, strict=True)]
+                measured.append({"rate": rate, **dict(zip(("database", "api", "load"), used, strict=True))})
+    return {count: {name: median(one[name] for one in each) for name in each[0]} for count, each in taken.items()}
+
+
+def _of_children() -> float:
+    """Processor seconds of the loads that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def tell_machines(found: dict[int, dict[str, float]]) -> None:
+    """What was measured, and what two cores of one's own would do by it."""
+    for count, one in found.items():
+        parts = ", ".join(f"{name} {one[name]:.0f}" for name in ("api", "database", "load"))
+        print(f"{count} API: {one['rate']:,.0f} requests/s; microseconds of processor a request: {parts}")
+    one, two = found[1], found[2]
+    alone, beside = (
+        1e6 / max(one["api"], sum(one[n] for n in ("api", "database", "load")) / 2),
+        two["rate"] / one["rate"],
+    )
+    both = 2e6 / sum(two[name] for name in ("api", "database", "load"))
+    free = 2e6 / two["api"]  # database and load on machines of their own
+    print(f"by the clock {beside:.2f}; by processors {both / alone:.2f} with everything on two cores,")
+    print(f"{free * one['api'] / 1e6:.2f} with database and load on other machines (goal 1.6)")
+
+
 def summary(connections: int, rounds: list[dict[str, Measured]]) -> dict[str, Any]:
     """Medians, and the ratio of the rates."""
     document: dict[str, Any] = {"connections": connections}
@@ -75,6 +129,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round of two seconds each")
     parser.add_argument("--rounds", type=int, help="default 5, quick 1")
     parser.add_argument("--seconds", type=float, help="of each load; default 4, quick 2")
+    parser.add_argument("--machines", action="store_true", help="one API process and two instead")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--folder", type=Path, help="Where the portfolio is made; must be on the disk to be measured.")
     options = parser.parse_args()
@@ -86,6 +141,10 @@ def main() -> None:
         folder = Path(name) / "sqlite"
         folder.mkdir()
         prepare(folder, usual=False).close()
+        if options.machines:
+            told = machines(twin(folder, options.url), options.url, rounds, seconds)
+            print(json.dumps(told)) if options.json else tell_machines(told)
+            return
         found = measure({"sqlite": folder, "postgres": twin(folder, options.url)}, rounds, seconds)
     rows = [summary(connections, measured) for connections, measured in found.items()]
     if options.json:

@@ -19,10 +19,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+import pyarrow.parquet as pq
 from sqlalchemy import func, select
 
 from benchmarks.batch import write_customers
 from benchmarks.serving import prepare
+from riskloop.loop.champion import load
+from riskloop.monitor.profile import Profile
+from riskloop.simulation.embedded import ID
 from riskloop.store.home import Home
 from riskloop.store.tables import segments
 
@@ -52,20 +56,21 @@ scored.write_csv(target) if target.endswith("csv") else scored.write_parquet(tar
 """
 
 _SPARK: Final = """
-import json, sys, time
+import json, os, sys, time
+from benchmarks._processor import seconds_of
 from riskloop.batch.spark import session
 from riskloop.portfolio import Portfolio
 from riskloop import spark
 folder, source = sys.argv[1], sys.argv[2]
 portfolio, own = Portfolio.open(folder), session("local[*]")
 own.sparkContext.setLogLevel("ERROR")
-seconds = []
+found = {}
 for turn in ("cold", "warm"):
-    started = time.perf_counter()
+    started, used = time.perf_counter(), seconds_of(os.getpid())
     frame = spark.score(own.read.parquet(source), portfolio, run_key=f"{turn}-{time.time_ns()}")
     frame.write.mode("overwrite").parquet(f"{folder}/spark.parquet")
-    seconds.append(time.perf_counter() - started)
-print(json.dumps(seconds))
+    found |= {turn: time.perf_counter() - started, f"{turn}_cpu": seconds_of(os.getpid()) - used}
+print(json.dumps(found))
 """
 
 
@@ -103,12 +108,28 @@ def polars(folder: Path, kind: str, rows: int, home: Home) -> dict[str, float]:
 
 
 def spark(folder: Path, rows: int) -> dict[str, float]:
-    """Seconds of a first and of a second run in one session; Parquet."""
+    """Seconds of a first and of a second run in one session, by the clock and of processors; Parquet."""
     command = [sys.executable, "-c", _SPARK, str(folder), str(folder / f"in-{rows}.parquet")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    cold, warm = json.loads(done.stdout.strip().splitlines()[-1])
-    return {"cold": cold, "warm": warm}
+    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def same(folder: Path, home: Home) -> bool:
+    """Whether the last runs of both engines gave every customer the same score, and profiles with the same sum."""
+    columns = [ID, "probability"]
+    mine, theirs = (
+        pq.read_table(folder / name, columns=columns).sort_by(ID) for name in ("out.parquet", "spark.parquet")
+    )
+    reference, sums = load(home, home.champion().version).reference, []
+    with home.database.read() as connection:
+        newest = {s.run.partition("-")[0]: s.run for s in home.segments.within(connection)}
+        for kind in ("parquet", "warm"):
+            runs = [s for s in home.segments.within(connection) if s.run == newest[kind]]
+            made = (Profile.from_bytes(home.segments.profile(connection, one) or b"") for one in runs)
+            sums.append(sum(made, reference.empty).to_bytes())
+    return bool(mine.equals(theirs)) and sums[0] == sums[1]
 
 
 def sizes(folder: Path, home: Home) -> tuple[int, int]:
@@ -137,7 +158,7 @@ def compare(folder: Path, home: Home, kind: str, rows: int, rounds: int, engines
             of_spark.append(spark(folder, rows))
     one, other = middle(of_local), middle(of_polars)
     grown = [(now - then) / rows / rounds for now, then in zip(sizes(folder, home), before, strict=True)]
-    found = {
+    found: dict[str, Any] = {
         "kind": kind, "rows": rows, "local": one, "polars": other,
         "rows_per_second": rows / one["seconds"],
         "beside": other["seconds"] / one["seconds"],
@@ -147,6 +168,8 @@ def compare(folder: Path, home: Home, kind: str, rows: int, rounds: int, engines
     if of_spark:
         found["spark"] = middle(of_spark)
         found["spark_times_local"] = found["spark"]["warm"] / one["seconds"]
+        found["spark_times_local_cpu"] = found["spark"]["warm_cpu"] / one["cpu"]
+        assert same(folder, home), "Spark and the local engine differ"
     return found
 
 
@@ -193,6 +216,9 @@ def tell(one: dict[str, Any]) -> None:
     if "spark" in one:
         times = one["spark_times_local"]
         print(f"  Spark, warm: {one['spark']['warm']:.1f} s, {times:.2f} times the local engine (at most {SPARK})")
+        print(
+            f"  by processors {one['spark_times_local_cpu']:.2f} times; every score and the sum of profiles are equal"
+        )
 
 
 if __name__ == "__main__":
