@@ -130,7 +130,7 @@ def figures(pairs: list[tuple[Round, Round]]) -> dict[str, Any]:
         "highest_ratio": ratios[-1],
         "server_seconds_per_million": [median(pair[i].server for pair in pairs) for i in (0, 1)],
         "shadow_seconds_per_million": median(pair[1].shadow for pair in pairs),
-        "errors": sum(one.errors for pair in pairs for one in pair),
+        "errors": [sum(pair[i].errors for pair in pairs) for i in (0, 1)],
     }
 
 
