@@ -14,6 +14,8 @@ from riskloop.store.home import Home
 from riskloop.store.windows import Window, set_quarantine
 from riskloop.views import quarantine
 
+from .conftest import TRAINED
+
 NOW = datetime(2025, 3, 5, tzinfo=UTC)
 
 
@@ -56,13 +58,10 @@ def test_a_fault_is_one_case_also_when_its_outcomes_are_final(tmp_path: Path) ->
 
 
 def test_status_says_how_much_is_in_quarantine_and_asks_where_it_lasts(
-    drifted_folder: Path, copied: Callable[[Path], Portfolio]
+    promoted_folder: Path, copied: Callable[[Path], Portfolio]
 ) -> None:
-    portfolio = copied(drifted_folder)
-    now = datetime(2025, 4, 30, tzinfo=UTC)
-    home = portfolio.home
+    home, now = copied(promoted_folder).home, TRAINED
     assert quarantine(home.feed, home.windows, now) is None
-    portfolio.cycle(now=now)
     numbers = [window.id for window in home.windows.latest(3)]
     for held, number in enumerate(numbers, start=1):
         with home.database.write() as connection:

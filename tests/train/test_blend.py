@@ -151,14 +151,21 @@ def test_what_cannot_be_a_blend_is_refitted(make_rows: Callable[..., Rows], sett
         np.testing.assert_array_equal(fitted.predict_proba(matrix), alone.predict_proba(matrix))
 
 
-@pytest.mark.parametrize("kind", ["lightgbm", "hist_gradient_boosting", "blend"])
-def test_log_odds_are_those_of_the_file_however_far(kind: str) -> None:
-    """Inverted labels, or all but one class: a probability of 1 - 1e-12 says its log-odds no more, the trees do."""
-    rng = np.random.default_rng(3)
-    X = rng.normal(size=(400, 2))
+@pytest.fixture(scope="module")
+def steep() -> tuple[Floats, LGBMClassifier, HistGradientBoostingClassifier]:
+    """Rows that a threshold divides, and models that are very sure of it."""
+    X = np.random.default_rng(3).normal(size=(400, 2))
     y = X[:, 0] > 0
     boosted = LGBMClassifier(n_estimators=200, learning_rate=0.5, min_sum_hessian_in_leaf=1e-12, verbose=-1).fit(X, y)
-    histogram = HistGradientBoostingClassifier(max_iter=200, learning_rate=0.5, early_stopping=False).fit(X, y)
+    return X, boosted, HistGradientBoostingClassifier(max_iter=200, learning_rate=0.5, early_stopping=False).fit(X, y)
+
+
+@pytest.mark.parametrize("kind", ["lightgbm", "hist_gradient_boosting", "blend"])
+def test_log_odds_are_those_of_the_file_however_far(
+    kind: str, steep: tuple[Floats, LGBMClassifier, HistGradientBoostingClassifier]
+) -> None:
+    """Inverted labels, or all but one class: a probability of 1 - 1e-12 says its log-odds no more, the trees do."""
+    X, boosted, histogram = steep
     made = {"lightgbm": boosted, "hist_gradient_boosting": histogram, "blend": Blend(boosted, histogram, boosted)}[kind]
     served = Booster(dump(made)[1], "it").raw(X)
     assert np.abs(served).max() > 13.0
