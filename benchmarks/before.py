@@ -245,8 +245,10 @@ def task_rounds(sides: tuple[Side, Side], count: int, work: Path) -> Pairs:
                     shutil.rmtree(copy)
                 old, new = done[0]["figures"], done[1]["figures"]
                 if number < 0:
-                    off = [abs(old[key] - new[key]) for key in sorted(old.keys() & new.keys())]
-                    found[f"{task}: {len(off)} figures, largest difference"] = [(0.0, max(off))]
+                    off = {key: abs(old[key] - new[key]) for key in sorted(old.keys() & new.keys())}
+                    worst, *others = sorted(off, key=lambda key: off[key], reverse=True)
+                    found[f"{task}: difference of {worst}"] = [(0.0, off[worst])]
+                    found[f"{task}: largest difference of {len(others)} other figures"] = [(0.0, off[others[0]])]
                 else:
                     seconds = (done[0]["seconds"], done[1]["seconds"])
                     found.setdefault(f"{task}: seconds of processor", []).append(seconds)
