@@ -118,6 +118,7 @@ HELD_BY: Final = {
     "store/test_checkpoint_places.py": "store.checkpoint_store",
     "store/test_decisions.py": "store.frames",
     "store/test_erasure.py": "store.erased store.holding",
+    "store/test_segments.py": "store.pieces",
     "store/test_sqlite.py": "store.wal",
     "test_cli.py": "cli.cases cli.data cli.keys cli.look cli.models cli.operate cli.options cli.trust",
     "test_cli_users.py": "cli.users",

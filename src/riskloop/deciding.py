@@ -128,7 +128,10 @@ class Deciding:
         """
         from riskloop.loop.promotion import roll_back
 
-        made = roll_back(self.home, by=by or current_user(), reason=reason, seq=seq, now=datetime.now(UTC))
+        seen = self.home.champion().seq if seq is None else seq
+        made = roll_back(
+            self.home.ledger, self.home.cases, by=by or current_user(), reason=reason, seq=seen, now=datetime.now(UTC)
+        )
         return PromotionResult(**views.promotion(made))
 
     def compare(

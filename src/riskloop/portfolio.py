@@ -230,11 +230,14 @@ class Portfolio(Deciding):
         drift. Raises NotFound or MalformedBody for what is no table.
         """
         from riskloop.data.fetch import fetched, where_of
+        from riskloop.loop.champion import load
         from riskloop.loop.check import check
 
         where = where_of(source) if isinstance(source, (str, Path)) else "The data"
+        promotion = self.home.ledger.champion()
+        champion = None if promotion is None else load(self.home, promotion.version)
         with fetched(source) as here:
-            return CheckResult(**check(self.home, here, where))
+            return CheckResult(**check(champion, self.home.schema, self.home.settings, here, where))
 
     def backtest(
         self,

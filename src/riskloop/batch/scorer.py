@@ -145,8 +145,8 @@ class Scorer:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """Makes the profile of decisions as one model scores them, whichever decided on them; sent to who reads them."""
+class Summarizer:
+    """Makes the profile of decisions as one model scores them, whichever decided; it is sent to those who read them."""
 
     artefact: Packed  # the model's
     version: int

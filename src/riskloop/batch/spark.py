@@ -24,7 +24,7 @@ from riskloop.core.errors import Conflict, DataError
 from riskloop.core.schema import APPENDED
 from riskloop.core.settings import DataSettings
 from riskloop.scoring.answers import told_columns
-from riskloop.store.pieces import HERE, Piece, T, Wanted, read_piece
+from riskloop.store.pieces import HERE, Piece, PieceRequest, T, read_piece
 from riskloop.store.segment_files import SegmentFiles, Written
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ class OnExecutors:
 
     spark: Any  # the session; it lives on the driver
 
-    def each(self, files: SegmentFiles, wanted: Sequence[Wanted], work: Callable[[Piece], T]) -> Iterator[T]:
+    def each(self, files: SegmentFiles, wanted: Sequence[PieceRequest], work: Callable[[Piece], T]) -> Iterator[T]:
         """A wave of tasks at a time: the driver holds the results of one. A single segment is read here."""
         context = self.spark.sparkContext
         wave = TASKS * context.defaultParallelism
@@ -292,7 +292,7 @@ class OnExecutors:
 _places: Final[dict[str, SegmentFiles]] = {}  # of a process that serves many tasks: it hashes a file once
 
 
-def _worked(root: str, work: Callable[[Piece], T], wanted: Wanted) -> T:
+def _worked(root: str, work: Callable[[Piece], T], wanted: PieceRequest) -> T:
     return work(read_piece(_places.setdefault(root, SegmentFiles(root)), wanted))
 
 

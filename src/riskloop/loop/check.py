@@ -4,41 +4,39 @@ from typing import Any
 
 import numpy as np
 
-from riskloop.core.errors import DataError, NotReady
+from riskloop.core.errors import DataError
 from riskloop.core.schema import Schema
-from riskloop.core.settings import DataSettings
+from riskloop.core.settings import DataSettings, Settings
 from riskloop.core.types import Finding, Json, Severity
 from riskloop.data.read import screen_rows
 from riskloop.data.refused import reason_lines
 from riskloop.decide.diagnosis import diagnose
-from riskloop.loop.champion import load
+from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.examine import Arrived, at_closing
 from riskloop.monitor.frames import coded
 from riskloop.store.documents import plain
-from riskloop.store.home import Home
 
 _ORDER = [Severity.OK, Severity.NOISE, Severity.UNKNOWN, Severity.DRIFTED, Severity.SEVERE, Severity.FAULT]
 
 
-def check(home: Home, source: Any, where: str = "The data") -> Json:
+def check(champion: ReferenceModel | None, schema: Schema, settings: Settings, source: Any, where: str) -> Json:
     """What of a file, frame, Arrow table or batch would be refused, flagged or drifted, by column and as a diagnosis.
 
-    Before the first promotion the columns are held against riskloop.toml, and nothing is said of drift.
+    Before the first promotion there is no champion: the columns are held against the ``schema`` of riskloop.toml, and
+    nothing is said of drift.
     """
-    dialect = home.settings.data
-    try:
-        champion = load(home, home.champion().version)
-    except NotReady:
-        features, _, found = coded(source, home.schema, where, dialect)
+    dialect = settings.data
+    if champion is None:
+        features, _, found = coded(source, schema, where, dialect)
         said: Json = {"model_version": None, "diagnosis": None, "rungs": [],
                 "sentence": "There is no champion yet, so drift is not checked."}  # fmt: skip
-        return {**_read(source, home.schema, dialect, where, features, found), **said, "findings": plain(found)}
+        return {**_read(source, schema, dialect, where, features, found), **said, "findings": plain(found)}
     model = champion.model
     features, times, found = coded(source, model.schema, where, dialect)
     scores = model.probabilities(features) if len(features) else np.empty(0)
     profile = champion.reference.profile(features, scores, times if len(times) else None)
-    found += at_closing(champion, home.settings, Arrived(profile, features, scores, times))
-    answer = diagnose(found, [], home.settings.drift)
+    found += at_closing(champion, settings, Arrived(profile, features, scores, times))
+    answer = diagnose(found, [], settings.drift)
     return {
         **_read(source, model.schema, dialect, where, features, found),
         "model_version": champion.version,

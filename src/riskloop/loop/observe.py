@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from riskloop.batch.scorer import Summary
+from riskloop.batch.scorer import Summarizer
 from riskloop.core.periods import Period, periods_between
 from riskloop.core.settings import Settings
 from riskloop.core.span import Span
@@ -201,7 +201,7 @@ def _stored(
         same = stored.model_version == champion.version
         return same and Profile.from_bytes(stored.profile).reference == champion.reference.fingerprint
 
-    make = Summary(packed(champion.version), champion.version, champion.reference.profiler)
+    make = Summarizer(packed(champion.version), champion.version, champion.reference.profiler)
     profiles, gaps, (following, last) = [], [], window.ids
     for stored in decisions.profiles(window.span._replace(first_id=following, last_id=last), usable, make):
         profiles.append(Profile.from_bytes(stored.profile))

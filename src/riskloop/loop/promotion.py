@@ -127,12 +127,11 @@ def _record_try(database: Database, report: GateReport, champion: int, version: 
     return f"This test spends {spent.alpha:.4f} of the alpha budget against version {champion}, as the gate's own do."
 
 
-def roll_back(home: Home, *, by: str, reason: str, seq: int | None, now: datetime) -> Promotion:
+def roll_back(ledger: Ledger, cases: Cases, *, by: str, reason: str, seq: int, now: datetime) -> Promotion:
     """Put the champion before the present one back, and move its case.
 
     ``seq`` is the promotion that the person has seen; PromotionConflict when it is not the last one any more.
     """
-    expected = home.champion().seq if seq is None else seq
-    made = rollback(home.ledger, expected_seq=expected, at=now, by=by, reason=reason)
-    follow_rollback(home.ledger, home.cases, now)
+    made = rollback(ledger, expected_seq=seq, at=now, by=by, reason=reason)
+    follow_rollback(ledger, cases, now)
     return made

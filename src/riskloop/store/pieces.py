@@ -80,7 +80,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PieceRequest:
     """Which decisions of one segment are read, and which of their columns."""
 
     segment: Segment
@@ -92,14 +92,14 @@ class Wanted:
 class Reader(Protocol):
     """Where segments are read."""
 
-    def each(self, files: SegmentFiles, wanted: Sequence[Wanted], work: Callable[[Piece], T]) -> Iterator[T]:
+    def each(self, files: SegmentFiles, wanted: Sequence[PieceRequest], work: Callable[[Piece], T]) -> Iterator[T]:
         """What ``work`` makes of each piece, in the order of ``wanted``."""
 
 
 class Here:
     """Reads in this process."""
 
-    def each(self, files: SegmentFiles, wanted: Sequence[Wanted], work: Callable[[Piece], T]) -> Iterator[T]:
+    def each(self, files: SegmentFiles, wanted: Sequence[PieceRequest], work: Callable[[Piece], T]) -> Iterator[T]:
         """One after another."""
         return (work(read_piece(files, one)) for one in wanted)
 
@@ -107,7 +107,7 @@ class Here:
 HERE: Final = Here()
 
 
-def read_piece(files: SegmentFiles, wanted: Wanted) -> Piece:
+def read_piece(files: SegmentFiles, wanted: PieceRequest) -> Piece:
     """The decisions of one segment that are wanted."""
     segment, span, columns = wanted.segment, wanted.span, wanted.columns
     start = max(0, (span.first_id or 0) - segment.first_id)

@@ -18,7 +18,7 @@ from riskloop.core.types import Ints
 from riskloop.store import chain, counters
 from riskloop.store.archive import DECISIONS, horizon, last_of
 from riskloop.store.database import Database
-from riskloop.store.pieces import HERE, Piece, Reader, Segment, T, Wanted, read_piece
+from riskloop.store.pieces import HERE, Piece, PieceRequest, Reader, Segment, T, read_piece
 from riskloop.store.segment_files import OLD, SegmentFiles, Written
 from riskloop.store.tables import chunks, decisions, promotions, segments
 
@@ -153,12 +153,12 @@ class Segments:
 
         It runs where segments are read, which may be another machine: it holds what it needs, and nothing else.
         """
-        wanted = [Wanted(segment, span, tuple(columns), share) for segment in found]
+        wanted = [PieceRequest(segment, span, tuple(columns), share) for segment in found]
         return self._reader.each(self.files, wanted, work) if wanted else iter(())
 
     def piece(self, segment: Segment, span: Span, columns: Sequence[str]) -> Piece:
         """The decisions of one segment that lie in a span; read here."""
-        return read_piece(self.files, Wanted(segment, span, tuple(columns)))
+        return read_piece(self.files, PieceRequest(segment, span, tuple(columns)))
 
     def picked(self, segment: Segment, ids: Ints, columns: Sequence[str]) -> Piece:
         """Some decisions of one segment; ``ids`` ascending."""
