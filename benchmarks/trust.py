@@ -32,6 +32,7 @@ from riskloop.store.verify import recompute
 
 CONNECTIONS: Final = (1, 64)
 MOST_COST: Final = 0.03
+COMMITS: Final = 20  # of a way in one turn
 WIDTH: Final = 23  # features
 
 
@@ -44,12 +45,9 @@ class Cost(NamedTuple):
 
     @classmethod
     def of(cls, ratios: Sequence[float]) -> "Cost":
-        """From with / without. The interval is that of a median by order statistics: no shape is assumed."""
-        ordered = sorted(ratios)
-        low, high = binom.interval(0.95, len(ordered), 0.5)
-        return cls(
-            median(ordered) - 1, ordered[max(0, int(low) - 1)] - 1, ordered[min(len(ordered), int(high) + 1) - 1] - 1
-        )
+        """From with / without."""
+        low, high = _interval(ratios)
+        return cls(median(ratios) - 1, low - 1, high - 1)
 
 
 def cost(folder: Path, rounds: int, seconds: float) -> dict[int, dict[str, Any]]:
@@ -100,36 +98,50 @@ def _processor(pid: int) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def commits(folder: Path) -> dict[int, dict[str, float]]:
-    """By decisions in a commit: microseconds of processor time with and without the chain, the least of seven rounds.
+def commits(folder: Path, rounds: int = 150) -> dict[int, dict[str, Any]]:
+    """By decisions in a commit: processor time without the chain, and what the chain adds to it, in microseconds.
 
-    What others do on the machine slows the clock on the wall, and this much less.
+    Each round runs both in turns, and its difference is taken within the round: what others do on the machine meets
+    both.
     """
     from benchmarks import servers
     from riskloop.store import sqlite
 
     chained = sqlite._insert
     servers._without_chain()
-    ways = {"with": chained, "without": sqlite._insert}
-    found = {}
-    for size in (1, 64):
-        group = _decisions(size, 0)
-        times: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(7):
-            for name, insert in ways.items():
-                database = Sqlite(folder / f"commits-{name}.db")
+    ways = {"without": sqlite._insert, "with": chained}
+    found: dict[int, dict[str, Any]] = {}
+    for size in (1, 25):
+        group, times = _decisions(size, 0), {name: list[float]() for name in ways}
+        with ExitStack() as stack:
+            appenders = {}
+            for name in ways:
+                database = Sqlite(folder / f"commits-{name}-{size}.db")
+                stack.callback(database.close)
                 upgrade(database)
-                appender = database.appender()
-                sqlite._insert = insert
-                begun = time.process_time()
-                for _ in range(300):
-                    appender.append([group])
-                times[name].append((time.process_time() - begun) / 300 * 1e6)
-                appender.close()
-                database.close()
-        found[size] = {name: min(values) for name, values in times.items()}
+                appenders[name] = database.appender(checkpoints=False)
+                stack.callback(appenders[name].close)
+            for number in range(-1, rounds):
+                for name, insert in ways.items():
+                    sqlite._insert = insert
+                    begun = time.process_time()
+                    for _ in range(COMMITS):
+                        appenders[name].append([group])
+                    if number >= 0:
+                        times[name].append((time.process_time() - begun) / COMMITS * 1e6)
+                    if number % 10 == 0:
+                        appenders[name].tidy()
+        added = [one - other for one, other in zip(times["with"], times["without"], strict=True)]
+        found[size] = {"without": median(times["without"]), "added": (median(added), *_interval(added))}
     sqlite._insert = chained
     return found
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95% interval of a median by order statistics: no shape is assumed."""
+    ordered = sorted(values)
+    low, high = binom.interval(0.95, len(ordered), 0.5)
+    return ordered[max(0, int(low) - 1)], ordered[min(len(ordered) - 1, int(high))]
 
 
 def verification(folder: Path, rows: int, group: int) -> dict[str, float]:
@@ -191,7 +203,9 @@ def main() -> None:
         said = (f"{c.share:.1%} ({c.low:.1%} to {c.high:.1%})" for c in (one["clock"], one["processor"]))
         print(f"{connections:>11}{one['without']:>12,.0f}{one['with']:>10,.0f}  {', '.join(said)}")
     for size, one in cpu.items():
-        print(f"a commit of {size}: {one['without']:.0f} µs of processor time without, {one['with']:.0f} with")
+        added, low, high = one["added"]
+        more = f"{added:.0f} more with it ({low:.0f} to {high:.0f})"
+        print(f"a commit of {size}: {one['without']:.0f} µs of processor time without the chain, {more}")
     for speed in speeds:
         print(
             f"{speed['rows']:,} decisions in groups of {speed['group']:,.0f}: {speed['per_million']:.1f} s per million"

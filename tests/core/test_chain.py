@@ -40,22 +40,6 @@ def test_a_decision_is_a_record_with_the_digest_of_its_personal_part() -> None:
     assert chain.decision(11, 22, 3, 0.25, 1, personal) == record
 
 
-@pytest.mark.parametrize("rows", [1, 63, 64, 200])
-def test_a_group_has_one_digest_whoever_computes_it(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small groups go by the interpreter's own SHA-256, large ones by OpenSSL's; some interpreters have one only."""
-    group = [(i, f"c{i}é", i, 22, 3, 0.25, i % 2, bytes([i]) * 16, "{}" if i % 3 else None) for i in range(rows)]
-    records = b"".join(
-        struct.pack("<qqidB", i, 22, 3, 0.25, i % 2) + chain.personal_part(customer, features, flags)
-        for i, customer, *_, features, flags in group
-    )
-    expected = sha256(records).digest()
-    link = chain.link(bytes(32), 1, "decisions", 1, rows, 5, expected)
-    assert chain.decisions_digest(group) == expected
-    monkeypatch.setattr(chain, "_own", sha256)
-    assert chain.decisions_digest(group) == expected
-    assert chain.link(bytes(32), 1, "decisions", 1, rows, 5, expected) == link
-
-
 def test_a_link_holds_the_one_before_the_group_and_its_place() -> None:
     before, digest = bytes(range(32)), sha256(b"x").digest()
     expected = sha256(before + digest + struct.pack("<4q", 5, 10, 12, 99) + b"decisions").digest()

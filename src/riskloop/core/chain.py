@@ -12,9 +12,8 @@ is UTF-8 with its length before it. A reader in any language can recompute every
 - A *link* is the sha256 of the link before, the group's digest, its number, range and time, and its kind.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from importlib import import_module
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
@@ -29,24 +28,6 @@ _LINK: Final = Struct("<32s32sqqqq")  # link before, digest, number, first_id, l
 _LENGTH: Final = Struct("<I")
 _INTEGER: Final = Struct("<q")
 _REAL: Final = Struct("<d")
-_FEW: Final = 64  # rows from which on OpenSSL is faster, though it has to warm up
-
-
-def _interpreters_own() -> Callable[[bytes], Any]:
-    """The SHA-256 of CPython itself; hashlib's where it was built without.
-
-    OpenSSL's is twice as fast for the thousandth row. For the first ones after a pause, as between two commits, each of
-    its calls takes several times longer (`benchmarks.trust`).
-    """
-    for name in ("_sha2", "_sha256"):  # from 3.12 on, before
-        try:
-            return import_module(name).sha256  # type: ignore[no-any-return]
-        except (ImportError, AttributeError):
-            continue
-    return sha256
-
-
-_own: Final = _interpreters_own()
 
 
 class Link(NamedTuple):
@@ -67,18 +48,13 @@ class Link(NamedTuple):
 
 def link(previous: bytes, number: int, kind: str, first_id: int, last_id: int, at: int, digest: bytes) -> bytes:
     """The hash that holds a group in its place."""
-    content = _LINK.pack(previous, digest, number, first_id, last_id, at) + kind.encode()
-    return _own(content).digest()  # type: ignore[no-any-return]
+    return sha256(_LINK.pack(previous, digest, number, first_id, last_id, at) + kind.encode()).digest()
 
 
 def personal_part(customer_id: str, features: Any, flags: str | None) -> bytes:
     """The digest of what is known about a person in a decision; ``features`` are bytes as they are stored."""
-    return sha256(_personal(customer_id, features, flags)).digest()
-
-
-def _personal(customer_id: str, features: Any, flags: str | None) -> bytes:
     customer, text = customer_id.encode(), (flags or "").encode()
-    return b"".join((_PERSONAL.pack(len(customer), len(features), len(text)), customer, features, text))
+    return sha256(_PERSONAL.pack(len(customer), len(features), len(text)) + customer + features + text).digest()
 
 
 def decision(time: int, scored_at: int, version: int, probability: float, is_default: int, personal: bytes) -> bytes:
@@ -86,14 +62,16 @@ def decision(time: int, scored_at: int, version: int, probability: float, is_def
     return _PUBLIC.pack(time, scored_at, version, probability, is_default, personal)
 
 
-def decisions_digest(rows: Sequence[tuple[Any, ...]]) -> bytes:
+def decisions_digest(rows: Iterable[tuple[Any, ...]]) -> bytes:
     """The digest of a group of decisions, given in the order of `appender.DECISION_COLUMNS`."""
-    hashed = _own if len(rows) < _FEW else sha256
-    records = [
-        _PUBLIC.pack(time, at, version, probability, declined, hashed(_personal(customer, features, flags)).digest())
-        for _, customer, time, at, version, probability, declined, features, flags in rows
-    ]
-    return hashed(b"".join(records)).digest()
+    return sha256(
+        b"".join(
+            [
+                _PUBLIC.pack(time, scored_at, version, probability, declined, personal_part(customer, features, flags))
+                for _, customer, time, scored_at, version, probability, declined, features, flags in rows
+            ]
+        )
+    ).digest()
 
 
 def row(values: Mapping[str, Any]) -> bytes:
