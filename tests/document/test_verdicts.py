@@ -62,3 +62,11 @@ def test_the_verdict_of_fairness_follows_the_interval(upper: float, lower: float
     said = verdicts.fairness([row], 0.8, str).text
     assert ("SEX = 2" in said) == named
     assert ("not excluded" in said) == (lower < 0.8 <= upper)
+
+
+@pytest.mark.parametrize("version", [1, 2, 4])
+def test_the_verdict_of_the_learners_is_the_manifests(portfolio: Portfolio, version: int) -> None:
+    manifest = portfolio.home.artefact(version).manifest
+    said = verdicts.learners(manifest).text
+    assert f"{manifest.comparison[manifest.learner].auc:.3f}" in said
+    assert ("chosen from" in said) == (len(manifest.comparison) > 1)

@@ -208,8 +208,9 @@ def _bins(record: ModelRecord) -> list[Block]:
         Grid("Weights of evidence", head, rows, words=2),
         Said(
             f"Bins: {'those of the scorecard' if own else 'deciles of numbers, levels of categories'}, special codes "
-            "and missing values apart. WoE: ln of the share of the defaults over the share of the others in a bin; IV: "
-            "the bin's part of the information value. ½ is added to every count.",
+            "and missing values apart. A bin begins above its first number and ends with its "
+            "second. WoE: ln of the share of the defaults over the share of the others in a bin; IV: the bin's part of "
+            "the information value. ½ is added to every count.",
             "note",
         ),
     ]

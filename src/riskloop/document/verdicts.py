@@ -34,6 +34,10 @@ def learners(manifest: ModelManifest) -> Said:
     if not ordered:
         return lead(f"{words(manifest.learner).capitalize()} is the learner; no other one competed.")
     best, own = ordered[0], manifest.comparison.get(manifest.learner)
+    if len(ordered) == 1 and own is not None:
+        return lead(
+            f"{_capital(words(manifest.learner))} is the learner, with a cross-validated AUC of {number(own.auc, 3)}."
+        )
     how = f"{words(manifest.learner)} was chosen from {counted(len(ordered), 'learner')}"
     if own is None or best[0] == manifest.learner:
         return lead(f"{_capital(how)}: its AUC of {number(best[1].auc, 3)} is the best.")
