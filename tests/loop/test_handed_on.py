@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from riskloop.core.findings import WINDOW
 from riskloop.core.settings import parse_settings
-from riskloop.core.types import Finding
+from riskloop.core.types import Finding, Severity
 from riskloop.loop.mature import handed_on
 from riskloop.loop.observe import earlier_findings
 from riskloop.monitor.overtime import LEVEL_OVER_TIME, RANKING_OVER_TIME, over_time_findings
+from riskloop.monitor.residual import FEATURES_OVER_TIME
 from riskloop.monitor.selection import Comparison
 
 SETTINGS = parse_settings('[portfolio]\ntarget = "y"\n[features.x]\n')
@@ -49,6 +51,13 @@ def champion(version: int, origin: str, parent: int | None) -> Any:
 def carried(windows: Any, model: Any) -> dict[str, Finding]:
     own = earlier_findings(windows, SETTINGS, model.version, 9)
     return {f.check: f for f in handed_on(windows, SETTINGS, model, 9, own)}
+
+
+def test_a_recalibration_does_not_forget_what_the_features_say() -> None:
+    beside = FEATURES_OVER_TIME.finding(WINDOW, Severity.DRIFTED, (1, 1), "Moved.", statistic=90.0, critical=50.0)
+    windows: Any = Judged({1: [[*judged((), 5, blind=True), beside]]})
+    assert carried(windows, champion(2, "recalibrate", 1))[FEATURES_OVER_TIME.name] == beside
+    assert carried(windows, champion(2, "retrain", 1)) == {}
 
 
 @pytest.mark.parametrize("seed", [5, 6, 7])

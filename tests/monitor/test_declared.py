@@ -37,6 +37,7 @@ from riskloop.monitor.overtime import over_time_findings
 from riskloop.monitor.performance import performance_findings
 from riskloop.monitor.profile import Reference
 from riskloop.monitor.quality import quality_findings
+from riskloop.monitor.residual import Directions, Past, residual_finding
 from riskloop.monitor.segments import segments_of
 from riskloop.monitor.selection import Comparison
 from riskloop.simulation import SCENARIOS
@@ -123,7 +124,11 @@ def _closing(window: Month) -> list[Finding]:
 def _matured(window: Month, outcomes: np.ndarray) -> list[Finding]:
     past = history()
     compared = Comparison.of(window.scores, outcomes, past.scores, past.outcomes)
-    return over_time_findings(compared, 0.01, [], alarm=50.0) + performance_findings(
+    directions = Directions.of(past.features)
+    reference = Past(directions, directions(past.features), past.scores, past.outcomes, past.scores)
+    beside = residual_finding(reference, window.features, window.scores, outcomes, [], alarm=50.0)
+    over_time = over_time_findings(compared, 0.01, [], alarm=50.0)
+    realised = performance_findings(
         window.scores,
         outcomes,
         past.scores,
@@ -135,6 +140,7 @@ def _matured(window: Month, outcomes: np.ndarray) -> list[Finding]:
         segments=segments_of(SCHEMA, past.features, window.features),
         stands_for=np.linspace(1.0, 2.0, len(outcomes)),
     )
+    return [beside, *over_time, *realised]
 
 
 def _context() -> list[Finding]:

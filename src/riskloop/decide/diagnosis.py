@@ -26,7 +26,7 @@ POPULATION: Final = ("drift",)
 # A step of the level that may be another definition of default counts, too: nobody but a person can tell, and the case
 # of a prior shift is what asks one.
 LEVEL: Final = ("calibration", "level_over_time", "labels_definition")
-RANKING: Final = ("auc", "ranking_over_time")
+RANKING: Final = ("auc", "ranking_over_time", "features_over_time")
 SPREAD: Final = ("calibration_slope",)  # below 1 the scores tell customers apart less than they claim, else more
 DECISIVE: Final = (*POPULATION, *RANKING, *LEVEL, *SPREAD)
 

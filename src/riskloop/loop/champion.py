@@ -13,6 +13,7 @@ from riskloop.core.stats import upper_quantile
 from riskloop.core.types import Floats, Ints
 from riskloop.monitor.matured import Trained
 from riskloop.monitor.profile import Reference
+from riskloop.monitor.residual import Directions
 from riskloop.scoring.model import Model, load_model
 from riskloop.store.artefacts import Artefact
 from riskloop.store.home import Home
@@ -62,6 +63,13 @@ class ReferenceModel:
         """Contributions (e, k) and scores (e,) of some of the sample's rows, which every window is held against."""
         rows = some(self.features)
         return self.model.contributions(self.features[rows]), self.reference_scores[rows]
+
+    @cached_property
+    def directions(self) -> tuple[Directions, Floats]:
+        """What the sample's customers differ in most, and where each of them lies along it, (m, k)."""
+        features = self.features[:, self.inputs]
+        found = Directions.of(features)
+        return found, found(features)
 
     def best_estimate(self, probabilities: Floats) -> Floats:
         """Its ``probabilities`` without the margin of conservatism: what outcomes are compared with."""

@@ -21,6 +21,7 @@ from riskloop.monitor.overtime import over_time_findings
 from riskloop.monitor.performance import performance_findings
 from riskloop.monitor.profile import Profile
 from riskloop.monitor.quality import quality_findings
+from riskloop.monitor.residual import Past, residual_finding
 from riskloop.monitor.segments import segments_of
 from riskloop.monitor.selection import Comparison
 
@@ -137,7 +138,7 @@ def when_matured(
         bands=Bands(settings.drift.auc_band, settings.drift.level_band, settings.drift.slope_band),
     )
     compared = Comparison.of(scores, outcomes, held_against, champion.outcomes, champion.trained, own)
-    return found + over_time_findings(
+    found += over_time_findings(
         compared,
         allowed.asset,
         before,
@@ -145,6 +146,14 @@ def when_matured(
         drifted=drifted,
         learns=settings.drift.asset_correlation is None,
     )
+    # Where one customer comes every month, the months of the history repeat the same customers.
+    months = allowed.periods if settings.portfolio.unit is not None else 0
+    past = Past(*champion.directions, held_against, champion.outcomes, own, months)
+    inputs = features[:, champion.inputs]
+    return [
+        *found,
+        residual_finding(past, inputs, scores, outcomes, before, alarm=settings.drift.run_length, drifted=drifted),
+    ]
 
 
 def correlation(champion: ReferenceModel, settings: Settings) -> Correlation:

@@ -20,6 +20,7 @@ from riskloop.loop.snapshot import share_of
 from riskloop.monitor.labels import BOUNDS, agreed, not_judged
 from riskloop.monitor.onset import CHANGED
 from riskloop.monitor.overtime import LEVEL_OVER_TIME, RANKING_OVER_TIME
+from riskloop.monitor.residual import FEATURES_OVER_TIME
 from riskloop.retrain.dataset import applicants
 from riskloop.store.decisions import Covered, DecisionLog
 from riskloop.store.home import Home
@@ -35,6 +36,7 @@ UNMARKED: Final = frozenset(
     )
 )
 CARRIED: Final = LEVEL_OVER_TIME.name  # what a judged window hands on to the next one
+RANKED: Final = (RANKING_OVER_TIME.name, FEATURES_OVER_TIME.name)  # … and what goes on after a recalibration
 INSTANT: Final = timedelta(microseconds=1)
 
 
@@ -142,8 +144,7 @@ def handed_on(
     if own is not None or champion.manifest.origin != "recalibrate" or parent is None:
         return own or ()
     ranked = [
-        [one for one in found if one.check == RANKING_OVER_TIME.name]
-        for found in earlier_findings(windows, settings, parent, before)
+        [one for one in found if one.check in RANKED] for found in earlier_findings(windows, settings, parent, before)
     ]
     return next((found for found in reversed(ranked) if found), [])
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from riskloop.core.errors import DataError
 from riskloop.core.stats import auc, delong_variance
-from riskloop.core.types import Bools, Floats
+from riskloop.core.types import Bools, Floats, Ints
 from riskloop.monitor.matured import Matured, Trained
 
 BANDS: Final = 40  # of the window's scores
@@ -112,14 +112,20 @@ def _evenly(size: Floats, seen: Floats, share: float) -> float:
 
 
 def thinned(rows: Matured, chances: Floats) -> Matured:
-    """As many rows at each score as ``chances`` (m,) say; by systematic sampling in the order of the scores.
+    """As many rows at each score as ``chances`` (m,) say."""
+    kept = thinned_rows(rows, chances)
+    return Matured(rows.probabilities[kept], rows.outcomes[kept])
+
+
+def thinned_rows(rows: Matured, chances: Floats) -> Ints:
+    """Positions of as many rows at each score as ``chances`` (m,) say; systematic sampling in the order of the scores.
 
     Nothing is drawn at random: the same rows are thinned in the same way (Cochran, Sampling Techniques, 1977, ch. 8).
     """
     order = np.lexsort((rows.outcomes, rows.probabilities))
     steps = np.floor(np.cumsum(chances[order]) + 0.5)
-    kept = np.sort(order[np.diff(steps, prepend=0.0) > 0.0])
-    return Matured(rows.probabilities[kept], rows.outcomes[kept])
+    kept: Ints = np.sort(order[np.diff(steps, prepend=0.0) > 0.0])
+    return kept
 
 
 def _ranked(rows: Matured) -> Trained:

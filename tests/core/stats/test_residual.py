@@ -1,0 +1,107 @@
+"""What the features say beside a score, against brute force, quadrature and simulation."""
+
+import numpy as np
+import pytest
+from scipy import integrate, optimize, stats
+from scipy.special import expit, logit
+
+from riskloop.core.errors import DataError
+from riskloop.core.stats.residual import HARMLESS, HARMS, LEARNED, Residual, residual_evidence
+from riskloop.core.types import Bools, Floats
+
+
+def sample(seed: int, beside: Floats, rows: int = 800) -> tuple[Bools, Floats, Floats]:
+    rng = np.random.default_rng(seed)
+    directions = rng.standard_normal((rows, beside.size))
+    odds = -1.2 + rng.standard_normal(rows) + 0.5 * directions[:, 0]
+    defaults = rng.random(rows) < expit(odds + directions @ beside)
+    return defaults, expit(odds), directions
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_score_and_information_are_the_likelihoods_derivatives(seed: int) -> None:
+    defaults, p, directions = sample(seed, np.array([0.3, 0.0, -0.2]), 300)
+    design = np.column_stack((np.ones(300), logit(p), directions))
+
+    def loss(beta: Floats) -> float:
+        eta = design @ beta
+        return float(np.sum(np.logaddexp(0.0, eta) - defaults * eta))
+
+    line = optimize.minimize(lambda b: loss(np.array([*b, 0.0, 0.0, 0.0])), [0.0, 1.0], tol=1e-12).x
+    at = np.array([*line, 0.0, 0.0, 0.0])
+    gradient = optimize.approx_fprime(at, loss, 1e-7)
+    hessian = np.array([optimize.approx_fprime(at, lambda b, k=k: optimize.approx_fprime(b, loss, 1e-5)[k], 1e-4) for k in range(5)])  # fmt: skip  # noqa: E501
+    schur = hessian[2:, 2:] - hessian[2:, :2] @ np.linalg.solve(hessian[:2, :2], hessian[:2, 2:])
+    found = Residual.of(defaults, p, directions)
+    np.testing.assert_allclose(found.score, -gradient[2:], atol=2e-2)
+    np.testing.assert_allclose(found.information, schur, rtol=2e-2, atol=0.2)
+
+
+def test_who_has_an_outcome_by_the_score_moves_nothing() -> None:
+    """With nothing beside the score, the statistic is χ² among the approved as among all."""
+    found = []
+    for seed in range(300):
+        defaults, p, directions = sample(seed, np.zeros(3), 600)
+        for known in (p < 2.0, p < 0.3):
+            one = Residual.of(defaults[known], p[known], directions[known])
+            found.append((float(one.score @ np.linalg.solve(one.information, one.score)), bool(known.all())))
+    for whole in (True, False):
+        values = [value for value, everybody in found if everybody is whole]
+        assert stats.kstest(values, stats.chi2(3).cdf).pvalue > 0.01
+
+
+def test_another_level_or_slope_leaves_nothing() -> None:
+    defaults, p, directions = sample(5, np.zeros(3))
+    one, other = (Residual.of(defaults, expit(a + b * logit(p)), directions) for a, b in ((0.0, 1.0), (-0.7, 2.5)))
+    np.testing.assert_allclose(one.score, other.score, atol=1e-6)
+    np.testing.assert_allclose(one.information, other.information, rtol=1e-6)
+
+
+def test_the_evidence_is_the_ratio_of_marginal_likelihoods() -> None:
+    window = Residual(np.array([14.0]), np.array([[60.0]]))
+    history = Residual(np.array([30.0]), np.array([[900.0]]))
+    usual = 30.0 / 900.0
+
+    def marginal(variance: float) -> float:
+        def density(gamma: float) -> float:
+            return float(
+                stats.norm.pdf(14.0, 60.0 * gamma, np.sqrt(60.0)) * stats.norm.pdf(gamma, usual, np.sqrt(variance))
+            )
+
+        return float(integrate.quad(density, -4.0, 4.0, epsabs=1e-12, points=[usual])[0])
+
+    calm = LEARNED / 900.0 + HARMLESS**2
+    wanted = np.mean([marginal(calm + harm**2) / marginal(calm) for harm in HARMS])
+    evidence, latest = residual_evidence([window], history, np.ones(1))
+    assert evidence == latest == pytest.approx(wanted, rel=1e-5)
+
+
+def test_each_beginning_adds_its_evidence() -> None:
+    history = Residual(np.zeros(2), 5_000.0 * np.eye(2))
+    spread = np.array([0.6, 0.4])
+    windows = [Residual(np.array([45.0, k]), 150.0 * np.eye(2)) for k in range(3)]
+    together = [Residual(np.sum([w.score for w in windows[k:]], axis=0), (3 - k) * 150.0 * np.eye(2)) for k in range(3)]
+    alone = sum(residual_evidence([one], history, spread)[1] for one in together)
+    assert residual_evidence(windows, history, spread)[0] == pytest.approx(alone)
+    # Where the same customers come again, twelve windows of them say hardly more than a few.
+    assert residual_evidence(windows, history, spread, months=12)[0] < alone
+
+
+@pytest.mark.parametrize("rows", [60, 1_000])
+def test_nothing_changed_gives_a_mean_of_one_at_most_and_few_alarms(rows: int) -> None:
+    """With the error of history and champion drawn anew each time, as the promise is over champions."""
+    rng, spread = np.random.default_rng(0), np.full(3, 1 / 3)
+    ratios, alarms = [], 0
+    for seed in range(150):
+        past = Residual.of(*sample(10_000 + seed, np.zeros(3), 4_000))
+        wrong = rng.multivariate_normal(np.zeros(3), np.linalg.inv(past.information))  # of the champion
+        windows = [Residual.of(*sample(1_000 * seed + k, wrong, rows)) for k in range(8)]
+        ratios += [residual_evidence([one], past, spread)[0] for one in windows]
+        alarms += any(residual_evidence(windows[: k + 1], past, spread)[0] >= 50.0 for k in range(8))
+    assert np.mean(ratios) < 1.1
+    assert alarms <= 2
+
+
+def test_without_a_line_nothing_is_said() -> None:
+    with pytest.raises(DataError):
+        Residual.of(np.array([True, False]), np.array([0.9, 0.1]), np.ones((2, 1)))

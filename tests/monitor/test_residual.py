@@ -1,0 +1,111 @@
+"""A world that changes among the approved: what the features say beside the score."""
+
+import json
+from dataclasses import asdict
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from riskloop.core.types import Finding, Floats, Severity
+from riskloop.monitor.residual import Directions, Past, residual_finding
+from riskloop.simulation import SCENARIOS
+from riskloop.simulation.embedded import World
+
+from .conftest import USUAL, Month, history, month
+from .test_selection import usual_scores
+
+ALARM = 50.0
+RECESSION = SCENARIOS["recession"].world or pytest.fail("no world")
+
+
+@lru_cache(maxsize=1)
+def directions() -> tuple[Directions, Floats]:
+    found = Directions.of(history().features)
+    return found, found(history().features)
+
+
+def past(months: int = 0) -> Past:
+    rows = history()
+    return Past(*directions(), rows.scores, rows.outcomes, rows.scores, months)
+
+
+def told(
+    window: Month,
+    approved: float = 1.0,
+    before: list[Finding] | None = None,
+    *,
+    drifted: bool = False,
+    months: int = 0,
+) -> Finding:
+    scores = usual_scores(window)
+    outcomes = np.where(scores > np.quantile(scores, approved), np.nan, window.outcomes)
+    return residual_finding(past(months), window.features, scores, outcomes, before or [], alarm=ALARM, drifted=drifted)
+
+
+@pytest.mark.parametrize("approved", [1.0, 0.9, 0.8, 0.6])
+@pytest.mark.parametrize("seed", [610, 611])
+def test_a_recession_is_found_in_one_month_whoever_has_an_outcome(approved: float, seed: int) -> None:
+    assert told(month(3_000, seed, RECESSION), approved).severity in (Severity.DRIFTED, Severity.SEVERE)
+
+
+@pytest.mark.parametrize("approved", [1.0, 0.8, 0.6])
+def test_a_year_in_which_nothing_changes_is_not_called(approved: float) -> None:
+    before: list[Finding] = []
+    for seed in range(620, 632):
+        before = [told(month(2_000, seed), approved, before)]
+        assert before[0].severity is Severity.OK
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_more_or_fewer_defaults_are_no_other_meaning(factor: float) -> None:
+    """Another level, which other checks see, leaves nothing beside the score."""
+    worlds = [World(base=float(np.log(factor)))] * 3
+    before: list[Finding] = []
+    for seed, world in enumerate(worlds, start=640):
+        before = [told(month(2_000, seed, world), 0.8, before)]
+    assert before[0].severity is Severity.OK
+
+
+def test_evidence_adds_up_and_survives_the_store() -> None:
+    windows = [month(400, seed, RECESSION) for seed in range(650, 654)]
+    found: list[Finding] = []
+    evidence = []
+    for window in windows:
+        found = [told(window, 0.8, found)]
+        document = json.loads(json.dumps(asdict(found[0]), allow_nan=False))
+        found = [Finding(**{**document, "severity": Severity(document["severity"])})]
+        evidence.append(found[0].statistic or 0.0)
+    assert evidence[-1] > 20.0 * evidence[0]
+    assert len(found[0].details["windows"]) == 4
+
+
+def test_other_customers_and_too_few_defaults_add_nothing() -> None:
+    window, first = month(2_000, 660, RECESSION), told(month(2_000, 661), 0.8)
+    same = first.details["windows"]
+    assert told(window, 0.8, [first], drifted=True).details["windows"] == same
+    assert told(window.take(np.arange(20)), 0.8, [first]).details["windows"] == same
+
+
+def test_the_same_customers_again_are_no_further_witnesses() -> None:
+    """What one sample of customers happens to show, a panel shows every month."""
+    one = month(2_000, 670)
+    again: list[Finding] = []
+    for _ in range(12):
+        again = [told(one, 0.8, again, months=12)]
+    assert again[0].severity is Severity.OK
+
+
+def test_a_column_that_never_varies_and_missing_values_are_no_trouble() -> None:
+    rows = history()
+    features = rows.features.copy()
+    features[:, 3] = 1.0
+    features[::7, 5] = np.nan
+    found = Directions.of(features)
+    assert np.isfinite(found(features)).all()
+    assert found.spread.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(np.cov(found(features), rowvar=False), np.eye(found.spread.size), atol=0.02)
+
+
+def test_the_usual_world_is_the_one_that_the_scores_are_of() -> None:
+    np.testing.assert_allclose(usual_scores(month(500, 680, USUAL)), month(500, 680, USUAL).scores)
