@@ -24,6 +24,9 @@ from riskloop.simulation.conditions import EXPLORED, Lender
 from riskloop.simulation.feeds import FEEDS, SimulatedFeed
 from riskloop.store.home import Home
 
+# Raise it when a change of riskloop would give cells other outcomes: those of before are stale, and played again.
+# 1: first cells. 2: what the features say beside the score is judged.
+GENERATION: Final = 2
 PER_MONTH: Final = 2_000
 MONTHS: Final = {"stable": 12, "recession": 12, "shifts": 12, "labels": 8, "faults": 6}
 LOOP: Final = "on_drift"

@@ -8,13 +8,14 @@ streams have t intervals. Main effects are least squares in the design's own mod
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
 
-from benchmarks._cells import LOOP
-from benchmarks._fraction import GROUPS, coded, efficiency
+from benchmarks._cells import GENERATION, LOOP
+from benchmarks._fraction import GROUPS, SINGLE, coded, efficiency
 from benchmarks._triggers import TOLD, TRIGGERS
 from riskloop.core.stats import wilson_interval
 from riskloop.core.types import Floats, Json
@@ -261,18 +262,18 @@ PROMISES: Final = (
 )
 
 
-def document(records: Sequence[Json]) -> str:
-    """All tables as Markdown."""
+def document(records: Sequence[Json], planned: int | None = None) -> str:
+    """All tables as Markdown; ``planned`` cells make a whole run."""
     if not records:
         return "No cell is finished yet."
-    parts = [_played(records), _overall(records), _by_scenario(records)]
+    parts = [_played(records, planned or len(records)), _overall(records), _one_by_one(records), _by_scenario(records)]
     few = f"Fewer than {LEAST_CELLS} cells say nothing of single conditions; with more, their tables stand here."
     parts += [_by_condition(records), _effects(records)] if len(records) >= LEAST_CELLS else [few]
     parts += [_beside(records), _missed(records)]
     return "\n\n".join(part for part in parts if part)
 
 
-def _played(records: Sequence[Json]) -> str:
+def _played(records: Sequence[Json], planned: int) -> str:
     """What the tables rest on."""
     commits = Counter(record["commit"] for record in records)
     seeds = sorted({record["seed"] for record in records})
@@ -280,12 +281,43 @@ def _played(records: Sequence[Json]) -> str:
     lines = ["| group | cells | scenarios | D-efficiency |", "|---|---|---|---|"]
     for group in GROUPS:
         part = [record for record in records if record["group"] == group]
-        good = f"{efficiency(group, len(part)):.0%}" if part and efficiency(group, len(part)) else "too few cells"
+        designed = sum(_number(record) < SINGLE for record in part)
+        good = f"{efficiency(group, designed):.0%}" if designed and efficiency(group, designed) else "too few cells"
         names = len({record["scenario"] for record in part})
         lines.append(f"| {group} | {len(part)} | {names} of {len(GROUPS[group])} | {good} |")
-    return f"{len(records)} cells, {len(seeds)} seeds ({seeds[0]} to {seeds[-1]}), played {said}.\n\n" + "\n".join(
-        lines
+    stale = [record["cell"] for record in records if record.get("generation", 1) < GENERATION]
+    old = (
+        f" **{len(stale)} of them are stale**: played before the latest change of what is measured (generation "
+        f"{GENERATION}), counted below as they were, and to be played again: {', '.join(stale)}."
+        if stale
+        else " All of them were played by the latest generation."
     )
+    head = f"**{len(records)} of {planned} cells are played**, {len(seeds)} seeds ({seeds[0]} to {seeds[-1]}): {said}."
+    return "\n".join([head + old, "", *lines])
+
+
+def _number(record: Json) -> int:
+    return int(record["cell"].split(":")[1])
+
+
+def _one_by_one(records: Sequence[Json]) -> str:
+    """The cells in which one condition alone is not the usual one."""
+    single = [record for record in records if _number(record) >= SINGLE]
+    if not single:
+        return ""
+    lines = [
+        "| one condition changed | scenario | false findings | months until found | of `told` | promotions |",
+        "|---|---|---|---|---|---|",
+    ]
+    for record in sorted(single, key=_number):
+        events, of = false_alarms(record)
+        waited, pair, loop = delay(record), recovery(record), row(record)
+        usual = asdict(Conditions())
+        told = [f"{name} {level}" for name, level in record["conditions"].items() if level != usual[name]]
+        months, won = "–" if waited is None else f"{waited[0]:.1f}", "–" if pair is None else f"{pair[0] / pair[1]:.0%}"
+        cells = (", ".join(told) or "none", record["scenario"], f"{events:.0f} of {of:.0f}", months, won)
+        lines.append(f"| {' | '.join(cells)} | {len((loop or {}).get('promotions', []))} |")
+    return "\n".join(lines)
 
 
 def _overall(records: Sequence[Json]) -> str:

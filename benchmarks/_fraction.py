@@ -8,7 +8,7 @@ that stops early has still played a good design. Groups take turns.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice, product
 from typing import Any, Final
 
@@ -26,6 +26,10 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "shifts": ("prior_shift", "new_channel_sudden", "new_channel_gradual", "ageing", "policy_change", "label_noise"),
 }
 SEEDS: Final = tuple(range(301, 309))  # taken in turns; none was looked at before
+SINGLE: Final = 1000  # numbers from here on are of cells in which one condition alone is not the usual one
+SINGLE_SEEDS: Final = tuple(range(311, 319))
+SINGLE_GROUPS: Final = ("recession", "stable")  # where one condition at a time is played, too
+URGENCY: Final = {"recession": 3, "labels": 2, "faults": 2, "stable": 2, "shifts": 1}  # cells of a group before others
 PRIOR: Final = 1e-3  # precision of each effect at the start
 DRAWN: Final = 13  # seed of the order in which equal candidates stand
 
@@ -50,6 +54,30 @@ def design(groups: Sequence[str] = tuple(GROUPS)) -> Iterator[Planned]:
             scenario, conditions = next(cells)
             yield Planned(group, number, scenario, conditions, SEEDS[number % len(SEEDS)])
         number += 1
+
+
+def one_by_one(groups: Sequence[str] = SINGLE_GROUPS) -> Iterator[Planned]:
+    """Cells with the usual conditions, and with one of them changed, for each of a group's first two scenarios.
+
+    A fraction tells main effects; these tell what a lender has who is unusual in one way only.
+    """
+    usual = asdict(Conditions())
+    changed = [Conditions()] + [
+        Conditions(**(usual | {name: level}))
+        for name, levels in LEVELS.items()
+        for level in levels
+        if level != usual[name]
+    ]
+    for group in SINGLE_GROUPS:
+        played = [(scenario, one) for one in changed for scenario in GROUPS[group][: 2 if group == "recession" else 1]]
+        for k, (scenario, one) in enumerate(played):
+            if group in groups:
+                yield Planned(group, SINGLE + k, scenario, one, SINGLE_SEEDS[k % len(SINGLE_SEEDS)])
+
+
+def urgent_first(cells: Sequence[Planned]) -> list[Planned]:
+    """The cells that say most first: groups by their urgency, those with one condition changed between the others."""
+    return sorted(cells, key=lambda cell: (cell.number % SINGLE + (cell.number < SINGLE) / 2) / URGENCY[cell.group])
 
 
 def candidates(group: str) -> list[tuple[str, Conditions]]:

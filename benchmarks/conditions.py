@@ -3,9 +3,10 @@
     nice -n 19 python -m benchmarks.conditions --kept cells.jsonl --minutes 60 [--into docs/loopbench.md]
     python -m benchmarks.conditions --kept cells.jsonl --minutes 0 --into docs/loopbench.md
 
-Cells of a designed fraction (benchmarks/_fraction.py) are played one after the other in one process. Each finished cell
-is a line of the --kept file, with the commit that played it, so a run that is cut off goes on where it stopped; the
-tables are made of all cells that are there. docs/loopbench.md explains them.
+Cells of a designed fraction (benchmarks/_fraction.py) are played one after the other in one process, the most urgent
+first. Each finished cell is a line of the --kept file, with the commit that played it, so a run that is cut off goes on
+where it stopped. Cells of an earlier generation (`_cells.GENERATION`) are stale: they are played again, and until then
+the tables count them and say how many they are. docs/loopbench.md explains them.
 """
 
 import argparse
@@ -19,12 +20,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from benchmarks._cells import play
+from benchmarks._cells import GENERATION, play
 from benchmarks._conditiontables import document
-from benchmarks._fraction import GROUPS, Planned, design
+from benchmarks._fraction import GROUPS, Planned, design, one_by_one, urgent_first
 from riskloop.core.types import Json
 
-CELLS: Final = 120  # of a whole run, all groups together
+CELLS: Final = 120  # of the design, all groups together; those with one condition changed come on top
 
 
 def named(cell: Planned) -> str:
@@ -48,6 +49,11 @@ def belongs(record: Json, cell: Planned) -> bool:
     )
 
 
+def is_stale(record: Json) -> bool:
+    """Whether it was played before riskloop changed in what it measures."""
+    return int(record.get("generation", 1)) < GENERATION
+
+
 def run(cells: Sequence[Planned], kept: Path | None, minutes: float, again: Sequence[str] = ()) -> Iterator[Json]:
     """The records of all cells that are finished when no time is left."""
     done, until = kept_cells(kept), time.monotonic() + 60.0 * minutes
@@ -55,7 +61,7 @@ def run(cells: Sequence[Planned], kept: Path | None, minutes: float, again: Sequ
     # Those that are asked for again come first: a mend is to be seen.
     for cell in sorted(cells, key=lambda cell: named(cell) not in again):
         record = done.get(named(cell))
-        if record is None or not belongs(record, cell) or named(cell) in again:
+        if record is None or not belongs(record, cell) or is_stale(record) or named(cell) in again:
             if time.monotonic() >= until:
                 if record is not None and belongs(record, cell):
                     yield record
@@ -68,6 +74,7 @@ def run(cells: Sequence[Planned], kept: Path | None, minutes: float, again: Sequ
                 "seed": cell.seed,
                 "conditions": asdict(cell.conditions),
                 "commit": commit,
+                "generation": GENERATION,
                 "rows": play(cell),
             }
             if kept is not None:
@@ -103,8 +110,10 @@ def main() -> None:
     given = parser.parse_args()
     groups = given.groups.split(",")
     cells = list(islice(design(groups), len(groups) if given.quick else given.cells))
+    if not given.quick:
+        cells = urgent_first([*cells, *one_by_one(groups)])
     again = [name for name in given.again.split(",") if name]
-    text = document(list(run(cells, given.kept, given.minutes, again)))
+    text = document(list(run(cells, given.kept, given.minutes, again)), planned=len(cells))
     if given.into is not None:
         write_into(given.into, text)
     print(text)

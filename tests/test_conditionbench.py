@@ -1,6 +1,7 @@
 """LoopBench's fraction: the design, one small cell of it, and the arithmetic of its tables."""
 
 import json
+from collections import Counter
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -12,7 +13,17 @@ import pytest
 from benchmarks import conditions as bench
 from benchmarks._cells import feed_of, play, world_of
 from benchmarks._conditiontables import adjusted, delay, document, gain, misses, ratio, recovery, share
-from benchmarks._fraction import GROUPS, SEEDS, Planned, candidates, coded, design, efficiency
+from benchmarks._fraction import (
+    GROUPS,
+    SEEDS,
+    Planned,
+    candidates,
+    coded,
+    design,
+    efficiency,
+    one_by_one,
+    urgent_first,
+)
 from benchmarks._triggers import handed_in
 from riskloop.core.types import Json
 from riskloop.simulation.conditions import LEVELS, Conditions
@@ -35,6 +46,23 @@ def test_the_design_is_the_same_every_time_and_takes_turns() -> None:
     assert [cell.group for cell in first[:5]] == list(GROUPS)
     assert {cell.seed for cell in first} == set(SEEDS)
     assert not any(cell.group == "labels" and cell.conditions.delivery == "corrected" for cell in first)
+
+
+def test_one_condition_at_a_time_is_played_early() -> None:
+    single = list(one_by_one())
+    assert len({bench.named(cell) for cell in single}) == len(single)
+    usual = asdict(Conditions())
+    for cell in single:
+        assert sum(value != usual[name] for name, value in asdict(cell.conditions).items()) <= 1
+    for name, levels in LEVELS.items():
+        assert {getattr(cell.conditions, name) for cell in single if cell.group == "recession"} == set(levels)
+    first = urgent_first([*islice(design(), 60), *single])[:12]
+    assert first[0].number >= 1000
+    assert {cell.group for cell in first} >= {"recession", "stable", "labels", "faults"}
+    assert (
+        max(Counter(cell.group for cell in first), key=lambda group: sum(c.group == group for c in first))
+        == "recession"
+    )
 
 
 QUICK = ('train.learners = ["scorecard"]', "train.folds = 3")
@@ -99,6 +127,15 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(list(bench.run(cells, kept, 0.0))) == 6, "without time the finished ones are there"
     list(bench.run(cells, kept, 60.0, again=["stable:0"]))
     assert played[6:] == ["stable:0"]
+    old = [line.replace('"generation": 2', '"generation": 1', 1) for line in kept.read_text().splitlines()]
+    kept.write_text("\n".join(old) + "\n")
+    assert bench.is_stale(bench.kept_cells(kept)["stable:0"])
+    stale = list(bench.run(cells[:1], kept, 0.0))
+    assert "**1 of 140 cells are played**" in document(stale, 140)
+    assert "**1 of them are stale**" in document(stale, 140)
+    list(bench.run(cells[:1], kept, 60.0))
+    assert played[7:] == ["stable:0"], "what an earlier generation played is played again"
+    del played[7:]
     other = replace(cells[0], scenario="small_windows", seed=9)
     list(bench.run([other], kept, 60.0))
     assert len(played) == 8, "a cell that was planned otherwise is another one"

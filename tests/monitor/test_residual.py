@@ -80,6 +80,17 @@ def test_evidence_adds_up_and_survives_the_store() -> None:
     assert len(found[0].details["windows"]) == 4
 
 
+def test_a_change_that_has_ended_is_not_called_any_more() -> None:
+    found: list[Finding] = []
+    for seed in range(690, 693):
+        found = [told(month(2_000, seed, RECESSION), 0.8, found)]
+    assert found[0].severity is Severity.SEVERE
+    after = told(month(2_000, 693), 0.8, found)
+    assert after.severity is Severity.OK
+    assert len(after.details["windows"]) == 1
+    assert told(month(3_000, 694, RECESSION), 0.8, [after]).severity in (Severity.DRIFTED, Severity.SEVERE)
+
+
 def test_other_customers_and_too_few_defaults_add_nothing() -> None:
     window, first = month(2_000, 660, RECESSION), told(month(2_000, 661), 0.8)
     same = first.details["windows"]

@@ -45,7 +45,8 @@ def correlation_of(
         return Correlation(floor, count, "the floor: the history has too few months to tell", floor)
     defaults, customers, expected = np.asarray(periods, dtype=np.float64).T
     try:
-        found, likely = (asset_correlation(defaults, customers, expected, level) for level in (BOUND, 0.5))
+        like = probabilities[~np.isnan(outcomes)]
+        found, likely = (asset_correlation(defaults, customers, expected, level, like) for level in (BOUND, 0.5))
     except DataError:
         return Correlation(floor, count, "the floor: the history's months cannot tell", floor)
     told = f"the 90% bound of {count} months of history"

@@ -66,7 +66,7 @@ def over_time_findings(
     known = not math.isnan(compared.trained.auc)
     expected = max(0.0, compared.trained.auc - AUC_BAND - 2.0 * compared.trained.std_error) if known else 0.0
     past = list(kept.get(LEVEL_OVER_TIME.name, {}).get("past", []))
-    allowed = max(correlation, _shown(past)) if learns else correlation
+    allowed = max(correlation, _shown(past, window.probabilities)) if learns else correlation
     ratios = level_ratios(window.outcomes, window.probabilities, allowed, LEVEL_BAND + learned)
     by_level = level.with_window(ratios, window)
     ranked = Matured(window.probabilities[:0], window.outcomes[:0]) if drifted or not known else window
@@ -81,10 +81,13 @@ def over_time_findings(
     ]
 
 
-def _shown(past: Sequence[Sequence[float]]) -> float:
-    """How much the defaults of earlier windows move together: rows of defaults, decisions and mean probability."""
+def _shown(past: Sequence[Sequence[float]], like: Floats) -> float:
+    """How much the defaults of earlier windows move together: rows of defaults, decisions and mean probability.
+
+    Their customers are taken for ``like`` those of this window.
+    """
     defaults, rows, expected = np.asarray(past, dtype=np.float64).reshape(-1, 3).T
-    return correlation_in_time(defaults, rows, expected)
+    return correlation_in_time(defaults, rows, expected, like=like)
 
 
 class _Carried:

@@ -22,6 +22,7 @@ MOST: Final = 10  # directions
 LEAST_SHARE: Final = 0.01  # of the variance, below which a direction is left out
 KEPT: Final = 12  # windows from which on the world may have changed
 SEVERE: Final = 10.0  # times the evidence at which a change is called
+OVER: Final = 0.05  # of the evidence before, that a window leaves over which a change has ended
 DIGITS: Final = 6
 
 FEATURES_OVER_TIME: Final = DeclaredCheck(
@@ -106,8 +107,9 @@ def residual_finding(
     carried: list[list[float]] = next((f.details["windows"] for f in before if f.check == FEATURES_OVER_TIME.name), [])
     kept = [_read(one, past.directions.spread.size) for one in carried]
     sizes = window.outcomes.size, past.known.outcomes.size
+    adds = window.enough and not drifted
     try:
-        if window.enough and not drifted:
+        if adds:
             there = ~np.isnan(outcomes)
             places = past.directions(features[there])
             kept.append(Residual.of(window.outcomes == 1.0, window.probabilities, places))
@@ -118,7 +120,11 @@ def residual_finding(
             WINDOW, Severity.UNKNOWN, sizes, unknown.sentence, details={"windows": list(carried)}
         )
     kept = kept[-KEPT:]
-    evidence, latest = residual_evidence(kept, history, past.directions.spread, months=past.months)
+    spread, months = past.directions.spread, past.months
+    evidence, latest = residual_evidence(kept, history, spread, months=months)
+    if adds and evidence < OVER * residual_evidence(kept[:-1], history, spread, months=months)[0]:
+        # A recession that has ended would be called for months. To forget evidence makes no false alarm likelier.
+        kept, evidence = kept[-1:], latest
     moved = evidence >= alarm
     severity = Severity.SEVERE if evidence >= SEVERE * alarm else Severity.DRIFTED if moved else Severity.OK
     says = "say other things of default than in the history" if moved else "say no more of default than in the history"

@@ -67,6 +67,20 @@ def test_the_bound_of_the_correlation_holds(rho: float) -> None:
     assert np.median(bounds) < 2.5 * rho + 0.004
 
 
+def test_the_bound_holds_for_customers_who_differ() -> None:
+    """Their rate moves less than that of equal ones: taken for equal, two of three histories held, not nine of ten."""
+    rng, rho, rows, periods = np.random.default_rng(4), 0.03, 1_000, 12
+    bounds, equal = [], []
+    for _ in range(60):
+        p = 1.0 / (1.0 + np.exp(1.5 - 1.3 * rng.standard_normal(rows)))
+        given = given_factor(p, rho, rng.standard_normal(periods))
+        seen = (rng.random(given.shape) < given).sum(axis=1), np.full(periods, rows), np.full(periods, p.mean())
+        bounds.append(asset_correlation(*seen, like=p))
+        equal.append(asset_correlation(*seen))
+    assert np.mean(np.asarray(bounds) >= rho) >= 0.8
+    assert np.median(bounds) > 1.2 * np.median(equal)
+
+
 def test_what_cannot_be_answered_is_refused() -> None:
     with pytest.raises(DataError, match="3 periods"):
         asset_correlation([1, 2], [10, 10], [0.1, 0.1])
