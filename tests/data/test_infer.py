@@ -91,10 +91,11 @@ def test_what_is_named_is_taken_and_the_rest_says_that_it_is_missing(tmp_path: P
     assert '# time = "…"' in infer_config(path, target="y")
 
 
-def test_odd_names_and_values_survive_toml(tmp_path: Path) -> None:
-    odd = 'a "b" \\ c.d = é # [x]'
-    _, settings = infer(tmp_path, **{odd: ['le"v', "e\tl\n2"] * (N // 2)})
-    assert settings.features[odd].categories == ("e\tl\n2", 'le"v')
+@pytest.mark.parametrize("other", ["e\tl\n2", "d\x7fel", "nul\x01", "\x85next", "\u2028line", "a\x1bb"])
+def test_odd_names_and_values_survive_toml(tmp_path: Path, other: str) -> None:
+    odd = 'a "b" \\ c.d = é # [x]\x7f'
+    _, settings = infer(tmp_path, **{odd: ['le"v', other] * (N // 2)})
+    assert set(settings.features[odd].categories) == {other.strip(), 'le"v'}
 
 
 def test_few_texts_among_numbers_are_errors_and_not_levels(tmp_path: Path) -> None:

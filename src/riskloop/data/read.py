@@ -446,7 +446,8 @@ def check_columns(names: Sequence[str], schema: Schema, target: Purpose, where: 
         listed = "; ".join(f"column '{p.field}' {p.problem}" for p in problems[:8])
         more = f"; and {len(problems) - 8} more" if len(problems) > 8 else ""
         raise DataError(
-            f"{where} does not have the columns of the schema: {listed}{more}. Correct the header, or riskloop.toml.",
+            f"{where} does not have the columns of the schema: {listed}{more}. Correct the header, "
+            "or riskloop.toml: [features.NAME], or 'ignore' of [portfolio].",
             problems,
         )
 

@@ -131,7 +131,7 @@ class BinTable:
             lines.append(f"bins = {_numbers(self.feature.bins)}")
         if self.feature.special:
             lines.append(f"special = {_numbers(self.feature.special)}")
-        return "\n".join(lines)
+        return "\n".join(lines).replace("\x7f", r"\u007f")
 
     def save(self, note: str) -> Json:
         """Write the bins into riskloop.toml, for the next training, and on record with who did it and why.
