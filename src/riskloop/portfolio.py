@@ -54,8 +54,6 @@ class Portfolio(Deciding):
         changed = settings.model_copy(update={"data": settings.data.model_copy(update=data)})
         return Portfolio(replace(self.home, settings=changed))
 
-    # ----------------------------------------------------------------------- the loop
-
     def train(
         self,
         history: "Path | str | pd.DataFrame | None" = None,
@@ -459,8 +457,6 @@ class Portfolio(Deciding):
         home = self.home
         number = put_version(home.ledger, home.artefacts, version, where, named, settings.timeout)
         return {"version": version, "name": named, "number": number}
-
-    # ----------------------------------------------------------------------- keys
 
     def create_key(self, name: str, roles: list[str], *, expires: str | None = None) -> str:
         """Create an API key; the secret is returned once and stored hashed. ``expires`` is a date or a duration."""
