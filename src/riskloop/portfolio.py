@@ -1,5 +1,6 @@
 """The Python API: a portfolio opened from its riskloop.toml. The commands and the server are thin layers over it."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
@@ -107,8 +108,6 @@ class Portfolio(Deciding):
         With ``reasons`` of the declined (`default`) or of all, a last column holds them as JSON text, strongest first,
         in the words of `reasons.texts`.
         """
-        import warnings
-
         from riskloop.data.read import not_read, not_read_sentence
         from riskloop.scoring.answers import Answers, refuse_taken
         from riskloop.scoring.bodies import table_rows
@@ -449,12 +448,10 @@ class Portfolio(Deciding):
         """
         from riskloop.export.mlflow import put_version, registered_name
 
-        settings = self.home.settings.mlflow
-        where = uri or settings.mirror
-        if where is None:
+        home, settings = self.home, self.home.settings.mlflow
+        if (where := uri or settings.mirror) is None:
             raise ConfigError("Name the tracking server: --uri http://…, or mlflow.mirror in riskloop.toml.")
-        named = name or settings.name or registered_name(self.home.settings.portfolio.name)
-        home = self.home
+        named = name or settings.name or registered_name(home.settings.portfolio.name)
         number = put_version(home.ledger, home.artefacts, version, where, named, settings.timeout)
         return {"version": version, "name": named, "number": number}
 
