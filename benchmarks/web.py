@@ -313,22 +313,27 @@ def main() -> None:
     count = given.decisions or (100_000 if given.quick else 1_000_000)
     windows = given.windows or (60 if given.quick else 365)
     times = 3 if given.quick else 9
-    found = {}
+    judged = "processor" if given.processor else "median"
+    found: dict[str, dict[str, dict[str, float]]] = {}
+
+    def ask(database: str, portfolio: Portfolio) -> None:
+        """The pages over one database, told as soon as they are measured."""
+        with said("asked"):
+            found[database] = measure(portfolio, pages(portfolio, windows, count), times)
+        portfolio.home.close()
+        if not given.json:
+            tell(f"{database}, {count:,} decisions, {windows} windows; milliseconds", found[database], judged)
+
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "sqlite"
         place.mkdir()
         with said("built"):
             portfolio = build(place, windows, count)
-        with said("asked"):
-            found["SQLite"] = measure(portfolio, pages(portfolio, windows, count), times)
-        portfolio.home.close()
+        ask("SQLite", portfolio)
         if given.url:
             with said("copied"):
                 portfolio = Portfolio.open(twin(place, given.url))
-            with said("asked"):
-                found["PostgreSQL"] = measure(portfolio, pages(portfolio, windows, count), times)
-            portfolio.home.close()
-    judged = "processor" if given.processor else "median"
+            ask("PostgreSQL", portfolio)
     slow = [
         f"{name} ({database})"
         for database, answers in found.items()
@@ -345,9 +350,6 @@ def main() -> None:
     }
     if given.json:
         print(json.dumps(document))
-    else:
-        for database, answers in found.items():
-            tell(f"{database}, {count:,} decisions, {windows} windows; milliseconds", answers, judged)
     if slow:
         sys.exit(f"Slower than {LIMIT:.0f} ms: {', '.join(slow)}.")
 
@@ -360,7 +362,10 @@ def tell(title: str, answers: dict[str, dict[str, float]], judged: str) -> None:
         told = " ".join(f"{taken[key]:>8.1f}" for key in ("first", "median", "slowest"))
         print(f"{name:<32} {told} {taken['processor']:>9.1f} {taken['kilobytes']:>7.0f}")
     worst = max(taken[judged] for name, taken in answers.items() if name not in FILES)
-    print(f"{'MISSED ' if worst >= LIMIT else 'reached'}  slowest page's {judged}, ms: {worst:.0f} ({LIMIT:.0f})")
+    print(
+        f"{'MISSED ' if worst >= LIMIT else 'reached'}  slowest page's {judged}, ms: {worst:.0f} ({LIMIT:.0f})",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Judged:
     def __init__(self, by_version: dict[int, list[list[Finding]]]) -> None:
         self.by = by_version
 
-    def of_model(self, version: int, before: int, limit: int) -> list[Any]:
+    def of_model(self, version: int, limit: int, before: int | None = None) -> list[Any]:
         return [SimpleNamespace(id=(version, k)) for k in range(len(self.by.get(version, [])))][-limit:]
 
     def findings(self, window: tuple[int, int]) -> list[Finding]:

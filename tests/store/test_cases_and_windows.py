@@ -132,7 +132,7 @@ def test_windows_are_listed_and_counted_without_their_profiles(many: Windows) ->
         "latest": lambda: len(many.latest(1000)),
         "unjudged": lambda: len(many.unjudged(to_micros(WINDOW.end_time))),
         "quarantined": lambda: len(many.quarantined()),
-        "of_model": lambda: len(many.of_model(1, MANY, 1000)) + 31,
+        "of_model": lambda: len(many.of_model(1, 1000, before=MANY)) + 31,
         "get": lambda: many.count() if many.get(3) else 0,
     }
     for name, look in looks.items():
@@ -148,6 +148,7 @@ def test_windows_are_listed_and_counted_without_their_profiles(many: Windows) ->
 def test_the_windows_of_a_model_are_the_last_ones_before_a_number(many: Windows) -> None:
     assert [window.id for window in many.of_model(2, before=20, limit=3)] == [15, 17, 19]
     assert [window.id for window in many.of_model(1, before=3, limit=3)] == [2]
+    assert [window.id for window in many.of_model(2, limit=2)] == [window.id for window in many.of_model(2, 1000)][-2:]
 
 
 def test_judging_a_window_again_keeps_its_profile(many: Windows) -> None:

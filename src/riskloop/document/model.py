@@ -28,7 +28,7 @@ def model_paper(home: Home, version: int, now: datetime) -> Paper:
     row = home.ledger.model(version)
     artefact = home.artefact(version)
     model = load_model(artefact, version)
-    chosen = home.windows.of_model(version, 2**62, over_time.LATEST)
+    chosen = home.windows.of_model(version, over_time.LATEST)
     record = ModelRecord(
         home,
         row,

@@ -143,7 +143,7 @@ def _definition(
 
 def _judged_before(windows: Windows, window: Window) -> list[Window]:
     """The sound windows before, of the same champion, that were judged by their outcomes."""
-    earlier = windows.of_model(window.model_version, window.id, EARLIER)
+    earlier = windows.of_model(window.model_version, EARLIER, window.id)
     return [one for one in earlier if one.matured_at is not None and one.diagnosis is not Diagnosis.DATA_FAULT]
 
 

@@ -220,7 +220,7 @@ def frames_between(decisions: DecisionLog, span: Span, first: int, last: int) ->
 
 def earlier_findings(windows: Windows, settings: Settings, version: int, before: int) -> list[list[Finding]]:
     """The findings of the windows before, as far as they were compared with the same model, oldest first."""
-    same = windows.of_model(version, before, settings.drift.among)
+    same = windows.of_model(version, settings.drift.among, before)
     return [windows.findings(window.id) for window in same]
 
 

@@ -111,9 +111,10 @@ class Windows:
         """The windows that belong to a case, oldest first."""
         return self._read(_LISTED.where(windows.c.case_id == number).order_by(windows.c.id))
 
-    def of_model(self, version: int, before: int, limit: int) -> list[Window]:
-        """The last windows before number ``before`` that were compared with a model version, oldest first."""
-        query = _LISTED.where(windows.c.model_version == version, windows.c.id < before)
+    def of_model(self, version: int, limit: int, before: int | None = None) -> list[Window]:
+        """The last windows (before number ``before``) that were compared with a model version, oldest first."""
+        query = _LISTED.where(windows.c.model_version == version)
+        query = query if before is None else query.where(windows.c.id < before)
         return self._read(query.order_by(windows.c.id.desc()).limit(limit))[::-1]
 
     def _read(self, query: Select[Any]) -> list[Window]:
