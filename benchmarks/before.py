@@ -1,6 +1,6 @@
 """Does this version serve, keep, monitor and judge as fast as an earlier one, with the same figures?
 
-    python -m benchmarks.before [--commit COMMIT] [--rounds N] [--seconds S] [--only PART] [--needs PACKAGE ...]
+    python -m benchmarks.before [--quick] [--commit C] [--rounds N] [--seconds S] [--only PART] [--needs PACKAGE ...]
 
 Both commits (the present one without what is not committed) are checked out into a temporary folder and run in this
 environment; what the earlier one needs beside it is installed into that folder (`--needs`). They train on the same
@@ -260,12 +260,15 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commit", default=FIRST, help="the earlier version; by default the last commit of 0.1")
+    parser.add_argument("--quick", action="store_true", help="two rounds of serving alone")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of each load")
     parser.add_argument("--needs", nargs="*", default=NEEDS, help="packages of the earlier version alone")
     parser.add_argument("--only", choices=("tasks", "serving"), help="a part of it")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    if given.quick:
+        given.rounds, given.only = 2, "serving"
     with tempfile.TemporaryDirectory(prefix="riskloop-before-") as place:
         work = Path(place)
         commits = {"before": given.commit, "now": "HEAD"}

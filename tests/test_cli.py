@@ -184,7 +184,10 @@ def cells(line: str, **changed: str) -> str:
 HISTORIES: dict[str, tuple[Damage, list[str]]] = {
     "a ragged line": (lambda x: [*x[:5], "1,2,3", *x[5:]], ["line 6", "has 3 fields instead of"]),
     "a missing column": (lambda x: [",".join(y.split(",")[:-4] + y.split(",")[-3:]) for y in x], ["missing"]),
-    "an unknown column": (lambda x: [x[0] + ",foo", *(y + ",1" for y in x[1:])], ["foo", "riskloop.toml"]),
+    "a misspelt column": (
+        lambda x: [x[0].replace("LIMIT_BAL", "LIMIT_BALANCE"), *x[1:]],
+        ["LIMIT_BALANCE", "riskloop.toml"],
+    ),
     "text in a number": (lambda x: [*x[:3], cells(x[3], c1="abc"), *x[4:]], ["line 4", "LIMIT_BAL", "'abc'"]),
     "NaN": (lambda x: [*x[:3], cells(x[3], c1="NaN"), *x[4:]], ["line 4", "LIMIT_BAL", "missing"]),
     "infinity": (lambda x: [*x[:3], cells(x[3], c1="inf"), *x[4:]], ["line 4", "LIMIT_BAL", "infinite"]),

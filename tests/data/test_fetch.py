@@ -246,12 +246,13 @@ def test_errors_name_the_address_and_no_copy(lake: str, bucket: Bucket, expected
     bad = bucket.put("bad/loans.csv", f"{head},extra\n{body}".encode())
     with pytest.raises(DataError) as refused, fetched(bad) as here:
         read_rows(here, schema, target="required", where=str(here))
-    assert refused.value.message.startswith("s3://lender/bad/loans.csv ")
+    assert "s3://lender/bad/loans.csv" in refused.value.message
+    assert str(here) not in refused.value.message
     assert str(refused.value) == refused.value.message
     bucket.put("many/a.csv", text(FRAME).encode())
     bucket.put("many/b.csv", text(FRAME.rename(columns={"late": "later"})).encode())
     with (
-        pytest.raises(DataError, match=r"^s3://lender/many does not have .* column 'later'"),
+        pytest.raises(DataError, match=r"rows of s3://lender/many cannot .* column 'late' is missing"),
         fetched(bucket.address("many/")) as here,
     ):
         read_rows(here, schema, target="required", where=str(here))

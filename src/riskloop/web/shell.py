@@ -163,7 +163,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("number", "percent", "signed", "points", "chance", "between"):
+    for name in ("number", "percent", "signed", "points", "chance", "between", "between_shares"):
         environment.filters[name] = getattr(numbers, name)
     for name in ("sentence", "moment", "moment_day", "when", "day", "age", "feature_value", "measured", "decided"):
         environment.filters[name] = getattr(words, name)
