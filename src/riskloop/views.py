@@ -15,6 +15,7 @@ from riskloop.cases.people import Care, CaseNote
 from riskloop.core.english import counted
 from riskloop.core.errors import NotFound
 from riskloop.core.findings import WINDOW
+from riskloop.core.grades import RATE_GAP, grades_off, grades_said
 from riskloop.core.manifest import ModelManifest, benchmark_document
 from riskloop.core.periods import period_of
 from riskloop.core.settings import (
@@ -91,7 +92,9 @@ def realised(windows: Windows, champion: int | None) -> Json | None:
     judged = windows.newest_judged(champion)
     if judged is None:
         return None
-    found = {entry.check: entry for entry in windows.findings(judged.id) if entry.subject == WINDOW}
+    everything = windows.findings(judged.id)
+    found = {entry.check: entry for entry in everything if entry.subject == WINDOW}
+    off = () if judged.quarantined else grades_off(everything, RATE_GAP)
     auc, level = found["auc"], found.get("calibration")
     usual = auc.details.get("reference")
     low, high = auc.details.get("lower"), auc.details.get("upper")
@@ -110,8 +113,9 @@ def realised(windows: Windows, champion: int | None) -> Json | None:
         "auc_high": high,
         "auc_training": usual,
         **{"default_rate": rates.get("observed"), "mean_pd": rates.get("expected")},
+        "grades_off": [entry.subject for entry in off],
         "sentence": f"Realised AUC of version {judged.model_version}: {auc.statistic or 0.0:.3f}{between} on "
-        f"{counted(auc.n, 'decision')} of {judged.name}{training}.{happened}",
+        f"{counted(auc.n, 'decision')} of {judged.name}{training}.{happened}{grades_said(off)}",
     }
 
 

@@ -1,19 +1,25 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 
+import numpy as np
 import pytest
 from sqlalchemy import update
 
 from riskloop import views
 from riskloop.cases import CaseState, Move, ended
+from riskloop.core.settings import RiskLevelSettings
 from riskloop.core.types import Action, Diagnosis, Finding, PromotionKind, Severity
+from riskloop.monitor.breakdown import grade_findings
+from riskloop.monitor.matured import Matured
 from riskloop.store.cases import move_case, open_case
 from riskloop.store.cycles import recorded
 from riskloop.store.home import Home
 from riskloop.store.running import announced
 from riskloop.store.tables import checkpoints, promotions
 from riskloop.web import queries
-from riskloop.web.overview import _headlines, headline
+from riskloop.web.overview import _headlines, headline, overview, standing
 
 from .conftest import MAY, add_model, client_of, decide, promote, save, window
 
@@ -165,6 +171,70 @@ def test_a_champion_that_came_back_is_shown_by_its_own_outcomes(home: Home) -> N
     assert views.status(home, MAY)["realised"]["model_version"] == 2
     assert "not known yet" in _champion(home)
     assert "version 2 had 0.622 in 2025-02" in _champion(home)
+
+
+GRADES = ("low", "medium", "high", "very_high")
+PDS = (0.02, 0.08, 0.2, 0.4)
+
+
+def _graded(home: Home, rates: Sequence[float], size: int, number: int = 1) -> None:
+    """A judged window with ``size`` decisions in each grade, of which these shares defaulted, judged by the monitor."""
+    bad = np.concatenate([np.arange(size) < round(rate * size) for rate in rates]).astype(np.float64)
+    part = Matured(np.repeat(PDS, size), bad)
+    found = grade_findings(part, part, RiskLevelSettings(low=0.05, medium=0.1, high=0.3), 0.01)
+    assert [f.subject for f in found] == list(GRADES)
+    auc = Finding("auc", "window", Severity.OK, 0.75, None, "no worse", "DeLong 1988", 500, 0, "It held.", {})
+    save(home, window(number, matured_at=MAY), auc, *found)
+    with recorded(home.database):
+        pass  # the loop does not stand still
+
+
+@pytest.mark.parametrize("up", [1, -1])
+def test_a_grade_that_is_off_is_told_and_nothing_is_green(home: Home, up: int) -> None:
+    for off in (chosen for count in range(1, 5) for chosen in combinations(range(4), count)):
+        rates = [pd * (1 + up * 0.4 * (place in off)) for place, pd in enumerate(PDS)]
+        _graded(home, rates, 20_000)
+        worst = off[-1]  # the higher the grade, the farther it is here
+        (told,) = standing(home)["headlines"]
+        assert told.tone == "watch"
+        assert f"{rates[worst]:.1%} defaulted at a PD of {PDS[worst]:.1%}" in told.text
+        assert GRADES[worst].replace("_", " ") in told.text
+        assert (f"{len(off)} grades" in told.text) == (len(off) > 1)
+        realised = views.status(home, MAY)["realised"]
+        assert set(realised["grades_off"]) == {GRADES[place] for place in off}
+        assert told.text.partition("and ")[2] in realised["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "size", "why"),
+    [
+        (1.0, 2_000, "every grade holds"),
+        (1.4, 30, "too few outcomes to tell"),
+        (1.05, 200_000, "sure, and of no weight"),
+    ],
+)
+def test_grades_that_hold_leave_the_headline_alone(home: Home, ratio: float, size: int, why: str) -> None:
+    _graded(home, [pd * ratio for pd in PDS], size)
+    (told,) = standing(home)["headlines"]
+    assert (told.tone, told.text) == ("ok", "Version 1 serves, and no case is open."), why
+    assert views.status(home, MAY)["realised"]["grades_off"] == []
+
+
+def test_grades_of_another_version_or_of_broken_rows_say_nothing_of_the_champion(home: Home) -> None:
+    decide(home, 10)
+    _graded(home, [2 * pd for pd in PDS], 500)
+    page = client_of(home).get("/").text
+    assert "headline tone-watch" in page
+    assert 'class="muted off"' in _champion(home)
+    (serves,) = [stage for stage in overview(home, MAY)["stages"] if stage.key == "serve"]
+    assert serves.tone == "watch"
+    save(home, replace(home.windows.latest(1)[0], quarantined=True), *home.windows.findings(1))
+    assert standing(home)["headlines"][0].tone == "ok"
+    assert views.status(home, MAY)["realised"]["grades_off"] == []
+    save(home, replace(home.windows.latest(1)[0], quarantined=False), *home.windows.findings(1))
+    promote(home, add_model(home, points=3.0), PromotionKind.FORCED)
+    assert standing(home)["headlines"][0].tone == "ok"
+    assert 'class="muted off"' not in _champion(home)
 
 
 def _champion(home: Home) -> str:

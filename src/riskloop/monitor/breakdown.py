@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from riskloop.core.findings import DESCRIBES, DeclaredCheck
+from riskloop.core.grades import RATE_GAP
 from riskloop.core.settings import RiskLevelSettings
 from riskloop.core.stats import (
     auc_interval,
@@ -20,7 +21,7 @@ from riskloop.core.stats import (
     weighted_auc,
 )
 from riskloop.core.types import Finding, Floats, Severity
-from riskloop.monitor.matured import RATE_GAP, Matured, finding, shown
+from riskloop.monitor.matured import Matured, finding, shown
 from riskloop.monitor.selection import Comparison
 
 LEVELS: Final = ("low", "medium", "high", "very_high")

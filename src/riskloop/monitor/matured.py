@@ -7,12 +7,12 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from riskloop.core.findings import WINDOW, DeclaredCheck
+from riskloop.core.grades import RATE_GAP
 from riskloop.core.stats import Interval
 from riskloop.core.types import Finding, Floats, Severity
 
 LEAST_DEFAULTS: Final = 10  # of either class
 SEVERE: Final = 0.1  # of alpha
-RATE_GAP: Final = 0.10  # of the expected defaults
 
 
 class Bands(NamedTuple):

@@ -8,8 +8,9 @@ from sqlalchemy import select
 
 from riskloop import views
 from riskloop.cases import Case, CaseState, ended, events
+from riskloop.core.grades import RATE_GAP, grades_off, grades_said
 from riskloop.core.settings import Settings
-from riskloop.core.types import Diagnosis, Finding, Json, Promotion, Severity, Verdict
+from riskloop.core.types import Diagnosis, Finding, Json, Promotion, Verdict
 from riskloop.store.database import Database
 from riskloop.store.home import Home
 from riskloop.store.ledger import ModelVersion
@@ -18,6 +19,7 @@ from riskloop.store.tables import case_events, cases
 from riskloop.store.trust import TrustState
 from riskloop.store.windows import Window
 from riskloop.web import words
+from riskloop.web.findings import whole
 from riskloop.web.manifests import manifest
 from riskloop.web.performance import Cohort, cohorts_of
 from riskloop.web.queries import served_between, served_since
@@ -75,18 +77,30 @@ def standing(home: Home) -> Json:
     open_cases = sorted(
         home.cases.latest(only_open=True), key=lambda c: (c.state is not CaseState.NEEDS_APPROVAL, -c.id)
     )
+    judged = home.windows.newest_judged(None if champion is None else champion.version)
+    off = () if champion is None or judged is None else _off(home, judged, champion)
     loop, trust = views.loop(home.database, home.settings.watch, home.folder), home.trust.state()
     harm = [] if champion is None else views.unresolved(home.cases, home.ledger, champion.version)
     return {
-        "headlines": _headlines(loop, trust, headline(champion, last, open_cases, harm)),
+        "headlines": _headlines(loop, trust, headline(champion, last, open_cases, harm, off)),
         "loop": loop,
         "trust": trust,
         "champion": champion,
         "model": None if champion is None else home.ledger.model(champion.version),
         "manifest": None if champion is None else manifest(home.artefacts, home.ledger, champion.version),
         "last": last,
+        "judged": judged,
+        "off": off,
         "open_cases": open_cases,
     }
+
+
+def _off(home: Home, judged: Window, champion: Promotion) -> Sequence[Finding]:
+    """The champion's own grades whose PD is off by so much that it matters, the worst first; none of broken rows."""
+    if judged.model_version != champion.version or judged.quarantined:
+        return ()
+    found = whole(home.database, judged.id, judged.id, checks=("jeffreys",))
+    return grades_off(found.get(judged.id, ()), RATE_GAP)
 
 
 def overview(home: Home, now: datetime) -> Json:
@@ -103,7 +117,7 @@ def overview(home: Home, now: datetime) -> Json:
     shown = latest if latest.decisions or last is None else served_between(database, last.first_id, last.last_id)
     cohorts = cohorts_of(database, home.settings, recent)
     sums = [served_between(database, cohort.window.first_id, cohort.window.last_id) for cohort in cohorts]
-    judged = _judged(home, None if champion is None else champion.version)
+    judged = next(iter(cohorts_of(database, home.settings, [found["judged"]] if found["judged"] else [])), None)
     drawn = {}
     if cohorts:
         drawn["timeline"] = timeline(cohorts, sums, home.cases.latest(CASES), versions, promotions)
@@ -112,7 +126,9 @@ def overview(home: Home, now: datetime) -> Json:
     return {
         **found,
         "now": now,
-        "stages": stages(home.settings, last_report(database), rows, logged, versions, promotions, last, open_cases),
+        "stages": stages(
+            home.settings, last_report(database), rows, logged, versions, promotions, last, open_cases, found["off"]
+        ),
         "feed": home.feed.state(now),
         "probation": _probation(home.database, champion),
         "today": today,
@@ -121,7 +137,7 @@ def overview(home: Home, now: datetime) -> Json:
         "windows": recent,
         "judged": judged,
         "own": judged is not None and champion is not None and judged.window.model_version == champion.version,
-        "worst": None if judged is None else worst_grade(judged),
+        "worst": None if judged is None else next(iter(grades_off(judged.grades)), None),
         "next_due": _next_due(cohorts),
         "cohorts": {cohort.window.id: cohort for cohort in cohorts},
         "sums": {cohort.window.id: summed for cohort, summed in zip(cohorts, sums, strict=True)},
@@ -129,18 +145,6 @@ def overview(home: Home, now: datetime) -> Json:
         "closed_cases": [case for case in home.cases.latest(6) if not case.is_open],
         "promotions": list(reversed(promotions))[:EVENTS],
     }
-
-
-def _judged(home: Home, champion: int | None) -> Cohort | None:
-    """The newest cohort with outcomes, of the champion if it ever had one, in an earlier time of it too."""
-    window = home.windows.newest_judged(champion)
-    return None if window is None else next(iter(cohorts_of(home.database, home.settings, [window])), None)
-
-
-def worst_grade(cohort: Cohort) -> Finding | None:
-    """The grade whose PD is farthest from what happened, of those that the test rejects; None where all hold."""
-    off = [found for found in cohort.grades if found.severity is not Severity.OK and found.n]
-    return max(off, key=lambda found: abs(found.details["defaults"] / found.n - found.details["pd"]), default=None)
 
 
 def _next_due(cohorts: Sequence[Cohort]) -> tuple[str, datetime | None]:
@@ -163,9 +167,13 @@ def _headlines(loop: Json, trust: TrustState, said: Headline) -> list[Headline]:
 
 
 def headline(
-    champion: Promotion | None, last: Window | None, open_cases: Sequence[Case], harm: Sequence[Case] = ()
+    champion: Promotion | None,
+    last: Window | None,
+    open_cases: Sequence[Case],
+    harm: Sequence[Case] = (),
+    off: Sequence[Finding] = (),
 ) -> Headline:
-    """The one sentence that matters most now."""
+    """The one sentence that matters most now; ``off`` are the champion's grades whose PD is off."""
     if champion is None:
         return Headline("watch", "dots", "No model serves yet.", more="Run `riskloop train` to train the first one.")
     for case in open_cases:
@@ -184,12 +192,17 @@ def headline(
         text = f"Version {champion.version} serves and is known to do worse: {found}, unresolved since"
         more = f"Case {case.id}: {ended(case.state)}. {case.sentence}"
         return Headline("bad", "drift", f"{text} {words.day(case.opened_at)}.", f"/dashboard/cases/{case.id}", more)
+    label = words.DIAGNOSES[Diagnosis.STABLE if last is None else last.diagnosis]
+    if off and label.tone not in ("bad", "fault"):
+        more = "Jeffreys test of the newest window with final outcomes, over all grades together"
+        more = f"{more} (false discovery rate {off[0].critical or 0.0:.0%}); by more than {RATE_GAP:.0%} of the PD."
+        text = f"Version {champion.version} serves{grades_said(off, ', and ')}"
+        return Headline("watch", "drift", text, "/dashboard/performance", more)
     if last is None:
         return Headline("ok", "check", f"Version {champion.version} serves.", more="No window is closed yet.")
     if last.diagnosis is Diagnosis.STABLE:
         more = f"{last.name}: {last.sentence}"
         return Headline("ok", "check", f"Version {champion.version} serves, and no case is open.", more=more)
-    label = words.DIAGNOSES[last.diagnosis]
     return Headline(
         label.tone, label.icon, f"{last.name}: {label.text.lower()}.", f"/dashboard/windows/{last.id}", last.sentence
     )
@@ -204,6 +217,7 @@ def stages(
     promotions: Sequence[Promotion],
     last: Window | None,
     open_cases: Sequence[Case],
+    off: Sequence[Finding] = (),
 ) -> list[Stage]:
     """The loop in its order, each station with its present state; ``rows`` trained the champion."""
     champion = promotions[-1] if promotions else None
@@ -238,9 +252,9 @@ def stages(
             "serve",
             "Serve",
             "Nothing serves" if champion is None else f"Version {champion.version}",
-            "",
+            grades_said(off[:1], "", ""),
             "/dashboard/models" if champion is None else f"/dashboard/models/{champion.version}",
-            "ok" if champion is not None else "watch",
+            "watch" if champion is None or off else "ok",
         ),
         Stage("decisions", "Log", f"{logged:,}", "decisions on record", "/dashboard/decisions"),
         Stage(
