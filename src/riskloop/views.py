@@ -94,7 +94,7 @@ def realised(windows: Windows, champion: int | None) -> Json | None:
         return None
     everything = windows.findings(judged.id)
     found = {entry.check: entry for entry in everything if entry.subject == WINDOW}
-    off = () if judged.quarantined else grades_off(everything, RATE_GAP)
+    off = grades_off(everything, RATE_GAP)
     auc, level = found["auc"], found.get("calibration")
     usual = auc.details.get("reference")
     low, high = auc.details.get("lower"), auc.details.get("upper")

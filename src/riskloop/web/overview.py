@@ -96,8 +96,8 @@ def standing(home: Home) -> Json:
 
 
 def _off(home: Home, judged: Window, champion: Promotion) -> Sequence[Finding]:
-    """The champion's own grades whose PD is off by so much that it matters, the worst first; none of broken rows."""
-    if judged.model_version != champion.version or judged.quarantined:
+    """The champion's own grades whose PD is off by so much that it matters, the worst first."""
+    if judged.model_version != champion.version:
         return ()
     found = whole(home.database, judged.id, judged.id, checks=("jeffreys",))
     return grades_off(found.get(judged.id, ()), RATE_GAP)
