@@ -92,6 +92,7 @@ def watch_forever(portfolio: "Portfolio", *, every: float, console: "Console", p
             waits, failures = None, 0
             if report.lines:
                 console.answer(report)
+        portfolio.home.close()  # who waits has no file open, and keeps nobody from beginning a lost log anew
         stop.wait(max(0.0, every - (time.monotonic() - started)))
 
 

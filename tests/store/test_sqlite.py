@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -289,3 +289,62 @@ def test_a_database_that_may_only_be_read_is_read(running: bool, tmp_path: Path)
         "folder, or run the command where they may be written."
     )
     database.engine.dispose()
+
+
+OTHER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA wal_autocheckpoint=0")
+print(connection.execute("SELECT count(*) FROM words").fetchone()[0], flush=True)
+for line in sys.stdin:
+    connection.execute("INSERT INTO words SELECT hex(randomblob(500)) FROM pragma_function_list LIMIT ?", (int(line),))
+    print("written", flush=True)
+"""
+
+
+def test_a_log_that_others_still_use_is_not_begun_anew_until_they_let_go(tmp_path: Path) -> None:
+    """Their index is about the log that was replaced: a checkpoint by it would write wrong pages into the database."""
+    database = made(tmp_path / "riskloop.db", "first")
+    log = tmp_path / "riskloop.db-wal"
+    with subprocess.Popen(
+        [sys.executable, "-c", OTHER, str(database.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+
+        def write(count: int) -> None:
+            assert other.stdin is not None
+            assert other.stdout is not None
+            other.stdin.write(f"{count}\n")
+            other.stdin.flush()
+            assert other.stdout.readline() == "written\n"
+
+        assert other.stdout.readline() == "1\n"
+        write(100)
+        copy = log.with_suffix(".copy")
+        copy.write_bytes(log.read_bytes())
+        copy.replace(log)
+        assert "was replaced" in str(database.trouble())
+        write(20)  # it begins its own log again from the front, and nobody told it
+        for _ in range(3):
+            assert "other processes still use" in str(database.trouble())
+    assert database.trouble() is None
+    assert database.examine() is None
+    assert len(words(database)) >= 101
+    database.close()
+
+
+def test_after_damage_no_file_stays_open(database: Sqlite, appender: SqliteAppender) -> None:
+    appender.append([scored(3)])
+    appender.close()
+    database.close()
+    with closing(sqlite3.connect(database.path)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'decisions_time'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    whole = database.path.read_bytes()
+    database.path.write_bytes(whole[: (page - 1) * size] + os.urandom(size) + whole[page * size :])
+    assert "is damaged" in str(database.examine())
+    opened = {os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")}  # noqa: PTH208
+    assert not {path for path in opened if path.startswith(str(database.path))}
+    database.path.write_bytes(whole)
+    assert database.examine() is None

@@ -11,8 +11,8 @@ from riskloop.store.database import Database
 log = logging.getLogger("riskloop.serve")
 
 DAILY: Final = 86_400.0  # seconds between two checks of every page
-AGAIN: Final = 60.0  # seconds until every page is checked again after damage
-BUSY: Final = 5.0  # … when it could not be checked
+AGAIN: Final = 60.0  # seconds until every page is checked again after damage that stays; sooner while it is new
+BUSY: Final = 5.0  # … when it could not be checked, and at first after damage
 
 
 class Soundness:
@@ -22,6 +22,7 @@ class Soundness:
         self._database = database
         self._metrics = metrics
         self._next = 0.0  # when every page is checked, by the monotonic clock
+        self._wait = BUSY  # seconds until the check after the next damage
         self.problem: str | None = None  # why nothing is answered
 
     def require(self) -> None:
@@ -39,7 +40,8 @@ class Soundness:
                 return
             else:
                 problem = self._database.examine()
-                self._next = time.monotonic() + (DAILY if problem is None else AGAIN)
+                self._next = time.monotonic() + (DAILY if problem is None else self._wait)
+                self._wait = BUSY if problem is None else min(2 * self._wait, AGAIN)
         except RiskloopError as error:
             log.warning("%s", error.message, extra={"action": "log_unchecked"})
             self._next = time.monotonic() + BUSY

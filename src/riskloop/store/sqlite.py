@@ -98,13 +98,18 @@ class Sqlite(Database):
                 problem = str(error)
         if problem is None:
             return None
+        self._let_go()
+        return f"The log {self.path} cannot be trusted: {problem}. Nothing is logged until it is right again."
+
+    def _let_go(self) -> None:
         for appender in list(self._appenders):
             appender.let_go()
         self.engine.pool.dispose()  # the idle ones; not `engine.dispose`, whose old pool keeps those that are in use
-        return f"The log {self.path} cannot be trusted: {problem}. Nothing is logged until it is right again."
 
     def examine(self) -> str | None:
-        """SQLite's own quick check of every page."""
+        """SQLite's own quick check of every page. After damage nothing stays open: an index of the write-ahead log that
+        fits it no more lives as long as any process has it, and only whoever opens it alone makes it anew.
+        """
         try:
             with self.engine.connect() as connection:
                 self._stop_examining = connection.connection.interrupt
@@ -118,6 +123,7 @@ class Sqlite(Database):
             self._stop_examining = None
         if found == ["ok"]:
             return None
+        self._let_go()
         said = "; ".join(" ".join(str(line).split()) for line in found)
         return f"The database {self.path} is damaged ({said}). Nothing is logged in it; restore a backup."
 

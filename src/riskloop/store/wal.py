@@ -8,6 +8,7 @@ everything is let go of before anything is opened again, because all connections
 import fcntl
 import os
 import sqlite3
+import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ Identity = tuple[int, int]
 PARTS: Final = {"": "database file", "-wal": "write-ahead log", "-shm": "index of the write-ahead log"}
 
 _HEADER: Final = 32  # bytes; two of its numbers are drawn anew whenever a log begins
+# Of SQLite's file format, "The WAL-Index File Format" and "The WAL File Format": whoever has the index open holds a
+# shared lock on this byte of it; the index begins with a header of this size, twice; a frame with one of that size.
+_SHARED, _INDEX_HEADER, _FRAME_HEADER = 128, 48, 24
 
 
 def identity(path: str | Path) -> Identity | None:
@@ -128,8 +132,18 @@ class OpenFiles:
         return bool(held == moved)
 
     def _settle(self) -> None:
-        """Begin a new log. While others read the old one, what is written would lie behind a hole, and be lost."""
+        """Begin a new log, as the only one who has the index open: then SQLite makes the index anew from the log.
+
+        While another process works on the log that was lost, the index is about that one. A checkpoint would take what
+        lies in the present log at the same places for its pages, and write them into the database. Where others have
+        begun a new log already, the index agrees with it.
+        """
         with self._alone():
+            if self._shared():
+                if not self._agree():
+                    raise FilesChanged("other processes still use a write-ahead log that is gone; stop and start them")
+                self._unsettled = False
+                return
             missing = identity(self._paths[1]) is None
             try:
                 with closing(self._connect()) as connection:
@@ -141,6 +155,37 @@ class OpenFiles:
                     Path(self._paths[1]).unlink(missing_ok=True)
                 raise
         self._unsettled = False
+
+    def _shared(self) -> bool:
+        """Whether another process has the index open. This one has not, or its locks would be gone afterwards."""
+        try:
+            index = os.open(self._paths[2], os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.lockf(index, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _SHARED)
+        except OSError:
+            return True
+        finally:
+            os.close(index)
+        return False
+
+    def _agree(self) -> bool:
+        """Whether the last frame of which the index knows lies in the log; the log is written first."""
+        try:
+            with open(self._paths[2], "rb") as index, open(self._paths[1], "rb") as log:  # noqa: PTH123 - as above
+                known = index.read(_INDEX_HEADER)
+                if len(known) < _INDEX_HEADER or known != index.read(_INDEX_HEADER):
+                    return False
+                size, last = struct.unpack_from("=HI", known, 14)
+                sums, salts = struct.unpack_from("=II", known, 24), known[32:40]
+                if last == 0:
+                    return log.read(_HEADER)[16:24] in (b"", salts)
+                log.seek(_HEADER + (last - 1) * ((65_536 if size == 1 else size) + _FRAME_HEADER))
+                frame = log.read(_FRAME_HEADER)
+        except OSError:
+            return False
+        return len(frame) == _FRAME_HEADER and frame[8:16] == salts and struct.unpack(">II", frame[16:]) == sums
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
