@@ -19,6 +19,10 @@ GAP: Final = 0.03
 LANES: Final = ("Champion", "Trained", "Cases", "Windows")  # of the events, from the top
 LETTER: Final = 0.04  # of the width of the plot on a telephone
 MOST: Final = 3  # cases at once that have a line of their own
+KEEPS_CLEAR: Final = {
+    "size": 7,
+    "opacity": 0,
+}  # a marker that nobody sees: its label stands beyond it and not on the bar
 
 
 def timeline(
@@ -121,7 +125,8 @@ def _champions(
             _event(
                 x=x,
                 y=[3, 3],
-                mode="lines+text",
+                mode="lines+markers+text",
+                marker=KEEPS_CLEAR,
                 text=text,
                 textposition="top right",
                 hovertext=said,
@@ -166,7 +171,8 @@ def _cases(cases: Sequence[Case], last: datetime, at: Callable[[datetime], str])
             _event(
                 x=[at(case.opened_at), end],
                 y=[y, y],
-                mode="lines+text",
+                mode="lines+markers+text",
+                marker=KEEPS_CLEAR,
                 text=[f" case {case.id}" if row == 0 else "", ""],
                 textposition="top right",
                 hovertext=said,
