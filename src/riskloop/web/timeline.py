@@ -120,7 +120,7 @@ def _champions(
         said = f"version {promotion.version}: {label.text.lower()}, {words.day(promotion.at)}, by {promotion.by}"
         color = "var(--ok)" if after is None else THEN
         x = [at(promotion.at), last.isoformat() if after is None else at(end)]
-        text = [f" v{promotion.version}", ""]
+        text = [f"v{promotion.version}", ""]
         found.append(
             _event(
                 x=x,
@@ -173,7 +173,7 @@ def _cases(cases: Sequence[Case], last: datetime, at: Callable[[datetime], str])
                 y=[y, y],
                 mode="lines+markers+text",
                 marker=KEEPS_CLEAR,
-                text=[f" case {case.id}" if row == 0 else "", ""],
+                text=[f"case {case.id}" if row == 0 else "", ""],
                 textposition="top right",
                 hovertext=said,
                 line={"color": f"var(--{what.tone})", "width": 6},
