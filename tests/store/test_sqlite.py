@@ -325,6 +325,7 @@ def test_a_log_that_others_still_use_is_not_begun_anew_until_they_let_go(tmp_pat
         copy.write_bytes(log.read_bytes())
         copy.replace(log)
         assert "was replaced" in str(database.trouble())
+        assert "other processes still use" in str(database.trouble())  # the copy is whole, but they work on the other
         write(20)  # it begins its own log again from the front, and nobody told it
         for _ in range(3):
             assert "other processes still use" in str(database.trouble())
@@ -332,6 +333,33 @@ def test_a_log_that_others_still_use_is_not_begun_anew_until_they_let_go(tmp_pat
     assert database.examine() is None
     assert len(words(database)) >= 101
     database.close()
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_an_older_copy_of_the_log_takes_nothing_back(
+    database: Sqlite, appender: SqliteAppender, log: DecisionLog, others: int
+) -> None:
+    """What was committed after the copy was made is saved from the log that it replaced; the copy is not replayed."""
+    command = [sys.executable, "-c", OTHER.replace("words", "decisions"), str(database.path)]
+    appender.append([scored(3)])
+    running = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(others)
+    ]
+    for other in running:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "3\n"
+    path = Path(f"{database.path}-wal")
+    copy = path.with_suffix(".copy")
+    copy.write_bytes(path.read_bytes())
+    for _ in range(5):
+        appender.append([scored(4)])
+    copy.replace(path)
+    assert "was replaced" in str(database.trouble())
+    for other in running:
+        other.communicate("")
+    assert database.trouble() is None
+    assert database.examine() is None
+    assert log.count() == 23
 
 
 def test_after_damage_no_file_stays_open(database: Sqlite, appender: SqliteAppender) -> None:

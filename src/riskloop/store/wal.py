@@ -57,6 +57,7 @@ class OpenFiles:
         self._log: int | None = None  # the log that belongs to them, to compare with
         self._open: set[int] = set()  # connections, by their identity
         self._unsettled = False  # the log was lost, and no new one has begun yet
+        self._former: bytes | None = None  # how the lost log began
         self._lost: deque[str] = deque(maxlen=1)  # what happened to a file, until somebody asked; threads share it
 
     def changed(self) -> str | None:
@@ -111,6 +112,7 @@ class OpenFiles:
                 return
             self._open.remove(id(connection))
             if not self._open and self._log is not None:
+                self._former = os.pread(self._log, _HEADER, 0)
                 os.close(self._log)
                 self._known = self._log = None
 
@@ -136,11 +138,11 @@ class OpenFiles:
 
         While another process works on the log that was lost, the index is about that one. A checkpoint would take what
         lies in the present log at the same places for its pages, and write them into the database. Where others have
-        begun a new log already, the index agrees with it.
+        begun a new log already, the index agrees with it; a copy of the lost log is none.
         """
         with self._alone():
             if self._shared():
-                if not self._agree():
+                if _beginning(self._paths[1]) == self._former or not self._agree():
                     raise FilesChanged("other processes still use a write-ahead log that is gone; stop and start them")
                 self._unsettled = False
                 return
