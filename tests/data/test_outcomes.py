@@ -13,6 +13,7 @@ from riskloop.core.schema import Feature, Schema
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import to_micros
 from riskloop.data.outcomes import read_outcomes, read_plain, read_watermark, report_outcomes
+from riskloop.data.read import read_rows
 from riskloop.store.matching import Labels
 from riskloop.store.outcomes import Outcome
 
@@ -36,6 +37,20 @@ def test_files_and_frames_say_the_same(tmp_path: Path) -> None:
     assert read(text) == expected
     for source in (frame, tmp_path / "o.csv.gz", tmp_path / "o.parquet"):
         assert read_outcomes(source, SCHEMA, default_known_at=NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("bad", "good"), [("Y", "N"), ("y", "n"), ("YES", "no"), ("True", "FALSE"), ("1", "0"), ("1.0", "0.0")]
+)
+def test_what_trains_as_a_target_is_an_outcome(tmp_path: Path, bad: str, good: str) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text(f"id,debt,bad\na,1,{bad}\nb,2,{good}\n", encoding="utf-8")
+    rows = read_rows(path, SCHEMA, target="required", where="history.csv").rows
+    assert rows.target is not None
+    assert rows.target.tolist() == [1.0, 0.0]
+    text = f"id,bad\na,{bad}\nb,{good}\n"
+    for found in (read(text), read_outcomes(pd.read_csv(io.StringIO(text)), SCHEMA, default_known_at=NOW)):
+        assert [one.defaulted for one in found] == [True, False]
 
 
 def test_numbers_of_decisions_may_have_become_floats() -> None:
