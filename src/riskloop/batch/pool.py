@@ -106,6 +106,9 @@ class _Here(_Queue):
             self._worker.remove()
 
 
+_OUT_OF_TURN: Final = "A process that scores answered out of turn; nothing of this run was logged. Run it again."
+
+
 class _Child(_Queue):
     def __init__(self, environment: dict[str, str], scorer: Scorer, form: Form | None) -> None:
         super().__init__()
@@ -119,14 +122,16 @@ class _Child(_Queue):
         message, buffers = wire.score(number, todo)
         self._send(message, *buffers)
         answer = self._receive()
-        assert isinstance(answer.message, Scored)  # noqa: S101 - the protocol of two ends of one program
+        if not isinstance(answer.message, Scored):
+            raise RiskloopError(_OUT_OF_TURN)
         return wire.done_of(answer.message, answer.buffers)
 
     def tell(self, number: int, parts: list[Numbered]) -> Any:
         message, buffers = wire.tell(number, parts)
         self._send(message, *buffers)
         answer = self._receive()
-        assert isinstance(answer.message, Told)  # noqa: S101 - see above
+        if not isinstance(answer.message, Told):
+            raise RiskloopError(_OUT_OF_TURN)
         return wire.of_stream(answer.buffers[0]) if answer.message.is_table else answer.buffers[0]
 
     def stop(self, *, failed: bool) -> None:
