@@ -296,29 +296,29 @@ def quarantine(feed: OutcomeFeed, windows: Windows, now: datetime) -> Json | Non
     latest = [feed.decisions.frame(entry.span, known) for entry in held[-feed.settings.drift.among :]]
     outcomes = np.concatenate([frame.outcomes for frame in latest])
     expected = np.concatenate([frame.probabilities for frame in latest])
-    happened = ~np.isnan(outcomes)
+    if (happened := ~np.isnan(outcomes)).any():
+        expected = expected[happened]
     rate = float(outcomes[happened].mean()) if happened.any() else None
-    pd = float(expected[happened].mean() if happened.any() else expected.mean())
-    rows, first, last = sum(entry.rows for entry in held), held[0].first_time, held[-1].end_time
-    costs = f" In the latest of them {rate:.1%} defaulted at a PD of {pd:.1%}." if rate is not None else ""
-    lasts = len(held) >= feed.settings.drift.among
-    asks = " Find out whether the feed is broken or the world has changed: mend it, or release them." if lasts else ""
-    says = f"{counted(len(held), 'window')} with {rows:,} decisions since {first:%Y-%m-%d} are in quarantine."
+    pd = float(expected.mean()) if expected.size else None  # retention and erasure take decisions, not windows
+    rows, first = sum(entry.rows for entry in held), held[0].first_time
+    costs = f" In the latest of them {rate:.1%} defaulted at a PD of {pd:.1%}." if None not in (rate, pd) else ""
+    asks = " Find out whether the feed is broken or the world has changed: mend it, or release them."
+    says = f"In quarantine: {counted(len(held), 'window')} with {rows:,} decisions since {first:%Y-%m-%d}."
     return {
         "windows": len(held),
         "decisions": rows,
         "since": utc(first),
-        "until": utc(last),
+        "until": utc(held[-1].end_time),
         "mean_pd": pd,
         "default_rate": rate,
-        "sentence": f"{says}{costs}{asks}",
+        "sentence": f"{says}{costs}{asks if len(held) >= feed.settings.drift.among else ''}",
     }
 
 
 def gate_budget(database: Database, settings: GateSettings, champion: int, now: datetime) -> Json:
     """How often challengers were tried against a champion, and what is left of the error that the tries may make."""
-    counted = [t for t in tries_against(database, champion) if t.at > now - settings.budget_period]
-    return {"tries": len(counted), "left": max(0.0, settings.run_alpha - math.fsum(t.alpha for t in counted))}
+    tries = [t for t in tries_against(database, champion) if t.at > now - settings.budget_period]
+    return {"tries": len(tries), "left": max(0.0, settings.run_alpha - math.fsum(t.alpha for t in tries))}
 
 
 def exploration(decisions: DecisionLog, settings: Settings) -> Json | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from riskloop.core import numbers
-from riskloop.core.numbers import NOTHING, between, between_shares, chance, number, percent, points, signed
+from riskloop.core.numbers import NOTHING, between, between_shares, chance, evidence, number, percent, points, signed
 
 SOURCES = Path(numbers.__file__).parents[1]
 
@@ -29,6 +29,10 @@ SOURCES = Path(numbers.__file__).parents[1]
         (points(-0.00001), "0.00"),
         (chance(0.0321), "0.032"),
         (chance(0.0002), "< 0.001"),
+        (evidence(3141.6), "3,142"),
+        (evidence(0.311), "0.31"),
+        (evidence(7.1e-11), "< 0.01"),
+        (evidence(math.inf), "beyond any number"),
         (between(0.73, 0.771), "0.730 to 0.771"),
         (between_shares(0.182, 0.214), "18.2% to 21.4%"),
         (between(None, 0.5), NOTHING),

@@ -82,6 +82,29 @@ def test_the_embedded_portfolio_needs_no_edit(tmp_path: Path) -> None:
         assert len(rows_from(path, settings.row_schema, target="required", where=name)) == 600
 
 
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("uci_credit_card.csv", "uci_credit_card"),
+        ("cards 2024.csv", "cards 2024"),
+        ("loans_north.csv", "loans_north"),
+        ("history.csv", "Consumer cards"),
+        ("Training-Data.csv", "Consumer cards"),
+        ("loans.csv", "Consumer cards"),
+        ("history_2024-01.csv", "Consumer cards"),
+        ("2024-01.csv", "Consumer cards"),
+    ],
+)
+def test_a_portfolio_is_called_after_its_file_or_its_folder_where_the_files_name_says_nothing(
+    tmp_path: Path, file: str, name: str
+) -> None:
+    folder = tmp_path / "Consumer cards"
+    folder.mkdir()
+    pd.DataFrame(columns()).to_csv(folder / file, index=False)
+    text = infer_config(folder / file, target="bad", folder=folder)
+    assert parse_settings(text).portfolio.name == name
+
+
 def test_what_is_named_is_taken_and_the_rest_says_that_it_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
     pd.DataFrame({"x": range(10), "period": range(1, 11), "y": [0, 1] * 5}).to_csv(path, index=False)

@@ -11,7 +11,7 @@ from riskloop.core.types import Action, Diagnosis
 from riskloop.loop.cases import follow_window
 from riskloop.portfolio import Portfolio
 from riskloop.store.home import Home
-from riskloop.store.windows import Window, set_quarantine
+from riskloop.store.windows import Window, save, set_quarantine
 from riskloop.views import quarantine
 
 from .conftest import TRAINED
@@ -40,6 +40,19 @@ def faulty() -> Window:
         quarantined=True,
         case_id=None,
     )
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_quarantine_whose_decisions_are_gone_has_no_pd(tmp_path: Path) -> None:
+    (tmp_path / "riskloop.toml").write_text('[portfolio]\ntarget = "bad"\n[features.debt]\n')
+    home = Home.open(tmp_path)
+    with home.database.write() as connection:
+        save(connection, faulty(), [])
+    found = quarantine(home.feed, home.windows, NOW)
+    assert found is not None
+    assert (found["decisions"], found["mean_pd"], found["default_rate"]) == (10, None, None)
+    assert found["sentence"] == "In quarantine: 1 window with 10 decisions since 2025-02-01."
+    home.close()
 
 
 def test_a_fault_is_one_case_also_when_its_outcomes_are_final(tmp_path: Path) -> None:

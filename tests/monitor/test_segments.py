@@ -19,7 +19,7 @@ def test_levels_and_quarters_of_the_history() -> None:
     assert len(names) == 4
     quarter = np.quantile(history().features[:, J["AGE"]], [0.25, 0.75], method="inverted_cdf")
     np.testing.assert_array_equal(found["AGE"] == f"up to {quarter[0]:g}", age <= quarter[0])
-    np.testing.assert_array_equal(found["AGE"] == f"over {quarter[1]:g}", age > quarter[1])
+    np.testing.assert_array_equal(found["AGE"] == f"{quarter[1] + 1:g} or more", age > quarter[1])
 
 
 def test_chosen_columns_and_columns_without_values() -> None:
@@ -29,4 +29,4 @@ def test_chosen_columns_and_columns_without_values() -> None:
     assert segments_of(SCHEMA, past.features, window.features, ("LIMIT_BAL",)) == {}
     one_value = history().changed(LIMIT_BAL=np.ones(len(history().scores)))
     found = segments_of(SCHEMA, one_value.features, window.features, ("LIMIT_BAL",))
-    assert set(found["LIMIT_BAL"]) == {"over 1"}
+    assert set(found["LIMIT_BAL"]) == {"any value"}

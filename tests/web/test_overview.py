@@ -10,7 +10,7 @@ from sqlalchemy import update
 from riskloop import views
 from riskloop.cases import CaseState, Move, ended
 from riskloop.core.settings import RiskLevelSettings
-from riskloop.core.types import Action, Diagnosis, Finding, PromotionKind, Severity
+from riskloop.core.types import Action, Decisions, Diagnosis, Finding, PromotionKind, Severity, to_micros
 from riskloop.monitor.breakdown import grade_findings
 from riskloop.monitor.matured import Matured
 from riskloop.store.cases import move_case, open_case
@@ -137,6 +137,27 @@ def test_decisions_of_today_are_counted_exactly_and_averaged_over_a_sample(home:
     assert served.mean_pd is not None
     assert 0.25 <= served.mean_pd <= 0.75
     assert queries.served_since(home.database, midnight + timedelta(seconds=1)).decisions == 0
+
+
+def test_approvals_of_a_version_are_not_those_of_another(home: Home) -> None:
+    decide(home, 40)
+    home.decisions.append(
+        Decisions(
+            customer_ids=["x"] * 20,
+            times=[to_micros(MAY)] * 20,
+            scored_at=to_micros(MAY),
+            model_version=2,
+            probabilities=np.full(20, 0.9),
+            defaults=np.full(20, True),
+            features=np.zeros((20, 3)),
+        )
+    )
+    both, first, second, none = (queries.served_since(home.database, MAY, version) for version in (None, 1, 2, 3))
+    assert [one.decisions for one in (both, first, second, none)] == [60, 60, 60, 60]
+    assert [one.sampled for one in (both, first, second, none)] == [60, 40, 20, 0]
+    assert [one.approval_rate for one in (first, second, none)] == [0.5, 0.0, None]
+    assert both.approval_rate == pytest.approx(1 / 3)
+    assert second.mean_pd == pytest.approx(0.9)
 
 
 def test_the_pulse_rises_with_everything_that_happens(home: Home) -> None:

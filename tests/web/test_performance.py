@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -67,6 +68,23 @@ def test_a_grade_that_the_test_rejects_says_in_which_direction(judged: Home) -> 
     assert "&lt; 0.001" in page
     other = client_of(judged).get("/dashboard/performance?cohort=3").text
     assert "No grades for 2025-03." in other
+
+
+@pytest.mark.parametrize("ranking", [Severity.OK, Severity.DRIFTED, Severity.SEVERE])
+@pytest.mark.parametrize("grade", [Severity.OK, Severity.DRIFTED, Severity.SEVERE])
+def test_the_headline_is_green_only_where_ranking_and_grades_hold(
+    home: Home, ranking: Severity, grade: Severity
+) -> None:
+    save(
+        home,
+        window(1, matured_at=FINAL),
+        finding("auc", "window", 0.75, ranking),
+        finding("jeffreys", "low", 0.0004, grade, defaults=30, pd=0.05),
+    )
+    page = client_of(home).get("/dashboard/performance").text
+    (tone,) = re.findall(r'class="headline tone-(\w+)"', page)
+    assert (tone == "ok") is (ranking == grade == Severity.OK)
+    assert ("the PD of low risk is off: 30.0% defaulted at a PD of 5.0%." in page) is (grade is not Severity.OK)
 
 
 def test_a_cohort_whose_outcomes_are_due_and_not_there_is_not_judged(judged: Home) -> None:

@@ -60,6 +60,13 @@ def test_a_case_reaches_from_its_first_finding_to_its_end(home: Home) -> None:
     assert end.isoformat() == figure["layout"]["xaxis"]["range"][1], "it is open: until the right edge"
 
 
+def test_a_case_that_ended_when_it_was_opened_is_seen(home: Home) -> None:
+    figure = drawn(home, 4, cases=[case(1, 2, 2), case(2, 3, 4)])
+    marks = [one for one in figure["data"] if str(one.get("hovertext")).startswith("case")]
+    assert [one["text"][0] for one in marks] == ["1", "2"]
+    assert all(one["marker"]["opacity"] and one["marker"]["size"] > one["line"]["width"] for one in marks)
+
+
 @pytest.mark.parametrize("faulty", [1, 3, 5])
 def test_a_fault_lies_over_its_own_month(home: Home, faulty: int) -> None:
     figure = drawn(home, 5, faulty=faulty)

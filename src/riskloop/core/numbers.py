@@ -36,6 +36,13 @@ def chance(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def evidence(value: float) -> str:
+    """Evidence against a bound that lies far above 1: ``3,142``, ``0.31``, ``< 0.01``."""
+    if not math.isfinite(value):
+        return NOTHING if math.isnan(value) else "beyond any number"
+    return "< 0.01" if value < 0.01 else f"{value:,.{2 if value < 10.0 else 0}f}"
+
+
 def between(lower: float | None, upper: float | None, digits: int = 3) -> str:
     """An interval: ``0.730 to 0.771``; a dash where an end lacks."""
     return NOTHING if lower is None or upper is None else f"{number(lower, digits)} to {number(upper, digits)}"

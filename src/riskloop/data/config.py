@@ -66,7 +66,7 @@ _SAYS_NOTHING: Final = frozenset({
 def _name(path: str, folder: Path | None) -> str:
     """The file's name without its ending; the folder's where a file's name says what every history is."""
     name = short_name(path).split(".")[0]
-    if re.sub(r"[\d_\W]+", "", name.casefold()) not in _SAYS_NOTHING | {""}:
+    if not set(re.findall(r"[^\W\d_]+", name.casefold())) <= _SAYS_NOTHING:
         return name
     return ("" if folder is None else folder.resolve().name) or name or "portfolio"
 

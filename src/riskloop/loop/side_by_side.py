@@ -116,7 +116,7 @@ def _segments(labels: Floats, features: Floats, scored: list[_Version]) -> list[
     """AUC and approval rate of both versions in every protected group that is large enough."""
     found = []
     for name, groups in protected_groups(scored[0].model.schema, features).items():
-        for group in np.unique(groups).tolist():
+        for group in sorted(np.unique(groups).tolist(), key=stats.group_order):
             part: Bools = np.asarray(groups) == group
             size, defaults = int(part.sum()), int(labels[part].sum())
             if min(defaults, size - defaults) < LEAST:

@@ -13,6 +13,7 @@ import numpy as np
 
 from riskloop.core.errors import DataError
 from riskloop.core.findings import WINDOW, DeclaredCheck
+from riskloop.core.numbers import evidence as told
 from riskloop.core.stats import calibration_in_the_large
 from riskloop.core.stats.correlated import correlation_in_time
 from riskloop.core.stats.sequential import WEIGHTS, detect, level_ratios, ranking_ratios
@@ -126,7 +127,7 @@ class _Carried:
             Severity.DRIFTED if moved else Severity.OK,
             (compared.window.outcomes.size, compared.history.outcomes.size),
             f"{self.windows:,} windows together, with {self.defaults:,} defaults of {self.rows:,} where "
-            f"{self.expected:,.0f} were expected, {says} {what} (evidence {evidence:.3g}, {alarm:g} is needed).",
+            f"{self.expected:,.0f} were expected, {says} {what} (evidence {told(evidence)}, {alarm:g} is needed).",
             statistic=evidence,
             critical=alarm,
             details={

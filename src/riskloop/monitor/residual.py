@@ -13,6 +13,7 @@ import numpy as np
 
 from riskloop.core.errors import DataError
 from riskloop.core.findings import WINDOW, DeclaredCheck
+from riskloop.core.numbers import evidence as told
 from riskloop.core.stats.residual import Residual, residual_evidence
 from riskloop.core.types import Finding, Floats, Severity
 from riskloop.monitor.matured import Matured
@@ -132,7 +133,8 @@ def residual_finding(
         WINDOW,
         severity,
         sizes,
-        f"Given the score, the features {says} (evidence {evidence:.3g} of {len(kept)} windows, {alarm:g} is needed).",
+        f"Given the score, the features {says} (evidence {told(evidence)} of {len(kept)} windows, {alarm:g} is "
+        "needed).",
         statistic=evidence,
         critical=alarm,
         details={"windows": [_written(one) for one in kept], "latest": latest},

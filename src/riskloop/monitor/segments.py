@@ -1,12 +1,12 @@
 """Segments: the groups of customers on which the champion's performance is also looked at one by one."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from riskloop.core import stats
 from riskloop.core.schema import Schema
 from riskloop.core.types import Floats
 
@@ -33,9 +33,9 @@ def segments_of(
         if feature.kind == "category":
             found[name] = _levels(feature.categories, values)
             continue
-        known = reference[:, j][~np.isnan(reference[:, j])]
-        if known.size:
-            found[name] = _quarters(known, values)
+        names, places = stats.quarters(values, reference[:, j])
+        if names:
+            found[name] = np.asarray([*names, "missing"], dtype=object)[places]  # the last one is at −1
     return found
 
 
@@ -43,13 +43,4 @@ def _levels(levels: Sequence[str], values: Floats) -> Members:
     named = np.asarray([*levels, "missing"], dtype=object)
     known = np.isin(values, np.arange(len(levels)))
     members: Members = named[np.where(known, values, len(levels)).astype(np.int64)]
-    return members
-
-
-def _quarters(known: Floats, values: Floats) -> Members:
-    edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75], method="inverted_cdf"))
-    between = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
-    named = np.asarray([f"up to {edges[0]:g}", *between, f"over {edges[-1]:g}", "missing"], dtype=object)
-    place = np.searchsorted(edges, values)
-    members: Members = named[np.where(np.isnan(values), len(named) - 1, place)]
     return members

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from riskloop import views
 from riskloop.cases import Case, CaseState, ended, events
 from riskloop.core.grades import RATE_GAP, grades_off, grades_said
+from riskloop.core.numbers import number
 from riskloop.core.settings import Settings
 from riskloop.core.types import Diagnosis, Finding, Json, Promotion, Verdict
 from riskloop.store.database import Database
@@ -22,7 +23,7 @@ from riskloop.web import words
 from riskloop.web.findings import whole
 from riskloop.web.manifests import manifest
 from riskloop.web.performance import Cohort, cohorts_of
-from riskloop.web.queries import served_between, served_since
+from riskloop.web.queries import DecisionSummary, served_between, served_since
 from riskloop.web.timeline import timeline
 from riskloop.web.words import Tone
 
@@ -113,8 +114,8 @@ def overview(home: Home, now: datetime) -> Json:
     recent = home.windows.latest(WINDOWS)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     today = served_since(database, midnight)
-    latest = today if champion is None else served_since(database, max(midnight, champion.at))
-    shown = latest if latest.decisions or last is None else served_between(database, last.first_id, last.last_id)
+    latest = today if champion is None else served_since(database, max(midnight, champion.at), champion.version)
+    shown = latest if latest.sampled or last is None else served_between(database, last.first_id, last.last_id)
     cohorts = cohorts_of(database, home.settings, recent)
     sums = [served_between(database, cohort.window.first_id, cohort.window.last_id) for cohort in cohorts]
     judged = next(iter(cohorts_of(database, home.settings, [found["judged"]] if found["judged"] else [])), None)
@@ -122,18 +123,19 @@ def overview(home: Home, now: datetime) -> Json:
     if cohorts:
         drawn["timeline"] = timeline(cohorts, sums, home.cases.latest(CASES), versions, promotions)
     rows = 0 if written is None else written.training.rows
-    logged = home.decisions.last_id()
+    logged, finished = home.decisions.last_id(), found["loop"]["finished_at"]
     return {
         **found,
         "now": now,
         "stages": stages(
             home.settings, last_report(database), rows, logged, versions, promotions, last, open_cases, found["off"]
         ),
+        "cycled": None if finished is None else datetime.fromisoformat(finished),
         "feed": home.feed.state(now),
         "probation": _probation(home.database, champion),
         "today": today,
         "shown": shown,
-        "shown_where": "today" if shown is latest or last is None else f"in {last.name}, version {last.model_version}",
+        "shown_where": _where(shown is latest, shown, champion, last),
         "windows": recent,
         "judged": judged,
         "own": judged is not None and champion is not None and judged.window.model_version == champion.version,
@@ -145,6 +147,14 @@ def overview(home: Home, now: datetime) -> Json:
         "closed_cases": [case for case in home.cases.latest(6) if not case.is_open],
         "promotions": list(reversed(promotions))[:EVENTS],
     }
+
+
+def _where(today: bool, shown: DecisionSummary, champion: Promotion | None, last: Window | None) -> str:
+    """What the approval rate is of."""
+    part = f", a sample of {number(shown.sampled)}" if shown.sampled < shown.decisions else ""
+    if not today and last is not None:
+        return f"in {last.name}, version {last.model_version}{part}"
+    return "today" if champion is None else f"today, version {champion.version}{part}"
 
 
 def _next_due(cohorts: Sequence[Cohort]) -> tuple[str, datetime | None]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from riskloop.core.errors import NotFound
+from riskloop.core.grades import RATE_GAP, grades_off, grades_said
 from riskloop.core.settings import Settings
 from riskloop.core.types import Diagnosis, Finding, Json
 from riskloop.store.database import Database
@@ -103,6 +104,8 @@ def performance(settings: Settings, windows: Windows, size: int, until: int | No
         cohort = next((c for c in cohorts if c.window.id == chosen), None)
         if cohort is None:
             raise NotFound(f"Window {chosen} is not among the cohorts shown; choose one from the table.")
+    latest = _latest_tested(cohorts)
+    off = () if latest is None else grades_off(latest.grades, RATE_GAP)
     drawn = {} if not cohorts else {f"by-{name}": _measure(cohorts, name) for name in MEASURES}
     if cohort is not None and cohort.grades:
         drawn["grades"] = _grade_figure(cohort)
@@ -111,7 +114,9 @@ def performance(settings: Settings, windows: Windows, size: int, until: int | No
         "pages": shown,
         "size": size,
         "cohort": cohort,
-        "verdict": _verdict(cohorts),
+        "verdict": None if latest is None else latest.found["auc"],
+        "off": off,
+        "off_said": grades_said(off),
         "assumption": _assumption(cohorts),
         "outcome_window": settings.portfolio.outcome_window,
         "figures": drawn,
@@ -171,10 +176,9 @@ def _grade_figure(cohort: Cohort) -> Json:
     )
 
 
-def _verdict(cohorts: Sequence[Cohort]) -> Finding | None:
-    """What the ranking test says about the latest cohort whose outcomes are final."""
-    tested = [c.found["auc"] for c in cohorts if c.state == "final" and c.found["auc"].statistic is not None]
-    return tested[-1] if tested else None
+def _latest_tested(cohorts: Sequence[Cohort]) -> Cohort | None:
+    """The latest cohort whose outcomes are final: the headline is about its ranking and its grades."""
+    return next((c for c in reversed(cohorts) if c.state == "final"), None)
 
 
 def _assumption(cohorts: Sequence[Cohort]) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, true
 
 from riskloop.core.errors import NotFound
 from riskloop.core.span import Span
@@ -64,12 +64,12 @@ class DecisionSummary:
     approval_rate: float | None
 
 
-def served_since(database: Database, moment: datetime) -> DecisionSummary:
-    """The decisions that were scored at or after ``moment``."""
+def served_since(database: Database, moment: datetime, version: int | None = None) -> DecisionSummary:
+    """The decisions that were scored at or after ``moment``; with ``version`` the means are over its own alone."""
     with database.read() as connection:
         last = last_decision(connection)
         first = _first_since(DecisionLog(database), to_micros(moment), last)
-        return _served(connection, Segments(database), first, last)
+        return _served(connection, Segments(database), first, last, version)
 
 
 def served_between(database: Database, first_id: int, last_id: int) -> DecisionSummary:
@@ -91,33 +91,42 @@ def _first_since(log: DecisionLog, moment: int, last: int) -> int:
     return low
 
 
-def _served(connection: Connection, segments: Segments, first: int, last: int) -> DecisionSummary:
+def _served(
+    connection: Connection, segments: Segments, first: int, last: int, version: int | None = None
+) -> DecisionSummary:
     """Means over a sample of the table and over whole segments, whose sums are on record; none of their rows is read.
 
-    Where only a part of a segment is meant, its mean stands for the part.
+    Where only a part of a segment is meant, its mean stands for the part. With ``version`` the means are over what
+    that version decided; how many decisions there are is told of all.
     """
     count = max(0, last - first + 1)
     if not count:
         return DecisionSummary(0, 0, None, None)
-    held = segments.within(connection, Span(first, last))
-    inside = [min(s.last_id, last) - max(s.first_id, first) + 1 for s in held]
-    total = sum(s.total / s.rows * n for s, n in zip(held, inside, strict=True))
-    defaults = sum(s.declined / s.rows * n for s, n in zip(held, inside, strict=True))
-    sampled, rows = sum(inside), count - sum(inside)
+    held = [
+        (s, min(s.last_id, last) - max(s.first_id, first) + 1) for s in segments.within(connection, Span(first, last))
+    ]
+    rows = float(count - sum(inside for _, inside in held))
+    meant = [(s, inside) for s, inside in held if version in (None, s.model_version)]
+    total = sum(s.total / s.rows * inside for s, inside in meant)
+    defaults = sum(s.declined / s.rows * inside for s, inside in meant)
+    sampled = weight = sum(inside for _, inside in meant)
     if rows:
-        seen, of_seen, declined = _sampled(connection, held, first, last)
+        share, seen, of_seen, declined = _sampled(connection, [s for s, _ in held], first, last, version)
         if seen:
+            rows *= share
             sampled, total, defaults = sampled + seen, total + rows * of_seen / seen, defaults + rows * declined / seen
-        else:
-            rows = 0
+            weight += rows
     if not sampled:
         return DecisionSummary(count, 0, None, None)
-    weight = sum(inside) + rows
     return DecisionSummary(count, sampled, total / weight, 1.0 - defaults / weight)
 
 
-def _sampled(connection: Connection, held: Sequence[Segment], first: int, last: int) -> tuple[int, float, float]:
-    """Of a systematic sample of rows of the table: how many, the sum of their probabilities, and who was declined."""
+def _sampled(
+    connection: Connection, held: Sequence[Segment], first: int, last: int, version: int | None
+) -> tuple[float, int, float, float]:
+    """Of a systematic sample of rows of the table the version's own: their share of the sample, how many, the sum of
+    their probabilities, and who was declined. Without a version all are meant.
+    """
     gaps, following = [], first
     for segment in held:
         gaps.append(range(following, segment.first_id))
@@ -125,14 +134,21 @@ def _sampled(connection: Connection, held: Sequence[Segment], first: int, last: 
     gaps.append(range(following, last + 1))
     step = -(-sum(map(len, gaps)) // SAMPLE)
     ids = [number for gap in gaps for number in gap[::step]]
-    sampled, total, defaults = 0, 0.0, 0.0
+    there, sampled, total, defaults = 0, 0, 0.0, 0.0
+    own = true() if version is None else decisions.c.model_version == version
     for start in range(0, len(ids), 500):
-        query = select(func.count(), func.sum(decisions.c.probability), func.sum(decisions.c.is_default))
+        query = select(
+            func.count(),
+            func.count().filter(own),
+            func.sum(decisions.c.probability).filter(own),
+            func.sum(decisions.c.is_default).filter(own),
+        )
         found = connection.execute(query.where(decisions.c.id.in_(ids[start : start + 500]))).one()
-        sampled += int(found[0])
-        total += found[1] or 0.0
-        defaults += found[2] or 0.0
-    return sampled, total, defaults
+        there += int(found[0])
+        sampled += int(found[1])
+        total += found[2] or 0.0
+        defaults += found[3] or 0.0
+    return (sampled / there if there else 0.0), sampled, total, defaults
 
 
 # --------------------------------------------------------------------------- what has changed

@@ -14,7 +14,7 @@ from riskloop.web.performance import Cohort
 from riskloop.web.queries import DecisionSummary
 
 # The panels, from the top: name and share of the height.
-PANELS: Final = (("events", 0.24), ("AUC", 0.26), ("default rate", 0.22), ("approved", 0.14), ("decisions", 0.14))
+PANELS: Final = (("events", 0.30), ("AUC", 0.24), ("default rate", 0.20), ("approved", 0.13), ("decisions", 0.13))
 GAP: Final = 0.03
 LANES: Final = ("Champion", "Trained", "Cases", "Windows")  # of the events, from the top
 LETTER: Final = 0.04  # of the width of the plot on a telephone
@@ -172,8 +172,9 @@ def _cases(cases: Sequence[Case], last: datetime, at: Callable[[datetime], str])
                 x=[at(case.opened_at), end],
                 y=[y, y],
                 mode="lines+markers+text",
-                marker=KEEPS_CLEAR,
-                text=[f"case {case.id}" if row == 0 else "", ""],
+                # A case that ended in the cycle that opened it has no length: its mark is all that is seen.
+                marker={"size": 8, "symbol": "square", "opacity": 1, "color": f"var(--{what.tone})"},
+                text=[f"{case.id}" if row == 0 else "", ""],
                 textposition="top right",
                 hovertext=said,
                 line={"color": f"var(--{what.tone})", "width": 6},

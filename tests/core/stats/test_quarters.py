@@ -46,6 +46,16 @@ def test_few_different_values_make_fewer_groups(values: list[float]) -> None:
     assert set(places[places >= 0].tolist()) == set(range(len(names)))
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_quarters_of_a_reference_are_the_same_in_every_sample(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    reference, sample = rng.normal(40, 10, 300), rng.normal(55, 20, 300)
+    both = quarters(np.concatenate((reference, sample)), reference)
+    own, other = quarters(reference), quarters(sample, reference)
+    assert own[0] == other[0] == both[0]
+    np.testing.assert_array_equal(np.concatenate((own[1], other[1])), both[1])
+
+
 def test_nothing_known_makes_no_group() -> None:
     assert quarters(np.full(3, np.nan))[0] == ()
 

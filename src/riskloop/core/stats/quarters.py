@@ -10,13 +10,14 @@ from riskloop.core.types import Floats, Ints
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
-def quarters(values: Floats) -> tuple[tuple[str, ...], Ints]:
+def quarters(values: Floats, reference: Floats | None = None) -> tuple[tuple[str, ...], Ints]:
     """The names of the quarters of a number, in their order, and the quarter of each row (n,); −1 where it is missing.
 
-    The cuts are quantiles that occur. Whole numbers are named by the first and the last one of a group: 29 to 33.
+    The cuts are quantiles that occur among ``values``, or in a ``reference`` (m,), so that a quarter means the same
+    in every sample. Whole numbers are named by the first and the last one of a group: 29 to 33.
     """
     missing = np.isnan(values)
-    known = values[~missing]
+    known = values[~missing] if reference is None else reference[~np.isnan(reference)]
     if not known.size:
         return (), np.full(values.size, -1, dtype=np.int64)
     cuts = np.unique(np.quantile(known, [0.25, 0.5, 0.75], method="inverted_cdf"))
