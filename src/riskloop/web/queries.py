@@ -109,7 +109,8 @@ def _served(
     meant = [(s, inside) for s, inside in held if version in (None, s.model_version)]
     total = sum(s.total / s.rows * inside for s, inside in meant)
     defaults = sum(s.declined / s.rows * inside for s, inside in meant)
-    sampled = weight = sum(inside for _, inside in meant)
+    sampled = sum(inside for _, inside in meant)
+    weight = float(sampled)
     if rows:
         share, seen, of_seen, declined = _sampled(connection, [s for s, _ in held], first, last, version)
         if seen:
