@@ -35,7 +35,7 @@ class App:
     def __init__(self, predict: Predict, pages: FastAPI, service: Service) -> None:
         self._predict = predict
         self.pages = pages
-        made = tracer()
+        made = tracer(service.home.settings.portfolio.name)
         self._answer = self._route if made is None else TracedRequests(made, self._route)
         self._door = Door(pages, service.refuse, roomy=routes.ROOMY, most=service.home.settings.serve.max_body)
 

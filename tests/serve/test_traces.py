@@ -1,13 +1,16 @@
 """Traces of requests, read from the SDK's own memory, and nothing of it where nobody asks."""
 
+import gzip
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.receiver import receiving
@@ -174,6 +177,7 @@ SERVING = """
 import asyncio, os, sys
 from riskloop.app import create_app
 from riskloop.portfolio import Portfolio
+from riskloop.tracing import flush
 from tests.serve.conftest import ROW
 import httpx
 
@@ -185,6 +189,9 @@ async def main(portfolio):
                 answer = await client.post(path, json=body)
                 assert answer.status_code == 200, answer.text
             assert (await client.get("/readyz?q=anna")).status_code == 200
+            await asyncio.to_thread(flush)
+            lines = (await client.get("/metrics")).text.splitlines()
+            print(*(line for line in lines if "riskloop_spans" in line), sep="\\n")
 
 portfolio = Portfolio.open(sys.argv[1])
 portfolio.cycle()
@@ -224,7 +231,7 @@ def folder(home: Home, tmp_path: Path) -> Path:
 
 
 def test_nothing_is_imported_where_nobody_asks(folder: Path) -> None:
-    assert _run(folder, SERVING).stdout.strip() == "[]"
+    assert _run(folder, SERVING).stdout.split() == ["[]"]
     assert _run(folder, CYCLE.format(before="")).stdout.strip() == "[]"
 
 
@@ -234,11 +241,57 @@ def test_without_the_extra_the_log_says_so_once(folder: Path) -> None:
     assert done.stderr.count("pip install 'riskloop[otel]'") == 1
 
 
+def _figures(printed: str) -> dict[str, int]:
+    """Counts of spans by what became of them, in the lines of Prometheus' format."""
+    found = re.findall(r"^riskloop_spans_(\w+)_total\{.*\} (\d+)", printed, flags=re.MULTILINE)
+    return {name: int(value) for name, value in found}
+
+
+def _sent(bodies: list[bytes]) -> list[tuple[str, Any]]:
+    """Every span with the portfolio whose it is."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    plain = [gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body for body in bodies]
+    parts = [part for body in plain for part in ExportTraceServiceRequest.FromString(body).resource_spans]
+    scopes = [scope for part in parts for scope in part.scope_spans]
+    return [(s.scope.attributes[0].value.string_value, span) for s in scopes for span in s.spans]
+
+
 def test_spans_are_sent_where_the_environment_says(folder: Path) -> None:
     """By the real exporter, to a real socket."""
     pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="pip install 'riskloop[otel]'")
     with receiving() as collector:
-        _run(folder, SERVING, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url.removesuffix("/hook"))
-        bodies = b"".join(body for _, body in collector.posts)
-    assert all(name in bodies for name in (b"POST /predict", b"commit", b"cycle", b"riskloop"))
-    assert b"anna" not in bodies
+        done = _run(folder, SERVING, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url.removesuffix("/hook"))
+        bodies = [body for _, body in collector.posts]
+    assert b"anna" not in b"".join(bodies)
+    sent = _sent(bodies)
+    assert {"cycle", "POST /predict", "POST /predict/batch"} <= {span.name for _, span in sent}
+    served = [(name, span) for name, span in sent if name]
+    assert {name for name, _ in served} == {Home.open(folder).settings.portfolio.name}
+    for path in ("/predict", "/predict/batch"):
+        (root,) = (span for _, span in served if span.name == f"POST {path}")
+        below = sorted((s for _, s in served if s.parent_span_id == root.span_id), key=lambda s: s.start_time_unix_nano)
+        assert [span.name for span in below] == ["decode", "score", "commit"]
+        assert {span.trace_id for span in below} == {root.trace_id}
+        assert len({span.span_id for span in below}) == 3
+        assert all(root.start_time_unix_nano <= s.start_time_unix_nano <= s.end_time_unix_nano for s in below)
+        assert all(s.end_time_unix_nano <= root.end_time_unix_nano for s in below)
+        assert {a.key for s in below for a in s.attributes} <= {
+            "riskloop.rows",
+            "riskloop.group_rows",
+            "riskloop.repeated",
+        }
+    assert _figures(done.stdout) == {"ended": len(served), "sent": len(served), "failed": 0}
+
+
+def test_spans_that_are_lost_are_counted_and_said_once(folder: Path) -> None:
+    """By a collector that takes none, or none of this kind."""
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="pip install 'riskloop[otel]'")
+    program = f"import logging; logging.basicConfig()\n{SERVING}"
+    with receiving() as collector:
+        collector.statuses = [400]
+        done = _run(folder, program, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url.removesuffix("/hook"))
+    figures = _figures(done.stdout)
+    assert figures["ended"] == figures["failed"] > 0
+    assert figures["sent"] == 0
+    assert done.stderr.count("Traces are not delivered") == 1

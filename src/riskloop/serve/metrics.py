@@ -15,6 +15,7 @@ from prometheus_client.exposition import generate_latest
 
 from riskloop.core.types import Floats
 from riskloop.store.cycles import LoopState
+from riskloop.tracing import SpanCount
 
 SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 SIZES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 10_000.0, 100_000.0)
@@ -73,6 +74,7 @@ class ServingMetrics:
         self.loop_seen = 0.0  # when that was read, by the monotonic clock
         self.depth: Callable[[], int] = int
         self.batches: Callable[[], int] = int
+        self.spans: Callable[[], SpanCount | None] = lambda: None
 
     def answered(self, seconds: float) -> None:
         """One request of /predict got its decision."""
@@ -131,7 +133,9 @@ class ServingMetrics:
         for code, count in self.errors.items():
             errors.add_metric((worker, code), count)
         yield errors
+        spans = self.spans()
         for name, text, count in (
+            *(() if spans is None else _span_counters(spans)),
             ("riskloop_commit_failures", "Commits that the log refused.", self.commit_failures),
             ("riskloop_log_distrusted", "Times that the log could not be trusted any more.", self.log_distrusted),
             ("riskloop_reload_failures", "Champions that could not be loaded.", self.reload_failures),
@@ -166,6 +170,12 @@ class ServingMetrics:
             family = GaugeMetricFamily(name, text, labels=("worker",))
             family.add_metric((worker,), value)
             yield family
+
+
+def _span_counters(spans: SpanCount) -> Iterator[tuple[str, str, int]]:
+    yield "riskloop_spans_ended", "Spans that were recorded.", spans.ended
+    yield "riskloop_spans_sent", "Spans that the collector took.", spans.sent
+    yield "riskloop_spans_failed", "Spans that could not be delivered, and are lost.", spans.failed
 
 
 def _histogram(name: str, text: str, worker: str, histogram: Histogram) -> Metric:

@@ -34,6 +34,7 @@ from riskloop.store.home import Home
 from riskloop.store.keys import Keys
 from riskloop.store.sessions import Sessions
 from riskloop.store.trust import TrustState
+from riskloop.tracing import span_count
 from riskloop.views import checkpoint
 
 log = logging.getLogger("riskloop.serve")
@@ -56,6 +57,7 @@ class Service:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.metrics = ServingMetrics()
+        self.metrics.spans = lambda: span_count(home.settings.portfolio.name)
         self.portfolio_metrics = PortfolioMetrics(home)
         settings = home.settings.access
         sessions = Sessions(home.database, idle=settings.idle, longest=settings.longest)
