@@ -3,13 +3,16 @@
 It only looks: it makes no database, brings no tables up to date, and writes nothing.
 """
 
+import ctypes
 import os
+import re
 import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from importlib.metadata import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -28,6 +31,7 @@ from riskloop.store.keys import asks_who
 from riskloop.store.migrations import HEAD, revision
 from riskloop.store.running import running
 from riskloop.store.signing import key_file
+from riskloop.tracing import wanted
 
 OK: Final = "ok"
 WARNING: Final = "warning"
@@ -44,7 +48,15 @@ EXTRAS: Final = {  # package that an extra brings: its name, and what lacks with
     "psycopg": ("postgres", "PostgreSQL"),
     "authlib": ("sso", "single sign-on"),
     "pyspark": ("spark", "scoring on Spark"),
+    "mlflow": ("mlflow", "MLflow"),
+    "opentelemetry.sdk": ("otel", "traces"),
+    "xgboost": ("xgboost", "the learner xgboost"),
+    "catboost": ("catboost", "the learner catboost"),
+    "duckdb": ("duckdb", "queries of DuckDB"),
+    "adbc_driver_postgresql": ("adbc", "queries of PostgreSQL as Arrow"),
 }
+OPENMP: Final = "`apt-get install libgomp1` (Debian), `dnf install libgomp` (Red Hat) or `brew install libomp` (macOS)"
+SCHEMES: Final = {"postgresql": "postgres", "adbc": "adbc", "duckdb": "duckdb"}  # of addresses of a history
 
 Told = tuple[str, str, str]  # state, what was found, what to do
 
@@ -144,15 +156,20 @@ class _Checkup:
 
     def look_at_extras(self) -> Iterator[Told]:
         """What the settings need is installed; the rest is only named."""
-        settings = self._settings
-        needed = {"postgres"} if settings.storage.url.startswith("postgresql") else set()
-        needed |= {"sso"} if settings.sso.issuer else set()
-        missing = {extra: lacks for package, (extra, lacks) in EXTRAS.items() if find_spec(package) is None}
+        needed = _needed(self._settings)
+        missing = {extra: lacks for package, (extra, lacks) in EXTRAS.items() if not _is_there(package)}
         for extra in sorted(needed & set(missing)):
             yield FAILED, f"riskloop.toml needs {missing[extra]}.", f"pip install 'riskloop[{extra}]'"
         if not needed & set(missing):
             more = "; ".join(f"{lacks}: pip install 'riskloop[{extra}]'" for extra, lacks in missing.items())
             yield OK, f"Everything that riskloop.toml needs is installed.{f' Not there: {more}.' if more else ''}", ""
+        problem = _lightgbm_problem()
+        if problem is not None:
+            yield (
+                FAILED,
+                f"LightGBM cannot be loaded, so nothing can be trained: {problem}.",
+                f"Install OpenMP: {OPENMP}.",
+            )
 
     # ----------------------------------------------------------------------- the store
 
@@ -309,3 +326,36 @@ class _Checkup:
         if self.home is None:
             raise NotFound("There is no portfolio.")
         return self.home
+
+
+def _needed(settings: Settings) -> set[str]:
+    """The extras that the settings, or OpenTelemetry's variables, ask for."""
+    asked = {
+        "postgres": settings.storage.url.startswith("postgresql"),
+        "sso": settings.sso.issuer is not None,
+        "mlflow": settings.mlflow.mirror is not None,
+        "otel": wanted(),
+        "xgboost": "xgboost" in settings.train.learners,
+        "catboost": "catboost" in settings.train.learners,
+    }
+    scheme = re.match(r"(\w+)(\+\w+)?:/", settings.portfolio.history or "")
+    from_address = {SCHEMES[scheme[1]]} if scheme is not None and scheme[1] in SCHEMES else set()
+    return {extra for extra, needed in asked.items() if needed} | from_address
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # what it is a part of is not there
+        return False
+
+
+def _lightgbm_problem() -> str | None:
+    """Why LightGBM's library cannot be loaded; None when it can. The wheel lacks OpenMP, as slim images do."""
+    for file in files("lightgbm") or ():
+        if file.name.startswith("lib_lightgbm"):
+            try:
+                ctypes.CDLL(str(file.locate()))
+            except OSError as error:
+                return str(error)
+    return None

@@ -102,7 +102,7 @@ class SpanCount:
     failed: int = 0  # it did not
 
 
-class Deliveries:
+class SpanCounts:
     """The counts of every portfolio, and a sentence in the log when spans begin to be lost, or arrive again."""
 
     def __init__(self) -> None:
@@ -146,7 +146,7 @@ class CountedSpans:
 
     def on_end(self, span: Any) -> None:
         """One is over."""
-        _deliveries.ended(span)
+        _counted.ended(span)
         self._inner.on_end(span)
 
     def __getattr__(self, name: str) -> Any:
@@ -168,15 +168,15 @@ class CountedExporter:
         try:
             result = self._inner.export(spans)
         except Exception as error:  # noqa: BLE001 - the SDK would log it with its traceback, after every batch
-            _deliveries.delivered(spans, type(error).__name__)
+            _counted.delivered(spans, type(error).__name__)
             return SpanExportResult.FAILURE
-        _deliveries.delivered(spans, "" if result is SpanExportResult.SUCCESS else "the collector did not take them")
+        _counted.delivered(spans, "" if result is SpanExportResult.SUCCESS else "the collector did not take them")
         return result
 
 
 _own: Final[list[Any]] = []  # the provider that was made here, where the program has none
-_deliveries: Final = Deliveries()
-span_count: Final = _deliveries.of
+_counted: Final = SpanCounts()
+span_count: Final = _counted.of
 
 
 # --------------------------------------------------------------------------- spans of the loop

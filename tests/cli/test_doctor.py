@@ -1,6 +1,8 @@
 """The doctor: each thing that can be broken is broken here, found, and named with what mends it."""
 
+import re
 import socket
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from tests.test_cli import run
 
 from riskloop.core.errors import UNWELL
 from riskloop.core.types import Json
-from riskloop.doctor import examine
+from riskloop.doctor import EXTRAS, examine
 from riskloop.store.home import Home
 from riskloop.store.running import announced
 
@@ -157,3 +159,48 @@ def test_a_full_disk_and_an_extra_that_lacks(folder: Path, monkeypatch: pytest.M
         monkeypatch.setattr("shutil.disk_usage", lambda _path, free=free: type("Usage", (), {"free": free}))
         assert states(folder)["disk"] == state
     assert "riskloop[sso]" in found(folder)["extras"][0]["remedy"]
+
+
+def test_every_extra_is_known_by_a_package_that_it_brings() -> None:
+    document = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = set(document["project"]["optional-dependencies"]) - {"bench"}
+    assert {extra for extra, _ in EXTRAS.values()} == extras
+
+
+@pytest.mark.parametrize(
+    ("text", "extra"),
+    [
+        ('[mlflow]\nmirror = "http://127.0.0.1:5000"\n', "mlflow"),
+        ('[train]\nlearners = ["scorecard", "xgboost"]\n', "xgboost"),
+        ('[train]\nlearners = ["catboost"]\n', "catboost"),
+        ('[portfolio]\nhistory = "postgresql+psycopg://risk@db/lake loans"\n', "postgres"),
+        ('[portfolio]\nhistory = "adbc+postgresql://risk@db/lake SELECT 1"\n', "adbc"),
+        ('[portfolio]\nhistory = "duckdb:///lake.duckdb loans"\n', "duckdb"),
+        ("", "otel"),
+    ],
+)
+def test_what_the_settings_ask_for_and_lacks_is_named_with_how_to_get_it(
+    text: str, extra: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = folder / "riskloop.toml"
+    head, _, line = text.partition("\n")
+    known = config.read_text()
+    for name in ("learners", "history"):  # given once
+        known = re.sub(rf"(?m)^{name} = .*\n", "", known) if line.startswith(name) else known
+    config.write_text(known.replace(head, f"{head}\n{line}", 1) if head and head in known else f"{known}\n{text}")
+    if extra == "otel":
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    lacking = {package for package, (name, _) in EXTRAS.items() if name == extra}
+    monkeypatch.setattr("riskloop.doctor.find_spec", lambda package: None if package in lacking else package)
+    told = [check for check in found(folder)["extras"] if check["state"] == "failed"]
+    assert [check["remedy"] for check in told] == [f"pip install 'riskloop[{extra}]'"]
+
+
+def test_a_machine_without_openmp_is_told_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> None:
+        raise OSError("libgomp.so.1: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr("ctypes.CDLL", load)
+    (told,) = (check for check in found(folder)["extras"] if check["state"] == "failed")
+    assert "libgomp.so.1" in told["says"]
+    assert "apt-get install libgomp1" in told["remedy"]

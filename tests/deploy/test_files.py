@@ -1,6 +1,8 @@
 """What is deployed, tried by the programs that will read it. No container can be built in a test."""
 
+import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -8,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, PackagePath, files
 from pathlib import Path
 
 import httpx
@@ -52,8 +55,37 @@ def test_what_the_image_copies_is_there_and_it_runs_without_root() -> None:
     assert "\npytest==" not in pinned
 
 
+# What python:3.11-slim has of what wheels may expect of a system: PEP 600 names them all.
+SLIM = re.compile(r"(linux-vdso|ld-linux.*|lib(c|m|dl|rt|pthread|util|resolv|nsl|gcc_s|stdc\+\+|z))\.so.*")
+PACKAGES = {"libgomp.so.1": "libgomp1"}  # Debian's
+
+
+def test_the_image_has_the_libraries_of_the_system_that_wheels_load() -> None:
+    lines = (DEPLOY / "docker" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    names = [line.split("==")[0] for line in lines if re.match(r"[a-z0-9.\-]+==", line)]
+    files = [file for name in names for file in _files(name) if ".so" in file.suffixes and ".libs" not in file.parts[0]]
+    known = [str(file.locate()) for file in files if Path(file.locate()).exists()]
+    assert len(known) > 100
+    done = subprocess.run(["ldd", *known], capture_output=True, text=True, check=True)
+    outside = set()
+    for name, where in re.findall(r"^\s+(\S+) => (\S+)", done.stdout, flags=re.MULTILINE):
+        if "site-packages" not in where and not SLIM.fullmatch(name):
+            outside.add(name)
+    assert outside == set(PACKAGES)  # else an image would find out when it runs
+    text = (DEPLOY / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    assert all(package in text for package in PACKAGES.values())
+
+
+def _files(distribution: str) -> list[PackagePath]:
+    try:
+        return files(distribution) or []
+    except PackageNotFoundError:  # of another platform
+        return []
+
+
 def test_the_services_of_compose_fit_together() -> None:
-    found = yaml.safe_load((DEPLOY / "docker" / "compose.yml").read_text(encoding="utf-8"))
+    text = (DEPLOY / "docker" / "compose.yml").read_text(encoding="utf-8")
+    found = yaml.safe_load(text)
     services = found["services"]
     for name, service in services.items():
         assert set(service.get("depends_on", {})) <= set(services), name
@@ -61,10 +93,26 @@ def test_the_services_of_compose_fit_together() -> None:
         for mount in service.get("volumes", ()):
             source = mount.split(":")[0]
             assert source in found["volumes"] or source.startswith("./") or (DEPLOY / "docker" / source).exists()
+    head = text[: text.index("x-riskloop:")]
+    for secret in found["secrets"]:
+        assert secret in head  # whoever starts it has to make the file
     for name in ("api-1", "api-2", "worker"):
         assert services[name]["read_only"]
         assert services[name]["cap_drop"] == ["ALL"]
     assert services["worker"]["command"] == ["watch"]
+
+
+def test_grafana_finds_prometheus_and_the_dashboard_by_itself() -> None:
+    services = yaml.safe_load((DEPLOY / "docker" / "compose.yml").read_text(encoding="utf-8"))["services"]
+    mounts = dict(mount.split(":")[:2] for mount in services["grafana"]["volumes"])
+    inside = {where: (DEPLOY / "docker" / source).resolve() for source, where in mounts.items()}
+    provisioning = inside["/etc/grafana/provisioning"]
+    (source,) = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())["datasources"]
+    assert source["url"].removeprefix("http://").split(":")[0] in services
+    (provider,) = yaml.safe_load((provisioning / "dashboards" / "riskloop.yml").read_text())["providers"]
+    (dashboard,) = (path for where, path in inside.items() if Path(where).parent == Path(provider["options"]["path"]))
+    variables = json.loads(dashboard.read_text(encoding="utf-8"))["templating"]["list"]
+    assert source["type"] in {variable["query"] for variable in variables if variable["type"] == "datasource"}
 
 
 @needs("systemd-analyze", "systemd")

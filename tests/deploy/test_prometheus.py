@@ -8,12 +8,19 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from tests.receiver import receiving
 from tests.web.story import served
+
+from riskloop.loop.lineage import tell_lineage_now
+from riskloop.loop.shadow import follow
+from riskloop.store.cycles import finished
+from riskloop.store.home import Home
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "riskloop.rules.yml"
@@ -28,9 +35,28 @@ pytestmark = pytest.mark.skipif(
 
 
 def expressions() -> list[str]:
+    """As Grafana asks them for all portfolios."""
     document = json.loads(DASHBOARD.read_text(encoding="utf-8"))
     panels = [target["expr"] for panel in document["panels"] for target in panel["targets"]]
-    return panels + [note["expr"] for note in document["annotations"]["list"]]
+    notes = [note["expr"] for note in document["annotations"]["list"]]
+    return [expression.replace("$portfolio", ".*") for expression in panels + notes]
+
+
+def test_panels_lie_side_by_side_and_ask_for_the_chosen_portfolios() -> None:
+    document = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    panels = document["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    places = [panel["gridPos"] for panel in panels]
+    taken = [(x, y) for p in places for x in range(p["x"], p["x"] + p["w"]) for y in range(p["y"], p["y"] + p["h"])]
+    assert len(set(taken)) == len(taken)
+    assert max(x for x, _ in taken) < 24
+    assert {variable["name"] for variable in document["templating"]["list"]} == {"datasource", "portfolio"}
+    for panel in panels:
+        assert panel["title"]
+        for target in panel["targets"]:
+            metrics = re.findall(r"riskloop_\w+", target["expr"])
+            assert target["expr"].count('portfolio=~"$portfolio"') == len(metrics) > 0
+            assert "{{portfolio}}" in target["legendFormat"]
 
 
 def test_the_rules_do_what_their_tests_say() -> None:
@@ -51,8 +77,20 @@ def test_every_rule_has_a_test_or_is_named_here() -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("served") / "portfolio"
     shutil.copytree(OLD, folder)
-    with served(folder, "--workers", "2") as url:
-        yield url
+    with (folder / "riskloop.toml").open("a") as config:
+        config.write('[shadow]\nversions = [1]\n[lineage]\nto = "lineage.jsonl"\n')
+    home = Home.open(folder)
+    list(follow(home, 2, datetime.now(UTC), lambda: None))  # version 1 begins to follow
+    tell_lineage_now(home.ledger, home.artefacts, home.windows, home.settings, folder)
+    finished(home.database)
+    with receiving() as collector, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.removesuffix("/hook"))
+        patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")  # milliseconds
+        with served(folder, "--workers", "2") as url:
+            with httpx.Client(base_url=url, trust_env=False) as client:
+                assert client.post("/predict", json=ROW).status_code == 200
+            list(follow(home, 2, datetime.now(UTC), lambda: None))
+            yield url
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +150,8 @@ def test_every_panel_of_the_dashboard_has_data(prometheus: httpx.Client, server:
                 break
             time.sleep(1.0)
     empty = [e for e in expressions() if not ask(prometheus, e)]
-    assert empty == [e for e in expressions() if e.startswith("changes(")]  # the champion did not change
+    # The champion did not change, and no mirror is asked for.
+    assert empty == [e for e in expressions() if e.startswith("changes(") or "riskloop_mirror" in e]
 
 
 def test_the_portfolio_speaks_once_and_each_worker_for_itself(prometheus: httpx.Client) -> None:

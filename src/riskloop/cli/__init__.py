@@ -31,7 +31,7 @@ def main() -> None:
 
     from riskloop.cli.tree import app
     from riskloop.console import Console
-    from riskloop.core.errors import RiskloopError, StorageError
+    from riskloop.core.errors import RiskloopError
 
     # A back-test's --json names a file; its answer is for people.
     console = Console("--json" in sys.argv and sys.argv[1:2] != ["backtest"])
@@ -52,11 +52,22 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:
-        wrapped = StorageError(f"{error.strerror or error}: {error.filename or 'a file or socket'}.")
-        console.refuse(wrapped)
-        sys.exit(wrapped.exit_code)
+        sys.exit(_failed_by_machine(error, console))
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback reaches a user
         sys.exit(_unexpected(error, console))
+
+
+def _failed_by_machine(error: OSError, console: "Console") -> int:
+    from riskloop.core.errors import ConfigError, RiskloopError, StorageError
+
+    if error.errno is None and "shared object" in str(error):  # LightGBM's, when it is imported
+        told: RiskloopError = ConfigError(
+            f"A library is missing here: {error}. `riskloop doctor` says what to install."
+        )
+    else:
+        told = StorageError(f"{error.strerror or error}: {error.filename or 'a file or socket'}.")
+    console.refuse(told)
+    return told.exit_code
 
 
 def _unexpected(error: Exception, console: "Console") -> int:

@@ -7,7 +7,7 @@ the rest is left out: a figure of yesterday would look like one of today.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Final
 
@@ -29,6 +29,7 @@ from riskloop.store.decisions import DecisionLog
 from riskloop.store.home import Home
 from riskloop.store.ledger import Ledger
 from riskloop.store.maturity import OutcomeFeed
+from riskloop.store.segments import Segments
 from riskloop.store.shadow import ShadowScores
 from riskloop.store.trust import TrustState
 from riskloop.store.windows import Window, Windows
@@ -73,11 +74,25 @@ class PortfolioMetrics:
         yield from _cases(home.cases, home.windows)
         yield from _outcomes(home.feed, home.windows, now)
         yield from _trust(home.trust.state())
+        yield from _segments(home.segments)
+        yield from _loop(home.database, home.settings.watch.late)
         yield from _followed(home.database, home.settings)
         yield from _shadow(home.database, home.settings.shadow, home.decisions)
         champion = home.ledger.champion()
         if champion is not None:
             yield from _champion(home.settings.gate, home.ledger, home.cases, champion, now)
+
+
+def _segments(segments: Segments) -> Iterator[Metric]:
+    files, rows = segments.counts()
+    yield _gauge("riskloop_segments", "Files of decisions that were scored in bulk.", files)
+    yield _gauge("riskloop_segment_decisions", "Decisions in them.", rows)
+
+
+def _loop(database: Database, late: timedelta) -> Iterator[Metric]:
+    """A loop that never ran has no age; that it is late shows here."""
+    stands = loop_state(database).stands_still(late)
+    yield _gauge("riskloop_loop_late", "1 while no cycle has finished for `watch.late`.", float(stands))
 
 
 def _followed(database: Database, settings: Settings) -> Iterator[Metric]:
@@ -200,6 +215,9 @@ def _cases(cases: Cases, windows: Windows) -> Iterator[Metric]:
 def _outcomes(feed: OutcomeFeed, windows: Windows, now: datetime) -> Iterator[Metric]:
     state = feed.state(now)
     yield _gauge("riskloop_outcomes_late", "1 while an outcome file is late.", float(state.late is not None))
+    if state.due is not None:
+        due = state.due.timestamp()
+        yield _gauge("riskloop_outcomes_due_timestamp_seconds", "When the outcome file was due that is late.", due)
     yield _gauge("riskloop_outcomes_quarantined", "Deliveries of outcomes in quarantine.", len(state.held))
     if state.complete_until is not None:
         until = state.complete_until.timestamp()

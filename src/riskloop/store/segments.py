@@ -104,6 +104,13 @@ class Segments:
         with self.database.read() as connection:
             return [segment.path for segment in self.within(connection)]
 
+    def counts(self) -> tuple[int, int]:
+        """How many files there are that are not archived, and how many decisions are in them."""
+        query = select(func.count(), func.sum(segments.c.rows)).where(segments.c.first_id > last_of(DECISIONS))
+        with self.database.read() as connection:
+            files, rows = connection.execute(query).one()
+        return int(files), int(rows or 0)
+
     def within(self, connection: Connection, span: Span = EVERYTHING) -> list[Segment]:
         """The segments that may hold decisions of a span, by id; not those that are archived."""
         query = select(*_ROW).where(segments.c.first_id > last_of(DECISIONS)).order_by(segments.c.first_id)
