@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks._cells import GENERATION, LOOP
-from benchmarks._fraction import GROUPS, SINGLE, coded, efficiency
+from benchmarks._fraction import GROUPS, SINGLE, coded, efficiency, takes_turns
 from benchmarks._triggers import TOLD, TRIGGERS
 from riskloop.core.stats import wilson_interval
 from riskloop.core.types import Floats, Json
@@ -415,7 +415,7 @@ def adjusted(records: Sequence[Json], measure: Measure, group: str) -> dict[tupl
 
 def _levels_of(group: str, width: int) -> Iterator[tuple[str, Any, Floats]]:
     """The contrast of every level of every condition, as `coded` codes them."""
-    first = len(GROUPS[group])  # the mean, and the scenarios' effects
+    first = 1 if takes_turns(group) else len(GROUPS[group])  # the mean, and the scenarios' effects
     for name, levels in LEVELS.items():
         known = [level for level in levels if not (group == "labels" and level == "corrected")]
         for position, level in enumerate(known):

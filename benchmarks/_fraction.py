@@ -1,10 +1,10 @@
 """Which combinations of scenario and conditions are played: a fraction of all, near D-optimal at every length.
 
-All combinations of 30 scenarios with 432 conditions would take weeks. Main effects of each condition, and of the
-scenarios of a group, are to be estimable from few of them. Cells are chosen one after the other, each the one that
-adds most to det(X'X) of the model with these main effects: the sequential construction of Dykstra (Technometrics 13
-(1971) 682–688), begun from a small prior precision (DuMouchel & Jones, Technometrics 36 (1994) 37–47), so that a run
-that stops early has still played a good design. Groups take turns.
+All combinations of 31 scenarios with 432 conditions would take weeks. Main effects of each condition are to be
+estimable from few of them, and those of the scenarios where a group has few; many take turns. Cells are chosen one
+after the other, each the one that adds most to det(X'X) of the model with these main effects: the sequential
+construction of Dykstra (Technometrics 13 (1971) 682–688), begun from a small prior precision (DuMouchel & Jones,
+Technometrics 36 (1994) 37–47), so that a run that stops early has still played a good design. Groups take turns.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +28,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 SEEDS: Final = tuple(range(301, 309))  # taken in turns; none was looked at before
 SINGLE: Final = 1000  # numbers from here on are of cells in which one condition alone is not the usual one
 SINGLE_SEEDS: Final = tuple(range(311, 319))
-SINGLE_GROUPS: Final = ("recession", "stable")  # where one condition at a time is played, too
-URGENCY: Final = {"recession": 3, "labels": 2, "faults": 2, "stable": 2, "shifts": 1}  # cells of a group before others
+SINGLE_SCENARIO: Final = "recession"  # that is played with one condition changed at a time
+MOST_ESTIMATED: Final = 3  # scenarios of a group whose effects are estimated; more take turns
 PRIOR: Final = 1e-3  # precision of each effect at the start
 DRAWN: Final = 13  # seed of the order in which equal candidates stand
 
@@ -56,8 +56,8 @@ def design(groups: Sequence[str] = tuple(GROUPS)) -> Iterator[Planned]:
         number += 1
 
 
-def one_by_one(groups: Sequence[str] = SINGLE_GROUPS) -> Iterator[Planned]:
-    """Cells with the usual conditions, and with one of them changed, for each of a group's first two scenarios.
+def one_by_one(groups: Sequence[str] = tuple(GROUPS)) -> Iterator[Planned]:
+    """Cells of the lasting recession with the usual conditions, and with one of them changed.
 
     A fraction tells main effects; these tell what a lender has who is unusual in one way only.
     """
@@ -68,16 +68,14 @@ def one_by_one(groups: Sequence[str] = SINGLE_GROUPS) -> Iterator[Planned]:
         for level in levels
         if level != usual[name]
     ]
-    for group in SINGLE_GROUPS:
-        played = [(scenario, one) for one in changed for scenario in GROUPS[group][: 2 if group == "recession" else 1]]
-        for k, (scenario, one) in enumerate(played):
-            if group in groups:
-                yield Planned(group, SINGLE + k, scenario, one, SINGLE_SEEDS[k % len(SINGLE_SEEDS)])
+    for k, one in enumerate(changed):
+        if "recession" in groups:
+            yield Planned("recession", SINGLE + k, SINGLE_SCENARIO, one, SINGLE_SEEDS[k % len(SINGLE_SEEDS)])
 
 
-def urgent_first(cells: Sequence[Planned]) -> list[Planned]:
-    """The cells that say most first: groups by their urgency, those with one condition changed between the others."""
-    return sorted(cells, key=lambda cell: (cell.number % SINGLE + (cell.number < SINGLE) / 2) / URGENCY[cell.group])
+def takes_turns(group: str) -> bool:
+    """Whether a group's scenarios are too many to estimate the effect of each: then all are played equally often."""
+    return len(GROUPS[group]) > MOST_ESTIMATED
 
 
 def candidates(group: str) -> list[tuple[str, Conditions]]:
@@ -91,8 +89,11 @@ def candidates(group: str) -> list[tuple[str, Conditions]]:
 
 
 def coded(group: str, cells: Sequence[tuple[str, Conditions]]) -> Floats:
-    """The model matrix (n, p): a mean, and the scenario's and each condition's main effects, coded to sum to 0."""
-    levels: dict[str, Sequence[Any]] = {"scenario": GROUPS[group], **LEVELS}
+    """The model matrix (n, p): a mean, and the main effects of the scenario and of each condition, coded to sum to 0.
+
+    Scenarios that take turns have no effects in it.
+    """
+    levels: dict[str, Sequence[Any]] = {**LEVELS} if takes_turns(group) else {"scenario": GROUPS[group], **LEVELS}
     if group == "labels":
         levels["delivery"] = [level for level in LEVELS["delivery"] if level != "corrected"]
     parts = [np.ones((len(cells), 1))]
@@ -114,13 +115,17 @@ def efficiency(group: str, runs: int) -> float:
 
 
 def _ordered(group: str) -> Iterator[tuple[str, Conditions]]:
-    cells = candidates(group)
-    order = np.random.default_rng(DRAWN).permutation(len(cells))
+    cells, rng = candidates(group), np.random.default_rng(DRAWN)
+    order = rng.permutation(len(cells))
+    turns = rng.permutation(GROUPS[group]).tolist() if takes_turns(group) else []
+    scenarios = np.array([cells[at][0] for at in order])
     x = coded(group, cells)[order]
-    inverse = np.eye(x.shape[1]) / PRIOR
+    inverse, number = np.eye(x.shape[1]) / PRIOR, 0
     while True:
         gains = np.einsum("ij,jk,ik->i", x, inverse, x)
-        best = int(np.argmax(gains))
+        if turns:
+            gains = np.where(scenarios == turns[number % len(turns)], gains, -1.0)
+        best, number = int(np.argmax(gains)), number + 1
         along = inverse @ x[best]
         inverse -= np.outer(along, along) / (1.0 + gains[best])
         yield cells[int(order[best])]

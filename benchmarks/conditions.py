@@ -3,8 +3,8 @@
     nice -n 19 python -m benchmarks.conditions --kept cells.jsonl --minutes 60 [--into docs/loopbench.md]
     python -m benchmarks.conditions --kept cells.jsonl --minutes 0 --into docs/loopbench.md
 
-Cells of a designed fraction (benchmarks/_fraction.py) are played one after the other in one process, the most urgent
-first. Each finished cell is a line of the --kept file, with the commit that played it, so a run that is cut off goes on
+Cells of a designed fraction (benchmarks/_fraction.py) are played one after the other in one process, the groups in
+turns. Each finished cell is a line of the --kept file, with the commit that played it, so a run that is cut off goes on
 where it stopped. Cells of an earlier generation (`_cells.GENERATION`) are stale: they are played again, and until then
 the tables count them and say how many they are. docs/loopbench.md explains them.
 """
@@ -22,10 +22,10 @@ from typing import Final
 
 from benchmarks._cells import GENERATION, play
 from benchmarks._conditiontables import document
-from benchmarks._fraction import GROUPS, Planned, design, one_by_one, urgent_first
+from benchmarks._fraction import GROUPS, Planned, design, one_by_one
 from riskloop.core.types import Json
 
-CELLS: Final = 120  # of the design, all groups together; those with one condition changed come on top
+CELLS: Final = 70  # of the design, all groups together; those with one condition changed come on top
 
 
 def named(cell: Planned) -> str:
@@ -111,7 +111,7 @@ def main() -> None:
     groups = given.groups.split(",")
     cells = list(islice(design(groups), len(groups) if given.quick else given.cells))
     if not given.quick:
-        cells = urgent_first([*cells, *one_by_one(groups)])
+        cells += one_by_one(groups)
     again = [name for name in given.again.split(",") if name]
     text = document(list(run(cells, given.kept, given.minutes, again)), planned=len(cells))
     if given.into is not None:

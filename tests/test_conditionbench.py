@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import conditions as bench
-from benchmarks._cells import feed_of, play, world_of
+from benchmarks._cells import GENERATION, feed_of, play, world_of
 from benchmarks._conditiontables import adjusted, delay, document, gain, misses, ratio, recovery, share
 from benchmarks._fraction import (
     GROUPS,
@@ -22,7 +22,7 @@ from benchmarks._fraction import (
     design,
     efficiency,
     one_by_one,
-    urgent_first,
+    takes_turns,
 )
 from benchmarks._triggers import handed_in
 from riskloop.core.types import Json
@@ -48,21 +48,30 @@ def test_the_design_is_the_same_every_time_and_takes_turns() -> None:
     assert not any(cell.group == "labels" and cell.conditions.delivery == "corrected" for cell in first)
 
 
-def test_one_condition_at_a_time_is_played_early() -> None:
+def test_what_is_planned_plays_every_level_and_every_scenario_and_tells_main_effects() -> None:
+    planned = list(islice(design(), bench.CELLS))
+    assert len({cell.seed for cell in planned}) >= 5
+    for group in GROUPS:
+        part = [(cell.scenario, cell.conditions) for cell in planned if cell.group == group]
+        counts = Counter(scenario for scenario, _ in part)
+        assert set(counts) == set(GROUPS[group])
+        if takes_turns(group):
+            assert max(counts.values()) - min(counts.values()) <= 1
+        for name, levels in LEVELS.items():
+            known = {level for level in levels if (group, level) != ("labels", "corrected")}
+            assert {getattr(conditions, name) for _, conditions in part} == known
+        assert np.linalg.matrix_rank(coded(group, part)) == coded(group, part).shape[1]
+        assert efficiency(group, len(part)) > 0.8
+
+
+def test_one_condition_at_a_time_is_changed() -> None:
     single = list(one_by_one())
     assert len({bench.named(cell) for cell in single}) == len(single)
     usual = asdict(Conditions())
     for cell in single:
         assert sum(value != usual[name] for name, value in asdict(cell.conditions).items()) <= 1
     for name, levels in LEVELS.items():
-        assert {getattr(cell.conditions, name) for cell in single if cell.group == "recession"} == set(levels)
-    first = urgent_first([*islice(design(), 60), *single])[:12]
-    assert first[0].number >= 1000
-    assert {cell.group for cell in first} >= {"recession", "stable", "labels", "faults"}
-    assert (
-        max(Counter(cell.group for cell in first), key=lambda group: sum(c.group == group for c in first))
-        == "recession"
-    )
+        assert {getattr(cell.conditions, name) for cell in single} == set(levels)
 
 
 QUICK = ('train.learners = ["scorecard"]', "train.folds = 3")
@@ -127,7 +136,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(list(bench.run(cells, kept, 0.0))) == 6, "without time the finished ones are there"
     list(bench.run(cells, kept, 60.0, again=["stable:0"]))
     assert played[6:] == ["stable:0"]
-    old = [line.replace('"generation": 2', '"generation": 1', 1) for line in kept.read_text().splitlines()]
+    old = [line.replace(f'"generation": {GENERATION}', '"generation": 1', 1) for line in kept.read_text().splitlines()]
     kept.write_text("\n".join(old) + "\n")
     assert bench.is_stale(bench.kept_cells(kept)["stable:0"])
     stale = list(bench.run(cells[:1], kept, 0.0))

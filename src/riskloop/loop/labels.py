@@ -4,7 +4,7 @@ Deliveries are looked at together when they come, windows when their outcomes ar
 deliveries that brought it, until a person releases them; whatever a person has released is not held again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,17 +15,17 @@ from riskloop.cases import CaseState, Signal, move
 from riskloop.core.maturity import LATEST, Maturity
 from riskloop.core.settings import OutcomeSettings
 from riskloop.core.span import Span
-from riskloop.core.types import Diagnosis, Finding, Severity
+from riskloop.core.types import Diagnosis, Finding, Floats, Severity
 from riskloop.monitor.labels import (
     DEFINITION,
-    FEW,
     FEW_CORRECTED,
-    LEAST,
-    Reports,
     definition_finding,
     delivery_findings,
+    enough,
     window_findings,
 )
+from riskloop.monitor.lateness import LATE, STRAGGLERS
+from riskloop.monitor.reports import Reports, joined
 from riskloop.store.cases import Cases, move_case, open_case
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.deliveries import Delivery, examined, hold
@@ -36,6 +36,15 @@ from riskloop.store.windows import Window, Windows
 EARLIER: Final = 6  # windows that a changed level is looked for in
 NO_WINDOW: Final = 0  # of a case about outcomes
 MOVED: Final = (Severity.DRIFTED, Severity.SEVERE)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A champion's level of default."""
+
+    of: Callable[[Floats], Floats]  # the best estimate of logged probabilities: without a margin of conservatism
+    correlation: float  # asset correlation of the defaults of a month
+    error: float | None  # standard error in log-odds; None: nothing is known of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +62,13 @@ def examine(feed: OutcomeFeed, cases: Cases, champion: int, now: datetime) -> li
     waits for more, as long as outcomes are waited for at all.
     """
     said = []
-    for group in _groups(feed.outcomes, feed.settings.outcomes, feed.deliveries.unexamined(), now):
+    new = feed.deliveries.unexamined()
+    everything = _reports_in(feed.outcomes, new)
+    for group in _groups(everything, feed.settings.outcomes, new, now):
         first = min((delivery.first_id for delivery in group if delivery.first_id is not None), default=None)
         found: list[Finding] = []
         if first is not None:
-            reports, corrected = _reports_in(feed.outcomes, group), sum(delivery.corrected for delivery in group)
+            reports, corrected = _brought(everything, group), sum(delivery.corrected for delivery in group)
             found = delivery_findings(
                 reports, corrected, _known_before(feed.decisions, reports, first) if corrected else 0
             )
@@ -71,16 +82,16 @@ def examine(feed: OutcomeFeed, cases: Cases, champion: int, now: datetime) -> li
 
 
 def _groups(
-    outcomes: Outcomes, settings: OutcomeSettings, new: Sequence[Delivery], now: datetime
+    reports: Reports, settings: OutcomeSettings, new: Sequence[Delivery], now: datetime
 ) -> Iterator[list[Delivery]]:
-    """Consecutive deliveries with enough of both classes; at the end those that were not enough for too long."""
+    """Consecutive deliveries that say enough of both classes; at the end those that were not enough for too long."""
     group: list[Delivery] = []
     bad = rows = 0
     for delivery in new:
         group.append(delivery)
-        labels = _reports_in(outcomes, [delivery]).outcomes
+        labels = _brought(reports, [delivery]).outcomes
         bad, rows = bad + int(labels.sum()), rows + labels.size
-        if min(bad, rows - bad) >= LEAST or delivery.corrected >= FEW_CORRECTED:
+        if enough(rows, bad) or delivery.corrected >= FEW_CORRECTED:
             yield group
             group, bad, rows = [], 0, 0
     old = now - settings.patience
@@ -89,10 +100,18 @@ def _groups(
 
 
 def _reports_in(outcomes: Outcomes, group: Sequence[Delivery]) -> Reports:
+    """All reports that consecutive deliveries brought, read at once."""
     ids = [number for d in group for number in (d.first_id, d.last_id) if number is not None]
     if not ids:
         return reports_of([])
     return reports_of(outcomes.reports(Maturity(LATEST, outcomes=max(ids)), after=min(ids) - 1))
+
+
+def _brought(reports: Reports, group: Sequence[Delivery]) -> Reports:
+    """Those of ``reports`` that the deliveries of a group brought."""
+    ids = [number for d in group for number in (d.first_id, d.last_id) if number is not None]
+    first, last = np.searchsorted(reports.ids, [min(ids, default=0), max(ids, default=-1) + 1])
+    return reports.take(np.arange(first, last))
 
 
 def _known_before(decisions: DecisionLog, reports: Reports, first: int) -> int:
@@ -107,38 +126,32 @@ def of_window(
     window: Window,
     known: Maturity,
     realised: Sequence[Finding],
-    correlation: float,
+    level: Level,
 ) -> list[Finding]:
-    """What the settled outcomes of a window say about their feed; ``correlation`` is that of a month's defaults."""
-    reports = reports_of(feed.outcomes.reports(known, span=window.span)).latest
-    covered = feed.decisions.coverage(window.span, known)
-    before = [feed.decisions.coverage(earlier.span, known) for earlier in _judged_before(windows, window)]
-    usual = sum(one.approved_known for one in before), sum(one.approved for one in before)
-    reported_all = known.silence == "unknown"
+    """What the settled outcomes of a window say about their feed."""
+    before = _judged_before(windows, window)
+    reports, *earlier = (
+        reports_of(feed.outcomes.reports(known, span=one.span)).latest for one in (window, *reversed(before))
+    )
+    if known.silence != "unknown":
+        return []  # silence has neither date nor class
+    covered, *usual = (feed.decisions.coverage(one.span, known) for one in (window, *before))
+    approved = sum(one.approved_known for one in usual), sum(one.approved for one in usual)
     length = feed.settings.portfolio.outcome_window // timedelta(microseconds=1)
-    earlier: list[Reports] = []
-    if reported_all and reports.fewest < FEW:
-        spans = [one.span for one in reversed(_judged_before(windows, window))]
-        earlier = [reports_of(feed.outcomes.reports(known, span=span)).latest for span in spans]
-    share = covered.approved_known, covered.approved
-    found = window_findings(reports, length, share, usual, earlier) if reported_all else []
-    moved = {finding.check for finding in realised if finding.severity in MOVED}
+    found = window_findings(reports, length, (covered.approved_known, covered.approved), approved, earlier)
+    moved = {finding.check for finding in (*realised, *found) if finding.severity in MOVED}
+    together = joined([reports, *earlier])
     # Another definition of default moves the level and leaves the ranking.
-    if "auc" not in moved and reports.fewest >= LEAST:
-        level_moved = "calibration" in moved
-        found.append(_definition(feed.outcomes, windows, window, known, moved=level_moved, correlation=correlation))
-    return found
-
-
-def _definition(
-    outcomes: Outcomes, windows: Windows, window: Window, known: Maturity, *, moved: bool, correlation: float
-) -> Finding:
-    first = _judged_before(windows, window)[:1] or [window]
-    whole = Span(first[0].first_id, window.last_id)
-    span = whole if window.counted else Span.between(first[0].first_time, window.end_time)
-    reports = reports_of(outcomes.reports(known, span=span)).latest
-    finding, day = definition_finding(reports, moved=moved, correlation=correlation)
-    return replace(finding, details={**finding.details, "report_day": day})
+    if "auc" in moved or not len(reports):
+        return found
+    finding, day = definition_finding(
+        replace(together, probabilities=level.of(together.probabilities)),
+        moved="calibration" in moved,
+        correlation=level.correlation,
+        learned=level.error,
+        in_order=moved.isdisjoint((LATE.name, STRAGGLERS.name)),
+    )
+    return [*found, replace(finding, details={**finding.details, "report_day": day})]
 
 
 def _judged_before(windows: Windows, window: Window) -> list[Window]:

@@ -1,12 +1,14 @@
 """A closed window judged with its outcomes: when they are complete, and again whenever more or corrected ones come."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
 
+from riskloop.core.errors import DataError
 from riskloop.core.maturity import Maturity
 from riskloop.core.settings import OutcomeSettings, Settings
 from riskloop.core.types import Bools, DecisionFrame, Diagnosis, Finding, Floats, Severity, to_micros
@@ -14,12 +16,14 @@ from riskloop.decide.diagnosis import POPULATION, diagnose
 from riskloop.decide.policy import decide
 from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.examine import correlation, when_matured
-from riskloop.loop.labels import Suspect, of_window, suspect_of
+from riskloop.loop.labels import Level, Suspect, of_window, suspect_of
 from riskloop.loop.observe import earlier_findings, policy_context
 from riskloop.loop.snapshot import share_of
 from riskloop.monitor.labels import BOUNDS, agreed, not_judged
+from riskloop.monitor.matured import Matured
 from riskloop.monitor.onset import CHANGED
 from riskloop.monitor.overtime import LEVEL_OVER_TIME, RANKING_OVER_TIME
+from riskloop.monitor.performance import level_errors
 from riskloop.monitor.residual import FEATURES_OVER_TIME
 from riskloop.retrain.dataset import applicants
 from riskloop.store.decisions import Covered, DecisionLog
@@ -115,8 +119,8 @@ def mature(home: Home, champion: ReferenceModel, window: Window, known: Maturity
     realised = _realised(
         home.decisions, home.settings, champion, window, counts, carried, bounded=not complete, drifted=drifted
     )
-    likely = correlation(champion, home.settings).likely
-    feed = [_marked(finding) for finding in of_window(home.feed, home.windows, window, counts, realised, likely)]
+    found = of_window(home.feed, home.windows, window, counts, realised, _level_of(champion, home.settings, drifted))
+    feed = [_marked(finding) for finding in found]
     suspect = suspect_of(home.feed, window, counts, feed)
     if suspect is not None:
         waits = not_judged(covered.known, len(champion.outcomes), "its outcomes are quarantined")
@@ -202,6 +206,17 @@ def _realised(
     since = f"{window.first_time:%Y-%m-%d}"
     drawn = {} if share >= 1.0 else {"share": f"{share:.2%} of the window's decisions, drawn at random"}
     return [_marked(f, **drawn, **({"since": since} if f.severity in CHANGED else {})) for f in found]
+
+
+def _level_of(champion: ReferenceModel, settings: Settings, drifted: bool) -> Level:
+    """What the champion's level is worth; nothing for customers who ``drifted`` from those that taught it."""
+    allowed = correlation(champion, settings)
+    history = Matured.of(champion.best_estimate(champion.probabilities), champion.outcomes)
+    error = None
+    if not drifted:
+        with suppress(DataError):
+            _, error = level_errors(history.probabilities, history, allowed.likely, allowed.periods)
+    return Level(champion.best_estimate, allowed.likely, error)
 
 
 def _marked(finding: Finding, **details: str) -> Finding:

@@ -5,14 +5,18 @@ default comes into force, one class is reported later than the other. Nothing of
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 import numpy as np
 
+from riskloop.core.english import counted
 from riskloop.core.findings import DESCRIBES, WINDOW, DeclaredCheck
-from riskloop.core.stats.correlated import rate_variance
-from riskloop.core.types import Bools, Finding, Floats, Ints, Severity
+from riskloop.core.grades import RATE_GAP
+from riskloop.core.stats.correlated import level_p_value, rate_variance
+from riskloop.core.types import Finding, Floats, Ints, Severity
+from riskloop.monitor.lateness import LEAST, RARE, late_finding, straggler_finding
+from riskloop.monitor.reports import DAY, Reports
 
 OUTCOMES: Final = DeclaredCheck(
     "outcomes",
@@ -35,11 +39,6 @@ CORRECTED: Final = DeclaredCheck(
     "few reports have to be corrected",
     "Share of known outcomes that a delivery changes; this project",
 )
-LATE: Final = DeclaredCheck(
-    "labels_late",
-    "good and bad customers are reported equally late",
-    "Mann & Whitney (1947) on the delay of good and of bad customers' reports, within windows (van Elteren, 1960)",
-)
 COVERAGE: Final = DeclaredCheck(
     "labels_coverage",
     "as many of the approved have an outcome as usual",
@@ -53,59 +52,17 @@ DEFINITION: Final = DeclaredCheck(
 
 BOUNDS: Final = (0.0, 1.0)  # what a missing outcome may turn out to be
 CALM: Final = (Severity.OK, Severity.NOISE)
-DAY: Final = 86_400_000_000  # microseconds
 MONTH: Final = 30  # days whose defaults move together
-LEAST: Final = 10  # reports of either class
+MANY: Final = 200  # reports, of which the level tells exchanged labels
 SURE: Final = 4.0  # standard errors beyond which chance is no explanation
 UPSIDE_DOWN: Final = 2.0  # standard errors of the ranking, beside a likelihood ratio of exp(10)
-RARE: Final = 1e-6  # as for faults of features
 STEP: Final = 20.0  # a score statistic that no step of chance reaches, whichever day is the best
+BESIDE: Final = 1e-4  # p-value of the level beside the champion's, below which a person is asked
+TINY: Final = 1e-9
 APART: Final = 10.0  # of two score statistics, from which one date explains better than the other
 MOST_CORRECTED: Final = 0.10  # of what is known about these customers
 FEW_CORRECTED: Final = 20  # are no sign of anything
-FEW: Final = 50  # reports of the rarer class: with fewer the windows before are looked at, too
-LATER: Final = 0.15  # probability beyond a half that one class is reported after the other
 GAP: Final = 0.10  # of the approved
-
-
-@dataclass(frozen=True, slots=True)
-class Reports:
-    """Outcomes as they were handed in, each array (n,); of several on one decision, all."""
-
-    ids: Ints  # of the outcomes, ascending
-    decisions: Ints
-    outcomes: Floats  # 1 or 0
-    probabilities: Floats  # of the decisions, as logged
-    decided: Ints  # microseconds
-    reported: Ints  # microseconds: when they were handed in
-
-    def __len__(self) -> int:
-        return int(self.ids.size)
-
-    def take(self, chosen: Ints | Bools) -> "Reports":
-        """The reports at ``chosen``."""
-        columns = (self.ids, self.decisions, self.outcomes, self.probabilities, self.decided, self.reported)
-        return Reports(*(column[chosen] for column in columns))  # type: ignore[arg-type]
-
-    @property
-    def latest(self) -> "Reports":
-        """The last report on each decision, dated by the first: what is corrected came when it first came."""
-        numbers, first = np.unique(self.decisions, return_index=True)
-        _, last = np.unique(self.decisions[::-1], return_index=True)
-        found = self.take(len(self) - 1 - last if len(self) else last)
-        return replace(found, reported=self.reported[first]) if numbers.size else found
-
-    @property
-    def log_odds(self) -> Floats:
-        """Of the PDs, finite."""
-        p = np.clip(self.probabilities, 1e-9, 1.0 - 1e-9)
-        return np.asarray(np.log(p / (1.0 - p)), dtype=np.float64)
-
-    @property
-    def fewest(self) -> int:
-        """How many there are of the rarer class."""
-        bad = int(self.outcomes.sum())
-        return min(bad, len(self) - bad)
 
 
 # --------------------------------------------------------------------------- is there enough
@@ -147,7 +104,7 @@ def delivery_findings(reports: Reports, corrected: int, known: int) -> list[Find
 
     ``corrected`` of the ``known`` outcomes of customers of the same time are changed by them.
     """
-    found = [] if reports.fewest < LEAST else [_inverted(reports)]
+    found = [_inverted(reports)] if reports.fewest else []
     if corrected:
         share = corrected / max(1, known)
         fault = corrected >= FEW_CORRECTED and share > MOST_CORRECTED
@@ -164,22 +121,41 @@ def delivery_findings(reports: Reports, corrected: int, known: int) -> list[Find
     return found
 
 
+def enough(rows: int, defaults: int) -> bool:
+    """Whether so many reports tell sound labels from exchanged ones: by their ranking, or where few default, by level.
+
+    A file of defaults alone is no feed with exchanged labels, so that both classes have to be there.
+    """
+    fewest = min(defaults, rows - defaults)
+    return fewest >= LEAST or (fewest > 0 and rows >= MANY)
+
+
 def _inverted(reports: Reports) -> Finding:
-    """Exchanged labels are far likelier under the PDs than the reports are, and the ranking is upside down."""
+    """Exchanged labels are far likelier under the PDs than the reports are, and ranking or level is upside down.
+
+    A world gets worse, and no world turns half a percent of defaults into all but half a percent. Where there are too
+    few of one class to rank, that tells the two apart.
+    """
     log_odds = reports.log_odds
     bad = reports.outcomes == 1.0
     likelier = -float(((2.0 * reports.outcomes - 1.0) * log_odds).sum())
     ones, others = log_odds[bad], log_odds[~bad]
-    error = float(np.sqrt(ones.var(ddof=1) / ones.size + others.var(ddof=1) / others.size))
     apart = float(ones.mean() - others.mean())
-    fault = likelier > APART and apart < -UPSIDE_DOWN * error
+    if reports.fewest >= LEAST:
+        error = float(np.sqrt(ones.var(ddof=1) / ones.size + others.var(ddof=1) / others.size))
+        upside_down, how = apart < -UPSIDE_DOWN * error, "the customers with the lower PDs default, and "
+    else:
+        good = 1.0 - reports.probabilities
+        gap = abs(float(bad.sum() - good.sum())) / float(np.sqrt(max((good * (1.0 - good)).sum(), 1.0)))
+        error, upside_down, how = 0.0, len(reports) >= MANY and gap < SURE, ""
+    fault = likelier > APART and upside_down
     return INVERTED.finding(
         WINDOW,
         Severity.FAULT if fault else Severity.OK,
         (len(reports), 0),
         f"Of {len(reports):,} reports {ones.size:,} are defaults; "
         + (
-            "the customers with the lower PDs default, and the reports fit the PDs with good and bad exchanged."
+            f"{how}the reports fit the PDs with good and bad exchanged."
             if fault
             else "the customers with the higher PDs default more often."
             if apart > 0
@@ -205,14 +181,14 @@ def window_findings(
 
     ``outcome_window`` in microseconds. ``covered`` and ``usual`` are how many approved customers have an outcome, and
     how many were approved, in this window and in those before. ``earlier`` are the reports of those windows, latest
-    first, which a window with few of one class needs.
+    first, which lateness is told by.
     """
     found = [_one_class(reports), _coverage(covered, usual)]
-    if reports.fewest >= LEAST:
+    if reports.fewest:
         found.append(_inverted(reports))
     if sum(one.fewest for one in (reports, *earlier)) >= LEAST:
-        found.append(_late((reports, *earlier), outcome_window))
-    return found
+        found.append(late_finding((reports, *earlier), outcome_window))
+    return [*found, straggler_finding(reports, earlier, outcome_window)]
 
 
 def _one_class(reports: Reports) -> Finding:
@@ -251,73 +227,23 @@ def _coverage(covered: tuple[int, int], usual: tuple[int, int]) -> Finding:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Delays:
-    """One window's delays, good customers' against defaults': Wilcoxon's U less its mean, and its variance."""
-
-    excess: float
-    variance: float
-    pairs: float
-    rarer: int  # reports of the rarer class
-
-    @classmethod
-    def of(cls, delay: Floats, bad: Bools) -> "_Delays":
-        from scipy.stats import rankdata
-
-        m, n = int(np.count_nonzero(bad)), int(np.count_nonzero(~bad))
-        if not m or not n:
-            return cls(0.0, 0.0, 0.0, 0)
-        _, ties = np.unique(delay, return_counts=True)
-        tied = float((ties.astype(np.float64) ** 3 - ties).sum()) / ((m + n) * (m + n - 1.0))
-        u = float(rankdata(delay)[~bad].sum()) - n * (n + 1) / 2.0
-        weight = 1.0 / (m + n + 1.0)
-        variance = m * n / 12.0 * (m + n + 1.0 - tied)
-        return cls(weight * (u - m * n / 2.0), weight**2 * variance, weight * m * n, min(m, n))
-
-
-def _late(windows: Sequence[Reports], outcome_window: int) -> Finding:
-    """Of the latest window, with as many of the windows before as show it best; ``windows`` are latest first.
-
-    Where few default one window never shows it. Each is compared within itself (van Elteren, Bulletin of the
-    International Statistical Institute 37 (1960) 351-361), so that a delay which changes for both says nothing.
-    """
-    from scipy.stats import norm
-
-    parts = []
-    for one in windows:
-        delay = np.maximum(0, (one.reported - one.decided - outcome_window) // DAY).astype(np.float64)
-        parts.append((delay, one.outcomes == 1.0))
-    tests = [_Delays.of(delay, bad) for delay, bad in parts]
-    excess, variance, pairs = (np.cumsum([getattr(t, name) for t in tests]) for name in ("excess", "variance", "pairs"))
-    enough = (np.cumsum([t.rarer for t in tests]) >= LEAST) & (variance > 0.0)
-    z = np.where(enough, np.abs(excess) / np.sqrt(np.where(variance > 0.0, variance, 1.0)), 0.0)
-    best = int(np.argmax(z))
-    ahead = 0.5 + (float(excess[best] / pairs[best]) if pairs[best] else 0.0)
-    p_value = min(1.0, 2.0 * float(norm.sf(z[best])) * int(enough.sum() or 1))  # Bonferroni over the looks
-    moved = abs(ahead - 0.5) > LATER / 2.0 and p_value < RARE
-    delay, bad = (np.concatenate(column) for column in zip(*parts[: best + 1], strict=True))
-    means = [float(delay[part].mean()) if part.any() else 0.0 for part in (~bad, bad)]
-    over = f" In {best + 1} windows together." if best else ""
-    return LATE.finding(
-        WINDOW,
-        Severity.DRIFTED if moved else Severity.OK,
-        (delay.size, 0),
-        f"Good customers are reported {means[0]:.0f} days after their outcome is final, defaults {means[1]:.0f} days."
-        f"{over}",
-        statistic=ahead,
-        critical=0.5 + LATER / 2.0,
-        details={"p_value": p_value, "late": float((delay > 7.0).mean()), "windows": best + 1},
-    )
-
-
 # --------------------------------------------------------------------------- another definition of default?
 
 
-def definition_finding(reports: Reports, *, moved: bool = True, correlation: float = 0.0) -> tuple[Finding, int | None]:
+def definition_finding(
+    reports: Reports,
+    *,
+    moved: bool = True,
+    correlation: float = 0.0,
+    learned: float | None = None,
+    in_order: bool = True,
+) -> tuple[Finding, int | None]:
     """Whether the level of default changed at a report date, and at which (microseconds).
 
-    ``moved``: the level of the window alone is known to have changed; else a step over all the windows has to show it,
-    beyond what defaults of one month that move together by the asset ``correlation`` give.
+    ``moved``: the level of the window alone is known to have changed; else the windows together have to show it, by a
+    step or beside the champion's level, whose standard error in log-odds is ``learned``: beyond what defaults of one
+    month that move together by the asset ``correlation`` give. Where reports no longer come ``in_order``, the day of a
+    report says nothing.
 
     ``reports`` are the last ones on each decision, of the window that moved and of those before. A real change of level
     begins with customers of a day, a change of definition with reports of a day. Where each report comes a fixed time
@@ -326,20 +252,29 @@ def definition_finding(reports: Reports, *, moved: bool = True, correlation: flo
     level = _recalibrated(reports)
     months = (reports.decided - reports.decided.min()) // (MONTH * DAY)
     residual, together = reports.outcomes - level, rate_variance(level, correlation)
-    (by_report, step, cut), (by_decision, begun_by, begun) = (
+    steps = [
         _largest_step(at // DAY, residual, level * (1.0 - level), months, together)
-        for at in (reports.reported, reports.decided)
-    )
+        for at in (reports.reported if in_order else reports.decided, reports.decided)
+    ]
+    (by_report, step, cut), (by_decision, begun_by, begun) = steps
     gap = by_report - by_decision
+    beside = None if learned is None else _beside_the_champion(reports, correlation, learned)
+    asks = moved or step >= STEP or (beside is not None and beside.matters)
     severity = Severity.FAULT if gap > APART else Severity.DRIFTED if gap > -APART else Severity.OK
-    if not moved and step < STEP:
+    if not asks:
         severity = Severity.OK
     day = _day(cut) if severity is not Severity.OK else _day(begun)
+    since = f"The level of default changes since {day}."
+    if beside is not None and not moved and step < STEP:
+        since = (
+            f"Of the latest {len(reports):,} reports those of {counted(beside.months, 'month')} hold "
+            f"{counted(beside.observed, 'default')}, where the champion expected {beside.expected:,.0f}."
+        )
     words = {
         Severity.FAULT: f"The level of default changes for all reports since {day}, about customers of any date. The "
         "definition of default has changed, or the feed is broken.",
-        Severity.DRIFTED: f"The level of default changes since {day}. The outcomes do not show whether the customers "
-        "changed or the reports: it may be another definition of default.",
+        Severity.DRIFTED: f"{since} The outcomes do not show whether the customers changed or the reports: it may be "
+        "another definition of default.",
         Severity.OK: f"The level of default changes for customers since {day}, in reports of any date."
         if moved or begun_by >= STEP
         else "The level of default shows no step at any report date.",
@@ -351,9 +286,46 @@ def definition_finding(reports: Reports, *, moved: bool = True, correlation: flo
         words[severity],
         statistic=gap,
         critical=APART,
-        details={"by_report": by_report, "by_decision": by_decision, "step": step, "asset_correlation": correlation},
+        details={
+            "by_report": by_report,
+            "by_decision": by_decision,
+            "step": step,
+            "asset_correlation": correlation,
+        }
+        | ({} if beside is None else beside._asdict()),
     )
     return finding, cut * DAY if severity is Severity.FAULT else None
+
+
+class _Beside(NamedTuple):
+    """The level of the latest ``months``, beside what the champion expected of them."""
+
+    p_value: float
+    observed: int  # defaults
+    expected: float
+    months: int
+
+    @property
+    def matters(self) -> bool:
+        """Whether it is neither chance nor too little to matter."""
+        return self.p_value < BESIDE and abs(self.observed - self.expected) > RATE_GAP * self.expected
+
+
+def _beside_the_champion(reports: Reports, correlation: float, learned: float) -> _Beside:
+    """Of the latest months, as many as show it best.
+
+    A champion was taught its level by a whole history: beside that, a change shows sooner than beside a few windows.
+    Months have factors of their own, so that k of them together move by about 1/k of what one does.
+    """
+    ago = (reports.decided.max() - reports.decided) // (MONTH * DAY)
+    found = []
+    for last in range(int(ago.max()) + 1):
+        there = ago <= last
+        sizes = np.bincount(ago[there]).astype(np.float64)
+        alike = correlation * float(np.square(sizes).sum()) / sizes.sum() ** 2
+        p, defaults = np.clip(reports.probabilities[there], TINY, 1.0 - TINY), int(reports.outcomes[there].sum())
+        found.append(_Beside(level_p_value(defaults, p, alike, learned), defaults, float(p.sum()), last + 1))
+    return min(found)
 
 
 def _recalibrated(reports: Reports) -> Floats:
@@ -383,6 +355,10 @@ def _largest_step(
     inside = ends[(ends + 1 >= 0.05 * days.size) & (ends + 1 <= 0.95 * days.size)]
     if not inside.size:
         return 0.0, 0.0, int(days[-1]) if days.size else 0
+    # A handful of defaults are a step of any size; as for χ², five have to be expected on either side.
+    inside = inside[np.minimum(spread[inside], spread[-1] - spread[inside]) >= LEAST / 2]
+    if not inside.size:
+        return 0.0, 0.0, int(days[-1])
     share = spread[inside] / spread[-1]
     chance = spread[-1] * share * (1.0 - share)
     statistic = before[inside] ** 2 / chance

@@ -175,10 +175,7 @@ def _restriction(compared: Comparison) -> str:
 def _level(window: Matured, history: Matured, alpha: float, correlation: Correlation, band: float) -> Finding:
     coefficient = calibration_in_the_large(window.outcomes, window.probabilities)
     # The champion's level was learned from a sample, too: a small history is no measure to the third digit.
-    level_error = calibration_in_the_large(history.outcomes, history.probabilities).std_error
-    spread = float((window.probabilities * (1.0 - window.probabilities)).mean())
-    together = math.sqrt(rate_variance(window.probabilities, correlation.asset)) / spread  # in log-odds
-    learned = math.hypot(level_error, together / math.sqrt(correlation.periods))
+    together, learned = level_errors(window.probabilities, history, correlation.asset, correlation.periods)
     p = level_p_value(window.defaults, window.probabilities, correlation.asset, learned)
     error = math.hypot(coefficient.std_error, learned, together)
     observed = wilson_interval(window.defaults, window.outcomes.size)
@@ -200,6 +197,18 @@ def _level(window: Matured, history: Matured, alpha: float, correlation: Correla
             "correlation_from": correlation.told,
         },
     )
+
+
+def level_errors(probabilities: Floats, history: Matured, asset: float, periods: int) -> tuple[float, float]:
+    """Standard errors in log-odds: of a month's level by the factor alone, and of the level that a history taught.
+
+    Of customers with these ``probabilities`` (n,), whose defaults have the ``asset`` correlation; the history had so
+    many ``periods``. DataError where it shows no level.
+    """
+    level_error = calibration_in_the_large(history.outcomes, history.probabilities).std_error
+    spread = float((probabilities * (1.0 - probabilities)).mean())
+    together = math.sqrt(rate_variance(probabilities, asset)) / spread
+    return together, math.hypot(level_error, together / math.sqrt(periods))
 
 
 def _slope(window: Matured, history: Matured, alpha: float, shrunk: float, band: float) -> Finding:
