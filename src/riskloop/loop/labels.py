@@ -39,7 +39,7 @@ MOVED: Final = (Severity.DRIFTED, Severity.SEVERE)
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class LearnedLevel:
     """A champion's level of default."""
 
     of: Callable[[Floats], Floats]  # the best estimate of logged probabilities: without a margin of conservatism
@@ -126,7 +126,7 @@ def of_window(
     window: Window,
     known: Maturity,
     realised: Sequence[Finding],
-    level: Level,
+    level: LearnedLevel,
 ) -> list[Finding]:
     """What the settled outcomes of a window say about their feed."""
     before = _judged_before(windows, window)

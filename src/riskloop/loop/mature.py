@@ -16,7 +16,7 @@ from riskloop.decide.diagnosis import POPULATION, diagnose
 from riskloop.decide.policy import decide
 from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.examine import correlation, when_matured
-from riskloop.loop.labels import Level, Suspect, of_window, suspect_of
+from riskloop.loop.labels import LearnedLevel, Suspect, of_window, suspect_of
 from riskloop.loop.observe import earlier_findings, policy_context
 from riskloop.loop.snapshot import share_of
 from riskloop.monitor.labels import BOUNDS, agreed, not_judged
@@ -208,7 +208,7 @@ def _realised(
     return [_marked(f, **drawn, **({"since": since} if f.severity in CHANGED else {})) for f in found]
 
 
-def _level_of(champion: ReferenceModel, settings: Settings, drifted: bool) -> Level:
+def _level_of(champion: ReferenceModel, settings: Settings, drifted: bool) -> LearnedLevel:
     """What the champion's level is worth; nothing for customers who ``drifted`` from those that taught it."""
     allowed = correlation(champion, settings)
     history = Matured.of(champion.best_estimate(champion.probabilities), champion.outcomes)
@@ -216,7 +216,7 @@ def _level_of(champion: ReferenceModel, settings: Settings, drifted: bool) -> Le
     if not drifted:
         with suppress(DataError):
             _, error = level_errors(history.probabilities, history, allowed.likely, allowed.periods)
-    return Level(champion.best_estimate, allowed.likely, error)
+    return LearnedLevel(champion.best_estimate, allowed.likely, error)
 
 
 def _marked(finding: Finding, **details: str) -> Finding:

@@ -1,0 +1,288 @@
+"""Is every fault of the labels found under every lender's conditions? The checks of the feed alone, in many streams.
+
+    python -m benchmarks.labelfaults [--seeds 2] [--first 601] [--kept streams.jsonl] [--quick]
+
+A whole cell of `benchmarks.conditions` takes half a minute, so that few are played. Here there is neither store nor
+learning: a champion that knows each PD but for noise, eight months of 2,000, and a feed whose labels break for reports
+from April on, or do not. Deliveries are looked at every week and windows when their outcomes are there, by the same
+functions as in the loop. All 108 conditions that labels depend on are played with each seed. docs/loopbench.md shows
+the table.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import product
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from riskloop.core.stats import wilson_interval
+from riskloop.core.types import Bools, Finding, Floats, Ints, Json, Severity, to_micros
+from riskloop.monitor.correlation import Correlation, correlation_of
+from riskloop.monitor.labels import definition_finding, delivery_findings, enough, window_findings
+from riskloop.monitor.lateness import LATE, STRAGGLERS
+from riskloop.monitor.matured import Matured
+from riskloop.monitor.performance import level_errors, performance_findings
+from riskloop.monitor.reports import DAY, Reports, joined
+from riskloop.simulation.conditions import APPROVED, EXPLORED, LEVELS, Conditions, Lender
+from riskloop.simulation.embedded import TARGET, TIME, World, month_starts
+from riskloop.simulation.feeds import FEEDS, FeedFile
+from riskloop.simulation.source import Call
+
+KINDS: Final = ("inverted", "goods_late", "definition", "none")
+PER_MONTH: Final = 2_000
+PAST: Final = 12
+MONTHS: Final = 8
+BREAKS: Final = 3  # number of the month of production from which on labels are broken, by the date of the report
+EARLIER: Final = 6  # windows before, as in the loop
+NOISE: Final = 0.35  # of the champion's log-odds
+WINDOW: Final = timedelta(days=30)
+PATIENCE: Final = timedelta(days=45)
+LACKING: Final = 0.02  # of the approved, whose outcomes nobody waits for
+MOVED: Final = (Severity.DRIFTED, Severity.SEVERE, Severity.FAULT)
+TOLD: Final = {  # conditions that labels depend on
+    name: [level for level in levels if level != "corrected"] for name, levels in LEVELS.items() if name != "width"
+}
+
+
+@dataclass
+class Book:
+    """A year of past and the months of production of one lender: each row's time, PD by the champion, and outcome."""
+
+    times: Ints
+    months: Ints  # 0 is the first of production
+    probabilities: Floats
+    outcomes: Floats
+
+    @classmethod
+    def of(cls, conditions: Conditions, seed: int) -> "Book":
+        rng = np.random.default_rng((seed, 7))
+        starts = month_starts(date(2020, 1, 1), PAST + MONTHS)
+        pools = Lender(conditions, PER_MONTH).pools(
+            [Call(month, PER_MONTH, World(), chosen=False) for month in starts], seed
+        )
+        parts = []
+        for number, pool in enumerate(pools):
+            batch = next(pool)
+            assert batch.true_pd is not None
+            odds = np.clip(batch.true_pd, 1e-7, 1.0 - 1e-7)
+            noisy = odds / (1.0 - odds) * np.exp(NOISE * rng.standard_normal(odds.size))
+            p = noisy / (1.0 + noisy)
+            at = batch.frame[TIME].to_numpy().astype("datetime64[us]").astype(np.int64)
+            order = np.argsort(at, kind="stable")
+            y = batch.frame[TARGET].to_numpy().astype(np.float64)
+            parts.append(
+                (at[order], np.full(p.size, number - PAST), (p * batch.true_pd.mean() / p.mean())[order], y[order])
+            )
+        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    @property
+    def past(self) -> Bools:
+        """The rows that the champion learned from."""
+        return self.months < 0
+
+
+@dataclass
+class Watch:
+    """What the loop knows of one feed: deliveries as they come, and what was found."""
+
+    book: Book
+    approved: Bools  # (n,) of the rows of production
+    correlation: Correlation
+    found: list[tuple[str, str]] = field(default_factory=list)  # day and check
+    waiting: list[Reports] = field(default_factory=list)
+    counted: list[Reports] = field(default_factory=list)  # deliveries that are not held
+    judged: list[int] = field(default_factory=list)
+    last_id: int = 0
+
+    def __post_init__(self) -> None:
+        self.rows = np.flatnonzero(~self.book.past)
+        self.history = Matured(self.book.probabilities[self.book.past], self.book.outcomes[self.book.past])
+
+    def handed_in(self, file: FeedFile) -> None:
+        """A delivery; decisions are numbered from 1 on."""
+        numbers = np.array([outcome.decision_id for outcome in file.outcomes], dtype=np.int64)
+        rows = self.rows[numbers - 1]
+        self.last_id += numbers.size
+        self.waiting.append(
+            Reports(
+                np.arange(self.last_id - numbers.size, self.last_id),
+                numbers,
+                np.array([outcome.defaulted for outcome in file.outcomes], dtype=np.float64),
+                self.book.probabilities[rows],
+                self.book.times[rows],
+                np.full(numbers.size, to_micros(file.at)),
+            )
+        )
+
+    def turn(self, now: datetime) -> None:
+        """Look at the deliveries, then at the windows whose outcomes are there."""
+        group: list[Reports] = []
+        for position, delivery in enumerate(self.waiting):
+            group.append(delivery)
+            whole = joined(group)
+            if not enough(len(whole), int(whole.outcomes.sum())):
+                continue
+            if not self._note(now, delivery_findings(whole, 0, 0), Severity.FAULT):
+                self.counted += group
+            group = []
+            if position + 1 == len(self.waiting):
+                break
+        self.waiting = group
+        for month in range(MONTHS):
+            if month not in self.judged and self._settled(month, now):
+                self.judged.append(month)
+                self._note(now, self._of_window(month), *MOVED)
+
+    def _note(self, now: datetime, found: Sequence[Finding], *severities: Severity) -> bool:
+        said = [f.check for f in found if f.severity in severities and f.check != "labels_coverage"]
+        self.found += [(f"{now:%Y-%m-%d}", check) for check in said]
+        return bool(said)
+
+    def _reports(self, month: int) -> Reports:
+        everything = joined([*self.counted, *self.waiting])
+        return everything.take(self.book.months[self.rows[everything.decisions - 1]] == month)
+
+    def _settled(self, month: int, now: datetime) -> bool:
+        """Whether the month's outcomes are final and there, or were waited for long enough."""
+        end = _start(month + 1) + WINDOW
+        if now < end or not (self.counted or self.waiting):
+            return False
+        expected = self.approved & (self.book.months[self.rows] == month)
+        there = np.zeros(self.rows.size, dtype=np.bool_)
+        there[self._reports(month).decisions - 1] = True
+        return now >= end + PATIENCE or bool((expected & ~there).sum() <= LACKING * expected.sum())
+
+    def _of_window(self, month: int) -> list[Finding]:
+        reports, *earlier = (self._reports(k) for k in (month, *reversed(self.judged[:-1][-EARLIER:])))
+        if not len(reports):
+            return []
+        found = window_findings(reports, WINDOW // timedelta(microseconds=1), (1, 1), (1, 1), earlier)
+        realised = performance_findings(
+            reports.probabilities,
+            reports.outcomes,
+            self.history.probabilities,
+            self.history.outcomes,
+            alpha=0.01,
+            correlation=self.correlation,
+        )
+        moved = {f.check for f in (*found, *realised) if f.severity in MOVED}
+        if "auc" in moved:
+            return found
+        likely, periods = self.correlation.likely, self.correlation.periods
+        said, _ = definition_finding(
+            joined([reports, *earlier]),
+            moved="calibration" in moved,
+            correlation=likely,
+            learned=level_errors(self.history.probabilities, self.history, likely, periods)[1],
+            in_order=moved.isdisjoint((LATE.name, STRAGGLERS.name)),
+        )
+        return [*found, said]
+
+
+def _start(month: int) -> datetime:
+    first = month_starts(date(2021, 1, 1), MONTHS + 1)[month]
+    return datetime(first.year, first.month, first.day, tzinfo=UTC)
+
+
+def played(kind: str, conditions: Conditions, seed: int, book: Book) -> Json:
+    """One stream, and when what was found about its labels."""
+    labels = None if kind == "none" else FEEDS[kind].labels
+    feed = conditions.feed(WINDOW, seed, labels, None if labels is None else _start(BREAKS))
+    declined = book.probabilities >= np.quantile(book.probabilities[book.past], APPROVED)
+    if conditions.selection == "explored":
+        declined &= np.random.default_rng((seed, 5)).random(declined.size) >= EXPLORED
+    now = ~book.past
+    correlation = correlation_of(
+        book.times[~now] // DAY, book.probabilities[~now], book.outcomes[~now], given=None, floor=0.0
+    )
+    watch = Watch(book, ~declined[now] | (conditions.selection == "all"), correlation)
+    feed.decided(1, book.times[now], book.outcomes[now], declined[now])
+    for turn in range(1, 4 * MONTHS + 1):
+        at = (
+            _start((turn - 1) // 4) + (_start((turn - 1) // 4 + 1) - _start((turn - 1) // 4)) * ((turn - 1) % 4 + 1) / 4
+        )
+        for file in feed.due(at):
+            watch.handed_in(file)
+        watch.turn(at)
+    return {"kind": kind, "seed": seed, "conditions": asdict(conditions), "found": watch.found[:3]}
+
+
+def streams(seeds: Sequence[int], kinds: Sequence[str], done: Sequence[Json], quick: bool) -> Iterator[Json]:
+    """All streams that are not ``done``."""
+    known = {(one["kind"], one["seed"], tuple(one["conditions"].values())) for one in done}
+    books: dict[tuple[Any, ...], Book] = {}
+    every = [Conditions(**dict(zip(TOLD, values, strict=True))) for values in product(*TOLD.values())]
+    for seed, conditions in product(seeds, every[:: 35 if quick else 1]):
+        for kind in kinds:
+            if (kind, seed, tuple(asdict(conditions).values())) in known:
+                continue
+            key = (seed, conditions.repetition, conditions.correlation, conditions.base_rate)
+            if key not in books:
+                books[key] = Book.of(conditions, seed)
+            yield played(kind, conditions, seed, books[key])
+
+
+def table(rows: Sequence[Json]) -> str:
+    """Found in how many streams, by kind and level of each condition, with 95% Wilson intervals."""
+    kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
+    lines = ["| condition | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
+    parts = [("all", rows)]
+    for name, levels in TOLD.items():
+        parts += [(f"{name} {level}", [r for r in rows if r["conditions"][name] == level]) for level in levels]
+    for name, part in parts:
+        lines.append(
+            f"| {name} | " + " | ".join(_share([r for r in part if r["kind"] == kind]) for kind in kinds) + " |"
+        )
+    return "\n".join([*lines, "", *_months(rows, kinds)])
+
+
+def _share(rows: Sequence[Json]) -> str:
+    if not rows:
+        return "–"
+    hits = sum(bool(row["found"]) for row in rows)
+    ends: Any = wilson_interval(hits, len(rows))
+    return f"{hits / len(rows):.0%} ({ends.lower:.0%} to {ends.upper:.0%}) of {len(rows)}"
+
+
+def _months(rows: Sequence[Json], kinds: Sequence[str]) -> Iterator[str]:
+    broken = _start(BREAKS)
+    for kind in kinds:
+        found = [row["found"][0] for row in rows if row["kind"] == kind and row["found"]]
+        if found and kind != "none":
+            waits = [(datetime.fromisoformat(day).replace(tzinfo=UTC) - broken).days / 30.44 for day, _ in found]
+            checks = [check for _, check in found]
+            first = ", ".join(f"`{name}` {checks.count(name)}" for name in sorted(set(checks), key=checks.count)[::-1])
+            late = f"{np.median(waits):.1f} months (median; nine of ten after {np.quantile(waits, 0.9):.1f})"
+            yield f"- {kind}: found after {late}, first by {first}."
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", 1)[0])
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--first", type=int, default=601, help="the first seed")
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--kept", type=Path, help="finished streams, as JSON lines: an interrupted run goes on")
+    parser.add_argument("--quick", action="store_true", help="one seed, a few conditions")
+    given = parser.parse_args()
+    done: list[Json] = []
+    if given.kept is not None and given.kept.exists():
+        done = [json.loads(line) for line in given.kept.read_text(encoding="utf-8").splitlines()]
+    seeds = range(given.first, given.first + (1 if given.quick else given.seeds))
+    for row in streams(seeds, given.kinds.split(","), done, given.quick):
+        done.append(row)
+        if given.kept is not None:
+            with given.kept.open("a", encoding="utf-8") as out:
+                out.write(json.dumps(row) + "\n")
+        print(row["kind"], row["seed"], *row["conditions"].values(), row["found"][:1], file=sys.stderr, flush=True)
+    print(table(done))
+
+
+if __name__ == "__main__":
+    main()
