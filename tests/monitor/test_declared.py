@@ -26,8 +26,6 @@ from riskloop.monitor.estimate import estimate_findings, expected_performance
 from riskloop.monitor.frames import coded
 from riskloop.monitor.impact import impact_findings
 from riskloop.monitor.labels import (
-    DAY,
-    Reports,
     definition_finding,
     delivery_findings,
     not_judged,
@@ -37,6 +35,7 @@ from riskloop.monitor.overtime import over_time_findings
 from riskloop.monitor.performance import performance_findings
 from riskloop.monitor.profile import Reference
 from riskloop.monitor.quality import quality_findings
+from riskloop.monitor.reports import DAY, Reports
 from riskloop.monitor.residual import Directions, Past, residual_finding
 from riskloop.monitor.segments import segments_of
 from riskloop.monitor.selection import Comparison

@@ -73,7 +73,8 @@ def test_reports_that_come_long_after_their_neighbours_are_found_however_few_def
         rng = np.random.default_rng(seed)
         days = np.repeat(np.arange(30.0), per_day)
         bad = (rng.random(days.size) < rate).astype(np.float64)
-        delay = {"at once": np.zeros(days.size), "monthly": 35.0 - days, "any day": rng.integers(0, 12, days.size)}
+        any_day = rng.integers(0, 12, days.size).astype(np.float64)
+        delay = {"at once": np.zeros(days.size), "monthly": 35.0 - days, "any day": any_day}
         held = (bad == 0.0) & (rng.random(days.size) < late)
         extra = np.where(days > 20.0, 30.0, 0.0) if delivery == "monthly" else 10.0  # in the next file
         return reports(np.full(days.size, rate), bad, days, delay[delivery] + np.where(held, extra, 0.0))
