@@ -62,9 +62,9 @@ def status(home: Home, now: datetime) -> Json:
         "config": str(home.config),
         "now": utc(now),
         "champion": None if champion is None else {**serving, "since": utc(champion.at)},
-        "decisions": home.decisions.count(),
+        "decisions": home.decisions.last_id(),
         "policy": home.settings.policy.name,
-        "exploration": exploration(home.decisions, home.settings),
+        "exploration": exploration(home.feed, now),
         "last_window": window(latest[-1]) if latest else None,
         "realised": realised(home.windows, None if champion is None else champion.version),
         "loop": loop(home.database, home.settings.watch, home.folder),
@@ -259,7 +259,7 @@ def unresolved(cases: Cases, ledger: Ledger, champion: int) -> list[Case]:
 
 def next_file_due(decisions: DecisionLog, settings: Settings) -> datetime | None:
     """Until when the next file of decisions is awaited; None where no file is due or none has come yet."""
-    due, logged = settings.windows.due, decisions.extent()
+    due, logged = settings.windows.due, decisions.times()
     if due == "always" or due == "any" or logged is None:
         return None
     return period_of(period_of(from_micros(logged.latest), due).end, due).end + settings.windows.grace
@@ -292,10 +292,10 @@ def quarantine(feed: OutcomeFeed, windows: Windows, now: datetime) -> Json | Non
     held = [entry for entry in windows.quarantined() if entry.rows]
     if not held:
         return None
-    known = feed.maturity(now)
-    latest = [feed.decisions.frame(entry.span, known) for entry in held[-feed.settings.drift.among :]]
-    outcomes = np.concatenate([frame.outcomes for frame in latest])
-    expected = np.concatenate([frame.probabilities for frame in latest])
+    known, outcomes, expected = feed.maturity(now), np.empty(0), np.empty(0)
+    for entry in held[-feed.settings.drift.among :]:
+        frame = feed.decisions.some(entry.span, entry.first_id, entry.last_id, known)
+        outcomes, expected = np.append(outcomes, frame.outcomes), np.append(expected, frame.probabilities)
     if (happened := ~np.isnan(outcomes)).any():
         expected = expected[happened]
     rate = float(outcomes[happened].mean()) if happened.any() else None
@@ -321,12 +321,12 @@ def gate_budget(database: Database, settings: GateSettings, champion: int, now: 
     return {"tries": len(tries), "left": max(0.0, settings.run_alpha - math.fsum(t.alpha for t in tries))}
 
 
-def exploration(decisions: DecisionLog, settings: Settings) -> Json | None:
+def exploration(feed: OutcomeFeed, now: datetime) -> Json | None:
     """What is learned about declined customers; None where nobody is approved at random."""
-    rate = settings.exploration.rate
+    rate = feed.settings.exploration.rate
     if not rate:
         return None
-    declined, explored, known = decisions.exploration()
+    declined, explored, known = feed.decisions.exploration(feed.maturity(now))
     return {
         "rate": rate,
         "declined": declined,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, chisquare
 
-from riskloop.core.sampling import drawn
+from riskloop.core.sampling import BLOCK, drawn, spread
 
 NUMBERS = np.arange(-5_000, 195_000)
 
@@ -24,3 +24,20 @@ def test_it_is_even_over_blocks_and_over_every_so_many(period: int) -> None:
     chosen = NUMBERS[drawn(NUMBERS, 0.1)]
     assert chisquare(np.bincount(chosen % period, minlength=period)).pvalue > 1e-4
     assert chisquare(np.histogram(chosen, 50)[0]).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 0), (5, 5), (1, 700), (3, 5_000), (1, 4_001), (1, 10**9), (7, 10**7)])
+@pytest.mark.parametrize("most", [1, 100, 1_000, 4_000])
+def test_a_spread_is_even_and_no_larger_than_asked_for(first: int, last: int, most: int) -> None:
+    found = spread(first, last, most)
+    count = last - first + 1
+    assert len(found) <= most
+    assert (np.diff(found) > 0).all()
+    if count <= most:
+        assert found.tolist() == list(range(first, last + 1))
+        return
+    assert len(found) >= min(most, BLOCK * (most // BLOCK))
+    assert first <= found[0]
+    assert found[-1] <= last
+    assert abs(found.mean() - (first + last) / 2) <= 1, "the middle is the middle"
+    assert np.diff(found).max(initial=0) <= 2 * count / max(1, most // BLOCK)

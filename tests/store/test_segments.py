@@ -142,10 +142,15 @@ def test_the_log_reads_rows_and_segments_alike(plain: DecisionLog, mixed: Decisi
             assert found[0] == found[1]
     for limit in (4, 30, 1000):
         assert [d.decision_id for d in plain.latest(limit)] == [d.decision_id for d in mixed.latest(limit)]
+    whole = plain.extent()
+    assert whole is not None
+    assert plain.times() == mixed.times() == (whole.earliest, whole.latest)
     assert plain.exploration() == mixed.exploration()
     assert plain.exploration()[1] > 0
     for span in SPANS:
         assert plain.extent(span) == mixed.extent(span)
+        some = [log.some(span, 2, 110, KNOWN[0], most=30) for log in (plain, mixed)]
+        assert as_lists(some[0]) == as_lists(some[1])
         assert plain.holds(span) == mixed.holds(span) == (plain.extent(span) is not None)
         assert as_lists(plain.frame(span)) == as_lists(mixed.frame(span))
 
@@ -162,6 +167,9 @@ def test_outcomes_count_alike(plain: DecisionLog, mixed: DecisionLog, known: Mat
     assert first.reports(known, after=40) == second.reports(known, after=40)
     ids = [120, 3, 44, 5, 6, 6, 999]
     assert as_lists(plain.chosen(ids, known)) == as_lists(mixed.chosen(ids, known))
+    full, bare = plain.chosen(ids, known), mixed.chosen(ids, known, bare=True)
+    empty = {"customer_ids": [""] * len(full), "features": np.empty((len(full), 0))}
+    assert as_lists(replace(full, **empty)) == as_lists(bare)
     for a, b in zip(first.reported_for(20), second.reported_for(20), strict=True):
         np.testing.assert_array_equal(a, b)
     for a, b in zip(plain.days(MAY, MAY + 35 * DAY, known), mixed.days(MAY, MAY + 35 * DAY, known), strict=True):

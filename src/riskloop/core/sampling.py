@@ -6,6 +6,8 @@ import numpy as np
 
 from riskloop.core.types import Bools, Ints
 
+BLOCK: Final = 250  # neighbours that are looked at together
+
 _STEP: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIXES: Final = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111EB)))
 _WIDTH: Final = 53  # bits of a hash that a double holds exactly
@@ -24,3 +26,17 @@ def drawn(numbers: Ints, share: float) -> Bools:
     mixed ^= mixed >> np.uint64(31)
     below: Bools = (mixed >> np.uint64(64 - _WIDTH)) < np.uint64(int(share * 2**_WIDTH))
     return below
+
+
+def spread(first: int, last: int, most: int) -> Ints:
+    """At most ``most`` of the numbers from ``first`` to ``last``, ascending: blocks of neighbours, evenly spaced.
+
+    Blocks, because neighbours lie in one place of a file: what is read does not grow with the stretch.
+    """
+    count, blocks = max(0, last - first + 1), max(1, most // BLOCK)
+    if count <= most:
+        return np.arange(first, first + count)
+    size = min(BLOCK, most)
+    steps = np.arange(blocks) if blocks > 1 else np.full(1, 0.5)  # one block lies in the middle
+    starts = first + (steps * ((count - size) / max(1, blocks - 1))).astype(np.int64)
+    return (starts[:, None] + np.arange(size)).ravel()

@@ -8,7 +8,7 @@ from functools import cached_property
 from riskloop.core.periods import Period, period_of
 from riskloop.core.settings import Settings, WindowSettings
 from riskloop.core.types import from_micros, to_micros
-from riskloop.store.decisions import DecisionLog, Extent
+from riskloop.store.decisions import DecisionLog, Extent, Times
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -65,7 +65,7 @@ class Feed:
 
 
 def covered_by(
-    decisions: DecisionLog, settings: Settings, period: Period, inside: Extent, logged: Extent
+    decisions: DecisionLog, settings: Settings, period: Period, inside: Extent, logged: Times
 ) -> tuple[datetime, datetime] | None:
     """The days of a period that an old file has rows for; None where rows are expected for the whole period.
 

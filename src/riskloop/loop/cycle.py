@@ -69,6 +69,7 @@ def cycle(
         say(sentence)
 
     with held(home.database, "loop") as lease:
+        home.feed.keep_tallies()
         champion = load(home, home.champion().version)
         for sentence in _observe(home, champion, now, done):
             lease.renew()
@@ -100,6 +101,7 @@ def cycle(
                 tell(sentence)
         except RiskloopError as error:  # it does not keep the loop from going on
             tell(f"Retention: {error.message}")
+        home.feed.keep_tallies()  # by what has just left
     alerts.notify(home.cases, home.ledger, home.feed, now)
     mirror(home.ledger, home.artefacts, home.settings)
     tell_lineage(home.ledger, home.artefacts, home.windows, home.settings, home.folder)

@@ -23,7 +23,7 @@ from riskloop.monitor.onset import CHANGED
 from riskloop.monitor.profile import Profile
 from riskloop.store.artefacts import Packed
 from riskloop.store.database import Database
-from riskloop.store.decisions import DecisionLog, Extent, Stored
+from riskloop.store.decisions import DecisionLog, Stored, Times
 from riskloop.store.home import Home
 from riskloop.store.refusals import refusal_counts
 from riskloop.store.windows import Window, Windows
@@ -59,7 +59,7 @@ def due(decisions: DecisionLog, windows: Windows, settings: Settings, now: datet
     if settings.windows.by == "count":
         yield from _full_counts(decisions, settings, 0 if last is None else last.last_id, windows.count())
         return
-    logged = decisions.extent()
+    logged = decisions.times()
     if last is None and logged is None:
         return
     start = last.end_time if last is not None else from_micros(logged.earliest) if logged is not None else now
@@ -90,7 +90,7 @@ def due(decisions: DecisionLog, windows: Windows, settings: Settings, now: datet
         yield window
 
 
-def _period(decisions: DecisionLog, settings: Settings, period: Period, seen: int, logged: Extent | None) -> Due:
+def _period(decisions: DecisionLog, settings: Settings, period: Period, seen: int, logged: Times | None) -> Due:
     inside = decisions.extent(period.span)
     # What was logged after all that the windows before hold, and yet is dated before this one.
     late = decisions.extent(Span(first_id=seen + 1, end=period.span.start)) if seen else None

@@ -164,8 +164,8 @@ def _window(window: Window, found: Sequence[Finding], feed: OutcomeFeed, now: da
     if best is not None:
         yield from _interval("riskloop_estimated_auc", "AUC of the newest window as estimated before outcomes.", best)
     if window.rows:
-        there = feed.decisions.coverage(window.span, feed.maturity(now))
-        share = there.approved / (there.approved + there.declined)
+        approved, declined = feed.decisions.decided(window.span, feed.maturity(now))
+        share = approved / (approved + declined)
         yield _gauge("riskloop_approval_rate", "Share of the newest window's decisions that approve.", share)
 
 

@@ -8,17 +8,19 @@ import numpy as np
 from sqlalchemy import Connection, Row, func, select
 
 from riskloop.core.errors import Conflict, NotFound
-from riskloop.core.exploration import EXPLORED
 from riskloop.core.maturity import LATEST, Maturity
-from riskloop.core.sampling import drawn
+from riskloop.core.sampling import drawn, spread
 from riskloop.core.span import EVERYTHING, Span
 from riskloop.core.types import Bools, Decision, DecisionFrame, Decisions, Ints, from_micros
+from riskloop.store import tallies
 from riskloop.store.appender import Appender, ChunkKey, Logged, repeated
-from riskloop.store.archive import DECISIONS, FEATURES, Archive, covering, entries, horizon
+from riskloop.store.archive import DECISIONS, FEATURES, Archive, covering, entries, horizon, last_of
 from riskloop.store.database import Database
 from riskloop.store.erased import is_erased
 from riskloop.store.erasure import erasure_of
 from riskloop.store.frames import (
+    BARE,
+    BARE_OF_SEGMENT,
     FRAME,
     WHOLE,
     decision_of,
@@ -27,7 +29,6 @@ from riskloop.store.frames import (
     frame_of_rows,
     joined,
     latest,
-    rates_of,
     settle,
 )
 from riskloop.store.listing import DecisionPage, Place, Sought, happened, page
@@ -35,9 +36,11 @@ from riskloop.store.pieces import ERASED, Piece, Segment, present
 from riskloop.store.reported import counted, has_report, is_reported, reported_on
 from riskloop.store.segments import Segments, last_decision, refuse_scored
 from riskloop.store.spans import where
-from riskloop.store.tables import chunks, decisions, outcomes
+from riskloop.store.tables import chunks, decisions, outcomes, segments
 
 DAY: Final = 86_400_000_000  # microseconds
+ANY: Final = Maturity(LATEST)
+SOME: Final = 10_000  # decisions that stand for all of a window where a share is said
 _ROWS: Final = 10_000  # looked at together
 _PART: Final = 500  # below SQLite's oldest limit of 999 bound variables
 
@@ -49,6 +52,13 @@ class Extent(NamedTuple):
     first: int  # ids
     last: int
     earliest: int  # times in microseconds
+    latest: int
+
+
+class Times(NamedTuple):
+    """From where to where decisions are dated, in microseconds."""
+
+    earliest: int
     latest: int
 
 
@@ -219,25 +229,12 @@ class DecisionLog:
             in_files = sum(segment.rows for segment in self.segments.within(connection))
             return int(rows) + in_files + sum(entry.rows for entry in entries(connection, DECISIONS))
 
-    def exploration(self) -> tuple[int, int, int]:
-        """(decisions declined or explored, those explored, explored ones with a known outcome); reads the whole log."""
-        marked = decisions.c.flags.contains(f'"{EXPLORED}"')
-        known = select(outcomes.c.decision_id)
-        query = select(
-            func.count().filter(marked | (decisions.c.is_default == 1)),
-            func.count().filter(marked),
-            func.count().filter(marked & decisions.c.id.in_(known)),
-        )
+    def exploration(self, known: Maturity = ANY) -> tuple[int, int, int]:
+        """(decisions declined or explored, those explored, explored ones with an outcome that is not in quarantine)."""
         with self.database.read() as connection:
-            declined, explored, learned = connection.execute(query).one()
-            for segment in self.segments.within(connection):
-                declined += segment.declined + segment.explored
-                explored += segment.explored
-                if segment.explored:
-                    piece = self.segments.piece(segment, EVERYTHING, ["flags"])
-                    ids = piece.ids[rates_of(piece) > 0.0]
-                    learned += int(np.count_nonzero(has_report(connection, ids, ANY)))
-        return int(declined), int(explored), int(learned)
+            total = tallies.by_hour(connection, self.segments, EVERYTHING, known)[:, 1:].sum(axis=0)
+        _, _, declined, explored, learned = total.tolist()
+        return declined + explored, explored, learned
 
     def last_id(self) -> int:
         """The id of the newest decision, 0 when there is none. Without gaps it equals `count`."""
@@ -269,6 +266,20 @@ class DecisionLog:
             if connection.execute(query).first() is not None:
                 return True
             return any(self._extent(s, span) is not None for s in self.segments.within(connection, span))
+
+    def times(self) -> Times | None:
+        """The first and the last time of a decision; None where there is none. As quick for millions as for one."""
+        there = segments.c.first_id > last_of(DECISIONS)
+        each = (  # each by itself is one look into an index
+            select(func.min(decisions.c.time)),
+            select(func.min(segments.c.first_time)).where(there),
+            select(func.max(decisions.c.time)),
+            select(func.max(segments.c.last_time)).where(there),
+        )
+        with self.database.read() as connection:
+            row = connection.execute(select(*(query.scalar_subquery() for query in each))).one()
+        first, last = ([int(time) for time in pair if time is not None] for pair in (row[:2], row[2:]))
+        return Times(min(first), max(last)) if first else None
 
     def extent(self, span: Span = EVERYTHING) -> Extent | None:
         """What lies in the span; None when nothing does."""
@@ -316,8 +327,11 @@ class DecisionLog:
                     settle(frames[-1], reported_on(connection, piece.ids, known), known)
         return joined(frames)
 
-    def chosen(self, ids: Sequence[int], known: Maturity) -> DecisionFrame:
-        """The decisions with these ids as far as they exist, and their outcomes as in `frame`."""
+    def chosen(self, ids: Sequence[int] | Ints, known: Maturity, *, bare: bool = False) -> DecisionFrame:
+        """The decisions with these ids as far as they exist, and their outcomes as in `frame`.
+
+        ``bare`` ones come without customers and features, which are most of what has to be read.
+        """
         rows: list[Any] = []
         found: dict[int, float] = {}
         wanted = np.unique(np.asarray(ids, dtype=np.int64))
@@ -326,15 +340,21 @@ class DecisionLog:
             others = np.setdiff1d(wanted, np.concatenate([part for _, part in held])) if held else wanted
             for start in range(0, len(others), _PART):
                 condition = decisions.c.id.in_(others[start : start + _PART].tolist())
-                rows += _present(connection.execute(select(*FRAME).where(condition).order_by(decisions.c.id)))
+                query = select(*(BARE if bare else FRAME)).where(condition).order_by(decisions.c.id)
+                rows += _present(connection.execute(query))
                 found |= _outcomes(connection, condition, known)
             frames = [frame_of_rows(rows)]
             settle(frames[0], latest(found, frames[0].ids), known)
             for segment, part in held:
-                piece = present(self.segments.picked(segment, part, WHOLE))
+                piece = present(self.segments.picked(segment, part, BARE_OF_SEGMENT if bare else WHOLE))
                 frames.append(frame_of_piece(piece))
                 settle(frames[-1], reported_on(connection, piece.ids, known), known)
         return joined(frames)
+
+    def some(self, span: Span, first_id: int, last_id: int, known: Maturity, most: int = SOME) -> DecisionFrame:
+        """At most ``most`` decisions of a span, evenly spread over the ids that it lies within, as `chosen` bare."""
+        frame = self.chosen(spread(first_id, last_id, most), known, bare=True)
+        return frame.take(np.flatnonzero(span.mask(frame.times, frame.ids)))
 
     def profiles(
         self,
@@ -362,24 +382,24 @@ class DecisionLog:
 
         Returns the day's beginning, how many were approved, and how many of these have an outcome, each (d,).
         """
-        day, span = decisions.c.time.op("/")(DAY), Span(start=first, end=last + 1)
-        query = (
-            select(day, func.count(), func.count().filter(is_reported(known)))
-            .where(where(span), decisions.c.is_default == 0)
-            .group_by(day)
-            .order_by(day)
-        )
         with self.database.read() as connection:
-            found = [np.array(connection.execute(query).all(), dtype=np.int64).reshape(-1, 3)]
-            for times, approved, there in self._reported(connection, span, known):
-                dated, which = np.unique(times[approved] // DAY, return_inverse=True)
-                counts = [np.bincount(rows, minlength=len(dated)) for rows in (which, which[there[approved]])]
-                found.append(np.stack((dated, *counts), axis=1))
-        whole = np.concatenate(found)
-        dated, which = np.unique(whole[:, 0], return_inverse=True)
+            found = tallies.by_hour(connection, self.segments, Span(start=first, end=last + 1), known)
+        dated, which = np.unique(found[:, 0] * tallies.HOUR // DAY, return_inverse=True)
         sums = np.zeros((len(dated), 2), dtype=np.int64)
-        np.add.at(sums, which, whole[:, 1:])
-        return dated * DAY, sums[:, 0], sums[:, 1]
+        np.add.at(sums, which, found[:, 1:3])
+        there = sums[:, 0] > 0
+        return dated[there] * DAY, sums[there, 0], sums[there, 1]
+
+    def decided(self, span: Span, known: Maturity) -> tuple[int, int]:
+        """How many decisions of a span approve, and how many decline; of a span by time as quick for many as for few."""
+        timed = span.first_id is None and span.last_id is None
+        with self.database.read() as connection:
+            found = (tallies.by_hour if timed else tallies.count)(connection, self.segments, span, known)
+        return int(found[:, 1].sum()), int(found[:, 3].sum())
+
+    def keep_tallies(self, known: Maturity) -> None:
+        """Count on what `days` and `exploration` go by; for the worker. See `tallies`."""
+        tallies.keep(self.database, self.segments, known)
 
     def coverage(self, span: Span, known: Maturity) -> Covered:
         """Who of a span has an outcome that counts, approved and declined."""
@@ -400,9 +420,6 @@ class DecisionLog:
         """Of the segments' decisions in a span the time, whether they were approved, and whether they are reported."""
         for piece in self.segments.pieces(connection, span, ["time", "declined"]):
             yield piece.column("time"), ~piece.column("declined"), has_report(connection, piece.ids, known)
-
-
-ANY: Final = Maturity(LATEST)
 
 
 def _stored(segment: Segment, profile: bytes) -> Stored:

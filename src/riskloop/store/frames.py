@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Row
+from sqlalchemy import ColumnElement, Row, literal
 
 from riskloop.core.errors import DataError
 from riskloop.core.exploration import EXPLORED, rate_of
@@ -26,6 +26,17 @@ FRAME: Final = (
     decisions.c.flags,
 )  # of rows that become a frame
 WHOLE: Final = ("customer_id", "time", "probability", "declined", "flags", "features")  # the same of a segment
+BARE: Final[tuple[ColumnElement[Any], ...]] = (
+    decisions.c.id,
+    literal(""),
+    decisions.c.time,
+    decisions.c.model_version,
+    decisions.c.probability,
+    literal(b""),
+    decisions.c.is_default,
+    decisions.c.flags,
+)  # of rows that become a frame without customers and features
+BARE_OF_SEGMENT: Final = ("time", "probability", "declined", "flags")
 
 
 def decision_of(row: Row[Any]) -> Decision:
@@ -89,15 +100,16 @@ def frame_of_rows(rows: Sequence[Any]) -> DecisionFrame:
 
 
 def frame_of_piece(piece: Piece) -> DecisionFrame:
-    """A piece of a segment with the columns `WHOLE` as a frame without outcomes."""
+    """A piece of a segment with the columns `WHOLE`, or `BARE_OF_SEGMENT`, as a frame without outcomes."""
     n, exploration = len(piece.ids), rates_of(piece)
+    bare = "features" not in piece.table.column_names
     return DecisionFrame(
         ids=piece.ids,
-        customer_ids=piece.table["customer_id"].to_pylist(),
+        customer_ids=[""] * n if bare else piece.table["customer_id"].to_pylist(),
         times=piece.column("time"),
         model_versions=np.full(n, piece.segment.model_version, dtype=np.int64),
         probabilities=piece.column("probability"),
-        features=piece.features,
+        features=np.empty((n, 0)) if bare else piece.features,
         outcomes=np.full(n, np.nan),
         declined=piece.column("declined") | (exploration > 0.0),
         exploration=exploration,

@@ -3,24 +3,21 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import Connection, select
 
 from riskloop.core.types import DAY, Bools, Ints, from_micros, to_micros
 from riskloop.store import counters
 from riskloop.store.archive import DECISIONS, horizon
 from riskloop.store.pieces import Named
-from riskloop.store.reported import integers
+from riskloop.store.reported import DENSE, PART, integers, ranged
 from riskloop.store.segments import Segments
 from riskloop.store.tables import decisions
 
 BY_CUSTOMER: Final = -1  # in the place of a decision's id
 UNDATED: Final = np.iinfo(np.int64).min
-_CHUNK: Final = 500  # below SQLite's oldest limit of 999 bound variables
-_LOOKED: Final = 10_000  # numbers that are looked at together
-_DENSE: Final = 20  # rows that are read for one that is wanted, before single numbers are asked for
 
 
 @dataclass(frozen=True)
@@ -109,17 +106,6 @@ def match(connection: Connection, segments: Segments, labels: Labels) -> Matches
     return Matches(chosen, about[chosen], unmatched, reasons)
 
 
-def ranged(column: ColumnElement[Any], numbers: Ints) -> Iterator[ColumnElement[bool]]:
-    """Conditions that together are true for all of ``numbers``, ascending, and for some between them."""
-    for start in range(0, len(numbers), _LOOKED):
-        part = numbers[start : start + _LOOKED]
-        if len(part) > _CHUNK and part[-1] - part[0] < _DENSE * len(part):
-            yield column.between(int(part[0]), int(part[-1]))
-            continue
-        for first in range(0, len(part), _CHUNK):
-            yield column.in_(part[first : first + _CHUNK].tolist())
-
-
 def _existing(connection: Connection, segments: Segments, ids: Ints) -> Bools:
     """Which decisions there are, of distinct ascending ids."""
     there = np.zeros(len(ids), dtype=np.bool_)
@@ -192,10 +178,10 @@ def _decisions_on(connection: Connection, segments: Segments, index: dict[str, i
     columns = decisions.c.customer_id, decisions.c.time, decisions.c.id
     held = sum(segment.rows for segment in segments.within(connection))
     names = [name for name in index if name]
-    if counters.last(connection, decisions) - held < _DENSE * len(names):
+    if counters.last(connection, decisions) - held < DENSE * len(names):
         queries = [select(*columns)]
     else:
-        parts = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
+        parts = [names[start : start + PART] for start in range(0, len(names), PART)]
         queries = [select(*columns).where(decisions.c.customer_id.in_(part)) for part in parts]
     for query in queries:
         with connection.execute(query.execution_options(yield_per=10_000)) as found:

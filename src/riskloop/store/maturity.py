@@ -47,14 +47,7 @@ class OutcomeFeed:
         complete up to its last delivery, less that patience.
         """
         settings, window = self.settings.outcomes, self.settings.portfolio.outcome_window
-        held = tuple((d.first_id, d.last_id) for d in self.deliveries.held() if d.first_id is not None)
-        known = Maturity(
-            until=to_micros(now - window),
-            outcomes=self.outcomes.last_id(),
-            silence="good" if settings.reported == "defaults" else "unknown",
-            silent_declined=settings.silent_declined,
-            held=tuple((first, last) for first, last in held if last is not None),
-        )
+        known = replace(self._handed_in(), until=to_micros(now - window))
         watermark = self.deliveries.watermark()
         if watermark is not None:
             # What was final before the watermark is settled; the watermark itself is exclusive.
@@ -65,6 +58,22 @@ class OutcomeFeed:
             until = NOTHING if last is None else to_micros(min(now, last) - window - settings.patience)
             return replace(known, until=until)
         return replace(known, until=_arrived(self.decisions, known, settings.patience, self.decisions.last_id()))
+
+    def keep_tallies(self) -> None:
+        """Count on, so that nobody who asks has to count the log; for the worker."""
+        self.decisions.keep_tallies(self._handed_in())
+
+    def _handed_in(self) -> Maturity:
+        """What is there and not in quarantine, whatever is final."""
+        settings = self.settings.outcomes
+        held = ((d.first_id, d.last_id) for d in self.deliveries.held())
+        return Maturity(
+            until=NOTHING,
+            outcomes=self.outcomes.last_id(),
+            silence="good" if settings.reported == "defaults" else "unknown",
+            silent_declined=settings.silent_declined,
+            held=tuple((first, last) for first, last in held if first is not None and last is not None),
+        )
 
     def state(self, now: datetime) -> FeedState:
         """What status, pages and alerts say about the feed."""
@@ -101,7 +110,7 @@ class OutcomeFeed:
 def _arrived(decisions: DecisionLog, known: Maturity, patience: timedelta, _newest: int) -> int:
     """Up to which decision time nearly everything has arrived that usually does, or was waited for long enough.
 
-    A cycle asks several times, and a million decisions a year take half a second: the same question is answered once.
+    A cycle asks several times: the same question is answered once.
     """
     waited = known.until - patience // timedelta(microseconds=1)
     earlier = decisions.days(waited - USUAL // timedelta(microseconds=1), waited, known)

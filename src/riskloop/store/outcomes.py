@@ -15,9 +15,9 @@ from riskloop.core.span import EVERYTHING, Span
 from riskloop.core.types import Floats, Ints, to_micros
 from riskloop.store import chain, counters
 from riskloop.store.database import Database
-from riskloop.store.matching import Labels, Outcome, match, ranged
+from riskloop.store.matching import Labels, Outcome, match
 from riskloop.store.pieces import Piece
-from riskloop.store.reported import counted, has_report, integers, is_reported
+from riskloop.store.reported import counted, has_report, integers, is_reported, reported_on
 from riskloop.store.segments import Segments
 from riskloop.store.spans import where
 from riskloop.store.tables import decisions, deliveries, outcomes
@@ -220,15 +220,8 @@ def _latest(connection: Connection, ids: Ints) -> Floats:
     held = select(deliveries.c.first_id, deliveries.c.last_id).where(deliveries.c.held)
     # What is in quarantine is not known: the same value in another file has to be recorded.
     spans = [(first, last) for first, last in connection.execute(held) if first is not None]
-    sound = counted(Maturity(LATEST, held=tuple(spans)))
     order, known = np.argsort(ids), np.full(len(ids), np.nan)
-    ascending = ids[order]
-    query = select(outcomes.c.decision_id, outcomes.c.defaulted).where(sound).order_by(outcomes.c.id)
-    for condition in ranged(outcomes.c.decision_id, ascending):
-        about, values = integers(connection, query.where(condition), 2)
-        places = np.minimum(np.searchsorted(ascending, about), len(ids) - 1)
-        there = ascending[places] == about
-        known[order[places[there]]] = values[there]  # in the order of their ids: the latest stays
+    known[order] = reported_on(connection, ids[order], Maturity(LATEST, held=tuple(spans)))
     return known
 
 

@@ -8,11 +8,14 @@ from functools import partial
 
 from sqlalchemy import Connection, select
 
-from riskloop.core.errors import RiskloopError, StorageError
+from riskloop.core.errors import ArtefactError, RiskloopError, StorageError
 from riskloop.core.manifest import ModelManifest
+from riskloop.core.types import from_micros
+from riskloop.store import tallies
 from riskloop.store.archive import Archive
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.checkpoint_store import CheckpointStore
+from riskloop.store.database import Database
 from riskloop.store.ledger import Ledger
 from riskloop.store.segments import Segments
 from riskloop.store.signing import fingerprint, verifies
@@ -78,6 +81,7 @@ def prove(
     proof.breaches = [*recomputed.breaches, *found, *_models(trust, ledger, artefacts, keys)]
     for segment, sentence in segments.altered():
         proof.breaches.append(Breach("segments", "changed", segment.first_id, segment.last_id, None, sentence))
+    proof.breaches += _tallies(trust.database, segments)
     proof.limits = [*_limits(trust, proof, since), *_away(archive, recomputed)]
     proof.seconds = time.perf_counter() - begun
     return proof
@@ -156,6 +160,23 @@ def _models(trust: Trust, ledger: Ledger, artefacts: Artefacts, keys: list[bytes
             artefacts.read(row.artefact, ModelManifest, row.sha256)
         except RiskloopError as error:
             yield Breach("models", "changed", row.version, row.version, None, error.message)
+
+
+def _tallies(database: Database, segments: Segments) -> Iterator[Breach]:
+    """The kept counts by which it is told how far the outcome feed is complete, counted again."""
+    try:
+        with database.read() as connection:
+            hours = tallies.altered(connection, segments)
+    except ArtefactError:
+        return  # a segment cannot be read, which was found before
+    if len(hours):
+        first, last = int(hours[0]), int(hours[-1])
+        since = f"{from_micros(first * tallies.HOUR):%Y-%m-%d %H:%M} UTC"
+        sentence = (
+            f"The kept counts of {len(hours):,} hours, the first {since}, are not those of the log. By them it is told "
+            "how far the outcome feed is complete. Delete the row of `tallied`, and the next cycle counts again."
+        )
+        yield Breach("tallies", "changed", first, last, None, sentence)
 
 
 def _limits(trust: Trust, proof: Proof, since: datetime | None) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """The outcomes that count, in SQL and as arrays: for whoever asks what became of decisions, wherever those lie."""
 
+from collections.abc import Iterator
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Select, and_, select
@@ -9,6 +10,10 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, select
 from riskloop.core.maturity import Maturity
 from riskloop.core.types import Bools, Floats, Ints
 from riskloop.store.tables import decisions, outcomes
+
+PART: Final = 500  # below SQLite's oldest limit of 999 bound variables
+DENSE: Final = 20  # rows that are read for one that is wanted, before single numbers are asked for
+_LOOKED: Final = 10_000  # numbers that are looked at together
 
 
 def counted(known: Maturity) -> ColumnElement[bool]:
@@ -25,17 +30,12 @@ def is_reported(known: Maturity) -> ColumnElement[bool]:
 def reported_on(connection: Connection, ids: Ints, known: Maturity) -> Floats:
     """The latest outcome that counts of each decision (n,), NaN where there is none; ``ids`` ascending."""
     found = np.full(len(ids), np.nan)
-    if not len(ids):
-        return found
-    query = (
-        select(outcomes.c.decision_id, outcomes.c.defaulted)
-        .where(outcomes.c.decision_id.between(int(ids[0]), int(ids[-1])), counted(known))
-        .order_by(outcomes.c.id)
-    )
-    about, values = integers(connection, query, 2)
-    places = np.searchsorted(ids, about)
-    there = (places < len(ids)) & (ids[np.minimum(places, len(ids) - 1)] == about)
-    found[places[there]] = values[there]  # in the order of their ids: the latest stays
+    query = select(outcomes.c.decision_id, outcomes.c.defaulted).where(counted(known)).order_by(outcomes.c.id)
+    for condition in ranged(outcomes.c.decision_id, ids):
+        about, values = integers(connection, query.where(condition), 2)
+        places = np.minimum(np.searchsorted(ids, about), len(ids) - 1)
+        there = ids[places] == about
+        found[places[there]] = values[there]  # in the order of their ids: the latest stays
     return found
 
 
@@ -49,3 +49,14 @@ def integers(connection: Connection, query: Select[Any], columns: int) -> tuple[
     rows = connection.execute(query).all()
     flat = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=len(rows) * columns)
     return tuple(np.ascontiguousarray(column) for column in flat.reshape(-1, columns).T)
+
+
+def ranged(column: ColumnElement[Any], numbers: Ints) -> Iterator[ColumnElement[bool]]:
+    """Conditions that together are true for all of ``numbers``, ascending, and for some between them."""
+    for start in range(0, len(numbers), _LOOKED):
+        part = numbers[start : start + _LOOKED]
+        if len(part) > PART and part[-1] - part[0] < DENSE * len(part):
+            yield column.between(int(part[0]), int(part[-1]))
+            continue
+        for first in range(0, len(part), PART):
+            yield column.in_(part[first : first + PART].tolist())

@@ -155,6 +155,29 @@ deliveries = Table(
     Column("findings", Text, nullable=False),  # JSON
 )
 
+# How many decisions each hour has, and what is known of them: counted by the worker, so that nobody counts the log to
+# say how far the outcome feed is complete. See `tallies`; it can be made again from the log at any time.
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),  # of the decisions, since 1970
+    Column("approved", BigInteger, nullable=False),
+    Column("reported", BigInteger, nullable=False),  # approved ones with an outcome
+    Column("declined", BigInteger, nullable=False),
+    Column("explored", BigInteger, nullable=False),  # of the approved
+    Column("learned", BigInteger, nullable=False),  # explored ones with an outcome
+)
+
+# Up to where `tallies` goes: one row, or none.
+tallied = Table(
+    "tallied",
+    metadata,
+    Column("decisions", BigInteger, primary_key=True, autoincrement=False),  # the last one that is counted
+    Column("outcomes", BigInteger, nullable=False),  # the last one that is counted
+    Column("archived", BigInteger, nullable=False),  # decisions up to this one had left the log
+    Column("held", Text, nullable=False),  # JSON: first and last ids of the outcomes that were in quarantine
+)
+
 models = Table(
     "models",
     metadata,

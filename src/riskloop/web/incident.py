@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from riskloop.core.maturity import Maturity
+from riskloop.core.sampling import spread
 from riskloop.core.settings import MoneySettings
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
@@ -49,8 +52,11 @@ def incident(
         return None
     before = store.latest(SOUND, held[0].id - 1) if held[0].id > 1 else []
     normal = next((w for w in reversed(before) if w.rows and not w.quarantined), None)
-    ids = [number for window in held for number in range(window.first_id, window.last_id + 1)]
-    frame = log.chosen(ids[:: -(-len(ids) // SAMPLE)], known)
+    total = sum(window.last_id - window.first_id + 1 for window in held)
+    parts = [
+        spread(w.first_id, w.last_id, max(1, SAMPLE * (w.last_id - w.first_id + 1) // total)) for w in held
+    ]  # each window with its share of the sample
+    frame = log.chosen(np.concatenate(parts), known, bare=True)
     given = frame.outcomes[frame.approved]
     happened = given[given == given]  # NaN: not known
     defaults = int(happened.sum())
@@ -63,7 +69,7 @@ def incident(
         approved=int(frame.approved.sum()),
         known=int(happened.size),
         defaults=defaults,
-        money=_money(money, int(happened.size), defaults, len(ids) / max(1, len(frame))),
+        money=_money(money, int(happened.size), defaults, total / max(1, len(frame))),
     )
 
 

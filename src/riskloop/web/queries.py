@@ -15,13 +15,13 @@ from riskloop.core.errors import NotFound
 from riskloop.core.span import Span
 from riskloop.core.types import to_micros
 from riskloop.store.database import Database
-from riskloop.store.decisions import DecisionLog
 from riskloop.store.pieces import Segment
 from riskloop.store.segments import Segments, last_decision
-from riskloop.store.tables import case_events, case_notes, decisions, promotions, windows
+from riskloop.store.tables import case_events, case_notes, decisions, promotions, segments, windows
 from riskloop.store.windows import Window, Windows
 
 SAMPLE: Final = 2000
+POINTS: Final = 64  # rows that are looked at together
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def served_since(database: Database, moment: datetime, version: int | None = Non
     """The decisions that were scored at or after ``moment``; with ``version`` the means are over its own alone."""
     with database.read() as connection:
         last = last_decision(connection)
-        first = _first_since(DecisionLog(database), to_micros(moment), last)
+        first = _first_since(connection, to_micros(moment), last)
         return _served(connection, Segments(database), first, last, version)
 
 
@@ -78,16 +78,24 @@ def served_between(database: Database, first_id: int, last_id: int) -> DecisionS
         return _served(connection, Segments(database), max(first_id, 1), last_id)
 
 
-def _first_since(log: DecisionLog, moment: int, last: int) -> int:
-    """The first id scored at or after a moment, by bisection: ids are given in the order of scoring."""
-    low, high = 1, last + 1
+def _first_since(connection: Connection, moment: int, last: int) -> int:
+    """The first id scored at or after a moment: ids are given in the order of scoring.
+
+    Segments say from when they are; between them it is searched, many rows of the table at a time.
+    """
+    later = select(func.min(segments.c.first_id)).where(segments.c.scored_at >= moment)
+    before = select(func.max(segments.c.first_id + segments.c.rows)).where(segments.c.scored_at < moment)
+    found = connection.execute(select(before.scalar_subquery(), later.scalar_subquery())).one()
+    low, high = int(found[0] or 1), int(found[1] or last + 1)
     while low < high:
-        middle = (low + high) // 2
-        at = log.scored_at(middle)
-        if at is not None and at >= moment:
-            high = middle
+        step = -(-(high - low) // POINTS)
+        points = range(low, high, step)
+        query = select(func.min(decisions.c.id)).where(decisions.c.id.in_(points), decisions.c.scored_at >= moment)
+        young = connection.execute(query).scalar()
+        if young is not None:
+            low, high = max(low, int(young) - step + 1), int(young)
         else:
-            low = middle + 1
+            low = points[-1] + 1
     return low
 
 
