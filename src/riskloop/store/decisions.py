@@ -391,7 +391,7 @@ class DecisionLog:
         return dated[there] * DAY, sums[there, 0], sums[there, 1]
 
     def decided(self, span: Span, known: Maturity) -> tuple[int, int]:
-        """How many decisions of a span approve, and how many decline; of a span by time as quick for many as for few."""
+        """How many decisions of a span approve and decline; of a span by time as quick for many as for few."""
         timed = span.first_id is None and span.last_id is None
         with self.database.read() as connection:
             found = (tallies.by_hour if timed else tallies.count)(connection, self.segments, span, known)
