@@ -3,15 +3,15 @@
     python -m benchmarks.grown [--quick] [--rows N --rows M] [--url postgresql+psycopg://…] [--folder DIR] [--json]
 
 The log is made of segments, 100,000 decisions a day, which the champion decides on as the engines do, with their
-profiles; it grows from size to size. With --url, of an empty database, the same is measured on PostgreSQL. Seconds are
-the clock's; the processor's stand beside them, for a machine that others use. A PostgreSQL server's own are not seen.
+profiles; it grows from size to size, up to the day whose outcomes are just final, so that how far the feed is complete
+has to be told by all of it. With --url, of an empty database on this machine, the same is measured on PostgreSQL.
+Seconds are the clock's; the processor's stand beside them, for a machine that others use, with a server's own.
 """
 
 import argparse
 import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +23,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.postgres import twin
+from benchmarks._processor import measured, seconds_of
+from benchmarks.postgres import server_of, twin
 from benchmarks.serving import prepare
 from benchmarks.web import measure
 from riskloop.core.types import DAY, Rows, to_micros
@@ -35,8 +36,7 @@ SIZES: Final = (1_000_000, 3_000_000, 10_000_000)
 QUICK: Final = (100_000,)
 SEGMENT: Final = 100_000
 LABELS: Final = 1_000_000  # handed in at once
-START: Final = to_micros(datetime(2025, 1, 1, tzinfo=UTC))
-INSTALLED: Final = {"PYTHONDONTWRITEBYTECODE": ""}  # bytecode is kept, as it is of a package that is installed
+DAYS: Final = 100  # of decisions at most
 PAGES: Final = {
     "overview": "/",
     "decisions": "/dashboard/decisions",
@@ -45,6 +45,10 @@ PAGES: Final = {
     "performance": "/dashboard/performance",
     "models": "/dashboard/models",
     "cases": "/dashboard/cases",
+    "audit": "/dashboard/audit",
+    "a decision": "/dashboard/decisions/1000",
+    "a window": "/dashboard/windows/1",
+    "a version": "/dashboard/models/1",
 }
 
 
@@ -62,10 +66,12 @@ def grow(portfolio: Portfolio, day: Rows, rows: int) -> None:
     """Let the log grow to so many decisions."""
     home, champion = portfolio.home, portfolio.champion_now()
     first = home.decisions.last_id()
-    decisions = decide(champion.model, day, START)
+    newest = datetime.now(UTC) - home.settings.portfolio.outcome_window
+    origin = to_micros(newest) // DAY * DAY - DAYS * DAY
+    decisions = decide(champion.model, day, origin)
     names = champion.model.schema.names
     for start in range(first, rows, SEGMENT):
-        times = START + start // SEGMENT * DAY + np.arange(len(day)) * (DAY // (len(day) + 1))
+        times = origin + start // SEGMENT * DAY + np.arange(len(day)) * (DAY // (len(day) + 1))
         ids = [f"c{number}" for number in range(start, start + len(day))]
         one = replace(decisions, customer_ids=ids, times=times.tolist())
         assert champion.profiler is not None
@@ -97,26 +103,17 @@ def hand_in(portfolio: Portfolio, folder: Path, by: str, rows: int) -> dict[str,
 
 def command(folder: Path, *words: str) -> dict[str, float]:
     """A command in a process of its own, with the peak of its memory in MB."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "riskloop.cli", *words, "--config", str(folder), "--json"],
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, **INSTALLED},
-    )
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    cpu = used.ru_utime + used.ru_stime
-    return {"seconds": time.perf_counter() - started, "cpu": cpu, "mb": used.ru_maxrss / 1e3}
+    return measured([sys.executable, "-m", "riskloop.cli", *words, "--config", str(folder), "--json"])
 
 
-def look(folder: Path, rows: int) -> dict[str, Any]:
+def look(folder: Path, rows: int, url: str | None) -> dict[str, Any]:
     """Everything about a log of one size."""
     portfolio = Portfolio.open(folder)
     found: dict[str, Any] = {"rows": rows, "database": portfolio.home.database.engine.dialect.name}
     day = day_of(portfolio)
     labels = min(LABELS, rows) // 2
     found["labels"] = labels
+    server = None if url is None or found["database"] == "sqlite" else server_of(url)
     steps: dict[str, Callable[[], dict[str, float]]] = {
         "grow": lambda: timed(lambda: grow(portfolio, day, rows)),
         "by id": lambda: hand_in(portfolio, folder, "decision_id", labels),
@@ -125,10 +122,13 @@ def look(folder: Path, rows: int) -> dict[str, Any]:
         "status": lambda: command(folder, "status"),
     }
     for name, step in steps.items():
+        before = 0.0 if server is None else seconds_of(server)
         found[name] = step()
+        found[name]["server"] = 0.0 if server is None else seconds_of(server) - before
         sys.stderr.write(f"{found['database']}, {rows:,}: {name} {found[name]['cpu']:.1f} s of processor\n")
-    pages = measure(portfolio, PAGES, 3)
-    found["pages"] = {name: took["median"] for name, took in pages.items()}
+    cases = portfolio.home.cases.latest(1)
+    more = {"a case": f"/dashboard/cases/{cases[-1].id}"} if cases else {}
+    found["pages"] = measure(portfolio, PAGES | more, 5)
     portfolio.home.close()
     return found
 
@@ -150,7 +150,7 @@ def main() -> None:
         folders = [folder] + ([twin(folder, options.url)] if options.url else [])
         for rows in options.rows or (QUICK if options.quick else SIZES):
             for place in folders:
-                found.append(look(place, rows))
+                found.append(look(place, rows, options.url))
                 if not options.json:
                     tell(found[-1])
     if options.json:
@@ -163,8 +163,10 @@ def tell(one: dict[str, Any]) -> None:
     for name in ("by id", "by customer", "cycle", "status"):
         what = f"{one['labels']:,} outcomes {name}" if name.startswith("by") else name
         memory = f", {one[name]['mb']:.0f} MB" if "mb" in one[name] else ""
-        print(f"  {what}: {one[name]['seconds']:.1f} s, {one[name]['cpu']:.1f} s of this side's processor{memory}")
-    print("  pages, ms: " + ", ".join(f"{name} {took:.0f}" for name, took in one["pages"].items()))
+        server = f" and {one[name]['server']:.1f} s of the server's" if one[name]["server"] else ""
+        print(f"  {what}: {one[name]['seconds']:.1f} s, {one[name]['cpu']:.1f} s of processor{server}{memory}")
+    for unit in ("median", "processor"):
+        print(f"  pages, ms, {unit}: " + ", ".join(f"{name} {took[unit]:.0f}" for name, took in one["pages"].items()))
     print(f"  this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB at most", flush=True)
 
 

@@ -63,12 +63,7 @@ def measure(folders: dict[str, Path], rounds: int, seconds: float) -> dict[int, 
 
 def machines(folder: Path, url: str, rounds: int, seconds: float) -> dict[int, dict[str, float]]:
     """One process and two: requests a second, and microseconds of processor a request, of each part; medians."""
-    import psycopg
-
-    with psycopg.connect(url.replace("+psycopg", "", 1)) as connection:
-        found = connection.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
-    assert found is not None
-    database = int(str(found[0]).split("\n", 1)[0])
+    database = server_of(url)
     taken: dict[int, list[dict[str, float]]] = {1: [], 2: []}
     with ExitStack() as stack:
         servers = [stack.enter_context(running("riskloop", folder)) for _ in range(2)]
@@ -84,6 +79,16 @@ def machines(folder: Path, url: str, rounds: int, seconds: float) -> dict[int, d
                 used = [1e6 * (now - then) / (rate * seconds) for now, then in zip(after, before, strict=True)]
                 measured.append({"rate": rate, **dict(zip(("database", "api", "load"), used, strict=True))})
     return {count: {name: median(one[name] for one in each) for name in each[0]} for count, each in taken.items()}
+
+
+def server_of(url: str) -> int:
+    """The process of a server on this machine, of which all its others are children."""
+    import psycopg
+
+    with psycopg.connect(url.replace("+psycopg", "", 1)) as connection:
+        found = connection.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
+    assert found is not None
+    return int(str(found[0]).split("\n", 1)[0])
 
 
 def _of_children() -> float:

@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -22,6 +21,7 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 from sqlalchemy import func, select
 
+from benchmarks._processor import measured
 from benchmarks.batch import write_customers
 from benchmarks.serving import prepare
 from riskloop.loop.champion import load
@@ -72,20 +72,6 @@ for turn in ("cold", "warm"):
     found |= {turn: time.perf_counter() - started, f"{turn}_cpu": seconds_of(os.getpid()) - used}
 print(json.dumps(found))
 """
-
-
-def measured(command: list[str]) -> dict[str, float]:
-    """Seconds on the wall and of processors, and the peak of memory in MB, of a command and its children."""
-    started = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
-        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}  # bytecode is kept, as an installed package's is
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        assert process.returncode == 0, said.read().decode()[-2000:]
-    seconds = time.perf_counter() - started
-    return {"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "mb": used.ru_maxrss / 1e3}
 
 
 def local(folder: Path, kind: str, rows: int, turn: int) -> dict[str, float]:

@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from benchmarks._processor import measured
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -34,3 +38,12 @@ def test_every_benchmark_can_be_imported() -> None:
     program = f"import {', '.join(f'benchmarks.{name}' for name in names)}"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_memory_is_the_commands_own_and_not_that_of_whoever_starts_it() -> None:
+    held = b"x" * (200 << 20)
+    program = "import sys; held = b'x' * (int(sys.argv[1]) << 20)"
+    small, large = (measured([sys.executable, "-c", program, size]) for size in ("1", "100"))
+    assert small["mb"] < 60 < 100 < large["mb"] < len(held) / 1e6
+    with pytest.raises(RuntimeError, match="nothing left"):
+        measured([sys.executable, "-c", "raise SystemExit('nothing left')"])

@@ -189,7 +189,7 @@ def test_at_any_time_no_silence_is_a_fault(opened: Opened) -> None:
 def walked(home: Home, now: datetime) -> list[tuple[str, int, int]]:
     """The windows that are due, with every period asked for by itself."""
     found: list[tuple[str, int, int]] = []
-    windows, logged = home.settings.windows, home.decisions.extent()
+    windows, logged = home.settings.windows, home.decisions.times()
     assert logged is not None
     assert windows.by != "count"
     silent, seen = False, 0

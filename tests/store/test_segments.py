@@ -168,8 +168,8 @@ def test_outcomes_count_alike(plain: DecisionLog, mixed: DecisionLog, known: Mat
     ids = [120, 3, 44, 5, 6, 6, 999]
     assert as_lists(plain.chosen(ids, known)) == as_lists(mixed.chosen(ids, known))
     full, bare = plain.chosen(ids, known), mixed.chosen(ids, known, bare=True)
-    empty = {"customer_ids": [""] * len(full), "features": np.empty((len(full), 0))}
-    assert as_lists(replace(full, **empty)) == as_lists(bare)
+    nobody = replace(full, customer_ids=[""] * len(full), features=np.empty((len(full), 0)))
+    assert as_lists(nobody) == as_lists(bare)
     for a, b in zip(first.reported_for(20), second.reported_for(20), strict=True):
         np.testing.assert_array_equal(a, b)
     for a, b in zip(plain.days(MAY, MAY + 35 * DAY, known), mixed.days(MAY, MAY + 35 * DAY, known), strict=True):
