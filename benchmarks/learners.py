@@ -77,9 +77,10 @@ def judge(shape: Shape, seed: int, rivals: Sequence[str], kept: Path | None) -> 
     p = candidate.predict(shape.test.features)
     scores, one_fit = lightgbm_rival(table)
     found = {"lightgbm": scores}
-    for name in rivals:
-        if name in RIVALS:
-            found[name] = kept_scores(name, table, None if kept is None else kept / f"{shape.name}-{seed}-{name}.npy")
+    for name in RIVALS:
+        path = None if kept is None else kept / f"{shape.name}-{seed}-{name}.npy"
+        if name in rivals or (path is not None and path.exists()):  # kept by a run in its own environment
+            found[name] = kept_scores(name, table, path)
     areas = {name: auc(y, s) for name, s in found.items()}
     best = max(areas, key=lambda name: areas[name])
     pair = paired_delong(y, p, found[best], customers=customer_codes(shape.test.ids))

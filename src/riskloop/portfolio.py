@@ -80,11 +80,12 @@ class Portfolio(Deciding):
 
         source = history if history is not None else self._history()
         where = where_of(source) if isinstance(source, (str, Path)) else "the history"
-        at, settings = now or datetime.now(UTC), self.home.settings
+        at, settings, tick = now or datetime.now(UTC), self.home.settings, progress or silent
         with fetched(source) as here:
             checked = read_rows(
-                here, self.home.schema, target="required", where=where, dialect=settings.data, latest=to_micros(at)
-            )
+                here, self.home.schema, target="required", where=where, dialect=settings.data, latest=to_micros(at),
+                told=lambda rows: tick(f"reading {where}, {rows:,} rows so far", 0.0),
+            )  # fmt: skip
             read = refused_document(checked, where, not_read(checked.source.names, self.home.schema))
             if refused is not None:
                 write_refused(checked, refused)

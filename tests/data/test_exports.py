@@ -247,11 +247,11 @@ def test_every_column_has_a_name_of_its_own(name: str) -> None:
 
 
 def test_a_copied_column_is_read_and_a_copied_target_refused(tmp_path: Path) -> None:
-    text = FRAME.assign(income_b=FRAME["late"]).to_csv(index=False)
+    text = FRAME.assign(income_b=3 * FRAME["late"]).to_csv(index=False)
     (tmp_path / "h.csv").write_text(text.replace("income_b", "income"), encoding="utf-8")
     settings = settings_of(examine(tmp_path / "h.csv", Wanted(TARGET)))
     rows = read(tmp_path / "h.csv", settings).rows
-    np.testing.assert_array_equal(rows.features[:, settings.row_schema.positions["income_2"]], FRAME["late"])
+    np.testing.assert_array_equal(rows.features[:, settings.row_schema.positions["income_2"]], 3 * FRAME["late"])
     (tmp_path / "h.csv").write_text(text.replace("income_b", TARGET), encoding="utf-8")
     with pytest.raises(DataError, match="the column 'default' twice"):
         examine(tmp_path / "h.csv", Wanted(TARGET))
@@ -356,11 +356,11 @@ def test_a_folder_of_several_kinds_is_refused_with_a_pattern(tmp_path: Path) -> 
 
 
 def test_durations_are_days_and_labelled_numbers_are_codes(tmp_path: Path) -> None:
-    table = pa.Table.from_pandas(FRAME).append_column("held", pa.array(FRAME["late"] * 86_400, pa.duration("s")))
+    table = pa.Table.from_pandas(FRAME).append_column("held", pa.array(FRAME["late"] * 259_200, pa.duration("s")))
     parquet.write_table(table, tmp_path / "h.parquet")
     settings = settings_of(examine(tmp_path / "h.parquet", Wanted(TARGET)))
     rows = read(tmp_path / "h.parquet", settings).rows
-    np.testing.assert_array_equal(rows.features[:, settings.row_schema.positions["held"]], FRAME["late"])
+    np.testing.assert_array_equal(rows.features[:, settings.row_schema.positions["held"]], 3 * FRAME["late"])
     pyreadstat = pytest.importorskip("pyreadstat")
     frame = FRAME.assign(purp=FRAME["late"] + 1)
     pyreadstat.write_dta(frame, str(tmp_path / "h.dta"), variable_value_labels={"purp": {1: "car", 2: "home"}})

@@ -21,10 +21,10 @@ from riskloop.core.types import Bools, Diagnosis, Floats, Ints, Rows, from_micro
 from riskloop.core.values import is_missing, level_text, parse_time, truth
 from riskloop.data.config import infer_config
 from riskloop.data.guess import window_of
-from riskloop.data.infer import no_column
 from riskloop.data.opening import open_source
 from riskloop.data.read import read_rows, reasons_of, table_of
 from riskloop.data.targets import read_meaning
+from riskloop.data.words import no_column
 
 if TYPE_CHECKING:
     pass

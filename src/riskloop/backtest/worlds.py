@@ -17,8 +17,8 @@ from riskloop.core.schema import Schema
 from riskloop.core.settings import parse_settings
 from riskloop.core.types import Rows
 from riskloop.data.config import infer_config
-from riskloop.data.infer import no_column
 from riskloop.data.read import rows_from, table_of
+from riskloop.data.words import no_column
 from riskloop.simulation import CustomerSource, Embedded, FrameSource, Month, Scenario, scenario_named, stream
 from riskloop.simulation.embedded import ID, TARGET, TIME, World, month_starts, spread_over
 from riskloop.simulation.source import Call

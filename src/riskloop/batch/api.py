@@ -71,8 +71,9 @@ class Api:
             except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
                 self.may_have_logged |= not _never_sent(error)
                 trouble = Unreachable(
-                    f"The API at {self.url} does not answer ({_reason(error)}). Start it with `riskloop serve`, or "
-                    "give its address with --url; the same command goes on where this one stopped."
+                    f"The API at {self.url} does not answer ({_reason(error)}). Start it with `riskloop serve`, "
+                    "give its address with --url, or score without a server: --engine local. The same command goes on "
+                    "where this one stopped."
                 )
             except requests.RequestException as error:
                 raise Unreachable(f"'{self.url}' cannot be used as the API's address: {error}.") from None
@@ -88,7 +89,10 @@ class Api:
             if self._say is not None and not self._waiting:
                 self._waiting = True
                 left = max(1, round(until - time.monotonic()))
-                self._say(f"{trouble.message.split('. ')[0].rstrip('.')}. Trying again for {left} seconds.")
+                self._say(
+                    f"{trouble.message.split('. ')[0].rstrip('.')}. Trying again for {left} seconds. "
+                    "(--engine local needs no server.)"
+                )
 
     def _goes_on(self) -> None:
         with self._lock:

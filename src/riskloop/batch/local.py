@@ -34,7 +34,7 @@ from riskloop.data.columns import Problems, RefusedRow
 from riskloop.data.deliver import parcel
 from riskloop.data.fetch import fetched
 from riskloop.data.opening import files_of, open_source
-from riskloop.data.read import Screened, check_columns, not_read, refuse_share
+from riskloop.data.read import Screened, not_read, open_rows, refuse_share
 from riskloop.data.refused import reason_lines, write_refused
 from riskloop.data.streams import BLOCK
 from riskloop.data.tables import ManySource, Source, TextSource, raw_blocks
@@ -147,7 +147,7 @@ class _FileRun:
         """Score, register, and finish the output; False when another champion was promoted meanwhile."""
         champion = self.engine.champion()
         model = champion.model
-        check_columns(self.opened.names, model.schema, "absent", str(self.source))
+        open_rows(str(self.source), model.schema, "absent", str(self.source), self.dialect)  # the columns are there
         try:
             self._score(champion)
             if self._find_repeats(model):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from riskloop.cli.options import CONFIG
 from riskloop.console import Console, table
 from riskloop.core.errors import ConfigError, StorageError
 
@@ -43,7 +44,9 @@ def backtest(
     per_month: Annotated[int, typer.Option(min=1, help="--scenario without a file: customers in a month.")] = 2000,
     approve: Annotated[bool, typer.Option(help="Whether challengers that need a person's approval get it.")] = True,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same numbers.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="A riskloop.toml; by default inferred.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="By default the riskloop.toml here, or inferred.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything as JSON to this file.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Write a page for people to this file.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the replayed portfolios, to look into them.")] = False,
@@ -60,6 +63,9 @@ def backtest(
     for file in (json_file, html_file):
         if file is not None and not file.parent.is_dir():  # said now, not after minutes of work
             raise StorageError(f"The folder {file.parent} does not exist, so {file.name} cannot be written into it.")
+    if config is None and target is None and history is not None and CONFIG.is_file():
+        config = CONFIG
+        console.say(f"By {CONFIG} of this folder; with --target COLUMN one is inferred from the history.")
     request = Request(
         history=history,
         target=target,

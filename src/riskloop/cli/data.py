@@ -162,8 +162,9 @@ def told(found: "Examined") -> list[str]:
         )
         for c in found.columns
     ]
+    layout = describe(found.dialect, found.kind)
     return [
-        f"{where_of(found.path)}: {found.rows:,} rows, {len(found.columns)} columns ({describe(found.dialect)}).",
+        f"{where_of(found.path)}: {found.rows:,} rows, {len(found.columns)} columns ({layout}).",
         table(("column", "taken as", "kind", "missing", "values", "why", "look at"), rows),
         found.target.sentence,
         f"Outcome window: {found.outcome_window.days} days" + (f" ({found.window_why})." if found.window_why else "."),
@@ -176,7 +177,7 @@ def _missing(column: "Guessed", rows: int) -> str:
 
 
 def _named(found: "Examined", name: str) -> "Guessed":
-    from riskloop.data.infer import no_column
+    from riskloop.data.words import no_column
 
     column = next((column for column in found.columns if column.name == name), None)
     if column is None:

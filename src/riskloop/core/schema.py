@@ -21,7 +21,7 @@ from riskloop.core.types import Bools, Floats, Json
 
 Kind = Literal["number", "category"]
 # How a number is written: 1234.5, $1,234, 13.5%, 36 months; a date stands for the days from it to the decision.
-TextStyle = Literal["plain", "amount", "percent", "unit", "date"]
+TextStyle = Literal["plain", "amount", "percent", "unit", "tenure", "date"]
 # How dates are written that have several readings: 03/01/2023 (dmy, mdy), 930101 (ymd), seconds or milliseconds since
 # 1970 (unix), days of a spreadsheet (excel). "": they are not read unless one reading is left.
 DateOrder = Literal["", "dmy", "mdy", "ymd", "unix", "excel"]

@@ -6,10 +6,11 @@ dates) is an argument.
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
+from riskloop.core.months import MONTHS
 from riskloop.core.schema import DateOrder, TextStyle
 from riskloop.core.types import DAY, as_utc, to_micros
 
@@ -104,38 +105,70 @@ _CURRENCY: Final = re.compile(
     r"[$€£¥₹₽₺₩₴₪₫₱¢\s'\u2019]|(?<![^\W\d_])(?:USD|EUR|GBP|CHF|INR|JPY|CNY|AUD|CAD|ZAR|BRL|PLN|SEK|NOK|DKK|CZK|HUF|RON|"
     r"TRY|MXN|RUB|Rs\.?|R(?=\s*\$)|Kč|zł|kr\.?|Ft|руб\.?|Fr\.?)(?![^\W\d_])"
 )
-_MINUS: Final = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-"})  # of typesetters
+_MINUS: Final = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-", "．": ".", "，": ","})  # of typesetters
 _UNIT: Final = re.compile(r"([<>≤≥]?=?)\s*([+-]?[\d.,]+)\s*(\+?)\s*[^\d]*")
 _GROUPED: Final = {
     ".": re.compile(r"[+-]?\d{1,3}(?:(?:,\d{2,3})*,\d{3})?(?:\.\d*)?"),  # 12,34,567 in India
     ",": re.compile(r"[+-]?\d{1,3}(?:\.\d{3})*(?:,\d*)?"),
 }
 _PLAIN: Final = {".": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)"), ",": re.compile(r"[+-]?(?:\d+,?\d*|,\d+)")}
+_ROUND: Final = re.compile(r"(?<=\d)[.,](?:-{1,2}|\u2014)$")  # 10,- and 10.—
+_SCALES: Final = {
+    name: size
+    for names, size in (
+        ("k|tsd|thousand|тыс|tys", 1e3), ("m|mn|mm|mio|mln|million|millions|млн", 1e6), ("bn|mrd|billion|млрд", 1e9),
+        ("lakh|lakhs|lac|lacs", 1e5), ("cr|crore|crores", 1e7), ("万|萬|만", 1e4), ("億|亿|억", 1e8),
+    )
+    for name in names.split("|")
+}  # fmt: skip
+_SCALED: Final = re.compile(rf"(.*\d)\s*({'|'.join(sorted(_SCALES, key=len, reverse=True))})\.?", re.IGNORECASE)
+_TENURE: Final = re.compile(
+    r"P?\s*(?:(\d+)\s*(?:y|yr|yrs|years?|jahre?|ans?|años?)\.?)?[\s,]*(?:(\d+)\s*(?:m|mo|mon|mons|mths?|months?|monate?|mois|mes|"
+    r"meses)\.?)?",
+    re.IGNORECASE,
+)
 
 
 def parse_number(text: str, style: TextStyle = "plain", decimal: str = ".") -> float:
     """The number that ``text`` writes; NaN when it is none.
 
-    ``amount`` drops currency signs and the thousands' separators, (1,234) and 1,234- are negative.
-    ``percent`` drops the sign: 13.5% is 13.5. ``unit`` drops words: '36 months' is 36, '10+ years' 10, '< 1 year' 0,
-    '> 5' 6.
+    ``amount`` drops currency signs and the thousands' separators, (1,234) and 1,234- are negative, 12.5k is 12500.
+    ``percent`` drops the sign: 13.5% is 13.5, 5‰ is 0.5. ``unit`` drops words: '36 months' is 36, '10+ years' 10,
+    '< 1 year' 0, '> 5' 6. ``tenure`` is years and months, in months: '1yrs 11mon' is 23.
     """
     text = text.strip() if text.isascii() else trimmed(text).translate(_MINUS)
     if style == "plain":
         return _plain(text, decimal)
     if style == "percent":
+        if text.endswith("‰"):
+            return _grouped(text[:-1].rstrip(), decimal) / 10.0
         return _grouped(text.removesuffix("%").rstrip(), decimal)
     if style == "amount":
-        in_brackets = text.startswith("(") and text.endswith(")")
-        text = _CURRENCY.sub("", text[1:-1] if in_brackets else text)
-        behind = text.endswith("-") and text[:1].isdigit()
-        value = _grouped(text[:-1] if behind else text, decimal)
-        return -value if in_brackets or behind else value
+        return _amount(text, decimal)
+    if style == "tenure":
+        found = _TENURE.fullmatch(text)
+        if found is None or (found[1] or found[2]) is None:
+            return math.nan
+        return 12.0 * int(found[1] or 0) + int(found[2] or 0)
     found = _UNIT.fullmatch(text)
     if found is None:
         return _plain(text, decimal)
     value = _grouped(found[2], decimal)
     return value - 1 if found[1] == "<" else value + 1 if found[1] == ">" else value
+
+
+def _amount(text: str, decimal: str) -> float:
+    text = _CURRENCY.sub("", text)
+    if in_brackets := text.startswith("(") and text.endswith(")"):
+        text = text[1:-1]
+    text, factor = _ROUND.sub("", text), 1.0
+    if text[-1:].isalpha() or text[-2:-1].isalpha():
+        if (scaled := _SCALED.fullmatch(text)) is None:
+            return math.nan
+        text, factor = scaled[1], _SCALES[scaled[2].lower()]
+    behind = text.endswith("-") and text[:1].isdigit()
+    value = factor * _grouped(text[:-1] if behind else text, decimal)
+    return -value if in_brackets or behind else value
 
 
 def _plain(text: str, decimal: str) -> float:
@@ -159,22 +192,45 @@ def style_of(texts: Collection[str], decimal: str = ".") -> TextStyle | None:
     """How all of ``texts`` write their numbers; None when they are not numbers, or nothing says what they are."""
     if not texts:
         return None
-    styles: tuple[TextStyle, ...] = ("plain", "percent", "amount", "unit")
-    for style in styles:
-        if style == "percent" and not any(text.rstrip().endswith("%") for text in texts):
-            continue
-        if style == "unit" and not _one_unit(texts):
-            continue
-        if all(math.isfinite(parse_number(text, style, decimal)) for text in texts):
+    for style, told in _TOLD.items():
+        if told(texts) and all(math.isfinite(parse_number(text, style, decimal)) for text in texts):
             return style
     return None
+
+
+def _has_percent(texts: Collection[str]) -> bool:
+    return any(text.rstrip().endswith(("%", "‰")) for text in texts)
+
+
+def _has_tenure(texts: Collection[str]) -> bool:
+    """Whether some text has years and months, so that the others are parts of a duration, too."""
+    parts = [found for text in texts if (found := _TENURE.fullmatch(text.strip())) is not None]
+    return any(found[1] and found[2] for found in parts)
+
+
+def _are_amounts(texts: Collection[str]) -> bool:
+    """Whether words behind the numbers are no units: 36M alone are months, beside 900k they are millions."""
+    found = (_SCALED.fullmatch(text.strip()) for text in texts)
+    words = {match[2].lower() for match in found if match is not None}
+    return not words or bool(words - {"m", "mm", "cr"}) or any(_CURRENCY.search(text.strip()) for text in texts)
 
 
 def _one_unit(texts: Collection[str]) -> bool:
     """Whether the words beside the numbers are one unit: '1 year' and '10+ years', but not '1 car' and '2 home'."""
     words = {re.sub(r"[\d.,+<>≤≥=\s-]", "", text).casefold() for text in texts}
     words = {word.rstrip("s.") or word for word in words} - {""}
+    if not words:  # > 5, 10+
+        return any(set(text) & set("<>≤≥+") for text in texts)
     return len(words) == 1 and (len(word := next(iter(words))) > 1 or word in "dwmy")  # 36M, 5y; 1A is a code
+
+
+_TOLD: Final[Mapping[TextStyle, Callable[[Collection[str]], bool]]] = {
+    "plain": lambda texts: True,
+    "percent": _has_percent,
+    "tenure": _has_tenure,
+    "amount": _are_amounts,
+    "unit": _one_unit,
+}
 
 
 # --------------------------------------------------------------------------- dates
@@ -187,29 +243,7 @@ LAST_PERIOD: Final = 1200
 _EXCEL: Final = date(1899, 12, 30)  # day 0 of a spreadsheet's serial numbers
 _PIVOT: Final = 69  # 68 is 2068, 69 is 1969, as POSIX has it
 
-# In English, German, French, Spanish, Italian, Portuguese and Dutch; no word means two months.
-_MONTHS: Final = {
-    name: number
-    for number, names in enumerate(
-        (
-            "jan|january|januar|jänner|janv|janvier|ene|enero|gen|gennaio|janeiro|januari",
-            "feb|february|februar|févr|fevr|février|fevrier|febrero|febbraio|fev|fevereiro|februari",
-            "mar|march|märz|mrz|mär|mars|marzo|março|marco|maart|mrt",
-            "apr|april|avr|avril|abr|abril|aprile",
-            "may|mai|mayo|mag|maggio|maio|mei",
-            "jun|june|juni|juin|junio|giu|giugno|junho",
-            "jul|july|juli|juil|juillet|julio|lug|luglio|julho",
-            "aug|august|août|aout|ago|agosto|augustus",
-            "sep|sept|september|septembre|septiembre|set|settembre|setembro",
-            "oct|october|okt|oktober|octobre|octubre|ott|ottobre|out|outubro",
-            "nov|november|novembre|noviembre|novembro",
-            "dec|december|dez|dezember|déc|décembre|decembre|dic|diciembre|dicembre|dezembro",
-        ),
-        1,
-    )
-    for name in names.split("|")
-}
-_NAME: Final = "|".join(sorted(_MONTHS, key=len, reverse=True))
+_NAME: Final = "|".join(sorted(MONTHS, key=len, reverse=True))
 _MONTH_YEAR: Final = re.compile(rf"({_NAME})\.?[-\s/,]*'?(\d{{4}}|\d{{2}})", re.IGNORECASE)
 _YEAR_MONTH: Final = re.compile(rf"(\d{{4}})[-\s/]*({_NAME})", re.IGNORECASE)
 _DAY_MONTH_YEAR: Final = re.compile(
@@ -217,10 +251,14 @@ _DAY_MONTH_YEAR: Final = re.compile(
     re.IGNORECASE,
 )
 _MONTH_DAY_YEAR: Final = re.compile(rf"({_NAME})\.?\s+(\d{{1,2}}),?\s+(\d{{4}})(.*)", re.IGNORECASE)
+_OF_C: Final = re.compile(rf"({_NAME})\s+(\d{{1,2}})\s+(\d\d:\d\d:\d\d)\s+(\d{{4}})", re.IGNORECASE)  # ctime
+_WEEKDAY: Final = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s+", re.IGNORECASE)
 _QUARTER: Final = re.compile(
-    r"(?P<y1>\d{4})[-\s/]*[QT](?P<q1>[1-4])|[QT](?P<q2>[1-4])[-\s/]*(?P<y2>\d{4})|Q(?P<q3>[1-4])[-\s/']*(?P<y3>\d{2})",
+    r"(?P<y1>\d{4})[-\s/]*[QT](?P<q1>[1-4])|[QT](?P<q2>[1-4])[-\s/]*(?P<y2>\d{4})|Q(?P<q3>[1-4])[-\s/']*(?P<y3>\d{2})"
+    r"|(?P<q4>[1-4])Q[-\s/']*(?P<y4>\d{4}|\d{2})|(?P<y5>\d{2})Q(?P<q5>[1-4])",
     re.IGNORECASE,
 )
+_HALF: Final = re.compile(r"(\d{4})[-\s/]*[HS]([12])|[HS]([12])[-\s/]*(\d{4})", re.IGNORECASE)
 _NUMBERED: Final = re.compile(r"(\d{4})\s?M\s?(\d{1,2})|FY[-\s']?(\d{4}|\d{2})", re.IGNORECASE)  # 2023M01, FY2023
 _OF_DB2: Final = re.compile(r"(\d{4}-\d{2}-\d{2})-(\d{2})\.(\d{2})\.(\d{2})(\.\d+)?")
 _OF_EAST_ASIA: Final = re.compile(r"(\d{4})\s*[年년]\s*(\d{1,2})\s*[月월]\s*(?:(\d{1,2})\s*[日일])?")
@@ -243,8 +281,19 @@ def parse_time(value: Any, order: DateOrder = "") -> int:
         return _bounded(datetime.combine(value, time(), UTC))
     text = level_text(value)
     if text.isascii() and text.isdecimal():
-        return _bounded(_counted(text, order) if order in ("ymd", "unix", "excel") else _period(int(text)))
+        return _bounded(_counted(text, order) if order in COUNTED else _digits(text, order))
+    if order == "excel" and (found := re.fullmatch(r"(\d{5})\.\d+", text)) is not None:  # with the time of day
+        return _bounded(_counted(found[1], order))
     return _bounded(_written(text, order))
+
+
+def is_date(value: Any, order: DateOrder = "") -> bool:
+    """Whether `parse_time` reads it."""
+    try:
+        parse_time(value, order)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 MOST_DAYS: Final = 100_000  # between a date and a decision
@@ -284,22 +333,27 @@ def _written(text: str, order: DateOrder) -> datetime:
 
 
 def _worded(text: str) -> datetime:
-    """A quarter, a fiscal year, a date of which the month or each part is named."""
+    """A quarter, a half, a fiscal year, a date of which the month or each part is named."""
+    text = _WEEKDAY.sub("", text, count=1) if _WEEKDAY.match(text) else text
     if (found := _QUARTER.fullmatch(text)) is not None:
-        year, quarter = (found[f"{part}1"] or found[f"{part}2"] or found[f"{part}3"] for part in "yq")
+        year, quarter = (next(text for k in range(1, 6) if (text := found[f"{part}{k}"])) for part in "yq")
         return _with_time(date(_year(year), 3 * int(quarter) - 2, 1))
+    if (found := _HALF.fullmatch(text)) is not None:
+        return _with_time(date(int(found[1] or found[4]), 6 * int(found[2] or found[3]) - 5, 1))
+    if (found := _OF_C.fullmatch(text)) is not None:
+        return _with_time(date(int(found[4]), MONTHS[found[1].lower()], int(found[2])), found[3])
     if (found := _NUMBERED.fullmatch(text)) is not None:
         return _with_time(date(_year(found[1] or found[3]), int(found[2] or 1), 1))
     if (found := _OF_EAST_ASIA.fullmatch(text)) is not None:
         return _with_time(date(int(found[1]), int(found[2]), int(found[3] or 1)))
     if (found := _DAY_MONTH_YEAR.fullmatch(text)) is not None:
-        return _with_time(date(_year(found[3]), _MONTHS[found[2].lower()], int(found[1])), found[4])
+        return _with_time(date(_year(found[3]), MONTHS[found[2].lower()], int(found[1])), found[4])
     if (found := _MONTH_DAY_YEAR.fullmatch(text)) is not None:
-        return _with_time(date(int(found[3]), _MONTHS[found[1].lower()], int(found[2])), found[4])
+        return _with_time(date(int(found[3]), MONTHS[found[1].lower()], int(found[2])), found[4])
     if (found := _MONTH_YEAR.fullmatch(text)) is not None:
-        return _with_time(date(_year(found[2]), _MONTHS[found[1].lower()], 1))
+        return _with_time(date(_year(found[2]), MONTHS[found[1].lower()], 1))
     if (found := _YEAR_MONTH.fullmatch(text)) is not None:
-        return _with_time(date(int(found[1]), _MONTHS[found[2].lower()], 1))
+        return _with_time(date(int(found[1]), MONTHS[found[2].lower()], 1))
     raise ValueError(f"is not a date; write {FORMATS}")
 
 
@@ -339,10 +393,12 @@ def _year(text: str) -> int:
 
 def _with_time(day: date, rest: str = "") -> datetime:
     """A day with the time of day that may stand behind it."""
-    rest = rest.strip(" T,:").upper()
+    rest = re.sub(
+        r"\s*(?:GMT|UTC|ГОДА|Г\.?)$", "", rest.strip(" ,:").upper().removeprefix("T")
+    )  # UTC, or the Russian word for year
     if not rest:
         return datetime.combine(day, time(), UTC)
-    if (half := re.fullmatch(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*([AP])M", rest)) is not None:
+    if (half := re.fullmatch(r"(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:\.\d+)?)?\s*([AP])M", rest)) is not None:
         hour = int(half[1]) % 12 + 12 * (half[4] == "P")
         return datetime.combine(day, time(hour, int(half[2]), int(half[3] or 0)), UTC)
     clock = (
@@ -355,6 +411,24 @@ def _with_time(day: date, rest: str = "") -> datetime:
     return as_utc(datetime.combine(day, time.fromisoformat(clock)))
 
 
+def _digits(text: str, order: DateOrder) -> datetime:
+    """A period, a year, or a date without signs between its parts; ``order`` says what comes first in 03012023."""
+    if len(text) in (12, 14):
+        return _with_time(date(int(text[:4]), int(text[4:6]), int(text[6:8])), ":".join(re.findall("..", text[8:])))
+    if len(text) == 4 and FIRST_YEAR <= int(text) <= LAST_YEAR:
+        return datetime(int(text), 1, 1, tzinfo=UTC)
+    if order in ("dmy", "mdy") and len(text) in (7, 8) and FIRST_YEAR <= int(text[-4:]) <= LAST_YEAR:
+        return _year_last(text, order)
+    if len(text) == 6 and 1 <= int(text[:2]) <= 12 and FIRST_YEAR <= int(text[2:]) <= LAST_YEAR:
+        return datetime(int(text[2:]), int(text[:2]), 1, tzinfo=UTC)  # 032023
+    return _period(int(text))
+
+
+def _year_last(text: str, order: DateOrder) -> datetime:
+    """DDMMYYYY or MMDDYYYY, of which a zero may be lost."""
+    return datetime.combine(_ordered(text, int(text[:-6]), int(text[-6:-4]), int(text[-4:]), order), time(), UTC)
+
+
 def _period(number: int) -> datetime:
     if 1 <= number <= LAST_PERIOD:
         months = _MONTHS_FROM + number
@@ -362,7 +436,7 @@ def _period(number: int) -> datetime:
     for day in (_day(number // 100, number % 100, 1), _day(number // 10_000, number // 100 % 100, number % 100)):
         if day is not None and FIRST_YEAR <= day.year <= LAST_YEAR:
             return datetime.combine(day, time(), UTC)
-    raise ValueError(f"is not a date{_guess(number)}; write {FORMATS}")
+    raise ValueError(f"is not a date{_guess(str(number))}; write {FORMATS}")
 
 
 def _counted(text: str, order: DateOrder) -> datetime:
@@ -375,7 +449,7 @@ def _counted(text: str, order: DateOrder) -> datetime:
     elif order == "excel" and 20_000 <= number <= 80_000:
         return datetime.combine(_EXCEL + timedelta(days=number), time(), UTC)
     elif order == "unix":
-        for size in (1, 10**3, 10**6):
+        for size in (1, 10**3, 10**6, 10**9):
             if 10**8 * size < number < 41 * 10**8 * size:
                 return datetime.fromtimestamp(number // size, UTC) + timedelta(
                     microseconds=number % size * 10**6 // size
@@ -390,12 +464,18 @@ COUNTED: Final[Mapping[DateOrder, str]] = {
 }
 
 
-def _guess(number: int) -> str:
+def _guess(text: str) -> str:
     """What an integer that is no period could have been meant to be."""
     meant = []
     for order, name in COUNTED.items():
         try:
-            meant.append(f"as {name} it is {_counted(str(number), order):%Y-%m-%d}: say --dates {order}")
+            meant.append(f"as {name} it is {_counted(text, order):%Y-%m-%d}: say --dates {order}")
+        except ValueError:
+            continue
+    orders: tuple[DateOrder, ...] = ("dmy", "mdy")
+    for first in orders if len(text) in (7, 8) and FIRST_YEAR <= int(text[-4:]) <= LAST_YEAR else ():
+        try:
+            meant.append(f"as {first} it is {_year_last(text, first):%Y-%m-%d}: say --dates {first}")
         except ValueError:
             continue
     return f" ({', '.join(meant)})" if meant else ""

@@ -6,10 +6,12 @@ import numpy as np
 
 from riskloop.core.errors import DataError
 from riskloop.core.schema import DateOrder
-from riskloop.core.types import Floats, Problem, from_micros
-from riskloop.core.values import COUNTED, parse_time
+from riskloop.core.types import DAY, Floats, Problem, from_micros
+from riskloop.core.values import COUNTED, is_date, parse_time
 from riskloop.data import guess
 from riskloop.data.survey import ERRORS, Column
+
+SEVERAL, WORDS = 3, 0.05  # so many words for no date, in so many of the rows
 
 
 def orders_of(column: Column, dates: DateOrder) -> tuple[list[DateOrder], list[str]]:
@@ -18,24 +20,28 @@ def orders_of(column: Column, dates: DateOrder) -> tuple[list[DateOrder], list[s
     if column.kind == "date" or not texts:
         return [], []
     counted = dates in COUNTED
-    if column.numeric and column.many and not counted:
-        return [], []
+    if column.numeric and column.many and not counted:  # more days than are counted, or amounts
+        if not (column.whole and column.low >= guess.FIRST_DAY and column.high <= guess.LAST_DAY):
+            return [], []
+        texts = [f"{value:.0f}" for value in np.unique(column.sample[np.isfinite(column.sample)]).tolist()]
+        return ([dates] if all(is_date(text, dates) for text in texts) else []), []
     if column.numeric and counted and not guess.is_time_named(column):
         return [], []  # amounts of six digits are not dates because one column is
-    if not any(_reads(text, dates) or guess.date_orders([text]) for text in texts[:3]):  # most columns are no dates
+    if not any(is_date(text, dates) or guess.date_orders([text]) for text in texts[:3]):  # most columns are no dates
         return [], []
     odd = _odd(column, dates)
     good = [text for text in texts if text not in odd]
     if dates:
-        return ([dates], odd) if good and all(_reads(text, dates) for text in good) else ([], odd)
+        return ([dates], odd) if good and all(is_date(text, dates) for text in good) else ([], odd)
     return guess.date_orders(good), odd
 
 
 def _odd(column: Column, dates: DateOrder) -> list[str]:
     """The values of a few rows that are no dates among those of all others; such rows are set aside when it is read."""
-    odd = {text for text in column.texts if not (_reads(text, dates) if dates else guess.date_orders([text]))}
-    few = sum(column.levels[text] for text in odd) <= ERRORS * column.present
-    return sorted(odd) if odd and few else []
+    odd = {text for text in column.texts if not (is_date(text, dates) if dates else guess.date_orders([text]))}
+    rows = sum(column.levels[text] for text in odd)
+    word = len(odd) <= SEVERAL and rows <= WORDS * column.present  # unknown, 0000-00-00, 9999-12-31
+    return sorted(odd) if odd and (word or rows <= ERRORS * column.present) else []
 
 
 def refuse_unclear(where: str, column: Column, orders: list[DateOrder], dates: DateOrder) -> None:
@@ -48,7 +54,7 @@ def refuse_unclear(where: str, column: Column, orders: list[DateOrder], dates: D
     readings = " or ".join(f"{from_micros(parse_time(first, o)):%d %B %Y} ({o})" for o in ("dmy", "mdy"))
     hint = "No row tells which; say --dates dmy (day first) or --dates mdy (month first)."
     if len(orders) == 1:
-        clear = next(text for text in column.texts if _reads(text, "dmy") != _reads(text, "mdy"))
+        clear = next(text for text in column.texts if is_date(text, "dmy") != is_date(text, "mdy"))
         hint = f"{clear!r} can be read as {orders[0]} only: say --dates {orders[0]} if the whole column is written so."
     raise DataError(
         f"{where}: column '{column.name}' holds {first!r}, which can be {readings}. {hint}",
@@ -66,13 +72,26 @@ def likely_dates(column: Column) -> str | None:
         return None
     texts = [f"{value:.0f}" for value in values[:: max(1, values.size // 500)].tolist()]
     for order, name in COUNTED.items():
-        if order == "excel" and not guess.is_named(column.name, "date|datum|dt|day"):
+        if order == "excel" and not guess.is_date_named(column.name):
             continue  # an income at application is no date
-        if all(_reads(text, order) for text in texts) and not guess.date_orders(texts):
+        if all(is_date(text, order) for text in texts) and not guess.date_orders(texts):
             moment = f"{from_micros(parse_time(texts[0], order)):%Y-%m-%d}"
             unit = name.replace("seconds", "milliseconds") if len(texts[0]) > 10 else name
             return f"rather dates than numbers: as {unit} {texts[0]} is {moment}; if so, say --dates {order}"
     return None
+
+
+def odd_times(times: Floats, now: float) -> str:
+    """What to look at among the dates of the decision: some in the future, one far from all others."""
+    times = np.sort(times[np.isfinite(times)])
+    if times.size < 20:
+        return ""
+    if (late := float((times > now + DAY).mean())) > 0:
+        return f"{late:.1%} of its dates lie in the future"
+    days, counts = np.unique(times // DAY, return_counts=True)
+    if len(days) > 5 and days[1] - days[0] > 5 * 365 and counts[0] >= 3:
+        return f"{from_micros(int(times[0])):%Y-%m-%d} comes {counts[0]:,} times, years before all others: no date?"
+    return ""
 
 
 def dates_of(column: Column, order: DateOrder) -> Floats:
@@ -91,17 +110,9 @@ def dates_of(column: Column, order: DateOrder) -> Floats:
     return np.array([known[v] for v in values.tolist()])
 
 
-def _reads(text: str, order: DateOrder) -> bool:
-    try:
-        parse_time(text, order)
-    except (ValueError, OverflowError):
-        return False
-    return True
-
-
 def _one_way(text: str) -> bool:
     """Whether a date that needs an order has one reading, or both readings are the same day."""
-    if _reads(text, "dmy") and _reads(text, "mdy"):
+    if is_date(text, "dmy") and is_date(text, "mdy"):
         return parse_time(text, "dmy") == parse_time(text, "mdy")
     return True
 

@@ -5,6 +5,7 @@
 
 import csv
 import io
+import itertools
 import math
 import re
 from collections import Counter
@@ -16,7 +17,7 @@ from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.schema import TextStyle
 from riskloop.core.settings import DataSettings
 from riskloop.core.values import MISSING_NUMBER, parse_number, trimmed
-from riskloop.data.streams import Bytes, find_encoding, is_utf8, open_bytes, read_start
+from riskloop.data.streams import Bytes, container_of, find_encoding, is_utf8, open_bytes, read_start
 
 Grid = list[list[str]]  # the first records of a file, cell by cell
 
@@ -24,7 +25,15 @@ UNNAMED: Final = "unnamed_"  # … and its place: a column without a name
 SAMPLE: Final = 2**18  # bytes that are looked at
 MOST_NOTES: Final = 20  # lines above a header
 MOST_TOTALS: Final = 10  # lines below the rows
-NAMED: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
+NAMED: Final = {
+    ",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks", "^": "carets", "~": "tildes",
+    "\x01": "Ctrl-A characters", "\x1f": "unit separators", "¦": "broken bars", "§": "section signs",
+}  # fmt: skip
+KINDS: Final = {
+    "parquet": "Parquet", "statistics": "a data set of a statistics package", "json": "JSON", "arff": "ARFF",
+    "arrow": "Arrow", "orc": "ORC", "html": "a table of a web page", "frame": "a table",
+}  # fmt: skip
+RARE: Final = ("^", "~", "\x01", "\x1f", "¦", "§")  # delimiters that are tried after the usual ones
 SPELLED: Final = {
     "tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "bar": "|", "blank": " ", "space": " ",
 }  # fmt: skip
@@ -47,7 +56,12 @@ def find_dialect(
     if not start.strip(b"\0 \r\n\t\xef\xbb\xbf\xff\xfe"):
         raise DataError(f"{where} is empty; it needs a header line and rows.")
     if re.match(rb"\s*<(!doctype|html|\?xml)", start.removeprefix(b"\xef\xbb\xbf"), re.IGNORECASE):
-        raise MalformedBody(f"{where} is a web page or XML, no table: perhaps a login page. Export it as CSV or Excel.")
+        raise MalformedBody(
+            f"{where} is a web page or XML, whatever its name says: a login page, or a table that has to be opened in "
+            "a spreadsheet and saved as CSV or .xlsx."
+        )
+    if (other := container_of(start)) is not None:
+        raise MalformedBody(f"{where} is {other}, and no table that can be read; export it as CSV, Parquet or Excel.")
     given = {} if known is None else known.model_dump(exclude_defaults=True)
     encoding = given.get("encoding") or _encoding(source, start, target)
     text = _text(start, encoding, where)
@@ -80,7 +94,7 @@ def layout(grid: Grid, target: str | None, skip: int | None = None) -> dict[str,
     body = [grid[i] for i in records if i > top + rule and len(grid[i]) == width][:200]
     if skip is None and (names := _short_header(grid[: top + 1], [grid[top], *body])) is not None:
         return {"skip": top, "header": False, "columns": names}
-    if not _is_header(grid[top], body):
+    if target not in map(str.strip, grid[top]) and not _is_header(grid[top], body):
         return {"skip": top, "header": False, "columns": tuple(f"column_{i}" for i in range(1, width + 1))}
     if len(body) > 2 and _is_header(body[0], body[1:], second=True):
         return _two_headers(grid, top, grid.index(body[0]), target)
@@ -97,7 +111,9 @@ def find_delimiter(text: str) -> str:
     """The delimiter that cuts the most lines into the same number of fields, more than one."""
     lines = [line for line in text.splitlines()[:-1] or text.splitlines() if line.strip()][:200]
     best, found = 0.0, ","
-    for delimiter in (",", ";", "\t", "|"):
+    for delimiter in (",", ";", "\t", "|", *RARE):
+        if delimiter in RARE and (best >= 0.1 or text.count(delimiter) < len(lines)):
+            continue
         widths = Counter(len(record) for record in split("\n".join(lines), delimiter) if record)
         if not widths:
             continue
@@ -163,10 +179,12 @@ def repeated(header: Sequence[str]) -> frozenset[str]:
     return frozenset(name for name, count in counts.items() if name and count > 1)
 
 
-def describe(dialect: DataSettings) -> str:
+def describe(dialect: DataSettings, kind: str = "text") -> str:
     """The dialect in words: 'cp1252, separated by semicolons, decimal commas, 1 line above the header'."""
     named = NAMED.get(dialect.delimiter, repr(dialect.delimiter))
     said = [f"sheet '{dialect.sheet}'"] if dialect.sheet else [dialect.encoding.upper(), f"separated by {named}"]
+    if kind not in ("text", "zip", "sheet"):
+        return KINDS.get(kind, kind)
     if dialect.decimal == "," and not dialect.sheet:
         said.append("decimal commas")
     if dialect.skip:
@@ -255,7 +273,7 @@ def _sign_of(cells: Collection[str]) -> str | None:
 
 def _read(cell: str) -> bool:
     """Whether a cell is a number in any writing."""
-    styles: tuple[TextStyle, ...] = ("amount", "percent", "unit")
+    styles: tuple[TextStyle, ...] = ("amount", "percent", "unit", "tenure")
     return any(math.isfinite(parse_number(cell, style, sign)) for style in styles for sign in ".,")
 
 
@@ -316,9 +334,15 @@ def _short_header(above: Grid, body: Grid) -> tuple[str, ...] | None:
         return None
     if all(not row[-1].strip() for row in body):
         return (*names, f"unnamed_{len(names) + 1}")
-    if len({row[0] for row in body}) == len(body):
-        return ("unnamed_1", *names)
-    return None
+    return ("unnamed_1", *names) if _are_row_names([row[0] for row in body]) else None
+
+
+def _are_row_names(cells: Sequence[str]) -> bool:
+    """Whether these may be R's names of rows: each once, texts or integers that grow. A field too many is none."""
+    if len(set(cells)) < len(cells):
+        return False
+    numbers = [parse_number(cell) for cell in cells]
+    return not any(map(math.isfinite, numbers)) or all(a < b for a, b in itertools.pairwise(numbers))
 
 
 def _is_header(record: Sequence[str], body: Grid, *, second: bool = False) -> bool:

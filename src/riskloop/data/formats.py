@@ -37,6 +37,23 @@ def parquet_source(path: Path, where: str) -> TableSource:
     return TableSource(names, tables)
 
 
+def arrow_source(path: Path, where: str, kind: str) -> TableSource:
+    """An Arrow file (Feather) or an ORC file, whole."""
+    try:
+        if kind == "orc":
+            from pyarrow import orc
+
+            table = orc.ORCFile(str(path)).read()
+        else:
+            with pa.memory_map(str(path)) as file:
+                table = pa.ipc.open_file(file).read_all()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise MalformedBody(f"{where} is damaged: {str(error)[:160]}. Write it again.") from None
+    names = list(table.column_names)
+    refuse_repeats(names, where)
+    return TableSource(names, lambda: [table])
+
+
 STATISTICS: Final = {
     ".sav": "read_sav", ".zsav": "read_sav", ".por": "read_por", ".sas7bdat": "read_sas7bdat", ".xpt": "read_xport",
     ".dta": "read_dta",
@@ -80,35 +97,81 @@ def arff_source(source: Bytes, where: str, dialect: DataSettings) -> TextSource:
             break
     else:
         raise MalformedBody(f"{where} is an ARFF file without @data.")
+    below = next((line for line in start.splitlines()[lines:] if line.strip() and not line.startswith("%")), "")
+    if below.lstrip().startswith("{"):
+        raise MalformedBody(f"{where} is a sparse ARFF file ({{0 1, 3 2.5}}), which is not read; save it as CSV.")
     own = {"delimiter": ",", "decimal": ".", "skip": lines, "header": False, "columns": tuple(names)}
     return TextSource(source, dialect.model_copy(update=own), where, quote="'")
 
 
 def rows_source(content: bytes, where: str) -> TableSource:
-    """A JSON array of objects, or one object a line."""
-    import msgspec
-
-    try:
-        if content.lstrip().startswith(b"["):
-            rows = msgspec.json.decode(content, type=list[dict[str, Any]])
-        elif (found := _array_within(content)) is not None:
-            rows = found
-        else:
-            rows = [msgspec.json.decode(line, type=dict[str, Any]) for line in content.splitlines() if line.strip()]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedBody(f"{where} must be a JSON array of objects, or one object a line: {error}.") from None
+    """A JSON document of rows: an array of objects, one object a line, or one of the ways in which pandas writes."""
+    rows = _rows_of(content, where)
+    rows = [_flat(row) for row in rows]
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = pa.table([value_column([row.get(name) for row in rows]) for name in names], names=names)
     return TableSource(names, lambda: [table])
 
 
-def _array_within(content: bytes) -> list[dict[str, Any]] | None:
-    """The rows of a document that holds one array of objects, as services answer: {"count": 2, "data": [{…}, {…}]}."""
+def _rows_of(content: bytes, where: str) -> list[dict[str, Any]]:
     import msgspec
 
     try:
-        document = msgspec.json.decode(content, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        document = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        document = None
+    try:
+        if document is None:
+            lines = (line.strip().rstrip(b",") for line in content.splitlines())
+            return [msgspec.json.decode(line, type=dict[str, Any]) for line in lines if line.strip(b"[]")]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBody(
+            f"{where} must be a JSON array of objects, or one object a line: {_place(content, error)}."
+        ) from None
+    if (rows := _rows_within(document)) is None:
+        raise MalformedBody(f"{where} must be a JSON array of objects, or one object a line; it holds no such array.")
+    return rows
+
+
+def _place(content: bytes, error: Exception) -> str:
+    """What is wrong with the JSON, with the line in which it is."""
+    for number, line in enumerate(content.splitlines(), 1):
+        if (found := re.search(rb":\s*(NaN|-?Infinity)\b", line)) is not None:
+            return f"line {number} holds {found[1].decode()}, which JSON does not have; write null"
+    return str(error)
+
+
+def _rows_within(document: Any, depth: int = 0) -> list[dict[str, Any]] | None:
+    """The rows of a document: an array of objects; the only one within it, as services answer; or columns of a frame.
+
+    pandas writes {"columns": […], "data": [[…]]}, {"x": {"0": 1}} by column or {"0": {"x": 1}} by row.
+    """
+    if isinstance(document, list):
+        return document if document and all(isinstance(row, dict) for row in document) else None
+    if not isinstance(document, dict) or depth > 3:
         return None
-    arrays = [v for v in document.values() if isinstance(v, list) and v and all(isinstance(row, dict) for row in v)]
-    return arrays[0] if len(arrays) == 1 else None
+    names, data = document.get("columns"), document.get("data")
+    if isinstance(names, list) and isinstance(data, list) and all(isinstance(row, list) for row in data):
+        return [dict(zip(map(str, names), row, strict=False)) for row in data]
+    inner = list(document.values())
+    keys = [list(value) for value in inner if isinstance(value, dict)]
+    if len(keys) == len(inner) > 1 and all(some == keys[0] for some in keys):
+        rows = [*document] if all(name.isdecimal() for name in document) else keys[0]
+        by_row = rows is not keys[0]
+        return list(inner) if by_row else [{name: document[name][row] for name in document} for row in rows]
+    found = [value for value in inner if isinstance(value, list) and _rows_within(value) is not None]
+    found = found or [rows for value in inner if (rows := _rows_within(value, depth + 1)) is not None]
+    return found[0] if len(found) == 1 else [document] if not depth and not keys else None
+
+
+def _flat(row: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Objects within a row as columns of their own: {"a": {"b": 1}} is a.b; MongoDB's {"$date": …} is its value."""
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, dict) and len(value) == 1 and next(iter(value)).startswith("$"):
+            flat[above + name] = next(iter(value.values()))
+        elif isinstance(value, dict) and value and above.count(".") < 3:
+            flat |= _flat(value, f"{above}{name}.")
+        else:
+            flat[above + name] = value
+    return flat

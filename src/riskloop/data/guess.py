@@ -1,5 +1,6 @@
 """From the facts about a column to what it is: id, date, number, category, or nothing for a model."""
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from riskloop.core.schema import DateOrder
-from riskloop.core.types import Ints
+from riskloop.core.types import Floats, Ints
 from riskloop.core.values import COUNTED, LAST_PERIOD, parse_time
 from riskloop.data.survey import Column
 
@@ -36,6 +37,17 @@ _PROTECTED: Final = (
     "birth|birthdate|birthday|citizenship|disability|dob|ethnic|ethnicity|gender|marital|marriage|nationality|origin|"
     "pregnancy|pregnant|race|religion|sex"
 )
+# … in other languages; and the age, which is a person's unless the name says what else is so old.
+_PROTECTED_ELSEWHERE: Final = (
+    "geschlecht|geburtsdatum|geburtstag|geburt|staatsangehörigkeit|nationalität|familienstand|konfession|herkunft|"
+    "sexe|nationalité|naissance|civil|sexo|género|nacionalidad|nacimiento|sesso|nazionalità|cittadinanza|nascita|"
+    "nacionalidade|nascimento|raça|raza|geslacht|geboortedatum|nationaliteit|burgerlijke|płeć|narodowość|urodzenia|kön|"
+    "civilstånd|пол|национальность|рождения|cinsiyet|性别|民族|国籍|婚姻|婚姻状况|出生日期|性別|生年月日|성별"
+)
+_AGES: Final = frozenset({
+    "age", "alter", "âge", "edad", "età", "idade", "leeftijd", "wiek", "ålder", "alder", "возраст", "yaş", "年龄",
+    "年齢", "나이",
+})  # fmt: skip
 _PERSON: Final = "age|applicant|band|bin|borrower|client|customer|group|in|person|years|yrs"
 _TIME: Final = (
     "applied|at|created|date|datetime|day|ts|granted|issued|issue|month|opened|period|quarter|time|timestamp|vintage|week|"
@@ -56,7 +68,9 @@ _PERSON_NUMBER: Final = (
     "fodselsnummer|fødselsnummer|henkilötunnus|steuernummer|kundennr|kundennummer|klantnummer|kundenr|kundnr"
 )
 _ID_ENDS: Final = ("id", "nummer", "number", "编号", "番号", "번호", "单号")
-_NO_KEY: Final = "phone|telephone|tel|telefon|mobile|fax|email|mail|iban|ssn|name|address|street|ip|url|note|comment"
+_CONTACT: Final = "phone|telephone|tel|telefon|telefono|teléfono|mobile|cell|fax|email|mail|iban|ip|url"
+_NO_KEY: Final = f"{_CONTACT}|ssn|name|address|street|note|comment"
+FIRST_DAY, LAST_DAY = 1900_01_01, 2100_12_31  # dates written as integers
 _DATE_ENDS: Final = ("date", "datum", "dato", "fecha")
 _OTHER_DATE: Final = re.compile(
     r"geburt|naiss|nacim|nasc|urodz|ablauf|ende|letzt|kündig|fällig|zahl|échéance|venc|fin\b"
@@ -102,6 +116,17 @@ def is_key(column: Column) -> bool:
     lengths = {len(text) for text in column.texts[:2000]}
     digits = all(any(c.isdigit() for c in text) and " " not in text for text in column.texts[:2000])
     return digits and len(lengths) <= 3 and (len(shapes) <= 3 or max(lengths) >= 8)
+
+
+def is_number_of_somebody(column: Column) -> str | None:
+    """Why a column is a telephone number, an address or a key rather than a quantity; None when it is none."""
+    several = column.many or len(column.levels) > max(20, column.present // 2)
+    if several and is_named(column.name, _CONTACT):
+        return "a telephone number, an address or the like: it tells who somebody is"
+    long = column.numeric and column.whole and column.style == "plain" and column.low >= 1e8
+    if long and column.unique and len(f"{column.low:.0f}") == len(f"{column.high:.0f}"):
+        return f"whole numbers of {len(f'{column.low:.0f}')} digits, each once: a key"
+    return None
 
 
 def is_unit(column: Column) -> bool:
@@ -198,13 +223,33 @@ def is_decision_time(column: Column, dated: bool) -> bool:
 def is_only_time(column: Column, dated: bool) -> bool:
     """Whether it may be the date of the decision where no other column is a date: filled, and named like no other."""
     filled = len(column.levels) > 1 and column.missing <= 0.01 * column.rows
-    return dated and not column.numeric and filled and not is_named(column.name, f"{_NOT_DECISION}|{_PROTECTED}")
+    real = not column.numeric or has_many_dates(column)
+    return dated and real and filled and not is_named(column.name, f"{_NOT_DECISION}|{_PROTECTED}")
 
 
 def is_period_time(column: Column) -> bool:
     """Named like the time and nothing else, and a period number: 1 to 60. A month up to 12 is one of the year."""
     named = column.name.strip().lower() in ("time", "t", "period", "month", "month_no", "quarter", "week", "cohort")
     return named and is_periods(column) and column.high > 12 and not column.missing
+
+
+def is_date_named(name: str) -> bool:
+    """Whether a name says date, or says nothing but when: applied, issued_at."""
+    return is_named(name, "date|datum|dt|day|fecha") or all(re.fullmatch(_TIME, word) for word in words_of(name))
+
+
+def has_many_dates(column: Column) -> bool:
+    """Whether whole numbers that are all dates are so many that they are no amounts: each tenth number is a month."""
+    return column.numeric and (column.many or len(column.levels) >= 6)
+
+
+def parts_of_dates(columns: Sequence[Column]) -> str:
+    """What to say where year and month stand in columns of their own; nothing where they do not."""
+    named = {word: c.name for c in columns if c.numeric and c.whole for word in words_of(c.name)}
+    year, month = named.get("year"), named.get("month")
+    if year is None or month is None or year == month:
+        return ""
+    return f" ('{year}' and '{month}' seem to name it together: make one column of them, such as 2024-05)"
 
 
 def is_time_named(column: Column) -> bool:
@@ -228,7 +273,8 @@ def window_of(name: str) -> timedelta | None:
 def is_protected(name: str) -> bool:
     """An attribute that must not be decided on; an age is a person's unless the name says what else is so old."""
     words = words_of(name)
-    return ("age" in words and all(re.fullmatch(_PERSON, word) for word in words)) or is_named(name, _PROTECTED)
+    aged = bool(_AGES & {*words}) and all(word in _AGES or re.fullmatch(_PERSON, word) for word in words)
+    return aged or is_named(name, f"{_PROTECTED}|{_PROTECTED_ELSEWHERE}")
 
 
 def is_category(column: Column) -> bool:
@@ -242,7 +288,19 @@ def is_category(column: Column) -> bool:
     if column.many or len(column.levels) > MOST_CODES:
         repeated = not column.many and column.present / max(1, len(column.levels)) >= REPEATS
         return repeated and is_named(column.name, _LONG_CODE)
-    return is_named(column.name, f"{_CODE}|{_LONG_CODE}")
+    return is_named(column.name, f"{_CODE}|{_LONG_CODE}") and not _counted(column)
+
+
+def _counted(column: Column) -> bool:
+    """Whether integers from 0 up come ever more rarely, as counts do and codes do not."""
+    if column.low != 0 or len(column.levels) < 6 or column.high > 2 * len(column.levels):
+        return False
+    counts = [column.levels[text] for text in sorted(column.texts, key=float)]
+    mode, total = counts.index(max(counts)), sum(counts)
+    slack = 2 * math.sqrt(max(counts))
+    falling = all(b <= a + slack for a, b in itertools.pairwise(counts[mode:]))
+    rising = all(a <= b + slack for a, b in itertools.pairwise(counts[: mode + 1]))
+    return falling and rising and mode <= len(counts) // 3 and counts[-1] < 0.02 * total
 
 
 def maybe_codes(column: Column) -> bool:
@@ -273,7 +331,7 @@ def free_text(column: Column) -> bool:
 
 
 def special_codes(column: Column) -> tuple[float, ...]:
-    """Numbers that stand far off with a spike, and look like codes: -9999, -1, 999."""
+    """Numbers that stand far off with a spike, and look like codes: -9999, -1, 999; also 96 and 98, which are near."""
     values = column.sample
     values = values[np.isfinite(values)] if values.dtype != object else np.empty(0)
     if values.size < 20 or column.style != "plain":
@@ -281,21 +339,44 @@ def special_codes(column: Column) -> tuple[float, ...]:
     distinct, counts = np.unique(values, return_counts=True)
     found: list[float] = []
     while len(distinct) > 3 and len(found) < 6:
-        low, high = (distinct[1] - distinct[0]), (distinct[-1] - distinct[-2])
-        end = 0 if low >= high else len(distinct) - 1
-        inner = distinct[1:] if end == 0 else distinct[:-1]
-        spread = min(inner[-1] - inner[0], 1e300)  # five times as far has to be a number, too
-        often, far = counts[end] / values.size, max(low, high)
-        lonely = distinct[0] < 0 <= distinct[1] and far > 1.0  # one negative number among others that cannot be
-        if lonely and _code(distinct[0]):
-            end, often = 0, counts[0] / values.size
-        elif far <= 0.5 * spread or not (_code(distinct[end]) or (far > 5.0 * spread and often > 0.01)):
+        codes = _lonely(distinct, counts) or _together(distinct, counts)
+        if not codes:
             break
-        if counts[end] < max(5, SPIKE * values.size):
-            break
-        found.append(float(distinct[end]))
-        distinct, counts = np.delete(distinct, end), np.delete(counts, end)
+        found += [float(distinct[place]) for place in codes]
+        distinct, counts = np.delete(distinct, codes), np.delete(counts, codes)
     return tuple(sorted(found))
+
+
+def _lonely(distinct: Floats, counts: Ints) -> list[int]:
+    """The place of one number at an end that stands far from all others."""
+    total = int(counts.sum())
+    low, high = (distinct[1] - distinct[0]), (distinct[-1] - distinct[-2])
+    end = 0 if low >= high else len(distinct) - 1
+    inner = distinct[1:] if end == 0 else distinct[:-1]
+    spread = min(inner[-1] - inner[0], 1e300)  # five times as far has to be a number, too
+    often, far = counts[end] / total, max(low, high)
+    # One negative number among others that cannot be.
+    if distinct[0] < 0 <= distinct[1] and far > 1.0 and _code(distinct[0]):
+        end = 0
+    elif far <= 0.5 * spread or not (_code(distinct[end]) or (far > 5.0 * spread and often > 0.01)):
+        return []
+    return [] if counts[end] < max(5, SPIKE * total) else [end]
+
+
+def _together(distinct: Floats, counts: Ints) -> list[int]:
+    """The places of two to four codes side by side at an end, as far from all others as one has to be."""
+    total = int(counts.sum())
+    for size in range(2, min(5, len(distinct) - 2)):
+        for codes in (range(size), range(len(distinct) - size, len(distinct))):
+            inner = np.delete(distinct, codes)
+            far = inner[0] - distinct[codes[-1]] if codes[0] == 0 else distinct[codes[0]] - inner[-1]
+            near = np.delete(counts, codes)[:3] if codes[0] == 0 else np.delete(counts, codes)[-3:]
+            rows = int(counts[list(codes)].sum())
+            often = rows >= max(5, SPIKE * total) or (rows >= 20 and rows > near.sum())
+            wide = far > max(0.5 * (inner[-1] - inner[0]), distinct[codes[-1]] - distinct[codes[0]])
+            if wide and often and all(_code(distinct[place]) for place in codes):
+                return list(codes)
+    return []
 
 
 def _code(number: float) -> bool:

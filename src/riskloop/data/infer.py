@@ -1,9 +1,8 @@
 """From a history to a first riskloop.toml: every guess is written down where a person can see and change it."""
 
-import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -13,26 +12,30 @@ import numpy.typing as npt
 from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.schema import APPENDED, DateOrder
 from riskloop.core.settings import DataSettings
-from riskloop.core.types import Bools, Floats, Problem
+from riskloop.core.types import Bools, Floats, to_micros
 from riskloop.core.values import truth
 from riskloop.data import guess
-from riskloop.data.dating import dates_of, likely_dates, orders_of, refuse_unclear
+from riskloop.data.dating import dates_of, likely_dates, odd_times, orders_of, refuse_unclear
 from riskloop.data.leaks import ROWS, Alone, bins_of, evidence_of_leak, rank_alone
-from riskloop.data.opening import open_source
-from riskloop.data.survey import Column, Survey, survey
+from riskloop.data.opening import files_of, kind_of, open_source
+from riskloop.data.survey import Column, Survey, fingerprint, survey
 from riskloop.data.tables import ManySource, Source, refuse_copies
-from riskloop.data.targets import Target, read_meaning
+from riskloop.data.targets import Target, read_meaning, what_many_say
 from riskloop.data.words import (
+    STYLES,
     all_said,
     count_levels,
     count_of,
     kind_of_column,
     level_order,
     levels_of,
+    no_column,
     odd_levels,
     odd_values,
     other_sign,
     reading_notes,
+    several_units,
+    special_said,
     values_of,
 )
 
@@ -74,6 +77,7 @@ class Examined:
     window_why: str
     questions: tuple[str, ...]  # what should be confirmed before this is used
     notes: tuple[str, ...]
+    kind: str = "text"  # of the file, as `opening.kind_of` says
 
     def of(self, role: Role) -> tuple[Guessed, ...]:
         """The columns with a role."""
@@ -111,16 +115,23 @@ def examine(source: Any, wanted: Wanted, *, where: str | None = None) -> Examine
         if name is not None and name not in opened.names:
             raise no_column(where, name, opened.names)
     looked = survey(opened, dialect)
-    if not looked.rows:
+    if not looked.rows and not looked.ragged:
         raise DataError(f"{where} holds no rows.")
+    if looked.ragged > dialect.max_refused * (looked.rows + looked.ragged):
+        raise DataError(
+            f"{where}: {looked.ragged:,} of its {looked.rows + looked.ragged:,} lines have more or fewer fields than "
+            f"the header, which has {len(opened.names)}; the first {looked.uneven}. A text that holds the delimiter "
+            "has to stand in quotes, and a quote within quotes twice; for another layout say --delimiter or --skip."
+        )
     dialect = dialect.model_copy(update={"missing": (*dialect.missing, *looked.blanks)})
     several = opened if isinstance(opened, ManySource) else None
-    return _Examination(where, wanted, dialect, looked, several).result()
+    found = _Examination(where, wanted, dialect, looked, several).result()
+    found = replace(found, notes=(*found.notes, *opened.notes))
+    return replace(found, kind=kind_of(files_of(source)[0]) if isinstance(source, (Path, str)) else "frame")
 
 
 def _opened(source: Any, wanted: Wanted, where: str) -> tuple[Source, DataSettings]:
     from riskloop.data.dialect import find_dialect
-    from riskloop.data.opening import files_of, kind_of
 
     known = wanted.dialect
     if isinstance(source, (Path, str)):
@@ -134,15 +145,6 @@ def _opened(source: Any, wanted: Wanted, where: str) -> tuple[Source, DataSettin
     return opened, dialect
 
 
-def no_column(path: Path | str, name: str, columns: Collection[str]) -> DataError:
-    """What to raise for a column that the file does not have."""
-    close = difflib.get_close_matches(name, columns, n=1, cutoff=0.5)
-    hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(list(columns)[:30])}."
-    if columns and all(c == f"column_{i}" for i, c in enumerate(columns, 1)):
-        hint = f"it has no header line; its columns are column_1 to column_{len(columns)}, in their order."
-    return DataError(f"{path} has no column '{name}'; {hint}", [Problem(name, "is not a column")])
-
-
 class _Examination:
     """The steps of `examine`, which share the facts."""
 
@@ -153,6 +155,7 @@ class _Examination:
         self.partial = {} if several is None else several.partial
         self.gone: frozenset[str] = frozenset() if several is None else several.gone
         self.columns = looked.columns
+        self.first: dict[bytes, str] = {}  # the first column of each content
         self.questions: list[str] = []
         self.notes: list[str] = []
         read = {name: orders_of(column, dialect.dates) for name, column in self.columns.items()}
@@ -163,6 +166,7 @@ class _Examination:
         self.id = wanted.id or self._found_id()
         self.unit = wanted.unit or self._found_unit()
         self._check_time()
+        self._check_id()
         self.labels = self._labels()
         self.times = self._dates_of(self.columns[self.time]) if self.time else None
         self.seen = self._sampled()
@@ -199,7 +203,7 @@ class _Examination:
         if column.many or len(counts) > 60:
             raise DataError(
                 f"{self.where}: the target column '{column.name}' holds {len(counts):,} different values; it has to be "
-                "1 for a default and 0 for none. Name another column with --target."
+                f"1 for a default and 0 for none. Name another column with --target.{what_many_say(column.texts)}"
             )
         missing = column.missing
         if "" in named and missing:  # a blank cell is a value like others
@@ -223,8 +227,9 @@ class _Examination:
             return periods
         dated = [c.name for c in self._rest() if guess.is_only_time(c, guess.is_dated(c, self.orders[c.name]))]
         if len(dated) != 1:
-            named = [c.name for c in self._rest() if guess.is_dated(c, self.orders[c.name]) and not c.numeric]
+            named = [c.name for c in self._rest() if self._holds_dates(c)]
             also = f", and {_several(named)} {'holds' if len(named) == 1 else 'hold'} dates" if named else ""
+            also += guess.parts_of_dates(self._rest())
             self.notes.append(
                 f"No column is taken for the date of the decision{also}: --time names it. Without one a decision has "
                 "the time at which it is scored, and folds and windows know nothing of the past."
@@ -234,6 +239,10 @@ class _Examination:
             f"'{dated[0]}' is the only column of dates: it is taken for the date of the decision. --time names another."
         )
         return dated[0]
+
+    def _holds_dates(self, column: Column) -> bool:
+        dated = guess.is_dated(column, self.orders[column.name])
+        return (dated and (not column.numeric or guess.has_many_dates(column))) or likely_dates(column) is not None
 
     def _found_id(self) -> str | None:
         rest = [column for column in self._rest() if column.name != self.time]
@@ -268,6 +277,15 @@ class _Examination:
         if (odd := self.odd_dates.get(column.name)) and self.orders[self.time]:
             self.notes.append(f"'{column.name}' holds {odd[0]!r}, which is no date: such rows are set aside.")
         refuse_unclear(self.where, column, self.orders[self.time], self.dialect.dates)
+
+    def _check_id(self) -> None:
+        """Ask about an id that so many rows share that it can be nobody's."""
+        column = self.columns.get(self.wanted.id or "")
+        if column is not None and not column.many and 100 * len(column.levels) < column.present:
+            self.questions.append(
+                f"'{column.name}' has {len(column.levels):,} values in {column.rows:,} rows, an id says whose it is. "
+                "Name another column with --id; if each value is a customer with so many rows, say --yes."
+            )
 
     def _order_written(self) -> DateOrder:
         return self.dialect.dates
@@ -358,12 +376,14 @@ class _Examination:
         alone = rank_alone(sample, defaults, codes=codes)
         if leak := evidence_of_leak(name, sample, defaults, codes, times, dates):
             return replace(base, why=f"known only after the decision: {leak}", look=_LEAK, alone=alone)
-        if dated and (guess.is_time_named(column) or not column.numeric):
+        if dated and (guess.is_time_named(column) or not column.numeric or guess.has_many_dates(column)):
             return replace(base, why=DATES)
         if guess.free_text(column):
             return replace(
                 base,
-                why=other_sign(column, self.dialect) or f"{count_levels(column)} different texts: free text or a key",
+                why=other_sign(column, self.dialect)
+                or several_units(column)
+                or f"{count_levels(column)} different texts: free text or a key",
             )
         return self._input(base, column, alone)
 
@@ -389,6 +409,7 @@ class _Examination:
                 role="time",
                 kind="date",
                 why=("named by you" if named else read) + periods,
+                look="" if self.times is None or periods else odd_times(self.times, to_micros(datetime.now(UTC))),
             )
         return None
 
@@ -412,7 +433,15 @@ class _Examination:
             return "the same in every row that has an outcome"
         if guess.is_id(column) or (guess.is_unit(column) and not dated):
             return "another id"
-        return None
+        if not dated and (whose := guess.is_number_of_somebody(column)) is not None:
+            return whose
+        return self._copied(column)
+
+    def _copied(self, column: Column) -> str | None:
+        """Why a column is the copy of one before it, or None."""
+        first = self.first.setdefault(fingerprint(column), column.name)
+        alike = first != column.name and self.columns[first].levels == column.levels
+        return f"the same as '{first}' in every row" if alike else None
 
     def _input(self, base: Guessed, column: Column, alone: Alone | None) -> Guessed:
         role: Role = "protected" if guess.is_protected(column.name) else "input"
@@ -430,13 +459,9 @@ class _Examination:
                 values=levels_of(column, dated=False),
             )  # fmt: skip
         special = guess.special_codes(column)
-        why = {"plain": "numbers", "amount": "amounts", "percent": "percentages", "unit": "numbers with a unit"}[
-            column.style
-        ]
-        look = base.look
+        why, look = STYLES[column.style], all_said(base.look, column.mixed)
         if special:
-            shown = ", ".join(f"{code:g}" for code in special)
-            look = all_said(look, f"{shown} is frequent and far from the rest: taken for a special code")
+            look = all_said(look, special_said(special))
         if guess.maybe_codes(column):
             look = all_said(look, 'few integers: if they are codes and no quantities, say kind = "category"')
         if self._is_context(column):

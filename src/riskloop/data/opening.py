@@ -5,10 +5,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from riskloop.core.errors import DataError, MalformedBody
+from riskloop.core.errors import ConfigError, DataError, MalformedBody
 from riskloop.core.settings import DataSettings
 from riskloop.data.dialect import find_dialect, split
-from riskloop.data.formats import STATISTICS, arff_source, parquet_source, rows_source, statistics_source
+from riskloop.data.formats import STATISTICS, arff_source, arrow_source, parquet_source, rows_source, statistics_source
 from riskloop.data.sheets import sheet_source
 from riskloop.data.streams import Bytes, begin, packed, packing_of, read_start, read_whole
 from riskloop.data.tables import ManySource, Source, TextSource, frame_source
@@ -21,8 +21,11 @@ def kind_of(path: Path) -> str:
         return "statistics"
     if start.startswith(b"PAR1") or suffix in (".parquet", ".pq"):
         return "parquet"
+    if start.startswith((b"ARROW1", b"ORC")):
+        return "arrow" if start.startswith(b"ARROW1") else "orc"
     if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        return "sheet" if suffix in (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods") or b"xl/" in start else "zip"
+        book = suffix in (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods") or b"xl/" in start
+        return "sheet" if book else "zip" if start.startswith(b"PK") else "text"
     if packed(start):
         suffix = Path(path.stem).suffix.lower()
         start = read_start(path, 512)
@@ -38,7 +41,14 @@ def files_of(source: Path | str) -> list[Path]:
     if path.is_dir():
         found = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_", "~$")))
         if not found:
-            raise DataError(f"The folder {path} holds no files.")
+            inside = next((p for p in sorted(path.glob("**/*")) if p.is_file() and p.suffix), None)
+            more = (
+                ""
+                if inside is None
+                else f" itself; say which of its folders, by a pattern: '{path}/**/*{inside.suffix}'"
+            )
+            raise DataError(f"The folder {path} holds no files{more}.")
+        found = [p for p in found if p.stat().st_size] or found  # Spark writes parts without a row
         kinds = Counter(map(_suffix, found))
         if len(kinds) > 1:
             usual = kinds.most_common(1)[0][0]
@@ -49,7 +59,8 @@ def files_of(source: Path | str) -> list[Path]:
             )
         return found
     if not path.exists() and re.search(r"[*?\[]", str(path)):
-        return sorted(path.parent.glob(path.name)) or [path]
+        fixed = next(folder for folder in path.parents if not re.search(r"[*?\[]", str(folder)))
+        return sorted(p for p in fixed.glob(str(path.relative_to(fixed))) if p.is_file()) or [path]
     return [path]
 
 
@@ -81,8 +92,12 @@ def open_source(
 
 def _open_file(path: Path, dialect: DataSettings | None, where: str, target: str | None) -> tuple[Source, DataSettings]:
     kind, plain = kind_of(path), dialect or DataSettings()
+    if plain.sheet and kind != "sheet":
+        raise ConfigError(f"{where} is no workbook; it has no sheet '{plain.sheet}'. Leave --sheet out.")
     if kind == "parquet":
         return parquet_source(path, where), plain
+    if kind in ("arrow", "orc"):
+        return arrow_source(path, where, kind), plain
     if kind == "statistics":
         return statistics_source(path, where), plain
     if kind == "json":

@@ -52,11 +52,14 @@ class TextParser:
         there = [name for name in wanted if name in own]
         ragged: list[tuple[int, str]] = []
         opened: list[str] = []
+        trailing = False  # a record goes on with empty fields behind the last column
 
         def parse(types: Types, *, threads: bool) -> pa.Table:
             from pyarrow import csv as arrow_csv
 
             def note(row: Any) -> str:  # Arrow prints what is raised here, and goes on
+                nonlocal trailing
+                trailing = trailing or (row.actual_columns > row.expected_columns and row.text.endswith(delimiter))
                 if "\n" in row.text.strip():
                     opened.append(row.text)
                 fields = f"{row.actual_columns} field{'s' * (row.actual_columns != 1)}"
@@ -82,10 +85,15 @@ class TextParser:
             )
 
         threads, chosen = True, {**text, **(types or {})}
-        for _ in range(4):
+        for _ in range(5):
             try:
                 ragged.clear()
                 table = parse(chosen, threads=threads)
+                if trailing:
+                    content, trailing = _without_trailing(content, delimiter.encode(), len(self.names)), False
+                    ragged.clear()
+                    table = parse(chosen, threads=False)
+                    trailing = False
                 if opened:
                     raise open_quote(self.where, f"the line of '{opened[0][:40].splitlines()[0].strip()}'")
                 kept = None if not ragged else _others(table.num_rows + len(ragged), [row for row, _ in ragged])
@@ -101,6 +109,17 @@ class TextParser:
                 else:
                     raise MalformedBody(f"{self.where} is not valid CSV: {str(error)[:160]}.") from None
         raise MalformedBody(f"{self.where} is not valid CSV.")
+
+
+def _without_trailing(content: bytes, delimiter: bytes, columns: int) -> bytes:
+    """Lines without the empty fields behind the last column, which some programs write in some of the rows."""
+    lines = content.split(b"\n")
+    for i, line in enumerate(lines):
+        line = line.rstrip(b"\r")
+        surplus = line.count(delimiter) + 1 - columns
+        if surplus > 0 and line.endswith(delimiter * surplus) and b'"' not in line:
+            lines[i] = line[: -surplus * len(delimiter)]
+    return b"\n".join(lines)
 
 
 def completed(table: pa.Table, names: Sequence[str]) -> pa.Table:

@@ -7,7 +7,7 @@ larger than memory; a block in which a value does not fit is looked at again as 
 import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from riskloop.core.errors import DataError, MalformedBody
+from riskloop.core.progress import silent
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Floats, Ints, Problem, Rows
@@ -94,21 +95,23 @@ def read_rows(
     dialect: DataSettings = STANDARD,
     strict: bool | None = None,
     latest: int | None = None,
+    told: Callable[[int], None] = silent,
 ) -> Checked:
     """The rows that can be used, and those that are set aside with their reason; columns may come in any order.
 
     ``strict``, by default as the dialect says, refuses the whole source for one bad row. ``latest`` is the last
-    possible time in microseconds. Raises NotFound, MalformedBody, or DataError: for columns that are not the schema's,
-    for more than ``dialect.max_refused`` of bad rows, for a history of one class.
+    possible time in microseconds; ``told`` hears how many rows are read. Raises NotFound, MalformedBody, or DataError:
+    for columns that are not the schema's, for more bad rows than ``dialect.max_refused``, for a history of one class.
     """
     strict = dialect.strict if strict is None else strict
-    opened = _opened(source, schema, target, where, dialect, first_row)
+    opened = open_rows(source, schema, target, where, dialect, first_row)
     reader = _Reader(schema, target, dialect, strict, latest, opened.names)
     reader.problems.encoding = dialect.encoding
     read = 0
     for block in opened.blocks(reader.columns, reader.types):
         reader.take(block)
         read += block.table.num_rows + len(block.ragged)
+        told(read)
     if not read:
         raise DataError(f"{where} holds no rows.")
     checked = reader.checked(read, opened)
@@ -328,7 +331,7 @@ def screen_rows(
     Raises as `read_rows` does for columns that are not the schema's, and for more than ``dialect.max_refused`` of bad
     rows; with ``dialect.strict`` for one.
     """
-    opened = _opened(source, schema, "absent", where, dialect)
+    opened = open_rows(source, schema, "absent", where, dialect)
     reader = _Reader(schema, "absent", dialect, dialect.strict, latest, opened.names)
     reader.problems.encoding = dialect.encoding
     read = 0
@@ -391,7 +394,7 @@ def refuse_ragged(block: Block, source: Rowed, where: str) -> None:
         raise MalformedBody(f"{where} is not valid CSV: {place} {text}. Every line needs as many fields as the header.")
 
 
-def _opened(
+def open_rows(
     source: Source, schema: Schema, target: Purpose, where: str, dialect: DataSettings, first_row: int = 1
 ) -> Rowed:
     """The source, with the schema's columns; of a file that has them in another layout than [data] says, the error

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.settings import DataSettings
-from riskloop.data.dialect import MOST_TOTALS, is_total, layout, names_of, repeated
+from riskloop.data.dialect import MOST_NOTES, MOST_TOTALS, is_total, layout, names_of, repeated
 from riskloop.data.tables import TableSource, refuse_repeats, value_column
 
 Cells = list[list[Any]]
@@ -31,7 +31,11 @@ def sheet_source(
         is_known = dialect is not None and dialect != DataSettings(
             sheet=dialect.sheet, missing=dialect.missing, dates=dialect.dates
         )
+    notes: tuple[str, ...] = ()
     if dialect is None or not is_known:
+        if (dialect is None or not dialect.sheet) and (others := _alike(path, name, cells)):
+            said = "; ".join(others)
+            notes = (f"{said} with the same columns: NOT READ. --sheet names one; put them together to use all.",)
         found: dict[str, Any] = {**(dialect.model_dump(exclude_defaults=True) if dialect else {})}
         found |= {"sheet": name, **layout(texts, target)}
         dialect = DataSettings(**{**found, "footer": _footer(texts)})
@@ -47,7 +51,7 @@ def sheet_source(
     body = [row for row in cells[first:end] if any(value not in ("", None) for value in row)]
     table = pa.table([value_column([row[i] for row in body]) for i in range(len(names))], names=names)
     twice = repeated(texts[dialect.skip]) if dialect.header else frozenset[str]()
-    return TableSource(names, lambda: [table], first_row=first + 1, repeated=twice), dialect
+    return TableSource(names, lambda: [table], first_row=first + 1, repeated=twice, notes=notes), dialect
 
 
 def _cells(path: Path, dialect: DataSettings | None, where: str) -> tuple[str, Cells]:
@@ -67,6 +71,19 @@ def _cells(path: Path, dialect: DataSettings | None, where: str) -> tuple[str, C
     except (CalamineError, OSError) as error:
         raise MalformedBody(f"{where} is not a workbook that can be read: {error}. Save it again.") from None
     raise DataError(f"{where} has no sheet with a table in it.")
+
+
+def _alike(path: Path, name: str, cells: Cells) -> list[str]:
+    """Other sheets with the same header among their first lines: a year or a month each."""
+    from python_calamine import CalamineWorkbook
+
+    book = CalamineWorkbook.from_path(str(path))
+    head = next((row for row in cells[: MOST_NOTES + 1] if not {"", None} & {*row}), [])
+    return [
+        f"Sheet '{other}'"
+        for other in book.sheet_names
+        if other != name and head in book.get_sheet_by_name(other).to_python(skip_empty_area=False)[: MOST_NOTES + 1]
+    ][:6]
 
 
 def _plain(value: Any) -> Any:

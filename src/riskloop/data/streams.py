@@ -50,6 +50,23 @@ def open_bytes(source: Bytes) -> Any:
     return source
 
 
+_CONTAINERS: Final = {
+    b"%PDF": "a PDF", b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture", b"SQLite format 3": "an SQLite database",
+    b"\x89HDF": "an HDF5 file", b"RDX": "a data set of R", b"RDA": "a data set of R", b"Obj\x01": "an Avro file",
+    b"\x80\x03": "a pickle of Python", b"\x80\x04": "a pickle of Python", b"\x80\x05": "a pickle of Python",
+    b"PAR1": "a compressed Parquet file, which has to be unpacked", b"7z\xbc\xaf": "a 7-Zip archive",
+    b"Rar!": "a RAR archive", b"PK\x03\x04": "a compressed archive or workbook, which has to be unpacked",
+    b"PK\x05\x06": "an empty ZIP archive", b"\xd0\xcf\x11\xe0": "an old document of Office, perhaps with a password",
+}  # fmt: skip
+
+
+def container_of(start: bytes) -> str | None:
+    """What a file of another kind is, by its first bytes: 'a PDF'; None where they show none."""
+    if start[257:262] == b"ustar":
+        return "a tar archive, which has to be unpacked"
+    return next((name for mark, name in _CONTAINERS.items() if start.startswith(mark)), None)
+
+
 def arrow_memory(content: bytes) -> pa.Buffer:
     """A copy that belongs to Arrow alone.
 
@@ -105,6 +122,10 @@ def find_encoding(start: bytes, word: str | None = None) -> str:
     if start[:200].count(0) > len(start[:200]) // 4:
         return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
     if not is_utf8(start):
+        text = start.decode(errors="replace")
+        broken = text.count("\ufffd")
+        if sum(not c.isascii() for c in text) > 50 * broken:  # UTF-8 with a few broken characters
+            return "utf-8"
         return older_encoding(start, word)
     # Some words of other encodings happen to be valid UTF-8.
     known = word is None or word.isascii() or word in start.decode(errors="replace")
@@ -129,6 +150,8 @@ def text_blocks(source: Bytes, encoding: str, where: str) -> Iterator[bytes]:
     waiting = b""
     for piece in _decoded(source, encoding, where):
         if b"\0" in piece:
+            if (own := find_encoding(piece[:512])).startswith(("utf-16", "utf-32")):
+                raise MalformedBody(f"{where} is written in {own.upper()}, not in {encoding}; say --encoding {own}.")
             raise MalformedBody(f"{where} is not a text file but binary data; give a CSV, Parquet or Excel file.")
         whole, waiting = _whole(waiting + piece)
         if whole:

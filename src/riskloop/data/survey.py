@@ -4,6 +4,7 @@ Columns that look like numbers in the first block are read as numbers from there
 hundred columns take seconds; distinct values are counted while they are few.
 """
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -51,6 +52,7 @@ class Column:
     cut: bool = False  # written 4.5E+12: a spreadsheet has cut the digits
     told: bool = False  # a block has held values, so that it is known what they are
     labelled: bool = False  # the source has names for its numbers: codes
+    mixed: str = ""  # what to look at: some values have a sign that others have not
     blanks: list[str] = field(default_factory=list)  # words among its numbers that are taken for missing
     kind: str = "text"  # of the source's type: text, number, date, boolean
     distinct: bool = True  # no value has come twice
@@ -85,6 +87,7 @@ class Survey:
     columns: dict[str, Column]
     rows: int = 0
     ragged: int = 0  # records that are no rows
+    uneven: str = ""  # what is wrong with the first of them
 
     @property
     def blanks(self) -> tuple[str, ...]:
@@ -105,6 +108,9 @@ def survey(source: Source, dialect: DataSettings) -> Survey:
             _take(column, table[name], wider if column.numeric else dialect, taken)
         looked.rows += table.num_rows
         looked.ragged += len(block.ragged)
+        if block.ragged and not looked.uneven:
+            place, problem = block.ragged[0]
+            looked.uneven = f"({source.places([place])[0]}) {problem}"
         while looked.rows > step * SAMPLED:
             step *= 2
             for column in looked.columns.values():
@@ -112,6 +118,14 @@ def survey(source: Source, dialect: DataSettings) -> Survey:
     for column in looked.columns.values():
         _finish(column)
     return looked
+
+
+def fingerprint(column: Column) -> bytes:
+    """What tells a column's sample from that of another one."""
+    values = column.sample
+    if values.dtype == object:
+        return hashlib.blake2b(repr(values.tolist()).encode(errors="replace"), digest_size=16).digest()
+    return hashlib.blake2b(values.astype(np.float64).tobytes(), digest_size=16).digest()
 
 
 def _blocks(source: Source, dialect: DataSettings, looked: Survey) -> Iterator[Block]:
@@ -167,10 +181,25 @@ def _tell(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> Non
     some = [text for text in some if text.strip() not in column.blanks]
     missing |= set(column.blanks)
     numbers = [text for text in some if np.isfinite(parse_number(text, "plain", dialect.decimal))]
-    if len(numbers) >= NUMERIC_SHARE * len(some) or _few_errors(values, missing, dialect):
+    if len(numbers) < len(some) and (style := style_of(some, dialect.decimal)) is not None:
+        column.numeric, column.style, column.mixed = True, style, _mixed_signs(some, style)
+    elif len(numbers) >= NUMERIC_SHARE * len(some) or _few_errors(values, missing, dialect):
         column.numeric = True
     elif (style := style_of(_regular(some, dialect), dialect.decimal)) is not None:
-        column.numeric, column.style = True, style
+        column.numeric, column.style, column.mixed = True, style, _mixed_signs(some, style)
+
+
+def _mixed_signs(texts: list[str], style: TextStyle) -> str:
+    """What to look at where some values have a percent sign and others none, or amounts have several currencies."""
+    if style == "percent":
+        without = [text for text in texts if not text.rstrip().endswith(("%", "‰"))]
+        if len(without) > ERRORS * len(texts):
+            return f"some values have no percent sign: {without[0]!r} is read as {without[0].strip()}%"
+    if style == "amount":
+        signs = sorted({sign for text in texts for sign in re.findall(r"[$€£¥₹₽]|\b[A-Z]{3}\b", text)})
+        if len(signs) > 1:
+            return f"amounts in several currencies ({', '.join(signs[:4])}) are read as one"
+    return ""
 
 
 # What people and programs write for "not known" in a column of numbers.
@@ -234,7 +263,7 @@ def _few_errors(values: pa.ChunkedArray, missing: Collection[str], dialect: Data
 
 def _regular(texts: list[str], dialect: DataSettings) -> list[str]:
     """Without the few that are no number in any style: they are errors among amounts as among plain numbers."""
-    written: tuple[TextStyle, ...] = ("amount", "percent", "unit")
+    written: tuple[TextStyle, ...] = ("amount", "percent", "unit", "tenure")
     good = [t for t in texts if any(np.isfinite(parse_number(t, s, dialect.decimal)) for s in written)]
     return good if len(good) >= NUMERIC_SHARE * len(texts) else texts
 

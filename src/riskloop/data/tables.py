@@ -6,6 +6,7 @@ Text stays text here: what a value means is for `data.columns` to say, with the 
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,11 @@ class Source(Protocol):
     repeated: frozenset[str]  # names that the header has more than once; the copies are x_2, x_3
     unit: str  # what `places` counts: "line" of a text, "row" of everything else
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of it, after it was read."""
+        ...
+
     def blocks(self, columns: Sequence[str] | None = None, types: Types | None = None) -> Iterator[Block]:
         """The rows, in order; text columns are text, or of ``types`` where every value of a block fits.
 
@@ -53,6 +59,7 @@ class TextSource:
     unit = "line"
     labelled: frozenset[str] = frozenset()
     repeated: frozenset[str] = frozenset()
+    _head = b""  # the line of the header
 
     def __init__(
         self, source: Bytes, dialect: DataSettings, where: str, *, quote: str = '"', first_row: int = 1
@@ -61,6 +68,7 @@ class TextSource:
         self.first_row = first_row  # number of the first row, in messages about what is no file
         self.unit = "line" if isinstance(source, (Path, str)) else "row"
         self._begins = 0 if isinstance(source, (Path, str, bytes)) else source.tell()
+        self._again = 0  # lines that repeat the header, as files have that were put together
         self.names, self._above = self._header()
 
     def blocks(self, columns: Sequence[str] | None = None, types: Types | None = None) -> Iterator[Block]:
@@ -69,6 +77,13 @@ class TextSource:
             block = parser.parse(content, first, columns, types)
             first += block.table.num_rows + len(block.ragged)
             yield block
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if not self._again:
+            return ()
+        said = "1 line has" if self._again == 1 else f"{self._again:,} lines have"
+        return (f"{said} the header once more, as in files that were put together: left out.",)
 
     @property
     def parser(self) -> TextParser:
@@ -117,6 +132,7 @@ class TextSource:
                 if number == skip and self.dialect.header:
                     record = record if delimiter != " " else [cell for cell in record if cell]
                     names, self.repeated = names_of(record), repeated(record)
+                    self._head = content.split(b"\n")[reader.line_num - 1].strip(b"\r")
         except csv.Error as error:
             raise MalformedBody(f"{self.where} has no readable header ({error}); is it a text file?") from None
         self._check_names(names, content)
@@ -125,20 +141,21 @@ class TextSource:
     def _check_names(self, names: list[str], content: bytes) -> None:
         if len(names) == 1 and content.count(b"\n") > 1:
             seen = find_delimiter(content[:20_000].decode(errors="replace"))
-            if seen != self.dialect.delimiter:
+            if seen != self.dialect.delimiter and seen in content[:20_000].decode(errors="replace"):
                 raise MalformedBody(
                     f"{self.where} is separated by {NAMED[seen]}, not by {NAMED.get(self.dialect.delimiter)}; set "
-                    f"delimiter in [data] of riskloop.toml, or give --delimiter."
+                    f"delimiter in [data] of riskloop.toml, or say --delimiter {json.dumps(seen)}."
                 )
         refuse_repeats(names, self.where)
 
     def bodies(self) -> Iterator[bytes]:
         """The blocks of the rows, without what stands above the first and below the last of them."""
-        above, before = self._above, b""
+        above, before, self._again = self._above, b"", 0
         for content in self._text():
             rows = content
             if above:
                 rows, above = _below(content, above)
+            rows = self._cleaned(rows)
             if len(rows) < SHORT and before:  # totals may stand in the last two blocks
                 before += rows
                 continue
@@ -148,6 +165,21 @@ class TextSource:
         if before := self._without_totals(before):
             self._refuse_open_quote(before)
             yield before
+
+    def _cleaned(self, content: bytes) -> bytes:
+        """Without what programs write beside the rows: the header once more, ="007" of Excel, comments of ARFF.
+
+        A blank line takes the place of each line that goes, so that lines are counted on.
+        """
+        if self._head and self._head in content:
+            whole = re.compile(rb"^(?:\xef\xbb\xbf)?" + re.escape(self._head) + rb"\r?$", re.MULTILINE)
+            content, found = whole.subn(b"", content)
+            self._again += found
+        if b'="' in content:
+            content = _FORMULA.sub(rb"\1\2\3", content)
+        if self.quote == "'":
+            content = re.sub(rb"^\s*%.*$", b"", content, flags=re.MULTILINE).replace(b"\\'", b"''")
+        return content
 
     def _refuse_open_quote(self, content: bytes) -> None:
         """A quote that nothing closes would take all rows to the end of the file for one field."""
@@ -176,6 +208,10 @@ class TextSource:
             content = lines[0] + b"\n"
             left -= any(cell.strip() for cell in record[0])
         return content
+
+
+# A cell that Excel shall not take for a number: ="007", or in quotes "=""007""".
+_FORMULA: Final = re.compile(rb'(^|[,;\t|])(?:"=""([^"\r\n]*)"""|="([^"\r\n]*)")(?=[,;\t|\r\n]|$)', re.MULTILINE)
 
 
 def _below(content: bytes, lines: int) -> tuple[bytes, int]:
@@ -211,6 +247,7 @@ class TableSource:
     first_row: int = 1  # number of the first row, for messages
     labelled: frozenset[str] = frozenset()
     repeated: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
     def blocks(self, columns: Sequence[str] | None = None, types: Types | None = None) -> Iterator[Block]:
         first = 0
@@ -247,6 +284,10 @@ class ManySource:
                     f"{name} does not have the columns of the other files: it lacks '{lacking}' and more than half of "
                     "the others. Leave it out, for example by a pattern such as 'loans_*.csv'."
                 )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(note for _, part in self.parts for note in part.notes))
 
     @property
     def partial(self) -> dict[str, int]:

@@ -1,12 +1,15 @@
 """What the values of a target column mean: which are a default, which are none, and which are no outcome yet."""
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from riskloop.core.errors import DataError
 from riskloop.core.types import Problem
-from riskloop.core.values import TARGETS, level_text, truth
+from riskloop.core.values import TARGETS, is_date, level_text, parse_number, truth
+from riskloop.data.guess import words_of
 from riskloop.data.survey import ERRORS
 
 HIGH, LOW = 0.5, 0.001  # default rates that are asked about
@@ -20,7 +23,8 @@ _BAD: Final = {
     "sant", "违约", "дефолт", "ausfall", "ausgefallen", "impago", "défaut", "inadimplente", "non performing",
     "charged_off", "gekündigt", "uneinbringlich", "notleidend", "impayé", "en défaut", "moroso", "en mora",
     "incumplimiento", "insolvente", "sofferenza", "in sofferenza", "wanbetaling", "foreclosed", "foreclosure",
-    "repossessed", "bankruptcy", "uncollectible", "non-accrual", "write off", "written-off",
+    "repossessed", "bankruptcy", "uncollectible", "non-accrual", "write off", "written-off", "chargedoff", "fail", "on",
+    "d", "x", "impagado", "incumplió", "contentieux", "逾期", "متعثر", "延滞", "有",
 }  # fmt: skip
 _GOOD: Final = {
     "good", "g", "fully paid", "paid", "paid off", "paid in full", "p i f", "pif", "repaid", "performing", "closed",
@@ -30,14 +34,29 @@ _GOOD: Final = {
     "falsch", "faux", "falso", "onwaar", "fałsz", "ложь", "nepravda", "hamis", "yanlış", "falskt", "usant",
     "正常", "fully_paid", "paid off early", "prepaid", "paid early", "adimplente", "paid in advance",
     "bezahlt", "getilgt", "zurückgezahlt", "abbezahlt", "erledigt", "remboursé", "payé", "soldé", "pagado", "liquidado",
-    "quitado", "pago", "liquidata", "rimborsato", "estinto", "afgelost", "betaald", "spłacony", "splacony",
+    "quitado", "pago", "liquidata", "rimborsato", "estinto", "afgelost", "betaald", "spłacony", "splacony", "pass",
+    "passed", "off", "pl", "nd", "standard", "sain", "good standing", "منتظم", "無", "无",
 }  # fmt: skip
 _OPEN: Final = {
     "current", "in grace period", "issued", "open", "active", "pending", "ongoing", "late (16-30 days)",
     "late (1-15 days)", "in repayment", "unknown", "reject", "rejected",
     "laufend", "aktiv", "offen", "en cours", "en curso", "vigente", "activo", "em aberto", "ativo", "in corso",
-    "lopend", "actief", "aktywny", "running", "outstanding", "not matured", "in progress", "live",
+    "lopend", "actief", "aktywny", "running", "outstanding", "not matured", "in progress", "live", "cancelled",
+    "canceled", "finalpaymentinprogress", "final payment in progress",
 }  # fmt: skip
+
+
+_NOT: Final = re.compile(
+    r"(not|non|no|nicht|kein|pas|nie|не)[\s_-]+|un(?=paid|rep)"
+)  # … before a word for the contrary
+_CODED: Final = re.compile(r"-?\d+\s*[-–:.=)]\s*(?=\D)")  # '1 - Default'
+_LATE: Final = re.compile(
+    r"(?:late|past due|overdue|in arrears|dpd)\D*(\d+).*|(\d+).*(?:days late|days past due|dpd).*"
+)
+DEFAULT_DAYS: Final = 90  # past due, as the field has it
+# A target of such a name says who was good.
+_GOOD_NAME: Final = "good|repaid|paid|performing|survived|creditworthy|creditability|solvent|success|honoured|honored"
+_TURNED: Final = "not|non|un|no|bad|default|late|past|never|fail|failed|unpaid|nonperforming"
 
 
 @dataclass(frozen=True)
@@ -53,6 +72,7 @@ class Target:
     left_out: int  # rows without an outcome
     odd: tuple[str, ...] = ()  # values of a few rows that mean nothing; those rows are set aside
     unfinished: tuple[str, ...] = ()  # read as none because nobody said which are; rather no outcome
+    other: str = "0"  # the value that would be a default if the column were read the other way round
 
     @property
     def rate(self) -> float:
@@ -76,17 +96,18 @@ class Target:
         )
 
     @property
-    def other(self) -> str:
-        """The value that would be a default if the column were read the other way round."""
-        return f'"{self.good[0]}"' if self.good else "0"
-
-    @property
     def question(self) -> str | None:
         """What a person should be asked before this is believed."""
         if self.rate > HIGH:
             return (
                 f"The default rate is {self.rate:.1%}: more customers default than not. If '{self.name}' says who was "
-                f"good, say --bad {self.other}; if the rate is right, say --yes."
+                f"good, say --bad {_quoted(self.other)}; if the rate is right, say --yes."
+            )
+        words = words_of(self.name)
+        if not self.bad and {*words} & {*_GOOD_NAME.split("|")} and not {*words} & {*_TURNED.split("|")}:
+            return (
+                f"'{self.name}' sounds as if it said who was good. If so, say --bad {_quoted(self.other)}; if its "
+                f"{self.rate:.1%} are defaults, say --yes."
             )
         if self.rate < LOW:
             return (
@@ -111,7 +132,7 @@ def read_meaning(
     if not bad and good:
         bad = [level for level in counts if truth(level, good) != 1.0]
     elif not bad and any(truth(level) is None for level in counts):
-        bad, good = _recognised(name, counts, where)
+        bad, good = _recognised(name, counts, missing, where)
     for word in (*bad, *good):
         if truth(word, list(counts)) != 1.0:
             raise DataError(
@@ -135,7 +156,8 @@ def read_meaning(
         good = [level for level in counts if read[level] == 0.0]
         unfinished = tuple(level for level in good if level_text(level).casefold() in _OPEN)
     left = sum(counts.values()) - defaults - others + missing
-    return Target(name, tuple(bad), tuple(good), guessed, defaults, defaults + others, left, odd, unfinished)
+    other = next(level for level in counts if read[level] == 0.0)
+    return Target(name, tuple(bad), tuple(good), guessed, defaults, defaults + others, left, odd, unfinished, other)
 
 
 def _errors(counts: Mapping[str, int]) -> tuple[str, ...]:
@@ -146,24 +168,57 @@ def _errors(counts: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(odd) if len(plain) == 2 and few else ()
 
 
-def _recognised(name: str, counts: Mapping[str, int], where: str) -> tuple[list[str], list[str]]:
+def _recognised(name: str, counts: Mapping[str, int], missing: int, where: str) -> tuple[list[str], list[str]]:
     """Values that the field's usual words explain, or the rarer one of 1 and 2."""
     kinds: dict[str, list[str]] = {"bad": [], "good": [], "open": [], "odd": []}
+    coded = bool({"0", "1"} & {*counts})  # a letter beside 0 and 1 is a slip, and no yes or no
     for level in counts:
         text = level_text(level).casefold()
-        plain = TARGETS.get(text)
-        kind = "bad" if text in _BAD or plain == 1.0 else "good" if text in _GOOD or plain == 0.0 else "odd"
-        kinds["open" if text in _OPEN else kind].append(level)
+        slip = coded and len(text) == 1 and text not in "01"
+        kinds["odd" if slip else _kind(text) or _kind(_CODED.sub("", text)) or "odd"].append(level)
     if not kinds["odd"] and kinds["bad"] and kinds["good"]:
         return kinds["bad"], kinds["good"]
     if set(counts) == {"1", "2"} and counts["2"] < counts["1"]:  # 1 good, 2 bad, as German credit data have it
         return ["2"], ["1"]
+    blank = f" {missing:,} rows are blank: if that means none, say --good '', too." if missing else ""
     raise DataError(
         f"{where}: the target column '{name}' holds {_counted(counts)}; it has to be 1 for a default and 0 for none "
         "(yes/no and true/false are read too). Say which value is a default with --bad VALUE, and which is none with "
-        "--good VALUE; rows with other values are left out then.",
+        f"--good VALUE; rows with other values are left out then.{blank}",
         [Problem(name, "is not 0 or 1", level) for level in list(counts)[:5]],
     )
+
+
+def _kind(text: str) -> str | None:
+    """Whether a word says bad, good or open; None where nothing is known of it."""
+    if text in _OPEN:
+        return "open"
+    if text in _BAD or (plain := TARGETS.get(text)) == 1.0:
+        return "bad"
+    if text in _GOOD or plain == 0.0:
+        return "good"
+    if (late := _LATE.fullmatch(text)) is not None:
+        return "bad" if int(late[1] or late[2]) >= DEFAULT_DAYS else "open"
+    if (turned := _NOT.match(text)) is not None and len(text) > turned.end() + 1:
+        return {"bad": "good", "good": "bad"}.get(_kind(text[turned.end() :]) or "")
+    return None
+
+
+def what_many_say(values: Sequence[str]) -> str:
+    """What a column of many values may be, and how a target is made of it; nothing where nobody can tell."""
+    numbers = [parse_number(value) for value in values]
+    if all(math.isfinite(number) for number in numbers):
+        if all(0.0 <= number <= 1.0 for number in numbers):
+            return " It looks like a probability or a rate: a target says what happened."
+        if min(numbers) >= 0.0 and all(number.is_integer() for number in numbers):
+            return f" If it counts days past due, make a column of it that is 1 from {DEFAULT_DAYS} on and 0 below."
+    elif all(is_date(value) for value in values[:50]):
+        return " If it is the date of the default, make a column of it that is 1 where there is a date and 0 elsewhere."
+    return ""
+
+
+def _quoted(word: str) -> str:
+    return word if word.isalnum() else f'"{word}"'
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -1,16 +1,25 @@
 """How `init` words what a column holds."""
 
-from collections.abc import Mapping
+import difflib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from riskloop.core.errors import DataError
 from riskloop.core.settings import DataSettings
+from riskloop.core.types import Problem
 from riskloop.core.values import parse_number
 from riskloop.data.leaks import named_after
 from riskloop.data.survey import Column, Survey
 
 SHOWN: Final = 6  # levels in the table
+STYLES: Final = {
+    "plain": "numbers", "amount": "amounts", "percent": "percentages", "unit": "numbers with a unit",
+    "tenure": "years and months, read as months",
+}  # fmt: skip
 
 
 def kind_of_column(column: Column, dated: bool) -> str:
@@ -63,6 +72,8 @@ def odd_levels(column: Column) -> str:
         return f"'{word}' is read as missing; if it is a level, add it to categories"
     if column.padded:
         return ""
+    if units := several_units(column):
+        return units
     if (pair := _alike(column)) is not None:
         return f'{pair[0]!r} and {pair[1]!r} are two levels: join them in the source, or by how = "group" of [prepare]'
     rare = sum(count < 5 for count in column.levels.values())
@@ -89,6 +100,29 @@ def other_sign(column: Column, dialect: DataSettings) -> str:
     return f"numbers with {other!r} as decimal sign, while the file has {dialect.decimal!r}: export it with one of them"
 
 
+def special_said(codes: Sequence[float]) -> str:
+    """That numbers are taken for special codes."""
+    shown = ", ".join(f"{code:g}" for code in codes)
+    if len(codes) == 1:
+        return f"{shown} is frequent and far from the rest: taken for a special code"
+    return f"{shown} are frequent and far from the rest: taken for special codes"
+
+
+_WITH_UNIT: Final = re.compile(r"[<>]?\s*([\d.,]+)\s*([^\d\s.,+-][^\d]*)")
+
+
+def several_units(column: Column) -> str:
+    """What to say of texts that are numbers in more than one unit; nothing where they are none."""
+    found = [match for text in column.texts[:500] if (match := _WITH_UNIT.fullmatch(text)) is not None]
+    numbers: dict[str, set[str]] = {}
+    for match in found:
+        numbers.setdefault(match[2].strip(), set()).add(match[1])
+    several = 2 <= len(numbers) <= 6 and all(len(some) >= 3 for some in numbers.values())
+    if not several or len(found) < 0.9 * len(column.texts[:500]):
+        return ""
+    return f"numbers with several units ({', '.join(sorted(numbers)[:4])}): write all in one to use them as numbers"
+
+
 def reading_notes(looked: Survey, partial: Mapping[str, int], dialect: DataSettings) -> list[str]:
     """What of the reading a person should know: words for missing, columns of some files only, an old encoding."""
     notes = []
@@ -106,6 +140,8 @@ def reading_notes(looked: Survey, partial: Mapping[str, int], dialect: DataSetti
             notes.append(
                 f"The file is no UTF-8; as {dialect.encoding} it reads {odd[:40]!r}. Say --encoding if that is wrong."
             )
+    elif any("\ufffd" in text for column in looked.columns.values() for text in column.texts[:200]):
+        notes.append("Some bytes are no UTF-8 and are read as \ufffd, although the rest is UTF-8: look at the source.")
     return notes
 
 
@@ -123,3 +159,20 @@ def level_order(level: str) -> tuple[int, float, str]:
     """Numbers before texts, each in their order."""
     number = parse_number(level)
     return (0, number, level) if np.isfinite(number) else (1, 0.0, level)
+
+
+def no_column(path: Path | str, name: str, columns: Collection[str]) -> DataError:
+    """What to raise for a column that the file does not have."""
+    close = difflib.get_close_matches(name, columns, n=1, cutoff=0.5)
+    hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(list(columns)[:30])}."
+    names = list(columns)
+    if len(names) == 1 and name in names[0] and name != names[0]:
+        hint = (
+            f"its lines are not cut into fields, as no delimiter is found in {names[0][:60]!r}. Say --delimiter; "
+            "columns of fixed widths have to be exported as CSV."
+        )
+    elif columns and all(c == f"column_{i}" for i, c in enumerate(columns, 1)):
+        hint = f"it has no header line; its columns are column_1 to column_{len(columns)}, in their order."
+        if len(columns) == 1:
+            hint = "it has one column only and no header line: is it the right file? Say --delimiter, if there is one."
+    return DataError(f"{path} has no column '{name}'; {hint}", [Problem(name, "is not a column")])

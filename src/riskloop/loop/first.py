@@ -8,6 +8,7 @@ from msgspec import to_builtins
 
 from riskloop.core.errors import GateRefused
 from riskloop.core.manifest import ModelManifest, benchmark_document
+from riskloop.core.progress import silent
 from riskloop.core.settings import Settings
 from riskloop.core.types import Json, PromotionKind, Rows
 from riskloop.data.leaks import leaks_among
@@ -42,8 +43,18 @@ def train_first(
     learned = lessons(
         rows, settings.row_schema, settings.portfolio.outcome_window, settings.train.folds, complete_until
     )
+    tick = progress or silent
+    tick("keeping the history", 0.01)
     stored = save_history(artefacts, learned.rows, settings.row_schema)
-    candidate = fit(learned.rows, settings, history=stored.name, immature=learned.immature, progress=progress)
+    tick("looking for the size of the trees", 0.02)
+    candidate = fit(
+        learned.rows,
+        settings,
+        history=stored.name,
+        immature=learned.immature,
+        progress=lambda what, share: tick(what, 0.02 + 0.93 * share),
+    )
+    tick("comparing the stored model with the fitted one", 0.95)
     version = register(
         artefacts, ledger, candidate, learned.rows, origin="train", now=now, by=by, threads=settings.train.threads
     )

@@ -263,7 +263,7 @@ def _identity(value: str | float) -> str:
     return text
 
 
-_EXAMPLES: Final = {"amount": "$1,234.50", "percent": "13.5%", "unit": "36 months"}
+_EXAMPLES: Final = {"amount": "$1,234.50", "percent": "13.5%", "unit": "36 months", "tenure": "1y 11m"}
 
 
 def moment(value: str | float, now: int, schema: Schema, earliest: int) -> int:

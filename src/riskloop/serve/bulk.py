@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO, Final
 
-from riskloop.core.errors import DataError, UnsupportedMedia
+from riskloop.core.errors import DataError, RiskloopError, UnsupportedMedia
 from riskloop.core.settings import Settings
 from riskloop.core.types import Decisions, Rows
 from riskloop.scoring.answers import Answers
@@ -74,6 +74,26 @@ class Bulk:
         self._metrics = metrics
         self._local = threading.local()
         self._appenders: list[Appender] = []
+
+    def not_read(self, body: BinaryIO, kind: str) -> tuple[str, ...]:
+        """The columns of a CSV or Arrow body that the model does not know; the body stands at its start afterwards."""
+        import pyarrow as pa
+
+        from riskloop.data.read import STANDARD, not_read
+        from riskloop.data.tables import TextSource
+
+        try:
+            if kind == "text/csv":
+                names = TextSource(body, self._layout or STANDARD, "The body").names
+            elif kind == "application/vnd.apache.arrow.stream":
+                names = list(pa.ipc.open_stream(body).schema.names)
+            else:
+                return ()
+        except (RiskloopError, pa.ArrowInvalid, OSError):  # whoever reads the rows says what is wrong
+            return ()
+        finally:
+            body.seek(0)
+        return not_read(names, self._reloader.model.schema)
 
     def answers(self, batch: BatchRequest) -> Iterator[bytes]:
         """The answer's bytes, block by block; every row was checked before the first block is logged.

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -90,6 +91,7 @@ def _digits(text: str) -> str:
 
 
 Number = Annotated[int, BeforeValidator(_digits), Path(le=2**63 - 1)]  # what the database can hold
+MOST_NAMED: Final = 30  # columns in a header
 ROOMY: Final = frozenset(("/outcomes", "/predict/batch"))  # may send files
 
 router = APIRouter()
@@ -236,7 +238,8 @@ async def predict_batch(
 ) -> Response:
     """Many rows at once: JSON array, NDJSON, CSV or Arrow stream in, the same kind out (or what `Accept` names).
 
-    All rows are checked before one is logged. With an `Idempotency-Key` the same body sent twice is logged once.
+    All rows are checked before one is logged. With an `Idempotency-Key` the same body sent twice is logged once. The
+    header `Riskloop-Not-Read` names the columns of a CSV or Arrow body that the model does not know, as a JSON array.
     """
     if (refusal := compressed(request.headers.raw)) is not None:
         raise refusal
@@ -249,11 +252,15 @@ async def predict_batch(
         body, fingerprint = await _spooled(request, service.home.settings.serve.max_body)
         done.callback(body.close)
         chunk = None if idempotency_key is None else ChunkKey(idempotency_key, fingerprint)
+        further = await service.in_bulk(lambda: service.bulk.not_read(body, kind))
         blocks = service.bulk.answers(
             BatchRequest(body, kind, answer, explain, first_row, chunk, trace_of(request.scope))
         )
         first = await service.in_bulk(lambda: next(blocks))
-        return _Answers(service, first, blocks, answer, done.pop_all())
+        answers = _Answers(service, first, blocks, answer, done.pop_all())
+        if further:
+            answers.headers["Riskloop-Not-Read"] = json.dumps(further[:MOST_NAMED])
+        return answers
 
 
 class _Answers(Response):
