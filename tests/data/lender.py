@@ -138,6 +138,36 @@ def _answered(frame: pd.DataFrame, path: Path) -> Path:
     return _save(json.dumps({"count": len(rows), "data": rows}, indent=1), path)
 
 
+def _feather(frame: pd.DataFrame, path: Path) -> Path:
+    frame.to_feather(path)
+    return path
+
+
+def _orc(frame: pd.DataFrame, path: Path) -> Path:
+    frame.to_orc(path)
+    return path
+
+
+def _put_together(frame: pd.DataFrame, mark: str = "") -> str:
+    """Monthly files behind one another, each with its header."""
+    return text(frame.iloc[:100]) + "".join(mark + text(frame.iloc[i : i + 70]) for i in (100, 170))
+
+
+def _some_end_with_delimiters(frame: pd.DataFrame) -> str:
+    head, *rows = text(frame).splitlines()
+    return "\n".join([head, *(row + "," * (i % 3) for i, row in enumerate(rows)), ""])
+
+
+def _commented(frame: pd.DataFrame, path: Path) -> Path:
+    _arff(frame, path)
+    return _save(path.read_text(encoding="utf-8").replace("@data\n", "@data\n% the rows\n") + "% end\n", path)
+
+
+def _within(frame: pd.DataFrame, path: Path) -> Path:
+    rows = json.loads(frame.to_json(orient="records", force_ascii=False))
+    return _save(json.dumps({"answer": {"meta": {"n": len(rows)}, "rows": rows}}), path)
+
+
 def _parquet(frame: pd.DataFrame, path: Path) -> Path:
     frame.to_parquet(path)
     return path
@@ -209,8 +239,35 @@ WAYS: dict[str, tuple[str, Way]] = {
     "characters nobody sees": ("h.csv", lambda f, p: _save(text(f).replace("late", "\u200blate\ufeff", 1), p)),
     "a dash for missing": ("h.csv", lambda f, p: _save(text(f, na_rep="\u2014"), p)),
     "n.d. for missing": ("h.csv", lambda f, p: _save(text(f, na_rep="n.d."), p)),
+    "Ctrl-A between": ("h.txt", lambda f, p: _save(text(f, sep="\x01"), p)),
+    "carets": ("h.txt", lambda f, p: _save(text(f, sep="^"), p)),
+    "tildes": ("h.txt", lambda f, p: _save(text(f, sep="~"), p)),
+    "UTF-32": ("h.csv", lambda f, p: _save(text(f), p, "utf-32")),
+    "files put together": ("h.csv", lambda f, p: _save(_put_together(f), p)),
+    "files with marks put together": ("h.csv", lambda f, p: _save("\ufeff" + _put_together(f, "\ufeff"), p)),
+    "some rows end with delimiters": ("h.csv", lambda f, p: _save(_some_end_with_delimiters(f), p)),
+    "ids that Excel shall keep": ("h.csv", lambda f, p: _save(text(f.assign(**{ID: f[ID].map('="{}"'.format)})), p)),
+    "Ctrl-Z at the end": ("h.csv", lambda f, p: _save(text(f) + "\x1a", p)),
+    "Feather": ("h.feather", _feather),
+    "ORC": ("h.orc", _orc),
+    "JSON, split": ("h.json", lambda f, p: _save(f.to_json(orient="split"), p)),
+    "JSON by column": ("h.json", lambda f, p: _save(f.to_json(orient="columns"), p)),
+    "JSON by row": ("h.json", lambda f, p: _save(f.to_json(orient="index"), p)),
+    "JSON with a schema": ("h.json", lambda f, p: _save(f.to_json(orient="table", index=False), p)),
+    "rows deep in an answer": ("h.json", _within),
+    "JSON lines with commas": (
+        "h.json",
+        lambda f, p: _save(f.to_json(orient="records", lines=True).replace("}\n", "},\n"), p),
+    ),
+    "ARFF with comments": ("h.arff", _commented),
+    "a table of Markdown": ("h.md", lambda f, p: _save(_markdown(f), p)),
     "k. A. for missing": ("h.csv", lambda f, p: _save(text(f, na_rep="k. A."), p)),
 }
+
+
+def _markdown(frame: pd.DataFrame) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in frame.astype(str).to_numpy().tolist()]
+    return "\n".join(["| " + " | ".join(frame) + " |", "|" + "---|" * frame.shape[1], *lines, ""])
 
 
 def _second_sheet(frame: pd.DataFrame, path: Path) -> Path:

@@ -295,3 +295,13 @@ def test_a_file_laid_out_as_the_portfolios_is_read_as_one(tmp_path: Path, layout
     finally:
         server.stop()
         home.close()
+
+
+@pytest.mark.parametrize("kind", [CSV, ARROW, JSON])
+def test_further_columns_of_a_table_are_named_in_a_header(client: httpx.Client, kind: str) -> None:
+    rows = [{**row, "Größe": 1, "note": "x"} if kind != JSON else row for row in ROWS]
+    answer = send(client, encoded(rows, kind), kind)
+    assert answer.status_code == 200
+    assert len(decoded(answer)) == len(rows)
+    named = json.loads(answer.headers.get("riskloop-not-read", "[]"))
+    assert named == ([] if kind == JSON else ["Größe", "note"])

@@ -67,8 +67,8 @@ def dialect_options(
     for name, value, allowed in (("--decimal", decimal, (".", ",")), ("--dates", dates, DATES)):
         if value is not None and value not in allowed:
             raise ConfigError(f"{name} is {' or '.join(map(repr, allowed))}, not {value!r}.")
-    if spelled is not None and len(spelled) != 1:
-        raise ConfigError(f"--delimiter is one character, or tab or blank, not {delimiter!r}.")
+    if spelled is not None and (len(spelled) != 1 or not spelled.isascii() or spelled in '"\r\n'):
+        raise ConfigError(f"--delimiter is one character of ASCII, or tab or blank, not {delimiter!r}.")
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -89,7 +89,9 @@ class DataSettings(Section):
     """How the lender's files are written (`init` finds it), and what becomes of rows that cannot be read."""
 
     encoding: str = Field("utf-8", description="Encoding of text files, such as utf-8, utf-16 or cp1252.")
-    delimiter: str = Field(",", min_length=1, max_length=1, description="Between fields; a blank stands for any run.")
+    delimiter: str = Field(
+        ",", pattern=r"^[^\r\n\"\x80-\U0010ffff]$", description="Between fields; a blank stands for any run."
+    )
     decimal: Literal[".", ","] = Field(".", description="Decimal sign of numbers in text files.")
     skip: int = Field(0, ge=0, description="Lines above the header, such as a note.")
     header: bool = Field(True, description="Whether a line holds the column names.")
@@ -144,7 +146,7 @@ class FeatureSettings(Section):
     written: TextStyle = Field(
         "plain",
         description="How a number is written where it is text: amount ($1,234.50), percent (13.5%), unit (36 months), "
-        "date (the number is the days from it to the decision).",
+        "tenure (1yrs 11mon, in months), date (the number is the days from it to the decision).",
     )
     label: str = Field("", max_length=80, description="Its name for people, on pages and in reasons.")
     unit: str = Field("", max_length=20, description="What its numbers count, such as EUR or months.")

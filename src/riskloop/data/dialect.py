@@ -27,13 +27,13 @@ MOST_NOTES: Final = 20  # lines above a header
 MOST_TOTALS: Final = 10  # lines below the rows
 NAMED: Final = {
     ",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks", "^": "carets", "~": "tildes",
-    "\x01": "Ctrl-A characters", "\x1f": "unit separators", "¦": "broken bars", "§": "section signs",
+    "\x01": "Ctrl-A characters", "\x1f": "unit separators",
 }  # fmt: skip
 KINDS: Final = {
     "parquet": "Parquet", "statistics": "a data set of a statistics package", "json": "JSON", "arff": "ARFF",
     "arrow": "Arrow", "orc": "ORC", "html": "a table of a web page", "frame": "a table",
 }  # fmt: skip
-RARE: Final = ("^", "~", "\x01", "\x1f", "¦", "§")  # delimiters that are tried after the usual ones
+RARE: Final = ("^", "~", "\x01", "\x1f")  # delimiters that are tried after the usual ones
 SPELLED: Final = {
     "tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "bar": "|", "blank": " ", "space": " ",
 }  # fmt: skip

@@ -48,7 +48,7 @@ _AGES: Final = frozenset({
     "age", "alter", "âge", "edad", "età", "idade", "leeftijd", "wiek", "ålder", "alder", "возраст", "yaş", "年龄",
     "年齢", "나이",
 })  # fmt: skip
-_PERSON: Final = "age|applicant|band|bin|borrower|client|customer|group|in|person|years|yrs"
+_PERSON: Final = "age|applicant|band|bin|borrower|client|cliente|customer|del?|group|in|kunde|person|persona|years|yrs"
 _TIME: Final = (
     "applied|at|created|date|datetime|day|ts|granted|issued|issue|month|opened|period|quarter|time|timestamp|vintage|week|"
     "originated|origination|orig|funded|booked|asof|dt|approval|approved|disbursed|disbursement|ym|yyyymm"
@@ -200,7 +200,7 @@ def is_dated(column: Column, orders: Sequence[DateOrder]) -> bool:
         return column.present > 0
     if column.numeric and orders and orders[0] in COUNTED:
         return True
-    if column.kind == "boolean" or column.padded or not column.levels or (column.many and column.numeric):
+    if column.kind == "boolean" or column.padded or not column.levels:
         return False
     if column.numeric and not (column.whole and column.low >= 1900_01):
         return False

@@ -42,12 +42,9 @@ def files_of(source: Path | str) -> list[Path]:
         found = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_", "~$")))
         if not found:
             inside = next((p for p in sorted(path.glob("**/*")) if p.is_file() and p.suffix), None)
-            more = (
-                ""
-                if inside is None
-                else f" itself; say which of its folders, by a pattern: '{path}/**/*{inside.suffix}'"
-            )
-            raise DataError(f"The folder {path} holds no files{more}.")
+            if inside is None:
+                raise DataError(f"The folder {path} holds no files.")
+            raise DataError(f"The folder {path} holds folders only; give a pattern: '{path}/**/*{inside.suffix}'.")
         found = [p for p in found if p.stat().st_size] or found  # Spark writes parts without a row
         kinds = Counter(map(_suffix, found))
         if len(kinds) > 1:
