@@ -267,7 +267,7 @@ WAYS: dict[str, tuple[str, Way]] = {
 
 def _markdown(frame: pd.DataFrame) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in frame.astype(str).to_numpy().tolist()]
-    return "\n".join(["| " + " | ".join(frame) + " |", "|" + "---|" * frame.shape[1], *lines, ""])
+    return "\n".join(["| " + " | ".join(map(str, frame)) + " |", "|" + "---|" * frame.shape[1], *lines, ""])
 
 
 def _second_sheet(frame: pd.DataFrame, path: Path) -> Path:

@@ -115,7 +115,7 @@ TIMES: dict[str, tuple[pd.Series, str]] = {
 @pytest.mark.parametrize("name", TIMES)
 def test_dates_of_programs_are_read(name: str, tmp_path: Path) -> None:
     values, order = TIMES[name]
-    dialect = DataSettings(dates=order) if order else None  # type: ignore[arg-type]
+    dialect = DataSettings(dates=order) if order else None
     found = looked(FRAME.assign(applied=values), tmp_path, time=TIME, dialect=dialect)
     settings = parse_settings(config_text(found))
     rows = read_rows(tmp_path / "h.csv", settings.row_schema, target="required", where="h", dialect=settings.data).rows

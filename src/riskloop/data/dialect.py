@@ -94,7 +94,7 @@ def layout(grid: Grid, target: str | None, skip: int | None = None) -> dict[str,
     body = [grid[i] for i in records if i > top + rule and len(grid[i]) == width][:200]
     if skip is None and (names := _short_header(grid[: top + 1], [grid[top], *body])) is not None:
         return {"skip": top, "header": False, "columns": names}
-    if target not in map(str.strip, grid[top]) and not _is_header(grid[top], body):
+    if target not in [cell.strip() for cell in grid[top]] and not _is_header(grid[top], body):
         return {"skip": top, "header": False, "columns": tuple(f"column_{i}" for i in range(1, width + 1))}
     if len(body) > 2 and _is_header(body[0], body[1:], second=True):
         return _two_headers(grid, top, grid.index(body[0]), target)

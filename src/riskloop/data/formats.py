@@ -159,7 +159,9 @@ def _rows_within(document: Any, depth: int = 0) -> list[dict[str, Any]] | None:
         rows = [*document] if all(name.isdecimal() for name in document) else keys[0]
         by_row = rows is not keys[0]
         return list(inner) if by_row else [{name: document[name][row] for name in document} for row in rows]
-    found = [value for value in inner if isinstance(value, list) and _rows_within(value) is not None]
+    found: list[list[dict[str, Any]]] = [
+        value for value in inner if isinstance(value, list) and _rows_within(value) is not None
+    ]
     found = found or [rows for value in inner if (rows := _rows_within(value, depth + 1)) is not None]
     return found[0] if len(found) == 1 else [document] if not depth and not keys else None
 
