@@ -162,7 +162,7 @@ def _rows_within(document: Any, depth: int = 0) -> list[dict[str, Any]] | None:
     found: list[list[dict[str, Any]]] = [
         value for value in inner if isinstance(value, list) and _rows_within(value) is not None
     ]
-    found = found or [rows for value in inner if (rows := _rows_within(value, depth + 1)) is not None]
+    found = found or [inside for value in inner if (inside := _rows_within(value, depth + 1)) is not None]
     return found[0] if len(found) == 1 else [document] if not depth and not keys else None
 
 
