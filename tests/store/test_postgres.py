@@ -1,14 +1,17 @@
 """What only a server does: it goes away, it is a standby, it lets some roles read, it leaves a COMMIT unanswered."""
 
 import os
+import shutil
 import signal
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from itertools import cycle, islice
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -82,6 +85,65 @@ def test_a_server_that_does_not_answer_is_said_without_the_password() -> None:
     assert "secret" not in refused.value.message
 
 
+@pytest.fixture
+def pooled(own: "Cluster") -> Iterator[Callable[[str], str]]:
+    """The URL of the server behind PgBouncer, by how it pools."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.skip("PgBouncer is not installed (Debian: pgbouncer).")
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(mode: str) -> str:
+        folder = own.folder / mode  # as short as a socket's path has to be
+        folder.mkdir()
+        config = folder / "ini"
+        config.write_text(
+            f"[databases]\npostgres = host={own.folder} user=riskloop\n[pgbouncer]\nunix_socket_dir = {folder}\n"
+            f"listen_port = 6432\nauth_type = any\npool_mode = {mode}\n"
+        )
+        if own.user is not None:
+            shutil.chown(folder, own.user)
+        running.append(subprocess.Popen([program, "-q", str(config)], user=own.user, stderr=subprocess.DEVNULL))
+        until = time.monotonic() + 30
+        while not (folder / ".s.PGSQL.6432").exists():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        return f"postgresql+psycopg://riskloop@/postgres?host={quote(str(folder))}&port=6432"
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def test_a_pooler_that_shares_sessions_is_refused(pooled: Callable[[str], str]) -> None:
+    assert "have it pool whole sessions" in refusal(pooled("transaction"))
+    database = Postgres(pooled("session"))
+    database.check()
+    upgrade(database)
+    log = DecisionLog(database)
+    log.append(scored(3))
+    assert log.count() == 3
+    database.close()
+
+
+@pytest.mark.parametrize("secret", ["p@ss:hunter2/w", "hunter2:x", "a/hunter2:b@c"])
+def test_a_url_that_cannot_be_read_is_said_without_its_password(secret: str) -> None:
+    with pytest.raises(ConfigError, match="signs such as @ : / # in a user or password") as refused:
+        Postgres(f"postgresql+psycopg://ann:{secret}@127.0.0.1:port/bank")
+    assert "hunter2" not in refused.value.message
+
+
+def test_a_password_among_the_options_is_used_and_not_shown() -> None:
+    database = Postgres("postgresql+psycopg://ann@127.0.0.1:1/bank?password=hunter2&sslmode=disable")
+    assert database.name == "postgresql+psycopg://ann@127.0.0.1:1/bank?password=…&sslmode=disable"
+    with pytest.raises(StorageError) as refused:
+        database.check()
+    assert "hunter2" not in refused.value.message
+    _, options = database.engine.dialect.create_connect_args(database.engine.url)
+    assert options["password"] == "hunter2"
+
+
 def test_every_commit_is_synchronised_whatever_the_role_is_set_to(postgres: "Server", database: Postgres) -> None:
     postgres.run(f'ALTER DATABASE "{database.engine.url.database}" SET synchronous_commit = off')
     again = Postgres(database.engine.url.render_as_string(hide_password=False))
@@ -91,6 +153,33 @@ def test_every_commit_is_synchronised_whatever_the_role_is_set_to(postgres: "Ser
     appender.append([scored(1)])
     assert appender._connection is not None
     assert appender._connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+    appender.close()
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("statement_timeout", "20ms"), ("idle_in_transaction_session_timeout", "50ms"), ("lock_timeout", "1ms")],
+)
+def test_what_the_role_is_set_to_breaks_off_nobody(
+    postgres: "Server", database: Postgres, setting: str, value: str
+) -> None:
+    """A guard of the server's administrator against forgotten sessions must not end a cycle over a large log."""
+    postgres.run(f"ALTER DATABASE \"{database.engine.url.database}\" SET {setting} = '{value}'")
+    again = Postgres(database.engine.url.render_as_string(hide_password=False))
+    with again.read() as connection:
+        assert connection.execute(text("SELECT current_setting(:name)"), {"name": setting}).scalar() != value
+        connection.execute(text("SELECT pg_sleep(0.1)"))
+        time.sleep(0.15)
+        assert connection.execute(text("SELECT 1")).scalar() == 1
+    appender = again.appender()
+    with database.write() as connection:
+        connection.execute(text("SELECT 1 FROM counters FOR UPDATE"))
+        waiting = Thread(target=appender.append, args=([scored(1)],))
+        waiting.start()
+        time.sleep(0.15)
+    waiting.join()
+    assert DecisionLog(database).count() == 1
     appender.close()
     again.close()
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from riskloop.core.addresses import without_password
 from riskloop.core.errors import ConfigError
 from riskloop.core.schema import DateOrder, Feature, Schema, TextStyle
 from riskloop.core.types import Problem, Spoken
@@ -1052,7 +1053,7 @@ def parse_settings(text: str, where: str = "riskloop.toml") -> Settings:
     try:
         settings = Settings(**data)
     except ValidationError as error:
-        problems = [_problem(dict(item)) for item in error.errors()]
+        problems = [_problem(without_password(dict(item))) for item in error.errors()]
         listed = "; ".join(f"{p.field}: {p.problem}" for p in problems)
         raise ConfigError(f"{where} cannot be used: {listed}.", problems) from None
     unknown = set(settings.train.learners) - set(BUILT_IN)

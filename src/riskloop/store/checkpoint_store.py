@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
+from riskloop.core.addresses import without_password
 from riskloop.core.errors import StorageError, Unreachable
 from riskloop.core.settings import TrustSettings
 from riskloop.store.files import FILE, make_folder
@@ -22,7 +23,7 @@ class CheckpointStore:
     @property
     def name(self) -> str:
         """What messages call it: the address without its password."""
-        return re.sub(r"//[^/@]*@", "//…@", self._where) if self._remote else self._where
+        return str(without_password(self._where)) if self._remote else self._where
 
     def put(self, name: str, content: bytes) -> None:
         """Write a file that is not there yet; StorageError when that is impossible."""

@@ -17,6 +17,7 @@ from typing import ClassVar, Final
 from sqlalchemy import Connection, Engine, Table, insert
 from sqlalchemy.exc import DBAPIError
 
+from riskloop.core.addresses import without_options
 from riskloop.core.errors import NotFound, StorageError
 from riskloop.core.types import Ints
 from riskloop.store import chain
@@ -37,7 +38,7 @@ class Database(ABC):
     @property
     def name(self) -> str:
         """What messages call it: the URL without its password."""
-        return self.engine.url.render_as_string(hide_password=True)
+        return without_options(self.engine.url.render_as_string(hide_password=True))
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

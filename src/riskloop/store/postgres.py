@@ -29,7 +29,9 @@ links_kind.dialect_kwargs["postgresql_where"] = links.c.kind != "decisions"
 OLDEST: Final = 13  # major version of the server
 PATIENCE: Final = 10.0  # seconds in which the fate of a COMMIT is looked for
 _IMPATIENT: Final = 0.25  # seconds that an appender that must not wait waits for another one
-_IDLE: Final = "5s"  # that long a transaction may stand still
+_IDLE: Final = "5s"  # that long the transaction of an appender may stand still
+_IDLE_READER: Final = "30min"  # … and another one, between whose queries segments are read
+_LOOKS: Final = 3  # in which clients of a pooler are seen to share a session
 _FIRST_PAUSE: Final = 0.02
 _LAST_PAUSE: Final = 0.5
 # What a network does silently is noticed: connecting has an end, and so has waiting for a machine that is gone.
@@ -43,9 +45,14 @@ _OPTIONS: Final = {
     "client_encoding": "utf8",
 }
 _MIGRATING: Final = int.from_bytes(b"riskloop")
-_DURABLE: Final = (
-    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-)
+# What the role or the database is set to must not lose decisions, nor break off who reads a large log.
+_OWN: Final = """
+SELECT set_config('lock_timeout', %s, false),
+       set_config('idle_in_transaction_session_timeout', %s, false),
+       (SELECT count(set_config(name, '0', false)) FROM pg_settings
+        WHERE name IN ('statement_timeout', 'transaction_timeout')),
+       CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', false) END
+"""
 _COPY: Final = f"COPY decisions ({DECISION_COLUMNS}) FROM STDIN (FORMAT BINARY)"
 _TYPES: Final = ("int8", "text", "int8", "int8", "int4", "float8", "int2", "bytea", "text")
 _TAKE: Final = "UPDATE counters SET value = value + %s WHERE name = 'decisions' RETURNING value"
@@ -65,6 +72,7 @@ SELECT current_setting('server_version_num')::int / 10000 AS version,
        pg_encoding_to_char(encoding) AS encoding,
        current_schema() AS schema,
        current_user AS role,
+       pg_backend_pid() AS pid,
        CASE WHEN to_regclass('decisions') IS NULL
             THEN coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)
             ELSE has_table_privilege('decisions', 'INSERT') END AS writes
@@ -99,14 +107,18 @@ class Postgres(Database):
     def __init__(self, url: str) -> None:
         try:
             parsed = make_url(url)
-        except (ArgumentError, ValueError) as error:
-            raise ConfigError(f"[storage] url cannot be read: {error}") from None
+        except (ArgumentError, ValueError):  # what they say may hold a part of the password
+            raise ConfigError(
+                "[storage] url cannot be read. It is postgresql+psycopg://USER@HOST:PORT/DATABASE, the port a number; "
+                "signs such as @ : / # in a user or password are written as %40 %3A %2F %23. Better leave the "
+                "password out: the driver reads PGPASSFILE and PGPASSWORD."
+            ) from None
         self.engine = create_engine(parsed, pool_pre_ping=True, connect_args=_OPTIONS)
         self._reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
         @event.listens_for(self.engine, "connect")
         def prepare(connection: Any, _record: Any) -> None:
-            _prepare(connection, BUSY_SECONDS)
+            _prepare(connection, BUSY_SECONDS, _IDLE_READER)
             connection.commit()
 
     def now(self, connection: Connection) -> int:
@@ -123,6 +135,7 @@ class Postgres(Database):
         """Ask the server what it is; a portfolio needs one that is durable, speaks UTF-8 and lets this role write."""
         with self.read() as connection:
             server = connection.execute(text(_SERVER)).one()
+            own: Any = connection.connection.driver_connection
         problems = {
             f"it is PostgreSQL {server.version}; riskloop needs {OLDEST} or newer": server.version < OLDEST,
             "it is a standby, which only reads; name the primary server": server.standby,
@@ -131,10 +144,27 @@ class Postgres(Database):
             f"its encoding is {server.encoding}; create it with ENCODING 'UTF8'": server.encoding != "UTF8",
             "no schema of the role's search_path exists": server.schema is None,
             f"the role {server.role} may not write in schema {server.schema}": not server.writes,
+            "a pooler in front of it lets several clients share a session, so that each loses its settings; have it "
+            "pool whole sessions (pool_mode = session in PgBouncer), or name the server itself": own.info.backend_pid
+            != server.pid
+            and self._is_shared(),
         }
         for problem, holds in problems.items():
             if holds:
                 raise ConfigError(f"The database {self.name} cannot keep a portfolio: {problem}.")
+
+    def _is_shared(self) -> bool:
+        """Whether two clients that are there at the same time were given the same session of the server."""
+        _, options = self.engine.dialect.create_connect_args(self.engine.url)
+        seen: tuple[set[int], set[int]] = set(), set()
+        with (
+            psycopg.connect(**{**options, **_OPTIONS}, autocommit=True) as one,
+            psycopg.connect(**{**options, **_OPTIONS}, autocommit=True) as two,
+        ):
+            for _ in range(_LOOKS):
+                for connection, pids in zip((one, two), seen, strict=True):
+                    pids.add(_value(connection.execute("SELECT pg_backend_pid()")))
+        return bool(seen[0] & seen[1])
 
     def examine(self) -> str | None:
         """The server's amcheck, where it is installed and this role may use it: every index, and every page."""
@@ -167,9 +197,7 @@ class Postgres(Database):
 
         def connect() -> "psycopg.Connection[Any]":
             connection = psycopg.connect(**{**options, **_OPTIONS}, autocommit=True)
-            _prepare(connection, seconds)
-            # A machine that was stopped in the middle must not keep all others waiting.
-            connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE}'")
+            _prepare(connection, seconds, _IDLE)  # a machine that was stopped must not keep all others waiting
             return connection
 
         return PostgresAppender(self.name, connect)
@@ -205,9 +233,8 @@ class Postgres(Database):
             yield connection
 
 
-def _prepare(connection: Any, seconds: float) -> None:
-    connection.execute(f"SET lock_timeout = '{int(seconds * 1000)}ms'")
-    connection.execute(_DURABLE)
+def _prepare(connection: Any, seconds: float, idle: str) -> None:
+    connection.execute(_OWN, (f"{int(seconds * 1000)}ms", idle))
 
 
 class PostgresAppender:

@@ -6,7 +6,6 @@ A checkpoint is made only of a record whose latest part was recomputed and found
 import base64
 import json
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from riskloop.core.addresses import without_password
 from riskloop.core.chain import Link
 from riskloop.core.errors import ArtefactError, ConfigError, NotFound, RiskloopError, StorageError
 from riskloop.core.settings import Settings
@@ -113,10 +113,7 @@ def told_settings(settings: Settings) -> Json:
     for section, values in settings.model_dump(mode="json").items():
         for name, value in values.items() if isinstance(values, dict) else [("", values)]:
             told[f"{section}.{name}".rstrip(".")] = value
-    for name in told:
-        if isinstance(told[name], str) and "://" in told[name]:
-            told[name] = re.sub(r"//[^/@]*@", "//…@", told[name])
-    return told
+    return {name: without_password(value) for name, value in told.items()}
 
 
 class Trust:
