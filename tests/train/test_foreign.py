@@ -1,6 +1,10 @@
 """Models that were made elsewhere: however their columns were written, each row scores as by their own library."""
 
+import json
+import re
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lightgbm
@@ -16,10 +20,13 @@ from riskloop.core.types import Floats, Rows
 from riskloop.data.read import rows_from
 from riskloop.scoring.lightgbm import Booster
 from riskloop.scoring.shap import parse_trees
+from riskloop.train.float32 import xgboost_text
 from riskloop.train.foreign.adopt import compare_with, read_model
+from riskloop.train.foreign.alone import try_alone
 from riskloop.train.foreign.card import PointsScale
 from riskloop.train.foreign.model import ForeignModel
-from riskloop.train.foreign.source import ForeignFile
+from riskloop.train.foreign.sound import require_sound
+from riskloop.train.foreign.source import ForeignFile, find
 
 SETTINGS = parse_settings(foreign.CONFIG)
 SCHEMA = SETTINGS.row_schema
@@ -115,6 +122,53 @@ def test_a_column_that_the_portfolio_does_not_have_is_named(column: str, message
         read("lightgbm", foreign.lightgbm_text(frame, HISTORY["bad"]))
 
 
+@pytest.fixture(scope="module")
+def small() -> str:
+    """Four trees, on categories, too."""
+    return foreign.lightgbm_text(coded(HISTORY), HISTORY["bad"], n_estimators=4, num_leaves=6).decode()
+
+
+def _with(text: str, key: str, place: int, value: str) -> bytes:
+    """The text with one number of the first tree's list ``key`` exchanged."""
+    found = re.search(rf"(?m)^{key}=(.*)$", text)
+    assert found is not None
+    numbers = found[1].split()
+    numbers[place] = value
+    return f"{text[: found.start(1)]}{' '.join(numbers)}{text[found.end(1) :]}".encode()
+
+
+DAMAGES: list[tuple[str, int, str, str]] = [
+    ("left_child", 0, "0", "nodes that do not form a tree"),  # the node is its own child
+    ("right_child", -1, "1", "nodes that do not form a tree"),  # a circle
+    ("left_child", 0, "99", "nodes that do not form a tree"),
+    ("right_child", 0, "-99", "nodes that do not form a tree"),
+    ("split_feature", 0, "77", "reads column 77, and there are 4"),
+    ("split_feature", 0, "-1", "reads column"),
+    ("threshold", 0, "nan", "a threshold that is no number"),
+    ("leaf_value", 2, "nan", "a leaf whose value is no finite number"),
+    ("leaf_value", 2, "", "5 splits and 5 leaves"),
+    ("decision_type", 1, "", "lists of different lengths"),
+    ("threshold", 2, "1e", "cannot be read as a model of lightgbm"),
+    ("left_child", 1, "9" * 30, "cannot be read as a model of lightgbm"),
+]
+
+
+@pytest.mark.parametrize(("key", "place", "value", "message"), DAMAGES)
+def test_a_damaged_tree_is_refused_before_anything_follows_it(
+    small: str, key: str, place: int, value: str, message: str
+) -> None:
+    with pytest.raises(ArtefactError, match=message):
+        read("lightgbm", _with(small, key, place, value))
+
+
+def test_line_ends_of_another_system_and_an_edited_header_change_nothing(small: str) -> None:
+    matrix_of = matrix(MANY)
+    plain = read("lightgbm", small.encode()).score(matrix_of)
+    edited = re.sub(r"(?m)^tree_sizes=.*$", "tree_sizes=1 2 3 4", small)
+    for other in (small.replace("\n", "\r\n"), edited):
+        assert np.array_equal(read("lightgbm", other.encode()).score(matrix_of), plain)
+
+
 # --------------------------------------------------------------------------- XGBoost
 
 XGB: dict[str, Way] = {
@@ -162,6 +216,71 @@ def test_xgboost_without_its_package_is_refused(monkeypatch: pytest.MonkeyPatch)
         read("xgboost", b"{}")
 
 
+def _circle(tree: Any) -> None:
+    tree["left_children"][0] = 0
+
+
+def _beyond(tree: Any) -> None:
+    tree["right_children"][0] = 99
+
+
+def _another_column(tree: Any) -> None:
+    tree["split_indices"][0] = 99
+
+
+def _no_number(tree: Any) -> None:
+    tree["split_conditions"][0] = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_circle, "do not form a tree"),
+        (_beyond, "do not form a tree"),
+        (_another_column, "column"),
+        (_no_number, "no.? number|NaN"),
+    ],
+)
+def test_a_damaged_tree_of_xgboost_is_refused(damage: Callable[[Any], None], message: str) -> None:
+    pytest.importorskip("xgboost", reason="pip install 'riskloop[xgboost]'")
+    inputs = HISTORY[["debt", "income"]]
+    document = json.loads(foreign.xgboost_json(inputs, HISTORY["bad"], n_estimators=2))
+    text = xgboost_text(document)
+    damage(document["learner"]["gradient_booster"]["model"]["trees"][0])
+    with pytest.raises(ArtefactError, match=message):
+        require_sound(parse_trees(xgboost_text(document).decode()), 2, "it")
+    require_sound(parse_trees(text.decode()), 2, "it")
+
+
+def _signalled(folder: Path) -> Path:
+    program = folder / "python"
+    program.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    program.chmod(0o700)
+    return program
+
+
+def _endless(folder: Path) -> Path:
+    program = folder / "python"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o700)
+    return program
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (_signalled, "LightGBM itself ends with SIGSEGV when it reads champion.txt"),
+        (_endless, "does not come to an end"),
+    ],
+)
+def test_a_file_that_ends_its_own_library_is_refused_in_words(
+    program: Callable[[Path], Path], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", str(program(tmp_path)))
+    with pytest.raises(ArtefactError, match=message):
+        try_alone(ForeignFile("champion.txt", b"tree\n", "lightgbm", "champion.txt"), patience=0.5)
+
+
 # --------------------------------------------------------------------------- skops
 
 
@@ -179,6 +298,15 @@ def test_untrusted_types_are_named_and_not_loaded() -> None:
     for made, named in ((estimator, "gaussian_process"), (booster, "lightgbm")):
         with pytest.raises(ArtefactError, match=f"contains .*{named}.*, which riskloop does not trust"):
             read("skops", foreign.skops_bytes(made), "model.skops")
+
+
+@pytest.mark.parametrize("name", ["bomb.skops", "bomb.xlsx"])
+def test_an_archive_that_unpacks_to_very_much_is_not_unpacked(name: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.npy", "w") as file:
+        for _ in range(300):
+            file.write(bytes(2**20))
+    with pytest.raises(ArtefactError, match="no model is packed like that"):
+        find(str(tmp_path / name))
 
 
 # --------------------------------------------------------------------------- scorecards

@@ -15,6 +15,7 @@ from riskloop.store.artefacts import Artefacts
 from riskloop.store.history import save_history
 from riskloop.store.ledger import Ledger
 from riskloop.train.foreign.adopt import CalibrationChoice, adopt, compare_with, read_model
+from riskloop.train.foreign.alone import try_alone
 from riskloop.train.foreign.card import Closed, PointsScale
 from riskloop.train.foreign.source import ForeignFile
 
@@ -45,6 +46,7 @@ def import_model(
     """
     schema = settings.row_schema
     matrix = schema.model_matrix(rows.features)
+    try_alone(found)
     model = read_model(found, schema, matrix, scale, closed)
     agreement, compared_with = compare_with(model, matrix, scores, scores_name)
     learned = lessons(rows, schema, settings.portfolio.outcome_window, settings.train.folds, complete_until)

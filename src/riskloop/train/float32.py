@@ -137,7 +137,7 @@ def xgboost_text(document: Json, levels: Mapping[int, int] | None = None) -> byt
             splits, values, covers = _xgboost_tree(tree, levels or {})
             offset = start if number == 0 else 0.0
             texts.append(grown_text(number, splits, [scale * value + offset for value in values], covers))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ArtefactError(f"It is not a model that XGBoost saved as JSON: {error!r}.") from None
     if not texts:
         raise ArtefactError("It has no trees.")
@@ -158,9 +158,21 @@ def base_margin(document: Json) -> float:
     return -float(np.log(1.0 / base - 1.0))
 
 
+def _require_tree(left: Sequence[int], right: Sequence[int]) -> None:
+    """Raises ValueError where following the children would not end, or leave the lists."""
+    found, waiting = set(), [0]
+    while waiting:
+        node = waiting.pop()
+        if node in found or not 0 <= node < len(left):
+            raise ValueError("its nodes do not form a tree")
+        found.add(node)
+        waiting += [left[node], right[node]] if left[node] != -1 else []
+
+
 def _xgboost_tree(tree: Json, levels: Mapping[int, int]) -> tuple[list[Node], list[float], list[float]]:
     """Inner nodes, leaves' values, and their covers (sums of hessians, as XGBoost's own SHAP values take them)."""
     left, right = tree["left_children"], tree["right_children"]
+    _require_tree(left, right)
     conditions = np.array(tree["split_conditions"], dtype=np.float32)
     is_leaf = [child == -1 for child in left]
     leaves, inner = np.cumsum(is_leaf), np.cumsum([not leaf for leaf in is_leaf])

@@ -8,7 +8,7 @@ from typing import Final, Literal
 import numpy as np
 from msgspec.structs import replace
 
-from riskloop.core.errors import ArtefactError, ConfigError, DataError
+from riskloop.core.errors import ArtefactError, ConfigError, DataError, RiskloopError
 from riskloop.core.manifest import Calibration, Imported, ModelManifest
 from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings
@@ -29,7 +29,7 @@ from riskloop.train.candidate import (
     shaping,
 )
 from riskloop.train.fitted import customers_of
-from riskloop.train.foreign.boosters import lightgbm_model, xgboost_model
+from riskloop.train.foreign.boosters import SAID, lightgbm_model, xgboost_model
 from riskloop.train.foreign.card import Closed, PointsScale, card_model
 from riskloop.train.foreign.estimator import skops_model
 from riskloop.train.foreign.model import ForeignModel
@@ -50,11 +50,16 @@ def read_model(
         return card_model(found.content, found.name, schema, scale, closed, matrix)
     if scale is not None or closed is not None:
         raise ConfigError(f"{found.name} is no scorecard, so its points and limits need not be explained.")
-    if found.kind == "lightgbm":
-        return lightgbm_model(found.content, found.name, schema)
-    if found.kind == "xgboost":
-        return xgboost_model(found.content, found.name, schema)
-    return skops_model(found.content, found.name, schema)
+    reader = {"lightgbm": lightgbm_model, "xgboost": xgboost_model, "skops": skops_model}[found.kind]
+    try:
+        return reader(found.content, found.name, schema)
+    except RiskloopError:
+        raise
+    except Exception as error:  # noqa: BLE001 - any part of the file may be wrong
+        said = str(error).partition("\n")[0][:SAID]
+        raise ArtefactError(
+            f"{found.name} cannot be read as a model of {found.kind} ({type(error).__name__}: {said})."
+        ) from None
 
 
 def adopt(

@@ -19,8 +19,10 @@ from riskloop.scoring.shap import Tree, parse_trees
 from riskloop.train.float32 import base_margin, xgboost_text
 from riskloop.train.foreign.columns import columns_of, rewired_text
 from riskloop.train.foreign.model import ForeignModel
+from riskloop.train.foreign.sound import require_sound
 from riskloop.train.learners import LIGHTGBM
 
+SAID: Final = 120  # characters of a library's error that are repeated
 _LOGISTIC: Final = re.compile(r"(binary sigmoid:(?P<sigmoid>[0-9.e+-]+)|cross_entropy|xentropy)")
 
 
@@ -28,7 +30,7 @@ def lightgbm_model(content: bytes, where: str, schema: Schema) -> ForeignModel:
     """A model that LightGBM saved as text. Raises ArtefactError for what is no binary classifier of plain trees."""
     import lightgbm
 
-    text = content.decode("utf-8", errors="replace")
+    text = lightgbm_text(content)
     head = dict(line.partition("=")[::2] for line in text.partition("\nTree=")[0].splitlines() if "=" in line)
     objective = _LOGISTIC.fullmatch(head.get("objective", "").strip())
     if objective is None or head.get("num_class", "1") != "1":
@@ -38,6 +40,7 @@ def lightgbm_model(content: bytes, where: str, schema: Schema) -> ForeignModel:
     if not trees or re.search(r"(?m)^is_linear=1$", text):
         raise ArtefactError(f"{where} has {'linear trees' if trees else 'no trees'}, which cannot be read.")
     names = head["feature_names"].split()
+    require_sound(trees, len(names), where)
     columns = columns_of(names, schema, _pandas_levels(text, head, names, trees, schema))
     factor = float(objective["sigmoid"] or 1.0)
     averaged = "average_output" in text.partition("\nTree=")[0].splitlines()
@@ -53,6 +56,15 @@ def lightgbm_model(content: bytes, where: str, schema: Schema) -> ForeignModel:
     own = f"LightGBM {lightgbm.__version__}"
     versions = {"lightgbm": str(lightgbm.__version__)}
     return ForeignModel("lightgbm", "lightgbm", LIGHTGBM, {LIGHTGBM: rewired}, score, own, "shapley", versions)
+
+
+def lightgbm_text(content: bytes) -> str:
+    """The text without what an editor or another system's line ends make wrong: each tree's size in bytes.
+
+    With sizes LightGBM reads trees side by side, and a fault in one ends the process; without them it is an error.
+    """
+    text = content.decode("utf-8", errors="replace").replace("\r\n", "\n")
+    return re.sub(r"(?m)^tree_sizes=.*\n", "", text, count=1)
 
 
 def _scaled(tree: Tree, factor: float) -> Tree:
@@ -105,7 +117,8 @@ def xgboost_model(content: bytes, where: str, schema: Schema) -> ForeignModel:
         booster.load_model(bytearray(content))
         document: Json = json.loads(bytes(booster.save_raw("json")))
     except (xgboost.core.XGBoostError, ValueError) as error:
-        raise ArtefactError(f"{where} is not a model that XGBoost saved: {str(error).splitlines()[0]}") from None
+        said = str(error).splitlines()[0].rpartition("]")[2].strip()[:SAID]
+        raise ArtefactError(f"{where} is not a model that XGBoost saved: {said}") from None
     document, rounds = _best(document)
     learner = document["learner"]
     width = int(learner["learner_model_param"]["num_feature"])
@@ -113,6 +126,7 @@ def xgboost_model(content: bytes, where: str, schema: Schema) -> ForeignModel:
     columns = columns_of(names, schema, _xgboost_levels(document, names))
     sizes = {i: _codes(column, schema) for i, column in enumerate(columns)}
     trees = parse_trees(xgboost_text(document, sizes).decode())
+    require_sound(trees, width, where)
     rewired = rewired_text(trees, columns, len(schema.model_columns))
     kinds = learner.get("feature_types") or ["q"] * width
     matrix_of = _xgboost_matrix(xgboost, columns, ["c" if kind == "c" else "q" for kind in kinds])

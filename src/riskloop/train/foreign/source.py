@@ -13,6 +13,8 @@ from riskloop.train.foreign.model import KINDS, Kind
 
 _REMOTE: Final = re.compile(r"(models|runs|mlflow-artifacts|s3|gs|abfs|dbfs):/")
 _PICKLES: Final = frozenset({".pkl", ".pickle", ".joblib", ".cloudpickle"})
+UNPACKED: Final = 256 * 2**20  # bytes that an archive may always unpack to …
+RATIO: Final = 100  # … and beyond them this many for each of its own
 _REFUSED: Final = (
     "is a pickle, which runs whatever code it holds when it is opened. Save the model as LightGBM's text, XGBoost's "
     "JSON, a skops file, or a scorecard as a table"
@@ -86,7 +88,22 @@ def _found(path: Path, kind: str | None, source: str) -> ForeignFile:
             f"{path.name} is not a model that can be read: LightGBM's text, XGBoost's JSON, a skops file, or a "
             "scorecard as .csv or .xlsx (feature, from, to or level, points). Say which with --kind."
         )
+    if zipfile.is_zipfile(path):
+        _require_sane(path)
     return ForeignFile(path.name, path.read_bytes(), next(known for known in KINDS if known == told), source)
+
+
+def _require_sane(path: Path) -> None:
+    """Raises ArtefactError for an archive that is small and unpacks to very much."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError):
+        return  # whoever reads it says so
+    if unpacked > UNPACKED and unpacked > RATIO * path.stat().st_size:
+        raise ArtefactError(
+            f"{path.name} has {path.stat().st_size:,} bytes and unpacks to {unpacked:,}: no model is packed like that."
+        )
 
 
 def _kind_of(path: Path) -> Kind | None:
