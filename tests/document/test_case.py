@@ -13,11 +13,11 @@ from riskloop.cases.events import Judged, Making
 from riskloop.core.errors import NotFound
 from riskloop.core.manifest import EvaluationManifest
 from riskloop.core.settings import GateSettings, MoneySettings
+from riskloop.core.titles import CHECKS
 from riskloop.core.types import Diagnosis
 from riskloop.document.case import case_paper
 from riskloop.document.html import to_html
 from riskloop.document.parts import MISSING, Paper, Said
-from riskloop.document.write import words as words_of
 from riskloop.gate import Context, Evaluation, judge
 from riskloop.gate.approval import evidence_fingerprint
 from riskloop.gate.challenger_file import challenger_file
@@ -78,10 +78,10 @@ def test_the_report_is_the_gates_and_bound_by_its_fingerprint(portfolio: Portfol
     assert (card["Champion"], card["Challenger"]) == ("version 2", "version 4")
     rows = {row[0]: row for row in grid_of(paper, "Both models on the evaluated decisions, failed checks first").rows}
     words = {True: "passed", False: "FAILED", None: "undecided"}
-    judged = [check for check in said.report.checks if words_of(check.name) in rows]
+    judged = [check for check in said.report.checks if CHECKS[check.name] in rows]
     assert len(judged) >= 5
     for check in judged:
-        assert rows[words_of(check.name)][1] in (words[check.passed], "shown")
+        assert rows[CHECKS[check.name]][1] in (words[check.passed], "shown")
     page = read(to_html(paper))
     text = " ".join(page.words)
     for role in ("Prepared by", "Validated by", "Approved or rejected by"):

@@ -11,6 +11,7 @@ from scipy import stats as scipy_stats
 
 from riskloop.core.errors import DataError
 from riskloop.core.settings import GateSettings, MoneySettings
+from riskloop.core.titles import CHECKS
 from riskloop.gate import Applicants, Context, Coverage, Evaluation
 from riskloop.gate.checks import (
     Rule,
@@ -45,6 +46,11 @@ def test_every_check_is_complete(rule: Rule, bare: bool, evaluation: MakeEvaluat
     assert check.sizes["rows"] == 400
     assert check.sizes["defaults"] == one.defaults
     json.dumps(asdict(check), allow_nan=False)
+
+
+@pytest.mark.parametrize("rule", ALL, ids=lambda rule: rule.__name__)
+def test_people_have_a_name_for_every_check(rule: Rule) -> None:
+    assert rule.__name__ in CHECKS
 
 
 def test_every_name_is_used_once() -> None:

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -158,6 +159,26 @@ def test_approvals_of_a_version_are_not_those_of_another(home: Home) -> None:
     assert [one.approval_rate for one in (first, second, none)] == [0.5, 0.0, None]
     assert both.approval_rate == pytest.approx(1 / 3)
     assert second.mean_pd == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_sample_skips_what_lies_in_segments(home: Home, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against counting by hand: every step-th id of each stretch of the table between segments."""
+    rng = np.random.default_rng(seed)
+    monkeypatch.setattr(queries, "SAMPLE", int(rng.integers(5, 60)))
+    monkeypatch.setattr(queries, "GAPS", int(rng.integers(1, 4)))
+    decide(home, 200)
+    cuts = np.sort(rng.choice(np.arange(2, 200), 8, replace=False)).reshape(-1, 2).tolist()
+    held = [SimpleNamespace(first_id=low, last_id=high) for low, high in cuts]
+    ends = [0, *(edge for pair in cuts for edge in pair), 201]
+    gaps = [range(low + 1, high) for low, high in zip(ends[::2], ends[1::2], strict=True)]
+    step = -(-sum(map(len, gaps)) // queries.SAMPLE)
+    ids = [number for gap in gaps for number in gap[::step]]
+    with home.database.read() as connection:
+        share, sampled, total, declined = queries._sampled(connection, held, 1, 200, None)  # type: ignore[arg-type]
+    assert (share, sampled) == (1.0, len(ids))
+    assert declined == sum(number % 2 == 0 for number in ids)
+    assert total == pytest.approx(sum(0.75 if number % 2 == 0 else 0.25 for number in ids))
 
 
 def test_the_pulse_rises_with_everything_that_happens(home: Home) -> None:

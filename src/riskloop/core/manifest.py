@@ -18,6 +18,7 @@ import numpy as np
 
 from riskloop.core.errors import ArtefactError, ConfigError
 from riskloop.core.maturity import Maturity, Silence
+from riskloop.core.numbers import signed
 from riskloop.core.schema import Schema
 from riskloop.core.span import Span
 from riskloop.core.types import Action, Diagnosis, Floats, Json
@@ -192,7 +193,8 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
             end = "Its complexity is not shown to buy anything."
         return (
             f"A plain scorecard has an AUC of {self.auc:.4f} on the same {self.rows:,} rows, the model "
-            f"{self.model_auc:.4f}: {self.gain:+.4f} (95%: {self.low:+.4f} to {self.high:+.4f}). {end}"
+            f"{self.model_auc:.4f}: {signed(self.gain, 4)} (95%: {signed(self.low, 4)} to {signed(self.high, 4)}). "
+            f"{end}"
         )
 
 

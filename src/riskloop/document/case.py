@@ -10,6 +10,7 @@ from riskloop.cases.people import NoteKind
 from riskloop.core.english import counted
 from riskloop.core.numbers import NOTHING, between, between_shares, chance, number, percent, points
 from riskloop.core.settings import Settings
+from riskloop.core.titles import CHECKS
 from riskloop.core.types import Json
 from riskloop.document import texts, verdicts
 from riskloop.document import windows as over_time
@@ -111,7 +112,7 @@ def _verdict(case: Case, file: ChallengerFileResult | None) -> tuple[Block, ...]
         return (missing("A report of the gate (no challenger has been judged)"),)
     rows = tuple(
         (
-            words(line["name"]),
+            _called(line["name"]),
             _MARKS[line["passed"]] if line["judged"] else "shown",
             line["limit"] or NOTHING,
             _measured(line["champion"], line["unit"]),
@@ -124,7 +125,7 @@ def _verdict(case: Case, file: ChallengerFileResult | None) -> tuple[Block, ...]
     marked = frozenset(n for n, line in enumerate(file.table) if line["judged"] and line["passed"] is False)
     head = ("Check", "Verdict", "Limit", f"Version {file.champion}", f"Version {case.challenger}", "Change", "95%")
     sentences = tuple(
-        f"{words(line['name'])}: {line['sentence']}" + (f" ({line['source']})" if line["source"] else "")
+        f"{_called(line['name'])}: {line['sentence']}" + (f" ({line['source']})" if line["source"] else "")
         for line in file.table
         if line["sentence"]
     )
@@ -138,11 +139,20 @@ def _verdict(case: Case, file: ChallengerFileResult | None) -> tuple[Block, ...]
     content = file.file
     pairs = (
         ("Decisions with an outcome", f"{number(content['rows'])}, of which {number(content['defaults'])} defaulted"),
-        ("Customers behind them", MISSING if content["customers"] is None else number(content["customers"])),
+        ("Customers behind them", _customers(content)),
         ("Applicants", number(content["applicants"])),
         ("Thresholds", " and ".join(percent(value, 2) for value in content["thresholds"])),
     )
     return (*blocks, Facts(pairs))
+
+
+def _called(name: str) -> str:
+    return CHECKS.get(name, words(name))
+
+
+def _customers(file: Json) -> str:
+    """Where nobody comes twice the file names no number of its own."""
+    return f"{number(file['rows'])}, nobody twice" if file["customers"] is None else number(file["customers"])
 
 
 def _measured(value: float | None, unit: str, signed: bool = False) -> str:

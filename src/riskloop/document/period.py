@@ -132,7 +132,7 @@ def _faults(record: WindowRecord) -> tuple[Block, ...]:
                 rows.append(
                     (
                         window.name,
-                        record.called(found.subject),
+                        words(found.subject) if found.check == "jeffreys" else record.called(found.subject),
                         words(found.check),
                         found.severity.value,
                         found.sentence,

@@ -73,7 +73,8 @@ def discrimination(trained: float | None, record: WindowRecord) -> Said:
         return lead(at, "No window has been judged with its outcomes yet.")
     window, area = judged[-1]
     lower, upper = area.details.get("lower"), area.details.get("upper")
-    said = f"In {window.name}, judged last, it is {number(area.statistic, 3)} ({between(lower, upper)})"
+    what = "it" if at else "the AUC"
+    said = f"In {window.name}, judged last, {what} is {number(area.statistic, 3)} ({between(lower, upper)})"
     usual = trained if trained is not None else area.details.get("reference")
     if usual is None or lower is None or upper is None:
         return lead(at, f"{said}.")

@@ -193,7 +193,8 @@ def concentration(training: Ints, windows: Sequence[GradedWindow], cut: bool) ->
     head = ("", "Customers", *(words(grade).capitalize() for grade in LEVELS), "HHI")
     even = 1.0 / len(LEVELS)
     note = (
-        f"HHI: sum of the squared shares; {even:g} when the {len(LEVELS)} grades are equally large, 1 when one has all."
+        f"HHI: sum of the squared shares; {even:g} when the {len(LEVELS)} grades are equally large, 1 when one has "
+        "all. Of a window in which several versions decided, only the customers of this one are counted."
     )
     blocks: list[Block] = [Grid("Share of the customers by grade", head, rows), Said(note, "note")]
     if not windows:

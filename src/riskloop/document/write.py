@@ -7,6 +7,7 @@ from typing import Any, Final
 from riskloop.document.parts import MISSING
 
 _SHORT: Final = frozenset(("auc", "pd", "psi", "ks"))
+_NAMES: Final = {"jeffreys": "Jeffreys", "brier": "Brier"}
 
 
 def day(value: datetime | None) -> str:
@@ -21,7 +22,7 @@ def moment(value: datetime | None) -> str:
 
 def words(name: str) -> str:
     """``needs_approval`` and ``auc_gain`` as people write them."""
-    return " ".join(part.upper() if part in _SHORT else part for part in name.split("_"))
+    return " ".join(part.upper() if part in _SHORT else _NAMES.get(part, part) for part in name.split("_"))
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from riskloop.core import stats
+from riskloop.core.numbers import signed
 from riskloop.core.settings import MoneySettings
 from riskloop.core.types import NOTES, Bools, Check, Floats, GateReport, Ints, Json
 from riskloop.gate.budget import IMPROVEMENT
@@ -285,11 +286,11 @@ def _point(share: float) -> str:
 _LIMITS: Final[Mapping[str, Callable[[float], str]]] = {
     "auc_gain": lambda x: f"p at most {_p(x)}",
     "log_loss_gain": lambda x: f"p at most {_p(x)}",
-    "log_loss": lambda x: f"at most {x:+.4f}",
+    "log_loss": lambda x: f"at most {signed(x, 4)}",
     "calibration": lambda x: f"at most {100.0 * x:g} {_point(x)} more",
     "money_gain": lambda x: f"at least {x:+,.2f} an applicant",
     "approval_ratio": lambda x: f"at least {x:.2f}",
-    "auc_range": lambda x: f"at most {x:+.2f}",
+    "auc_range": lambda x: f"at most {signed(x, 2)}",
     "approval_shift": lambda x: f"at most {100.0 * x:g} {_point(x)}",
     "score_shift": lambda x: f"PSI at most {x:g}",
     "promotion_rate": lambda x: f"at most {x:g} in 30 days",

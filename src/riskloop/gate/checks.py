@@ -14,6 +14,7 @@ import numpy as np
 
 from riskloop.core import stats
 from riskloop.core.english import counted
+from riskloop.core.numbers import signed
 from riskloop.core.settings import GateSettings, MoneySettings
 from riskloop.core.types import Bools, Check, Floats, Ints, Json
 from riskloop.gate.evaluation import Context, Evaluation
@@ -81,10 +82,10 @@ def log_loss(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
     passed = True if upper <= margin else (False if lower > margin else None)
     sure = f"With {1 - settings.alpha:.0%} confidence, one-sided, it"
     end = {
-        True: f"{sure} changes by {upper:+.4f} at most.",
-        False: f"{sure} changes by {lower:+.4f} at least: the challenger's probabilities are worse.",
-        None: f"{sure} changes by {lower:+.4f} at least and {upper:+.4f} at most: more than that allowance is neither "
-        "shown nor ruled out.",
+        True: f"{sure} changes by {signed(upper, 4)} at most.",
+        False: f"{sure} changes by {signed(lower, 4)} at least: the challenger's probabilities are worse.",
+        None: f"{sure} changes by {signed(lower, 4)} at least and {signed(upper, 4)} at most: more than that allowance "
+        "is neither shown nor ruled out.",
     }[passed]
     return Check(
         name="log_loss",
@@ -93,8 +94,8 @@ def log_loss(evaluation: Evaluation, settings: GateSettings, _: Context) -> Chec
         threshold=margin,
         source="paired t-test of non-inferiority (Diebold & Mariano 1995)",
         sizes=sizes(evaluation),
-        sentence=f"Log loss goes from {test.champion:.4f} to {test.challenger:.4f} ({test.difference:+.4f}). The gate "
-        f"allows +{margin:.4f}. {end}",
+        sentence=f"Log loss goes from {test.champion:.4f} to {test.challenger:.4f} ({signed(test.difference, 4)}). "
+        f"The gate allows +{margin:.4f}. {end}",
         details={"champion": test.champion, "challenger": test.challenger, "difference": test.difference},
     )
 
@@ -243,7 +244,9 @@ _ENVELOPE: Final = "change envelope, fixed in advance in [gate]"
 def auc_range(evaluation: Evaluation, settings: GateSettings, _: Context) -> Check:
     """A gain that is too good is more likely a leak."""
     gain = evaluation.ranking.difference
-    sentence = f"The AUC changes by {gain:+.4f}. More than {settings.max_auc_gain:+.2f} would look like a leak."
+    sentence = (
+        f"The AUC changes by {signed(gain, 4)}. More than {signed(settings.max_auc_gain, 2)} would look like a leak."
+    )
     return _envelope("auc_range", evaluation, gain, settings.max_auc_gain, sentence)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from riskloop.core import stats
 from riskloop.core.english import p_is
+from riskloop.core.numbers import signed
 from riskloop.core.settings import GateSettings
 from riskloop.core.types import Check, Json
 from riskloop.gate import budget
@@ -89,7 +90,7 @@ def improvement(evaluation: Evaluation, settings: GateSettings, context: Context
         defaults_if_real=if_real,
         retry_defaults=retry,
         difference=_gain(test),
-        seen=f"{test.gain + test.least:+.4f}",
+        seen=f"{signed(test.gain + test.least, 4)}",
     )
 
 
@@ -109,12 +110,12 @@ class _Test:
 def _on_auc(evaluation: Evaluation, settings: GateSettings, test: stats.PairedDeLong) -> _Test:
     detect = settings.detect - settings.least_gain
     within = "" if evaluation.blocks is None else ", compared within each block of time,"
-    asked = f"; at least {settings.least_gain:+.4f} is needed" if settings.least_gain else ""
+    asked = f"; at least {signed(settings.least_gain, 4)} is needed" if settings.least_gain else ""
     return _Test(
         name="auc_gain",
         source="paired DeLong test (DeLong et al. 1988; Sun & Xu 2014), by customer (Obuchowski 1997)",
         sentence=f"On the same decisions{within} the AUC goes from {test.auc_champion:.4f} to "
-        f"{test.auc_challenger:.4f} ({test.difference:+.4f}, standard error {test.std_error:.4f}){asked}.",
+        f"{test.auc_challenger:.4f} ({signed(test.difference, 4)}, standard error {test.std_error:.4f}){asked}.",
         unit="AUC",
         gain=test.difference - settings.least_gain,
         least=settings.least_gain,
@@ -131,8 +132,8 @@ def _on_log_loss(evaluation: Evaluation, settings: GateSettings, ranking: stats.
         name="log_loss_gain",
         source="paired t-test on log loss (Diebold & Mariano 1995)",
         sentence=f"Recalibrated scores rank alike (AUC {ranking.auc_champion:.4f} and {ranking.auc_challenger:.4f}), "
-        f"so log loss decides: it goes from {test.champion:.4f} to {test.challenger:.4f} ({test.difference:+.4f}, "
-        f"standard error {test.std_error:.4f}).",
+        f"so log loss decides: it goes from {test.champion:.4f} to {test.challenger:.4f} "
+        f"({signed(test.difference, 4)}, standard error {test.std_error:.4f}).",
         unit="log loss",
         gain=-test.difference,
         least=0.0,

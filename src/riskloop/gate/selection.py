@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from riskloop.core import stats
+from riskloop.core.numbers import signed
 from riskloop.core.settings import GateSettings
 from riskloop.core.types import Check, Floats, Json
 from riskloop.gate.checks import applied, sizes, unjudged
@@ -53,7 +54,7 @@ def _for_all(evaluation: Evaluation) -> tuple[str, Json]:
     )
     sentence = (
         f" Weighted for all applicants, declined ones included, the AUC goes from {gain.auc_champion:.4f} to "
-        f"{gain.auc_challenger:.4f} ({gain.difference:+.4f}, standard error {gain.std_error:.4f})."
+        f"{gain.auc_challenger:.4f} ({signed(gain.difference, 4)}, standard error {gain.std_error:.4f})."
     )
     details = {"gain": gain.difference, "std_error": gain.std_error, "applicants": float(weights.sum())}
     return sentence, details
@@ -83,7 +84,7 @@ def reject_inference(evaluation: Evaluation, _settings: GateSettings, _: Context
     seen = evaluation.ranking.difference
     same = {gain.difference > 0.0 for gain in gains.values()} == {seen > 0.0}
     listed = "; ".join(
-        f"{gain.difference:+.4f} (± {gain.std_error:.4f}) if they {name}" for name, gain in gains.items()
+        f"{signed(gain.difference, 4)} (± {gain.std_error:.4f}) if they {name}" for name, gain in gains.items()
     )
     end = "every assumption gives the same answer" if same else "the answer depends on what is assumed of them"
     return Check(

@@ -107,7 +107,7 @@ def grade_findings(window: Matured, history: Matured, levels: RiskLevelSettings,
             LEVELS[test.grade],
             Severity.DRIFTED if off else Severity.OK,
             (test.n, history.outcomes.size),
-            f"{test.defaults} of {test.n} with risk level {LEVELS[test.grade]} defaulted; "
+            f"{test.defaults} of {test.n} with risk level {LEVELS[test.grade].replace('_', ' ')} defaulted; "
             f"expected were {test.pd * test.n:.1f}.",
             statistic=test.p_value,
             critical=alpha,

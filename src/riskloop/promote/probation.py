@@ -10,6 +10,7 @@ import numpy as np
 
 from riskloop.core import stats
 from riskloop.core.english import counted, p_is
+from riskloop.core.numbers import signed
 from riskloop.core.settings import ProbationSettings
 from riskloop.core.types import Check, Floats, Ints, Json, Promotion, PromotionKind
 from riskloop.promote.switch import rollback
@@ -149,7 +150,7 @@ def _estimated_check(estimated: Estimated, settings: ProbationSettings, labels: 
         estimated.source,
         {"rows": int(labels.size), "defaults": int(np.count_nonzero(labels == 1.0))},
         f"Before the outcomes are known, the new champion's AUC minus the old one's is estimated at "
-        f"{estimated.difference:+.4f} (standard error {estimated.std_error:.4f}). {end}",
+        f"{signed(estimated.difference, 4)} (standard error {estimated.std_error:.4f}). {end}",
     )
 
 

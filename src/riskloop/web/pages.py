@@ -52,7 +52,7 @@ def live(service: Worker, _key: Viewer) -> Response:
     document = {
         **plain(queries.pulse(home.database)),
         "champion": None if champion is None else champion.version,
-        "today": queries.served_since(home.database, midnight).decisions,
+        "today": queries.counted_since(home.database, midnight),
     }
     return JSONResponse(document, headers={"Cache-Control": "no-store"})
 

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from riskloop.core import numbers
 from riskloop.core.errors import NotFound, Unauthorised
+from riskloop.core.titles import CHECKS
 from riskloop.core.types import Json
 from riskloop.store.documents import plain
 from riskloop.version import __version__
@@ -167,7 +168,8 @@ def _templates() -> Environment:
         environment.filters[name] = getattr(numbers, name)
     for name in ("sentence", "moment", "moment_day", "when", "day", "age", "feature_value", "measured", "decided"):
         environment.filters[name] = getattr(words, name)
-    for name in ("DIAGNOSES", "ACTIONS", "STATES", "VERDICTS", "SEVERITIES", "KINDS", "RISK_LEVELS", "CHECKS", "SIDES"):
+    for name in ("DIAGNOSES", "ACTIONS", "STATES", "VERDICTS", "SEVERITIES", "KINDS", "RISK_LEVELS", "SIDES"):
         environment.globals[name.lower()] = getattr(words, name)
+    environment.globals["checks"] = CHECKS
     environment.globals["asset"] = assets.address
     return environment
