@@ -18,7 +18,7 @@ from riskloop.core.stats.correlated import given_factor
 from riskloop.core.types import DAY, EPOCH, Finding, Floats, Severity
 from riskloop.decide.diagnosis import diagnose
 from riskloop.loop.examine import Arrived, at_closing, when_matured
-from riskloop.monitor.correlation import correlation_of
+from riskloop.monitor.correlation import Correlation, correlation_of
 from riskloop.monitor.drift import profile_findings
 from riskloop.monitor.faults import mechanical_findings
 from riskloop.monitor.labels import Reports, definition_finding
@@ -293,7 +293,7 @@ def _first(rng: np.random.Generator, scores: Floats, outcomes: Floats, times: fl
         p = rng.choice(scores, 10)
         y = (rng.random(10) < np.minimum(times * p, 0.97)).astype(np.float64)
         compared = Comparison.of(p, y, scores, outcomes)
-        before = over_time_findings(compared, 0.002, before, alarm=DriftSettings().run_length)
+        before = over_time_findings(compared, Correlation(0.002, 12), before, alarm=DriftSettings().run_length)
         if any(f.severity in MOVED and f.check == "level_over_time" for f in before):
             return month
     return None
@@ -328,7 +328,7 @@ def _alarmed(rng: np.random.Generator, rho: float, times: float, months: int, le
         given = given_factor(np.minimum(p * (times if month > 12 else 1.0), 0.97), rho, rng.standard_normal(1))[0]
         compared = Comparison.of(p, (rng.random(200) < given).astype(np.float64), scores, outcomes)
         floor, alarm = DriftSettings().asset_correlation_floor, DriftSettings().run_length
-        before = over_time_findings(compared, floor, before, alarm=alarm, learns=learns)
+        before = over_time_findings(compared, Correlation(floor, 12), before, alarm=alarm, learns=learns)
         if before[0].severity in MOVED:
             return month
     return None

@@ -11,6 +11,7 @@ from riskloop.core.settings import parse_settings
 from riskloop.core.types import Finding, Severity
 from riskloop.loop.mature import handed_on
 from riskloop.loop.observe import earlier_findings
+from riskloop.monitor.correlation import Correlation
 from riskloop.monitor.overtime import LEVEL_OVER_TIME, RANKING_OVER_TIME, over_time_findings
 from riskloop.monitor.residual import FEATURES_OVER_TIME
 from riskloop.monitor.selection import Comparison
@@ -28,7 +29,7 @@ def judged(before: Any, seed: int, *, blind: bool) -> list[Finding]:
     past, labels = month(1, 5_000)
     p, y = month(seed)
     shown = np.random.default_rng(seed).permutation(p) if blind else p
-    return over_time_findings(Comparison.of(shown, y, past, labels), 0.002, before, alarm=50.0)
+    return over_time_findings(Comparison.of(shown, y, past, labels), Correlation(0.002, 12), before, alarm=50.0)
 
 
 class Judged:

@@ -21,6 +21,7 @@ from riskloop.core.schema import Feature, Schema
 from riskloop.core.settings import DriftSettings
 from riskloop.core.types import Finding, Severity
 from riskloop.decide import diagnosis
+from riskloop.monitor.correlation import Correlation
 from riskloop.monitor.drift import context_findings, evidently_findings, profile_findings
 from riskloop.monitor.estimate import estimate_findings, expected_performance
 from riskloop.monitor.frames import coded
@@ -126,7 +127,7 @@ def _matured(window: Month, outcomes: np.ndarray) -> list[Finding]:
     directions = Directions.of(past.features)
     reference = Past(directions, directions(past.features), past.scores, past.outcomes, past.scores)
     beside = residual_finding(reference, window.features, window.scores, outcomes, [], alarm=50.0)
-    over_time = over_time_findings(compared, 0.01, [], alarm=50.0)
+    over_time = over_time_findings(compared, Correlation(0.01, 12), [], alarm=50.0)
     realised = performance_findings(
         window.scores,
         outcomes,

@@ -25,9 +25,9 @@ def directions() -> tuple[Directions, Floats]:
     return found, found(history().features)
 
 
-def past(months: int = 0) -> Past:
+def past(again: float = 0.0) -> Past:
     rows = history()
-    return Past(*directions(), rows.scores, rows.outcomes, rows.scores, months)
+    return Past(*directions(), rows.scores, rows.outcomes, rows.scores, again=again)
 
 
 def told(
@@ -36,11 +36,11 @@ def told(
     before: list[Finding] | None = None,
     *,
     drifted: bool = False,
-    months: int = 0,
+    again: float = 0.0,
 ) -> Finding:
     scores = usual_scores(window)
     outcomes = np.where(scores > np.quantile(scores, approved), np.nan, window.outcomes)
-    return residual_finding(past(months), window.features, scores, outcomes, before or [], alarm=ALARM, drifted=drifted)
+    return residual_finding(past(again), window.features, scores, outcomes, before or [], alarm=ALARM, drifted=drifted)
 
 
 @pytest.mark.parametrize("approved", [1.0, 0.9, 0.8, 0.6])
@@ -101,10 +101,10 @@ def test_other_customers_and_too_few_defaults_add_nothing() -> None:
 def test_the_same_customers_again_are_no_further_witnesses() -> None:
     """What one sample of customers happens to show, a panel shows every month."""
     one = month(2_000, 670)
-    again: list[Finding] = []
+    found: list[Finding] = []
     for _ in range(12):
-        again = [told(one, 0.8, again, months=12)]
-    assert again[0].severity is Severity.OK
+        found = [told(one, 0.8, found, again=1.0)]
+    assert found[0].severity is Severity.OK
 
 
 def test_a_column_that_never_varies_and_missing_values_are_no_trouble() -> None:

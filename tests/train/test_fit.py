@@ -71,6 +71,18 @@ def test_out_of_fold_scores_are_honest(rows: Rows, settings: Settings, candidate
     assert score.mean() == pytest.approx(rows.target.mean(), abs=1e-6)  # calibrated in the large
 
 
+def test_the_reference_says_whose_its_rows_are_by_numbers_where_somebody_comes_twice(
+    rows: Rows, settings: Settings, candidate: Candidate
+) -> None:
+    assert "reference_customers.npy" not in candidate.files
+    named = replace(rows, ids=[f"customer {row // 3}" for row in range(len(rows))])
+    again = fit(named, settings, learners=["scorecard"])
+    numbers = array(again, "reference_customers.npy")
+    assert numbers.shape == array(again, "reference_target.npy").shape
+    assert np.unique(numbers, return_counts=True)[1].max() > 1
+    np.testing.assert_array_equal(np.unique(numbers), np.arange(numbers.max() + 1))  # no name is kept
+
+
 @pytest.mark.parametrize("learner", [*BUILT_IN, *GROWN])
 def test_the_same_rows_config_and_seed_give_the_same_bytes(rows: Rows, settings: Settings, learner: str) -> None:
     one = settings.model_copy(update={"train": settings.train.model_copy(update={"threads": 1})})

@@ -33,6 +33,7 @@ class ReferenceModel:
     probabilities: Floats  # (m,) out of fold, calibrated: how good it is on rows that it has not seen
     outcomes: Floats  # (m,) NaN for applicants who were declined, whose outcome nobody knows
     days: Ints | None = None  # (m,) since the epoch; None where the rows carry no dates
+    customers: Ints | None = None  # (m,) a number for each row's; None: nobody comes twice, or it is not on record
 
     @property
     def version(self) -> int:
@@ -112,7 +113,7 @@ def _made_of(artefact: Artefact[ModelManifest], version: int, threads: int) -> R
     features = array(artefact, "reference.npy")
     # Windows are scored by the model itself, so its own scores are what theirs must be compared with.
     own = model.probabilities(features)
-    days = _days(artefact)
+    days = _numbers(artefact, "reference_days.npy")
     return ReferenceModel(
         artefact=artefact,
         model=model,
@@ -122,14 +123,13 @@ def _made_of(artefact: Artefact[ModelManifest], version: int, threads: int) -> R
         probabilities=array(artefact, "reference_scores.npy"),
         outcomes=array(artefact, "reference_target.npy"),
         days=days,
+        customers=_numbers(artefact, "reference_customers.npy"),
     )
 
 
-def _days(artefact: Artefact[ModelManifest]) -> Ints | None:
-    """The days of the sample's rows; None where they carry no dates, or the artefact is of an earlier version."""
-    if "reference_days.npy" not in artefact.contents:
-        return None
-    return array(artefact, "reference_days.npy").astype(np.int64)
+def _numbers(artefact: Artefact[ModelManifest], file: str) -> Ints | None:
+    """Days or customers of the sample's rows; None where they carry none, or the artefact is of an earlier version."""
+    return array(artefact, file).astype(np.int64) if file in artefact.contents else None
 
 
 def array(artefact: Artefact[M], file: str) -> Floats:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from riskloop.monitor.quality import quality_findings
 from riskloop.monitor.residual import Past, residual_finding
 from riskloop.monitor.segments import segments_of
 from riskloop.monitor.selection import Comparison
+
+AGAIN: Final = 0.5  # correlation of a customer's rows, where the history does not tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +143,15 @@ def when_matured(
     compared = Comparison.of(scores, outcomes, held_against, champion.outcomes, champion.trained, own)
     found += over_time_findings(
         compared,
-        allowed.asset,
+        allowed,
         before,
         alarm=settings.drift.run_length,
         drifted=drifted,
         learns=settings.drift.asset_correlation is None,
     )
-    # Where one customer comes every month, the months of the history repeat the same customers.
-    months = allowed.periods if settings.portfolio.unit is not None else 0
-    past = Past(*champion.directions, held_against, champion.outcomes, own, months)
+    # Of a champion of an earlier version nobody knows whose rows they are, nor how much a customer's move together.
+    again = AGAIN if settings.portfolio.unit is not None and champion.customers is None else 0.0
+    past = Past(*champion.directions, held_against, champion.outcomes, own, champion.customers, again)
     inputs = features[:, champion.inputs]
     return [
         *found,

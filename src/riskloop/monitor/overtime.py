@@ -14,11 +14,12 @@ import numpy as np
 from riskloop.core.errors import DataError
 from riskloop.core.findings import WINDOW, DeclaredCheck
 from riskloop.core.numbers import evidence as told
-from riskloop.core.stats import calibration_in_the_large
 from riskloop.core.stats.correlated import correlation_in_time
 from riskloop.core.stats.sequential import WEIGHTS, detect, level_ratios, ranking_ratios
 from riskloop.core.types import Finding, Floats, Severity
+from riskloop.monitor.correlation import Correlation
 from riskloop.monitor.matured import Matured
+from riskloop.monitor.performance import level_errors
 from riskloop.monitor.selection import Comparison, on_one_scale, ranks
 
 AUC_BAND: Final = 0.02  # of AUC that does not matter
@@ -40,7 +41,7 @@ RANKING_OVER_TIME: Final = DeclaredCheck(
 
 def over_time_findings(
     compared: Comparison,
-    correlation: float,
+    correlation: Correlation,
     before: Sequence[Finding],
     *,
     alarm: float,
@@ -50,7 +51,8 @@ def over_time_findings(
     """Level and ranking since the champion began; ``before`` are the findings of its window before.
 
     Defaults of one window move together by ``correlation``, and by as much as the windows before show by themselves
-    where it ``learns``, as it does unless a person has told it: a calm history shows no cycle. None where the history
+    where it ``learns``, as it does unless a person has told it: a calm history shows no cycle. The champion's level was
+    learned from a few such periods, and is known as well as they allow. None where the history
     cannot say what is usual. Where the population has ``drifted``, the window adds nothing on
     the ranking: other customers are ranked otherwise in the same world. Nor does it where too few of the history are
     like those who have an outcome.
@@ -58,17 +60,17 @@ def over_time_findings(
     window, history = compared.window, compared.history
     if not history.enough:
         return []
-    try:
-        learned = calibration_in_the_large(history.outcomes, history.probabilities).std_error
-    except DataError:
-        return []
     kept = {f.check: f.details for f in before}
     level, rank = (_Carried.of(kept.get(check.name)) for check in (LEVEL_OVER_TIME, RANKING_OVER_TIME))
     known = not math.isnan(compared.trained.auc)
     expected = max(0.0, compared.trained.auc - AUC_BAND - 2.0 * compared.trained.std_error) if known else 0.0
     past = list(kept.get(LEVEL_OVER_TIME.name, {}).get("past", []))
-    allowed = max(correlation, _shown(past, window.probabilities)) if learns else correlation
-    ratios = level_ratios(window.outcomes, window.probabilities, allowed, LEVEL_BAND + learned)
+    allowed = max(correlation.asset, _shown(past, window.probabilities)) if learns else correlation.asset
+    try:
+        _, known_to = level_errors(window.probabilities, history, allowed, correlation.periods)
+    except DataError:
+        return []
+    ratios = level_ratios(window.outcomes, window.probabilities, allowed, LEVEL_BAND + known_to)
     by_level = level.with_window(ratios, window)
     ranked = Matured(window.probabilities[:0], window.outcomes[:0]) if drifted or not known else window
     placements = _placements(ranked, history, compared.scales)

@@ -24,7 +24,7 @@ from riskloop.core.stats import (
     upper_quantile,
     wilson_interval,
 )
-from riskloop.core.stats.correlated import level_p_value, rate_variance
+from riskloop.core.stats.correlated import level_error, level_p_value, rate_variance
 from riskloop.core.types import Finding, Floats, Severity
 from riskloop.monitor.breakdown import applicant_findings, grade_findings, measure_findings, segment_findings
 from riskloop.monitor.correlation import INDEPENDENT, Correlation
@@ -205,10 +205,9 @@ def level_errors(probabilities: Floats, history: Matured, asset: float, periods:
     Of customers with these ``probabilities`` (n,), whose defaults have the ``asset`` correlation; the history had so
     many ``periods``. DataError where it shows no level.
     """
-    level_error = calibration_in_the_large(history.outcomes, history.probabilities).std_error
-    spread = float((probabilities * (1.0 - probabilities)).mean())
-    together = math.sqrt(rate_variance(probabilities, asset)) / spread
-    return together, math.hypot(level_error, together / math.sqrt(periods))
+    own = calibration_in_the_large(history.outcomes, history.probabilities).std_error
+    together = level_error(probabilities, asset)
+    return together, math.hypot(own, together / math.sqrt(periods))
 
 
 def _slope(window: Matured, history: Matured, alpha: float, shrunk: float, band: float) -> Finding:

@@ -15,7 +15,7 @@ from riskloop.core.errors import DataError
 from riskloop.core.findings import WINDOW, DeclaredCheck
 from riskloop.core.numbers import evidence as told
 from riskloop.core.stats.residual import Residual, residual_evidence
-from riskloop.core.types import Finding, Floats, Severity
+from riskloop.core.types import Finding, Floats, Ints, Severity
 from riskloop.monitor.matured import Matured
 from riskloop.monitor.selection import inclusion, on_one_scale, ranks, thinned_rows
 
@@ -72,7 +72,8 @@ class Past:
     probabilities: Floats  # out of fold
     outcomes: Floats  # NaN where nobody knows
     own: Floats  # the champion's own scores
-    months: int = 0  # in which the same customers came again; 0: they do not
+    customers: Ints | None = None  # a number for each row's customer; None: nobody comes twice, or it is not on record
+    again: float = 0.0  # correlation of a customer's rows in different windows, at least
 
     @cached_property
     def known(self) -> Matured:
@@ -84,9 +85,9 @@ class Past:
         mine, past = on_one_scale(probabilities, self.known.probabilities, (self.own, self.probabilities))
         chances = inclusion(mine, ~np.isnan(outcomes), past)
         rows = np.arange(past.size) if chances is None else thinned_rows(self.known, chances)
-        known = self.known
-        places = self.places[~np.isnan(self.outcomes)][rows]
-        return Residual.of(known.outcomes[rows] == 1.0, known.probabilities[rows], places)
+        known, there = self.known, ~np.isnan(self.outcomes)
+        who = None if self.customers is None else self.customers[there][rows]
+        return Residual.of(known.outcomes[rows] == 1.0, known.probabilities[rows], self.places[there][rows], who)
 
 
 def residual_finding(
@@ -121,9 +122,9 @@ def residual_finding(
             WINDOW, Severity.UNKNOWN, sizes, unknown.sentence, details={"windows": list(carried)}
         )
     kept = kept[-KEPT:]
-    spread, months = past.directions.spread, past.months
-    evidence, latest = residual_evidence(kept, history, spread, months=months)
-    if adds and evidence < OVER * residual_evidence(kept[:-1], history, spread, months=months)[0]:
+    spread, again = past.directions.spread, max(past.again, history.again)
+    evidence, latest = residual_evidence(kept, history, spread, again=again)
+    if adds and evidence < OVER * residual_evidence(kept[:-1], history, spread, again=again)[0]:
         # A recession that has ended would be called for months. To forget evidence makes no false alarm likelier.
         kept, evidence = kept[-1:], latest
     moved = evidence >= alarm

@@ -44,7 +44,7 @@ from riskloop.train.candidate import (
     shaping,
 )
 from riskloop.train.dump import dump
-from riskloop.train.fitted import Fitted, Sample, fit_learner, raw_scores, sample_of
+from riskloop.train.fitted import Fitted, Sample, fit_learner, raw_scores, reference_customers, sample_of
 from riskloop.train.learners import LIGHTGBM, SCORECARD, Estimator, Learner, learner, require_known
 from riskloop.train.scorecard import Scorecard
 from riskloop.train.size import choose_sizes, sized
@@ -144,6 +144,7 @@ def fit(
         "reference_scores.npy": npy(np.concatenate((p[drawn], unlearned))),
         "reference_target.npy": npy(np.concatenate((target[reference], np.full(len(others), np.nan)))),
         "reference_days.npy": npy(np.concatenate((rows.times[reference], others.times)) // DAY),
+        **reference_customers(rows.take(reference), others),
     }
     manifest = ModelManifest(
         learner=best.learner.name,

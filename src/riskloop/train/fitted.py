@@ -14,6 +14,7 @@ from riskloop.core.types import Bools, Floats, Ints, Rows
 from riskloop.scoring.preparation import Preparation
 from riskloop.train.blend import fit_blend, raw
 from riskloop.train.calibrate import log_odds
+from riskloop.train.candidate import npy
 from riskloop.train.dump import is_sum
 from riskloop.train.learners import Estimator, Learner, one_thread
 from riskloop.train.prepare import Preparer
@@ -77,6 +78,12 @@ def customers_of(rows: Rows) -> Ints | None:
     """The number of each row's customer (n,); None where nobody comes twice."""
     codes = customer_codes(rows.ids)
     return None if np.unique(codes).size == codes.size else codes
+
+
+def reference_customers(*parts: Rows) -> dict[str, bytes]:
+    """The file that says whose the reference's rows are, by numbers alone; none where nobody comes twice."""
+    codes = customer_codes([name for rows in parts for name in rows.ids])
+    return {} if np.unique(codes).size == codes.size else {"reference_customers.npy": npy(codes)}
 
 
 def fit_learner(entry: Learner, sample: Sample, threads: int) -> Fitted:

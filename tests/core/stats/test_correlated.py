@@ -2,16 +2,22 @@
 
 import numpy as np
 import pytest
+from scipy import special as scipy_special
 from scipy import stats as scipy_stats
+from scipy.optimize import brentq
+from scipy.special import expit
 
 from riskloop.core.errors import DataError
 from riskloop.core.stats.correlated import (
     asset_correlation,
     correlation_in_time,
+    count_log_likelihood,
     given_factor,
+    level_error,
     level_p_value,
     rate_variance,
 )
+from riskloop.core.types import Floats
 
 RHOS = (0.01, 0.05, 0.1)
 
@@ -30,6 +36,34 @@ def test_independent_customers_give_the_binomial_test() -> None:
     for defaults in (0, 20, 40, 61):
         low, high = scipy_stats.binom.cdf(defaults, 400, 0.1), scipy_stats.binom.sf(defaults - 1, 400, 0.1)
         assert level_p_value(defaults, p, 0.0) == pytest.approx(min(1.0, 2.0 * min(low, high)))
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.005, 0.05, 0.3])
+@pytest.mark.parametrize("rows", [10, 1_000, 100_000])
+@pytest.mark.parametrize("off", [0.6, 1.0, 1.7])
+def test_the_tail_and_the_likelihood_of_a_count_are_integrals_over_the_factor(
+    rho: float, rows: int, off: float
+) -> None:
+    """Equal customers, on a grid that is fine around the factors that explain the count; in a large period few do."""
+    p, defaults = np.full(rows, 0.1), round(0.1 * rows * off)
+    peaks = (scipy_stats.norm.ppf(0.1) - scipy_stats.norm.ppf(defaults / rows) * np.sqrt(1.0 - rho)) / np.sqrt(rho or 1)
+    factor = np.unique(np.concatenate([np.linspace(-9, 9, 20_001), peaks + np.linspace(-0.5, 0.5, 20_001)]))
+    rate, density = given_factor(p[:1], rho, factor)[:, 0], scipy_stats.norm.pdf(factor)
+    laws = scipy_stats.binom.cdf(defaults, rows, rate), scipy_stats.binom.sf(defaults - 1, rows, rate)
+    tail = 2.0 * min(np.trapezoid(law * density, factor) for law in laws)
+    assert level_p_value(defaults, p, rho) == pytest.approx(min(1.0, tail), rel=0.03, abs=1e-9)
+
+    def log_mean(rate: Floats, density: Floats, factor: Floats) -> float:
+        log = defaults * np.log(rate) + (rows - defaults) * np.log1p(-rate)
+        return float(np.log(np.trapezoid(np.exp(log - log.max()) * density, factor)) + log.max())
+
+    # The factor on log-odds, with the spread that gives the rate this spread, and the mean that gives this mean.
+    move = level_error(p, rho)
+    by = brentq(lambda by: np.trapezoid(expit(by + move * factor) * density, factor) - 0.1, -9.0, 9.0)
+    at = (scipy_special.logit(defaults / rows) - by) / (move or 1.0)
+    factor = np.unique(np.concatenate([factor, at + np.linspace(-0.5, 0.5, 20_001)]))
+    wanted = log_mean(expit(by + move * factor), scipy_stats.norm.pdf(factor), factor)
+    assert count_log_likelihood(defaults, scipy_special.logit(p), move) == pytest.approx(wanted, abs=2e-3)
 
 
 def test_given_the_factor_the_mean_stays() -> None:

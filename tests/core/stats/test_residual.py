@@ -84,7 +84,7 @@ def test_each_beginning_adds_its_evidence() -> None:
     alone = sum(residual_evidence([one], history, spread)[1] for one in together)
     assert residual_evidence(windows, history, spread)[0] == pytest.approx(alone)
     # Where the same customers come again, twelve windows of them say hardly more than a few.
-    assert residual_evidence(windows, history, spread, months=12)[0] < alone
+    assert residual_evidence(windows, history, spread, again=0.5)[0] < alone
 
 
 @pytest.mark.parametrize("rows", [60, 1_000])
@@ -100,6 +100,41 @@ def test_nothing_changed_gives_a_mean_of_one_at_most_and_few_alarms(rows: int) -
         alarms += any(residual_evidence(windows[: k + 1], past, spread)[0] >= 50.0 for k in range(8))
     assert np.mean(ratios) < 1.1
     assert alarms <= 2
+
+
+@pytest.mark.parametrize("lasting", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("times", [2, 6, 12])
+def test_a_customers_rows_are_one_witness(times: int, lasting: float) -> None:
+    """The covariance of the score vector over many samples of customers, beside what one sample says of it."""
+    rng, customers = np.random.default_rng(times), 300
+    scores, told = [], []
+    for _ in range(120):
+        who = np.repeat(np.arange(customers), times)
+        directions = np.repeat(rng.standard_normal((customers, 2)), times, axis=0)
+        latent = np.sqrt(lasting) * np.repeat(rng.standard_normal(customers), times)
+        odds = rng.standard_normal(who.size)
+        chance = expit(odds - 1.2)
+        defaults = latent + np.sqrt(1.0 - lasting) * rng.standard_normal(who.size) < stats.norm.ppf(chance)
+        plain, one = Residual.of(defaults, chance, directions), Residual.of(defaults, chance, directions, who)
+        scores.append(np.linalg.solve(np.linalg.cholesky(plain.information), plain.score))
+        told.append((plain.information[0, 0] / one.information[0, 0], one.again))
+    effect, again = np.mean(told, axis=0)
+    wanted = float(np.square(scores).mean())
+    assert effect == pytest.approx(wanted, rel=0.25)
+    assert again == pytest.approx((wanted - 1.0) / (times - 1), abs=0.05 + 0.3 / (times - 1))
+
+
+def test_customers_who_come_once_change_nothing_and_one_customer_is_one_witness() -> None:
+    defaults, p, directions = sample(9, np.zeros(3))
+    plain, once = Residual.of(defaults, p, directions), Residual.of(defaults, p, directions, np.arange(p.size))
+    np.testing.assert_array_equal(plain.information, once.information)
+    assert once.again == 0.0
+    # A copy of each row says nothing new: all are worth half.
+    twice = Residual.of(
+        *(np.repeat(rows, 2, axis=0) for rows in (defaults, p, directions)), np.repeat(np.arange(800), 2)
+    )
+    np.testing.assert_allclose(twice.information, plain.information, rtol=0.15)
+    assert twice.again == pytest.approx(1.0, abs=0.15)
 
 
 def test_without_a_line_nothing_is_said() -> None:

@@ -4,6 +4,8 @@ Customer i defaults when √ρ·Z + √(1−ρ)·εᵢ < Φ⁻¹(pᵢ), Z and ε
 probabilities are Φ((Φ⁻¹(pᵢ) − √ρ·Z)/√(1−ρ)). ρ is the asset correlation. Source: Vasicek, Risk 15 (2002) 160–162.
 """
 
+import math
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -14,9 +16,16 @@ from riskloop.core.stats._arrays import TINY, probabilities
 from riskloop.core.types import Floats
 
 GROUPS: Final = 50  # of customers with like probabilities; more change the sixth digit
-NODES: Final = 64  # of the factor
-ERROR_NODES: Final = 9  # of the error of the level
+WIDEST: Final = 8.0  # standard deviations of a factor
+NODES: Final = 801  # of it: a large period tells the factor to a tenth and less, and a coarse grid steps over that
+SMOOTH_NODES: Final = 64  # of it where a rate is averaged, which changes slowly
+ZOOM: Final = 65  # nodes on what is left of the factor, again and again
+NEGLIGIBLE: Final = 40.0  # of a log likelihood below its largest
+ERROR_NODES: Final = 9  # of the error of the level, beside a factor that smooths it
 MOST: Final = 0.5  # asset correlation
+
+Nodes = tuple[Floats, Floats]  # values of a standard normal, and their weights
+ONE: Final[Nodes] = (np.zeros(1), np.ones(1))
 
 
 def given_factor(probability: Floats, correlation: float, factor: Floats) -> Floats:
@@ -40,7 +49,8 @@ def level_p_value(defaults: int, probability: npt.ArrayLike, correlation: float,
 
     p = probabilities(probability)
     _require_correlation(correlation)
-    rate, weight = _given_rates(p, correlation, error)
+    shift = _hermite(ERROR_NODES if error else 1) if correlation else _normal(NODES if error else 0)
+    rate, weight = _given_rates(p, _normal(NODES if correlation else 0), correlation, shift, error)
     low = float(weight @ bdtr(defaults, p.size, rate))
     high = 1.0 if defaults == 0 else float(weight @ bdtrc(defaults - 1, p.size, rate))
     return min(1.0, 2.0 * min(low, high))
@@ -50,9 +60,60 @@ def rate_variance(probability: npt.ArrayLike, correlation: float) -> float:
     """Variance of the default rate of a period by the factor alone, however many customers there are."""
     p = probabilities(probability)
     _require_correlation(correlation)
-    rate, weight = _given_rates(p, correlation, 0.0)
+    rate, weight = _given_rates(p, _hermite(SMOOTH_NODES if correlation else 1), correlation)
     mean = float(weight @ rate)
     return float(weight @ np.square(rate - mean))
+
+
+def level_error(probability: Floats, correlation: float) -> float:
+    """Standard deviation, in log-odds, of the level of one period by the factor alone; 0 without customers."""
+    if not probability.size:
+        return 0.0
+    return math.sqrt(rate_variance(probability, correlation)) / float((probability * (1.0 - probability)).mean())
+
+
+def count_log_likelihood(defaults: int, log_odds: Floats, move: float) -> float:
+    """Log probability of so many ``defaults`` of one period's customers, but for a constant; their ``log_odds`` (n,).
+
+    The factor moves all log-odds alike, with the standard deviation ``move`` (`level_error`): then the count alone
+    tells the level. By Vasicek's likelihood of each customer who defaults would speak, too, and a correlation that is
+    not the truth takes another spread for another level. The more customers, the narrower the factors that explain a
+    count: the grid zooms in until they fill it.
+    """
+    from scipy.special import expit, logsumexp
+
+    parts = np.array_split(np.sort(log_odds), min(GROUPS, log_odds.size))
+    odds, size = np.asarray([part.mean() for part in parts]), np.asarray([part.size for part in parts])
+    odds += _as_frequent(odds, size / log_odds.size, move, float(expit(log_odds).mean()))
+
+    def likelihood(factor: Floats) -> Floats:
+        moved = odds[None, :] + move * factor[:, None]
+        found: Floats = defaults * moved.mean(axis=1) - np.logaddexp(0.0, moved) @ size
+        return found
+
+    if not move:
+        return float(likelihood(np.zeros(1))[0])
+    low, high = -WIDEST, WIDEST
+    while True:
+        factor = np.linspace(low, high, ZOOM)
+        found = likelihood(factor) - 0.5 * np.square(factor)
+        kept = np.flatnonzero(found > found.max() - NEGLIGIBLE)
+        if kept.size > ZOOM // 4:
+            return float(logsumexp(found) + np.log((factor[1] - factor[0]) / math.sqrt(2.0 * math.pi)))
+        low, high = factor[max(0, kept[0] - 1)], factor[min(ZOOM - 1, kept[-1] + 1)]
+
+
+def _as_frequent(odds: Floats, share: Floats, move: float, rate: float) -> float:
+    """What is added to log-odds that a factor moves by ``move``, so that as many default as without it: by Newton."""
+    from scipy.special import expit
+
+    factor, weight = _hermite(SMOOTH_NODES) if move else ONE
+    moved, by, step = odds[None, :] + move * factor[:, None], 0.0, 1.0
+    while abs(step) > 1e-10:
+        p = expit(moved + by)
+        step = float(np.clip((rate - weight @ p @ share) / (weight @ (p * (1.0 - p)) @ share), -1.0, 1.0))
+        by += step
+    return by
 
 
 def asset_correlation(
@@ -141,28 +202,32 @@ def _at_level(probability: Floats, rate: float) -> Floats:
     return moved
 
 
-def _given_rates(p: Floats, correlation: float, error: float) -> tuple[Floats, Floats]:
+def _given_rates(p: Floats, factors: Nodes, correlation: float, errors: Nodes = ONE, error: float = 0.0) -> Nodes:
     """Mean probabilities at the nodes of factor and error, and the nodes' weights."""
     from scipy.special import expit, logit
 
     groups = np.asarray([part.mean() for part in np.array_split(np.sort(p), min(GROUPS, p.size))])
     sizes = np.asarray([part.size for part in np.array_split(p, min(GROUPS, p.size))]) / p.size
-    factor, weight = factor_nodes(correlation)
-    shift, share = _nodes(ERROR_NODES if error else 1)
+    (factor, weight), (shift, share) = factors, errors
     log_odds = logit(np.clip(groups, TINY, 1.0 - TINY))
     rates = [given_factor(expit(log_odds + error * step), correlation, factor) @ sizes for step in shift]
     return np.clip(np.concatenate(rates), 0.0, 1.0), np.concatenate([part * weight for part in share])
 
 
-def _nodes(count: int) -> tuple[Floats, Floats]:
+@lru_cache(maxsize=4)
+def _hermite(count: int) -> Nodes:
     """Gauss–Hermite nodes and weights for a standard normal."""
     node, weight = np.polynomial.hermite_e.hermegauss(count)
     return node, weight / weight.sum()
 
 
-def factor_nodes(correlation: float) -> tuple[Floats, Floats]:
-    """Values (z,) of the factor and their weights; one value where nothing moves together."""
-    return _nodes(NODES if correlation else 1)
+def _normal(count: int) -> Nodes:
+    """Even nodes and weights for a standard normal; one at its mean without any."""
+    if not count:
+        return ONE
+    node = np.linspace(-WIDEST, WIDEST, count)
+    weight = np.exp(-0.5 * np.square(node))
+    return node, weight / weight.sum()
 
 
 def _require_correlation(correlation: float) -> None:

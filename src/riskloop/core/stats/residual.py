@@ -12,12 +12,12 @@ import numpy as np
 
 from riskloop.core.stats._arrays import logit
 from riskloop.core.stats._logistic import fit_logistic
-from riskloop.core.types import Bools, Floats
+from riskloop.core.types import Bools, Floats, Ints
 
 HARMLESS: Final = 0.15  # standard deviation of log-odds beside the score that does not matter
 HARMS: Final = (0.3, 0.6)  # … and those that are looked for
 LEARNED: Final = 2.0  # times the history's error: of the history's own residual, and of the champion learned from it
-AGAIN: Final = 0.5  # correlation of one customer's residuals, at most, where the same customers come again
+DRAWS: Final = 20  # of random signs
 HIGHEST: Final = 60.0  # of a log ratio
 
 
@@ -27,48 +27,77 @@ class Residual:
 
     score: Floats  # (k,)
     information: Floats  # (k, k)
+    again: float = 0.0  # correlation of a customer's rows with each other, where some come again
 
     @classmethod
-    def of(cls, defaults: Bools, probability: Floats, directions: Floats) -> "Residual":
+    def of(cls, defaults: Bools, probability: Floats, directions: Floats, customers: Ints | None = None) -> "Residual":
         """Rao's score of adding ``directions`` (n, k) to a logistic line over the log-odds of ``probability`` (n,).
 
         The line's level and slope are fitted, so that neither another level nor a recalibration leaves anything.
-        Source: Rao (1948); Chen, Statistics in Medicine 2 (1983) 363–370. Raises DataError where no line fits.
+        With ``customers`` (n,) the rows of one customer are one witness: score and information are divided by the
+        design effect.
+        Source: Rao (1948); Chen, Statistics in Medicine 2 (1983) 363–370; Rao & Scott, Biometrics 48 (1992) 577–585.
+        Raises DataError where no line fits.
         """
         line = np.column_stack((np.ones(probability.size), logit(probability)))
         p = 1.0 / (1.0 + np.exp(-(line @ fit_logistic(line, defaults).coefficients)))
         weight = (p * (1.0 - p))[:, None]
         cross = line.T @ (weight * directions)
-        spent = cross.T @ np.linalg.solve(line.T @ (weight * line), cross)
-        return cls(directions.T @ (defaults - p), directions.T @ (weight * directions) - spent)
+        beside = np.linalg.solve(line.T @ (weight * line), cross)
+        score = directions.T @ (defaults - p)
+        information = directions.T @ (weight * directions) - cross.T @ beside
+        if customers is None:
+            return cls(score, information)
+        influence = (directions - line @ beside) * (defaults - p)[:, None]
+        effect, again = _together(influence, information, customers)
+        return cls(score / effect, information / effect, again)
+
+
+def _together(influence: Floats, information: Floats, customers: Ints) -> tuple[float, float]:
+    """The design effect of rows of the same customers, and the correlation of such rows.
+
+    The mean over all directions, or the largest one's where that is beyond what random signs of the rows give.
+    """
+    order = np.argsort(customers, kind="stable")
+    _, first, rows = np.unique(customers[order], return_index=True, return_counts=True)
+    pairs = float(rows @ (rows - 1)) / customers.size  # other rows of its customer that a row has
+    if pairs == 0.0:
+        return 1.0, 0.0
+    ordered, inverse = influence[order], np.linalg.pinv(information, hermitian=True)
+
+    def shared(signs: Floats) -> Floats:
+        signed = ordered * signs[:, None]
+        sums = np.add.reduceat(signed, first)
+        return np.asarray(np.linalg.eigvals(inverse @ (sums.T @ sums - signed.T @ signed)).real, dtype=np.float64)
+
+    rng = np.random.default_rng(0)
+    chance = np.mean([shared(rng.choice((-1.0, 1.0), customers.size)).max() for _ in range(DRAWS)])
+    each = shared(np.ones(customers.size))
+    more = max(0.0, float(each.mean()), float(each.max() - chance))
+    return 1.0 + min(more, float(rows.max()) - 1.0), min(1.0, more / pairs)
 
 
 def residual_evidence(
-    windows: Sequence[Residual], history: Residual, spread: Floats, *, months: int = 0
+    windows: Sequence[Residual], history: Residual, spread: Floats, *, again: float = 0.0
 ) -> tuple[float, float]:
     """Evidence that the latest of ``windows`` hold a residual which the ``history`` does not; and of the last alone.
 
     For each window from which on all may have changed: the Bayes factor of coefficients γ ~ N(γ₀, σ²·spread) with σ one
     of HARMS against HARMLESS, where γ₀ is the history's, with its error. ``spread`` (k,) sums to 1. Each is a test
     martingale while nothing changes (Kass & Raftery 1995; Goeman et al. 2006 for so many directions), and their sum
-    an e-detector (Shin, Ramdas & Rinaldo 2024): it takes at least a windows on average to reach a. Where the same
-    customers come every month, in ``months`` of the history (0: they do not), their rows are worth less.
+    an e-detector (Shin, Ramdas & Rinaldo 2024): it takes at least a windows on average to reach a. Where customers
+    come again, their rows in different windows are correlated by ``again``, and worth less (Kish 1965).
     """
     before = np.linalg.pinv(history.information, hermitian=True)
     usual = before @ history.score
-    uncertain = LEARNED * _worth(months) * before + HARMLESS**2 * np.diag(spread)
+    uncertain = LEARNED * before + HARMLESS**2 * np.diag(spread)
     score, information = np.zeros_like(spread), np.zeros_like(before)
     ratios = []
     for number, window in enumerate(reversed(windows), start=1):
         score, information = score + window.score, information + window.information
-        worth = _worth(number if months else 0)
+        worth = 1.0 + (number - 1) * again
         ratios.append(_ratio(score / worth, information / worth, usual, uncertain, spread))
     return float(sum(ratios)), ratios[0] if ratios else 0.0
-
-
-def _worth(times: int) -> float:
-    """How many rows of a customer who comes so many times are worth one (Kish 1965)."""
-    return 1.0 + (times - 1) * AGAIN if times > 1 else 1.0
 
 
 def _ratio(score: Floats, information: Floats, usual: Floats, uncertain: Floats, spread: Floats) -> float:

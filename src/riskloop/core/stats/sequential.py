@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from riskloop.core.stats._arrays import TINY, logit, outcomes, probabilities
-from riskloop.core.stats.correlated import factor_nodes, given_factor
+from riskloop.core.stats._arrays import logit, outcomes, probabilities
+from riskloop.core.stats.correlated import count_log_likelihood, level_error
 from riskloop.core.types import Floats
 
 SHIFTS: Final = (-0.8, 0.9)  # of the level, in log-odds beyond what does not matter: half, and twice the defaults
@@ -37,21 +37,12 @@ def level_ratios(
     if np.size(labels) == 0:
         return np.ones(len(SHIFTS))
     defaults, p = outcomes(labels), probabilities(probability, length=np.size(labels))
-    ratios = []
+    count, move, ratios = int(defaults.sum()), level_error(p, correlation), []
     for shift in SHIFTS:
         edge = logit(p) + np.copysign(band, shift)
-        moved = _log_likelihood(defaults, edge + shift, correlation)
-        ratios.append(np.exp(min(_log_likelihood(defaults, edge, correlation) * -1.0 + moved, np.log(MOST))))
+        before, after = (count_log_likelihood(count, odds, move) for odds in (edge, edge + shift))
+        ratios.append(np.exp(min(after - before, np.log(MOST))))
     return np.asarray(ratios)
-
-
-def _log_likelihood(defaults: npt.NDArray[np.bool_], log_odds: Floats, correlation: float) -> float:
-    from scipy.special import expit, logsumexp
-
-    factor, weight = factor_nodes(correlation)
-    given = np.clip(given_factor(expit(log_odds), correlation, factor), TINY, 1.0 - TINY)
-    each = np.log(given[:, defaults]).sum(axis=1) + np.log1p(-given[:, ~defaults]).sum(axis=1)
-    return float(logsumexp(each, b=weight))
 
 
 def ranking_ratios(placements: Floats, expected: float, worth: Floats | float = 1.0) -> Floats:

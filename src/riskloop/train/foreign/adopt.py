@@ -28,7 +28,7 @@ from riskloop.train.candidate import (
     sampled,
     shaping,
 )
-from riskloop.train.fitted import customers_of
+from riskloop.train.fitted import customers_of, reference_customers
 from riskloop.train.foreign.boosters import SAID, lightgbm_model, xgboost_model
 from riskloop.train.foreign.card import Closed, PointsScale, card_model
 from riskloop.train.foreign.estimator import skops_model
@@ -106,6 +106,7 @@ def adopt(
         "reference_scores.npy": npy(p[reference]),
         "reference_target.npy": npy(target[reference]),
         "reference_days.npy": npy(days_of(rows)[reference]),
+        **reference_customers(rows.take(reference)),
     }
     imported = Imported(
         kind=found.kind,
