@@ -60,9 +60,9 @@ class Book:
     outcomes: Floats
 
     @classmethod
-    def of(cls, conditions: Conditions, seed: int) -> "Book":
+    def of(cls, conditions: Conditions, seed: int, months: int = MONTHS) -> "Book":
         rng = np.random.default_rng((seed, 7))
-        starts = month_starts(date(2020, 1, 1), PAST + MONTHS)
+        starts = month_starts(date(2020, 1, 1), PAST + months)
         pools = Lender(conditions, PER_MONTH).pools(
             [Call(month, PER_MONTH, World(), chosen=False) for month in starts], seed
         )
