@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks._conditiontables import share
+from benchmarks._measured import share
 from benchmarks.labelfaults import PAST, Book
 from riskloop.core.settings import DriftSettings
 from riskloop.core.types import DAY, Diagnosis, Finding, Severity

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import conditions as bench
 from benchmarks._cells import GENERATION, feed_of, play, world_of
-from benchmarks._conditiontables import adjusted, delay, document, gain, misses, ratio, recovery, share
+from benchmarks._conditiontables import adjusted, document, misses
 from benchmarks._fraction import (
     GROUPS,
     SEEDS,
@@ -24,6 +24,7 @@ from benchmarks._fraction import (
     one_by_one,
     takes_turns,
 )
+from benchmarks._measured import delay, gain, ratio, recovery, share
 from benchmarks._triggers import handed_in
 from riskloop.core.types import Json
 from riskloop.simulation.conditions import LEVELS, Conditions

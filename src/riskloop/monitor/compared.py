@@ -85,8 +85,7 @@ class Compared:
 
     def numbers(self) -> list[int]:
         """The numeric columns that have a distribution."""
-        features = enumerate(self.reference.schema.features)
-        return [j for j, feature in features if feature.kind == "number" and j not in self.reference.context]
+        return self.reference.numbers
 
     def moved_numbers(self) -> list[int]:
         """Numeric columns that do not look like the history."""

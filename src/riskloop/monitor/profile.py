@@ -192,6 +192,17 @@ class Reference:
         return said if self.course is None else said | self.course.paths
 
     @cached_property
+    def numbers(self) -> list[int]:
+        """The numeric columns that have a distribution."""
+        return [j for j, one in enumerate(self.schema.features) if one.kind == "number" and j not in self.context]
+
+    @cached_property
+    def amounts(self) -> tuple[int, ...]:
+        """Columns of many different numbers, most of which are positive; asked for hundreds of times in a wide book."""
+        many = [j for j in self.numbers if self.bins[j].kind == "intervals" and len(self.bins[j]) > 6]
+        return tuple(j for j in many if np.nanmean(self.rows[:, j] > 0.0) > 0.5)
+
+    @cached_property
     def seasonal(self) -> frozenset[int]:
         """Columns that move with the time of the year, declared or shown by the history; the score's number is k.
 

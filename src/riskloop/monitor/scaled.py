@@ -236,11 +236,9 @@ def relatives_of(compared: Compared, j: int) -> list[int]:
     return sorted(near.intersection(amounts_of(compared)), key=lambda c: -abs(compared.reference.structure.z[j, c]))[:4]
 
 
-def amounts_of(compared: Compared) -> list[int]:
+def amounts_of(compared: Compared) -> tuple[int, ...]:
     """Columns of many different numbers, most of which are positive."""
-    rows, bins = compared.reference.rows, compared.reference.bins
-    many = [j for j in compared.numbers() if bins[j].kind == "intervals" and len(bins[j]) > 6]
-    return [j for j in many if np.nanmean(rows[:, j] > 0.0) > 0.5]
+    return compared.reference.amounts
 
 
 def logs(values: Floats) -> Floats:
