@@ -126,6 +126,7 @@ def restore(folder: Path, config: Path, tick: Tick = quiet, erasures: str | None
         place = None if erasures is None else CheckpointStore(erasures, Path.cwd())
         tombstones, doubts = kept_tombstones(home.trust, place)
         again = erase_again(home.database, home.segments, home.archive, tombstones)
+        home.trust.move_in()
         index = {**index, "erased_again": again, "doubts": doubts}
     finally:
         home.close()

@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -332,6 +333,17 @@ class Trust:
                 post(self.settings.webhook, one.content(), self.settings.timeout)
             with self.database.write() as connection:
                 connection.execute(update(checkpoints).where(checkpoints.c.id == row.id).values(placed=True))
+
+    def move_in(self) -> None:
+        """After a restore: where checkpoints go holds none, because it is another place, all are placed there anew.
+
+        Where it holds some they say what is missing, and nothing is done.
+        """
+        with suppress(StorageError):
+            if self.place is None or self.place.all():
+                return
+            with self.database.write() as connection:
+                connection.execute(update(checkpoints).values(placed=False))
 
     def _signed_before(self) -> bool:
         with self.database.read() as connection:
