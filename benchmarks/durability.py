@@ -1,11 +1,14 @@
 """Is every answered decision in the log, exactly once, whatever happens to the server?
 
-    python -m benchmarks.durability [--quick] [--kills N] [--seconds N] [--json] [--folder DIR] [--url postgresql+psycopg://…]
+    python -m benchmarks.durability [--quick] [--kills N] [--held N] [--seconds N] [--json] [--folder DIR]
+                                    [--url postgresql+psycopg://…]
 
 `kills`: under load, single rows and batches, the server is killed (SIGKILL) at random moments and started again on the
-same folder, without any repair; on PostgreSQL with --url, of an empty database.
- After every kill the ids of the log have no gap, every answered decision is in it once,
-as it was answered, and a batch that is sent again under its key is logged once.
+same folder, without any repair; on PostgreSQL with --url, of an empty database. After every kill the ids of the log
+have no gap, every answered decision is in it once, as it was answered, and a batch that is sent again under its key is
+logged once.
+`held`: under load, somebody holds the lock of the log for 30 seconds. What is answered meanwhile says that nothing was
+logged; afterwards it goes on by itself, and the log is as after a kill.
 `promotions`: under load, a model is promoted every second. No request fails, and every answer comes from a model that
 was champion at some moment between its request and its answer.
 Exit code 1 when a promise was broken.
@@ -28,7 +31,9 @@ from urllib.parse import urlsplit
 from benchmarks.postgres import twin
 from benchmarks.serving import prepare, running
 from riskloop.portfolio import Portfolio
+from riskloop.store import counters
 from riskloop.store.home import Home
+from riskloop.store.tables import decisions
 
 CLIENTS: Final = 8
 BATCH: Final = 200  # rows
@@ -147,6 +152,35 @@ def kills(folder: Path, rows: Sequence[dict[str, Any]], count: int, seed: int = 
     }
 
 
+def held(folder: Path, rows: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    """Hold the log's lock under load; what was checked."""
+    batches = Batches(rows)
+    portfolio = Portfolio.open(folder)
+    with running("riskloop", folder) as server, Load(server.url, rows, batches) as load:
+        time.sleep(2.0)
+        with portfolio.home.database.write() as connection:
+            counters.lock(connection, decisions)
+            begun, failures = time.monotonic(), len(load.failures)
+            time.sleep(seconds)
+            meanwhile = [a for a in load.answers if a.asked > begun]
+            refused = load.failures[failures:]
+        released = time.monotonic()
+        time.sleep(3.0)
+    portfolio.home.close()
+    check_log(folder, load.answers, batches)
+    assert refused
+    assert all("Nothing was logged" in said for said in refused), refused[:3]
+    after = [a for a in load.answers if a.received > released]
+    return {
+        "seconds": seconds,
+        "answered": len(load.answers),
+        "answered_meanwhile": len(meanwhile),
+        "refused_meanwhile": len(refused),
+        "seconds_until_the_next_answer": min(a.received for a in after) - released,
+        "batches": len(batches.answered),
+    }
+
+
 def _count(folder: Path) -> int:
     home = Home.open(folder)
     try:
@@ -251,8 +285,9 @@ def _two_versions(folder: Path) -> list[Any]:
 def main() -> None:
     """Run both and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="5 kills, 10 seconds of promotions")
+    parser.add_argument("--quick", action="store_true", help="5 kills, 7 seconds of a lock, 10 of promotions")
     parser.add_argument("--kills", type=int, help="default 50")
+    parser.add_argument("--held", type=float, help="seconds of the lock; default 30")
     parser.add_argument("--seconds", type=float, help="of promotions; default 60")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--folder", type=Path, help="Where the portfolio is made; must be on the disk to be measured.")
@@ -264,13 +299,17 @@ def main() -> None:
         prepare(folder, usual=False).close()
         folder = twin(folder, options.url) if options.url else folder
         rows = [json.loads(line) for line in (folder / "requests.ndjson").read_text().splitlines()]
-        killed = kills(folder, rows, options.kills or (5 if options.quick else 50))
+        count = (5 if options.quick else 50) if options.kills is None else options.kills
+        killed = kills(folder, rows, count) if count else {}
+        locked = held(folder, rows, options.held or (7 if options.quick else 30))
         promoted = promotions(folder, rows, options.seconds or (10 if options.quick else 60))
     if options.json:
-        print(json.dumps({"kills": killed, "promotions": promoted}))
+        print(json.dumps({"kills": killed, "held": locked, "promotions": promoted}))
     else:
         print("kills: every answered decision is in the log exactly once; ids have no gap")
         print("".join(f"  {key}: {value:,.6g}\n" for key, value in killed.items()), end="")
+        print("held: what was not answered was not logged")
+        print("".join(f"  {key}: {value:,.6g}\n" for key, value in locked.items()), end="")
         print("promotions")
         print("".join(f"  {key}: {value:,.6g}\n" for key, value in promoted.items()), end="")
     if promoted["failed"] or promoted["by_a_model_that_was_not_champion"]:
