@@ -6,8 +6,9 @@ The URL names an empty database; put the server's files and --folder on the same
 seconds each, in every round; ratios are medians of the rounds' own ratios, so that a busy machine slows both alike.
 Server, database and load (wrk) share the machine.
 
-With --machines one API process and two, each with its half of 64 connections, take turns over PostgreSQL. Beside the
-rates stand the processors' seconds of API, database and load for a request: what two cores of one's own could do.
+With --machines one API process with 64 connections, two with 32 each, and two with 64 each take turns over PostgreSQL.
+Beside the rates stand the commits, which come one after the other, and the processors' seconds of API, database and
+load for a request: what two cores of one's own could do.
 """
 
 import argparse
@@ -61,24 +62,38 @@ def measure(folders: dict[str, Path], rounds: int, seconds: float) -> dict[int, 
     return found
 
 
-def machines(folder: Path, url: str, rounds: int, seconds: float) -> dict[int, dict[str, float]]:
-    """One process and two: requests a second, and microseconds of processor a request, of each part; medians."""
+def machines(folder: Path, url: str, rounds: int, seconds: float) -> dict[str, dict[str, float]]:
+    """One process, two that share its connections, and two with as many each: medians of the rounds.
+
+    Requests a second, commits a second and rows of each, and microseconds of processor a request, of each part.
+    """
+    import psycopg
+
     database = server_of(url)
-    taken: dict[int, list[dict[str, float]]] = {1: [], 2: []}
+    settings = {"one": (1, 64), "two": (2, 32), "two, 64 each": (2, 64)}  # processes, connections of each
+    taken: dict[str, list[dict[str, float]]] = {name: [] for name in settings}
     with ExitStack() as stack:
         servers = [stack.enter_context(running("riskloop", folder)) for _ in range(2)]
+        log = stack.enter_context(psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True))
+
+        def used(asked: list[Any]) -> tuple[float, ...]:
+            done = log.execute("SELECT count(*) FROM links WHERE kind = 'decisions'").fetchone()
+            own = seconds_of(database), sum(seconds_of(one.process.pid) for one in asked), _of_children()
+            return (*own, 0.0 if done is None else float(done[0]))
+
         for _ in range(rounds):
-            for count, measured in taken.items():
+            for name, (count, connections) in settings.items():
                 asked = servers[:count]
-                before = seconds_of(database), sum(seconds_of(one.process.pid) for one in asked), _of_children()
+                before = used(asked)
                 with ThreadPoolExecutor(count) as pool:
-                    loads = [pool.submit(load, one.url, folder, 64 // count, seconds) for one in asked]
+                    loads = [pool.submit(load, one.url, folder, connections, seconds) for one in asked]
                     done = [one.result() for one in loads]
-                after = seconds_of(database), sum(seconds_of(one.process.pid) for one in asked), _of_children()
+                *parts, commits = (now - then for now, then in zip(used(asked), before, strict=True))
                 rate = sum(one.rate for one in done)
-                used = [1e6 * (now - then) / (rate * seconds) for now, then in zip(after, before, strict=True)]
-                measured.append({"rate": rate, **dict(zip(("database", "api", "load"), used, strict=True))})
-    return {count: {name: median(one[name] for one in each) for name in each[0]} for count, each in taken.items()}
+                each = [1e6 * part / (rate * seconds) for part in parts]
+                found = {"rate": rate, "commits": commits / seconds, "rows": rate * seconds / commits}
+                taken[name].append(found | dict(zip(("database", "api", "load"), each, strict=True)))
+    return {name: {key: median(one[key] for one in each) for key in each[0]} for name, each in taken.items()}
 
 
 def server_of(url: str) -> int:
@@ -97,20 +112,26 @@ def _of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def tell_machines(found: dict[int, dict[str, float]]) -> None:
+def tell_machines(found: dict[str, dict[str, float]]) -> None:
     """What was measured, and what two cores of one's own would do by it."""
-    for count, one in found.items():
-        parts = ", ".join(f"{name} {one[name]:.0f}" for name in ("api", "database", "load"))
-        print(f"{count} API: {one['rate']:,.0f} requests/s; microseconds of processor a request: {parts}")
-    one, two = found[1], found[2]
-    alone, beside = (
-        1e6 / max(one["api"], sum(one[n] for n in ("api", "database", "load")) / 2),
-        two["rate"] / one["rate"],
-    )
-    both = 2e6 / sum(two[name] for name in ("api", "database", "load"))
-    free = 2e6 / two["api"]  # database and load on machines of their own
-    print(f"by the clock {beside:.2f}; by processors {both / alone:.2f} with everything on two cores,")
-    print(f"{free * one['api'] / 1e6:.2f} with database and load on other machines (goal 1.6)")
+    for name, one in found.items():
+        parts = ", ".join(f"{part} {one[part]:.0f}" for part in ("api", "database", "load"))
+        print(
+            f"{name}: {one['rate']:,.0f} requests/s in {one['commits']:,.0f} commits of {one['rows']:.1f} rows; ",
+            end="",
+        )
+        print(f"microseconds of processor a request: {parts}")
+    one = found["one"]
+    alone = 1e6 / max(one["api"], sum(one[part] for part in ("api", "database", "load")) / 2)
+    for name in ("two", "two, 64 each"):
+        two = found[name]
+        both = 2e6 / sum(two[part] for part in ("api", "database", "load"))
+        free = 2 * one["api"] / two["api"]  # database and load on machines of their own
+        print(
+            f"{name}: {two['rate'] / one['rate']:.2f} of one by the clock; by processors {both / alone:.2f} with ",
+            end="",
+        )
+        print(f"everything on two cores, {free:.2f} with database and load on other machines (goal {TWICE})")
 
 
 def summary(connections: int, rounds: list[dict[str, Measured]]) -> dict[str, Any]:
