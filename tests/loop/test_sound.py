@@ -246,7 +246,7 @@ def test_a_person_is_told_what_still_holds_them_and_does_not_come_back(portfolio
     for number in (3, 40, 3100, 3150):
         with pytest.raises(NotFound, match=r"was erased on 2025-10-01 by ann \(a request\)"):
             back.home.decisions.get(number)
-    assert back.record.verify().breaches == ()
+    assert back.record.verify().breaches == []
     back.home.close()
 
 
