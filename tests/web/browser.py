@@ -127,7 +127,7 @@ UNNAMED: Final = """() => {
   return found;
 }"""
 
-# Labels of a chart that lie on each other, and texts and tables that are cut off.
+# Labels of a chart that lie on each other or on a bar, and texts and tables that are cut off.
 OVERLAPPING: Final = """() => {
   const found = [];
   for (const plot of document.querySelectorAll(".plot")) {
@@ -147,6 +147,22 @@ OVERLAPPING: Final = """() => {
           found.push(`${plot.id}: "${texts[i].textContent}" on "${texts[i + 1 + j].textContent}"`);
         }
       });
+    });
+  }
+  // Words beside points and bars: on each other, or on a thick bar.
+  for (const plot of document.querySelectorAll(".plot")) {
+    const words = [...plot.querySelectorAll(".textpoint text")].map((t) => [t.textContent, t.getBoundingClientRect()]);
+    const bars = [...plot.querySelectorAll(".scatterlayer path.js-line")].flatMap((line) => {
+      const half = parseFloat(getComputedStyle(line).strokeWidth) / 2;
+      const box = line.getBoundingClientRect();
+      return half < 3 ? [] : [["a bar", new DOMRect(box.x, box.y - half, box.width, box.height + 2 * half)]];
+    });
+    words.forEach(([text, a], i) => {
+      for (const [other, b] of [...words.slice(i + 1), ...bars]) {
+        if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1) {
+          found.push(`${plot.id}: "${text}" on "${other}"`);
+        }
+      }
     });
   }
   const cut = ".badge, .figures dd, .figures dt, .button, h1, h2, .stage strong, .stage small, .side a";

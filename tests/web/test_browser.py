@@ -10,14 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from riskloop.cases import CaseState
 from riskloop.core.types import PromotionKind
 from riskloop.loop.trial import approve_challenger
+from riskloop.web import pages
+from riskloop.web.orders import CASE_ORDERS
 
-from .browser import FAINT, OVERLAPPING, UNNAMED, chromium, settled, violations, watched
+from .browser import FAINT, OVERLAPPING, UNNAMED, WAIT, chromium, settled, violations, watched
 from .story import Loop, play, served
 
 IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
@@ -68,6 +71,30 @@ PAGES: Final = {
     ),
     "/dashboard/decisions": ("9,000 on record", "approve", "defaulted", "Older decisions", "Parquet"),
     "/dashboard/decisions/1500": ("Inputs, and what each did to the score", "Reasons", "in 2025-02"),
+    "/dashboard/windows/9": ("Data fault", "quarantined"),
+    "/dashboard/cases/{held}": ("The decisions on faulty rows", "Release the quarantine", "Close as fixed at source"),
+    "/dashboard/audit": ("Who did what", "assign", "promote"),
+}
+
+# Forms of orders; those that a dialog shows, too.
+FORMS: Final = (
+    *(f"/dashboard/cases/{{waiting}}/{name}" for name in ("approve", "reject", "assign", "acknowledge", "comment")),
+    *(f"/dashboard/cases/{{held}}/{name}" for name in ("release", "close")),
+)
+PAPERS: Final = ("/dashboard/models/{challenger}/document", "/dashboard/cases/{waiting}/document")
+
+# What answers a browser and is no page to look at here, and why.
+ELSEWHERE: Final = {
+    "live": "numbers for scripts",
+    "show_report": "Evidently's own page, in a sandbox",
+    "export_decisions": "a file",
+    "export_audit": "a file",
+    "ask_rollback": "looked at once there is something to roll back, with the login's pages",
+    "unknown": "an error page, looked at with the login's pages",
+    "show_login": "looked at in test_browser_login",
+    "begin_sso": "leads to the provider",
+    "finish_sso": "leads on at once",
+    "asset": "files of pages",
 }
 
 
@@ -104,7 +131,31 @@ def case_in(loop: Loop, state: CaseState) -> int:
 def filled(loop: Loop, text: str) -> str:
     """An address or a text with the story's numbers."""
     found = loop.challenged
-    return text.format(waiting=found.id, refused=case_in(loop, CaseState.REJECTED), challenger=found.challenger)
+    held, refused = (case_in(loop, state) for state in (CaseState.QUARANTINED, CaseState.REJECTED))
+    return text.format(waiting=found.id, held=held, refused=refused, challenger=found.challenger)
+
+
+# --------------------------------------------------------------------------- what is looked at
+
+
+def routes(router: Any) -> Iterator[Any]:
+    """Every route, those of included routers among them."""
+    for route in router.routes:
+        inner = getattr(route, "original_router", None)
+        yield from [route] if inner is None else routes(inner)
+
+
+def test_every_page_and_every_form_is_looked_at() -> None:
+    """A page that is not listed here fails, so that no page is left out of axe and the widths."""
+    asked = [route for route in routes(pages.router) if "GET" in route.methods]
+    seen = set()
+    for address in (*PAGES, *FORMS, *PAPERS):
+        path = re.sub(r"\{\w+\}", "1", address).split("?")[0]
+        fitting = [route for route in asked if route.path_regex.fullmatch(path)]
+        seen.add(max(fitting, key=lambda route: len(re.sub(r"\{.*?\}", "", route.path))).name)
+    assert seen & ELSEWHERE.keys() == set()
+    assert {route.name for route in asked} == seen | ELSEWHERE.keys()
+    assert {form.rsplit("/", 1)[1] for form in FORMS} == set(CASE_ORDERS)
 
 
 # --------------------------------------------------------------------------- looking
@@ -123,7 +174,7 @@ def test_a_page_shows_what_happened_readable_named_and_uncut(page: Page, loop: L
     assert page.evaluate(FAINT) == []
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/dashboard/windows/9", "/dashboard/cases/{waiting}/assign"])
+@pytest.mark.parametrize("path", [*PAGES, *FORMS])
 def test_at_every_width_light_and_dark_nothing_is_cut_and_axe_finds_nothing(
     browser: Browser, loop: Loop, path: str
 ) -> None:
@@ -140,6 +191,18 @@ def test_at_every_width_light_and_dark_nothing_is_cut_and_axe_finds_nothing(
                 page.emulate_media(color_scheme="dark")
                 settled(page)
                 assert violations(page) == [], (width, "dark")
+
+
+@pytest.mark.parametrize("path", PAPERS)
+def test_a_document_is_readable_named_and_reached_by_the_keyboard(browser: Browser, loop: Loop, path: str) -> None:
+    """Its own policy lets no script run, so that the same bytes are looked at on a page of their own."""
+    paper = httpx.get(loop.url + filled(loop, path), trust_env=False, timeout=WAIT / 1000).text
+    with watched(browser, loop.url) as page:
+        page.set_content(paper)
+        for width in (WIDTHS[0], WIDTHS[-1]):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+            assert violations(page) == [], width
 
 
 @pytest.mark.parametrize("path", ["/", "/dashboard/performance", "/dashboard/cases/{waiting}/challenger"])
