@@ -1,5 +1,6 @@
 """Logging in, and being attacked by another site's page, in a real Chromium."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,13 +9,14 @@ from threading import Thread
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from riskloop.core.types import PromotionKind
 from riskloop.store.home import Home
 from riskloop.store.keys import Keys, Role
 from riskloop.store.outcomes import Outcomes
 from riskloop.store.users import Users
 
-from .browser import FAINT, UNNAMED, chromium, watched
-from .conftest import decide
+from .browser import FAINT, OVERLAPPING, UNNAMED, chromium, violations, watched
+from .conftest import add_model, decide, promote
 from .story import served
 
 NOW = datetime(2025, 5, 1, tzinfo=UTC)
@@ -89,6 +91,50 @@ def test_a_user_and_a_key_log_in_look_and_log_out(browser: Browser, home: Home) 
             page.get_by_role("button", name="Log out").click()
             expect(page).to_have_url(f"{url}/login")
             assert "riskloop_session" not in {cookie["name"] for cookie in page.context.cookies()}
+
+
+def looked_at(page: Page, shown: str) -> None:
+    """Nothing is cut and axe finds nothing, narrow and wide, light and dark."""
+    expect(page.locator("main")).to_contain_text(shown)
+    for width in (390, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, (shown, width)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate(OVERLAPPING) == [], (shown, width, scheme)
+            assert page.evaluate(FAINT) == [], (shown, width, scheme)
+            assert violations(page) == [], (shown, width, scheme)
+
+
+def test_inventory_login_errors_and_a_rollbacks_form_are_as_readable(browser: Browser, home: Home) -> None:
+    promote(home, add_model(home, 1.0), PromotionKind.GATE)
+    other = home.folder.parent / f"{home.folder.name}-other"
+    shutil.copytree(home.folder, other)
+    config = other / "riskloop.toml"
+    config.write_text(config.read_text().replace("Cards <b>&</b> loans", "Instalments"))
+    key = Keys(home.database).create("ops", [Role.OPERATE], at=NOW, by="root")
+    scorer = Keys(home.database).create("feed", [Role.SCORE], at=NOW, by="root")
+    with served(home.folder, str(home.folder), str(other)) as url:
+        page = browser.new_page()
+        page.goto(url)
+        looked_at(page, "Instalments")
+        page.get_by_role("link", name="Log in").click()
+        looked_at(page, "Leave it empty to log in with an API key")
+        log_in(page, "ann", "wrong")
+        looked_at(page, "Name")
+        log_in(page, "", scorer)
+        looked_at(page, "role")
+        page.context.clear_cookies()
+        page.reload()
+        log_in(page, "", key)
+        expect(page.locator(".side-who")).to_contain_text("ops")
+        within = page.url.rstrip("/")
+        page.goto(f"{within}/dashboard/models/rollback")
+        looked_at(page, "becomes the champion again")
+        page.goto(f"{within}/dashboard/nothing")
+        looked_at(page, "There is no page")
+        page.close()
+    shutil.rmtree(other)
 
 
 @pytest.mark.parametrize("keys", [False, True])
