@@ -5,7 +5,7 @@
 All in one run, in turns, each in a process of its own that starts from nothing, with as many cores as the machine has;
 the median of the rounds counts. Beside the wall clock stands the processors' time: on a machine that others use it is
 the figure that can be compared. The peak of the resident memory is that of the command and of its largest process;
-`--rows 1000000 --rows 10000000` shows whether it is flat. Needs `pip install polars`, and PySpark for its engine.
+`--alone --rows 1000000 --rows 10000000` shows whether it is flat. Needs polars, and PySpark for its engine.
 """
 
 import argparse
@@ -132,25 +132,28 @@ def middle(found: list[dict[str, float]]) -> dict[str, float]:
     return {name: median(one[name] for one in found) for name in found[0]}
 
 
-def compare(folder: Path, home: Home, kind: str, rows: int, rounds: int, engines: list[str]) -> dict[str, Any]:
-    """Everything about one kind of file, in turns."""
+def compare(
+    folder: Path, home: Home, kind: str, rows: int, rounds: int, engines: list[str], alone: bool
+) -> dict[str, Any]:
+    """Everything about one kind of file, in turns; ``alone`` without polars."""
     write_customers(folder / f"in-{rows}.{kind}", rows)
     of_local, of_polars, of_spark = [], [], []
     before = sizes(folder, home)
     for turn in range(rounds):
         of_local.append(local(folder, kind, rows, turn))
-        of_polars.append(polars(folder, kind, rows, home))
+        if not alone:
+            of_polars.append(polars(folder, kind, rows, home))
         if "spark" in engines and kind == "parquet":
             of_spark.append(spark(folder, rows))
-    one, other = middle(of_local), middle(of_polars)
+    one = middle(of_local)
     grown = [(now - then) / rows / rounds for now, then in zip(sizes(folder, home), before, strict=True)]
     found: dict[str, Any] = {
-        "kind": kind, "rows": rows, "local": one, "polars": other,
-        "rows_per_second": rows / one["seconds"],
-        "beside": other["seconds"] / one["seconds"],
-        "beside_cpu": other["cpu"] / one["cpu"],
+        "kind": kind, "rows": rows, "local": one, "rows_per_second": rows / one["seconds"],
         "segment_bytes": grown[0], "database_bytes": grown[1],
     }  # fmt: skip
+    if of_polars:
+        other = found["polars"] = middle(of_polars)
+        found |= {"beside": other["seconds"] / one["seconds"], "beside_cpu": other["cpu"] / one["cpu"]}
     if of_spark:
         found["spark"] = middle(of_spark)
         found["spark_times_local"] = found["spark"]["warm"] / one["seconds"]
@@ -167,6 +170,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=("csv", "parquet"), action="append", help="default both")
     parser.add_argument("--engine", choices=("local", "spark"), action="append", help="default local")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--alone", action="store_true", help="without polars: the memory of many rows")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--folder", type=Path, help="Where the portfolio is made; must be on the disk to be measured.")
     options = parser.parse_args()
@@ -178,7 +182,7 @@ def main() -> None:
         for rows in sizes:
             for kind in options.kind or ["parquet", "csv"]:
                 rounds = 1 if options.quick else options.rounds
-                found.append(compare(folder, home, kind, rows, rounds, options.engine or ["local"]))
+                found.append(compare(folder, home, kind, rows, rounds, options.engine or ["local"], options.alone))
         count = home.decisions.count()
         assert count == home.decisions.last_id(), "ids have a gap"
         home.close()
@@ -192,11 +196,12 @@ def main() -> None:
 
 def tell(one: dict[str, Any]) -> None:
     """One comparison, for people."""
-    mine, other, goal = one["local"], one["polars"], GOALS[one["kind"]]
+    mine, other, goal = one["local"], one.get("polars"), GOALS[one["kind"]]
     print(f"{one['kind']}, {one['rows']:,} rows, every decision logged: {one['rows_per_second']:,.0f} rows a second")
     print(f"  local engine: {mine['seconds']:.1f} s, {mine['cpu']:.1f} s of processors, {mine['mb']:.0f} MB")
-    print(f"  polars and LightGBM, no log: {other['seconds']:.1f} s, {other['cpu']:.1f} s, {other['mb']:.0f} MB")
-    print(f"  ratio {one['beside']:.2f} by the clock, {one['beside_cpu']:.2f} by processors ({BESIDE:g} aimed)")
+    if other is not None:
+        print(f"  polars and LightGBM, no log: {other['seconds']:.1f} s, {other['cpu']:.1f} s, {other['mb']:.0f} MB")
+        print(f"  ratio {one['beside']:.2f} by the clock, {one['beside_cpu']:.2f} by processors ({BESIDE:g} aimed)")
     print(f"  {one['segment_bytes']:.0f} bytes of segments a decision, {one['database_bytes']:.2f} of the database")
     print(f"  goal {goal:,.0f} rows a second, on two cores that nobody else uses")
     if "spark" in one:
