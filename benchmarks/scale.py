@@ -21,6 +21,7 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 from sqlalchemy import func, select
 
+from benchmarks._parts import parts
 from benchmarks._processor import measured
 from benchmarks.batch import write_customers
 from benchmarks.serving import prepare
@@ -171,6 +172,7 @@ def main() -> None:
     parser.add_argument("--engine", choices=("local", "spark"), action="append", help="default local")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--alone", action="store_true", help="without polars: the memory of many rows")
+    parser.add_argument("--parts", action="store_true", help="what each part of the local engine costs, instead")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--folder", type=Path, help="Where the portfolio is made; must be on the disk to be measured.")
     options = parser.parse_args()
@@ -179,6 +181,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         home = prepare(folder, usual=False)
+        if options.parts:
+            tell_parts(folder, options.kind or ["parquet", "csv"], sizes[0])
+            home.close()
+            return
         for rows in sizes:
             for kind in options.kind or ["parquet", "csv"]:
                 rounds = 1 if options.quick else options.rounds
@@ -192,6 +198,16 @@ def main() -> None:
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     for one in found:
         tell(one)
+
+
+def tell_parts(folder: Path, kinds: list[str], rows: int) -> None:
+    """Where the processors' time goes, for people."""
+    for kind in kinds:
+        source = folder / f"in-{rows}.{kind}"
+        write_customers(source, rows)
+        print(f"{kind}, {rows:,} rows in one process, microseconds of processor a row")
+        for part, micros in parts(folder, source, rows).items():
+            print(f"  {micros:6.2f}  {part}", flush=True)
 
 
 def tell(one: dict[str, Any]) -> None:
