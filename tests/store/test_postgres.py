@@ -69,6 +69,27 @@ def test_a_role_that_only_reads_is_refused(postgres: "Server", database: Postgre
     fresh.close()
 
 
+def test_tables_go_where_the_search_path_says(postgres: "Server") -> None:
+    """A bank's administrators give a schema, not `public`; one that is not there is said."""
+    url = postgres.empty()
+    at = f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3Drisk"
+    assert "no schema of the role's search_path exists" in refusal(at)
+    first = Postgres(url)
+    with first.write() as connection:
+        connection.execute(text("CREATE SCHEMA risk"))
+    database = Postgres(at)
+    database.check()
+    upgrade(database)
+    DecisionLog(database).append(scored(2))
+    assert DecisionLog(database).count() == 2
+    assert recompute(database).breaches == []
+    with first.read() as connection:
+        where = text("SELECT DISTINCT schemaname FROM pg_tables WHERE schemaname IN ('public', 'risk')")
+        assert connection.execute(where).scalars().all() == ["risk"]
+    database.close()
+    first.close()
+
+
 def test_a_database_of_another_encoding_is_refused(postgres: "Server") -> None:
     url = postgres.empty(encoding="SQL_ASCII")
     assert "its encoding is SQL_ASCII" in refusal(url)
