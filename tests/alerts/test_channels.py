@@ -1,5 +1,6 @@
 """Each channel against a server that judges messages as the real one does; mail against a real SMTP server."""
 
+import json
 import re
 import runpy
 import socket
@@ -95,6 +96,28 @@ def test_what_the_service_says_is_repeated_and_its_address_is_not(
     assert len(reply.problem) < 200
     assert "/hook" not in reply.problem
     assert len(receiver.posts) == 1
+
+
+PARTS = ["T024BE7LD", "B0Z9X", "XyZ-secret%20token", "k" * 32]
+
+
+@pytest.mark.parametrize("kind", ["slack", "teams", "webhook", "pagerduty"])
+@pytest.mark.parametrize("answered", ["no {path} here", "{url} is gone", "bad token XyZ-secret token", "{body}"])
+def test_an_answer_that_repeats_what_it_was_asked_gives_no_secret_away(
+    kind: str, answered: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/services/{PARTS[0]}/{PARTS[1]}?sig={PARTS[2]}"
+    url = receiver.url.replace("/hook", path)
+    monkeypatch.setenv("RISKLOOP_TEST_SECRET", PARTS[3])
+    monkeypatch.setenv("RISKLOOP_TEST_URL", url)
+    channel = {"kind": kind, "url_env": "RISKLOOP_TEST_URL"}
+    if kind in ("webhook", "pagerduty"):
+        channel["secret_env"] = "RISKLOOP_TEST_SECRET"
+    receiver.judge = lambda body: (404, answered.format(path=path, url=url, body=json.dumps(body)))
+    said = only(channel, monkeypatch).send(alert()).problem
+    assert said.startswith("127.0.0.1 answered 404: ")
+    for part in (*PARTS, "XyZ-secret token"):
+        assert part not in said
 
 
 def test_the_pauses_grow_and_a_refusal_is_final(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

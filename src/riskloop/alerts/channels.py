@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Final, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 
@@ -30,7 +30,9 @@ SIGNATURE: Final = "X-Riskloop-Signature"
 TIMESTAMP: Final = "X-Riskloop-Timestamp"
 FIRST_PAUSE: Final = 0.5  # seconds before the second try; it doubles
 LONGEST: Final = 2900  # characters of a block; Slack takes 3,000
-SAID: Final = 120  # characters of an answer that are repeated
+READ: Final = 2000  # bytes of an answer that are read …
+SAID: Final = 120  # … and characters that are repeated
+LEAST_SECRET: Final = 5  # characters; a shorter part of an address is a word
 WEBHOOK: Final = "webhook"  # name of the channel that alerts.webhook is
 PAGERDUTY: Final = "https://events.pagerduty.com/v2/enqueue"
 COLOURS: Final = {Urgency.INFO: "#2f6f4f", Urgency.WARNING: "#b7791f", Urgency.CRITICAL: "#b42318"}
@@ -75,6 +77,7 @@ class Post:
     timeout: float
     secret: str | None = None  # signs the body
     pause: Callable[[float], None] = field(default=time.sleep)
+    key: str | None = None  # is in the body
 
     def send(self, alert: Alert) -> Reply:
         """POST it; pauses grow between the tries."""
@@ -102,13 +105,23 @@ class Post:
                 self.url, data=body, headers=headers, timeout=self.timeout, allow_redirects=False, stream=True
             )
             with answer:
-                said = answer.raw.read(SAID, decode_content=True).decode("utf-8", "replace").strip()
+                read = answer.raw.read(READ, decode_content=True).decode("utf-8", "replace").strip()
         except (requests.RequestException, OSError) as error:
             return Reply(f"{where} cannot be reached ({type(error).__name__})")
         if answer.status_code < 300:
             return Reply()
         final = 400 <= answer.status_code < 500 and answer.status_code not in (408, 429)
-        return Reply(f"{where} answered {answer.status_code}" + (f": {' '.join(said.split())}" if said else ""), final)
+        said = " ".join(self._without_secrets(read).split())[:SAID]
+        return Reply(f"{where} answered {answer.status_code}" + (f": {said}" if said else ""), final)
+
+    def _without_secrets(self, said: str) -> str:
+        """An answer may repeat what was asked: the address, a part of it, or a key."""
+        place = urlsplit(self.url)
+        parts = [part for part in re.split(r"[/?&=#]", f"{place.path}?{place.query}") if len(part) >= LEAST_SECRET]
+        for part in sorted({self.url, place.path, *parts, self.secret or "", self.key or ""}, key=len, reverse=True):
+            if len(part) >= LEAST_SECRET:
+                said = said.replace(part, "…").replace(unquote(part), "…")
+        return said
 
 
 @dataclass(frozen=True)
@@ -208,7 +221,7 @@ def _channel(name: str, channel: ChannelSettings, settings: AlertSettings, pause
     }
     signs = secret if channel.kind == "webhook" else None
     where = url or PAGERDUTY
-    return Post(name, least, where, encoders[channel.kind], settings.tries, settings.timeout, signs, pause)
+    return Post(name, least, where, encoders[channel.kind], settings.tries, settings.timeout, signs, pause, secret)
 
 
 def secret_of(variable: str, name: str) -> str:

@@ -182,7 +182,7 @@ def send(document: Json, to: str, folder: Path, timeout: float) -> None:
     except (requests.RequestException, OSError) as error:
         raise Unreachable(f"{where.hostname} cannot be reached ({type(error).__name__}).") from None
     if answer.status_code >= 300:
-        said = " ".join(answer.text.split())[:SAID]
+        said = " ".join(answer.text.replace(key or "\0", "…").split())[:SAID]  # it may repeat what it was sent
         words = f"{where.hostname} answered {answer.status_code}" + (f": {said}" if said else "")
         raise (DataError if answer.status_code in BAD_EVENT else Unreachable)(f"{words}.")
 

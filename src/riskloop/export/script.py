@@ -30,7 +30,8 @@ def python_text(model: PlainModel) -> str:
         "threshold": manifest.threshold,
         "risk_levels": [levels.low, levels.medium, levels.high],
     }
-    text = json.dumps(document, allow_nan=False)  # ASCII, and never three quotes in a row
+    # ASCII, and never three quotes in a row; Python reads the Infinity of a split that only what is missing passes.
+    text = json.dumps(document)
     template = TEMPLATE.read_text(encoding="utf-8")
     return template.replace(PLACE, f'json.loads(r"""{text}""")')
 
