@@ -198,10 +198,13 @@ class Portfolio(Deciding):
         now: datetime | None = None,
         say: Callable[[str], None] | None = None,
         progress: Callable[[str, float], None] | None = None,
+        *,
+        wait: bool = True,
     ) -> CycleResult:
         """One turn of the loop: monitor what is due, diagnose, retrain, judge, promote. See `riskloop.loop.cycle`.
 
-        ``say`` is told what was done, ``progress`` of every fit of a retraining and the share that is done.
+        ``say`` is told what was done, ``progress`` of each fit and its share. Without ``wait`` it does not wait until
+        alerts, MLflow and lineage are told; a process that ends before tells them the next time.
         """
         from riskloop.loop.cycle import cycle
         from riskloop.store.cycles import recorded
@@ -212,6 +215,7 @@ class Portfolio(Deciding):
                 done = cycle(self.home, now or datetime.now(UTC), say or silent, progress or silent, clock)
         finally:
             self.home.trust.keep(thorough=True)
+        done.follow(wait)
         return CycleResult(
             closed=[views.window(window) for window in done.closed],
             matured=[views.window(window) for window in done.matured],
@@ -223,9 +227,8 @@ class Portfolio(Deciding):
         """Look at rows without scoring them for anybody: nothing is logged, and no case is opened.
 
         Compares a file, a frame, an Arrow table or batch with the champion's history and returns what would be refused
-        and flagged, by column, and the diagnosis with every finding. What does not fit the schema (columns that lack
-        or are new, values that cannot be read) is a finding, too. Before the first promotion nothing is said of
-        drift. Raises NotFound or MalformedBody for what is no table.
+        and flagged, by column, and the diagnosis with every finding. What does not fit the schema (columns, values) is
+        a finding, too. Before the first promotion drift is not told. Raises NotFound or MalformedBody for no table.
         """
         from riskloop.data.fetch import fetched, where_of
         from riskloop.loop.champion import load

@@ -78,7 +78,7 @@ def watch_forever(portfolio: "Portfolio", *, every: float, console: "Console", p
     while not stop.is_set() and parent in (None, os.getppid()):
         started = time.monotonic()
         try:
-            report = portfolio.cycle(say=console.line)
+            report = portfolio.cycle(say=console.line, wait=False)
         except (Locked, NotReady) as trouble:
             if type(trouble) is not waits:
                 console.say(f"Waiting: {trouble.message}")

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -226,6 +227,20 @@ def test_the_command_puts_one_version_there_once(portfolio: Portfolio, tracking:
         assert "by-command" in done.out
     (found,) = MlflowClient(tracking.address).search_model_versions("name = 'by-command'")
     assert found.tags["riskloop.version"] == "2"
+
+
+@needs_server
+def test_a_single_cycle_of_the_command_moves_the_alias(portfolio: Portfolio, tracking: Tracking) -> None:
+    """As the page says; in a process that ends right after it, in which MLflow could start no thread any more."""
+    from mlflow import MlflowClient
+
+    config = portfolio.home.folder / "riskloop.toml"
+    config.write_text(f'{config.read_text()}\n[mlflow]\nmirror = "{tracking.address}"\nname = "once"\n')
+    command = [sys.executable, "-m", "riskloop.cli", "watch", "--once"]
+    done = subprocess.run(command, cwd=portfolio.home.folder, capture_output=True, text=True, check=True, timeout=240)
+    assert "The mirror waits" not in done.stdout + done.stderr
+    alias = MlflowClient(tracking.address).get_model_version_by_alias("once", "champion")
+    assert alias.tags["riskloop.version"] == "1"
 
 
 def test_no_mirror_no_thread(portfolio: Portfolio) -> None:

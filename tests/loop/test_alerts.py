@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event, Thread, Timer
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from riskloop.core.errors import NotFound
 from riskloop.core.types import Decisions, Diagnosis, PromotionKind, to_micros
 from riskloop.deciding import Deciding
 from riskloop.loop.alerts import notify
+from riskloop.loop.cycle import Cycle
 from riskloop.loop.people import acknowledge
 from riskloop.store import audit
 from riskloop.store.cases import move_case, open_case
@@ -384,6 +386,19 @@ def test_a_switch_elsewhere_hears_of_every_cycle(
         assert thread is not None
         thread.join(60)
     assert receiver.documents() == [{}, {}]
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_cycle_that_stands_alone_ends_when_others_were_told(wait: bool) -> None:
+    """A scheduler ends the process then; the worker goes on, and a slow receiver keeps nothing from it."""
+    told = Event()
+    done = Cycle(following=[Thread(target=told.wait, args=(60,))])
+    done.following[0].start()
+    if wait:
+        Timer(0.1, told.set).start()
+    done.follow(wait)
+    assert done.following[0].is_alive() is not wait
+    told.set()
 
 
 def test_the_command_says_what_became_of_a_test_message(several: Home, receiver: Receiver) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from riskloop.alerts import Alert, beat_in_background, page, tell
+from riskloop.alerts import Alert, page, tell
 from riskloop.cases import Case, CaseState
 from riskloop.cases.people import QUIET
 from riskloop.core.settings import Settings
@@ -25,15 +25,13 @@ FAULTS: Final = frozenset({Diagnosis.DATA_FAULT, Diagnosis.LABEL_FAULT})
 
 
 def notify(cases: Cases, ledger: Ledger, feed: OutcomeFeed, now: datetime | None = None) -> threading.Thread | None:
-    """Tell of everything that is due at ``now`` and was not told of, and that the cycle has come to its end.
+    """Tell of everything that is due at ``now`` and was not told of.
 
     Where there are channels, the thread that sends is returned. It ends after ``alerts.tries`` tries for each
     message; a process that ends waits for it.
     """
     moment = now or datetime.now(UTC)
-    thread = tell(cases.database, feed.settings, lambda known: _due(cases, ledger, feed, moment, known))
-    beat_in_background(feed.settings.alerts)
-    return thread
+    return tell(cases.database, feed.settings, lambda known: _due(cases, ledger, feed, moment, known))
 
 
 def _due(cases: Cases, ledger: Ledger, feed: OutcomeFeed, now: datetime, known: frozenset[str]) -> Iterator[Alert]:

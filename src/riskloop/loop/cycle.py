@@ -10,7 +10,9 @@ Every step ends in one transaction and can be repeated: a worker that dies is re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from threading import Thread
 
+from riskloop.alerts import beat_in_background
 from riskloop.cases import Case, CaseState, Signal, may
 from riskloop.core.errors import RiskloopError
 from riskloop.loop import alerts, labels, probation, trial
@@ -43,6 +45,12 @@ class Cycle:
     matured: list[Window] = field(default_factory=list)
     cases: list[Case] = field(default_factory=list)  # that moved, as they stand now
     lines: list[str] = field(default_factory=list)  # the same for people
+    following: list[Thread] = field(default_factory=list)  # what tells others of it
+
+    def follow(self, wait: bool) -> None:
+        """Let others be told before whoever asks goes on. A process that ends starts no threads, as MLflow needs."""
+        for thread in self.following if wait else ():
+            thread.join()
 
 
 @span("cycle")
@@ -102,9 +110,13 @@ def cycle(
         except RiskloopError as error:  # it does not keep the loop from going on
             tell(f"Retention: {error.message}")
         home.feed.keep_tallies()  # by what has just left
-    alerts.notify(home.cases, home.ledger, home.feed, now)
-    mirror(home.ledger, home.artefacts, home.settings)
-    tell_lineage(home.ledger, home.artefacts, home.windows, home.settings, home.folder)
+    told = (
+        alerts.notify(home.cases, home.ledger, home.feed, now),
+        beat_in_background(home.settings.alerts),
+        mirror(home.ledger, home.artefacts, home.settings),
+        tell_lineage(home.ledger, home.artefacts, home.windows, home.settings, home.folder),
+    )
+    done.following = [thread for thread in told if thread is not None]
     return done
 
 
