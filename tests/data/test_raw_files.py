@@ -262,6 +262,19 @@ def test_what_tells_who_or_what_is_told_already_is_left_out(name: str, tmp_path:
 
 
 @pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("payoff_time", "ignored"), ("debt_settlement_flag", "ignored"), ("recoveries", "ignored"),
+        ("chargeoff_within_12_mths", "input"), ("prior_chargeoffs", "input"), ("days_past_due", "input"),
+        ("bureau_recoveries_24m", "input"),
+    ],
+)  # fmt: skip
+def test_what_nobody_can_know_before_is_left_out_by_its_name_alone(name: str, role: str, tmp_path: Path) -> None:
+    rare = (np.arange(N) % 43 == 0).astype(int)
+    assert column(looked(FRAME.assign(**{name: rare}), tmp_path), name).role == role
+
+
+@pytest.mark.parametrize(
     "name", ["Geschlecht", "sexo", "Alter", "edad_cliente", "Nationalité", "état_civil", "пол", "年龄", "geboortedatum"]
 )
 def test_protected_attributes_have_names_in_other_languages(name: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from riskloop.core.types import Bools, Floats, to_micros
 from riskloop.core.values import truth
 from riskloop.data import guess
 from riskloop.data.dating import dates_of, likely_dates, odd_times, orders_of, refuse_unclear
-from riskloop.data.leaks import ROWS, Alone, bins_of, evidence_of_leak, rank_alone
+from riskloop.data.leaks import ROWS, Alone, bins_of, evidence_of_leak, rank_alone, surely_after
 from riskloop.data.opening import files_of, kind_of, open_source
 from riskloop.data.survey import Column, Survey, fingerprint, survey
 from riskloop.data.tables import ManySource, Source, refuse_copies
@@ -376,6 +376,8 @@ class _Examination:
         alone = rank_alone(sample, defaults, codes=codes)
         if leak := evidence_of_leak(name, sample, defaults, codes, times, dates):
             return replace(base, why=f"known only after the decision: {leak}", look=_LEAK, alone=alone)
+        if surely_after(name):
+            return replace(base, why="known only after the decision, by its name", look=_LEAK, alone=alone)
         if dated and (guess.is_time_named(column) or not column.numeric or guess.has_many_dates(column)):
             return replace(base, why=DATES)
         if guess.free_text(column):

@@ -40,6 +40,13 @@ _AFTER: Final = re.compile(
     r"cycles[_ ]?delinquent|[_ ]after(wards?)?$|current[_ ]?(balance|status|dpd)",
     re.IGNORECASE,
 )
+# … of those, what nobody can know of a loan that is decided on; other words may be of a loan that runs already.
+_NEVER_BEFORE: Final = re.compile(
+    r"recover(y|ies)|charge[_ ]?off|chgoff|write[_ ]?off|written[_ ]?off|pay[_ ]?off|out[_ ]?prncp|settle(ment|d)|"
+    r"foreclos|repossess|(^|[_ ])lgd|loss[_ ]?given|net[_ ]?principal[_ ]?loss|time[_ ]?to[_ ]?default|"
+    r"months?[_ ]?to[_ ]?default|default[_ ]?(date|reason)|last[_ ]?pymnt|next[_ ]?pymnt|total[_ ]?(rec[_ ]|pymnt)",
+    re.IGNORECASE,
+)
 # … unless it says that it looks back.
 _BEFORE: Final = re.compile(
     r"prev|prior|past(?!_?due)|hist|before|bureau|ever|within|(12|24|36|6|3)_?(m|mth|mths|months)|last_?(year|\d)|inq|"
@@ -158,6 +165,11 @@ def leaks_among(rows: Rows, schema: Schema) -> dict[str, str]:
         if evidence is not None:
             found[feature.name] = evidence
     return found
+
+
+def surely_after(name: str) -> bool:
+    """Whether a name is of something that nobody can know when a loan is decided on: recoveries, a payoff."""
+    return named_after(name) and _NEVER_BEFORE.search(name) is not None
 
 
 def named_after(name: str) -> bool:
