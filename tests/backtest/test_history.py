@@ -53,6 +53,18 @@ def test_dates_may_be_written_in_many_ways(customers: Customers, file: Written, 
     assert history.first_name == months[0]
 
 
+@pytest.mark.parametrize(("last", "left_out"), [(3, True), (24, False)])
+def test_a_last_period_that_is_not_over_is_left_out_and_said(
+    customers: Customers, file: Written, last: int, left_out: bool
+) -> None:
+    frame = customers(6, 200)
+    days = [1 + n % (last if period == 6 else 28) for n, period in enumerate(frame["period"])]
+    dates = [f"2024-{period:02d}-{day:02d}" for period, day in zip(frame["period"], days, strict=True)]
+    history = read(file(frame.assign(period=dates)))
+    assert history.periods[-1].name == ("2024-05" if left_out else "2024-06")
+    assert any("its 200 rows (2024-06) are left out" in note for note in history.notes) == left_out
+
+
 def test_frame_and_parquet_give_the_same_rows(customers: Customers, tmp_path: Path) -> None:
     frame = customers(6, 200)
     frame.to_parquet(tmp_path / "history.parquet")

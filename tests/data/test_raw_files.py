@@ -261,6 +261,38 @@ def test_what_tells_who_or_what_is_told_already_is_left_out(name: str, tmp_path:
     assert said in found.why
 
 
+TREES: dict[str, Callable[[], Any]] = {
+    "NAICS": lambda: RNG.choice(RNG.integers(110_000, 999_999, 90), N),
+    "zip_code": lambda: [f"{n:05d}" for n in RNG.integers(501, 99_950, N)],
+    "PLZ": lambda: RNG.integers(10_115, 99_998, N),
+    "sicCode": lambda: RNG.choice(RNG.integers(1000, 9999, 70), N).astype(float),
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_codes_of_a_tree_are_no_numbers(name: str, tmp_path: Path) -> None:
+    found = looked(FRAME.assign(**{name: TREES[name]()}), tmp_path)
+    guessed = column(found, name)
+    assert (guessed.role, guessed.kind, guessed.prefixes, guessed.unseen)[:3] == ("input", "category", (2, 3))
+    assert parse_settings(config_text(found)).features[name].prefixes == (2, 3)
+
+
+def test_a_share_of_a_postcode_is_a_number(tmp_path: Path) -> None:
+    found = looked(FRAME.assign(zip_median_income=RNG.integers(20_000, 90_000, N)), tmp_path)
+    assert column(found, "zip_median_income").kind == "number"
+
+
+@pytest.mark.parametrize("word", ["Totale", "Total general", "Somme", "Итого", "合計", "Razem", "Gesamtsumme"])
+def test_totals_are_called_so_in_many_languages(word: str, tmp_path: Path) -> None:
+    (tmp_path / "h.csv").write_text(text(FRAME) + f"{word},,5000000,,,37\n", encoding="utf-8")
+    assert examine(tmp_path / "h.csv", Wanted(TARGET)).rows == N
+
+
+def test_a_number_of_a_file_is_its_id(tmp_path: Path) -> None:
+    found = looked(FRAME.drop(columns=ID).assign(**{"N. pratica": [f"PR{n:07d}" for n in range(N)]}), tmp_path)
+    assert found.name_of("id") == "N. pratica"
+
+
 @pytest.mark.parametrize(
     ("name", "role"),
     [

@@ -246,6 +246,9 @@ def cut(
         raise ConfigError("A back-test counts by calendar; give --windows day, week or month.")
     spans = _spans(int(rows.times[0]), int(rows.times[-1]), by, settings.windows.numbered, where)
     edges = np.searchsorted(rows.times, [to_micros(span.first) for span in spans] + [to_micros(spans[-1].end)])
+    if _ends_early(rows.times, spans, edges):
+        notes = [*notes, _early(rows.times, spans[-1], int(edges[-1] - edges[-2]))]
+        rows, spans, edges = rows.take(np.arange(edges[-2])), spans[:-1], edges[:-1]
     first = _trained(rows, edges, settings, trained, by, where)
     past = rows.take(np.arange(edges[first]))
     known = ~np.isnan(_target(past))
@@ -256,6 +259,28 @@ def cut(
     )
     found = [*notes, *_remarks(periods, settings)]
     return History(settings, past.take(known), periods, tuple(found), spans[0].name, spans[first - 1].name)
+
+
+def _ends_early(times: Ints, spans: Sequence[Period], edges: Ints) -> bool:
+    """Whether the rows end in the first half of the last period, while they go through to the end of the others.
+
+    Such a period is not over; monitoring would find that the feed is cut off.
+    """
+    if len(spans) < 3:
+        return False
+    reached = [
+        (times[end - 1] - to_micros(span.first)) / (to_micros(span.end) - to_micros(span.first))
+        for span, begin, end in zip(spans, edges[:-1], edges[1:], strict=True)
+        if end > begin
+    ]
+    return bool(reached[-1] < 0.5 and np.median(reached[:-1]) > 0.8)
+
+
+def _early(times: Ints, last: Period, rows: int) -> str:
+    end = from_micros(int(times[-1]))
+    return (
+        f"The history ends on {end:%Y-%m-%d}, early in its last period: the {rows:,} rows of {last.name} are left out."
+    )
 
 
 def _target(rows: Rows) -> Floats:

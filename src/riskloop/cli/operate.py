@@ -290,7 +290,9 @@ def outcomes(
     if aside and not recorded.recorded and not recorded.repeated:
         kinds = (("cannot be read", recorded.refused), ("belong to no decision", recorded.reasons))
         why = "; ".join(f"{len(r):,} {said}, the first is {r[0]}" for said, r in kinds if r)
-        raise DataError(f"None of the {len(aside):,} outcomes was recorded: {why}.")
+        known = portfolio.home.decisions.latest(1) if recorded.reasons else []
+        seen = f" Decisions are on record for such as '{known[0].customer_id}'." if known else ""
+        raise DataError(f"None of the {len(aside):,} outcomes was recorded: {why}.{seen}")
     Console(as_json).answer(recorded, *lines)
     leave_partly(len(aside))
 

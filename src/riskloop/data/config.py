@@ -123,6 +123,8 @@ def _feature(column: Guessed, rows: int) -> list[str]:
     if column.kind == "category":
         lines.append(f'kind = "category"  # {_comment(column.why)}')
         lines.append(f"categories = {_levels(column.categories)}")
+        if column.prefixes:
+            lines.append(f"prefixes = {_toml(column.prefixes)}  # so many first characters make a branch of the codes")
         comment = "" if column.unseen == "flag" else "# "
         lines.append(f'{comment}unseen = "flag"  # score a level never seen as missing, instead of refusing it')
     else:

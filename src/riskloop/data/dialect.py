@@ -40,7 +40,9 @@ SPELLED: Final = {
 
 _TOTAL: Final = re.compile(
     r"\s*[(\[<#*-]*\s*(grand\s+)?(totals?|sub-?total|sum|summe|gesamt|count|rows?|records?|number of|end\b|eof|average|"
-    r"mean|source|notes?|generated|exported|printed|report|\d+ (rows|records))\b",
+    r"mean|source|notes?|generated|exported|printed|report|\d+ (rows|records)|zwischensumme|gesamtsumme|anzahl|"
+    r"totales?|totali?|totalt|totaal|somme|sous-total|suma|subtotal|recuento|somma|aantal|summa|antal|razem|"
+    r"liczba|celkem|součet|összesen|toplam|итого|всего|合计|总计|合計|総計|합계)\b",
     re.IGNORECASE,
 )
 

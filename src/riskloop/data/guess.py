@@ -12,7 +12,7 @@ import numpy as np
 from riskloop.core.schema import DateOrder
 from riskloop.core.types import Floats, Ints
 from riskloop.core.values import COUNTED, LAST_PERIOD, parse_time
-from riskloop.data.survey import Column
+from riskloop.data.survey import Column, is_code_tree, words_of
 
 MOST_LEVELS: Final = 100  # a text column with more is a category only if its levels repeat
 MOST_CODES: Final = 50  # a column of integers with more is a number, unless its name says that it is a code
@@ -60,7 +60,7 @@ _NOT_DECISION: Final = (
 _ID: Final = "id|key|number|nr|no|uuid|guid|reference|ref"
 _WHOSE: Final = (
     "cust|client|borrower|kunde|klient|cliente|account|acct|loan|contract|contrato|vertrag|konto|dossier|antrag|umow|"
-    "wnios|договор|заявк|клиент|policy|facility|obligor|member|application|applicant|solicitud|prestamo|préstamo|prêt|pret"
+    "wnios|pratic|expedient|договор|заявк|клиент|policy|facility|obligor|member|application|applicant|solicitud|prestamo|préstamo|prêt|pret"
 )
 # Numbers that a state gives a person or a firm, and banks their customers.
 _PERSON_NUMBER: Final = (
@@ -80,11 +80,6 @@ _INDEX: Final = (
 )
 
 
-def words_of(name: str) -> list[str]:
-    """The name's parts: ``maritalStatus`` and ``MARITAL_STATUS`` are marital, status."""
-    return re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
-
-
 def is_named(name: str, pattern: str) -> bool:
     """Whether a part of the name is one of the words."""
     return any(re.fullmatch(pattern, word) for word in words_of(name))
@@ -101,14 +96,20 @@ def is_id(column: Column) -> bool:
 
 def is_id_named(name: str) -> bool:
     """Whether a name says that the column identifies a customer, a loan, a contract."""
-    others = " ".join(set(words_of(name)) - {"n", "no", "nr", "num", "number"})
+    others = _without_number(name)
     whose = is_named(name, rf"(?:{_WHOSE})\w*") and not is_named(others, _MEASURE)
     return is_named(name, f"{_ID}|{_PERSON_NUMBER}") or name.lower().endswith(_ID_ENDS) or whose
 
 
+def _without_number(name: str) -> str:
+    """The name without its word for number: 'N. pratica' is of a file, and no count."""
+    return " ".join(word for word in words_of(name) if word not in ("n", "no", "nr", "num", "number"))
+
+
 def is_key(column: Column) -> bool:
     """Unique, and written like a key although not named like one: digits in every value, in one shape: D-50431."""
-    if not column.unique or column.rows < 20 or is_named(column.name, f"{_NO_KEY}|{_MEASURE}") or _index(column):
+    name = _without_number(column.name)
+    if not column.unique or column.rows < 20 or is_named(name, f"{_NO_KEY}|{_MEASURE}") or _index(column):
         return False
     if column.numeric:  # … or without a name, and first of all
         return column.whole and column.style == "plain" and column.name == "column_1"
@@ -327,7 +328,18 @@ def free_text(column: Column) -> bool:
     levels = len(column.levels)
     if column.numeric or levels <= MOST_LEVELS:
         return False
+    if branches(column):
+        return column.many or levels > HIGH_CARDINALITY
     return column.many or levels > HIGH_CARDINALITY or column.present / levels < REPEATS
+
+
+def branches(column: Column) -> tuple[int, ...]:
+    """How many first characters of a column's codes make branches of a tree; () where they make none."""
+    texts = column.texts[:2000]
+    if column.numeric or not is_code_tree(column.name) or len(column.levels) <= MOST_CODES:
+        return ()
+    length = len(texts[0])
+    return (2, 3) if length >= 4 and sum(len(text) == length for text in texts) >= 0.95 * len(texts) else ()
 
 
 def special_codes(column: Column) -> tuple[float, ...]:

@@ -59,6 +59,7 @@ class Guessed:
     categories: tuple[str, ...] = ()
     unseen: str = "refuse"
     special: tuple[float, ...] = ()
+    prefixes: tuple[int, ...] = ()  # of a tree of codes
     alone: Alone | None = None
     column: Column = field(repr=False, default_factory=lambda: Column(""))
 
@@ -451,12 +452,14 @@ class _Examination:
             why = "few integers, and named like a code" if column.numeric else "texts"
             if column.padded:
                 why = "codes with leading zeros"
+            if tree := guess.branches(column):
+                why = "codes of a tree: their first 2 and 3 characters are levels, too"
             many = len(column.levels) > guess.MOST_LEVELS
             if many:
                 why += "; many levels: one that was never seen is scored as missing and flagged"
             levels = tuple(sorted(column.texts, key=level_order))
             return replace(
-                base, role=role, kind="category", why=why, categories=levels, alone=alone,
+                base, role=role, kind="category", why=why, categories=levels, alone=alone, prefixes=tree,
                 unseen="flag" if many else "refuse", look=all_said(base.look, odd_levels(column)),
                 values=levels_of(column, dated=False),
             )  # fmt: skip

@@ -32,6 +32,22 @@ ERRORS: Final = 0.01  # of the rows: fewer texts among numbers are errors, not l
 EXAMPLES: Final = 3
 
 
+# Codes of which the first characters say where in a tree they stand; nobody adds them up.
+_TREES: Final = "zip|zipcode|postal|postalcode|postcode|plz|cap|cep|pincode|naics|sic|isic|nace|cnae|ateco"
+_NO_TREE: Final = "count|cnt|number|num|no|share|rate|ratio|income|density|avg|mean|median|score"
+
+
+def words_of(name: str) -> list[str]:
+    """The name's parts: ``maritalStatus`` and ``MARITAL_STATUS`` are marital, status."""
+    return re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+
+
+def is_code_tree(name: str) -> bool:
+    """Whether a name says that the column holds codes such as postcodes or industries."""
+    words = words_of(name)
+    return any(re.fullmatch(_TREES, word) for word in words) and not any(re.fullmatch(_NO_TREE, word) for word in words)
+
+
 @dataclass
 class Column:
     """Facts about one column."""
@@ -153,6 +169,7 @@ def _blocks(source: Source, dialect: DataSettings, looked: Survey) -> Iterator[B
 
 def _tell(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> None:
     kind = values.type
+    tree = is_code_tree(column.name)
     column.told = values.null_count < len(values)
     if pa.types.is_boolean(kind):
         column.kind = "boolean"
@@ -161,7 +178,7 @@ def _tell(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> Non
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         column.kind = "number"
         ends = pc.min_max(values).as_py().values() if pa.types.is_integer(kind) else ()
-        column.numeric = not any(_is_long(str(value)) for value in ends)
+        column.numeric = not any(_is_long(str(value)) for value in ends) and not (tree and _are_whole(values))
     if column.kind != "text" or not (is_text(kind) or pa.types.is_dictionary(kind)):
         return
     missing = MISSING_NUMBER | set(dialect.missing)
@@ -171,7 +188,8 @@ def _tell(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> Non
     column.padded = bool(pc.any(pc.match_substring_regex(distinct, r"^\s*0\d\w*\s*$")).as_py())
     column.cut = bool(pc.all(pc.match_substring_regex(distinct, r"^\s*\d([.,]\d+)?E\+\d\d\s*$")).as_py())
     long = distinct.filter(pc.greater(pc.utf8_length(distinct), 15)).to_pylist()
-    if not len(distinct) or column.padded or any(_is_long(text) for text in long):
+    tree = tree and bool(pc.all(pc.match_substring_regex(distinct, r"^\s*\d+(\.0*)?\s*$")).as_py())
+    if not len(distinct) or tree or column.padded or any(_is_long(text) for text in long):
         return
     if dialect.decimal == "." and _all_numbers(distinct):
         column.numeric = True
@@ -232,6 +250,11 @@ def _words_for_missing(distinct: pa.Array, values: pa.ChunkedArray, dialect: Dat
 
 def _as_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return values.cast(pa.string())
+
+
+def _are_whole(values: pa.ChunkedArray) -> bool:
+    """Whether all numbers are integers."""
+    return bool(pc.all(pc.equal(pc.floor(values), values)).as_py())
 
 
 def _all_numbers(texts: pa.Array) -> bool:

@@ -9,8 +9,7 @@ from typing import Final
 from riskloop.core.errors import DataError
 from riskloop.core.types import Problem
 from riskloop.core.values import TARGETS, is_date, level_text, parse_number, truth
-from riskloop.data.guess import words_of
-from riskloop.data.survey import ERRORS
+from riskloop.data.survey import ERRORS, words_of
 
 HIGH, LOW = 0.5, 0.001  # default rates that are asked about
 
