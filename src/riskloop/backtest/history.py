@@ -279,7 +279,7 @@ def _ends_early(times: Ints, spans: Sequence[Period], edges: Ints) -> bool:
 def _early(times: Ints, last: Period, rows: int) -> str:
     end = from_micros(int(times[-1]))
     return (
-        f"The history ends on {end:%Y-%m-%d}, early in its last period: the {rows:,} rows of {last.name} are left out."
+        f"The history ends on {end:%Y-%m-%d}, early in its last period: its {rows:,} rows ({last.name}) are left out."
     )
 
 
