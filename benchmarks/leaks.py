@@ -74,6 +74,12 @@ def _long(rng: np.random.Generator, bad: Bools) -> Any:
     return rng.integers(20, 36, len(bad))
 
 
+def _reason(rng: np.random.Generator, bad: Bools) -> Any:
+    reasons = rng.choice(["job", "death"], len(bad)).astype(object)
+    reasons[~bad] = None
+    return reasons
+
+
 def _part(rng: np.random.Generator, bad: Bools) -> Bools:
     """At least four defaults in ten."""
     return np.asarray(bad & (rng.random(len(bad)) < rng.uniform(0.4, 1.0)))
@@ -83,7 +89,7 @@ PLANTED: Final[dict[str, Draw]] = {
     "an amount of some defaults": lambda rng, bad: np.where(_part(rng, bad), _money(rng, bad), 0.0),
     "a value of some defaults": lambda rng, bad: np.where(_part(rng, bad), rng.normal(size=len(bad)), np.nan),
     "a state": lambda rng, bad: np.where(bad, "K7", rng.choice(["K1", "K2"], len(bad))).astype(object),
-    "a reason of defaults": lambda rng, bad: np.where(bad, rng.choice(["a", "b"], len(bad)), None),
+    "a reason of defaults": _reason,
     "months on book": lambda rng, bad: np.where(bad, rng.integers(1, 14, len(bad)), _long(rng, bad)) * 1.0,
     "a renewed score": lambda rng, bad: np.where(
         bad & (rng.random(len(bad)) < 0.6), rng.integers(300, 480, len(bad)), rng.integers(481, 850, len(bad))
