@@ -110,13 +110,15 @@ def when_matured(
     stands_for: Floats | None = None,
     before: Sequence[Finding] = (),
     drifted: bool = False,
+    customers: Ints | None = None,
 ) -> list[Finding]:
     """Realised performance of a window's decisions, whole and by segment; ``outcomes`` are NaN where not final.
 
     What is expected is computed on the very rows that have an outcome: who has one is no change of the world.
     ``stands_for`` (n,) says how many applicants each decision stands for, where some were approved at random.
     ``before`` are the findings of the champion's window before, whose evidence over time is carried on; ``drifted``
-    says that the window's population moved.
+    says that the window's population moved. ``customers`` (n,) says whose the decisions are, where somebody has
+    several in this window: those are one witness.
     """
     scores, held_against, own = (
         champion.best_estimate(p) for p in (scores, champion.probabilities, champion.reference_scores)
@@ -139,8 +141,9 @@ def when_matured(
         correlation=allowed,
         own=own,
         bands=Bands(settings.drift.auc_band, settings.drift.level_band, settings.drift.slope_band),
+        customers=customers,
     )
-    compared = Comparison.of(scores, outcomes, held_against, champion.outcomes, champion.trained, own)
+    compared = Comparison.of(scores, outcomes, held_against, champion.outcomes, champion.trained, own, customers)
     found += over_time_findings(
         compared,
         allowed,
@@ -155,7 +158,16 @@ def when_matured(
     inputs = features[:, champion.inputs]
     return [
         *found,
-        residual_finding(past, inputs, scores, outcomes, before, alarm=settings.drift.run_length, drifted=drifted),
+        residual_finding(
+            past,
+            inputs,
+            scores,
+            outcomes,
+            before,
+            alarm=settings.drift.run_length,
+            drifted=drifted,
+            customers=customers,
+        ),
     ]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from riskloop.core.errors import DataError
 from riskloop.core.maturity import Maturity
 from riskloop.core.settings import OutcomeSettings, Settings
+from riskloop.core.stats import customer_codes
 from riskloop.core.types import Bools, DecisionFrame, Diagnosis, Finding, Floats, Severity, to_micros
 from riskloop.decide.diagnosis import POPULATION, diagnose
 from riskloop.decide.policy import decide
@@ -194,10 +195,12 @@ def _realised(
     frame = decisions.frame(window.span, known, share)
     scores = champion.model.probabilities(frame.features)
     stands_for = applicants(frame)
+    codes = customer_codes(frame.customer_ids)
+    customers = codes if np.unique(codes).size < codes.size else None
 
     def said(outcomes: Floats) -> list[Finding]:
         return when_matured(
-            champion, settings, frame.features, scores, outcomes, stands_for, before=carried, drifted=drifted
+            champion, settings, frame.features, scores, outcomes, stands_for, carried, drifted, customers
         )
 
     found = said(frame.outcomes)

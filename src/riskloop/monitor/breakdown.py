@@ -1,5 +1,6 @@
 """What is shown of matured decisions beside the tests that decide: measures, risk levels, segments."""
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,10 +19,11 @@ from riskloop.core.stats import (
     jeffreys_by_grade,
     ks_interval,
     log_loss_interval,
+    normal_tail,
     weighted_auc,
 )
-from riskloop.core.types import Finding, Floats, Severity
-from riskloop.monitor.matured import Matured, finding, shown
+from riskloop.core.types import Finding, Floats, Ints, Severity
+from riskloop.monitor.matured import Matured, finding, shown, wider
 from riskloop.monitor.selection import Comparison
 
 LEVELS: Final = ("low", "medium", "high", "very_high")
@@ -54,6 +56,7 @@ def measure_findings(compared: Comparison) -> list[Finding]:
     found = []
     for check, interval in MEASURES:
         now, then = (interval(part.outcomes, part.probabilities) for part in (window, history))
+        now = wider(now, window.effect)
         before = 2.0 * compared.trained.auc - 1.0 if check.name == "gini" else then.estimate
         found.append(
             finding(
@@ -100,7 +103,7 @@ def grade_findings(window: Matured, history: Matured, levels: RiskLevelSettings,
     """Each risk level: do as many default as its probabilities say?"""
     # A probability at a bound belongs to the level above it.
     grades = np.searchsorted((levels.low, levels.medium, levels.high), window.probabilities, side="right")
-    tests = jeffreys_by_grade(window.outcomes, window.probabilities, grades, two_sided=True)
+    tests = jeffreys_by_grade(window.outcomes, window.probabilities, grades, two_sided=True, customers=window.customers)
     rejected = benjamini_hochberg([test.p_value for test in tests], alpha)
     return [
         JEFFREYS.finding(
@@ -123,19 +126,29 @@ def segment_findings(
     outcomes: Floats,
     history: Matured,
     alpha: float,
+    customers: Ints | None = None,
 ) -> list[Finding]:
     """A segment that is off is said to be; the diagnosis is the whole window's."""
     parts = {
-        f"{name} = {member}": Matured.of(probabilities[members == member], outcomes[members == member])
+        f"{name} = {member}": Matured.of(
+            probabilities[members == member],
+            outcomes[members == member],
+            None if customers is None else customers[members == member],
+        )
         for name, members in segments.items()
         for member in sorted(set(members.tolist()))
     }
     judged = {subject: part for subject, part in parts.items() if part.enough}
     levels = [calibration_in_the_large(part.outcomes, part.probabilities) for part in judged.values()]
-    rejected = benjamini_hochberg([level.p_value for level in levels], alpha)
+    p_values = [
+        2.0 * normal_tail(abs(level.estimate) / (level.std_error * math.sqrt(part.effect)))
+        for part, level in zip(judged.values(), levels, strict=True)
+    ]
+    rejected = benjamini_hochberg(p_values, alpha)
     found = []
-    for (subject, part), level, off in zip(judged.items(), levels, rejected, strict=True):
-        now, expected = auc_interval(part.outcomes, part.probabilities), float(part.probabilities.sum())
+    for (subject, part), p_value, off in zip(judged.items(), p_values, rejected, strict=True):
+        now = auc_interval(part.outcomes, part.probabilities, customers=part.customers)
+        expected = float(part.probabilities.sum())
         matters = abs(part.defaults / expected - 1.0) > RATE_GAP
         found.append(
             SEGMENT.finding(
@@ -146,7 +159,7 @@ def segment_findings(
                 f"expected were {expected:.1f}.",
                 statistic=now.estimate,
                 details={
-                    "p_value": level.p_value,
+                    "p_value": p_value,
                     "lower": now.lower,
                     "upper": now.upper,
                     "defaults": part.defaults,

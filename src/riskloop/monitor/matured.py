@@ -1,5 +1,6 @@
 """A window's matured decisions, and how findings on them are written."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -8,8 +9,8 @@ import numpy as np
 
 from riskloop.core.findings import WINDOW, DeclaredCheck
 from riskloop.core.grades import RATE_GAP
-from riskloop.core.stats import Interval
-from riskloop.core.types import Finding, Floats, Severity
+from riskloop.core.stats import Interval, count_customers, design_effect
+from riskloop.core.types import Finding, Floats, Ints, Severity
 
 LEAST_DEFAULTS: Final = 10  # of either class
 SEVERE: Final = 0.1  # of alpha
@@ -43,12 +44,18 @@ class Matured:
 
     probabilities: Floats
     outcomes: Floats
+    customers: Ints | None = None  # (n,) a number for each row's customer; None: every row is another customer
 
     @classmethod
-    def of(cls, probabilities: Floats, outcomes: Floats) -> "Matured":
+    def of(cls, probabilities: Floats, outcomes: Floats, customers: Ints | None = None) -> "Matured":
         """Only the decisions whose outcome is known and mature, that is not NaN."""
         known = ~np.isnan(outcomes)
-        return cls(probabilities[known], outcomes[known])
+        return cls(probabilities[known], outcomes[known], None if customers is None else customers[known])
+
+    @property
+    def effect(self) -> float:
+        """How many rows stand for one independent one, where a customer has several: 1 and more."""
+        return design_effect(self.outcomes - self.probabilities, self.customers)
 
     @property
     def defaults(self) -> int:
@@ -58,7 +65,8 @@ class Matured:
     @property
     def enough(self) -> bool:
         """Whether ranking and calibration can be judged at all."""
-        return min(self.defaults, self.outcomes.size - self.defaults) >= LEAST_DEFAULTS
+        bad = self.outcomes == 1.0
+        return min(count_customers(self.customers, part) for part in (bad, ~bad)) >= LEAST_DEFAULTS
 
 
 def unknown(check: DeclaredCheck, window: Matured, history: Matured, because: str) -> Finding:
@@ -88,6 +96,12 @@ def severity(matters: bool, p_value: float, alpha: float) -> Severity:
     if p_value >= alpha:
         return Severity.NOISE
     return Severity.SEVERE if p_value < SEVERE * alpha else Severity.DRIFTED
+
+
+def wider(interval: Interval, effect: float) -> Interval:
+    """The interval of so many rows for an independent one."""
+    estimate, reach = interval.estimate, math.sqrt(effect)
+    return Interval(estimate, *(estimate + reach * (bound - estimate) for bound in (interval.lower, interval.upper)))
 
 
 def shown(interval: Interval, percent: bool = False) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from riskloop.core.errors import DataError
 from riskloop.core.findings import WINDOW, DeclaredCheck
 from riskloop.core.numbers import evidence as told
+from riskloop.core.stats import delong_variance
 from riskloop.core.stats.correlated import correlation_in_time
 from riskloop.core.stats.sequential import WEIGHTS, detect, level_ratios, ranking_ratios
 from riskloop.core.types import Finding, Floats, Severity
@@ -70,11 +71,15 @@ def over_time_findings(
         _, known_to = level_errors(window.probabilities, history, allowed, correlation.periods)
     except DataError:
         return []
-    ratios = level_ratios(window.outcomes, window.probabilities, allowed, LEVEL_BAND + known_to)
+    # A ratio to a power below 1 has at most the mean 1, too (Jensen); a customer's rows are one witness.
+    ratios = level_ratios(window.outcomes, window.probabilities, allowed, LEVEL_BAND + known_to) ** (
+        1.0 / window.effect
+    )
     by_level = level.with_window(ratios, window)
     ranked = Matured(window.probabilities[:0], window.outcomes[:0]) if drifted or not known else window
+    worth = _witnesses(ranked) / _ranking_effect(ranked)
     placements = _placements(ranked, history, compared.scales)
-    by_rank = rank.with_window(ranking_ratios(placements, expected, _witnesses(ranked)), ranked)
+    by_rank = rank.with_window(ranking_ratios(placements, expected, worth), ranked)
     if window.outcomes.size:
         past.append([window.defaults, window.outcomes.size, float(window.probabilities.mean())])
     told = by_level.finding(LEVEL_OVER_TIME, compared, float(np.dot(WEIGHTS, by_level.detectors)), alarm, "the level")
@@ -156,6 +161,19 @@ def _placements(window: Matured, history: Matured, scales: tuple[Floats, Floats]
         share = ranks(mine[own], past[history.outcomes != label])
         placed[own] = share if label else 1.0 - share
     return placed
+
+
+def _ranking_effect(window: Matured) -> float:
+    """How many rows stand for one independent one in the AUC; 1 where nobody has several, or it cannot be told."""
+    if window.customers is None:
+        return 1.0
+    try:
+        alone, together = (
+            delong_variance(window.outcomes, window.probabilities, who) for who in (None, window.customers)
+        )
+    except DataError:
+        return float(np.unique(window.customers, return_counts=True)[1].max(initial=1))
+    return max(1.0, together / alone) if alone else 1.0
 
 
 def _witnesses(window: Matured) -> Floats:

@@ -20,15 +20,27 @@ from riskloop.core.stats import (
     calibration_in_the_large,
     calibration_slope,
     delong_variance,
+    design_effect,
     normal_tail,
     upper_quantile,
     wilson_interval,
 )
 from riskloop.core.stats.correlated import level_error, level_p_value, rate_variance
-from riskloop.core.types import Finding, Floats, Severity
+from riskloop.core.types import Finding, Floats, Ints, Severity
 from riskloop.monitor.breakdown import applicant_findings, grade_findings, measure_findings, segment_findings
 from riskloop.monitor.correlation import INDEPENDENT, Correlation
-from riskloop.monitor.matured import LEAST_DEFAULTS, USUAL, Bands, Matured, Trained, finding, severity, shown, unknown
+from riskloop.monitor.matured import (
+    LEAST_DEFAULTS,
+    USUAL,
+    Bands,
+    Matured,
+    Trained,
+    finding,
+    severity,
+    shown,
+    unknown,
+    wider,
+)
 from riskloop.monitor.selection import Comparison
 
 LOOKS: Final = 6.0  # two looks at a window, and at the second one ranking, level and slope
@@ -81,6 +93,7 @@ def performance_findings(
     correlation: Correlation = INDEPENDENT,
     own: Floats | None = None,
     bands: Bands = USUAL,
+    customers: Ints | None = None,
 ) -> list[Finding]:
     """Realised performance of one window's decisions, NaN outcomes left out.
 
@@ -91,9 +104,12 @@ def performance_findings(
     learned from models of parts of the history. ``trained`` is the AUC that windows are held against; None: that of
     the reference. ``stands_for`` (n,) says how many applicants each row stands for, where some were approved at random.
     ``correlation`` is that of the defaults of one period, which the tests of level allow for. ``own`` are the
-    champion's own scores of the reference, as for `Comparison.of`; ``bands`` are what matters at all.
+    champion's own scores of the reference, as for `Comparison.of`; ``bands`` are what matters at all. The rows of
+    one of the ``customers`` (n,) are one witness.
     """
-    compared = Comparison.of(probabilities, outcomes, reference_probabilities, reference_outcomes, trained, own)
+    compared = Comparison.of(
+        probabilities, outcomes, reference_probabilities, reference_outcomes, trained, own, customers
+    )
     window, history = compared.window, compared.history
     if not compared.enough:
         return [_too_few(window, history)]
@@ -109,7 +125,7 @@ def performance_findings(
     found += measure_findings(compared)
     found += applicant_findings(compared, outcomes, probabilities, stands_for)
     found += grade_findings(window, history, levels or RiskLevelSettings(), alpha)
-    found += segment_findings(segments or {}, probabilities, outcomes, history, alpha)
+    found += segment_findings(segments or {}, probabilities, outcomes, history, alpha, customers)
     return found
 
 
@@ -144,8 +160,9 @@ def _attempt(check: DeclaredCheck, test: Callable[[], Finding], window: Matured,
 
 def _ranking(compared: Comparison, alpha: float, band: float) -> Finding:
     window, history, trained = compared.window, compared.history, compared.trained
-    now, before = auc_interval(window.outcomes, window.probabilities), trained.auc
-    error = math.hypot(math.sqrt(delong_variance(window.outcomes, window.probabilities)), trained.std_error)
+    rows = window.outcomes, window.probabilities
+    now, before = auc_interval(*rows, customers=window.customers), trained.auc
+    error = math.hypot(math.sqrt(delong_variance(*rows, window.customers)), trained.std_error)
     p = normal_tail((before - now.estimate) / error) if error else float(now.estimate >= before)
     drop = before - now.estimate
     return finding(
@@ -176,9 +193,10 @@ def _level(window: Matured, history: Matured, alpha: float, correlation: Correla
     coefficient = calibration_in_the_large(window.outcomes, window.probabilities)
     # The champion's level was learned from a sample, too: a small history is no measure to the third digit.
     together, learned = level_errors(window.probabilities, history, correlation.asset, correlation.periods)
-    p = level_p_value(window.defaults, window.probabilities, correlation.asset, learned)
-    error = math.hypot(coefficient.std_error, learned, together)
-    observed = wilson_interval(window.defaults, window.outcomes.size)
+    again = coefficient.std_error * math.sqrt(window.effect - 1.0)  # what customers with several rows add
+    p = level_p_value(window.defaults, window.probabilities, correlation.asset, math.hypot(learned, again))
+    error = math.hypot(coefficient.std_error, learned, again, together)
+    observed = wider(wilson_interval(window.defaults, window.outcomes.size), window.effect)
     expected = float(window.probabilities.mean())
     gap = observed.estimate / expected - 1.0
     return finding(
@@ -212,7 +230,8 @@ def level_errors(probabilities: Floats, history: Matured, asset: float, periods:
 
 def _slope(window: Matured, history: Matured, alpha: float, shrunk: float, band: float) -> Finding:
     now = calibration_slope(window.outcomes, window.probabilities)
-    error = math.hypot(now.std_error, calibration_slope(history.outcomes, history.probabilities).std_error)
+    std_error = now.std_error * math.sqrt(_slope_effect(window))
+    error = math.hypot(std_error, calibration_slope(history.outcomes, history.probabilities).std_error)
     own = _own_slopes(shrunk)
     gap = _beyond(now.estimate, own)
     p = 2.0 * normal_tail(abs(gap) / error)
@@ -225,9 +244,17 @@ def _slope(window: Matured, history: Matured, alpha: float, shrunk: float, band:
         own[0] - reach if now.estimate < own[0] else own[1] + reach,
         window,
         history,
-        f"The calibration slope is {now.estimate:.2f} ± {1.96 * now.std_error:.2f}; {usual}.",
+        f"The calibration slope is {now.estimate:.2f} ± {1.96 * std_error:.2f}; {usual}.",
         {"p_value": p, "own": list(own)},
     )
+
+
+def _slope_effect(window: Matured) -> float:
+    """The design effect of the slope's influences."""
+    odds = np.log(np.clip(window.probabilities, 1e-12, None)) - np.log(np.clip(1.0 - window.probabilities, 1e-12, None))
+    weight = window.probabilities * (1.0 - window.probabilities)
+    along = odds - float(np.average(odds, weights=weight))
+    return design_effect(along * (window.outcomes - window.probabilities), window.customers)
 
 
 def _own_slopes(shrunk: float) -> tuple[float, float]:
@@ -259,9 +286,10 @@ def _explained(
         return [unknown(AUC_EXPLAINED, window, history, error.message)]
     area = auc(window.outcomes, window.probabilities)
     rate = window.defaults / window.outcomes.size
-    fell = (estimate.auc.value - area) / estimate.auc.outcome_error
+    repeated = math.sqrt(window.effect)
+    fell = (estimate.auc.value - area) / (repeated * estimate.auc.outcome_error)
     together = math.sqrt(rate_variance(window.probabilities, correlation.asset) * (1.0 + 1.0 / correlation.periods))
-    off = abs(rate - estimate.default_rate.value) / math.hypot(estimate.default_rate.outcome_error, together)
+    off = abs(rate - estimate.default_rate.value) / math.hypot(repeated * estimate.default_rate.outcome_error, together)
     far = estimate.auc.value - area > bands.auc / 2.0
     wide = abs(rate / estimate.default_rate.value - 1.0) > bands.level / 2.0
     return [
@@ -269,7 +297,7 @@ def _explained(
             AUC_EXPLAINED,
             severity(far, normal_tail(fell), alpha),
             area,
-            estimate.auc.value - upper_quantile(alpha) * estimate.auc.outcome_error,
+            estimate.auc.value - upper_quantile(alpha) * repeated * estimate.auc.outcome_error,
             window,
             history,
             f"The changed population explains an AUC of {estimate.auc.value:.3f}; realised are {area:.3f}.",
@@ -300,7 +328,7 @@ def _slope_explained(
         return [unknown(SLOPE_EXPLAINED, window, history, error.message)]
     low, high = (bound * estimate.slope.value for bound in _own_slopes(shrunk))
     gap = _beyond(now.estimate, (low, high))
-    p = 2.0 * normal_tail(abs(gap) / estimate.slope.outcome_error)
+    p = 2.0 * normal_tail(abs(gap) / (estimate.slope.outcome_error * math.sqrt(_slope_effect(window))))
     return [
         finding(
             SLOPE_EXPLAINED,

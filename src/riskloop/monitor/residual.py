@@ -99,13 +99,15 @@ def residual_finding(
     *,
     alarm: float,
     drifted: bool = False,
+    customers: Ints | None = None,
 ) -> Finding:
     """Of a window's decisions (n,), NaN where no outcome is known; ``before`` are the findings of the window before.
 
-    A window whose population ``drifted`` adds nothing: the champion may err for customers whom it has hardly seen.
-    Nor does one with too few defaults to tell what is left beside the score.
+    ``customers`` (n,) says whose rows they are, where somebody has several in this window. A window whose population
+    ``drifted`` adds nothing: the champion may err for customers whom it has hardly seen. Nor does one with too few
+    defaults to tell what is left beside the score.
     """
-    window = Matured.of(probabilities, outcomes)
+    window = Matured.of(probabilities, outcomes, customers)
     carried: list[list[float]] = next((f.details["windows"] for f in before if f.check == FEATURES_OVER_TIME.name), [])
     kept = [_read(one, past.directions.spread.size) for one in carried]
     sizes = window.outcomes.size, past.known.outcomes.size
@@ -114,7 +116,7 @@ def residual_finding(
         if adds:
             there = ~np.isnan(outcomes)
             places = past.directions(features[there])
-            kept.append(Residual.of(window.outcomes == 1.0, window.probabilities, places))
+            kept.append(Residual.of(window.outcomes == 1.0, window.probabilities, places, window.customers))
         history = past.like(probabilities, outcomes)
     except DataError as error:
         unknown = FEATURES_OVER_TIME.unknown(WINDOW, sizes, error.message)

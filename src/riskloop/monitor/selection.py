@@ -42,14 +42,16 @@ class Comparison:
         reference_outcomes: Floats,
         trained: Trained | None = None,
         own: Floats | None = None,
+        customers: Ints | None = None,
     ) -> "Comparison":
         """From the decisions of a window (n,), NaN where the outcome is not known, and the reference's rows (m,).
 
         ``own`` (m,) are the champion's own scores of the reference, whose probabilities are of models of parts of it:
         each has a level and a spread of its own, so that who would have an outcome is told by ranks. None: one scale.
+        ``customers`` (n,) says whose the window's rows are, where somebody has several.
         """
         known = ~np.isnan(outcomes)
-        window = Matured.of(probabilities, outcomes)
+        window = Matured.of(probabilities, outcomes, customers)
         history = Matured.of(reference_probabilities, reference_outcomes)
         share = float(known.mean()) if known.size else 0.0
         trained = trained or _ranked(history)
