@@ -70,7 +70,7 @@ def told(record: Json) -> Json:
 def lines(records: Sequence[Json]) -> Iterator[str]:
     """The table, as Markdown."""
     yield (
-        "| scenario | outcomes of the approved | seed | found in its month | AUC of the last three months: never, loop, "
+        "| scenario | outcomes of the approved | seed | found in its month | AUC of the last months: never, loop, "
         "told | of `told` | promotions | false before |"
     )
     yield "|---|---|---:|---:|---|---:|---:|---:|"

@@ -45,6 +45,8 @@ PLAYED: Final = (
     replace(USUAL, width="wide"),
     replace(USUAL, width="levels"),
     replace(USUAL, base_rate=0.03),
+    replace(USUAL, repetition="panel", correlation=0.05),
+    replace(USUAL, repetition="panel", base_rate=0.03),
 )
 
 
