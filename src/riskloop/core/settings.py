@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from riskloop.core.addresses import without_password
+from riskloop.core.addresses import secret_in, without_password
 from riskloop.core.errors import ConfigError
 from riskloop.core.schema import DateOrder, Feature, Schema, TextStyle
 from riskloop.core.types import Problem, Spoken
@@ -81,7 +81,7 @@ class PortfolioSettings(Section):
     @classmethod
     def _no_password(cls, value: str | None) -> str | None:
         """Settings are shown, and go on record."""
-        if value is not None and re.match(r"[\w+.-]+://[^/?#\s]*:[^/?#@\s]+@", value):
+        if value is not None and secret_in(value) is not None:
             raise ValueError(f"{_KEPT}; write ?password_env=NAME or ?password_file=PATH instead")
         return value
 

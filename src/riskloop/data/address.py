@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from riskloop.core.addresses import secret_in
 from riskloop.core.errors import ConfigError
 
 STORES: Final = ("s3", "gs", "gcs", "abfs", "abfss")
@@ -95,9 +96,12 @@ def address_of(source: Any) -> Address | None:
     url, *rest = source.strip().split(maxsplit=1)
     asked = "".join(rest)
     scheme = found[1].lower()
-    if re.match(r"[^/?#]*:[^/?#@]+@", url[found.end() :]):
+    if (place := secret_in(source.strip())) is not None:
+        held = {"user": "a password or a key", "query": "a password in its query"}.get(
+            place, f"a password in '{place}'"
+        )
         raise ConfigError(
-            f"The address {scheme}://… holds a password or a key, which would be seen in configurations and messages. "
+            f"The address {scheme}://… holds {held}, which would be seen in configurations and messages. "
             + (
                 "Leave it out: the store's own environment variables or profiles say who asks."
                 if scheme in STORES
@@ -125,16 +129,9 @@ def short_name(source: str | Path) -> str:
 
 def _database(url: str, asked: str) -> DatabaseAddress:
     base, _, query = url.partition("?")
-    scheme = base.partition(":")[0]
     options = dict(parse_qsl(query, keep_blank_values=True))
     env, file = options.pop("password_env", None), options.pop("password_file", None)
     kept = "&".join(part for part in query.split("&") if part.partition("=")[0] in options)
-    # Drivers take a password as an option of the URL, too.
-    if secret := next((name for name in options if re.search("passw|pwd|secret|token", name, re.IGNORECASE)), None):
-        raise ConfigError(
-            f"The address {scheme}://… holds a password in '{secret}'; write ?password_env=NAME or "
-            "?password_file=PATH instead."
-        )
     found = DatabaseAddress(base + (f"?{kept}" if kept else ""), asked.rstrip("; \n"), env, file)
     if not asked:
         raise ConfigError(f"{found}needs a query or a table behind the database, such as '{found}SELECT * FROM loans'.")
