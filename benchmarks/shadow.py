@@ -22,6 +22,9 @@ from statistics import median
 from threading import Thread
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+from scipy import stats
+
 from benchmarks.serving import Running, load, prepare, processor_time, running
 from riskloop.core.settings import ShadowSettings
 from riskloop.loop.shadow import follow
@@ -119,13 +122,17 @@ def measure(folder: Path, rounds: int, seconds: float) -> list[tuple[Round, Roun
 
 
 def figures(pairs: list[tuple[Round, Round]]) -> dict[str, Any]:
-    """Medians over the pairs, and the extremes of the ratio."""
+    """Medians over the pairs, the extremes of the ratio, and its geometric mean with a t interval."""
     ratios = sorted(with_it.rate / without.rate for without, with_it in pairs)
+    logs = np.log(ratios)
+    reach = float(stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs)))
     return {
         "rounds": len(pairs),
         "requests_per_second": [median(pair[i].rate for pair in pairs) for i in (0, 1)],
         "p99_ms": [1000 * median(pair[i].p99 for pair in pairs) for i in (0, 1)],
         "throughput_ratio": median(ratios),
+        "mean_ratio": float(np.exp(logs.mean())),
+        "mean_ratio_95": [float(np.exp(logs.mean() - reach)), float(np.exp(logs.mean() + reach))],
         "lowest_ratio": ratios[0],
         "highest_ratio": ratios[-1],
         "server_seconds_per_million": [median(pair[i].server for pair in pairs) for i in (0, 1)],
