@@ -31,7 +31,7 @@ from riskloop.train.fit import fit
 
 NOW = datetime(2025, 5, 1, tzinfo=UTC)
 EXACT = 1e-9
-LEVELS = ["none", "it's", 'a "b"', "größe", "7", "x" * 40]
+LEVELS = ["none", "it's", 'a "b"', "größe", "7", "x" * 40, "a\\nb", "\\", "'\\''", "`c`"]
 CONFIG = f"""
 [portfolio]
 target = "bad"
@@ -235,6 +235,21 @@ def test_other_databases_get_their_own_names_and_doubles(
     double = "FLOAT64" if dialect == "bigquery" else "DOUBLE PRECISION"
     assert f"AS {double})" in text
     assert ("`debt`" if dialect == "bigquery" else '"debt"') in text
+
+
+@pytest.mark.parametrize("dialect", ["snowflake", "bigquery"])
+def test_sql_of_other_databases_means_the_same(
+    exported: Callable[[str], Exported], tmp_path: Path, dialect: str
+) -> None:
+    """Neither can be had here: sqlglot, which knows how each reads texts and names, says it in DuckDB's words."""
+    reason = "sqlglot is not installed (pip install sqlglot); the SQL for Snowflake and BigQuery is not read by anybody"
+    sqlglot = pytest.importorskip("sqlglot", reason=reason)
+    entry = exported("scorecard")
+    path = entry.portfolio.export(entry.version, tmp_path / "card.sql", dialect=dialect, table="applicants")
+    (query,) = sqlglot.transpile(path.read_text(encoding="utf-8"), read=dialect, write="duckdb")
+    with duckdb.connect() as connection:
+        connection.register("applicants", entry.frame)
+        check(entry, connection.execute(f"SELECT id, probability, is_default FROM ({query}) AS scored").fetchall())
 
 
 def test_points_add_up_to_the_score(exported: Callable[[str], Exported], tmp_path: Path) -> None:

@@ -25,20 +25,36 @@ class Dialect:
     quote: str  # around names
     text: str  # its name of text
     fence: str = ""  # ends a subquery so that its columns are computed once, not copied to wherever they are named
+    escapes: bool = False  # a backslash in a text begins an escape, as "\n"
+    doubled: bool = True  # a quote within quotes is written twice; else with a backslash before it
+    note: str = ""  # for people, above the query
 
     def name(self, text: str) -> str:
         """A column or table."""
-        return self.quote + text.replace(self.quote, self.quote * 2) + self.quote
+        return self._within(self.quote, text, escapes=not self.doubled)
+
+    def literal(self, text: str) -> str:
+        """A text."""
+        return self._within("'", text, escapes=self.escapes)
+
+    def _within(self, quote: str, text: str, *, escapes: bool) -> str:
+        if escapes:
+            text = text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+        return quote + text.replace(quote, quote * 2 if self.doubled else f"\\{quote}") + quote
 
     def number(self, value: float) -> str:
         """A double, exactly."""
         return f"CAST({value!r} AS {self.double})"
 
 
+CAPITALS: Final = (
+    "-- Names stand in quotes, as the portfolio writes them. Where table and columns were made without quotes:\n"
+    "--   ALTER SESSION SET QUOTED_IDENTIFIERS_IGNORE_CASE = TRUE;\n"
+)
 DIALECTS: Final[Mapping[str, Dialect]] = {
     "postgresql": Dialect("DOUBLE PRECISION", '"', "TEXT", " OFFSET 0"),
-    "snowflake": Dialect("DOUBLE PRECISION", '"', "VARCHAR"),
-    "bigquery": Dialect("FLOAT64", "`", "STRING"),
+    "snowflake": Dialect("DOUBLE PRECISION", '"', "VARCHAR", escapes=True, note=CAPITALS),
+    "bigquery": Dialect("FLOAT64", "`", "STRING", escapes=True, doubled=False),
     "duckdb": Dialect("DOUBLE", '"', "VARCHAR"),
 }
 
@@ -78,6 +94,7 @@ def sql_text(model: PlainModel, dialect: str, table: str) -> str:
     threshold = d.number(model.manifest.threshold)
     return (
         f"-- riskloop: version {model.version}, {model.manifest.learner}. Columns v0, v1, … and raw_odds are steps.\n"
+        f"{d.note}"
         f"SELECT q.*, probability >= {threshold} AS is_default FROM ({scored}) AS q\n"
     )
 
@@ -86,12 +103,8 @@ def _input(feature: Feature, d: Dialect) -> str:
     name = f"t.{d.name(feature.name)}"
     if feature.kind == "number":
         return f"CAST({name} AS {d.double})"
-    cases = " ".join(f"WHEN {_text(level)} THEN {code}.0" for level, code in feature.codes.items())
+    cases = " ".join(f"WHEN {d.literal(level)} THEN {code}.0" for level, code in feature.codes.items())
     return f"CAST(CASE CAST({name} AS {d.text}) {cases} ELSE NULL END AS {d.double})"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _points(entry: Json, x: str, d: Dialect) -> str:
