@@ -62,6 +62,20 @@ def test_targets_are_recognised_and_read_as_said(name: str, tmp_path: Path) -> N
     np.testing.assert_array_equal(rows.target, BAD)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("EDUCATION", "category"), ("marital_status", "category"), ("Job", "category"), ("status", "number")],
+)
+def test_classes_of_people_are_no_counts_however_they_are_spread(name: str, kind: str, tmp_path: Path) -> None:
+    """The shape of EDUCATION among the UCI customers, whose levels fall from the second on as counts would."""
+    rng = np.random.default_rng(4)
+    shares = np.array([14, 10585, 14030, 4917, 123, 280, 51]) / 30_000
+    levels = np.concatenate((np.arange(7), rng.choice(7, 2993, p=shares)))
+    frame = pd.DataFrame({name: levels, "income": rng.normal(50, 9, 3000), TARGET: rng.integers(0, 2, 3000)})
+    found = {column.name: column for column in looked(frame, tmp_path).columns}
+    assert found[name].kind == kind
+
+
 def test_values_of_neither_kind_are_left_out_and_counted(tmp_path: Path) -> None:
     status = Y.map({1: "Charged Off", 0: "Fully Paid"}).mask(FRAME.index % 10 == 0, "Current").mask(FRAME.index == 5)
     found = looked(FRAME.assign(default=status), tmp_path)

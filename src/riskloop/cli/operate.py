@@ -304,6 +304,9 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where the demo's portfolio is written.")] = Path("demo"),
     port: Annotated[int, typer.Option(help="Port of the demo's API; 0 picks a free one.")] = 0,
     seed: Annotated[int, typer.Option(help="The same seed tells the same story.")] = 1,
+    ask: Annotated[
+        bool, typer.Option("--ask", help="The gate promotes nothing by itself: case 3 waits for you.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the whole loop on an example portfolio, or on your CSV.
@@ -313,4 +316,4 @@ def demo(
     """
     from riskloop.demo import run_demo
 
-    run_demo(data, target=target, folder=folder, port=port, seed=seed, leave=leave, console=Console(as_json))
+    run_demo(data, target=target, folder=folder, port=port, seed=seed, leave=leave, ask=ask, console=Console(as_json))

@@ -26,6 +26,10 @@ _CODE: Final = (
     "gender|grade|group|housing|industry|job|marital|marriage|nationality|occupation|ownership|product|profession|"
     "province|purpose|race|region|religion|sector|segment|sex|state|status|type|zone|cluster"
 )
+_NO_COUNT: Final = (  # whose levels are classes of people, however they are spread
+    "citizenship|education|employment|ethnic|ethnicity|gender|housing|industry|job|marital|marriage|nationality|"
+    "occupation|ownership|profession|purpose|race|religion|sex"
+)
 _LONG_CODE: Final = (
     "zip|zipcode|postal|postcode|plz|naics|sic|isic|nace|branch|dealer|agency|store|merchant|code|district"
 )
@@ -289,7 +293,8 @@ def is_category(column: Column) -> bool:
     if column.many or len(column.levels) > MOST_CODES:
         repeated = not column.many and column.present / max(1, len(column.levels)) >= REPEATS
         return repeated and is_named(column.name, _LONG_CODE)
-    return is_named(column.name, f"{_CODE}|{_LONG_CODE}") and not _counted(column)
+    counted = _counted(column) and not is_named(column.name, _NO_COUNT)
+    return is_named(column.name, f"{_CODE}|{_LONG_CODE}") and not counted
 
 
 def _counted(column: Column) -> bool:

@@ -32,6 +32,7 @@ CHOSEN: Final[dict[str, dict[str, Any]]] = {
     # keeps the demo to a minute; a portfolio of one's own has the defaults
     "train": {"learners": ["scorecard", "lightgbm"]},
 }
+ASKING: Final[dict[str, dict[str, Any]]] = {"gate": {"approval": "always"}}
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,17 @@ def run_demo(
     port: int,
     seed: int,
     leave: bool,
+    ask: bool = False,
     console: Console,
 ) -> None:
-    """Play the story and print what happened; serve on afterwards unless ``leave``."""
+    """Play the story and print what happened; serve on afterwards unless ``leave``.
+
+    With ``ask`` the gate promotes nothing by itself: its challenger waits for a person.
+    """
     started = time.perf_counter()
     _fresh(folder)
     story = embedded_story(seed) if data is None else frame_story(data, target, seed)
-    portfolio = _train(folder, story, console)
+    portfolio = _train(folder, story, ask, console)
     port = port or _free_port()
     with _server(folder, port) as url:
         traffic = Traffic(url)
@@ -86,7 +91,7 @@ def _fresh(folder: Path) -> None:
     (folder / MARKER).touch()
 
 
-def _train(folder: Path, story: Story, console: Console) -> "Portfolio":
+def _train(folder: Path, story: Story, ask: bool, console: Console) -> "Portfolio":
     from riskloop.data.config import infer_config
     from riskloop.portfolio import Portfolio
 
@@ -100,7 +105,7 @@ def _train(folder: Path, story: Story, console: Console) -> "Portfolio":
         time=story.time,
         folder=folder,
         outcome_window=timedelta(days=30),
-        chosen=CHOSEN,
+        chosen={**CHOSEN, **ASKING} if ask else CHOSEN,
     )
     (folder / "riskloop.toml").write_text(text, encoding="utf-8")
     portfolio = Portfolio.open(folder)
@@ -257,6 +262,7 @@ def _document(portfolio: "Portfolio", story: Story, verdicts: dict[str, str], tr
         "months": [asdict(month) for month in months],
         "promotions": sum(p.kind.brings_challenger for p in portfolio.home.ledger.promotions()),
         "rejected": sum(case.state is CaseState.REJECTED for case in cases),
+        "waiting": [case.id for case in cases if case.state is CaseState.NEEDS_APPROVAL],
         "faults": sum(month.diagnosis == Diagnosis.DATA_FAULT for month in months),
         "retrainings_on_faults": on_faults,
         "requests": traffic.sent,
@@ -287,6 +293,7 @@ def _lines(document: Json, folder: Path, url: str, leave: bool) -> list[str]:
         f"  {run} status {config}",
         f"  {run} cases list {config}        {run} cases show 1 {config}",
         f"  {run} models list {config}       {run} replay 1 {config}",
+        *(f"  {run} cases show {case} {config}   it waits for your approval" for case in document["waiting"]),
         *(
             [f"  {folder}/reports/   Evidently's pages of the months that drifted"]
             if Path(folder, "reports").exists()
