@@ -205,6 +205,10 @@ def test_a_document_is_readable_named_and_reached_by_the_keyboard(browser: Brows
             assert violations(page) == [], width
 
 
+LIGHT_GRID: Final = """() => [...document.querySelectorAll(".plot .gridlayer path")].every(
+  (line) => getComputedStyle(line).stroke === "rgb(221, 226, 232)")"""
+
+
 @pytest.mark.parametrize("path", ["/", "/dashboard/performance", "/dashboard/cases/{waiting}/challenger"])
 def test_paper_is_light_and_cuts_nothing_off(browser: Browser, loop: Loop, path: str) -> None:
     with watched(browser, loop.url, color_scheme="dark", viewport={"width": 1040, "height": 720}) as page:
@@ -212,6 +216,8 @@ def test_paper_is_light_and_cuts_nothing_off(browser: Browser, loop: Loop, path:
         settled(page)
         page.emulate_media(media="print", color_scheme="dark")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(245, 246, 248)"
+        page.wait_for_function(LIGHT_GRID)
+        assert page.evaluate(OVERLAPPING) == []
         assert page.evaluate(FAINT) == []
         flows = "[...document.querySelectorAll('.scroll')].every((e) => getComputedStyle(e).overflowX === 'visible')"
         assert page.evaluate(flows)

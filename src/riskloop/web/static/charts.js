@@ -31,10 +31,15 @@
 
   const draw = () => {
     const family = getComputedStyle(document.body).fontFamily;
-    for (const script of document.querySelectorAll("script.figure")) {
-      const target = document.getElementById(script.dataset.for);
+    const scripts = [...document.querySelectorAll("script.figure")];
+    const targets = scripts.map((script) => document.getElementById(script.dataset.for));
+    const paper = matchMedia("print").matches;
+    const sizes = targets.map((target) => paper ? { width: target.clientWidth, height: target.clientHeight } : {});
+    document.body.style.zoom = paper ? "1" : "";  // a chart measures its own words, and paper's zoom would deceive it
+    for (const [place, script] of scripts.entries()) {
+      const target = targets[place];
       const figure = JSON.parse(script.textContent);
-      const layout = { ...frame, ...figure.layout, font: { family, size: 12.5, color: "var(--muted)" } };
+      const layout = { ...frame, ...figure.layout, ...sizes[place], font: { family, size: 12.5, color: "var(--muted)" } };
       const axes = ["xaxis", ...Object.keys(layout).filter((name) => /^yaxis\d*$/.test(name))];
       for (const name of axes) layout[name] = { ...axis, showgrid: name !== "xaxis", ...figure.layout[name] };
       for (const name of axes) {
@@ -47,9 +52,11 @@
       Plotly.newPlot(target, painted(figure.data), painted(layout), { displayModeBar: false, responsive: true });
       target.dataset.drawn = "yes";
     }
+    document.body.style.zoom = "";
   };
 
   draw();
   document.addEventListener("riskloop:fresh", draw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  matchMedia("print").addEventListener("change", draw);  // paper has light colours and another width
 })();
