@@ -70,7 +70,7 @@ def played(conditions: Conditions, seed: int, book: Book) -> Stream:
         y = np.where(hidden, np.nan, book.outcomes[now])
         compared = (p, y, history.probabilities, history.outcomes)
         over_time = over_time_findings(
-            Comparison.of(*compared), allowed.asset, before, alarm=settings.run_length, learns=True
+            Comparison.of(*compared), allowed, before, alarm=settings.run_length, learns=True
         )
         before = over_time or before
         found = [*performance_findings(*compared, alpha=settings.alpha, correlation=allowed), *over_time]

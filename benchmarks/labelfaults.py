@@ -163,9 +163,12 @@ class Watch:
         if not len(reports):
             return []
         found = window_findings(reports, WINDOW // timedelta(microseconds=1), (1, 1), (1, 1), earlier)
+        inside = self.book.months[self.rows] == month
+        outcomes = np.full(self.rows.size, np.nan)
+        outcomes[reports.decisions - 1] = reports.outcomes
         realised = performance_findings(
-            reports.probabilities,
-            reports.outcomes,
+            self.book.probabilities[self.rows][inside],
+            outcomes[inside],
             self.history.probabilities,
             self.history.outcomes,
             alpha=0.01,
