@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import conditions as bench
+from benchmarks import falsefindings, labelfaults
 from benchmarks._cells import GENERATION, feed_of, play, world_of
 from benchmarks._conditiontables import adjusted, document, misses
 from benchmarks._fraction import (
@@ -226,3 +227,18 @@ def test_main_effects_are_those_that_were_put_in() -> None:
     assert means["delivery", "on_time"] - means["delivery", "monthly"] == pytest.approx(0.02, abs=0.002)
     assert means["base_rate", 0.22] - means["base_rate", 0.005] == pytest.approx(0.01, abs=0.002)
     assert means["width", "wide"] - means["width", "card"] == pytest.approx(0.0, abs=0.002)
+
+
+def test_cheap_streams_find_a_fault_of_the_labels_and_nothing_in_a_sound_feed() -> None:
+    conditions = Conditions("monthly", "approved", base_rate=0.03)
+    book = labelfaults.Book.of(conditions, 7, falsefindings.YEAR)
+    sound = labelfaults.played("none", conditions, 7, book)
+    broken = labelfaults.played("inverted", conditions, 7, book)
+    assert sound["found"] == []
+    assert broken["found"][0][1] == "labels_inverted"
+    assert broken["found"][0][0] >= "2021-04-01", "before, the labels were sound"
+    text = labelfaults.table([sound, broken])
+    assert "| base_rate 0.03 | 100% (21% to 100%) of 1 | 0% (0% to 79%) of 1 |" in text
+    year = falsefindings.played(conditions, 7, book)
+    assert (year.called, year.confirmed) == (0, ())
+    assert "| all | 0% (0% to 24%) of 12 | 0% (0% to 24%) of 12 |" in falsefindings.table([year])
