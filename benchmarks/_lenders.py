@@ -21,10 +21,13 @@ from riskloop.loop.examine import Arrived, at_closing, when_matured
 from riskloop.monitor.correlation import Correlation, correlation_of
 from riskloop.monitor.drift import profile_findings
 from riskloop.monitor.faults import mechanical_findings
-from riskloop.monitor.labels import Reports, definition_finding
+from riskloop.monitor.labels import definition_finding
+from riskloop.monitor.matured import Matured
 from riskloop.monitor.overtime import over_time_findings
+from riskloop.monitor.performance import level_errors
 from riskloop.monitor.profile import Reference
 from riskloop.monitor.quality import quality_findings
+from riskloop.monitor.reports import Reports
 from riskloop.monitor.selection import Comparison
 from riskloop.simulation.books import BOOKS, ID, TARGET, TIME, Book
 
@@ -238,7 +241,9 @@ def _asked(rng: np.random.Generator, rho: float, fewer: bool) -> int | None:
     """In which month since the fourth, or since the first where nothing changes, a person is asked."""
     history = [_month(rng, SIZE * 5 // 8, rho, number) for number in range(12)][4:]  # folds test two thirds
     days, scores, outcomes = (np.concatenate(column) for column in zip(*history, strict=True))
-    likely = correlation_of(days, scores, outcomes, given=None, floor=DriftSettings().asset_correlation_floor).likely
+    floor = DriftSettings().asset_correlation_floor
+    allowed = correlation_of(days, scores, outcomes, given=None, floor=floor)
+    _, learned = level_errors(scores, Matured(scores, outcomes), allowed.likely, allowed.periods)
     told: list[Any] = []
     before = False
     for number in range(12):
@@ -248,7 +253,8 @@ def _asked(rng: np.random.Generator, rho: float, fewer: bool) -> int | None:
         decided, p, y = (np.concatenate(column) for column in zip(*told[-8:], strict=True))
         numbers = np.arange(p.size)
         reports = Reports(numbers, numbers, y, p, decided, decided + 30 * DAY)
-        now = definition_finding(reports, moved=False, correlation=likely)[0].severity in MOVED
+        said, _ = definition_finding(reports, moved=False, correlation=allowed.likely, learned=learned)
+        now = said.severity in MOVED
         if now and before:
             return number - 2 if fewer else number + 1
         before = now
