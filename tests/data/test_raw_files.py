@@ -1,6 +1,7 @@
 """What raw files hold that nobody declared: amounts, dates, targets, columns and damage, each in several instances."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -463,3 +464,16 @@ def test_a_later_file_of_another_layout_names_the_option(
 def test_a_sheet_of_a_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RiskloopError, match="Leave --sheet out"):
         looked(FRAME, tmp_path, dialect=DataSettings(sheet="Tape"))
+
+
+def test_the_table_of_a_very_wide_file_shows_what_is_to_look_at(tmp_path: Path) -> None:
+    from riskloop.cli.data import MOST_SHOWN, told
+
+    plain = pd.DataFrame(RNG.normal(size=(N, 600)), columns=[f"c{k}" for k in range(600)])
+    found = looked(pd.concat([plain, FRAME.assign(days_past_due=FRAME["late"])], axis=1), tmp_path)
+    said = "\n".join(told(found))
+    assert said.count("\n") < MOST_SHOWN
+    assert all(name in said for name in (ID, TIME, TARGET, "days_past_due", "c0 "))
+    hidden = re.search(r"(\d+) more columns are not shown here", said)
+    assert hidden is not None
+    assert int(hidden[1]) > 600 - MOST_SHOWN // 2 - 1

@@ -24,7 +24,12 @@ from riskloop.console import Console, table
 from riskloop.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from riskloop.data.infer import Examined, Guessed
+
+
+MOST_SHOWN = 400  # columns in the table of `init`
 
 
 def init(
@@ -160,16 +165,34 @@ def told(found: "Examined") -> list[str]:
             c.why,
             c.look,
         )
-        for c in found.columns
+        for c in shown_columns(found.columns)
     ]
     layout = describe(found.dialect, found.kind)
     return [
         f"{where_of(found.path)}: {found.rows:,} rows, {len(found.columns)} columns ({layout}).",
         table(("column", "taken as", "kind", "missing", "values", "why", "look at"), rows),
+        *_not_shown(len(found.columns) - len(rows)),
         found.target.sentence,
         f"Outcome window: {found.outcome_window.days} days" + (f" ({found.window_why})." if found.window_why else "."),
         *found.notes,
     ]
+
+
+def shown_columns(columns: "Sequence[Guessed]") -> "Sequence[Guessed]":
+    """The columns of the table: all; of a very wide file those to look at, and the first of the others."""
+    if len(columns) <= MOST_SHOWN:
+        return columns
+    odd = [c.name for c in columns if c.role not in ("input", "ignored") or c.look]
+    telling = {*odd}
+    plain = [c.name for c in columns if c.name not in telling]
+    chosen = {*odd[: MOST_SHOWN // 2], *plain[: MOST_SHOWN // 2]}
+    return [c for c in columns if c.name in chosen]
+
+
+def _not_shown(columns: int) -> list[str]:
+    if not columns:
+        return []
+    return [f"{columns:,} more columns are not shown here: --explain COLUMN shows one, --json all of them."]
 
 
 def _missing(column: "Guessed", rows: int) -> str:

@@ -378,7 +378,7 @@ def _take_numbers(column: Column, numbers: Floats) -> None:
         distinct, counts = np.unique(numbers, return_counts=True)
         kept = slice(None, MOST_NUMBERS + 1)  # one more says that there are many
         pairs = zip(distinct[kept].tolist(), counts[kept].tolist(), strict=True)
-        column.levels.update({level_text(n): c for n, c in pairs})
+        column.levels.update({str(int(n)) if n.is_integer() else str(n): c for n, c in pairs})  # as `level_text` does
         column.many = len(column.levels) > MOST_NUMBERS
         column.distinct = column.distinct and len(distinct) == len(numbers)
     if column.distinct and column.whole and not column.missing:
