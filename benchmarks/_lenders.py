@@ -37,6 +37,7 @@ CORRELATIONS: Final = (0.0, 0.01, 0.03, 0.05, 0.1)
 PARTIAL: Final = ("wrong_customers", "filled_zeros", "part_in_hundredths", "stale_history", "other_currency")
 UNITS: Final = ("LIMIT_BAL", "BILL_AMT1", "BILL_AMT4", "PAY_AMT1", "PAY_AMT4", "PAY_AMT6")
 TENTH: Final = 0.1
+FLOOR: Final = DriftSettings().asset_correlation_floor
 MOVED: Final = (Severity.DRIFTED, Severity.SEVERE)
 WINDOWS: Final = 12
 
@@ -237,11 +238,10 @@ def _definitions(runs: int) -> Rows:
     return rows
 
 
-def _asked(rng: np.random.Generator, rho: float, fewer: bool) -> int | None:
+def _asked(rng: np.random.Generator, rho: float, fewer: bool, floor: float = FLOOR) -> int | None:
     """In which month since the fourth, or since the first where nothing changes, a person is asked."""
     history = [_month(rng, SIZE * 5 // 8, rho, number) for number in range(12)][4:]  # folds test two thirds
     days, scores, outcomes = (np.concatenate(column) for column in zip(*history, strict=True))
-    floor = DriftSettings().asset_correlation_floor
     allowed = correlation_of(days, scores, outcomes, given=None, floor=floor)
     _, learned = level_errors(scores, Matured(scores, outcomes), allowed.likely, allowed.periods)
     told: list[Any] = []

@@ -118,5 +118,23 @@ def test_a_column_that_never_varies_and_missing_values_are_no_trouble() -> None:
     np.testing.assert_allclose(np.cov(found(features), rowvar=False), np.eye(found.spread.size), atol=0.02)
 
 
+@pytest.mark.parametrize("columns", [np.ones((8_000, 2)), np.empty((8_000, 0)), np.full((8_000, 1), np.nan)])
+def test_a_champion_that_reads_nothing_that_differs_is_judged_all_the_same(columns: Floats) -> None:
+    """It broke the whole judgement: a context column alone, or values that are never there."""
+    rows = history()
+    found = Directions.of(columns)
+    past = Past(found, found(columns), rows.scores, rows.outcomes, rows.scores)
+    told = residual_finding(past, columns[:2_000], rows.scores[:2_000], rows.outcomes[:2_000], [], alarm=ALARM)
+    assert (told.severity, told.details["windows"]) == (Severity.OK, [])
+
+
+def test_where_no_window_could_be_judged_nothing_is_called_fine() -> None:
+    window = month(2_000, 660)
+    for one in (told(window, 0.8, drifted=True), told(window.take(np.arange(20)), 0.8)):
+        assert one.severity is Severity.UNKNOWN
+        assert one.details["windows"] == []
+        assert "cannot be judged" in one.sentence
+
+
 def test_the_usual_world_is_the_one_that_the_scores_are_of() -> None:
     np.testing.assert_allclose(usual_scores(month(500, 680, USUAL)), month(500, 680, USUAL).scores)

@@ -5,7 +5,7 @@ means has changed all the same, and that is found here, with outcomes of whomeve
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -49,6 +49,8 @@ class Directions:
         placed = _placed(features, known)
         scale = placed.std(axis=0)
         varies = scale > 0.0
+        if not varies.any():
+            return cls(known, np.zeros((features.shape[1], 0)), np.zeros(0))
         values, vectors = np.linalg.eigh(
             np.cov(placed[:, varies] / scale[varies], rowvar=False).reshape(-1, varies.sum())
         )
@@ -112,6 +114,13 @@ def residual_finding(
     kept = [_read(one, past.directions.spread.size) for one in carried]
     sizes = window.outcomes.size, past.known.outcomes.size
     adds = window.enough and not drifted
+    if not past.directions.spread.size:
+        says = "The champion reads nothing that differs between the history's customers: its score says all."
+        return FEATURES_OVER_TIME.finding(WINDOW, Severity.OK, sizes, says, details={"windows": []})
+    if not (adds or kept):
+        because = "its customers are not those of the history" if drifted else "it has too few outcomes"
+        empty = FEATURES_OVER_TIME.unknown(WINDOW, sizes, f"{because}, and no window before says anything")
+        return replace(empty, details={**empty.details, "windows": []})
     try:
         if adds:
             there = ~np.isnan(outcomes)
@@ -120,9 +129,7 @@ def residual_finding(
         history = past.like(probabilities, outcomes)
     except DataError as error:
         unknown = FEATURES_OVER_TIME.unknown(WINDOW, sizes, error.message)
-        return FEATURES_OVER_TIME.finding(
-            WINDOW, Severity.UNKNOWN, sizes, unknown.sentence, details={"windows": list(carried)}
-        )
+        return replace(unknown, details={**unknown.details, "windows": list(carried)})
     kept = kept[-KEPT:]
     spread, again = past.directions.spread, max(past.again, history.again)
     evidence, latest = residual_evidence(kept, history, spread, again=again)
@@ -146,6 +153,8 @@ def residual_finding(
 
 def _placed(features: Floats, known: Sequence[Floats]) -> Floats:
     """Ranks among the history's values, around 0; what is missing is in the middle."""
+    if not features.shape[1]:
+        return features
     columns = [
         np.where(np.isnan(column), 0.0, ranks(np.nan_to_num(column), values) - 0.5)
         for column, values in zip(features.T, known, strict=True)

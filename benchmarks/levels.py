@@ -1,0 +1,173 @@
+"""The level of default where defaults move together, and windows in which customers have several rows: what is called.
+
+    python -m benchmarks.levels [--streams 30]
+
+Streams of PDs and outcomes alone, judged by the monitor's own tests, so that conditions are cheap to compare. The
+history is of eight months, as folds leave it of a year, and its level is the champion's. docs/monitoring.md shows the
+tables.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+
+from benchmarks._lenders import FLOOR, MOVED, _asked
+from riskloop.core.settings import DriftSettings
+from riskloop.core.stats.correlated import given_factor
+from riskloop.core.types import Finding, Floats, Ints, Severity
+from riskloop.monitor.correlation import Correlation, correlation_of
+from riskloop.monitor.overtime import over_time_findings
+from riskloop.monitor.performance import performance_findings
+from riskloop.monitor.selection import Comparison
+
+FIRST: Final = 2_000  # seed
+HISTORY: Final = 8  # months
+WINDOWS: Final = 12
+ROWS: Final = 1_600  # a month
+ODDS: Final = {"22%": -1.5, "3%": -4.0}  # log-odds of the usual customer; about so many default
+FLOORS: Final = (0.0, 0.002, FLOOR, 0.01, 0.02)
+MORE: Final = 1.45  # times the defaults
+CORRELATIONS: Final = (0.03, 0.05)
+CHECKS: Final = ("calibration", "level_over_time")
+ALL: Final = (*CHECKS, "auc", "calibration_slope", "ranking_over_time")
+
+
+class Stream:
+    """One lender: a history and months of decisions."""
+
+    def __init__(self, seed: int, odds: float, before: float, now: float) -> None:
+        """``before`` and ``now`` are the asset correlations of history and world."""
+        self._rng, self._odds, self._now = np.random.default_rng(seed), odds, now
+        months = [self._drawn(ROWS, before, 1.0) for _ in range(HISTORY)]
+        p, self.outcomes = (np.concatenate(column) for column in zip(*months, strict=True))
+        self.days = np.repeat(30 * np.arange(HISTORY), ROWS)
+        self._by = brentq(lambda by: float(expit(logit(p) + by).mean() - self.outcomes.mean()), -5.0, 5.0)
+        self.probabilities: Floats = expit(logit(p) + self._by)
+
+    def allowed(self, floor: float) -> Correlation:
+        return correlation_of(self.days, self.probabilities, self.outcomes, given=None, floor=floor)
+
+    def month(self, rows: int = ROWS, times: float = 1.0) -> tuple[Floats, Floats]:
+        """The champion's PDs of a month, and what became of them."""
+        p, y = self._drawn(rows, self._now, times)
+        return expit(logit(p) + self._by), y
+
+    def repeated(self, times: int) -> tuple[Floats, Floats, Ints]:
+        """A month in which each customer has so many rows, nearly alike, and one outcome."""
+        who = np.repeat(np.arange(ROWS // times), times)
+        odds = self._odds + self._rng.standard_normal(ROWS // times)[who] + 0.2 * self._rng.standard_normal(who.size)
+        y = self._rng.random(ROWS // times)[who] < expit(odds)
+        return expit(odds + self._by), y.astype(np.float64), who
+
+    def _drawn(self, rows: int, rho: float, times: float) -> tuple[Floats, Floats]:
+        p = expit(self._odds + self._rng.standard_normal(rows))
+        given = given_factor(np.minimum(times * p, 0.97), rho, self._rng.standard_normal(1))[0]
+        return p, (self._rng.random(rows) < given).astype(np.float64)
+
+
+def judged(
+    stream: Stream,
+    allowed: Correlation,
+    month: tuple[Floats, Floats],
+    before: Sequence[Finding],
+    customers: Ints | None = None,
+) -> list[Finding]:
+    """What the tests that decide say of one window."""
+    past = stream.probabilities, stream.outcomes
+    drift = DriftSettings()
+    found = performance_findings(*month, *past, alpha=drift.alpha, correlation=allowed, customers=customers)
+    compared = Comparison.of(*month, *past, customers=customers)
+    found += over_time_findings(compared, allowed, before, alarm=drift.run_length)
+    return [f for f in found if f.check in ALL]
+
+
+def sound(streams: int) -> Iterator[str]:
+    """A history that moved as the world does, in which nothing else changes."""
+    yield "| nothing changed: asset correlation | defaults | windows | called by the level | called and confirmed |"
+    yield "|---|---|---:|---:|---:|"
+    for base, odds in ODDS.items():
+        for rho in CORRELATIONS:
+            called = [_year(Stream(FIRST + k, odds, rho, rho)) for k in range(streams)]
+            windows = streams * WINDOWS
+            single, confirmed = (sum(part) / windows for part in zip(*called, strict=True))
+            yield f"| {rho:g} | {base} | {windows} | {single:.1%} | {confirmed:.1%} |"
+
+
+def _year(stream: Stream) -> tuple[int, int]:
+    allowed, drift = stream.allowed(FLOOR), DriftSettings()
+    before: list[Finding] = []
+    moved: list[bool] = []
+    confirmed = 0
+    for _ in range(WINDOWS):
+        before = judged(stream, allowed, stream.month(), before)
+        level = [f for f in before if f.check in CHECKS and f.severity in MOVED]
+        moved.append(bool(level))
+        severe = any(f.severity is Severity.SEVERE for f in level)
+        confirmed += bool(level) and (severe or sum(moved[-drift.among :]) >= drift.confirm)
+    return sum(moved), confirmed
+
+
+def floors(streams: int) -> Iterator[str]:
+    """A history that did not move: what each floor of the correlation finds, and what it calls."""
+    yield (
+        "| floor | 45% more defaults in a window of 2,000, found | nothing changed, 0.03: called | 0.05: called | "
+        "40% fewer reported: asked within 3 months |"
+    )
+    yield "|---:|---:|---:|---:|---:|"
+    for floor in FLOORS:
+        shares = [_single(streams, floor, rho, times) for rho, times in ((0.0, MORE), (0.03, 1.0), (0.05, 1.0))]
+        asked = [_asked(np.random.default_rng(FIRST + k), 0.0, True, floor) for k in range(streams)]
+        shares.append(float(np.mean([month is not None and month <= 3 for month in asked])))
+        yield f"| {floor:g} | " + " | ".join(f"{share:.0%}" for share in shares) + " |"
+
+
+def _single(streams: int, floor: float, rho: float, times: float) -> float:
+    called = []
+    for k in range(streams):
+        stream = Stream(FIRST + k, ODDS["22%"], 0.0, rho)
+        found = judged(stream, stream.allowed(floor), stream.month(2_000, times), [])
+        called.append(any(f.check == "calibration" and f.severity in MOVED for f in found))
+    return float(np.mean(called))
+
+
+def repeated(streams: int) -> Iterator[str]:
+    """Sound windows in which customers have several rows."""
+    yield "| rows of each customer in a window | windows | called, counted as customers | counted as rows |"
+    yield "|---:|---:|---:|---:|"
+    for times in (1, 2, 4, 12):
+        called = [[_repeating(FIRST + k, times, told) for k in range(streams)] for told in (True, False)]
+        shares = [sum(part) / (streams * WINDOWS) for part in called]
+        yield f"| {times} | {streams * WINDOWS} | " + " | ".join(f"{share:.1%}" for share in shares) + " |"
+
+
+def _repeating(seed: int, times: int, told: bool) -> int:
+    stream, called = Stream(seed, ODDS["22%"], 0.0, 0.0), 0
+    before: list[Finding] = []
+    allowed = stream.allowed(FLOOR)
+    for _ in range(WINDOWS):
+        p, y, who = stream.repeated(times)
+        before = judged(stream, allowed, (p, y), before, who if told else None)
+        called += any(f.severity in MOVED for f in before)
+    return called
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", 1)[0])
+    parser.add_argument("--streams", type=int, default=20)
+    parser.add_argument("--quick", action="store_true", help="three streams")
+    given = parser.parse_args()
+    streams = 3 if given.quick else given.streams
+    for number, table in enumerate((sound, floors, repeated)):
+        if number:
+            print()
+        for line in table(streams if table is not repeated else max(1, streams // 4)):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
