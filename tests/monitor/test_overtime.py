@@ -167,10 +167,9 @@ def test_a_detector_restarts_by_itself() -> None:
 SCALES = [(0.0, 1.0), (0.7, 1.0), (-0.7, 1.0), (0.0, 0.5), (0.5, 1.6)]
 
 
-@pytest.mark.parametrize("rho", [0.03, 0.05])
-def test_a_history_that_moved_warns_of_a_world_that_moves(rho: float) -> None:
-    """Eight months of history and a year of 1,600 a month: found in 3 of 30 and in 8 of 30 such streams before."""
-    called = 0
+def test_a_history_that_moved_warns_of_a_world_that_moves() -> None:
+    """Eight months of history and a year of 1,600 a month: called in 8 of 30 such streams before."""
+    rho, called = 0.05, 0
     for seed in range(12):
         rng = np.random.default_rng(900 + seed)
 
