@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 from sqlalchemy import text, update
+from sqlalchemy.event import listen
 
 from riskloop.core.errors import ArtefactError
 from riskloop.core.maturity import Maturity
 from riskloop.core.span import EVERYTHING, Span
 from riskloop.core.types import Ints, from_micros
-from riskloop.store import tallies
+from riskloop.store import reported, tallies
+from riskloop.store.adapters import open_database
 from riskloop.store.archive import Archive
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.deliveries import Deliveries, hold, release
+from riskloop.store.migrations import upgrade
 from riskloop.store.outcomes import Outcome, Outcomes
 from riskloop.store.proof import _tallies
 from riskloop.store.retention import Retention
@@ -134,6 +137,36 @@ def test_what_is_counted_is_not_counted_again(
     monkeypatch.setattr(tallies, "_kept", lambda *_: None)
     with pytest.raises(ArtefactError):
         log.exploration(known)
+
+
+def test_sqlite_goes_through_no_table_of_outcomes_for_a_few_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the plans of the statements that are sent: outcomes are found by their decision, or by their newest ids."""
+    monkeypatch.setattr(reported, "PART", 1)  # two ids are many, and asked for as a range
+    database = open_database("sqlite:///riskloop.db", tmp_path)
+    upgrade(database)
+    log, rng = DecisionLog(database, Segments(database, tmp_path / "segments")), np.random.default_rng(1)
+    for number in range(4):
+        log_one(log, 1, number)
+        report(log, rng, 60)
+        log.keep_tallies(now(database))
+    report(log, rng, 60)
+    sent: list[tuple[str, Any]] = []
+    listen(database.engine, "before_cursor_execute", lambda *said: sent.append((said[2], said[3])))
+    known = Maturity(MAY + 90 * DAY, outcomes=now(database).outcomes)
+    log.days(MAY + 2, MAY + 30 * DAY, known)
+    log.chosen([4, 5, 6, 7, 8, 44, 60], known)
+    log.happened([3, 20, 44, 60])
+    plans = []
+    with database.read() as connection:
+        for statement, parameters in [one for one in sent if "outcomes" in one[0] and "EXISTS" not in one[0]]:
+            found = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans += [row[3] for row in found if "outcomes" in row[3] and "max" not in statement]
+    assert len(plans) >= 5
+    for plan in plans:
+        assert "outcomes_decision (decision_id" in plan or "PRIMARY KEY (rowid>?" in plan, plan
+    database.close()
 
 
 def test_few_new_rows_are_left_for_later(segments: Segments) -> None:

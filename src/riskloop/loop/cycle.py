@@ -77,7 +77,6 @@ def cycle(
         say(sentence)
 
     with held(home.database, "loop") as lease:
-        home.feed.keep_tallies()
         champion = load(home, home.champion().version)
         for sentence in _observe(home, champion, now, done):
             lease.renew()
@@ -133,6 +132,7 @@ def _observe(home: Home, champion: ReferenceModel, now: datetime, done: Cycle) -
     with span("examine outcomes"):
         quarantined = labels.examine(home.feed, home.cases, champion.version, now)
     yield from quarantined
+    home.feed.keep_tallies()
     late = alerts.late_feed(home.feed, known_subjects(home.database), now)
     if late is not None and late.late is not None:
         yield late.late

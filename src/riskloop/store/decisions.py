@@ -33,7 +33,7 @@ from riskloop.store.frames import (
 )
 from riskloop.store.listing import DecisionPage, Place, Sought, happened, page
 from riskloop.store.pieces import ERASED, Piece, Segment, present
-from riskloop.store.reported import counted, has_report, is_reported, reported_on
+from riskloop.store.reported import BY_DECISION, counted, has_report, is_reported, reported_on
 from riskloop.store.segments import Segments, last_decision, refuse_scored
 from riskloop.store.spans import where
 from riskloop.store.tables import chunks, decisions, outcomes, segments
@@ -444,6 +444,6 @@ def _outcomes(connection: Connection, condition: Any, known: Maturity) -> dict[i
         select(outcomes.c.decision_id, outcomes.c.defaulted)
         .join(decisions, decisions.c.id == outcomes.c.decision_id)
         .where(condition, decisions.c.time <= known.until, counted(known))
-        .order_by(outcomes.c.id)
+        .order_by(*BY_DECISION)
     )
     return {number: float(value) for number, value in connection.execute(query)}

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, LargeBinary, Select, and_, fun
 from riskloop.core.maturity import LATEST, Maturity
 from riskloop.core.span import Span
 from riskloop.store.pieces import Piece, Segment
-from riskloop.store.reported import reported_on
+from riskloop.store.reported import BY_DECISION, reported_on
 from riskloop.store.segments import Segments
 from riskloop.store.spans import where
 from riskloop.store.tables import decisions, outcomes
@@ -312,7 +312,7 @@ def happened(connection: Connection, ids: Sequence[int]) -> dict[int, bool]:
     """The latest outcome of each of these decisions that has one: whether it defaulted."""
     found: dict[int, bool] = {}
     for start in range(0, len(ids), _PART):
-        query = select(outcomes.c.decision_id, outcomes.c.defaulted).order_by(outcomes.c.id)
+        query = select(outcomes.c.decision_id, outcomes.c.defaulted).order_by(*BY_DECISION)
         rows = connection.execute(query.where(outcomes.c.decision_id.in_(ids[start : start + _PART])))
         found |= {number: bool(defaulted) for number, defaulted in rows}
     return found

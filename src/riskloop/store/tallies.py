@@ -2,16 +2,15 @@
 
 The worker keeps these counts up to a decision and an outcome. Who asks takes them, and counts only what came since: so
 an answer takes as long for ten million decisions as for ten thousand. Counts that do not fit the question, because
-outcomes went into quarantine or decisions left the log since, are not taken: then the log is counted.
+decisions left the log since, are not taken: then the log is counted.
 """
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select
 
 from riskloop.core.exploration import EXPLORED
 from riskloop.core.maturity import Maturity
@@ -20,7 +19,7 @@ from riskloop.core.types import Bools, Ints
 from riskloop.store.archive import DECISIONS, horizon
 from riskloop.store.database import Database
 from riskloop.store.pieces import Piece
-from riskloop.store.reported import counted, has_report, integers, is_reported, ranged
+from riskloop.store.reported import has_report, integers, is_reported, ranged
 from riskloop.store.segments import Segments, last_decision
 from riskloop.store.spans import where
 from riskloop.store.tables import decisions, outcomes, tallied, tallies
@@ -89,7 +88,7 @@ def keep(database: Database, segments: Segments, known: Maturity, least: int = L
         kept, last = _kept(connection, known), last_decision(connection)
         if kept is None:
             made = count(connection, segments, Span(last_id=last), known)
-        elif last - kept.decisions + known.outcomes - kept.outcomes < max(1, least):
+        elif kept.held == _held(known) and last - kept.decisions + known.outcomes - kept.outcomes < max(1, least):
             return
         else:
             made = _summed([*_since(connection, segments, EVERYTHING, known, kept)])
@@ -118,9 +117,7 @@ def altered(connection: Connection, segments: Segments) -> Ints:
     kept = _last(connection)
     if kept is None or kept.archived != horizon(connection, DECISIONS):
         return np.empty(0, dtype=np.int64)
-    held = tuple((int(first), int(last)) for first, last in json.loads(kept.held))
-    known = Maturity(0, outcomes=kept.outcomes, held=held)
-    made = count(connection, segments, Span(last_id=kept.decisions), known)
+    made = count(connection, segments, Span(last_id=kept.decisions), _known_then(kept))
     difference = _summed([_stored(connection, None, None), made * np.array([1, *[-1] * len(COUNTS)])])
     return np.ascontiguousarray(difference[difference[:, 1:4].any(axis=1), 0])
 
@@ -140,7 +137,7 @@ def _held(known: Maturity) -> str:
 def _kept(connection: Connection, known: Maturity) -> Tallied | None:
     """Up to where the counts go; None where there are none that fit what is known."""
     kept = _last(connection)
-    if kept is None or kept.outcomes > known.outcomes or kept.held != _held(known):
+    if kept is None or kept.outcomes > known.outcomes:
         return None
     return kept if kept.archived == horizon(connection, DECISIONS) else None
 
@@ -169,23 +166,35 @@ def _parts(hours: Ints) -> Iterator[list[int]]:
 
 
 def _since(connection: Connection, segments: Segments, span: Span, known: Maturity, kept: Tallied) -> Iterator[Ints]:
-    """What decisions and outcomes that came later add to the hours of a span by time."""
+    """What decisions and outcomes that came later, or that went into quarantine or left it, add to the hours of a span
+    by time."""
     if last_decision(connection) > kept.decisions:
         yield count(connection, segments, span._replace(first_id=kept.decisions + 1), known)
-    new = outcomes.c.id > kept.outcomes, outcomes.c.decision_id <= kept.decisions
-    (about,) = integers(connection, select(outcomes.c.decision_id).where(*new, counted(known)), 1)
-    ids = np.unique(about)
-    ids = ids[~has_report(connection, ids, replace(known, outcomes=kept.outcomes))]
-    others, columns = ids, (decisions.c.id, decisions.c.time, decisions.c.is_default, _is_explored())
+    then = _known_then(kept)
+    moved = (outcomes.c.id.between(first, last) for first, last in {*then.held} ^ {*known.held})
+    changed = or_(outcomes.c.id > kept.outcomes, *moved)
+    (about,) = integers(connection, select(outcomes.c.decision_id).where(changed), 1)
+    ids = np.unique(about[about <= kept.decisions])  # not asked for: SQLite would go by that instead
+    more = has_report(connection, ids, known).astype(np.int64) - has_report(connection, ids, then)
+    ids, more = ids[more != 0], more[more != 0]
+    here, columns = np.ones(len(ids), dtype=np.bool_), (decisions.c.time, decisions.c.is_default, _is_explored())
     for segment, part in segments.holding(connection, ids):
-        piece = segments.picked(segment, part, _OF_SEGMENT)
-        others = others[~np.isin(others, part)]
-        yield _later(_of_piece(piece.at(np.flatnonzero(span.mask(piece.column("time")))), reported=True))
-    for condition in ranged(decisions.c.id, others):
-        rows = integers(connection, select(*columns).where(condition, where(span)), len(columns))
-        chosen = np.isin(rows[0], others)
+        piece, places = segments.picked(segment, part, _OF_SEGMENT), np.searchsorted(ids, part)
+        here[places] = False
+        inside = np.flatnonzero(span.mask(piece.column("time")))
+        yield _later(_of_piece(piece.at(inside), more[places][inside]))
+    for condition in ranged(decisions.c.id, ids[here]):
+        rows = integers(connection, select(decisions.c.id, *columns).where(condition, where(span)), 1 + len(columns))
+        places = np.minimum(np.searchsorted(ids, rows[0]), len(ids) - 1)
+        chosen = ids[places] == rows[0]
         times, declined, explored = (column[chosen] for column in rows[1:])
-        yield _later(_counted(times, declined > 0, explored > 0, np.ones(len(times), dtype=np.bool_)))
+        yield _later(_counted(times, declined > 0, explored > 0, more[places[chosen]]))
+
+
+def _known_then(kept: Tallied) -> Maturity:
+    """What was known of outcomes when it was counted."""
+    held = tuple((int(first), int(last)) for first, last in json.loads(kept.held))
+    return Maturity(0, outcomes=kept.outcomes, held=held)
 
 
 def _later(counts: Ints) -> Ints:
@@ -198,20 +207,19 @@ def _is_explored() -> ColumnElement[bool]:
     return func.coalesce(decisions.c.flags.contains(f'"{EXPLORED}"'), False)
 
 
-def _of_piece(piece: Piece, reported: Any) -> Ints:
+def _of_piece(piece: Piece, reported: Ints | Bools) -> Ints:
     explored = np.zeros(len(piece.ids), dtype=np.bool_)
     if piece.segment.explored:
         import pyarrow.compute as pc
 
         explored = pc.match_substring(piece.table["flags"], f'"{EXPLORED}"').fill_null(False).to_numpy()
-    there = np.broadcast_to(np.asarray(reported, dtype=np.bool_), explored.shape)
-    return _counted(piece.column("time"), piece.column("declined"), explored, there)
+    return _counted(piece.column("time"), piece.column("declined"), explored, reported)
 
 
-def _counted(times: Ints, declined: Bools, explored: Bools, there: Bools) -> Ints:
-    """Counts by hour of decisions, each (n,)."""
-    marks = np.stack((~declined, ~declined & there, declined, explored, explored & there), axis=1)
-    return _summed([np.column_stack((times // HOUR, marks))])
+def _counted(times: Ints, declined: Bools, explored: Bools, reported: Ints | Bools) -> Ints:
+    """Counts by hour of decisions, each (n,); ``reported`` is how many outcomes each adds."""
+    marks = np.stack((~declined, ~declined * reported, declined, explored, explored * reported), axis=1)
+    return _summed([np.column_stack((times // HOUR, marks.astype(np.int64)))])
 
 
 def _summed(parts: Sequence[Ints]) -> Ints:
