@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from riskloop.cli import main
+from tests.web.browser import chromium, settled, watched
+from tests.web.story import served
 
 PAGES = Path(__file__).parent.parent / "docs" / "tutorials"
 Call = Callable[[str], str]
@@ -81,6 +83,20 @@ def test_the_example_document_is_what_the_command_makes(folder: Path, tmp_path: 
     made, example = (written(place / "demo-champion.html", "concentration") for place in (tmp_path, EXAMPLES))
     assert made == example
     assert len(made) > 1000
+
+
+@pytest.mark.skipif("RISKLOOP_SCREENSHOTS" not in os.environ, reason="taken with RISKLOOP_SCREENSHOTS=1")
+def test_the_readmes_picture_is_of_the_demo(folder: Path) -> None:
+    size = {"width": 1320, "height": 1250}
+    with (
+        chromium() as browser,
+        served(folder / "demo", command="up") as url,
+        watched(browser, url, viewport=size) as page,
+    ):
+        page.goto(url)
+        settled(page)
+        page.wait_for_timeout(500)  # for the last frame
+        page.screenshot(path=PAGES.parent / "images" / "demo.png")
 
 
 @pytest.mark.skipif("RISKLOOP_UCI" not in os.environ, reason="RISKLOOP_UCI names no file of the UCI customers")

@@ -51,8 +51,10 @@ def play(folder: Path) -> Portfolio:
     """Train, then month by month: decisions, last month's outcomes, one cycle."""
     history = folder / "history.csv"
     simulate(month_starts(date(2024, 1, 1), 12), 600, SEED).to_csv(history, index=False)
-    text = infer_config(history, target=TARGET, id=ID, time=TIME, folder=folder, outcome_window=timedelta(days=30))
-    text = text.replace('name = "history"', 'name = "Credit cards"')
+    chosen = {"portfolio": {"name": "Credit cards"}}
+    text = infer_config(
+        history, target=TARGET, id=ID, time=TIME, folder=folder, outcome_window=timedelta(days=30), chosen=chosen
+    )
     for section, lines in SETTINGS.items():
         text = re.sub(rf"(?m)^(\[{section}\].*)$", rf"\1\n{lines}", text)
     (folder / "riskloop.toml").write_text(text, encoding="utf-8")
@@ -75,11 +77,11 @@ def play(folder: Path) -> Portfolio:
 
 
 @contextmanager
-def served(folder: Path, *options: str) -> Iterator[str]:
-    """`riskloop serve` in a process of its own on a free port of 127.0.0.1; its address."""
-    command = [sys.executable, "-m", "riskloop.cli", "serve", "--config", str(folder), "--port", "0", *options]
+def served(folder: Path, *options: str, command: str = "serve") -> Iterator[str]:
+    """`riskloop serve`, or `up`, in a process of its own on a free port of 127.0.0.1; its address."""
+    words = [sys.executable, "-m", "riskloop.cli", command, "--config", str(folder), "--port", "0", *options]
     log = folder / "server.log"  # a pipe that nobody reads would fill, and the server would wait
-    with log.open("w") as said, subprocess.Popen(command, stderr=said) as server:
+    with log.open("w") as said, subprocess.Popen(words, stderr=said) as server:
         try:
             yield _ready(log, server)
         finally:
