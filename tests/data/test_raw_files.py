@@ -146,7 +146,8 @@ def test_whole_numbers_that_are_all_months_are_dates(name: str, tmp_path: Path) 
 
 def test_many_days_as_whole_numbers_are_dates(tmp_path: Path) -> None:
     frame = history(3000, seed=2)
-    days = pd.Timestamp("2010-01-01") + pd.to_timedelta(np.sort(RNG.integers(0, 5000, 3000)), "D")
+    rng = np.random.default_rng(1)
+    days = pd.Timestamp("2010-01-01") + pd.to_timedelta(np.sort(rng.integers(0, 5000, 3000)), "D")
     found = looked(frame.assign(applied=days.strftime("%Y%m%d").astype(int)), tmp_path)
     assert column(found, TIME).column.many
     assert found.name_of("time") == TIME
@@ -337,7 +338,8 @@ def test_special_codes_may_stand_side_by_side(name: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("name", "kind"), [("CreateJob", "number"), ("job_type", "category")])
 def test_counts_named_like_codes_stay_counts(name: str, kind: str, tmp_path: Path) -> None:
-    values = RNG.poisson(1.5, N) if kind == "number" else RNG.integers(0, 9, N)
+    rng = np.random.default_rng(1)
+    values = rng.poisson(2.0, N) if kind == "number" else rng.integers(0, 9, N)
     assert column(looked(FRAME.assign(**{name: values}), tmp_path), name).kind == kind
 
 

@@ -306,7 +306,7 @@ def _counted(column: Column) -> bool:
     slack = 2 * math.sqrt(max(counts))
     falling = all(b <= a + slack for a, b in itertools.pairwise(counts[mode:]))
     rising = all(a <= b + slack for a, b in itertools.pairwise(counts[: mode + 1]))
-    return falling and rising and mode <= len(counts) // 3 and counts[-1] < 0.02 * total
+    return falling and rising and mode <= len(counts) // 3 and counts[-1] < 0.05 * total
 
 
 def maybe_codes(column: Column) -> bool:
