@@ -336,7 +336,7 @@ def test_special_codes_may_stand_side_by_side(name: str, tmp_path: Path) -> None
     assert column(looked(FRAME.assign(x1=values), tmp_path), "x1").special == codes
 
 
-@pytest.mark.parametrize(("name", "kind"), [("CreateJob", "number"), ("job_type", "category")])
+@pytest.mark.parametrize(("name", "kind"), [("branch_visits", "number"), ("branch_code", "category")])
 def test_counts_named_like_codes_stay_counts(name: str, kind: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     values = rng.poisson(2.0, N) if kind == "number" else rng.integers(0, 9, N)
