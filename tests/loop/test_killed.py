@@ -50,8 +50,8 @@ def test_killed_at_every_step_the_loop_ends_in_the_same_ledger(drifted_folder: P
         # after each of 3 closed windows, each of 3 deliveries of outcomes and the first of 2 judged again, while the
         # model is written, while the gate's rows are written (the version is registered), before the promotion (the
         # verdict is stored), before the case's end (the promotion is made)
-        # … and before each of three alerts and the record of the cycle's end
-        assert json.loads(run.stdout) == {"deaths": 15, "never_written": []}
+        # … and before each of three alerts, the counts by hour, and the record of the cycle's end
+        assert json.loads(run.stdout) == {"deaths": 16, "never_written": []}
         assert _story(resumed) == _story(undisturbed)
         assert resumed.home.champion().kind is PromotionKind.GATE
         assert [case.state for case in resumed.home.cases.latest()] == [CaseState.PROMOTED]
