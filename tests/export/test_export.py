@@ -21,8 +21,10 @@ from tests.extras import GROWN
 from tests.postgres import Server
 
 from riskloop.core.errors import ConfigError, NotFound
+from riskloop.core.settings import DataSettings
 from riskloop.core.types import Floats
-from riskloop.data.read import rows_from
+from riskloop.core.values import MISSING_NUMBER
+from riskloop.data.read import read_rows, rows_from
 from riskloop.loop.register import register
 from riskloop.portfolio import Portfolio
 from riskloop.scoring.model import load_model
@@ -70,6 +72,8 @@ of = ["debt", "income"]
 [prepare.unknown]
 how = "missing"
 of = ["income", "job"]
+[data]
+missing = ["-777", "k. A."]
 [train]
 folds = 2
 """
@@ -182,6 +186,33 @@ def test_the_python_file_refuses_what_the_api_refuses(exported: Callable[[str], 
         with pytest.raises(ValueError, match=said):
             score({**row, **change})
     assert score({**row, "debt": -9999})["probability"] != score({**row, "debt": 0})["probability"]
+
+
+def test_the_python_file_reads_what_is_missing_as_riskloop_does(
+    exported: Callable[[str], Exported], tmp_path: Path
+) -> None:
+    """Every word that the reader of files knows, the portfolio's own, and words that neither knows."""
+    entry = exported("scorecard")
+    home = entry.portfolio.home
+    words = [*sorted(MISSING_NUMBER), "-777", "-777.0", "k. A.", " NULL ", "2.0", "nix", "Nan", "k.A.", "\u200bNULL"]
+    plain = {"debt": "4", "income": "2.5", "Größe, 'm'": "0", "job": "7", "zip": "10000", "sex": "1"}
+    rows = [{**plain, name: word} for word in words for name in ("debt", "job", "zip")]
+    people = tmp_path / "rows.csv"
+    with people.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["id", *plain])
+        writer.writeheader()
+        writer.writerows({"id": f"c{number}", **row} for number, row in enumerate(rows))
+    read = read_rows(people, home.schema, target="absent", where="rows.csv", dialect=DataSettings(max_refused=1.0))
+    known = load_model(home.artefact(entry.version), entry.version).probabilities(read.rows.features)
+
+    path = entry.portfolio.export(entry.version, tmp_path / "model.py")
+    command = [sys.executable, "-I", "-S", "-X", "utf8", str(path)]
+    done = subprocess.run(command, input=people.read_bytes(), capture_output=True, check=True)
+    found = list(csv.DictReader(io.StringIO(done.stdout.decode())))
+    scored = [number for number, row in enumerate(found) if not row["refused"]]
+    assert scored == read.positions.tolist()
+    assert 0 < len(scored) < len(rows)
+    np.testing.assert_allclose([float(found[n]["probability"]) for n in scored], known, atol=EXACT, rtol=0)
 
 
 def test_sql_scores_every_row_in_duckdb(exported: Callable[[str], Exported], tmp_path: Path) -> None:

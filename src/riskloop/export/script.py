@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from riskloop.core.manifest import MAX_LOG_ODDS
-from riskloop.core.schema import Feature
+from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import Json
+from riskloop.core.values import MISSING, MISSING_NUMBER, level_text, parse_number
 from riskloop.export.plain import PlainModel
 from riskloop.scoring.shap import Tree
 
@@ -21,6 +22,7 @@ def python_text(model: PlainModel) -> str:
     document = {
         "version": model.version,
         "features": [_feature(feature) for feature in model.features],
+        "missing": _missing(manifest.schema),
         "steps": None if model.preparation is None else [step.to_json() for step in model.preparation.steps],
         "card": model.card,
         "trees": [_tree(tree) for tree in model.trees],
@@ -39,14 +41,25 @@ def python_text(model: PlainModel) -> str:
 def _feature(feature: Feature) -> Json:
     low, high = feature.range
     bounded = math.isfinite(low) or math.isfinite(high)
+    levels = {level_text(level): code for level, code in feature.codes.items()}
     largest = 1.7976931348623157e308
     return {
         "name": feature.name,
-        "levels": feature.codes if feature.kind == "category" else None,
+        "levels": levels if feature.kind == "category" else None,
         "unseen": feature.unseen,
         "nullable": feature.nullable,
         "range": [max(low, -largest), min(high, largest)] if bounded else None,
         "special": list(feature.special),
+    }
+
+
+def _missing(schema: Schema) -> Json:
+    """What the reader of files takes for missing: words for a number, words for a level, codes such as -9999."""
+    codes = [number for word in schema.missing if not math.isnan(number := parse_number(word))]
+    return {
+        "numbers": sorted(MISSING_NUMBER.union(schema.missing)),
+        "levels": sorted(MISSING.union(schema.missing)),
+        "codes": codes,
     }
 
 
