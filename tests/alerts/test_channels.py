@@ -5,7 +5,9 @@ import re
 import runpy
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
@@ -36,10 +38,10 @@ def alert(urgency: Urgency = Urgency.CRITICAL, sentence: str = "LIMIT is 100 tim
     return Alert("case 3", "case", urgency, "Case 3, data fault", sentence, "Cards", {"case": 3}, link, **more)
 
 
-def only(settings: Json, monkeypatch: pytest.MonkeyPatch, secret: str = KEY) -> Post | Mail:
+def only(settings: Json, monkeypatch: pytest.MonkeyPatch, secret: str = KEY, **more: Any) -> Post | Mail:
     """The channel of a table, with pauses that do not wait."""
     monkeypatch.setenv("RISKLOOP_TEST_SECRET", secret)
-    table = AlertSettings.model_validate({"tries": 3, "timeout": 30.0, "channels": {"team": settings}})
+    table = AlertSettings.model_validate({"tries": 3, "timeout": 30.0, **more, "channels": {"team": settings}})
     (channel,) = channels_of(table, lambda _seconds: None)
     assert isinstance(channel, Post | Mail)
     return channel
@@ -146,6 +148,70 @@ def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
         url = gone.url
     reply = only({"kind": "slack", "url": url}, monkeypatch).send(alert())
     assert reply == Reply("127.0.0.1 cannot be reached (ConnectionError)")
+
+
+# --------------------------------------------------------------------------- servers that take their time
+
+SILENT, DRIPS = b"", b"x"
+SLOW = {
+    "no answer": (b"", SILENT),
+    "a status line that drips": (b"HTTP/1.1 ", b"2"),
+    "headers that drip": (b"HTTP/1.1 200 OK\r\nX-A: ", DRIPS),
+    "a refusal whose body drips": (b"HTTP/1.1 400 No\r\nContent-Length: 1000\r\n\r\nbad", DRIPS),
+    "a body in pieces that drips": (b"HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n1", b"0"),
+    "a success whose body drips": (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", DRIPS),
+    "a mail server's greeting that drips": (b"220-", DRIPS),
+}
+
+
+@contextmanager
+def dripping(first: bytes, drop: bytes) -> Iterator[int]:
+    """A server that says something, and then a byte every twentieth of a second until the test is over; its port."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with listening.accept()[0] as caller, suppress(OSError):
+                caller.sendall(first)
+                while not over.wait(0.05):
+                    caller.sendall(drop)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield int(listening.getsockname()[1])
+        finally:
+            over.set()
+            thread.join(30)
+
+
+@pytest.mark.parametrize("way", SLOW)
+def test_no_server_holds_a_message_longer_than_the_timeout(way: str) -> None:
+    """Each byte comes within the timeout; the whole would never. A delivery that hangs fails the test by its join."""
+    first, drop = SLOW[way]
+    with dripping(first, drop) as port:
+        table = {"kind": "slack", "url": f"http://127.0.0.1:{port}/hook"}
+        if "mail" in way:
+            table = mail(port, ["a@x.example"])
+        settings = AlertSettings.model_validate({"tries": 1, "timeout": 0.4, "channels": {"team": table}})
+        (channel,) = channels_of(settings)
+        assert isinstance(channel, Post | Mail)
+        replies: list[Reply] = []
+        thread = threading.Thread(target=lambda: replies.append(channel.send(alert())), daemon=True)
+        thread.start()
+        thread.join(30)
+        assert not thread.is_alive(), "it still waits"
+    (reply,) = replies
+    if " 200 " in first.decode():  # it was taken: not to be sent again
+        assert reply == Reply()
+    elif "refusal" in way:
+        assert reply.final
+        assert reply.problem.startswith("127.0.0.1 answered 400")
+    elif "pieces" in way:
+        assert reply == Reply("127.0.0.1 answered 503")
+    else:
+        assert not reply.final
+        assert "within 0.4 s" in reply.problem or "ReadTimeout" in reply.problem
 
 
 # --------------------------------------------------------------------------- the signature
@@ -342,7 +408,8 @@ def test_a_password_goes_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     try:
         settings = mail(port, ["a@x.example"], user="loop", encryption="starttls", secret_env="RISKLOOP_TEST_SECRET")
         assert only(settings, monkeypatch).send(alert()) == Reply()
-        assert only(settings, monkeypatch, "wrong").send(alert()).problem
+        # This server never answers a wrong password.
+        assert only(settings, monkeypatch, "wrong", tries=1, timeout=2.0).send(alert()).problem
     finally:
         controller.stop()
     assert len(box.mails) == 1

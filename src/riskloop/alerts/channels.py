@@ -12,7 +12,7 @@ import re
 import smtplib
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
@@ -25,6 +25,7 @@ from riskloop.alerts.message import Alert
 from riskloop.core.errors import ConfigError
 from riskloop.core.settings import AlertSettings, ChannelSettings
 from riskloop.core.types import Json, Urgency
+from riskloop.deadline import Deadline, beginning
 
 SIGNATURE: Final = "X-Riskloop-Signature"
 TIMESTAMP: Final = "X-Riskloop-Timestamp"
@@ -100,16 +101,19 @@ class Post:
 
     def _try(self, headers: Headers, body: bytes) -> Reply:
         where = urlsplit(self.url).hostname
-        try:
-            answer = requests.post(
-                self.url, data=body, headers=headers, timeout=self.timeout, allow_redirects=False, stream=True
-            )
+        with Deadline(self.timeout) as deadline, deadline.session() as session:
+            try:
+                answer = session.post(
+                    self.url, data=body, headers=headers, timeout=self.timeout, allow_redirects=False, stream=True
+                )
+            except (requests.RequestException, OSError) as error:
+                if deadline.over:
+                    return Reply(f"{where} did not answer within {self.timeout:g} s")
+                return Reply(f"{where} cannot be reached ({type(error).__name__})")
             with answer:
-                read = answer.raw.read(READ, decode_content=True).decode("utf-8", "replace").strip()
-        except (requests.RequestException, OSError) as error:
-            return Reply(f"{where} cannot be reached ({type(error).__name__})")
-        if answer.status_code < 300:
-            return Reply()
+                if answer.status_code < 300:  # taken, whatever is said beside
+                    return Reply()
+                read = beginning(answer, READ)
         final = 400 <= answer.status_code < 500 and answer.status_code not in (408, 429)
         said = " ".join(self._without_secrets(read).split())[:SAID]
         return Reply(f"{where} answered {answer.status_code}" + (f": {said}" if said else ""), final)
@@ -155,31 +159,35 @@ class Mail:
 
     def _try(self, message: EmailMessage) -> Reply:
         settings = self.settings
-        secure = settings.encryption == "tls"
-        port = settings.port or (465 if secure else 587 if settings.encryption == "starttls" else 25)
-        try:
-            context = ssl.create_default_context()
-            server = (
-                smtplib.SMTP_SSL(settings.server or "", port, timeout=self.timeout, context=context)
-                if secure
-                else smtplib.SMTP(settings.server or "", port, timeout=self.timeout)
-            )
-            with server:
-                if settings.encryption == "starttls":
-                    server.starttls(context=context)
-                if settings.user is not None:
-                    server.login(settings.user, self.password or "")
-                refused = server.send_message(message)
-        except smtplib.SMTPRecipientsRefused as error:
-            return Reply(f"{settings.server} takes no mail to {', '.join(error.recipients)}", final=True)
-        except smtplib.SMTPResponseException as error:
-            said = (
-                error.smtp_error if isinstance(error.smtp_error, str) else error.smtp_error.decode("utf-8", "replace")
-            )
-            return Reply(f"{settings.server} answered {error.smtp_code} {said[:SAID]}".strip(), error.smtp_code >= 500)
-        except (smtplib.SMTPException, OSError) as error:
-            return Reply(f"{settings.server} cannot be reached ({type(error).__name__})")
+        with Deadline(self.timeout) as deadline:
+            try:
+                refused = self._hand_over(message, deadline)
+            except smtplib.SMTPRecipientsRefused as error:
+                return Reply(f"{settings.server} takes no mail to {', '.join(error.recipients)}", final=True)
+            except smtplib.SMTPResponseException as error:
+                said = error.smtp_error
+                words = said if isinstance(said, str) else said.decode("utf-8", "replace")
+                final = error.smtp_code >= 500
+                return Reply(f"{settings.server} answered {error.smtp_code} {words[:SAID]}".strip(), final)
+            except (smtplib.SMTPException, OSError) as error:
+                if deadline.over:
+                    return Reply(f"{settings.server} did not take the mail within {self.timeout:g} s")
+                return Reply(f"{settings.server} cannot be reached ({type(error).__name__})")
         return Reply(f"{settings.server} takes no mail to {', '.join(refused)}", final=True) if refused else Reply()
+
+    def _hand_over(self, message: EmailMessage, deadline: Deadline) -> Collection[str]:
+        """The receivers that the server refuses, while it takes others."""
+        settings, secure = self.settings, self.settings.encryption == "tls"
+        port = settings.port or (465 if secure else 587 if settings.encryption == "starttls" else 25)
+        context = ssl.create_default_context()
+        more = {"context": context} if secure else {}
+        kind = deadline.mailer(smtplib.SMTP_SSL if secure else smtplib.SMTP)
+        with kind(settings.server or "", port, timeout=self.timeout, **more) as server:
+            if settings.encryption == "starttls":
+                server.starttls(context=context)
+            if settings.user is not None:
+                server.login(settings.user, self.password or "")
+            return server.send_message(message)
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:

@@ -712,7 +712,7 @@ class AlertSettings(Section):
         ge=timedelta(minutes=1),
         description="A case that nobody has acknowledged is reported again after each such time; not set: once.",
     )
-    timeout: float = Field(5.0, gt=0, description="Seconds that one try may take.")
+    timeout: float = Field(5.0, gt=0, description="Seconds that one try may take, from the connection to the answer.")
     tries: int = Field(3, ge=1, description="Tries in a row; the next cycle tries again.")
 
     @field_validator("webhook")

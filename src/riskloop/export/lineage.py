@@ -20,6 +20,7 @@ from riskloop.core.errors import DataError, StorageError, Unreachable
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.settings import Settings
 from riskloop.core.types import Json, Promotion, iso
+from riskloop.deadline import Deadline, beginning
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.ledger import Ledger, ModelVersion
 from riskloop.store.windows import Window, Windows
@@ -30,7 +31,8 @@ FACETS: Final = "https://openlineage.io/spec/facets"
 ENDPOINT: Final = "/api/v1/lineage"  # where an address names no path, as in OpenLineage's own clients
 KEY: Final = "OPENLINEAGE_API_KEY"  # environment variable
 BAD_EVENT: Final = frozenset((400, 413, 422))  # statuses that speak of this event, not of all of them
-SAID: Final = 200  # characters of an answer that are repeated
+READ: Final = 2000  # bytes of an answer that are read …
+SAID: Final = 200  # … and characters that are repeated
 ALL: Final = 1_000_000  # windows
 
 
@@ -177,14 +179,22 @@ def send(document: Json, to: str, folder: Path, timeout: float) -> None:
     where, key = urlsplit(to), os.environ.get(KEY)
     url = to.rstrip("/") + ENDPOINT if where.path in ("", "/") else to
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
-    try:
-        answer = requests.post(url, data=body.encode(), headers=headers, timeout=timeout, allow_redirects=False)
-    except (requests.RequestException, OSError) as error:
-        raise Unreachable(f"{where.hostname} cannot be reached ({type(error).__name__}).") from None
-    if answer.status_code >= 300:
-        said = " ".join(answer.text.replace(key or "\0", "…").split())[:SAID]  # it may repeat what it was sent
-        words = f"{where.hostname} answered {answer.status_code}" + (f": {said}" if said else "")
-        raise (DataError if answer.status_code in BAD_EVENT else Unreachable)(f"{words}.")
+    with Deadline(timeout) as deadline, deadline.session() as session:
+        try:
+            answer = session.post(
+                url, data=body.encode(), headers=headers, timeout=timeout, allow_redirects=False, stream=True
+            )
+        except (requests.RequestException, OSError) as error:
+            if deadline.over:
+                raise Unreachable(f"{where.hostname} did not answer within {timeout:g} s.") from None
+            raise Unreachable(f"{where.hostname} cannot be reached ({type(error).__name__}).") from None
+        with answer:
+            if answer.status_code < 300:
+                return
+            read = beginning(answer, READ)
+    said = " ".join(read.replace(key or "\0", "…").split())[:SAID]  # it may repeat what it was sent
+    words = f"{where.hostname} answered {answer.status_code}" + (f": {said}" if said else "")
+    raise (DataError if answer.status_code in BAD_EVENT else Unreachable)(f"{words}.")
 
 
 def _append(path: Path, line: str) -> None:

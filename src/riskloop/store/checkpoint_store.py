@@ -70,8 +70,11 @@ def post(url: str, content: bytes, timeout: float) -> None:
     """Tell a webhook of a checkpoint; it is signed already. Raises Unreachable."""
     import requests
 
+    from riskloop.deadline import Deadline
+
+    headers = {"Content-Type": "application/json"}
     try:
-        answer = requests.post(url, data=content, headers={"Content-Type": "application/json"}, timeout=timeout)
-        answer.raise_for_status()
+        with Deadline(timeout) as deadline, deadline.session() as session:
+            session.post(url, data=content, headers=headers, timeout=timeout, stream=True).raise_for_status()
     except requests.RequestException as error:
         raise Unreachable(f"The webhook of [trust] did not take the checkpoint: {type(error).__name__}.") from None
