@@ -59,7 +59,7 @@ class Deadline:
         """``smtplib``'s class, whose connections are watched."""
         deadline, made = self, cast(Any, kind)
 
-        class Mailer(made):  # type: ignore[misc]
+        class Mailer(made):  # type: ignore[misc, valid-type]
             def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
                 connection: socket.socket = super()._get_socket(host, port, timeout)
                 deadline.watch(connection)
@@ -97,10 +97,10 @@ class _Watched(HTTPAdapter):
 
     def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> Any:
         """The pool of a request, with connections that are watched."""
-        pool, deadline = super().get_connection_with_tls_context(*arguments, **named), self._deadline
-        made: Any = pool.ConnectionCls
+        deadline, pool = self._deadline, cast(Any, super().get_connection_with_tls_context(*arguments, **named))
+        made = pool.ConnectionCls
 
-        class Connection(made):  # type: ignore[misc]
+        class Connection(made):  # type: ignore[misc, valid-type]
             def _new_conn(self) -> socket.socket:
                 connection: socket.socket = super()._new_conn()
                 deadline.watch(connection)

@@ -111,6 +111,8 @@ class Post:
                     return Reply(f"{where} did not answer within {self.timeout:g} s")
                 return Reply(f"{where} cannot be reached ({type(error).__name__})")
             with answer:
+                if deadline.over:  # its headers were cut off, which looks like their end
+                    return Reply(f"{where} did not answer within {self.timeout:g} s")
                 if answer.status_code < 300:  # taken, whatever is said beside
                     return Reply()
                 read = beginning(answer, READ)
@@ -187,7 +189,8 @@ class Mail:
                 server.starttls(context=context)
             if settings.user is not None:
                 server.login(settings.user, self.password or "")
-            return server.send_message(message)
+            refused: Collection[str] = server.send_message(message)
+        return refused
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:

@@ -189,6 +189,8 @@ def send(document: Json, to: str, folder: Path, timeout: float) -> None:
                 raise Unreachable(f"{where.hostname} did not answer within {timeout:g} s.") from None
             raise Unreachable(f"{where.hostname} cannot be reached ({type(error).__name__}).") from None
         with answer:
+            if deadline.over:  # its headers were cut off, which looks like their end
+                raise Unreachable(f"{where.hostname} did not answer within {timeout:g} s.")
             if answer.status_code < 300:
                 return
             read = beginning(answer, READ)

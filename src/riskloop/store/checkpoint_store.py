@@ -76,5 +76,7 @@ def post(url: str, content: bytes, timeout: float) -> None:
     try:
         with Deadline(timeout) as deadline, deadline.session() as session:
             session.post(url, data=content, headers=headers, timeout=timeout, stream=True).raise_for_status()
+            if deadline.over:  # its headers were cut off, which looks like their end
+                raise requests.Timeout
     except requests.RequestException as error:
         raise Unreachable(f"The webhook of [trust] did not take the checkpoint: {type(error).__name__}.") from None
