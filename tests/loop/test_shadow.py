@@ -174,4 +174,6 @@ def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
     assert '"scored": 50' in said["models shadow"]
     assert '"scored": 50' in said["status"]
     assert '"version": 2' in said["replay 4711"]
+    shown = run("replay", "7", folder=tmp_path).out
+    assert re.search(r"Version 2 said 0\.\d+ as a shadow; scored again it is the same\.", shown)
     home.close()

@@ -202,6 +202,11 @@ def replay(
     found = open_portfolio(config).replay(decision_id)
     inputs = table(("feature", "value"), list(found.features.items()))
     reasons = [f"  {reason['text']} ({reason['contribution']:+.3f})" for reason in found.reasons]
-    Console(as_json).answer(found, inputs, *reasons, found.sentence)
+    shadows = [
+        f"Version {one['version']} said {one['probability']} as a shadow; scored again it is "
+        f"{'the same' if one['identical'] else 'another'}."
+        for one in found.shadows
+    ]
+    Console(as_json).answer(found, inputs, *reasons, found.sentence, *shadows)
     if not found.identical:
         raise typer.Exit(1)
