@@ -52,20 +52,20 @@ class Deadline:
         """One whose connections are watched."""
         session = requests.Session()
         for scheme in ("http://", "https://"):
-            session.mount(scheme, _Watched(self))
+            session.mount(scheme, _WatchedAdapter(self))
         return session
 
     def mailer(self, kind: type[smtplib.SMTP]) -> type[Any]:
         """``smtplib``'s class, whose connections are watched."""
         deadline, made = self, cast(Any, kind)
 
-        class Mailer(made):  # type: ignore[misc, valid-type]
+        class WatchedMailer(made):  # type: ignore[misc, valid-type]
             def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
                 connection: socket.socket = super()._get_socket(host, port, timeout)
                 deadline.watch(connection)
                 return connection
 
-        return Mailer
+        return WatchedMailer
 
     def _end(self) -> None:
         with self._lock:
@@ -88,7 +88,7 @@ def _shut(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-class _Watched(HTTPAdapter):
+class _WatchedAdapter(HTTPAdapter):
     """Gives a deadline the sockets of its connections before anything is said on them, be it TLS or to a proxy."""
 
     def __init__(self, deadline: Deadline) -> None:
@@ -100,11 +100,11 @@ class _Watched(HTTPAdapter):
         deadline, pool = self._deadline, cast(Any, super().get_connection_with_tls_context(*arguments, **named))
         made = pool.ConnectionCls
 
-        class Connection(made):  # type: ignore[misc, valid-type]
+        class WatchedConnection(made):  # type: ignore[misc, valid-type]
             def _new_conn(self) -> socket.socket:
                 connection: socket.socket = super()._new_conn()
                 deadline.watch(connection)
                 return connection
 
-        pool.ConnectionCls = Connection
+        pool.ConnectionCls = WatchedConnection
         return pool
