@@ -266,7 +266,7 @@ WAYS: dict[str, tuple[str, Way]] = {
 
 
 def _markdown(frame: pd.DataFrame) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in frame.astype(str).to_numpy().tolist()]
+    lines = ["| " + " | ".join(row) + " |" for row in frame.astype(object).map(str).to_numpy().tolist()]
     return "\n".join(["| " + " | ".join(map(str, frame)) + " |", "|" + "---|" * frame.shape[1], *lines, ""])
 
 

@@ -1,6 +1,7 @@
 import csv
 import io
 import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from msgspec.structs import replace
+from pyarrow import parquet
 
+from riskloop.batch.files import ParquetFile
 from riskloop.core.errors import DataError, MalformedBody, NotFound
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import EPOCH, from_micros
+from riskloop.data.formats import parquet_source
 from riskloop.data.read import not_read, not_read_sentence, read_rows, rows_from
 
 SCHEMA = Schema(
@@ -248,3 +252,26 @@ def test_arrows_threads_own_no_object_of_python() -> None:
     held = arrow_memory(content)
     assert sys.getrefcount(content) == before
     assert held.to_pybytes() == content
+
+
+def _scored_file(path: Path) -> Iterator[Any]:
+    yield from ParquetFile(path).chunks(100_000)
+
+
+def _source(path: Path) -> Iterator[Any]:
+    yield from parquet_source(path, "the file").blocks()
+
+
+@pytest.mark.parametrize("read", [_scored_file, _source])
+def test_of_a_parquet_file_one_row_group_is_in_memory_at_a_time(
+    tmp_path: Path, read: Callable[[Path], Iterator[Any]]
+) -> None:
+    path, rng = tmp_path / "large.parquet", np.random.default_rng(1)
+    groups, values = 20, 100_000
+    with parquet.ParquetWriter(path, pa.schema([("x", pa.float64())])) as writer:
+        for _ in range(groups):
+            writer.write_table(pa.table({"x": rng.normal(size=values)}))
+    before, most = pa.total_allocated_bytes(), 0
+    for _block in read(path):
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert 0 < most < 0.5 * path.stat().st_size

@@ -193,6 +193,6 @@ class ParquetFile:
         from pyarrow import parquet
 
         try:
-            return parquet.ParquetFile(self.source)
+            return parquet.ParquetFile(self.source, pre_buffer=False)  # else a file stays whole in memory
         except (pa.ArrowInvalid, OSError) as error:
             raise MalformedBody(f"{self.source} is not a Parquet file: {str(error).splitlines()[0]}.") from None

@@ -18,28 +18,32 @@ class RowKeys:
     """Hashes of the rows' ids and times, and where the rows stand."""
 
     def __init__(self) -> None:
-        self._keys: list[Ints] = []
-        self._positions: list[Ints | range] = []
+        # One array that grows: small ones that stay would lie between a block's large ones, and hold their memory.
+        self._keys = np.empty(0, dtype=np.int64)
+        self._blocks: list[tuple[int, Ints | range]] = []  # how many rows, and their positions
+        self._count = 0
 
     def add(self, keys: Ints, positions: Ints) -> None:
         """The rows of a block, each (n,)."""
         if len(keys):
             whole = range(int(positions[0]), int(positions[-1]) + 1)
-            self._keys.append(keys)
-            self._positions.append(whole if len(whole) == len(positions) else positions)
+            self._blocks.append((len(keys), whole if len(whole) == len(positions) else positions))
+            end = self._count + len(keys)
+            if end > len(self._keys):
+                self._keys.resize(max(end, 2 * len(self._keys)), refcheck=False)
+            self._keys[self._count : end] = keys
+            self._count = end
 
     def alike(self) -> Ints:
         """The positions of rows whose hash occurs more than once, ascending."""
-        if not self._keys:
-            return np.empty(0, dtype=np.int64)
-        ordered = np.concatenate(self._keys)
-        ordered.sort()
+        ordered = np.sort(self._keys[: self._count])
         twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
         if not len(twice):
             return twice
+        begins = np.cumsum([0, *(rows for rows, _ in self._blocks)])
         found = [
-            np.asarray(positions)[np.isin(keys, twice)]
-            for keys, positions in zip(self._keys, self._positions, strict=True)
+            np.asarray(positions)[np.isin(self._keys[begin : begin + rows], twice)]
+            for begin, (rows, positions) in zip(begins.tolist(), self._blocks, strict=False)
         ]
         return np.sort(np.concatenate(found))
 

@@ -88,7 +88,7 @@ def to_table(path: Path, address: DatabaseAddress, run: str) -> None:
     from pyarrow import parquet
     from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-    file = parquet.ParquetFile(path)
+    file = parquet.ParquetFile(path, pre_buffer=False)
     with connected(address, writing=True) as connection:
         try:
             table = _table(connection, address, _written(file.schema_arrow))

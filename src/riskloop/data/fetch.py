@@ -277,7 +277,7 @@ class _Kept:
         self._close()
         if len(self._parts) == 1:
             return self._parts[0].rename(path)
-        files = [parquet.ParquetFile(part) for part in self._parts]
+        files = [parquet.ParquetFile(part, pre_buffer=False) for part in self._parts]
         schema = _common([file.schema_arrow for file in files])
         with parquet.ParquetWriter(path, schema) as writer:
             for file, part in zip(files, self._parts, strict=True):

@@ -28,7 +28,8 @@ def parquet_source(path: Path, where: str) -> TableSource:
 
     def tables() -> Iterator[pa.Table]:
         try:
-            for batch in parquet.ParquetFile(path).iter_batches(batch_size=ROWS):
+            # What is buffered before it is read stays in memory until the end of the file.
+            for batch in parquet.ParquetFile(path, pre_buffer=False).iter_batches(batch_size=ROWS):
                 yield pa.Table.from_batches([batch])
         except (pa.ArrowInvalid, OSError) as error:
             raise MalformedBody(f"{where} is damaged: {str(error)[:160]}. Write it again.") from None
