@@ -77,6 +77,7 @@ def build(folder: Path, windows: int, count: int) -> Portfolio:
         _fault(connection, windows)
         _cases(connection, windows)
         _trail(connection)
+    portfolio.home.feed.keep_tallies()  # as every cycle does
     with portfolio.home.database.read() as connection:
         connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
     return portfolio
