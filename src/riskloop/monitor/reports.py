@@ -27,8 +27,14 @@ class Reports:
 
     def take(self, chosen: Ints | Bools) -> "Reports":
         """The reports at ``chosen``."""
-        columns = (self.ids, self.decisions, self.outcomes, self.probabilities, self.decided, self.reported)
-        return Reports(*(column[chosen] for column in columns))  # type: ignore[arg-type]
+        return Reports(
+            ids=self.ids[chosen],
+            decisions=self.decisions[chosen],
+            outcomes=self.outcomes[chosen],
+            probabilities=self.probabilities[chosen],
+            decided=self.decided[chosen],
+            reported=self.reported[chosen],
+        )
 
     @property
     def latest(self) -> "Reports":
