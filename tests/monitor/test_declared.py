@@ -21,6 +21,7 @@ from riskloop.core.schema import Feature, Schema
 from riskloop.core.settings import DriftSettings
 from riskloop.core.types import Finding, Severity
 from riskloop.decide import diagnosis
+from riskloop.monitor.bounds import judged_in_part, not_judged
 from riskloop.monitor.correlation import Correlation
 from riskloop.monitor.drift import context_findings, evidently_findings, profile_findings
 from riskloop.monitor.estimate import estimate_findings, expected_performance
@@ -29,7 +30,6 @@ from riskloop.monitor.impact import impact_findings
 from riskloop.monitor.labels import (
     definition_finding,
     delivery_findings,
-    not_judged,
     window_findings,
 )
 from riskloop.monitor.overtime import over_time_findings
@@ -167,7 +167,8 @@ def _labels(window: Month) -> list[Finding]:
 @lru_cache(maxsize=1)
 def findings() -> list[Finding]:
     """Of sound, changed, broken and hardly filled windows, with and without outcomes."""
-    found = [*_frames(), *_context(), not_judged(3, 100, "the outcome of only 3 of 40 approved customers has arrived")]
+    waits = not_judged(3, 100, "the outcome of only 3 of 40 approved customers has arrived")
+    found = [*_frames(), *_context(), waits, judged_in_part(30, 40, 100)]
     for number, window in enumerate(_whole()):
         found += _closing(window)
         found += _labels(window)

@@ -7,9 +7,7 @@ from scipy.special import expit
 from riskloop.core.stats.correlated import given_factor
 from riskloop.core.types import Finding, Floats, Severity
 from riskloop.monitor.labels import (
-    BOUNDS,
     _recalibrated,
-    agreed,
     definition_finding,
     delivery_findings,
     enough,
@@ -226,22 +224,6 @@ def test_late_good_customers_are_no_other_definition(seed: int) -> None:
     found, day = definition_finding(given, moved=True, in_order=False)
     assert found.severity is Severity.DRIFTED, "a level that did move is asked about"
     assert day is None
-
-
-def test_what_the_missing_outcomes_decide_is_not_known() -> None:
-    def found(*severities: Severity) -> list[Finding]:
-        return [Finding("auc", "window", severity, 0.7, 0.6, "n", "s", 10, 10, "It is so.") for severity in severities]
-
-    fell, holds = found(Severity.SEVERE), found(Severity.OK)
-    (both,) = agreed(fell, [found(Severity.DRIFTED), fell])
-    assert both.severity is Severity.DRIFTED, "the mildest of what all say"
-    (calm,) = agreed(holds, [holds, found(Severity.NOISE)])
-    assert calm.severity is Severity.OK
-    for known, bounds in ((fell, [holds, fell]), (holds, [holds, fell])):
-        (open_,) = agreed(known, bounds)
-        assert (open_.check, open_.severity) == ("auc", Severity.UNKNOWN)
-        assert "the missing outcomes decide" in open_.sentence
-    assert BOUNDS == (0.0, 1.0)
 
 
 def test_a_correction_counts_with_its_value_and_the_date_of_the_first_report() -> None:

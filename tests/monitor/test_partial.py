@@ -6,8 +6,10 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import Finding, Floats, Severity
 from riskloop.monitor.faults import mechanical_findings
+from riskloop.monitor.profile import Reference
 from riskloop.simulation.embedded import World
 
 from .conftest import SCHEMA, J, Month, built, month
@@ -99,7 +101,7 @@ def test_values_that_a_column_often_has_are_found_where_alike_rows_do_not_have_t
     """0 is a common bill and a common payment, and a bill of last month looks like one of this month."""
     found = [faults(broken(month(ROWS, seed), name, np.random.default_rng(seed))) for seed in range(930, 936)]
     assert sum(bool(one) for one in found) >= 4, "in two windows nearly always"
-    assert {f.check for one in found for f in one} <= {"implausible", "mixed"}
+    assert {f.check for one in found for f in one} <= {"implausible", "mixed", "copied"}
     assert all(sound(seed) for seed in range(930, 936))
 
 
@@ -239,3 +241,78 @@ def test_a_zero_is_blamed_on_its_own_column() -> None:
         for name in ("BILL_AMT3", "BILL_AMT6", "PAY_AMT6"):
             found = faults(_filled(month(ROWS, seed), name, np.random.default_rng(seed)))
             assert {f.subject for f in found} <= {name}
+
+
+# --------------------------------------------------------------------------- a book of other columns
+
+
+def _firms(rows: int, seed: int) -> dict[str, Floats]:
+    """Firms: amounts that hang together, heads that are no money, and months in arrears that have settled down."""
+    rng = np.random.default_rng(seed)
+    size, health = rng.standard_normal((2, rows))
+    found = {f"turnover_{k}": np.round(np.exp(13 + 1.1 * size + 0.18 * rng.standard_normal(rows))) for k in range(4)}
+    found["staff"] = np.maximum(1.0, np.round(np.exp(2.0 + 1.1 * size + 0.35 * rng.standard_normal(rows))))
+    found["assets"] = np.round(np.exp(12.7 + size + 0.5 * rng.standard_normal(rows)))
+    found["cash"] = np.round(found["assets"] * np.exp(-2.2 - 0.5 * health + 0.5 * rng.standard_normal(rows)))
+    months = np.zeros((rows, 6))
+    level = (rng.random(rows) < 0.2).astype(np.float64)
+    for k in range(60):
+        rises, falls = rng.random((2, rows)) < np.array([[0.12], [0.4]])
+        level = np.clip(level + rises - falls * rng.integers(1, 3, rows), 0.0, 8.0)
+        months[:, (59 - k) % 6] = level
+    return found | {f"arrears_m{k + 1}": months[:, k] for k in range(6)}
+
+
+FIRMS = Schema(tuple(Feature(name) for name in _firms(10, 0)), target="bad")
+
+
+@lru_cache
+def _firm_reference() -> Reference:
+    columns = np.column_stack(list(_firms(6_000, 1).values()))
+    return Reference.build(FIRMS, columns, np.random.default_rng(0).random(len(columns)))
+
+
+def _firm_faults(columns: dict[str, Floats]) -> list[Finding]:
+    features = np.column_stack(list(columns.values()))
+    window = _firm_reference().profile(features, np.random.default_rng(1).random(len(features)))
+    return [f for f in mechanical_findings(_firm_reference(), window) if f.severity is Severity.FAULT]
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.2, 1.36, 1.5, 2.0, 3.0])
+def test_what_is_no_money_does_not_break_when_all_amounts_grow(factor: float) -> None:
+    for seed in range(10, 14):
+        columns = _firms(ROWS, seed)
+        grown = {name: np.round(factor * v) if not name.startswith(("staff", "arrears")) else v
+                 for name, v in columns.items()}  # fmt: skip
+        assert not _firm_faults(grown), seed
+
+
+@pytest.mark.parametrize("name", ["turnover_0", "turnover_2", "assets", "cash"])
+def test_one_amount_in_another_currency_is_named_in_such_a_book(name: str) -> None:
+    for seed in range(10, 14):
+        columns = _firms(ROWS, seed)
+        (fault,) = _firm_faults(columns | {name: np.round(1.36 * columns[name])})
+        assert fault.subject == name
+
+
+@pytest.mark.parametrize("columns", [("arrears_m5", "arrears_m6"), ("arrears_m1", "arrears_m2"), ("cash", "assets")])
+def test_a_column_that_holds_another_ones_values_is_found(columns: tuple[str, str]) -> None:
+    to, of = columns
+    for seed in range(10, 14):
+        sound = _firms(ROWS, seed)
+        assert not _firm_faults(sound)
+        assert to in {fault.subject for fault in _firm_faults(sound | {to: sound[of]})}
+
+
+def test_a_series_that_is_one_month_old_is_found_though_its_months_are_alike() -> None:
+    for seed in range(10, 14):
+        columns = _firms(ROWS, seed)
+        old = {f"arrears_m{k}": columns[f"arrears_m{k + 1}"] for k in range(1, 6)}
+        (fault,) = _firm_faults(columns | old)
+        assert "arrears_m5 and arrears_m6 are equal in 100% of the rows" in fault.sentence
+
+
+def test_firms_that_are_never_in_arrears_are_no_copy() -> None:
+    columns = _firms(8 * ROWS, 20)
+    calm = sum(columns[f"arrears_m{k}"] for k in range(1, 7)) == 0.0
+    assert not [f for f in _firm_faults({name: v[calm][:ROWS] for name, v in columns.items()}) if f.check == "copied"]

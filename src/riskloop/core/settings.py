@@ -440,8 +440,8 @@ class OutcomeSettings(Section):
     share: Fraction = Field(
         1.0,
         gt=0,
-        description="A window is judged from this share of its expected outcomes on, with those that lack bounded: all "
-        "good, and all bad. 1: only when the feed is complete.",
+        description="A window is judged from this share of its expected outcomes on; what is said holds however those "
+        "that lack turn out. 1: only when the feed is complete.",
     )
     definition: str = Field(
         "1", min_length=1, max_length=60, description="Version of the definition of default, as it is now."

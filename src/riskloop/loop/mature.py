@@ -20,7 +20,8 @@ from riskloop.loop.examine import correlation, when_matured
 from riskloop.loop.labels import LearnedLevel, Suspect, of_window, suspect_of
 from riskloop.loop.observe import earlier_findings, policy_context
 from riskloop.loop.snapshot import share_of
-from riskloop.monitor.labels import BOUNDS, agreed, not_judged
+from riskloop.monitor.bounds import OUTCOMES, agreed, completions, judged_in_part, not_judged
+from riskloop.monitor.labels import DEFINITION
 from riskloop.monitor.matured import Matured
 from riskloop.monitor.onset import CHANGED
 from riskloop.monitor.overtime import LEVEL_OVER_TIME, RANKING_OVER_TIME
@@ -69,11 +70,19 @@ def to_judge(
 ) -> list[Window]:
     """Windows whose outcomes are final by now and not judged, and those about which more is known, oldest first.
 
+    More is known, too, of one that was judged in part, when its outcomes are complete: those that lack will not come.
+
     Of decisions up to the id ``horizon`` what they were made on was taken out: their windows stay as they were judged.
     """
     until = to_micros(now - outcome_window)
-    found = [*windows.unjudged(until), *_told_more(windows, outcomes, known.outcomes)]
-    return sorted((window for window in found if window.first_id > horizon), key=lambda window: window.id)
+    whole = [window for window in windows.judged_with_check(OUTCOMES.name) if _complete(window, known)]
+    found = [*windows.unjudged(until), *_told_more(windows, outcomes, known.outcomes), *whole]
+    once = {window.id: window for window in found if window.first_id > horizon}
+    return [once[number] for number in sorted(once)]
+
+
+def _complete(window: Window, known: Maturity) -> bool:
+    return to_micros(window.end_time - INSTANT) <= known.until
 
 
 def _told_more(windows: Windows, outcomes: Outcomes, last: int) -> Iterator[Window]:
@@ -103,7 +112,7 @@ def mature(home: Home, champion: ReferenceModel, window: Window, known: Maturity
         return Judgement(matured, closing)
     over = replace(known, until=to_micros(now - home.settings.portfolio.outcome_window))
     covered = home.decisions.coverage(window.span, over)
-    complete = to_micros(window.end_time - INSTANT) <= known.until
+    complete = _complete(window, known)
     because = _why_not(home.settings.outcomes, covered, known, complete=complete)
     if because is not None:
         return _unjudged(
@@ -121,6 +130,12 @@ def mature(home: Home, champion: ReferenceModel, window: Window, known: Maturity
         home.decisions, home.settings, champion, window, counts, carried, bounded=not complete, drifted=drifted
     )
     found = of_window(home.feed, home.windows, window, counts, realised, _level_of(champion, home.settings, drifted))
+    if not complete:
+        realised = [
+            *realised,
+            _marked(judged_in_part(covered.approved_known, covered.approved, len(champion.outcomes))),
+        ]
+        found = [finding for finding in found if finding.check != DEFINITION.name]  # a level that is not known yet
     feed = [_marked(finding) for finding in found]
     suspect = suspect_of(home.feed, window, counts, feed)
     if suspect is not None:
@@ -205,7 +220,10 @@ def _realised(
 
     found = said(frame.outcomes)
     if bounded:
-        found = agreed(found, [said(filled) for filled in _filled(frame.outcomes, _expected(frame))])
+        missing = np.isnan(frame.outcomes) & _expected(frame)
+        found = agreed(found, [said(filled) for filled in completions(frame.outcomes, scores, missing)])
+        # Evidence over time goes on from whole windows only: what is added to it stays.
+        found = [finding for finding in found if finding.check not in (CARRIED, *RANKED)]
     since = f"{window.first_time:%Y-%m-%d}"
     drawn = {} if share >= 1.0 else {"share": f"{share:.2%} of the window's decisions, drawn at random"}
     return [_marked(f, **drawn, **({"since": since} if f.severity in CHANGED else {})) for f in found]
@@ -236,9 +254,3 @@ def _expected(frame: DecisionFrame) -> Bools:
     declined = nobody if frame.declined is None else frame.declined
     explored = nobody if frame.exploration is None else frame.exploration > 0.0
     return ~declined | explored
-
-
-def _filled(outcomes: Floats, expected: Bools) -> Sequence[Floats]:
-    """The outcomes with all missing ones good, and with all bad."""
-    lacking = np.isnan(outcomes) & expected
-    return [np.where(lacking, value, outcomes) for value in BOUNDS]

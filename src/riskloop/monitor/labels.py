@@ -5,25 +5,18 @@ default comes into force, one class is reported later than the other. Nothing of
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from riskloop.core.english import counted
-from riskloop.core.findings import DESCRIBES, WINDOW, DeclaredCheck
+from riskloop.core.findings import WINDOW, DeclaredCheck
 from riskloop.core.grades import RATE_GAP
 from riskloop.core.stats.correlated import level_p_value, rate_variance
 from riskloop.core.types import Finding, Floats, Ints, Severity
 from riskloop.monitor.lateness import LEAST, RARE, late_finding, straggler_finding
 from riskloop.monitor.reports import DAY, Reports
 
-OUTCOMES: Final = DeclaredCheck(
-    "outcomes",
-    DESCRIBES,
-    "Worst-case bounds for missing outcomes (Manski, 1989): all good, and all bad",
-    "Who defaults",
-)
 INVERTED: Final = DeclaredCheck(
     "labels_inverted",
     "the customers with the higher PD default more often",
@@ -50,8 +43,6 @@ DEFINITION: Final = DeclaredCheck(
     "Largest score statistic of a step in the log-odds (Rao, 1948), over report days and over decision days",
 )
 
-BOUNDS: Final = (0.0, 1.0)  # what a missing outcome may turn out to be
-CALM: Final = (Severity.OK, Severity.NOISE)
 MONTH: Final = 30  # days whose defaults move together
 MANY: Final = 200  # reports, of which the level tells exchanged labels
 SURE: Final = 4.0  # standard errors beyond which chance is no explanation
@@ -63,37 +54,6 @@ APART: Final = 10.0  # of two score statistics, from which one date explains bet
 MOST_CORRECTED: Final = 0.10  # of what is known about these customers
 FEW_CORRECTED: Final = 20  # are no sign of anything
 GAP: Final = 0.10  # of the approved
-
-
-# --------------------------------------------------------------------------- is there enough
-
-
-def not_judged(known: int, reference: int, because: str) -> Finding:
-    """That a window cannot be judged by its outcomes yet: ``known`` of its decisions have one."""
-    return OUTCOMES.unknown(WINDOW, (known, reference), because)
-
-
-def agreed(found: Sequence[Finding], bounds: Sequence[Sequence[Finding]]) -> list[Finding]:
-    """Findings on the known outcomes, as far as they hold however the missing ones turn out.
-
-    ``bounds`` are the findings with all missing outcomes good, and with all bad. What moved only without them is not
-    found; what is calm only without them is not known.
-    """
-    others = [{(f.check, f.subject): f for f in bound} for bound in bounds]
-    keys = [(f.check, f.subject) for f in found]
-    return [_bounded(f, [o[key] for o in others if key in o]) for f, key in zip(found, keys, strict=True)]
-
-
-def _bounded(finding: Finding, bounds: Sequence[Finding]) -> Finding:
-    said = [one.severity for one in (finding, *bounds)]
-    details = {**finding.details, "bounds": [one.statistic for one in bounds]}
-    if finding.severity is Severity.UNKNOWN or len({severity in CALM for severity in said}) == 1:
-        mildest = min((s for s in said), key=list(Severity).index)
-        return replace(finding, severity=mildest, details=details)
-    because = f"the missing outcomes decide. {finding.sentence}"
-    return replace(
-        OUTCOMES.unknown(finding.subject, (finding.n, finding.m), because), check=finding.check, details=details
-    )
 
 
 # --------------------------------------------------------------------------- what a delivery says

@@ -7,7 +7,7 @@ Amounts that all grow by one factor keep it: that is inflation, no fault.
 
 import math
 import re
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Final
 
 import numpy as np
@@ -21,9 +21,13 @@ ALIKE: Final = 0.06  # distance of distributions up to which undone values are t
 LEAST_FACTOR: Final = math.log(1.1)
 MIXED: Final = 0.8  # of a column's correlations are left, at most
 HELD: Final = 0.9  # of those of the others are left, at least
-MIXED_ERRORS: Final = 10.0  # standard errors
+MIXED_ERRORS: Final = 8.0  # standard errors
 NULL_MARGIN: Final = 2.0
 ENDS_ERRORS: Final = 7.0  # standard errors
+BOND: Final = 0.3  # rank correlation from which on one column may be filled from another
+SAME: Final = 0.995  # of the rows, in which a copy agrees with what it was copied from …
+DIFFERED: Final = 0.9  # … and did at most in the history
+CHANCE: Final = 1e-6
 OFF_GRID: Final = 0.5  # of the window's values are no multiples
 
 _ROW_BY_ROW: Final = (
@@ -46,12 +50,17 @@ STALE: Final = DeclaredCheck(
     "each column of a series is as fresh as in the history",
     "PSI of a series of columns in place, and one step older",
 )
+COPIED: Final = DeclaredCheck(
+    "copied",
+    "two columns differ as often as in the history",
+    "Share of rows in which they agree, and the probability that chance gives as many (binomial)",
+)
 
 
 def partial_findings(compared: Compared) -> list[Finding]:
     """What is wrong in a part of the rows, or by a factor that is not round."""
     found: dict[str, Finding] = {}
-    for check in (_stale, part_scaled, _factors, _off_grid, _mixed):
+    for check in (_old, part_scaled, _factors, _off_grid, _mixed):
         for finding in check(compared):
             found.setdefault(finding.subject, finding)
     # That values do not belong to their rows says less than what was done to them.
@@ -59,7 +68,7 @@ def partial_findings(compared: Compared) -> list[Finding]:
     # Other customers bend bonds, too; but they come with more than one column. A stale series is several by itself.
     names, moved = compared.reference.schema.names, set(compared.moved)
     alone = [f for f in found.values() if len(moved - {names.index(f.subject)}) <= 1]
-    return [f for f in found.values() if f in alone or f.check == STALE.name]
+    return [f for f in found.values() if f in alone or f.check in (STALE.name, COPIED.name)]
 
 
 # --------------------------------------------------------------------------- one factor for all rows
@@ -75,6 +84,9 @@ def _factors(compared: Compared) -> list[Finding]:
         steps = [float(np.median(b.now) - np.median(b.before)) for b in relatives]
         step = float(np.median(steps))
         if abs(step) < LEAST_FACTOR or max(abs(s - step) for s in steps) > abs(step) / 3.0:
+            continue
+        # What stayed while its relatives moved, as heads do beside amounts of a weaker money, is not what broke.
+        if _stayed(compared, j, int(relatives[0].relative or 0)):
             continue
         if _shared(compared, j, step) or not _odd(compared, j, step):
             continue
@@ -172,7 +184,9 @@ def _implausible(compared: Compared) -> list[Finding]:
     found = {}
     for j in compared.numbers():
         excess = compared.reference.plausible.excess(j, compared.sample)
-        if excess is not None and excess.share >= PART and excess.errors > ENDS_ERRORS:
+        if excess is None or excess.share < PART or excess.errors <= ENDS_ERRORS:
+            continue
+        if not _stayed(compared, j, excess.beside):
             found[j] = excess
     if not found or any(_inflated(compared, j) for j in found):
         return []
@@ -194,11 +208,26 @@ def _inflated(compared: Compared, j: int) -> bool:
     return abs(overall) > LEAST_FACTOR and abs(mine - overall) < abs(mine) / 2.0
 
 
+def _stayed(compared: Compared, j: int, c: int) -> bool:
+    """Whether column ``j`` stayed where it was while ``c`` moved: then ``j`` did not break."""
+    now, before = logs(compared.sample[:, j]), logs(compared.reference.rows[:, j])
+    if min(now.size, before.size) < LEAST_ROWS:
+        return False
+    # Of few whole numbers, such as heads, the median moves by one or not at all.
+    own, other = abs(float(now.mean() - before.mean())), abs(_step(compared, c))
+    return other > LEAST_FACTOR and own < other / 2.0
+
+
 def _step(compared: Compared, j: int) -> float:
     """By how much the median of an amount moved, in logarithms."""
     now, before = logs(compared.sample[:, j]), logs(compared.reference.rows[:, j])
     enough = min(now.size, before.size) >= LEAST_ROWS
     return float(np.median(now) - np.median(before)) if enough else 0.0
+
+
+def _old(compared: Compared) -> list[Finding]:
+    """A series that is one step old; where all its steps look alike, that its last two columns are the same."""
+    return _stale(compared) or _copied(compared)
 
 
 def _stale(compared: Compared) -> list[Finding]:
@@ -217,6 +246,29 @@ def _stale(compared: Compared) -> list[Finding]:
             sentence = f"{first} to {last} are one step old: each looks like the one after it did in the history."
             found.append(compared.finding(STALE, j, place, compared.critical(j), sentence))
     return found
+
+
+def _copied(compared: Compared) -> list[Finding]:
+    """A column that holds another one's values, as the newest of a series that was filled from the one before it."""
+    from scipy.stats import binom
+
+    names, window, history = compared.reference.schema.names, compared.sample, compared.reference.rows
+    bonds, found = np.abs(compared.reference.structure.correlations), []
+    for j, c in combinations(compared.numbers(), 2):
+        if bonds[j, c] < BOND or _telling(window[:, j]) < LEAST_ROWS:
+            continue
+        now, before = (float(np.mean(rows[:, j] == rows[:, c])) for rows in (window, history))
+        same = round(now * len(window))
+        if now >= SAME and before <= DIFFERED and binom.sf(same - 1, len(window), before) < CHANCE:
+            sentence = f"{names[j]} and {names[c]} are equal in {now:.0%} of the rows; in the history in {before:.0%}."
+            found.append(compared.finding(COPIED, j, now, SAME, sentence, {"of": names[c]}))
+    return found
+
+
+def _telling(column: Floats) -> int:
+    """Rows that do not have the commonest value: two columns that are mostly 0 agree where nothing was copied."""
+    _, counts = np.unique(column, return_counts=True)
+    return int(counts.sum() - counts.max(initial=0))
 
 
 def _series(names: tuple[str, ...]) -> list[list[int]]:

@@ -107,6 +107,12 @@ class Windows:
         """Windows that were judged with their outcomes when ``outcome`` was not there yet, oldest first."""
         return self._read(_LISTED.where(windows.c.judged_with < outcome).order_by(windows.c.id))
 
+    def judged_with_check(self, check: str) -> list[Window]:
+        """Windows that were judged with their outcomes and have a finding of the check, oldest first."""
+        those = select(findings.c.window_id).where(findings.c.check == check)
+        judged = windows.c.matured_at.is_not(None)
+        return self._read(_LISTED.where(judged, windows.c.id.in_(those)).order_by(windows.c.id))
+
     def of_case(self, number: int) -> list[Window]:
         """The windows that belong to a case, oldest first."""
         return self._read(_LISTED.where(windows.c.case_id == number).order_by(windows.c.id))
