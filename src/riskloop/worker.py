@@ -3,19 +3,22 @@
 import logging.config
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from riskloop.core.errors import ConfigError, Locked, NotReady, RiskloopError
 from riskloop.core.settings import DataSettings, parse_settings
 from riskloop.core.types import as_utc
-from riskloop.store.running import running
+from riskloop.store.running import ANY, running
 
 if TYPE_CHECKING:
     from riskloop.console import Console
@@ -50,6 +53,20 @@ def api_url(url: str | None, config: Path) -> str:
         return server.url
     serve = parse_settings(config.read_text(encoding="utf-8"), str(config)).serve if config.exists() else None
     return f"http://{serve.host}:{serve.port}" if serve else "http://127.0.0.1:8000"
+
+
+def is_served(url: str | None, config: Path) -> bool:
+    """Whether an API is there to be asked: one is named, or one answers where this folder's would.
+
+    Without a riskloop.toml nothing else than an API can score.
+    """
+    at = config / CONFIG if config.is_dir() else config
+    if url is not None or not at.exists() or running(at.parent) is not None:
+        return True
+    where = urlsplit(api_url(None, at))
+    with closing(socket.socket()) as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((ANY.get(where.hostname or "", where.hostname or ""), where.port or 80)) == 0
 
 
 def data_settings(config: Path) -> DataSettings:

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 def backtest(
     history: Annotated[
-        str | None, typer.Argument(metavar="[HISTORY]", help="Labelled customers with a date: a file or an address.")
+        str | None,
+        typer.Argument(
+            metavar="[HISTORY]",
+            help="Labelled customers with a date: a file or an address; by default the history of riskloop.toml.",
+        ),
     ] = None,
     target: Annotated[str | None, typer.Option(help="Column that is 1 for a default and 0 for none.")] = None,
     time_column: Annotated[str | None, typer.Option("--time", help="Column with the date or period number.")] = None,
@@ -63,9 +67,12 @@ def backtest(
     for file in (json_file, html_file):
         if file is not None and not file.parent.is_dir():  # said now, not after minutes of work
             raise StorageError(f"The folder {file.parent} does not exist, so {file.name} cannot be written into it.")
-    if config is None and target is None and history is not None and CONFIG.is_file():
+    if config is None and target is None and (history is not None or scenario is None) and CONFIG.is_file():
         config = CONFIG
         console.say(f"By {CONFIG} of this folder; with --target COLUMN one is inferred from the history.")
+    settings = None if config is None else _settings(config)
+    if history is None and scenario is None and settings is not None:
+        history = _history(settings, config)
     request = Request(
         history=history,
         target=target,
@@ -80,7 +87,7 @@ def backtest(
         months=months,
         per_month=per_month,
         approve=approve,
-        settings=None if config is None else _settings(config),
+        settings=settings,
         keep=keep,
         jobs=jobs,
     )
@@ -115,6 +122,14 @@ def _settings(config: Path) -> "Settings":
     if not config.is_file():
         raise ConfigError(f"The configuration {config} does not exist; leave out --config to infer one.")
     return parse_settings(config.read_text(encoding="utf-8"), str(config))
+
+
+def _history(settings: "Settings", config: Path) -> str | None:
+    """The history that riskloop.toml names, from its folder; None where it names none."""
+    from riskloop.data.address import address_of
+
+    named = settings.portfolio.history
+    return named if named is None or address_of(named) else str(config.parent / named)
 
 
 def _compared(document: dict[str, Any]) -> list[str]:

@@ -36,11 +36,18 @@ def init(
     history: Annotated[
         str, typer.Argument(help="Labelled past customers: CSV, Excel, Parquet, …; a folder; a glob; an address.")
     ],
-    target: Annotated[str, typer.Option(help="Column that says who defaulted.")],
+    target: Annotated[
+        str | None, typer.Option(help="Column that says who defaulted; without it those that may are named.")
+    ] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="Column with the customer's id.")] = None,
     time_column: Annotated[str | None, typer.Option("--time", help="Column with the date of the decision.")] = None,
     unit: Annotated[str | None, typer.Option(help="Column that says whose row it is, where ids repeat.")] = None,
-    bad: Annotated[list[str] | None, typer.Option(help="A value of the target that is a default; repeatable.")] = None,
+    bad: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A value of the target that is a default, or '>=90', or '*' for whatever is filled; repeatable."
+        ),
+    ] = None,
     good: Annotated[
         list[str] | None, typer.Option(help="A value that is no default; other rows are left out. Repeatable.")
     ] = None,
@@ -63,6 +70,7 @@ def init(
     Says what each column is taken for and why, and what a person should look at.
     """
     from riskloop.core.settings import DataSettings, parse_duration, parse_settings
+    from riskloop.data.candidates import ask_for_target
     from riskloop.data.config import config_text
     from riskloop.data.fetch import fetched, where_of
     from riskloop.data.infer import Wanted, examine
@@ -79,10 +87,12 @@ def init(
     except ValueError as error:
         raise ConfigError(f"--outcome-window: {error}.") from None
     wanted = Wanted(
-        target, id_column, time_column, unit, tuple(bad or ()), tuple(good or ()), window,
+        target or "", id_column, time_column, unit, tuple(bad or ()), tuple(good or ()), window,
         DataSettings(**given) if given else None,
     )  # fmt: skip
     with fetched(history) as here:
+        if target is None:
+            raise ask_for_target(here, wanted, where_of(history))
         found = replace(examine(here, wanted, where=where_of(history)), path=history)
     if explain is not None:
         console.answer(column_document(_named(found, explain)), *explained(_named(found, explain), found))

@@ -159,8 +159,12 @@ def score(
         str, typer.Argument(metavar="OUT", help="The same rows with their predictions: a file or an address.")
     ],
     engine: Annotated[
-        Engine, typer.Option(help="api: through the server; local: all cores of this machine; spark: a cluster.")
-    ] = Engine.API,
+        Engine | None,
+        typer.Option(
+            help="api: through the server; local: all cores of this machine; spark: a cluster. By default the server's "
+            "where one runs, else local."
+        ),
+    ] = None,
     master: MasterOption = None,
     url: UrlOption = None,
     config: ConfigOption = CONFIG,
@@ -189,10 +193,13 @@ def score(
     from riskloop.data.address import short_name
     from riskloop.data.fetch import where_of
     from riskloop.data.read import not_read_sentence
-    from riskloop.worker import api_url, data_settings
+    from riskloop.worker import api_url, data_settings, is_served
 
     console = Console(as_json)
     given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict)
+    if engine is None and not is_served(url, config):
+        engine = Engine.LOCAL
+        console.say("No server of this folder runs: scored here, by --engine local.")
     if engine is Engine.SPARK:
         _on_spark(console, open_portfolio(config, given), source, target, master, run_key)
         return

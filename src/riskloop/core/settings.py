@@ -63,7 +63,8 @@ class PortfolioSettings(Section):
     )
     bad: tuple[str, ...] = Field(
         (),
-        description="Values of the target that are a default; empty: 1, yes, true. Every other value means no default.",
+        description="Values of the target that are a default; empty: 1, yes, true. Every other value means no default. "
+        '">=90" means the numbers from 90 on, "*" whatever is filled.',
     )
     good: tuple[str, ...] = Field(
         (),

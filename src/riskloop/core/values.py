@@ -76,29 +76,6 @@ def level_text(value: Any) -> str:
     return text.lower() if text in ("True", "False", "TRUE", "FALSE") else text
 
 
-# --------------------------------------------------------------------------- truth
-
-TARGETS: Final[Mapping[str, float]] = {
-    "0": 0.0, "1": 1.0, "no": 0.0, "yes": 1.0, "n": 0.0, "y": 1.0, "false": 0.0, "true": 1.0,
-}  # fmt: skip
-
-
-def truth(value: Any, bad: Collection[str] = (), good: Collection[str] = ()) -> float | None:
-    """1.0 for a default, 0.0 for none, None for what is neither.
-
-    Without ``bad`` those are 1/0, yes/no, y/n and true/false. With it a value of ``bad`` is a default; every other
-    one is none, or, with ``good``, only the values named there. Case and white space do not matter.
-    """
-    text = level_text(value).casefold()
-    if not bad:
-        return TARGETS.get(text)
-    if text in {level_text(word).casefold() for word in bad}:
-        return 1.0
-    if not good:
-        return 0.0
-    return 0.0 if text in {level_text(word).casefold() for word in good} else None
-
-
 # --------------------------------------------------------------------------- numbers
 
 _CURRENCY: Final = re.compile(

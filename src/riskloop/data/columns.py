@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from riskloop.core.errors import DataError
 from riskloop.core.schema import NUL, Feature, Schema
+from riskloop.core.truth import truth
 from riskloop.core.types import DAY, Bools, Floats, Ints, Problem, from_micros
 from riskloop.core.values import (
     FORMATS,
@@ -23,7 +24,6 @@ from riskloop.core.values import (
     level_text,
     parse_number,
     parse_time,
-    truth,
 )
 
 SHOWN: Final = 5  # problems named in one message; the others are counted

@@ -84,7 +84,11 @@ def _portfolio(found: Examined, stored: str, name: str) -> list[str]:
         f"target = {json.dumps(target.name, ensure_ascii=False)}  # {target.rate:.2%} are defaults",
     ]
     if target.bad:
-        said = "  # guessed from the usual words" if target.guessed else ""
+        said = (
+            "  # guessed" + (" from what it holds" if target.asked else " from the usual words")
+            if target.guessed
+            else ""
+        )
         lines.append(f"bad = {_toml(target.bad)}{said}")
         lines.append(f"good = {_toml(target.good)}")
     lines.append(_named(found, "id", "no column is unique and named like an id; rows are numbered instead"))

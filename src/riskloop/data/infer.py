@@ -12,15 +12,15 @@ import numpy.typing as npt
 from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.schema import APPENDED, DateOrder
 from riskloop.core.settings import DataSettings
+from riskloop.core.truth import ANY, is_bound, truth
 from riskloop.core.types import Bools, Floats, to_micros
-from riskloop.core.values import truth
 from riskloop.data import guess
 from riskloop.data.dating import dates_of, likely_dates, odd_times, orders_of, refuse_unclear
 from riskloop.data.leaks import ROWS, Alone, bins_of, evidence_of_leak, rank_alone, surely_after
 from riskloop.data.opening import files_of, kind_of, open_source
 from riskloop.data.survey import Column, Survey, fingerprint, survey
 from riskloop.data.tables import ManySource, Source, refuse_copies
-from riskloop.data.targets import Target, read_meaning, what_many_say
+from riskloop.data.targets import Target, counts_of, read_meaning, rule_of, what_many_say
 from riskloop.data.words import (
     STYLES,
     all_said,
@@ -110,7 +110,7 @@ def examine(source: Any, wanted: Wanted, *, where: str | None = None) -> Examine
     meaning or dates can be read in two ways, ConfigError when no column is left that a model could use.
     """
     where = where or str(source)
-    opened, dialect = _opened(source, wanted, where)
+    opened, dialect = opened_as(source, wanted, where)
     refuse_copies(opened, (wanted.target, wanted.id, wanted.time, wanted.unit), where)
     for name in (wanted.target, wanted.id, wanted.time, wanted.unit):
         if name is not None and name not in opened.names:
@@ -131,16 +131,17 @@ def examine(source: Any, wanted: Wanted, *, where: str | None = None) -> Examine
     return replace(found, kind=kind_of(files_of(source)[0]) if isinstance(source, (Path, str)) else "frame")
 
 
-def _opened(source: Any, wanted: Wanted, where: str) -> tuple[Source, DataSettings]:
+def opened_as(source: Any, wanted: Wanted, where: str) -> tuple[Source, DataSettings]:
+    """The history, and the layout that is found or said."""
     from riskloop.data.dialect import find_dialect
 
     known = wanted.dialect
     if isinstance(source, (Path, str)):
         first = files_of(source)[0]
         if kind_of(first) == "text":
-            found = find_dialect(first, where, target=wanted.target, known=known)
-            return open_source(source, found, where, target=wanted.target)
-    opened, dialect = open_source(source, known, where, target=wanted.target)
+            found = find_dialect(first, where, target=wanted.target or None, known=known)
+            return open_source(source, found, where, target=wanted.target or None)
+    opened, dialect = open_source(source, known, where, target=wanted.target or None)
     if known is not None:
         dialect = dialect.model_copy(update={"missing": known.missing, "dates": known.dates})
     return opened, dialect
@@ -197,22 +198,32 @@ class _Examination:
     # ------------------------------------------------------------------ special columns
 
     def _target(self) -> Target:
-        column = self.columns[self.wanted.target]
-        counts = dict(column.levels)
-        named = {*self.wanted.bad, *self.wanted.good}
-        words = {word: count for word, count in column.words.items() if word in named or word in ("-", "?")}
-        if column.many or len(counts) > 60:
+        column, bad, good = self.columns[self.wanted.target], self.wanted.bad, self.wanted.good
+        rule, question = ("", "") if bad or good else rule_of(column, self.dialect)
+        if rule:
+            bad = (rule,)
+        filled = ANY in bad and not good
+        if filled:  # none is what is blank, however that is written
+            good = tuple(column.words) or ("",)
+        bound = any(map(is_bound, bad))
+        counts = counts_of(column) if bound else dict(column.levels)
+        if not bound and (column.many or len(counts) > 60):
             raise DataError(
                 f"{self.where}: the target column '{column.name}' holds {len(counts):,} different values; it has to be "
                 f"1 for a default and 0 for none. Name another column with --target.{what_many_say(column.texts)}"
             )
+        named = {*bad, *good}
+        words = {word: count for word, count in column.words.items() if word in named or word in ("-", "?")}
         missing = column.missing
         if "" in named and missing:  # a blank cell is a value like others
             words[""] = missing - sum(count for word, count in column.words.items() if word)
         if "+" in counts or words.keys() & named:  # '-' is a value beside '+'
             counts |= words
             missing -= sum(words.values())
-        return read_meaning(column.name, counts, missing, self.where, self.wanted.bad, self.wanted.good)
+        found = read_meaning(column.name, counts, missing, self.where, bad, good)
+        if filled:
+            found = replace(found, good=tuple(dict.fromkeys(("", *found.good))))
+        return replace(found, guessed=True, asked=question) if rule else found
 
     def _rest(self) -> list[Column]:
         taken = {self.wanted.target, self.wanted.id, self.wanted.time, self.wanted.unit}

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,8 +14,9 @@ import pyarrow.compute as pc
 from riskloop.core.errors import DataError, MalformedBody, RiskloopError
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
+from riskloop.core.truth import TARGETS, truth
 from riskloop.core.types import Bools, Ints, Problem, as_utc, from_micros, to_micros
-from riskloop.core.values import TARGETS, is_missing, level_text, parse_time, truth
+from riskloop.core.values import is_missing, level_text, parse_time
 from riskloop.data.columns import Problems, codes_of, codes_table, is_text, read_ids
 from riskloop.data.opening import open_source
 from riskloop.data.parse import Block
@@ -144,7 +146,7 @@ def read_plain(source: Source, schema: Schema, dialect: DataSettings, latest: da
         defaulted = next((n for n in (schema.target, "default") if n in opened.names), None)
         by_id = names["decision_id"]
         who = "decision_id" if by_id else next((n for n in (schema.id, "customer_id") if n and names[n]), None)
-        if defaulted is None or who is None:
+        if defaulted is None or who is None or (defaulted != schema.target and _may_be_plain(schema)):
             return None
         wanted = [n for n in opened.names if n in (who, defaulted, "known_at", schema.time)]
         parts = [_plain(block, who, defaulted, schema, dialect, latest) for block in opened.blocks(wanted)]
@@ -213,6 +215,11 @@ def _distinct(column: Any, read: Callable[[str], int | None], dialect: DataSetti
     return np.array([0 if value is None else value for value in table], dtype=np.int64)[codes]
 
 
+def _may_be_plain(schema: Schema) -> bool:
+    """Whether 0 and 1 of a column `default` could be taken for other outcomes than they are, by the target's words."""
+    return any(truth(text, schema.bad, schema.good) not in (None, value) for text, value in TARGETS.items())
+
+
 def _truth(text: str, schema: Schema) -> int | None:
     value = truth(text, schema.bad, schema.good) if text or "" in (*schema.bad, *schema.good) else None
     value = TARGETS.get(text.casefold()) if value is None else value  # the API's own 1 and 0
@@ -253,6 +260,9 @@ class _Outcomes:
                 [Problem(needed, "is missing")],
             )
         self._defaulted, self._known = defaulted, _first(columns, ["known_at"])
+        # A column `default` says 1 and 0, whatever words the target has.
+        plain = schema.target not in columns and {text.casefold() for text in defaulted} <= {*TARGETS, ""}
+        self._meant = msgspec.structs.replace(schema, bad=(), good=()) if plain else schema
         self._decided = _first(columns, [schema.time]) if schema.time is not None else None
         self._read(places)
 
@@ -272,7 +282,7 @@ class _Outcomes:
     def _outcome(self, position: int, place: str) -> Outcome | None:
         before, schema = len(self.problems), self.schema
         text = self._defaulted[position]
-        value = _truth(text, schema)
+        value = _truth(text, self._meant)
         if value is None:
             words = (
                 f"{', '.join(schema.bad)} or {', '.join(schema.good) or 'another value'}" if schema.bad else "0 or 1"

@@ -2,14 +2,17 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from riskloop.core.errors import DataError
+from riskloop.core.settings import DataSettings
+from riskloop.core.truth import ANY, TARGETS, is_among, is_bound, truth
 from riskloop.core.types import Problem
-from riskloop.core.values import TARGETS, is_date, level_text, parse_number, truth
-from riskloop.data.survey import ERRORS, words_of
+from riskloop.core.values import is_date, level_text, parse_number
+from riskloop.data.survey import ERRORS, Column, words_of
 
 HIGH, LOW = 0.5, 0.001  # default rates that are asked about
 
@@ -52,6 +55,7 @@ _CODED: Final = re.compile(r"-?\d+\s*[-–:.=)]\s*(?=\D)")  # '1 - Default'
 _LATE: Final = re.compile(
     r"(?:late|past due|overdue|in arrears|dpd)\D*(\d+).*|(\d+).*(?:days late|days past due|dpd).*"
 )
+SHOWN: Final = 12  # values in one sentence
 DEFAULT_DAYS: Final = 90  # past due, as the field has it
 # A target of such a name says who was good.
 _GOOD_NAME: Final = "good|repaid|paid|performing|survived|creditworthy|creditability|solvent|success|honoured|honored"
@@ -72,6 +76,7 @@ class Target:
     odd: tuple[str, ...] = ()  # values of a few rows that mean nothing; those rows are set aside
     unfinished: tuple[str, ...] = ()  # read as none because nobody said which are; rather no outcome
     other: str = "0"  # the value that would be a default if the column were read the other way round
+    asked: str = ""  # what a person should be asked about the reading itself
 
     @property
     def rate(self) -> float:
@@ -81,7 +86,8 @@ class Target:
     @property
     def sentence(self) -> str:
         """The default rate, and how the values are read."""
-        read = f" Read as a default: {_listed(self.bad)}; as none: {_listed(self.good)}." if self.bad else ""
+        others = _listed(self.good) or "every other number"
+        read = f" Read as a default: {_listed(self.bad)}; as none: {others}." if self.bad else ""
         odd = f" Some rows hold {_listed(self.odd)}; they are set aside." if self.odd else ""
         if self.unfinished:
             odd += (
@@ -97,6 +103,8 @@ class Target:
     @property
     def question(self) -> str | None:
         """What a person should be asked before this is believed."""
+        if self.asked:
+            return self.asked
         if self.rate > HIGH:
             return (
                 f"The default rate is {self.rate:.1%}: more customers default than not. If '{self.name}' says who was "
@@ -133,7 +141,7 @@ def read_meaning(
     elif not bad and any(truth(level) is None for level in counts):
         bad, good = _recognised(name, counts, missing, where)
     for word in (*bad, *good):
-        if truth(word, list(counts)) != 1.0:
+        if not any(is_among(level, (word,)) for level in counts):
             raise DataError(
                 f"{where}: the target column '{name}' has no value {word!r}; it has {_counted(counts)}.",
                 [Problem(name, "has no such value", word)],
@@ -151,7 +159,7 @@ def read_meaning(
             )
         )
     unfinished: tuple[str, ...] = ()
-    if bad and not good:
+    if bad and not good and not any(map(is_bound, bad)):
         good = [level for level in counts if read[level] == 0.0]
         unfinished = tuple(level for level in good if level_text(level).casefold() in _OPEN)
     left = sum(counts.values()) - defaults - others + missing
@@ -184,7 +192,7 @@ def _recognised(name: str, counts: Mapping[str, int], missing: int, where: str) 
         f"{where}: the target column '{name}' holds {_counted(counts)}; it has to be 1 for a default and 0 for none "
         "(yes/no and true/false are read too). Say which value is a default with --bad VALUE, and which is none with "
         f"--good VALUE; rows with other values are left out then.{blank}",
-        [Problem(name, "is not 0 or 1", level) for level in list(counts)[:5]],
+        [Problem(name, "is not 0 or 1", level) for level in list(counts)[:1]],
     )
 
 
@@ -210,10 +218,50 @@ def what_many_say(values: Sequence[str]) -> str:
         if all(0.0 <= number <= 1.0 for number in numbers):
             return " It looks like a probability or a rate: a target says what happened."
         if min(numbers) >= 0.0 and all(number.is_integer() for number in numbers):
-            return f" If it counts days past due, make a column of it that is 1 from {DEFAULT_DAYS} on and 0 below."
+            return f" If it counts days past due, say --bad '>={DEFAULT_DAYS}'."
     elif all(is_date(value) for value in values[:50]):
-        return " If it is the date of the default, make a column of it that is 1 where there is a date and 0 elsewhere."
+        return f" If it is the date of the default, say --bad '{ANY}': whoever has one is a default."
     return ""
+
+
+_DAYS_LATE: Final = re.compile(
+    r"(^|[^a-z])(dpd|dpds|overdue|days?[ _-]?(late|past|delinquent|in[ _-]?arrears|overdue)|past[ _-]?due|pastdue|"
+    r"(tage|jours|giorni|dias|días|dni)[ _-]?\w*(überfällig|verzug|retard|ritardo|atraso|mora|opóźn))",
+    re.IGNORECASE,
+)
+
+
+def counts_of(column: Column) -> dict[str, int]:
+    """How many rows have each value; of more values than are kept, what the sample says of all rows."""
+    if not column.many:
+        return dict(column.levels)
+    known = [level_text(value) for value in column.sample.tolist() if value is not None and value == value]
+    return {text: round(count * column.present / len(known)) for text, count in Counter(known).items()}
+
+
+def rule_of(column: Column, dialect: DataSettings) -> tuple[str, str]:
+    """What is a default in a target that counts days past due or holds dates, and what to ask; "" for other targets."""
+    name = column.name
+    counted = column.numeric and column.whole and column.low >= 0 and len(column.levels) > 10
+    if counted and column.high >= DEFAULT_DAYS and _DAYS_LATE.search(name):
+        rule = f">={DEFAULT_DAYS}"
+        return rule, (
+            f"'{name}' counts days past due: from {DEFAULT_DAYS} on it is taken for a default. If so, say --bad "
+            f"'{rule}', or --yes; for another bound say it."
+        )
+    dated = column.kind == "date" or (
+        len(column.levels) > 10 and all(is_date(text, dialect.dates) or _either(text) for text in column.texts[:200])
+    )
+    if dated and column.missing and not (column.numeric and column.low < 1900_01_01):
+        return ANY, (
+            f"'{name}' holds dates, in {column.present:,} of {column.rows:,} rows: those are taken for defaults, and "
+            f"rows without one for none. If so, say --bad '{ANY}', or --yes."
+        )
+    return "", ""
+
+
+def _either(text: str) -> bool:
+    return is_date(text, "dmy") or is_date(text, "mdy")
 
 
 def _quoted(word: str) -> str:
@@ -221,9 +269,10 @@ def _quoted(word: str) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    return ", ".join(map(repr, words[:6])) + (", …" if len(words) > 6 else "")
+    said = {"": "blank", ANY: "whatever is filled"}
+    return ", ".join(said.get(word, repr(word)) for word in words[:6]) + (", …" if len(words) > 6 else "")
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    shown = [f"{level!r} ({count:,})" for level, count in list(counts.items())[:6]]
-    return ", ".join(shown) + (f" and {len(counts) - 6:,} more" if len(counts) > 6 else "")
+    shown = [f"{level!r} ({count:,})" for level, count in list(counts.items())[:SHOWN]]
+    return ", ".join(shown) + (f" and {len(counts) - SHOWN:,} more" if len(counts) > SHOWN else "")
