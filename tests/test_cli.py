@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,8 +18,10 @@ import typer
 
 from riskloop import cli
 from riskloop.cli.tree import app
+from riskloop.core.errors import ConfigError
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import ID, TARGET, TIME, month_starts, simulate
+from riskloop.worker import is_served
 
 
 @dataclass(frozen=True)
@@ -286,3 +289,40 @@ def test_a_damaged_database_is_a_sentence(made: Path, tmp_path: Path) -> None:
     ran = run("status", folder=tmp_path)
     assert ran.code == 8
     assert "riskloop.db" in ran.err
+
+
+def test_a_file_is_scored_here_where_no_server_runs(made: Path) -> None:
+    with socket.socket() as free:  # a port that nobody listens on
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = made / "other.toml"
+    config.write_text(
+        (made / "riskloop.toml").read_text(encoding="utf-8").replace("# port = 8000", f"port = {port}", 1),
+        encoding="utf-8",
+    )
+    assert f"\nport = {port}" in config.read_text(encoding="utf-8")
+    assert not is_served(None, config)
+    ran = run("score", "clean.csv", "here.csv", "--config", "other.toml", folder=made)
+    assert ran.code == 0
+    assert "No server of this folder runs" in ran.err
+    assert (made / "here.csv").is_file()
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", port))
+        server.listen()
+        assert is_served(None, config)
+    assert is_served("http://risk.bank:80", config)
+    assert is_served(None, made / "nothing.toml")
+
+
+def test_a_backtest_takes_the_history_of_the_configuration(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def noted(request: Any, tick: Any) -> Any:
+        asked.append(request)
+        raise ConfigError("enough")
+
+    monkeypatch.setattr("riskloop.backtest.study.backtest", noted)
+    for folder, words in ((made, ()), (made.parent, ("--config", str(made / "riskloop.toml")))):
+        assert run("backtest", *words, folder=folder).code == 2
+        assert (folder / asked[-1].history).resolve() == (made / "history.csv").resolve()
+        assert asked[-1].target == TARGET or asked[-1].column("target") == TARGET
