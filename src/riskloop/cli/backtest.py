@@ -71,7 +71,7 @@ def backtest(
         config = CONFIG
         console.say(f"By {CONFIG} of this folder; with --target COLUMN one is inferred from the history.")
     settings = None if config is None else _settings(config)
-    if history is None and scenario is None and settings is not None:
+    if history is None and scenario is None and config is not None and settings is not None:
         history = _history(settings, config)
     request = Request(
         history=history,
