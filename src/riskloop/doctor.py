@@ -20,7 +20,7 @@ from typing import Final
 from riskloop import views
 from riskloop.core.english import counted, lasting
 from riskloop.core.errors import ConfigError, NotFound, RiskloopError
-from riskloop.core.settings import Settings
+from riskloop.core.settings import Settings, coded_as
 from riskloop.identity.client import is_loopback
 from riskloop.results import DoctorResult
 from riskloop.store.adapters import open_database
@@ -213,7 +213,11 @@ class _Checkup:
         if promotion is None:
             yield WARNING, "No model serves yet.", "Run `riskloop train HISTORY.csv`."
             return
-        load_model(home.artefact(promotion.version), promotion.version)
+        model = load_model(home.artefact(promotion.version), promotion.version)
+        try:
+            coded_as(home.settings, model.schema)
+        except ConfigError as error:
+            yield WARNING, error.message, ""
         how = "signed" if home.trust.signs else "registered"
         yield OK, f"Version {promotion.version} loads; its files are as they were {how}.", ""
 

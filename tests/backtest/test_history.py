@@ -218,3 +218,17 @@ def test_a_kept_history_comes_back_as_it_was(customers: Customers, settings: Set
             other.end,
             list(other.rows.ids),
         )
+
+
+@pytest.mark.parametrize(
+    "order", [("region", "income", "debt"), ("income", "region", "debt"), ("debt", "income", "region")]
+)
+def test_a_kept_history_keeps_the_order_of_the_columns(
+    customers: Customers, settings: Settings, tmp_path: Path, order: tuple[str, ...]
+) -> None:
+    """Every replay reads the rows by the schema that it finds in the folder."""
+    features = {name: settings.features[name] for name in order}
+    history = read_history(Request(customers(6, 200), settings=settings.model_copy(update={"features": features})))
+    again = kept(keep(tmp_path, history))
+    assert again.settings.row_schema == history.settings.row_schema
+    assert again.settings.row_schema.names == order

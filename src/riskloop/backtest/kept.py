@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from riskloop.backtest.history import History, Played
 from riskloop.core.manifest import Manifest
-from riskloop.core.settings import Settings
-from riskloop.core.types import Diagnosis, Floats, Json, Rows
+from riskloop.core.settings import parse_settings, settings_text
+from riskloop.core.types import Diagnosis, Floats, Rows
 from riskloop.store.artefacts import Artefact, Artefacts
 from riskloop.store.files import make_folder
 from riskloop.version import __version__
@@ -37,7 +37,7 @@ class BacktestManifest(Manifest, frozen=True, kw_only=True):
 
     kind: Literal["backtest"] = "backtest"
     version: str  # riskloop's
-    settings: Json
+    settings: str  # as riskloop.toml would have them: the order of the features is the order of the columns
     past: int  # rows
     periods: tuple[KeptPeriod, ...]
     notes: tuple[str, ...]
@@ -63,7 +63,7 @@ def keep(work: Path, history: History) -> Path:
         files["true_pd.npy"] = _dump(np.concatenate([truth for truth in truths if truth is not None]))
     manifest = BacktestManifest(
         version=__version__,
-        settings=json.loads(history.settings.model_dump_json()),
+        settings=settings_text(history.settings),
         past=len(history.past),
         periods=tuple(_period(period) for period in history.periods),
         notes=history.notes,
@@ -107,7 +107,7 @@ def kept(folder: Path) -> History:
         )
         for entry, part, truth in zip(manifest.periods, rows[1:], true_pd, strict=True)
     )
-    settings = Settings.model_validate(manifest.settings)
+    settings = parse_settings(manifest.settings, "the kept history")
     return History(settings, rows[0], periods, manifest.notes, *manifest.names)
 
 

@@ -119,6 +119,11 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         """Level text to code."""
         return {level: code for code, level in enumerate(self.categories)}
 
+    @property
+    def reads(self) -> str:
+        """What is made of its values, in words."""
+        return "a category" if self.kind == "category" else f"a number ({self.written})"
+
     def outside(self, values: Floats) -> Bools:
         """Which values break the hard limits; shape of ``values``. Missing ones and special codes do not."""
         low, high = self.range
@@ -192,6 +197,23 @@ class Schema(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     def _model_limits(self) -> tuple[list[int], Floats]:
         columns = list(self.model_columns)
         return columns, self.limits[columns]
+
+    def apart(self, other: "Schema") -> list[str]:
+        """Why numbers that ``other`` coded mean something else here, feature by feature; none: only the order may.
+
+        Limits, order constraints, protection and the like may differ: they say what is done with a number.
+        """
+        found = [f"'{feature.name}' is new" for feature in self.features if feature.name not in other.positions]
+        for then in other.features:
+            if then.name not in self.positions:
+                found.append(f"'{then.name}' is gone")
+                continue
+            now = self.feature(then.name)
+            if (now.kind, now.written) != (then.kind, then.written):
+                found.append(f"'{then.name}' is read as {now.reads}, and was as {then.reads}")
+            elif now.categories != then.categories:
+                found.append(f"'{then.name}' has other levels, or the same in another order")
+        return found
 
     def model_matrix(self, features: Floats) -> Floats:
         """What a model sees of rows of shape (n, len(self)): no protected column, unseen levels as missing."""

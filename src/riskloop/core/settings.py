@@ -990,6 +990,20 @@ def _feature(name: str, entry: FeatureSettings) -> Feature:
     )
 
 
+def coded_as(settings: Settings, schema: Schema) -> Settings:
+    """``settings`` with the features in the order of the ``schema``, which rows that it coded are in.
+
+    Raises ConfigError where riskloop.toml describes features by which those rows cannot be read.
+    """
+    if apart := settings.row_schema.apart(schema):
+        raise ConfigError(
+            f"The features of riskloop.toml are others than those of the champion: {'; '.join(apart)}. Its history and "
+            "the log are coded by the champion's, so no challenger can learn from them: run `riskloop train` on a "
+            "history that has these features, or write the features as they were."
+        )
+    return settings.model_copy(update={"features": {name: settings.features[name] for name in schema.names}})
+
+
 def restored(settings: Settings, schema: Schema, recorded: dict[str, Any]) -> Settings:
     """``settings`` with the ``schema`` of an older model and the sections that its manifest ``recorded``."""
     changes: dict[str, Any] = {

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from riskloop.core.english import counted
 from riskloop.core.errors import DataError
 from riskloop.core.manifest import RetrainOrder
-from riskloop.core.settings import Settings
+from riskloop.core.settings import Settings, coded_as
 from riskloop.core.types import Json
 from riskloop.loop import snapshot
 from riskloop.loop.champion import ReferenceModel
@@ -36,9 +36,10 @@ def make(
 ) -> Challenger:
     """Fit what was ordered, as ``settings`` say; ``champion`` is the order's champion.
 
-    Raises DataError while fewer than ``least`` outcomes of each class can be tested on.
+    Raises DataError while fewer than ``least`` outcomes of each class can be tested on, ConfigError where the features
+    of ``settings`` are others than the champion's.
     """
-    training = champion.manifest.training
+    settings, training = coded_as(settings, champion.model.schema), champion.manifest.training
     frame = snapshot.read(decisions, order.snapshot)
     rows = pool(
         load_history(artefacts, training.history),

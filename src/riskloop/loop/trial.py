@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from riskloop.cases import LOOP, OF_VERDICT, Case, CaseState, Signal, Task, events, move
-from riskloop.core.errors import DataError, GateRefused, PromotionConflict
+from riskloop.core.errors import ConfigError, DataError, GateRefused, PromotionConflict
 from riskloop.core.types import PromotionKind
 from riskloop.gate.approval import Approval, approve, evidence_fingerprint
 from riskloop.gate.budget import tried
@@ -40,6 +40,14 @@ def train(home: Home, case: Case, champion: ReferenceModel, now: datetime, say: 
         return None
     try:
         version, judged = challenge(home, case, champion, matured, now, say, tick)
+    except ConfigError as waiting:
+        # Until a person has changed the settings: said once, and tried again by every cycle.
+        if case.sentence == waiting.message:
+            return None
+        waits = events.Waits(matured, matured)
+        return move_one(
+            home.database, case, move(case, Signal.TOO_FEW, waiting.message, waits, wait_for=matured), at=now
+        )
     except DataError as waiting:
         gate = home.settings.gate
         following = max(math.ceil(matured * gate.retry_growth), matured + gate.min_defaults)
