@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from riskloop.core.dates import parse_time
 from riskloop.core.periods import Calendar, period_of, periods_between
 from riskloop.core.types import from_micros
-from riskloop.core.values import parse_time
 
 MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
 CALENDARS = st.sampled_from(["day", "week", "month"])

@@ -12,9 +12,10 @@ from pyarrow import parquet
 from tests.data.lender import ID, TARGET, TIME, history
 from tests.data.test_guesses import column, looked
 
+from riskloop.core.dates import parse_time
 from riskloop.core.errors import DataError
 from riskloop.core.settings import Settings, parse_settings
-from riskloop.core.values import parse_number, parse_time, style_of
+from riskloop.core.values import parse_number, style_of
 from riskloop.data.config import config_text
 from riskloop.data.dialect import find_dialect, names_of
 from riskloop.data.infer import Examined, Wanted, examine

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from tests.data.lender import ID, ROWS, TARGET, TIME, history
 
+from riskloop.core.dates import parse_time
 from riskloop.core.errors import DataError
 from riskloop.core.settings import parse_settings
-from riskloop.core.values import parse_time
 from riskloop.data.config import config_text
 from riskloop.data.infer import Examined, Guessed, Wanted, examine
 from riskloop.data.leaks import rank_alone
@@ -232,6 +232,7 @@ def test_columns_of_a_period_are_context(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------- dates
 
 DAYS = pd.to_datetime(FRAME[TIME])
+EARLY = DAYS - pd.to_timedelta(DAYS.dt.day - 1 - DAYS.dt.day % 12, "D")  # no day above the 12th
 DATES: dict[str, tuple[Any, str]] = {
     "ISO": (DAYS.dt.strftime("%Y-%m-%d"), ""),
     "slashes": (DAYS.dt.strftime("%Y/%m/%d"), ""),
@@ -268,12 +269,11 @@ def test_dates_are_read_as_they_are_written(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (DAYS.dt.strftime("%d/%m/%Y"), "say --dates dmy"),
-        (DAYS.dt.strftime("%m/%d/%Y"), "say --dates mdy"),
         (DAYS.dt.strftime("%m/05/%Y"), "No row tells which"),
+        (EARLY.dt.strftime("%m/%d/%Y").where(FRAME.index > 0, "05/31/2022"), "but few others: say --dates mdy"),
+        (DAYS.where(FRAME.index % 2 == 0, DAYS - pd.DateOffset(years=12)).dt.strftime("%y-05-%y"), "No row tells"),
+        (DAYS.dt.strftime("%m/11"), "(mdy) or"),
         (DAYS.dt.strftime("%y%m%d").astype(int), "as YYMMDD it is 20"),
-        ((DAYS - pd.Timestamp("1899-12-30")).dt.days, "as a day number of a spreadsheet"),
-        (DAYS.astype("datetime64[s]").astype("int64"), "as seconds since 1970"),
         ("0001-01-01", "is read as the year 1,"),
         ("soon", "is not a date"),
         (FRAME["income"], "is not a date"),
@@ -283,6 +283,61 @@ def test_dates_that_could_be_others_are_refused_with_what_they_could_be(values: 
     with pytest.raises(DataError, match="applied") as caught:
         looked(FRAME.assign(applied=values), tmp_path, time=TIME)
     assert said in caught.value.message
+
+
+ASKED: dict[str, tuple[Any, str]] = {
+    "day first": (DAYS.dt.strftime("%d/%m/%Y"), "dmy"),
+    "month first": (DAYS.dt.strftime("%m/%d/%Y"), "mdy"),
+    "day first, short": (DAYS.dt.strftime("%d-%m-%y"), "dmy"),
+    "year first, short": (DAYS.dt.strftime("%y-%m-%d"), "ymd"),
+    "a spreadsheet's days": ((DAYS - pd.Timestamp("1899-12-30")).dt.days, "excel"),
+    "seconds": (DAYS.astype("datetime64[s]").astype("int64"), "unix"),
+    "milliseconds": (DAYS.astype("datetime64[ms]").astype("int64"), "unix"),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_dates_that_can_be_read_in_one_way_as_a_whole_are_asked_about_and_read(name: str, tmp_path: Path) -> None:
+    values, order = ASKED[name]
+    found = looked(FRAME.assign(applied=values), tmp_path, time=TIME)
+    assert "applied" in found.questions[0]
+    assert f"say --dates {order}" in found.questions[0]
+    settings = parse_settings(config_text(found))
+    assert settings.data.dates == order
+    rows = read_rows(tmp_path / "h.csv", settings.row_schema, target="required", where="h", dialect=settings.data).rows
+    days = np.asarray(rows.times, dtype="datetime64[us]").astype("datetime64[D]")
+    np.testing.assert_array_equal(days, DAYS.to_numpy().astype("datetime64[D]"))
+
+
+SHORT: dict[str, tuple[Any, Any]] = {
+    "month and short year": (DAYS.dt.strftime("%m/%y"), DAYS),
+    "with a hyphen": (DAYS.dt.strftime("%m-%y"), DAYS),
+    "year first": ((DAYS - pd.DateOffset(years=30)).dt.strftime("%y-%m"), DAYS - pd.DateOffset(years=30)),
+    "month and year": (DAYS.dt.strftime("%m-%Y"), DAYS),
+    "periods": ("P" + DAYS.dt.strftime("%m"), pd.to_datetime("2000" + DAYS.dt.strftime("%m"), format="%Y%m")),
+    "months in words": ("Month " + DAYS.dt.month.astype(str), None),
+    "periods of years": (DAYS.dt.strftime("%YP%m"), DAYS),
+    "quarters": (DAYS.dt.quarter.astype(str) + "Q" + DAYS.dt.strftime("%y"), None),
+}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_months_and_periods_are_dates_where_the_columns_name_says_so(name: str, tmp_path: Path) -> None:
+    values, days = SHORT[name]
+    found = looked(FRAME.drop(columns=TIME).assign(period=values), tmp_path)
+    assert found.name_of("time") == "period"
+    settings = parse_settings(config_text(found))
+    rows = read_rows(tmp_path / "h.csv", settings.row_schema, target="required", where="h", dialect=settings.data).rows
+    months = np.asarray(rows.times, dtype="datetime64[us]").astype("datetime64[M]")
+    if days is not None:
+        np.testing.assert_array_equal(months, pd.DatetimeIndex(days).to_numpy().astype("datetime64[M]"))
+    assert len(np.unique(months)) > 3
+
+
+@pytest.mark.parametrize("levels", [["10/20", "20/30"], ["P07", "P08", "P11"], ["M1", "M2"], ["05-24", "06-24"]])
+def test_levels_that_look_like_short_dates_stay_levels(levels: list[str], tmp_path: Path) -> None:
+    found = column(looked(FRAME.assign(band=RNG.choice(levels, 600)), tmp_path, time=TIME), "band")
+    assert (found.role, found.kind) == ("input", "category")
 
 
 def test_a_date_of_a_column_is_no_level(tmp_path: Path) -> None:
@@ -437,9 +492,8 @@ def test_all_that_is_to_look_at_is_said(tmp_path: Path) -> None:
 
 def test_one_format_of_mixed_dates_that_has_no_second_reading_is_no_example(tmp_path: Path) -> None:
     mixed = DAYS.dt.strftime("%Y-%m-%d").where(FRAME.index % 2 == 0, DAYS.dt.strftime("%d/%m/%Y"))
-    with pytest.raises(DataError, match=r"\d\d/\d\d/\d{4}', which can be .* \(dmy\) or .* \(mdy\)\. '\d") as caught:
-        looked(FRAME.assign(applied=mixed), tmp_path, time=TIME)
-    left, right = caught.value.message.split("which can be ")[1].split(" (mdy)")[0].split(" (dmy) or ")
+    said = looked(FRAME.assign(applied=mixed), tmp_path, time=TIME).questions[0]
+    left, right = said.split("which can be ")[1].split(" (mdy)")[0].split(" (dmy) or ")
     assert left != right
 
 

@@ -12,9 +12,10 @@ import pytest
 from tests.data.lender import ID, TARGET, TIME, history, text
 from tests.data.test_guesses import column, looked
 
+from riskloop.core.dates import parse_time
 from riskloop.core.errors import DataError, RiskloopError
 from riskloop.core.settings import DataSettings, parse_settings
-from riskloop.core.values import parse_number, parse_time, style_of
+from riskloop.core.values import parse_number, style_of
 from riskloop.data.config import config_text
 from riskloop.data.infer import Examined, Wanted, examine
 from riskloop.data.read import open_rows, read_rows

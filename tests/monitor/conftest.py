@@ -7,9 +7,9 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+from riskloop.core.dates import parse_time
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import Floats, Ints
-from riskloop.core.values import parse_time
 from riskloop.monitor.profile import Reference
 from riskloop.simulation.embedded import FEATURES, TARGET, TIME, World, month_starts, simulate_with_truth
 

@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from riskloop.backtest.request import Request, adapted
+from riskloop.core.dates import parse_time
 from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.periods import Calendar, Period, period_of
 from riskloop.core.schema import DateOrder
 from riskloop.core.settings import DataSettings, PortfolioSettings, Settings, parse_settings
 from riskloop.core.truth import truth
 from riskloop.core.types import Bools, Diagnosis, Floats, Ints, Rows, from_micros, to_micros
-from riskloop.core.values import is_missing, level_text, parse_time
+from riskloop.core.values import is_missing, level_text
 from riskloop.data.config import infer_config
 from riskloop.data.guess import window_of
 from riskloop.data.opening import open_source

@@ -34,7 +34,7 @@ def period_of(moment: datetime, by: Calendar, numbered: bool = False) -> Period:
         return Period(f"{first:%G-W%V}", first, first + timedelta(days=7))
     first = midnight.replace(day=1)
     following = (first + timedelta(days=31)).replace(day=1)
-    number = (first.year - 2000) * 12 + first.month  # the inverse of `core.values.parse_time`
+    number = (first.year - 2000) * 12 + first.month  # the inverse of `core.dates.parse_time`
     name = str(number) if numbered and number > 0 else f"{first:%Y-%m}"
     return Period(name, first, following)
 

@@ -10,21 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from riskloop.core.dates import FORMATS, days_before, parse_time
 from riskloop.core.errors import DataError
 from riskloop.core.schema import NUL, Feature, Schema
 from riskloop.core.truth import truth
 from riskloop.core.types import DAY, Bools, Floats, Ints, Problem, from_micros
-from riskloop.core.values import (
-    FORMATS,
-    MISSING_NUMBER,
-    NO_ID,
-    ODD_ID,
-    days_before,
-    is_missing,
-    level_text,
-    parse_number,
-    parse_time,
-)
+from riskloop.core.values import MISSING_NUMBER, NO_ID, ODD_ID, is_missing, level_text, parse_number
 
 SHOWN: Final = 5  # problems named in one message; the others are counted
 MOST_NAMED: Final = 10_000  # values of one column and block that are kept for the list of refused rows

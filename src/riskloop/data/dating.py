@@ -1,22 +1,32 @@
 """Columns of dates in a history: in which order they can be read, and what to say where that is not clear."""
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 
+from riskloop.core.dates import COUNTED, is_date, is_short, parse_time
 from riskloop.core.errors import DataError
 from riskloop.core.schema import DateOrder
 from riskloop.core.types import DAY, Floats, Problem, from_micros
-from riskloop.core.values import COUNTED, is_date, parse_time
 from riskloop.data import guess
 from riskloop.data.survey import ERRORS, Column
 
 SEVERAL, WORDS = 3, 0.05  # so many words for no date, in so many of the rows
 
 
-def orders_of(column: Column, dates: DateOrder) -> tuple[list[DateOrder], list[str]]:
-    """The orders in which a column's values are dates, and the few values that are none; ``dates`` as a person said."""
+CLEAR: Final = 0.1  # of the different dates: fewer that can be read in one way only may be errors
+
+
+def orders_of(column: Column, dates: DateOrder, named: bool = False) -> tuple[list[DateOrder], list[str]]:
+    """The orders in which a column's values are dates, and the few values that are none; ``dates`` as a person said.
+
+    ``named``: a person said that they are dates.
+    """
     texts = column.texts
+    if texts and is_short(texts[0]) and not (named or guess.is_time_named(column)):
+        return [], []
     if column.kind == "date" or not texts:
         return [], []
     counted = dates in COUNTED
@@ -44,22 +54,72 @@ def _odd(column: Column, dates: DateOrder) -> list[str]:
     return sorted(odd) if odd and (word or rows <= ERRORS * column.present) else []
 
 
-def refuse_unclear(where: str, column: Column, orders: list[DateOrder], dates: DateOrder) -> None:
-    """Raise DataError unless the date of the decision can be read, and in one way only."""
+def settled_order(where: str, column: Column, orders: list[DateOrder], dates: DateOrder) -> tuple[DateOrder, str]:
+    """The order in which the dates of the decision are read, and what a person should be asked before; "" for nothing.
+
+    Raises DataError unless the column can be read, and as a whole in one way only.
+    """
     if column.kind == "date" or orders in ([dates], [""]):
-        return
+        return dates, ""
     if not orders:
+        if (order := _counted_order(column)) and not dates:
+            first = column.texts[0]
+            return order, (
+                f"'{column.name}' holds {first}, which as {_name_of(order, first)} is "
+                f"{from_micros(parse_time(first, order)):%d %B %Y}: it is no date otherwise. If so, say "
+                f"--dates {order}, or --yes."
+            )
         raise DataError(f"{where}: column '{column.name}' {_no_date(column, dates)}")
-    first = next(text for text in column.texts if len(guess.date_orders([text])) == 2 and not _one_way(text))
-    readings = " or ".join(f"{from_micros(parse_time(first, o)):%d %B %Y} ({o})" for o in ("dmy", "mdy"))
-    hint = "No row tells which; say --dates dmy (day first) or --dates mdy (month first)."
-    if len(orders) == 1:
-        clear = next(text for text in column.texts if is_date(text, "dmy") != is_date(text, "mdy"))
-        hint = f"{clear!r} can be read as {orders[0]} only: say --dates {orders[0]} if the whole column is written so."
-    raise DataError(
-        f"{where}: column '{column.name}' holds {first!r}, which can be {readings}. {hint}",
-        [Problem(column.name, "can be read in two ways", first)],
-    )
+    unclear = [text for text in column.texts if len(_readings(text)) > 1]
+    first = unclear[0]
+    readings = " or ".join(f"{day} ({order})" for day, order in _readings(first).items())
+    said = f"column '{column.name}' holds {first!r}, which can be {readings}."
+    if len(orders) > 1:
+        choice = " or ".join(f"--dates {order}{_FIRST[order]}" for order in orders)
+        raise DataError(
+            f"{where}: {said} No row tells which; say {choice}.",
+            [Problem(column.name, "can be read in two ways", first)],
+        )
+    order, years = orders[0], re.search(r"\d{4}", first)  # of four digits, which say themselves where they stand
+    others = [o for o in _FIRST if o != order and not (o == "ymd" and years)]
+    clear = [text for text in column.texts if not any(is_date(text, other) for other in others)]
+    if any(all(is_date(text, other) for text in column.texts) for other in others):
+        clear = []
+    shown = f"{clear[0]!r} can be read as {order} only" if clear else f"as {order} no date lies in the future"
+    if clear and len(clear) < CLEAR * len(column.texts):
+        raise DataError(
+            f"{where}: {said} {shown}, but few others: say --dates {order} if the whole column is written so.",
+            [Problem(column.name, "can be read in two ways", first)],
+        )
+    return order, f"{where}: {said} {shown}: say --dates {order} if the whole column is written so, or --yes."
+
+
+_FIRST: Final[Mapping[DateOrder, str]] = {"dmy": " (day first)", "mdy": " (month first)", "ymd": " (year first)"}
+
+
+def _readings(text: str) -> dict[str, str]:
+    """The days that a date can be, each with its order."""
+    orders: tuple[DateOrder, ...] = ("ymd", "dmy", "mdy")
+    found = {f"{from_micros(parse_time(text, o)):%d %B %Y}": str(o) for o in orders if is_date(text, o)}
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def _counted_order(column: Column) -> DateOrder:
+    """The one way of counting in which all numbers of a column are dates; "" where there is none.
+
+    Six digits have several: YYMMDD, DDMMYY.
+    """
+    values = column.sample
+    if not column.numeric or not column.whole or not np.isfinite(values).any():
+        return ""
+    texts = [f"{value:.0f}" for value in np.unique(values[np.isfinite(values)]).tolist()]
+    counted: tuple[DateOrder, ...] = ("excel", "unix")
+    return next((order for order in counted if all(is_date(text, order) for text in texts)), "")
+
+
+def _name_of(order: DateOrder, text: str) -> str:
+    """What the numbers count."""
+    return COUNTED[order].replace("seconds", "milliseconds") if len(text) > 10 else COUNTED[order]
 
 
 def likely_dates(column: Column) -> str | None:
@@ -71,12 +131,12 @@ def likely_dates(column: Column) -> str | None:
     if values.size < 20 or len(np.unique(values[:2000])) < 10:
         return None
     texts = [f"{value:.0f}" for value in values[:: max(1, values.size // 500)].tolist()]
-    for order, name in COUNTED.items():
+    for order in COUNTED:
         if order == "excel" and not guess.is_date_named(column.name):
             continue  # an income at application is no date
         if all(is_date(text, order) for text in texts) and not guess.date_orders(texts):
             moment = f"{from_micros(parse_time(texts[0], order)):%Y-%m-%d}"
-            unit = name.replace("seconds", "milliseconds") if len(texts[0]) > 10 else name
+            unit = _name_of(order, texts[0])
             return f"rather dates than numbers: as {unit} {texts[0]} is {moment}; if so, say --dates {order}"
     return None
 
@@ -108,13 +168,6 @@ def dates_of(column: Column, order: DateOrder) -> Floats:
         except (ValueError, OverflowError):
             known[value] = np.nan
     return np.array([known[v] for v in values.tolist()])
-
-
-def _one_way(text: str) -> bool:
-    """Whether a date that needs an order has one reading, or both readings are the same day."""
-    if is_date(text, "dmy") and is_date(text, "mdy"):
-        return parse_time(text, "dmy") == parse_time(text, "mdy")
-    return True
 
 
 def _no_date(column: Column, order: DateOrder) -> str:

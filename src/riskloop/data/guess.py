@@ -4,14 +4,14 @@ import itertools
 import math
 import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import numpy as np
 
+from riskloop.core.dates import COUNTED, LAST_PERIOD, parse_time
 from riskloop.core.schema import DateOrder
-from riskloop.core.types import Floats, Ints
-from riskloop.core.values import COUNTED, LAST_PERIOD, parse_time
+from riskloop.core.types import DAY, Floats, Ints, to_micros
 from riskloop.data.survey import Column, is_code_tree, words_of
 
 MOST_LEVELS: Final = 100  # a text column with more is a category only if its levels repeat
@@ -186,8 +186,14 @@ def date_orders(texts: Sequence[str]) -> list[DateOrder]:
         return []
     if _all_dates(texts, ""):
         return [""]
-    orders: tuple[DateOrder, ...] = ("dmy", "mdy")
-    return [order for order in orders if _all_dates(texts, order)]
+    orders: tuple[DateOrder, ...] = ("dmy", "mdy") if texts[0].isdecimal() else ("dmy", "mdy", "ymd")
+    found = [order for order in orders if _all_dates(texts, order)]
+    moments = {order: [parse_time(text, order) for text in texts] for order in found}
+    if found[:2] == ["dmy", "mdy"] and moments["dmy"] == moments["mdy"]:  # 03/19: only the year's place matters
+        found.remove("dmy")
+    if "ymd" in found and len(found) > 1:  # nobody has seen the day 24-05-31 of 2031
+        found = [order for order in found if max(moments[order]) <= to_micros(datetime.now(UTC)) + DAY] or found
+    return found
 
 
 def _all_dates(texts: Sequence[str], order: DateOrder) -> bool:

@@ -15,7 +15,7 @@ from riskloop.core.settings import DataSettings
 from riskloop.core.truth import ANY, is_bound, truth
 from riskloop.core.types import Bools, Floats, to_micros
 from riskloop.data import guess
-from riskloop.data.dating import dates_of, likely_dates, odd_times, orders_of, refuse_unclear
+from riskloop.data.dating import dates_of, likely_dates, odd_times, orders_of, settled_order
 from riskloop.data.leaks import ROWS, Alone, bins_of, evidence_of_leak, rank_alone, surely_after
 from riskloop.data.opening import files_of, kind_of, open_source
 from riskloop.data.survey import Column, Survey, fingerprint, survey
@@ -160,7 +160,7 @@ class _Examination:
         self.first: dict[bytes, str] = {}  # the first column of each content
         self.questions: list[str] = []
         self.notes: list[str] = []
-        read = {name: orders_of(column, dialect.dates) for name, column in self.columns.items()}
+        read = {name: orders_of(c, dialect.dates, name == wanted.time) for name, c in self.columns.items()}
         self.orders = {name: orders for name, (orders, _) in read.items()}
         self.odd_dates = {name: odd for name, (_, odd) in read.items()}
         self.target = self._target()
@@ -288,7 +288,11 @@ class _Examination:
         column = self.columns[self.time]
         if (odd := self.odd_dates.get(column.name)) and self.orders[self.time]:
             self.notes.append(f"'{column.name}' holds {odd[0]!r}, which is no date: such rows are set aside.")
-        refuse_unclear(self.where, column, self.orders[self.time], self.dialect.dates)
+        order, question = settled_order(self.where, column, self.orders[self.time], self.dialect.dates)
+        if question:
+            self.questions.append(question)
+            self.dialect = self.dialect.model_copy(update={"dates": order})
+            self.orders[self.time] = [order]
 
     def _check_id(self) -> None:
         """Ask about an id that so many rows share that it can be nobody's."""

@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from riskloop.core.dates import parse_time
 from riskloop.core.errors import DataError, MalformedBody, RiskloopError
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
 from riskloop.core.truth import TARGETS, truth
 from riskloop.core.types import Bools, Ints, Problem, as_utc, from_micros, to_micros
-from riskloop.core.values import is_missing, level_text, parse_time
+from riskloop.core.values import is_missing, level_text
 from riskloop.data.columns import Problems, codes_of, codes_table, is_text, read_ids
 from riskloop.data.opening import open_source
 from riskloop.data.parse import Block

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from riskloop.core.dates import is_date
 from riskloop.core.errors import DataError
 from riskloop.core.settings import DataSettings
 from riskloop.core.truth import ANY, TARGETS, is_among, is_bound, truth
 from riskloop.core.types import Problem
-from riskloop.core.values import is_date, level_text, parse_number
+from riskloop.core.values import level_text, parse_number
 from riskloop.data.survey import ERRORS, Column, words_of
 
 HIGH, LOW = 0.5, 0.001  # default rates that are asked about

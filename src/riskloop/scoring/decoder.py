@@ -17,20 +17,11 @@ from typing import Annotated, Any, Final, NamedTuple, NoReturn
 import msgspec
 import numpy as np
 
+from riskloop.core.dates import MOST_DAYS, days_before, parse_time
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.schema import NUL, Feature, Schema
 from riskloop.core.types import DAY, Problem, Rows
-from riskloop.core.values import (
-    MISSING_NUMBER,
-    MOST_DAYS,
-    NO_ID,
-    ODD_ID,
-    days_before,
-    is_missing,
-    level_text,
-    parse_number,
-    parse_time,
-)
+from riskloop.core.values import MISSING_NUMBER, NO_ID, ODD_ID, is_missing, level_text, parse_number
 
 MAX_ROW: Final = 2**20  # bytes of one row
 MAX_ID: Final = 200  # characters of a customer's id
