@@ -167,6 +167,10 @@ class Tested:
     challenger: Floats
     blocks: Ints  # the fit that scored each row for the challenger
 
+    def take(self, index: Ints) -> "Tested":
+        """The rows at ``index``, in that order."""
+        return Tested(*(getattr(self, name)[index] for name in _ARRAYS))
+
 
 _ARRAYS: Final = ("decisions", "labels", "champion", "challenger", "blocks")
 FILE: Final = "challenger_file.json"

@@ -1,24 +1,23 @@
 """The watch over a new champion: if it does worse than the old one on what comes next, the old one comes back."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import numpy as np
 
 from riskloop.core.manifest import TrainingRecord
-from riskloop.core.span import Span
-from riskloop.core.stats import density_ratio_weights, weighted_auc_gain
+from riskloop.core.stats import customer_codes, density_ratio_weights, weighted_auc_gain
 from riskloop.core.types import DecisionFrame, Floats, Ints, Promotion, to_micros
 from riskloop.loop import snapshot
+from riskloop.loop.challenge import since as since_of
 from riskloop.loop.champion import ReferenceModel, load
-from riskloop.loop.evidence import kept
+from riskloop.loop.evidence import Tested, kept
 from riskloop.promote import ProbationState, judge_probation, settle
-from riskloop.promote.probation import Estimated, on_probation
-from riskloop.retrain.dataset import pool, unseen_by
+from riskloop.promote.probation import Earlier, Estimated, on_probation
+from riskloop.retrain.dataset import unseen_sources
 from riskloop.store import audit, documents
-from riskloop.store.artefacts import Artefacts
-from riskloop.store.decisions import DecisionLog
 from riskloop.store.home import Home
 from riskloop.store.probations import Watched, remember, watched
 
@@ -28,9 +27,6 @@ ESTIMATED_GROWTH: Final = 1.5  # and one at estimates so many times the decision
 LEAST: Final = 500  # decisions, and effective tested rows, from which an estimate means something
 MOST: Final = 10_000  # of the newest decisions, that an estimate compares with
 SOURCE: Final = "paired AUC of the gate's rows, density-weighted to the present (after PAPE, arXiv 2401.08348)"
-
-Scores = tuple[Floats, Floats, Floats, Ints]  # outcomes, both models' PDs, customers
-NONE: Final[Scores] = (np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=np.int64))
 
 
 def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
@@ -46,35 +42,35 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
     last = watched(home.database, promotion.seq) or Watched(
         promotion.seq, ProbationState.WATCHING, spent=0.0, matured=0, decisions=0, at=now, sentence=""
     )
-    if last.state != ProbationState.WATCHING:
-        return ""
-    start = to_micros(promotion.at)
-    frame = snapshot.read(home.decisions, snapshot.take(home.feed, home.windows, now, start), start=start)
-    matured = int(np.count_nonzero(~np.isnan(frame.outcomes)))
-    outcomes_grew = matured > GROWTH * last.matured
-    decisions_grew = len(frame) > ESTIMATED_GROWTH * last.decisions
-    if not (outcomes_grew or decisions_grew):
+    if not ProbationState(last.state).goes_on:
         return ""
     new, old = load(home, promotion.version), load(home, promotion.previous)
+    evidence = _gathered(home, promotion, new, old, now)
+    outcomes_grew = evidence.new.size > GROWTH * last.matured
+    decisions_grew = evidence.later.size > ESTIMATED_GROWTH * last.decisions
+    if not (outcomes_grew or decisions_grew):
+        return ""
     # Without new outcomes no look is taken at the old ones: it would spend alpha on what was seen.
-    labels, ours, theirs, customers = _scores(frame, new, old) if outcomes_grew else NONE
-    estimated = _estimate(home.artefacts, home.decisions, promotion, frame, new) if decisions_grew else None
+    rows = evidence.new if outcomes_grew else evidence.new[:0]
+    labels, ours, theirs = evidence.scores(rows, new, old)
     look = judge_probation(
         labels,
         ours,
         theirs,
         home.settings.probation,
-        customers=customers,
+        customers=evidence.customers[rows],
         spent=last.spent,
-        estimated=estimated,
+        harmed=last.state == ProbationState.OUTWEIGHED,
+        earlier=evidence.earlier(new),
+        estimated=_estimate(evidence, new) if decisions_grew else None,
     )
     back = settle(home.ledger, look, promotion, at=clock())
     seen = Watched(
         seq=promotion.seq,
         state=look.state.value,
         spent=look.spent,
-        matured=matured if outcomes_grew else last.matured,
-        decisions=len(frame) if decisions_grew else last.decisions,
+        matured=evidence.new.size if outcomes_grew else last.matured,
+        decisions=evidence.later.size if decisions_grew else last.decisions,
         at=now,
         sentence=look.sentence,
     )
@@ -88,37 +84,73 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
     return f"Version {promotion.version} on probation: {look.sentence}"
 
 
-def _scores(frame: DecisionFrame, new: ReferenceModel, old: ReferenceModel) -> Scores:
-    """Matured outcomes that neither model was trained on, both models' probabilities, and the customers."""
-    if np.isnan(frame.outcomes).all():
-        return NONE
-    rows = pool(None, frame)
-    unseen = unseen_by(_record(new), rows) & unseen_by(_record(old), rows)
-    features = rows.rows.features[unseen]
-    scores = [champion.model.probabilities(features) for champion in (new, old)]
-    return rows.labels[unseen], scores[0], scores[1], rows.customers[unseen]
+@dataclass(frozen=True)
+class Evidence:
+    """The decisions since the change that a champion was made for, and what each of them can say of it."""
+
+    frame: DecisionFrame
+    customers: Ints  # (n,) of the frame
+    new: Ints  # positions: outcomes that the gate did not know, and that neither model was trained on
+    later: Ints  # positions: decided since the promotion, with an outcome or without
+    tested: Ints  # positions: the gate's rows …
+    before: Tested | None  # … and the scores that it saw, in the same order; None: nobody asked the gate
+
+    def scores(self, rows: Ints, new: ReferenceModel, old: ReferenceModel) -> tuple[Floats, Floats, Floats]:
+        """Outcomes and both models' probabilities of the frame's ``rows``."""
+        features = self.frame.features[rows]
+        if not rows.size:
+            return np.empty(0), np.empty(0), np.empty(0)
+        return self.frame.outcomes[rows], new.model.probabilities(features), old.model.probabilities(features)
+
+    def earlier(self, new: ReferenceModel) -> Earlier | None:
+        """What made the case for the new champion. A recalibrated one follows the level of the moment, which may be
+        over, so that only what came since counts."""
+        if self.before is None or new.manifest.origin == "recalibrate":
+            return None
+        before = self.before
+        return Earlier(before.labels, before.challenger, before.champion, before.blocks, self.customers[self.tested])
 
 
-def _estimate(
-    artefacts: Artefacts, decisions: DecisionLog, promotion: Promotion, frame: DecisionFrame, new: ReferenceModel
-) -> Estimated | None:
-    """How the two models compare on customers like those of now; None where the gate's rows cannot tell."""
+def _gathered(home: Home, promotion: Promotion, new: ReferenceModel, old: ReferenceModel, now: datetime) -> Evidence:
+    """What is known since the change.
+
+    Outcomes of customers who came before the promotion are new evidence, too, if nobody knew them then: a month of
+    them is still to come when a champion changes.
+    """
+    start = to_micros(promotion.at)
     name = promotion.evidence.get("evaluation")
-    if name is None or len(frame) < LEAST:
+    case = home.cases.get(promotion.evidence["case"]) if name is not None else None
+    since = start if case is None else min(start, since_of(home.windows, case) or start)
+    frame = snapshot.read(home.decisions, snapshot.take(home.feed, home.windows, now, since), start=since)
+    before = None if name is None else kept(home.artefacts, name)
+    there = np.empty(0, dtype=np.int64)
+    if before is not None:
+        still = np.flatnonzero(np.isin(before.decisions, frame.ids))  # not erased, nor quarantined since
+        there, before = np.searchsorted(frame.ids, before.decisions[still]), before.take(still)
+    unseen = unseen_sources(_record(new), frame.ids) & unseen_sources(_record(old), frame.ids)
+    unseen[there] = False
+    known = ~np.isnan(frame.outcomes)
+    return Evidence(
+        frame,
+        customer_codes(frame.customer_ids),
+        np.flatnonzero(unseen & known),
+        np.flatnonzero(frame.times >= start),
+        there,
+        before,
+    )
+
+
+def _estimate(evidence: Evidence, new: ReferenceModel) -> Estimated | None:
+    """How the two models compare on customers like those of now; None where the gate's rows cannot tell."""
+    if evidence.before is None or min(evidence.later.size, evidence.tested.size) < LEAST:
         return None
-    tested = kept(artefacts, name)
-    log = decisions.frame(Span(int(tested.decisions.min()), int(tested.decisions.max())))
-    inputs = list(new.model.schema.model_columns)
-    there = np.isin(tested.decisions, log.ids)  # those that are not erased
-    then = log.features[np.searchsorted(log.ids, tested.decisions[there])][:, inputs]
-    if len(then) < LEAST:
-        return None
-    ratio = density_ratio_weights(then, frame.features[-MOST:, inputs])
+    features, inputs = evidence.frame.features, list(new.model.schema.model_columns)
+    then, now = features[evidence.tested][:, inputs], features[evidence.later[-MOST:]][:, inputs]
+    ratio = density_ratio_weights(then, now)
     if ratio.effective_m < LEAST:
         return None
-    columns = (tested.labels, tested.champion, tested.challenger)
-    labels, champion, challenger = (column[there] for column in columns)
-    gain = weighted_auc_gain(labels, champion, challenger, ratio.weights, tested.blocks[there])
+    tested = evidence.before
+    gain = weighted_auc_gain(tested.labels, tested.champion, tested.challenger, ratio.weights, tested.blocks)
     return Estimated(gain.difference, gain.std_error, SOURCE)
 
 

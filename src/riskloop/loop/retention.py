@@ -122,7 +122,7 @@ def _on_probation(database: Database, ledger: Ledger, artefacts: Artefacts) -> I
     if promotion is None:
         return
     seen = watched(database, promotion.seq)
-    if seen is not None and seen.state != ProbationState.WATCHING:
+    if seen is not None and not ProbationState(seen.state).goes_on:
         return
     name = promotion.evidence.get("evaluation")
     try:
