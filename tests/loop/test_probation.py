@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from riskloop.core.types import PromotionKind
+from riskloop.core.types import PromotionKind, to_micros
 from riskloop.loop import probation
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import World
@@ -46,6 +46,24 @@ def test_matured_harm_brings_the_old_champion_back_once(promoted: Portfolio, mon
     assert back.evidence["rolls_back"] == 2
     assert _watch(promoted) == ""
     assert promoted.home.champion() == back
+
+
+def test_outcomes_of_earlier_customers_count_when_nobody_knew_them(promoted: Portfolio) -> None:
+    """A month of them is still to come when a champion changes; what the gate tested is not counted again."""
+    assert "No outcome that is new" in _watch(promoted) or _watch(promoted) == ""
+    live(promoted, date(2025, 4, 1), 600, recession())
+    assert "on probation" in _watch(promoted)
+    look = [e for e in audit.latest(promoted.home.database)[::-1] if e.action == probation.ACTION][-1].document
+    known = promoted.home.decisions.frame(known=promoted.home.feed.maturity(LATER))
+    assert look["matured"] == sum(time >= to_micros(datetime(2025, 4, 1, tzinfo=UTC)) for time in known.times) > 900
+
+
+def test_a_few_calm_months_do_not_take_back_what_a_recession_showed(promoted: Portfolio) -> None:
+    live(promoted, date(2025, 5, 1), 400, World(), n=1000)
+    assert "stays" in _watch(promoted)
+    assert promoted.home.champion().version == 2
+    live(promoted, date(2025, 5, 1), 401, World(), n=3000)
+    assert "Rolled back" in _watch(promoted)
 
 
 def _die(*_args: object, **_named: object) -> None:

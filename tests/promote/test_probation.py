@@ -2,11 +2,13 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from sklearn.metrics import log_loss, roc_auc_score
 
 from riskloop.core.settings import ProbationSettings
+from riskloop.core.stats import paired_delong
 from riskloop.core.types import Floats, PromotionKind
 from riskloop.promote import ProbationState, judge_probation, promote, settle
-from riskloop.promote.probation import Estimated, on_probation
+from riskloop.promote.probation import Earlier, Estimated, on_probation
 from riskloop.store.ledger import Ledger
 
 NOW = datetime(2025, 6, 5, tzinfo=UTC)
@@ -71,6 +73,81 @@ def test_rate_of_rollbacks_over_a_whole_probation(loss: float, low: float, high:
         assert spent <= SETTINGS.alpha + 1e-12
         rolled_back += look.state is ProbationState.HARMFUL
     assert low <= rolled_back / 150 <= high
+
+
+def _earlier(n: int, new: float, old: float, seed: int = 7) -> Earlier:
+    """What the gate saw, in four blocks, of customers who do not come again."""
+    labels, ours, theirs = _models(n, new, old, seed)
+    return Earlier(labels, ours, theirs, np.arange(n) * 4 // n, 1_000_000 + np.arange(n))
+
+
+def test_a_world_that_may_come_back_is_not_unlearned_at_once() -> None:
+    """The champion of a recession stays through calm months, until these outweigh what the recession showed."""
+    earlier = _earlier(3000, new=1.2, old=0.7)
+    labels, new, old = _models(20_000, new=0.95, old=1.1)
+    spent, harmed, states = 0.0, False, []
+    for matured in (2000, 4000, 20_000):
+        since = labels[:matured], new[:matured], old[:matured]
+        assert judge_probation(*since, SETTINGS).state is ProbationState.HARMFUL
+        look = judge_probation(*since, SETTINGS, spent=spent, harmed=harmed, earlier=earlier)
+        states.append(look.state)
+        spent, harmed = look.spent, look.state is ProbationState.OUTWEIGHED
+    assert states == [ProbationState.OUTWEIGHED, ProbationState.OUTWEIGHED, ProbationState.HARMFUL]
+    assert spent <= SETTINGS.alpha + 1e-12
+    assert {check.name for check in look.checks if not check.passed} >= {"auc", "auc_over_all"}
+
+
+def test_where_the_world_comes_back_the_champion_passes() -> None:
+    look = judge_probation(
+        *_models(4000, new=1.2, old=0.8), SETTINGS, spent=SETTINGS.alpha, harmed=True, earlier=_earlier(3000, 1.2, 0.7)
+    )
+    assert look.state is ProbationState.PASSED
+
+
+def test_what_luck_promoted_is_not_held() -> None:
+    """A gain that only just passed the gate does not outweigh harm in the same world."""
+    kept = 0
+    for seed in range(20):
+        earlier = next(
+            found
+            for draw in range(1000)
+            for found in [_earlier(1500, new=1.1, old=1.1, seed=1000 * seed + draw)]
+            if paired_delong(found.labels, found.old, found.new, found.blocks).p_one_sided <= 0.05
+        )
+        look = judge_probation(*_models(4000, new=0.9, old=1.1, seed=seed), SETTINGS, earlier=earlier)
+        kept += look.state is not ProbationState.HARMFUL
+    assert kept <= 1
+
+
+def test_probabilities_are_weighed_over_all_alike() -> None:
+    labels, _, old = _models(3000, new=1.0, old=1.0)
+    good = _earlier(3000, new=1.0, old=1.0)
+    loud = np.clip(3.0 * good.old, None, 0.99)  # what the old champion said in the world that it did not know
+    earlier = Earlier(good.labels, good.new, loud, good.blocks, good.customers)
+    low = old * 0.6
+    assert judge_probation(labels, low, old, SETTINGS).state is ProbationState.HARMFUL
+    look = judge_probation(labels, low, old, SETTINGS, earlier=earlier)
+    assert look.state is ProbationState.OUTWEIGHED
+    checks = {check.name: check for check in look.checks}
+    both = [np.concatenate(pair) for pair in ((good.labels, labels), (good.new, low), (loud, old))]
+    ours, theirs = log_loss(both[0], both[1]), log_loss(both[0], both[2])
+    assert f"{ours - theirs:.4f}".replace("-", "\u2212") in checks["log_loss_over_all"].sentence
+
+
+def test_the_mean_gain_counts_every_default_alike() -> None:
+    earlier = _earlier(2000, new=1.2, old=0.6)
+    labels, new, old = _models(1000, new=0.7, old=1.2)
+    look = judge_probation(labels, new, old, SETTINGS, earlier=earlier)
+    blocks = [earlier.blocks == block for block in range(4)]
+    pairs = np.array([earlier.labels[b].sum() * (1.0 - earlier.labels[b]).sum() for b in blocks])
+    gains = [
+        roc_auc_score(earlier.labels[b], earlier.new[b]) - roc_auc_score(earlier.labels[b], earlier.old[b])
+        for b in blocks
+    ]
+    loss = roc_auc_score(labels, new) - roc_auc_score(labels, old)
+    counts = np.array([earlier.labels.sum(), labels.sum()])
+    mean = counts @ [pairs @ gains / pairs.sum(), loss] / counts.sum()
+    assert f"{abs(mean):.4f}" in next(c for c in look.checks if c.name == "auc_over_all").sentence
 
 
 @pytest.mark.parametrize(("difference", "error", "harmful"), [(-0.06, 0.01, True), (-0.06, 0.03, False)])
