@@ -27,7 +27,7 @@ OLD: Final = 0.72  # AUC of the old champion
 ALIKE: Final = 0.7  # correlation of both scores within a class: the probation then ends with about 4,500 outcomes
 BLOCKS: Final = 4
 MONTHS: Final = 12
-PATIENCE: Final = 20_000  # draws of one new champion that passes the gate
+PATIENCE: Final = 2_000  # draws of one new champion that passes the gate
 
 
 class Course(NamedTuple):

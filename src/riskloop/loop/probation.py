@@ -85,7 +85,7 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class SinceChange:
     """The decisions since the change that a champion was made for, and what each of them can say of it."""
 
     frame: DecisionFrame
@@ -111,7 +111,7 @@ class Evidence:
         return Earlier(before.labels, before.challenger, before.champion, before.blocks, self.customers[self.tested])
 
 
-def _gathered(home: Home, promotion: Promotion, new: ReferenceModel, old: ReferenceModel, now: datetime) -> Evidence:
+def _gathered(home: Home, promotion: Promotion, new: ReferenceModel, old: ReferenceModel, now: datetime) -> SinceChange:
     """What is known since the change.
 
     Outcomes of customers who came before the promotion are new evidence, too, if nobody knew them then: a month of
@@ -130,7 +130,7 @@ def _gathered(home: Home, promotion: Promotion, new: ReferenceModel, old: Refere
     unseen = unseen_sources(_record(new), frame.ids) & unseen_sources(_record(old), frame.ids)
     unseen[there] = False
     known = ~np.isnan(frame.outcomes)
-    return Evidence(
+    return SinceChange(
         frame,
         customer_codes(frame.customer_ids),
         np.flatnonzero(unseen & known),
@@ -140,7 +140,7 @@ def _gathered(home: Home, promotion: Promotion, new: ReferenceModel, old: Refere
     )
 
 
-def _estimate(evidence: Evidence, new: ReferenceModel) -> Estimated | None:
+def _estimate(evidence: SinceChange, new: ReferenceModel) -> Estimated | None:
     """How the two models compare on customers like those of now; None where the gate's rows cannot tell."""
     if evidence.before is None or min(evidence.later.size, evidence.tested.size) < LEAST:
         return None
