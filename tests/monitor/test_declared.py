@@ -98,6 +98,7 @@ def _partly_broken(usual: Month) -> list[Month]:
         usual.changed(LIMIT_BAL=column("LIMIT_BAL") / np.where(rng.random(ROWS) < 0.1, 100.0, 1.0)),
         usual.changed(LIMIT_BAL=column("LIMIT_BAL") * 1.36),
         usual.changed(BILL_AMT1=column("BILL_AMT1") * 1.36),
+        usual.changed(BILL_AMT1=column("BILL_AMT2")),
         usual.changed(BILL_AMT6=np.where(rng.random(ROWS) < 0.15, 0.0, column("BILL_AMT6"))),
         usual.changed(**dict(zip(series[:-1], map(column, series[1:]), strict=True))),
     ]

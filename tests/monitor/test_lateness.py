@@ -100,3 +100,33 @@ def test_a_window_without_reports_is_nobodys_delay() -> None:
     for windows in ([nobody], [nobody, whole], [whole, nobody]):
         found = window_findings(windows[0], WINDOW, (0, 10), (10, 10), windows[1:])
         assert one(found, "labels_stragglers").severity is Severity.OK
+
+
+@pytest.mark.parametrize(
+    ("rate", "share", "windows"), [(0.22, 0.1, 1), (0.22, 0.3, 1), (0.03, 0.1, 4), (0.03, 0.3, 1), (0.005, 0.3, 7)]
+)
+@pytest.mark.parametrize("monthly", [False, True])
+def test_defaults_that_come_a_month_late_are_found_however_few_they_are(
+    rate: float, share: float, windows: int, monthly: bool
+) -> None:
+    """A tenth of them is 2% of a month's reports, or 0.3%: neither ranks nor the number of late ones tell."""
+
+    def month(seed: int, late: float) -> Reports:
+        rng = np.random.default_rng(seed)
+        days = np.sort(rng.integers(0, 30, 2_000)).astype(float)
+        bad = (rng.random(2_000) < rate).astype(float)
+        delay = 35.0 - days if monthly else np.zeros(2_000)
+        either = rng.random(2_000) < 0.005  # of both classes some are always a week behind
+        held = (bad == 1.0) & (rng.random(2_000) < late)
+        return reports(np.full(2_000, rate), bad, days, delay + np.where(held, 30.0, np.where(either, 7.0, 0.0)))
+
+    counts = (2_000, 2_000), (12_000, 12_000)
+    found = 0
+    for seed in range(8):
+        sound = [month(100 * seed + k, 0.0) for k in range(7)]
+        assert one(window_findings(sound[0], WINDOW, *counts, sound[1:]), "labels_late").severity is Severity.OK
+        faulty = [month(100 * seed + 50 + k, share) for k in range(windows)]
+        late = one(window_findings(faulty[0], WINDOW, *counts, [*faulty[1:], *sound[:3]]), "labels_late")
+        found += late.severity is Severity.DRIFTED
+        assert late.severity is Severity.OK or "Defaults are reported later" in late.sentence
+    assert found >= 7

@@ -53,7 +53,7 @@ TINY: Final = 1e-9
 APART: Final = 10.0  # of two score statistics, from which one date explains better than the other
 MOST_CORRECTED: Final = 0.10  # of what is known about these customers
 FEW_CORRECTED: Final = 20  # are no sign of anything
-GAP: Final = 0.10  # of the approved
+GAP: Final = 0.02  # of the approved
 
 
 # --------------------------------------------------------------------------- what a delivery says

@@ -13,7 +13,8 @@ from riskloop.monitor.reports import DAY, Reports
 LATE: Final = DeclaredCheck(
     "labels_late",
     "good and bad customers are reported equally late",
-    "Mann & Whitney (1947) on the delay of good and of bad customers' reports, within windows (van Elteren, 1960)",
+    "Mann & Whitney (1947) on the delay of good and of bad customers' reports, within windows (van Elteren, 1960); the "
+    "class of those that come long after their neighbours, day by day (Mantel & Haenszel, 1959)",
 )
 STRAGGLERS: Final = DeclaredCheck(
     "labels_stragglers",
@@ -59,9 +60,14 @@ def late_finding(windows: Sequence[Reports], outcome_window: int) -> Finding:
     """Of the latest window, with as many of the windows before as show it best; ``windows`` are latest first.
 
     Where few default one window never shows it. Each is compared within itself (van Elteren, Bulletin of the
-    International Statistical Institute 37 (1960) 351-361), so that a delay which changes for both says nothing.
+    International Statistical Institute 37 (1960) 351-361), so that a delay which changes for both says nothing. A few
+    of one class that come much later hardly move ranks; that all who come much later are of one class shows them.
     """
     from scipy.stats import norm
+
+    one_class = _late_ones(windows, outcome_window)
+    if one_class is not None:
+        return one_class
 
     parts = []
     for one in windows:
@@ -86,6 +92,42 @@ def late_finding(windows: Sequence[Reports], outcome_window: int) -> Finding:
         statistic=ahead,
         critical=0.5 + LATER / 2.0,
         details={"p_value": p_value, "late": float((delay > 7.0).mean()) if delay.size else 0.0, "windows": best + 1},
+    )
+
+
+def _late_ones(windows: Sequence[Reports], outcome_window: int) -> Finding | None:
+    """That those who come long after their neighbours are of one class; None where they are not, or are few of it.
+
+    Within a day the late ones are drawn from good and bad customers alike (Mantel & Haenszel, 1959). Their number of a
+    class is held against the Poisson distribution, whose tail is heavier than that of a sum of hypergeometric ones.
+    """
+    from scipy.special import gammainc
+
+    days = [_by_day(one, outcome_window) for one in windows]
+    best = None
+    for looked in range(1, len(days) + 1):
+        size, late, bad, late_bad = np.concatenate(days[:looked], axis=1)
+        for name, of, seen in (("Defaults", bad, late_bad), ("Good customers", size - bad, late - late_bad)):
+            expected, rest = float((late * of / size).sum()), float((size - of).sum())
+            if seen.sum() == 0 or not rest:
+                continue
+            share, others = seen.sum() / of.sum(), (late - seen).sum() / rest
+            p_value = min(1.0, float(gammainc(seen.sum(), expected)) * len(windows) * 2.0)
+            if share - others > MORE and p_value < RARE and (best is None or p_value < best[0]):
+                best = p_value, name, share, others, looked, int(size.sum())
+    if best is None:
+        return None
+    p_value, name, share, others, looked, rows = best
+    over = f" In {looked} windows together." if looked > 1 else ""
+    return LATE.finding(
+        WINDOW,
+        Severity.DRIFTED,
+        (rows, 0),
+        f"{name} are reported later: {share:.0%} of them come over {BEHIND} days after their neighbours, of the others "
+        f"{others:.0%}.{over}",
+        statistic=float(share - others),
+        critical=MORE,
+        details={"p_value": p_value, "late": float(share), "windows": looked},
     )
 
 
@@ -115,17 +157,22 @@ def straggler_finding(reports: Reports, earlier: Sequence[Reports], outcome_wind
 
 def _stragglers(windows: Sequence[Reports], outcome_window: int) -> tuple[Floats, Floats]:
     """Of the reports on customers of each day, how many are late, and how many there are; each (days,)."""
-    late, sizes = np.zeros(0), np.zeros(0)
-    for one in windows:
-        delay, day = _delay(one, outcome_window), one.decided // DAY
-        order = np.lexsort((delay, day))
-        delay = delay[order]
-        _, first, size = np.unique(day[order], return_index=True, return_counts=True)
-        if size.size:
-            behind = delay > np.repeat(delay[first + (size - 1) // 4], size) + BEHIND
-            found = np.add.reduceat(behind, first, dtype=np.float64)
-            late, sizes = np.append(late, found[size >= A_DAY]), np.append(sizes, size[size >= A_DAY])
-    return late, sizes
+    days = [_by_day(one, outcome_window) for one in windows]
+    size, late, _, _ = np.concatenate(days, axis=1) if days else np.zeros((4, 0))
+    return late, size
+
+
+def _by_day(reports: Reports, outcome_window: int) -> Floats:
+    """Of the reports on customers of each day: all, the late ones, the defaults, the late defaults; (4, days)."""
+    if not len(reports):
+        return np.zeros((4, 0))
+    delay, day = _delay(reports, outcome_window), reports.decided // DAY
+    order = np.lexsort((delay, day))
+    delay, bad = delay[order], reports.outcomes[order] == 1.0
+    _, first, size = np.unique(day[order], return_index=True, return_counts=True)
+    late = delay > np.repeat(delay[first + (size - 1) // 4], size) + BEHIND
+    counts = [np.add.reduceat(which, first, dtype=np.float64) for which in (late, bad, late & bad)]
+    return np.vstack([size.astype(np.float64), *counts])[:, size >= A_DAY]
 
 
 def _delay(reports: Reports, outcome_window: int) -> Ints:
