@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from riskloop.core.errors import ConfigError, DataError
-from riskloop.core.schema import APPENDED, DateOrder
+from riskloop.core.schema import APPENDED
 from riskloop.core.settings import DataSettings
 from riskloop.core.truth import ANY, is_bound, truth
 from riskloop.core.types import Bools, Floats, to_micros
@@ -189,9 +189,8 @@ class _Examination:
             )
         if self.looked.ragged:
             self.notes.append(f"{count_of(self.looked.ragged, 'line')} more or fewer fields than the header: left out.")
-        dialect = self.dialect.model_copy(update={"dates": self._order_written()})
         return Examined(
-            self.where, self.looked.rows, self.looked.ragged, dialect, self.target, columns, window, why,
+            self.where, self.looked.rows, self.looked.ragged, self.dialect, self.target, columns, window, why,
             tuple(self.questions), tuple(self.notes),
         )  # fmt: skip
 
@@ -302,9 +301,6 @@ class _Examination:
                 f"'{column.name}' has {len(column.levels):,} values in {column.rows:,} rows, an id says whose it is. "
                 "Name another column with --id; if each value is a customer with so many rows, say --yes."
             )
-
-    def _order_written(self) -> DateOrder:
-        return self.dialect.dates
 
     def _window(self) -> tuple[timedelta, str]:
         if self.wanted.outcome_window is not None:
