@@ -77,8 +77,10 @@ def level_text(value: Any) -> str:
 # --------------------------------------------------------------------------- numbers
 
 _CURRENCY: Final = re.compile(
-    r"[$€£¥₹₽₺₩₴₪₫₱¢\s'\u2019]|(?<![^\W\d_])(?:USD|EUR|GBP|CHF|INR|JPY|CNY|AUD|CAD|ZAR|BRL|PLN|SEK|NOK|DKK|CZK|HUF|RON|"
-    r"TRY|MXN|RUB|Rs\.?|R(?=\s*\$)|Kč|zł|kr\.?|Ft|руб\.?|Fr\.?)(?![^\W\d_])"
+    r"[$€£¥₹₽₺₩₴₪₫₱¢￥￡＄￦₦₵₡₲₸₼₾৳฿﷼؋円元원\s'\u2019]|(?<![^\W\d_])(?:USD|EUR|GBP|CHF|INR|JPY|CNY|RMB|AUD|CAD|NZD|ZAR|BRL|PLN|SEK|"
+    r"NOK|DKK|CZK|HUF|RON|BGN|TRY|MXN|COP|CLP|PEN|ARS|RUB|UAH|KZT|GEL|AMD|AZN|KES|KShs?|NGN|GHS|UGX|TZS|RWF|ETB|XOF|XAF|MAD|"
+    r"EGP|AED|SAR|QAR|KWD|ILS|IDR|MYR|SGD|HKD|TWD|PHP|THB|VND|KRW|PKR|BDT|LKR|NPR|Rs\.?|(?:NT|US|HK|R)(?=\s*\$)|S/\.?|"
+    r"Kč|zł|kr\.?|Ft|лв\.?|грн\.?|тг\.?|руб\.?|Fr\.?|(?:Rp|RM|TL)(?=[\s.])|(?<=\s)(?:RM|TL|lei))(?![^\W\d_])"
 )
 _MINUS: Final = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-", "．": ".", "，": ","})  # of typesetters
 _UNIT: Final = re.compile(r"([<>≤≥]?=?)\s*([+-]?[\d.,]+)\s*(\+?)\s*[^\d]*")

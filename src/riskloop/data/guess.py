@@ -35,7 +35,8 @@ _LONG_CODE: Final = (
 )
 _MEASURE: Final = (
     "count|cnt|number|num|no|nr|n|years|year|yrs|months|month|mths|days|length|duration|tenure|amount|amt|total|sum|ratio|"
-    "rate|pct|percent|score|balance|income|salary|size|age|inquiries|accounts|dependents|times|limit|payment|price"
+    "rate|pct|percent|score|balance|income|salary|size|age|inquiries|accounts|dependents|times|limit|payment|price|"
+    "created?|retained|jobs"
 )
 _PROTECTED: Final = (
     "birth|birthdate|birthday|citizenship|disability|dob|ethnic|ethnicity|gender|marital|marriage|nationality|origin|"
@@ -211,7 +212,9 @@ def is_dated(column: Column, orders: Sequence[DateOrder]) -> bool:
         return column.present > 0
     if column.numeric and orders and orders[0] in COUNTED:
         return True
-    if column.kind == "boolean" or column.padded or not column.levels:
+    if column.kind == "boolean" or not column.levels:
+        return False
+    if column.padded and all(text.isdecimal() for text in column.texts[:50]):  # codes; 01APR2024 is none
         return False
     if column.numeric and not (column.whole and column.low >= 1900_01):
         return False
@@ -225,7 +228,9 @@ def is_periods(column: Column) -> bool:
 
 def is_decision_time(column: Column, dated: bool) -> bool:
     """Whether it looks like the date of the decision."""
-    other = is_named(column.name, f"{_NOT_DECISION}|{_PROTECTED}") or _OTHER_DATE.search(column.name.lower())
+    other = is_named(column.name, f"{_NOT_DECISION}|{_PROTECTED}|{_PROTECTED_ELSEWHERE}") or _OTHER_DATE.search(
+        column.name.lower()
+    )
     plausible = is_time_named(column) and not other
     several = len(column.levels) > 1 or column.kind == "date"
     return plausible and dated and several and column.missing <= 0.01 * column.rows
@@ -235,7 +240,10 @@ def is_only_time(column: Column, dated: bool) -> bool:
     """Whether it may be the date of the decision where no other column is a date: filled, and named like no other."""
     filled = len(column.levels) > 1 and column.missing <= 0.01 * column.rows
     real = not column.numeric or has_many_dates(column)
-    return dated and real and filled and not is_named(column.name, f"{_NOT_DECISION}|{_PROTECTED}")
+    other = f"{_NOT_DECISION}|{_PROTECTED}|{_PROTECTED_ELSEWHERE}"
+    return (
+        dated and real and filled and not is_named(column.name, other) and not _OTHER_DATE.search(column.name.lower())
+    )
 
 
 def is_period_time(column: Column) -> bool:
@@ -325,7 +333,9 @@ def maybe_codes(column: Column) -> bool:
         and 3 <= len(column.levels) <= 12
     )
     counted = column.low == 0 and column.high == len(column.levels) - 1  # 0, 1, 2 … are rather a count
-    return few and not counted and not is_named(column.name, _MEASURE) and not is_category(column)
+    return (
+        few and not counted and not is_named(column.name, _MEASURE) and not is_category(column) and not _counted(column)
+    )
 
 
 def is_nested(column: Column) -> bool:
@@ -396,7 +406,9 @@ def _together(distinct: Floats, counts: Ints) -> list[int]:
             near = np.delete(counts, codes)[:3] if codes[0] == 0 else np.delete(counts, codes)[-3:]
             rows = int(counts[list(codes)].sum())
             often = rows >= max(5, SPIKE * total) or (rows >= 20 and rows > near.sum())
-            wide = far > max(0.5 * (inner[-1] - inner[0]), distinct[codes[-1]] - distinct[codes[0]])
+            span = distinct[codes[-1]] - distinct[codes[0]]
+            below = distinct[codes[-1]] < 0 <= inner[0]  # negative numbers where no others can be: -9, -8, -7
+            wide = far > (span if below else max(0.5 * (inner[-1] - inner[0]), span))
             if wide and often and all(_code(distinct[place]) for place in codes):
                 return list(codes)
     return []
@@ -410,6 +422,36 @@ def _code(number: float) -> bool:
         and (
             set(text) <= {"9"} or set(text[:-1]) <= {"9"} or text in {"1", "8", "88", "888", "8888", "1111", "1000000"}
         )
+    )
+
+
+def clock_of(name: str, values: Floats, times: Floats) -> str | None:
+    """Why numbers only say when the decision was, as the age of a loan does on the day of the export; else None.
+
+    They are a straight line of the decision's time (n,), but for their rounding; a year or quarter only has to grow.
+    """
+    known = np.isfinite(values) & np.isfinite(times)
+    if known.sum() < 100 or known.sum() < 0.9 * len(values):
+        return None
+    x, y = times[known] / DAY, values[known]
+    x, y = x - x.mean(), y - y.mean()
+    if not x.any() or not y.any():
+        return None
+    slope = float(x @ y / (x @ x))
+    left, spread = float(np.std(y - slope * x)), float(np.std(y))
+    rounded = bool((values[known] == np.round(values[known])).all())
+    line = left <= 0.002 * spread or (rounded and left < min(0.4, 0.2 * spread))
+    grown = rounded and is_calendar(name) and bool((np.diff(y[np.argsort(x, kind="stable")]) >= 0).all())
+    if not line and not grown:
+        return None
+    way = "grows" if slope > 0 else "falls"
+    return f"it only says when the decision was: it {way} by {abs(slope) * 365.25:.3g} a year of the decisions' dates"
+
+
+def is_calendar(name: str) -> bool:
+    """Whether a name is of a unit of time, such as a fiscal year."""
+    return is_named(
+        name, "year|yr|fy|month|quarter|qtr|week|period|vintage|cohort|jahr|monat|quartal|année|año|ano|anno|rok"
     )
 
 

@@ -371,7 +371,7 @@ class _Examination:
             "ignored",
             kind_of_column(column, dated),
             column.missing,
-            values_of(column, dated),
+            values_of(column, dated, (self.orders[name] or [self.dialect.dates])[0]),
             "",
             column=column,
             look="" if name == self.target.name else odd_values(column),
@@ -388,6 +388,9 @@ class _Examination:
         alone = rank_alone(sample, defaults, codes=codes)
         if leak := evidence_of_leak(name, sample, defaults, codes, times, dates):
             return replace(base, why=f"known only after the decision: {leak}", look=_LEAK, alone=alone)
+        index = self._is_context(column) and not guess.is_calendar(name)  # a price index may rise as evenly as time
+        if times is not None and column.numeric and not index and (clock := guess.clock_of(name, sample, times)):
+            return replace(base, why=clock, alone=alone)
         if surely_after(name):
             return replace(base, why="known only after the decision, by its name", look=_LEAK, alone=alone)
         if dated and (guess.is_time_named(column) or not column.numeric or guess.has_many_dates(column)):
@@ -472,7 +475,7 @@ class _Examination:
             return replace(
                 base, role=role, kind="category", why=why, categories=levels, alone=alone, prefixes=tree,
                 unseen="flag" if many else "refuse", look=all_said(base.look, odd_levels(column)),
-                values=levels_of(column, dated=False),
+                values=levels_of(column),
             )  # fmt: skip
         special = guess.special_codes(column)
         why, look = STYLES[column.style], all_said(base.look, column.mixed)

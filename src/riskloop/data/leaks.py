@@ -37,7 +37,11 @@ _AFTER: Final = re.compile(
     r"(date|at|on|day|time|reason|code)|time[_ ]?to[_ ]?default|"
     r"months?[_ ]?to[_ ]?(default|pay)|foreclos|repossess|bankruptcy[_ ]?(date|after)|hardship|"
     r"loss[_ ]?(amount|given)|lgd|outcome|days[_ ]?past[_ ]?due|debt[_ ]?settlement|net[_ ]?principal[_ ]?loss|"
-    r"cycles[_ ]?delinquent|[_ ]after(wards?)?$|current[_ ]?(balance|status|dpd)",
+    r"cycles[_ ]?delinquent|[_ ]after(wards?)?$|current[_ ]?(balance|status|dpd)|"
+    r"payments?[_ ]?(made|received|to[_ ]?date|so[_ ]?far)|(customer|borrower|client)[_ ]?payments?|"
+    r"(principal|interest|capital|amount)[_ ]?(re)?(paid|payments?|collected|recovered)|instal?ments?[_ ]?paid|"
+    r"(re)?paid[_ ]?(principal|interest|amount|to[_ ]?date|so[_ ]?far)|collected|post[_ ]?default|worse?(t)?[_ ]?late|"
+    r"(gross|principal)[_ ]?loss|days[_ ]?(delinquent|late|overdue)|default(ed)?[_ ]?(amount|balance)|repo[_ ]?date",
     re.IGNORECASE,
 )
 # … of those, what nobody can know of a loan that is decided on; other words may be of a loan that runs already.
@@ -213,7 +217,7 @@ def _pure_end(values: npt.NDArray[Any], defaults: Bools, codes: Ints) -> str | N
         pure = last[bad[last] >= np.maximum(PURE * rows[last], max(3 * LEAST, PURE_END * defaults.sum()))]
         if pure.size:
             end = int(pure[-1])
-            shown = f"up to {numbers[order[end]]:g}" if sign > 0 else f"from {numbers[order[end]]:g} on"
+            shown = f"up to {numbers[order[end]]:.10g}" if sign > 0 else f"from {numbers[order[end]]:.10g} on"
             return f"{bad[end]:,} of the {rows[end]:,} rows {shown} are defaults ({base:.1%} of all are)"
     return None
 
@@ -231,6 +235,6 @@ def _parts(values: npt.NDArray[Any], codes: Ints) -> Sequence[tuple[Bools, str]]
         return parts
     spike: Bools = np.asarray(codes == 1)
     if 0.05 * len(values) < spike.sum() < 0.98 * len(values):
-        shown = f"{values[spike][0]:g}"
+        shown = f"{values[spike][0]:.10g}"
         parts += [(~spike & ~empty, f"that hold anything but {shown}"), (spike, f"that hold {shown}")]
     return parts

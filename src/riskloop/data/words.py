@@ -8,7 +8,9 @@ from typing import Final
 
 import numpy as np
 
+from riskloop.core.dates import COUNTED, parse_time
 from riskloop.core.errors import DataError
+from riskloop.core.schema import DateOrder
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Problem
 from riskloop.core.values import parse_number
@@ -31,21 +33,36 @@ def kind_of_column(column: Column, dated: bool) -> str:
     return "number" if column.numeric else "text"
 
 
-def values_of(column: Column, dated: bool) -> str:
-    """The range of numbers, or the first levels."""
+def values_of(column: Column, dated: bool, order: DateOrder = "") -> str:
+    """The range of numbers or of dates, which are written in ``order``, or the first levels."""
     if not column.present:
         return ""
+    if dated and (not column.numeric or order in COUNTED) and (ends := _ends(column, order)):
+        return ends
     if column.numeric and column.low <= column.high:
         form = ".0f" if column.whole and max(-column.low, column.high) < 1e15 else ".10g"
         return f"{column.low:{form}} to {column.high:{form}}"
-    return levels_of(column, dated)
+    return levels_of(column)
 
 
-def levels_of(column: Column, dated: bool) -> str:
+def _ends(column: Column, order: DateOrder) -> str:
+    """The first and the last of a column's dates, as they are written; "" for a single one."""
+    moments = {text: moment for text in column.texts if (moment := _moment(text, order)) is not None}
+    if len(moments) < 2:
+        return ""
+    return f"{min(moments, key=moments.__getitem__)} … {max(moments, key=moments.__getitem__)}"
+
+
+def _moment(text: str, order: DateOrder) -> int | None:
+    try:
+        return parse_time(text, order)
+    except (ValueError, OverflowError):
+        return None
+
+
+def levels_of(column: Column) -> str:
     """The first levels."""
     texts = sorted(column.texts, key=level_order) if not column.many else column.texts
-    if dated and len(texts) > 2:
-        return f"{texts[0]} … {texts[-1]}"
     lines = [" ".join(text.split()) for text in texts[:SHOWN]]
     shown = ", ".join(text if len(text) <= 20 else text[:19] + "…" for text in lines)
     return shown + (f" … ({count_levels(column)})" if len(texts) > SHOWN else "")
@@ -102,7 +119,7 @@ def other_sign(column: Column, dialect: DataSettings) -> str:
 
 def special_said(codes: Sequence[float]) -> str:
     """That numbers are taken for special codes."""
-    shown = ", ".join(f"{code:g}" for code in codes)
+    shown = ", ".join(f"{code:.15g}" for code in codes)
     if len(codes) == 1:
         return f"{shown} is frequent and far from the rest: taken for a special code"
     return f"{shown} are frequent and far from the rest: taken for special codes"
