@@ -425,6 +425,22 @@ def _code(number: float) -> bool:
     )
 
 
+def is_path(values: Floats, times: Floats) -> bool:
+    """Whether all rows of a day or of a month have the same value (n,), and periods differ."""
+    known = np.isfinite(times)
+    for periods in (times[known].astype(np.int64), month_codes(times[known].astype(np.int64))):
+        distinct, codes, counts = np.unique(periods, return_inverse=True, return_counts=True)
+        if len(distinct) < 4 or np.median(counts) < 5:
+            continue
+        low = np.full(len(distinct), np.inf)
+        high = -low
+        np.minimum.at(low, codes, values[known])
+        np.maximum.at(high, codes, values[known])
+        if np.array_equal(low, high) and len(np.unique(low)) >= 3:
+            return True
+    return False
+
+
 def clock_of(name: str, values: Floats, times: Floats) -> str | None:
     """Why numbers only say when the decision was, as the age of a loan does on the day of the export; else None.
 

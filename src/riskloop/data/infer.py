@@ -348,19 +348,7 @@ class _Examination:
         """Whether all rows of a period have the same value, and periods differ."""
         if self.times is None or not column.numeric or column.missing or not len(column.levels) >= 3 or column.many:
             return False
-        values = column.sample
-        known = np.isfinite(self.times)
-        for periods in (self.times[known].astype(np.int64), guess.month_codes(self.times[known].astype(np.int64))):
-            distinct, codes, counts = np.unique(periods, return_inverse=True, return_counts=True)
-            if len(distinct) < 4 or np.median(counts) < 5:
-                continue
-            low = np.full(len(distinct), np.inf)
-            high = -low
-            np.minimum.at(low, codes, values[known])
-            np.maximum.at(high, codes, values[known])
-            if np.array_equal(low, high) and len(np.unique(low)) >= 3:
-                return True
-        return False
+        return guess.is_path(column.sample, self.times)
 
     # ------------------------------------------------------------------ one column
 
