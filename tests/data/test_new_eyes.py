@@ -118,15 +118,15 @@ LEAKS = ("LP_CustomerPayments", "principal_paid", "PaymentsMade", "amount_collec
 
 @pytest.mark.parametrize("name", LEAKS)
 def test_what_a_loan_has_paid_is_known_after_the_decision(name: str, tmp_path: Path) -> None:
-    values = RNG.random(ROWS) * np.where(Y == 1, 900, 3000)
-    found = column(looked(tmp_path, **{name: values.round(2)}), name)
+    values: Any = RNG.random(ROWS) * np.where(Y == 1, 900, 3000)
+    found = column(looked(tmp_path, FRAME, **{name: values.round(2)}), name)
     assert found.role == "ignored"
     assert "its name says" in found.why
 
 
 @pytest.mark.parametrize("name", ["monthly_payment", "payments_missed_last_12m", "prior_principal_paid", "n_payments"])
 def test_payments_that_are_known_before_stay(name: str, tmp_path: Path) -> None:
-    values = RNG.random(ROWS) * np.where(Y == 1, 1500, 3000)
+    values: Any = RNG.random(ROWS) * np.where(Y == 1, 1500, 3000)
     assert column(looked(tmp_path, **{name: values.round(2)}), name).role == "input"
 
 
@@ -149,4 +149,5 @@ def test_codes_are_no_amounts(text: str) -> None:
 
 @pytest.mark.parametrize("name", ["CreateJob", "jobs_created", "RetainedJob"])
 def test_counts_of_jobs_are_numbers(name: str, tmp_path: Path) -> None:
-    assert column(looked(tmp_path, **{name: RNG.poisson(3, ROWS)}), name).kind == "number"
+    counts: Any = RNG.poisson(3, ROWS)
+    assert column(looked(tmp_path, FRAME, **{name: counts}), name).kind == "number"
