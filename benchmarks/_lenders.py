@@ -253,8 +253,10 @@ def _asked(rng: np.random.Generator, rho: float, fewer: bool, floor: float = FLO
         decided, p, y = (np.concatenate(column) for column in zip(*told[-8:], strict=True))
         numbers = np.arange(p.size)
         reports = Reports(numbers, numbers, y, p, decided, decided + 30 * DAY)
-        said, _ = definition_finding(reports, moved=False, correlation=allowed.likely, learned=learned)
-        now = said.severity in MOVED
+        said, _ = definition_finding(
+            reports, moved=False, correlation=allowed.likely, learned=learned, begins=int(days.min()) * DAY
+        )
+        now = said.severity in MOVED and said.details["adds"]
         if now and before:
             return number - 2 if fewer else number + 1
         before = now
@@ -265,7 +267,8 @@ def _month(rng: np.random.Generator, size: int, rho: float, number: int) -> tupl
     """Days, PDs and outcomes of a month with a factor of its own."""
     pd = 1.0 / (1.0 + np.exp(1.5 - rng.standard_normal(size)))
     given = given_factor(pd, rho, rng.standard_normal(1))[0]
-    return np.sort(rng.integers(0, 30, size)) + 30 * number, pd, (rng.random(size) < given).astype(np.float64)
+    first, last = (np.array([number, number + 1]).astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64)
+    return np.sort(rng.integers(first, last, size)), pd, (rng.random(size) < given).astype(np.float64)
 
 
 # --------------------------------------------------------------------------- evidence over time

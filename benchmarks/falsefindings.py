@@ -57,7 +57,8 @@ def played(conditions: Conditions, seed: int, book: Book) -> Stream:
     history = Matured(book.probabilities[past], book.outcomes[past])
     days = book.times[past] // DAY
     floor = settings.asset_correlation_floor
-    allowed = correlation_of(days, history.probabilities, history.outcomes, given=None, floor=floor)
+    who = book.customers[past]
+    allowed = correlation_of(days, history.probabilities, history.outcomes, given=None, floor=floor, customers=who)
     limit, rng = np.quantile(history.probabilities, APPROVED), np.random.default_rng((seed, 5))
     before: list[Finding] = []
     earlier: list[list[Finding]] = []

@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from scipy.special import logsumexp, ndtr, ndtri
 
+from riskloop.core.settings import DriftSettings
 from riskloop.core.stats import wilson_interval
 from riskloop.core.types import Bools, Finding, Floats, Ints, Json, Severity, to_micros
 from riskloop.monitor.correlation import Correlation, correlation_of
@@ -29,9 +31,9 @@ from riskloop.monitor.lateness import LATE, STRAGGLERS
 from riskloop.monitor.matured import Matured
 from riskloop.monitor.performance import level_errors, performance_findings
 from riskloop.monitor.reports import DAY, Reports, joined
-from riskloop.simulation.conditions import APPROVED, EXPLORED, LEVELS, Conditions, Lender
+from riskloop.simulation.conditions import APPROVED, EXPLORED, LASTING, LEVELS, Conditions, Lender
 from riskloop.simulation.embedded import TARGET, TIME, World, month_starts
-from riskloop.simulation.feeds import FEEDS, FeedFile
+from riskloop.simulation.feeds import FEEDS, KEPT, FeedFile
 from riskloop.simulation.source import Call
 
 KINDS: Final = ("inverted", "goods_late", "definition", "none")
@@ -44,6 +46,10 @@ NOISE: Final = 0.35  # of the champion's log-odds
 WINDOW: Final = timedelta(days=30)
 PATIENCE: Final = timedelta(days=45)
 LACKING: Final = 0.02  # of the approved, whose outcomes nobody waits for
+ALPHA: Final = 0.01  # of sound streams that the best possible test calls broken, too
+DRAWS: Final = 500  # streams that its power is computed from
+GROUPS: Final = 25  # of customers with like PDs
+NODES: Final = 101  # of a month's factor
 MOVED: Final = (Severity.DRIFTED, Severity.SEVERE, Severity.FAULT)
 TOLD: Final = {  # conditions that labels depend on
     name: [level for level in levels if level != "corrected"] for name, levels in LEVELS.items() if name != "width"
@@ -58,6 +64,8 @@ class Book:
     months: Ints  # 0 is the first of production
     probabilities: Floats
     outcomes: Floats
+    true: Floats  # the true PDs
+    customers: Ints  # a number of each row's
 
     @classmethod
     def of(cls, conditions: Conditions, seed: int, months: int = MONTHS) -> "Book":
@@ -76,9 +84,10 @@ class Book:
             at = batch.frame[TIME].to_numpy().astype("datetime64[us]").astype(np.int64)
             order = np.argsort(at, kind="stable")
             y = batch.frame[TARGET].to_numpy().astype(np.float64)
-            parts.append(
-                (at[order], np.full(p.size, number - PAST), (p * batch.true_pd.mean() / p.mean())[order], y[order])
-            )
+            level = p * batch.true_pd.mean() / p.mean()
+            who = np.arange(p.size) + (0 if conditions.repetition == "panel" else p.size * number)
+            columns = at, np.full(p.size, number - PAST), level, y, batch.true_pd, who
+            parts.append(tuple(column[order] for column in columns))
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     @property
@@ -184,8 +193,16 @@ class Watch:
             correlation=likely,
             learned=level_errors(self.history.probabilities, self.history, likely, periods)[1],
             in_order=moved.isdisjoint((LATE.name, STRAGGLERS.name)),
+            begins=int(reports.decided.min()),
         )
         return [*found, said]
+
+    def judged_reports(self) -> Iterator[tuple[Floats, Bools]]:
+        """Of each judged month the true PDs of those reported, and whether by the other definition."""
+        since = to_micros(_start(BREAKS))
+        for month in self.judged:
+            reports = self._reports(month)
+            yield self.book.true[self.rows[reports.decisions - 1]], reports.reported >= since
 
 
 def _start(month: int) -> datetime:
@@ -202,7 +219,12 @@ def played(kind: str, conditions: Conditions, seed: int, book: Book) -> Json:
         declined &= np.random.default_rng((seed, 5)).random(declined.size) >= EXPLORED
     now = ~book.past
     correlation = correlation_of(
-        book.times[~now] // DAY, book.probabilities[~now], book.outcomes[~now], given=None, floor=0.0
+        book.times[~now] // DAY,
+        book.probabilities[~now],
+        book.outcomes[~now],
+        given=None,
+        floor=DriftSettings().asset_correlation_floor,
+        customers=book.customers[~now],
     )
     watch = Watch(book, ~declined[now] | (conditions.selection == "all"), correlation)
     feed.decided(1, book.times[now], book.outcomes[now], declined[now])
@@ -213,7 +235,53 @@ def played(kind: str, conditions: Conditions, seed: int, book: Book) -> Json:
         for file in feed.due(at):
             watch.handed_in(file)
         watch.turn(at)
-    return {"kind": kind, "seed": seed, "conditions": asdict(conditions), "found": watch.found[:3]}
+    told = {"possible": possible(conditions, watch.judged_reports(), seed)} if kind == "definition" else {}
+    return {"kind": kind, "seed": seed, "conditions": asdict(conditions), "found": watch.found[:3], **told}
+
+
+# --------------------------------------------------------------------------- what is possible at all
+
+
+def possible(conditions: Conditions, months: Iterator[tuple[Floats, Bools]], seed: int) -> float:
+    """In which share of such streams the likelihood ratio finds another definition, by one who knows everything else.
+
+    That is each true PD, the asset correlation, in a panel how much each customer is given to default, and date and
+    size of the change, if there is one. With a false alarm in 1% of streams no other test finds more (Neyman & Pearson,
+    Philosophical Transactions A 231 (1933) 289–337).
+    """
+    rng = np.random.default_rng((seed, 11))
+    told = [_drawn(rng, conditions, *month) for month in months]
+    sound, broken = (sum(month[which] for month in told) for which in (0, 1))
+    return float(np.mean(broken > np.quantile(sound, 1.0 - ALPHA)))
+
+
+def _drawn(rng: np.random.Generator, conditions: Conditions, p: Floats, other: Bools) -> tuple[Floats, Floats]:
+    """Log likelihood ratios of many such months, by the sound definition and by the other one; each (DRAWS,)."""
+    rho, lasting = conditions.correlation, LASTING if conditions.repetition == "panel" else 0.0
+    own = np.sqrt(1.0 - rho - lasting)
+    latent = (ndtri(p) - np.sqrt(lasting) * rng.standard_normal(p.size)) / own
+    groups = [part for flag in (False, True) for part in np.array_split(np.sort(latent[other == flag]), GROUPS)]
+    thinned = np.repeat((1.0, KEPT), GROUPS)[[part.size > 0 for part in groups]]
+    groups = [part for part in groups if part.size]
+    size = np.array([part.size for part in groups])
+
+    def rates(factor: Floats) -> Floats:
+        moved = factor * np.sqrt(rho) / own
+        return np.stack([ndtr(part[None, :] - moved[:, None]).mean(axis=1) for part in groups], axis=1)
+
+    node, weight = np.polynomial.hermite_e.hermegauss(NODES if rho else 1)
+    known, factors = rates(node), rates(rng.standard_normal(DRAWS))
+
+    def likelihood(counts: Ints, kept: Floats) -> Floats:
+        q = np.clip(known * kept, 1e-12, 1.0 - 1e-12)
+        each = counts @ np.log(q).T + (size - counts) @ np.log1p(-q).T
+        return np.asarray(logsumexp(each, axis=1, b=weight / weight.sum()))
+
+    def ratio(kept: Floats) -> Floats:
+        counts = rng.binomial(size, factors * kept)
+        return likelihood(counts, thinned) - likelihood(counts, np.ones_like(thinned))
+
+    return ratio(np.ones_like(thinned)), ratio(thinned)
 
 
 def streams(seeds: Sequence[int], kinds: Sequence[str], done: Sequence[Json], quick: bool) -> Iterator[Json]:
@@ -234,14 +302,14 @@ def streams(seeds: Sequence[int], kinds: Sequence[str], done: Sequence[Json], qu
 def table(rows: Sequence[Json]) -> str:
     """Found in how many streams, by kind and level of each condition, with 95% Wilson intervals."""
     kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
-    lines = ["| condition | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
+    lines = ["| condition | " + " | ".join(kinds) + " | definition: possible |", "|---" * (len(kinds) + 2) + "|"]
     parts = [("all", rows)]
     for name, levels in TOLD.items():
         parts += [(f"{name} {level}", [r for r in rows if r["conditions"][name] == level]) for level in levels]
     for name, part in parts:
-        lines.append(
-            f"| {name} | " + " | ".join(_share([r for r in part if r["kind"] == kind]) for kind in kinds) + " |"
-        )
+        shares = [_share([r for r in part if r["kind"] == kind]) for kind in kinds]
+        best = [row["possible"] for row in part if "possible" in row]
+        lines.append(f"| {name} | " + " | ".join([*shares, f"{np.mean(best):.0%}" if best else "–"]) + " |")
     return "\n".join([*lines, "", *_months(rows, kinds)])
 
 

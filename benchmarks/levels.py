@@ -44,7 +44,7 @@ class Stream:
         self._rng, self._odds, self._now = np.random.default_rng(seed), odds, now
         months = [self._drawn(ROWS, before, 1.0) for _ in range(HISTORY)]
         p, self.outcomes = (np.concatenate(column) for column in zip(*months, strict=True))
-        self.days = np.repeat(30 * np.arange(HISTORY), ROWS)
+        self.days = np.repeat(30 * np.arange(HISTORY) + 15, ROWS)  # the middles of eight months
         self._by = brentq(lambda by: float(expit(logit(p) + by).mean() - self.outcomes.mean()), -5.0, 5.0)
         self.probabilities: Floats = expit(logit(p) + self._by)
 

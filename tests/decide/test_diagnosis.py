@@ -179,6 +179,24 @@ def test_falling_ranks_confirm_a_change_of_level_but_not_the_other_way() -> None
     assert not diagnose(ranked, [level], DRIFT).confirmed
 
 
+@pytest.mark.parametrize("severity", [DRIFTED, SEVERE])
+@pytest.mark.parametrize("check", ["level_over_time", "ranking_over_time", "features_over_time", "labels_definition"])
+def test_evidence_that_is_carried_on_is_no_second_witness(check: str, severity: Severity) -> None:
+    """It stands in the next window, too, and counts there only where that window's own rows add to it."""
+
+    def window(adds: bool, weight: Severity = DRIFTED) -> list[Finding]:
+        return [verdict(OK), *outcomes(), replace(finding(check, weight), details={"adds": adds})]
+
+    first, stands, grows = window(True), window(False, severity), window(True)
+    alone = diagnose(stands, [first], DRIFT)
+    assert alone.diagnosis in (Diagnosis.PRIOR_SHIFT, Diagnosis.CONCEPT_DRIFT), "it is called all the same"
+    assert not alone.confirmed
+    assert diagnose(grows, [first, stands], DRIFT).confirmed
+    ranked = alone.diagnosis is Diagnosis.CONCEPT_DRIFT
+    own = [verdict(OK), *outcomes(auc=DRIFTED if ranked else OK, level=OK if ranked else DRIFTED)]
+    assert diagnose(own, [first], DRIFT).confirmed, "a window of its own is another witness"
+
+
 # --------------------------------------------------------------------------- words
 
 

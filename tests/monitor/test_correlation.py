@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from riskloop.core.stats.correlated import given_factor
 from riskloop.core.types import Floats, Ints, Severity
@@ -15,10 +16,10 @@ ROWS = 2_000
 
 
 def together(scores: Floats, days: Ints, rho: float, rng: np.random.Generator) -> Floats:
-    """Outcomes with one factor for each 30 days."""
-    outcomes = np.empty(scores.size)
-    for number in np.unique(days // 30):
-        inside = days // 30 == number
+    """Outcomes with one factor for each calendar month."""
+    outcomes, months = np.empty(scores.size), days.astype("datetime64[D]").astype("datetime64[M]")
+    for number in np.unique(months):
+        inside = months == number
         given = given_factor(scores[inside], rho, rng.standard_normal(1))[0]
         outcomes[inside] = rng.random(inside.sum()) < given
     return outcomes
@@ -63,6 +64,34 @@ def test_the_likeliest_correlation_lies_below_what_is_allowed_for_and_not_below_
     assert all(0.002 <= one.likely <= one.asset for one in found)
     assert np.median([one.likely for one in found]) == pytest.approx(0.03, abs=0.015)
     assert correlation_of(days, past.scores, past.scores, given=0.04, floor=0.002).likely == 0.04
+
+
+@pytest.mark.parametrize(("rate", "rows"), [(0.005, 650), (0.005, 2_000), (0.03, 650)])
+def test_months_of_few_defaults_do_not_exclude_what_they_cannot_show(rate: float, rows: int) -> None:
+    """They never differ by less than chance gives: in at most one of ten histories the bound is below the truth."""
+    rng, rho, held = np.random.default_rng(11), 0.03, []
+    days = np.repeat(np.arange(8) * 30 + 15, rows)
+    for _ in range(40):
+        scores = np.minimum(rng.lognormal(np.log(rate) - 0.5, 1.0, days.size), 0.9)
+        bound = correlation_of(days, scores, together(scores, days, rho, rng), given=None, floor=0.0)
+        held.append(bound.asset >= rho)
+    assert np.mean(held) >= 0.8
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_customers_who_come_every_month_make_months_differ_by_less_than_chance(seed: int) -> None:
+    """Taken for others each time, they hide the factor."""
+    rng, size, months, rho = np.random.default_rng(seed), 650, 8, 0.03
+    who, days = np.tile(np.arange(size), months), np.repeat(np.arange(months) * 30 + 15, size)
+    own, factor = rng.standard_normal(size)[who], rng.standard_normal(months)[np.arange(days.size) // size]
+    latent = np.sqrt(rho) * factor + np.sqrt(0.6) * own + np.sqrt(0.4 - rho) * rng.standard_normal(days.size)
+    scores, outcomes = np.full(days.size, 0.1), (latent < norm.ppf(0.1)).astype(np.float64)
+    as_others, as_they_are = (
+        correlation_of(days, scores, outcomes, given=None, floor=0.0, customers=customers)
+        for customers in (np.arange(days.size), who)
+    )
+    assert as_they_are.asset > as_others.asset
+    assert as_they_are.likely > as_others.likely
 
 
 def test_half_as_many_defaults_again_are_found_in_a_calm_portfolio() -> None:

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from riskloop.core.settings import DriftSettings
 from riskloop.core.stats.correlated import given_factor
 from riskloop.core.types import Finding, Floats, Severity
+from riskloop.decide.diagnosis import diagnose
 from riskloop.monitor.labels import (
     _recalibrated,
     definition_finding,
@@ -166,6 +168,45 @@ def months(rng: np.random.Generator, level: float, correlation: float, fewer: fl
     given = given_factor(p, correlation, rng.standard_normal(6))[days.astype(int) // 30, np.arange(p.size)]
     defaults = (rng.random(p.size) < (given if correlation else p)) & ~((days >= 60) & (rng.random(p.size) < fewer))
     return reports(p, defaults.astype(np.float64), days)
+
+
+def watched(given: Reports, learned: float = 0.05) -> list[Finding]:
+    """What each of the six months finds, with those before it."""
+    found = []
+    for month in range(6):
+        until, begins = (month + 1) * 30 * DAY, month * 30 * DAY
+        known = given.take(given.decided < until)
+        found.append(definition_finding(known, moved=False, learned=learned, begins=begins)[0])
+    return found
+
+
+def confirmed(found: list[Finding]) -> int:
+    """In how many windows the answer of the ladder is confirmed."""
+    settings = DriftSettings()
+    return sum(diagnose([f], [[one] for one in found[:k]], settings).confirmed for k, f in enumerate(found))
+
+
+@pytest.mark.parametrize(("level", "off"), [(-5.4, 0.0), (-3.5, 0.4), (-1.4, 0.7), (-3.5, 1.7), (-1.4, 1.35)])
+def test_a_month_of_chance_is_no_witness_of_itself_in_the_months_after_it(level: float, off: float) -> None:
+    """One month of few defaults, or of many, in a world that is as ever: called, and not confirmed."""
+    called = sure = 0
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        p: Floats = expit(level + 0.8 * rng.standard_normal(12_000))
+        days = np.sort(rng.integers(0, 180, p.size)).astype(np.float64)
+        odd = days.astype(int) // 30 == rng.integers(1, 4)
+        defaults = rng.random(p.size) < np.where(odd, np.minimum(off * p, 0.97), p)
+        found = watched(reports(p, defaults.astype(np.float64), days))
+        called += sum(f.severity is Severity.DRIFTED for f in found)
+        sure += confirmed(found)
+    assert called >= 4
+    assert sure <= 1  # the next month may be low by chance, too
+
+
+@pytest.mark.parametrize("level", [-1.4, -3.5])
+def test_a_level_that_stays_is_confirmed_by_the_months_after_it(level: float) -> None:
+    held = [confirmed(watched(months(np.random.default_rng(seed), level, 0.0, 0.4))) > 0 for seed in range(5)]
+    assert all(held)
 
 
 @pytest.mark.parametrize("level", [-1.4, -3.5])

@@ -177,7 +177,7 @@ def test_a_history_that_moved_warns_of_a_world_that_moves() -> None:
             p = 1.0 / (1.0 + np.exp(1.5 - rng.standard_normal(1_600)))
             return p, (rng.random(p.size) < given_factor(p, rho, rng.standard_normal(1))[0]).astype(np.float64)
 
-        days = np.repeat(30 * np.arange(8), 1_600)
+        days = np.repeat(30 * np.arange(8) + 15, 1_600)  # the middles of months
         p, y = (np.concatenate(column) for column in zip(*(decided() for _ in range(8)), strict=True))
         shift = brentq(lambda by, p=p, y=y: float(expit(logit(p) + by).mean() - y.mean()), -3.0, 3.0)
         past = expit(logit(p) + shift)

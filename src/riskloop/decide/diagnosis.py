@@ -145,11 +145,19 @@ def _confirmed(
         return True  # a quarantine can be lifted; what was learned cannot be unlearned
     if diagnosis in (Diagnosis.STABLE, Diagnosis.NOT_ENOUGH_DATA):
         return False
-    if any(f.severity is Severity.SEVERE for f in _deciding(diagnosis, findings)):
+    if any(f.severity is Severity.SEVERE for f in _witnesses(diagnosis, findings)):
         return True
     sound = [window for window in history if not _unsound(window)]
     latest = [*sound[len(sound) - min(len(sound), drift.among - 1) :], findings]
-    return sum(bool(_deciding(diagnosis, window)) for window in latest) >= drift.confirm
+    return sum(bool(_witnesses(diagnosis, window)) for window in latest) >= drift.confirm
+
+
+def _witnesses(diagnosis: Diagnosis, findings: Sequence[Finding]) -> list[Finding]:
+    """What a window's own rows say: evidence over many windows is called as long as it stands, and counts once.
+
+    A month that was bad by chance is in what the next windows carry on, and would confirm itself.
+    """
+    return [f for f in _deciding(diagnosis, findings) if f.details.get("adds", True)]
 
 
 def _deciding(diagnosis: Diagnosis, findings: Sequence[Finding]) -> list[Finding]:

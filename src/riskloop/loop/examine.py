@@ -179,6 +179,7 @@ def correlation(champion: ReferenceModel, settings: Settings) -> Correlation:
         champion.outcomes,
         given=settings.drift.asset_correlation,
         floor=settings.drift.asset_correlation_floor,
+        customers=champion.customers,
     )
 
 

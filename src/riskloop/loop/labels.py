@@ -16,6 +16,7 @@ from riskloop.core.maturity import LATEST, Maturity
 from riskloop.core.settings import OutcomeSettings
 from riskloop.core.span import Span
 from riskloop.core.types import Diagnosis, Finding, Floats, Severity
+from riskloop.loop.snapshot import share_of
 from riskloop.monitor.labels import (
     DEFINITION,
     FEW_CORRECTED,
@@ -130,15 +131,14 @@ def of_window(
 ) -> list[Finding]:
     """What the settled outcomes of a window say about their feed."""
     before = _judged_before(windows, window)
-    reports, *earlier = (
-        reports_of(feed.outcomes.reports(known, span=one.span)).latest for one in (window, *reversed(before))
-    )
-    if known.silence != "unknown":
-        return []  # silence has neither date nor class
+    reports, *earlier = (_settled(feed, one, known) for one in (window, *reversed(before)))
+    silent = known.silence == "good"
     covered, *usual = (feed.decisions.coverage(one.span, known) for one in (window, *before))
     approved = sum(one.approved_known for one in usual), sum(one.approved for one in usual)
     length = feed.settings.portfolio.outcome_window // timedelta(microseconds=1)
-    found = window_findings(reports, length, (covered.approved_known, covered.approved), approved, earlier)
+    found = window_findings(
+        reports, length, (covered.approved_known, covered.approved), approved, earlier, silent=silent
+    )
     moved = {finding.check for finding in (*realised, *found) if finding.severity in MOVED}
     together = joined([reports, *earlier])
     # Another definition of default moves the level and leaves the ranking.
@@ -149,9 +149,24 @@ def of_window(
         moved="calibration" in moved,
         correlation=level.correlation,
         learned=level.error,
-        in_order=moved.isdisjoint((LATE.name, STRAGGLERS.name)),
+        in_order=not silent and moved.isdisjoint((LATE.name, STRAGGLERS.name)),
+        begins=int(reports.decided.min()),
     )
     return [*found, replace(finding, details={**finding.details, "report_day": day})]
+
+
+def _settled(feed: OutcomeFeed, window: Window, known: Maturity) -> Reports:
+    """What became of a window's customers: the last report on each.
+
+    Where only defaults are reported, the others are good, and their outcome has no date but the decision's.
+    """
+    if known.silence == "unknown":
+        return reports_of(feed.outcomes.reports(known, span=window.span)).latest
+    share = share_of(feed.decisions, window.span, feed.settings.retrain.max_rows)
+    frame = feed.decisions.frame(window.span, known, share, bare=True)
+    there = ~np.isnan(frame.outcomes)
+    ids, times = frame.ids[there], frame.times[there]
+    return Reports(ids, ids, frame.outcomes[there], frame.probabilities[there], times, times)
 
 
 def _judged_before(windows: Windows, window: Window) -> list[Window]:

@@ -49,6 +49,7 @@ SURE: Final = 4.0  # standard errors beyond which chance is no explanation
 UPSIDE_DOWN: Final = 2.0  # standard errors of the ranking, beside a likelihood ratio of exp(10)
 STEP: Final = 20.0  # a score statistic that no step of chance reaches, whichever day is the best
 BESIDE: Final = 1e-4  # p-value of the level beside the champion's, below which a person is asked
+OWN: Final = 0.05  # p-value of a window's own level, of a step that it adds to
 TINY: Final = 1e-9
 APART: Final = 10.0  # of two score statistics, from which one date explains better than the other
 MOST_CORRECTED: Final = 0.10  # of what is known about these customers
@@ -136,22 +137,29 @@ def window_findings(
     covered: tuple[int, int],
     usual: tuple[int, int],
     earlier: Sequence[Reports] = (),
+    *,
+    silent: bool = False,
 ) -> list[Finding]:
     """Delay, coverage and classes of a settled window's outcomes, the last report on each decision.
+
+    Where the good are ``silent`` nobody is missing, and nobody knows when their outcome was known.
 
     ``outcome_window`` in microseconds. ``covered`` and ``usual`` are how many approved customers have an outcome, and
     how many were approved, in this window and in those before. ``earlier`` are the reports of those windows, latest
     first, which lateness is told by.
     """
-    found = [_one_class(reports), _coverage(covered, usual)]
+    found = [_one_class(reports, silent)]
     if reports.fewest:
         found.append(_inverted(reports))
+    if silent:
+        return found
+    found.append(_coverage(covered, usual))
     if sum(one.fewest for one in (reports, *earlier)) >= LEAST:
         found.append(late_finding((reports, *earlier), outcome_window))
     return [*found, straggler_finding(reports, earlier, outcome_window)]
 
 
-def _one_class(reports: Reports) -> Finding:
+def _one_class(reports: Reports, silent: bool) -> Finding:
     bad = reports.outcomes == 1.0
     chance = 1.0
     if len(reports) and (bad.all() or not bad.any()):
@@ -159,11 +167,12 @@ def _one_class(reports: Reports) -> Finding:
         chance = float(np.exp(np.log(p).sum()))
     fault = chance < RARE
     what = "defaults" if bad.all() else "good"
+    about = "nobody is reported as a default" if silent else "where only defaults are reported, set outcomes.reported"
     return ONE_CLASS.finding(
         WINDOW,
         Severity.FAULT if fault else Severity.OK,
         (len(reports), 0),
-        f"All {len(reports):,} outcomes are {what}; where only defaults are reported, set outcomes.reported."
+        f"All {len(reports):,} outcomes are {what}; {about}."
         if fault
         else f"{int(bad.sum()):,} of {len(reports):,} outcomes are defaults.",
         statistic=chance,
@@ -197,33 +206,28 @@ def definition_finding(
     correlation: float = 0.0,
     learned: float | None = None,
     in_order: bool = True,
+    begins: int | None = None,
 ) -> tuple[Finding, int | None]:
     """Whether the level of default changed at a report date, and at which (microseconds).
 
     ``moved``: the level of the window alone is known to have changed; else the windows together have to show it, by a
     step or beside the champion's level, whose standard error in log-odds is ``learned``: beyond what defaults of one
     month that move together by the asset ``correlation`` give. Where reports no longer come ``in_order``, the day of a
-    report says nothing.
+    report says nothing. Decisions from ``begins`` on are the window's own: whether they add to what those before them
+    showed is told (`adds`), because a month must not be its own witness in the next window.
 
     ``reports`` are the last ones on each decision, of the window that moved and of those before. A real change of level
     begins with customers of a day, a change of definition with reports of a day. Where each report comes a fixed time
     after its decision the two cannot be told apart: then a person has to know. Returns the day only where it is sure.
     """
-    level = _recalibrated(reports)
-    months = (reports.decided - reports.decided.min()) // (MONTH * DAY)
-    residual, together = reports.outcomes - level, rate_variance(level, correlation)
-    steps = [
-        _largest_step(at // DAY, residual, level * (1.0 - level), months, together)
-        for at in (reports.reported if in_order else reports.decided, reports.decided)
-    ]
-    (by_report, step, cut), (by_decision, begun_by, begun) = steps
-    gap = by_report - by_decision
-    beside = None if learned is None else _beside_the_champion(reports, correlation, learned)
+    by_report, by_decision, beside = _level_moved(reports, correlation, learned, in_order)
+    gap = by_report.beyond_chance - by_decision.beyond_chance
+    step = by_report.allowed
     asks = moved or step >= STEP or (beside is not None and beside.matters)
     severity = Severity.FAULT if gap > APART else Severity.DRIFTED if gap > -APART else Severity.OK
     if not asks:
         severity = Severity.OK
-    day = _day(cut) if severity is not Severity.OK else _day(begun)
+    day = _day(by_report.day) if severity is not Severity.OK else _day(by_decision.day)
     since = f"The level of default changes since {day}."
     if beside is not None and not moved and step < STEP:
         since = (
@@ -236,9 +240,15 @@ def definition_finding(
         Severity.DRIFTED: f"{since} The outcomes do not show whether the customers changed or the reports: it may be "
         "another definition of default.",
         Severity.OK: f"The level of default changes for customers since {day}, in reports of any date."
-        if moved or begun_by >= STEP
+        if moved or by_decision.allowed >= STEP
         else "The level of default shows no step at any report date.",
     }
+    adds = True
+    if begins is not None and severity is not Severity.OK and not moved:
+        before, own = (reports.take(part) for part in (reports.decided < begins, reports.decided >= begins))
+        earlier = _level_moved(before, correlation, learned, in_order) if len(before) else None
+        off = None if learned is None else _beside_the_champion(own, correlation, learned)
+        adds = earlier is None or _adds(by_report, beside, earlier, off)
     finding = DEFINITION.finding(
         WINDOW,
         severity,
@@ -247,14 +257,23 @@ def definition_finding(
         statistic=gap,
         critical=APART,
         details={
-            "by_report": by_report,
-            "by_decision": by_decision,
+            "by_report": by_report.beyond_chance,
+            "by_decision": by_decision.beyond_chance,
             "step": step,
             "asset_correlation": correlation,
+            "adds": adds,
         }
         | ({} if beside is None else beside._asdict()),
     )
-    return finding, cut * DAY if severity is Severity.FAULT else None
+    return finding, by_report.day * DAY if severity is Severity.FAULT else None
+
+
+class _Step(NamedTuple):
+    """The largest step of the level over the days of something."""
+
+    beyond_chance: float  # score statistic
+    allowed: float  # the same, allowing for months whose defaults move together
+    day: int  # first one after it
 
 
 class _Beside(NamedTuple):
@@ -269,6 +288,34 @@ class _Beside(NamedTuple):
     def matters(self) -> bool:
         """Whether it is neither chance nor too little to matter."""
         return self.p_value < BESIDE and abs(self.observed - self.expected) > RATE_GAP * self.expected
+
+
+_Moved = tuple[_Step, _Step, _Beside | None]  # by report days, by decision days, and beside the champion
+
+
+def _level_moved(reports: Reports, correlation: float, learned: float | None, in_order: bool) -> _Moved:
+    """The largest step over report days and over decision days, and the level beside the champion's."""
+    level = _recalibrated(reports)
+    months = (reports.decided - reports.decided.min()) // (MONTH * DAY)
+    residual, together = reports.outcomes - level, rate_variance(level, correlation)
+    by_report, by_decision = (
+        _largest_step(at // DAY, residual, level * (1.0 - level), months, together)
+        for at in (reports.reported if in_order else reports.decided, reports.decided)
+    )
+    return by_report, by_decision, None if learned is None else _beside_the_champion(reports, correlation, learned)
+
+
+def _adds(step: _Step, beside: _Beside | None, before: _Moved, own: _Beside | None) -> bool:
+    """Whether what asks is stronger than it was ``before`` the window, and a step because the window itself is off.
+
+    An odd month is a step back, too, which the usual months after it show ever better.
+    """
+    was, _, beside_was = before
+    if step.allowed >= max(STEP, was.allowed) and (own is None or own.p_value < OWN):
+        return True
+    if beside is None or beside_was is None or not beside.matters:
+        return False
+    return beside.p_value <= beside_was.p_value
 
 
 def _beside_the_champion(reports: Reports, correlation: float, learned: float) -> _Beside:
@@ -300,9 +347,7 @@ def _recalibrated(reports: Reports) -> Floats:
     return np.asarray(np.clip(p, 1e-9, 1.0 - 1e-9), dtype=np.float64)
 
 
-def _largest_step(
-    days: Ints, residual: Floats, variance: Floats, months: Ints, together: float
-) -> tuple[float, float, int]:
+def _largest_step(days: Ints, residual: Floats, variance: Floats, months: Ints, together: float) -> _Step:
     """The largest score statistic of a step that begins on a day, and the day; 0 where all are of one day.
 
     Between them the same statistic where the rate of each of the ``months`` (n,) has the variance ``together`` beside
@@ -314,11 +359,11 @@ def _largest_step(
     ends = np.flatnonzero(np.diff(days))
     inside = ends[(ends + 1 >= 0.05 * days.size) & (ends + 1 <= 0.95 * days.size)]
     if not inside.size:
-        return 0.0, 0.0, int(days[-1]) if days.size else 0
+        return _Step(0.0, 0.0, int(days[-1]) if days.size else 0)
     # A handful of defaults are a step of any size; as for χ², five have to be expected on either side.
     inside = inside[np.minimum(spread[inside], spread[-1] - spread[inside]) >= LEAST / 2]
     if not inside.size:
-        return 0.0, 0.0, int(days[-1])
+        return _Step(0.0, 0.0, int(days[-1]))
     share = spread[inside] / spread[-1]
     chance = spread[-1] * share * (1.0 - share)
     statistic = before[inside] ** 2 / chance
@@ -327,7 +372,7 @@ def _largest_step(
     earlier = np.bincount(months[order][: inside[best] + 1], minlength=int(months.max()) + 1)
     beyond = earlier - share[best] * np.bincount(months)
     allowed = statistic[best] * chance[best] / (chance[best] + together * float(np.square(beyond).sum()))
-    return float(statistic[best]), float(allowed), int(days[inside[best] + 1])
+    return _Step(float(statistic[best]), float(allowed), int(days[inside[best] + 1]))
 
 
 def _day(number: int) -> str:

@@ -5,7 +5,7 @@ window hold all that the next one needs.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -82,10 +82,11 @@ def over_time_findings(
     by_rank = rank.with_window(ranking_ratios(placements, expected, worth), ranked)
     if window.outcomes.size:
         past.append([window.defaults, window.outcomes.size, float(window.probabilities.mean())])
-    told = by_level.finding(LEVEL_OVER_TIME, compared, float(np.dot(WEIGHTS, by_level.detectors)), alarm, "the level")
+    weighed, mean = (lambda d: float(np.dot(WEIGHTS, d))), (lambda d: float(d.mean()))
+    told = by_level.finding(LEVEL_OVER_TIME, compared, level, weighed, alarm, "the level")
     return [
         replace(told, details={**told.details, "asset_correlation": allowed, "past": past[-KEPT:]}),
-        by_rank.finding(RANKING_OVER_TIME, compared, float(by_rank.detectors.mean()), alarm, "the ranking"),
+        by_rank.finding(RANKING_OVER_TIME, compared, rank, mean, alarm, "the ranking"),
     ]
 
 
@@ -125,9 +126,20 @@ class _Carried:
             self.expected + float(window.probabilities.sum()),
         )
 
-    def finding(self, check: DeclaredCheck, compared: Comparison, evidence: float, alarm: float, what: str) -> Finding:
-        """``evidence`` against the ``alarm``."""
-        moved = evidence >= alarm
+    def finding(
+        self,
+        check: DeclaredCheck,
+        compared: Comparison,
+        before: "_Carried",
+        together: Callable[[Floats], float],
+        alarm: float,
+        what: str,
+    ) -> Finding:
+        """The evidence of all detectors ``together`` against the ``alarm``, and whether this window adds to it."""
+        evidence = together(self.detectors)
+        moved, adds = evidence >= alarm, self.windows > before.windows
+        if adds and before.detectors.size == self.detectors.size:
+            adds = evidence >= together(before.detectors)
         says = "speak against" if moved else "do not speak against"
         return check.finding(
             WINDOW,
@@ -138,6 +150,7 @@ class _Carried:
             statistic=evidence,
             critical=alarm,
             details={
+                "adds": adds,
                 "detectors": self.detectors.tolist(),
                 "windows": self.windows,
                 "rows": self.rows,

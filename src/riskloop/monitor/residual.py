@@ -133,7 +133,8 @@ def residual_finding(
     kept = kept[-KEPT:]
     spread, again = past.directions.spread, max(past.again, history.again)
     evidence, latest = residual_evidence(kept, history, spread, again=again)
-    if adds and evidence < OVER * residual_evidence(kept[:-1], history, spread, again=again)[0]:
+    without = residual_evidence(kept[:-1], history, spread, again=again)[0] if adds else evidence
+    if adds and evidence < OVER * without:
         # A recession that has ended would be called for months. To forget evidence makes no false alarm likelier.
         kept, evidence = kept[-1:], latest
     moved = evidence >= alarm
@@ -147,7 +148,11 @@ def residual_finding(
         "needed).",
         statistic=evidence,
         critical=alarm,
-        details={"windows": [_written(one) for one in kept], "latest": latest},
+        details={
+            "windows": [_written(one) for one in kept],
+            "latest": latest,
+            "adds": adds and evidence > without,
+        },
     )
 
 

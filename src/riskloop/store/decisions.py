@@ -308,20 +308,24 @@ class DecisionLog:
         span: Span = EVERYTHING,
         known: Maturity | None = None,
         share: float = 1.0,
+        *,
+        bare: bool = False,
     ) -> DecisionFrame:
         """The decisions of a span, ordered by id, with the outcomes that count by ``known``; without it all are NaN.
 
         A ``share`` below 1 is a random one, drawn by the ids alone: the same decisions whoever asks, and whenever.
+        ``bare`` ones come without customers and features, which are most of what has to be read.
 
         Erased ones are left out, here and in `chosen`: nothing is learned from them or judged by them.
         Raises DataError when the rows were logged under schemas of different length.
         """
-        query = select(*FRAME).where(where(span)).order_by(decisions.c.id)
+        query = select(*(BARE if bare else FRAME)).where(where(span)).order_by(decisions.c.id)
+        columns = BARE_OF_SEGMENT if bare else WHOLE
         with self.database.read() as connection:
             frames = [frame_of_rows(_present(connection.execute(query), share))]
             if known is not None:
                 settle(frames[0], latest(_outcomes(connection, where(span), known), frames[0].ids), known)
-            for piece in map(present, self.segments.pieces(connection, span, WHOLE, share=share)):
+            for piece in map(present, self.segments.pieces(connection, span, columns, share=share)):
                 frames.append(frame_of_piece(piece))
                 if known is not None:
                     settle(frames[-1], reported_on(connection, piece.ids, known), known)

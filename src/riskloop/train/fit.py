@@ -30,7 +30,15 @@ from riskloop.scoring.preparation import FILE
 from riskloop.store.artefacts import Artefact
 from riskloop.train.benchmark import benchmark_of
 from riskloop.train.blend import Blend
-from riskloop.train.calibrate import capped, choose_threshold, fit_calibration, level_of, levelled, log_odds
+from riskloop.train.calibrate import (
+    at_own_level,
+    capped,
+    choose_threshold,
+    fit_calibration,
+    level_of,
+    levelled,
+    log_odds,
+)
 from riskloop.train.candidate import (
     Candidate,
     baseline,
@@ -120,8 +128,10 @@ def fit(
     tested_weights = None if weights is None else weights[tested]
     level = level_of(rows.times, target, float(np.average(target[tested], weights=tested_weights)), train)
     line = fit_calibration(best.raw[tested], target[tested], tested_weights)
-    calibration = levelled(line, best.raw[tested], rows.times[tested], train, level)
-    p = calibration.apply(best.raw[tested])
+    folds = levelled(line, best.raw[tested], rows.times[tested], train, level)
+    p = folds.apply(best.raw[tested])
+    own, rate = final.raw(sample.X[tested]), float(np.average(p, weights=tested_weights))
+    calibration = at_own_level(folds, own, rate, tested_weights)
     if train.points and isinstance(final.estimator, Scorecard):
         final.estimator.round_points(calibration.a, calibration.b, Scaling())
     others = rows.take(np.empty(0, dtype=np.int64)) if declined is None else declined

@@ -23,6 +23,7 @@ ZOOM: Final = 65  # nodes on what is left of the factor, again and again
 NEGLIGIBLE: Final = 40.0  # of a log likelihood below its largest
 ERROR_NODES: Final = 9  # of the error of the level, beside a factor that smooths it
 MOST: Final = 0.5  # asset correlation
+LEAST_SEEN: Final = 1e-3  # squared deviations in all, beside chance: of none there is no quantile
 
 Nodes = tuple[Floats, Floats]  # values of a standard normal, and their weights
 ONE: Final[Nodes] = (np.zeros(1), np.ones(1))
@@ -122,17 +123,21 @@ def asset_correlation(
     expected: npt.ArrayLike,
     confidence: float = 0.9,
     like: Floats | None = None,
+    alike: float = 0.0,
 ) -> float:
     """An upper bound of ρ from periods (t,): their ``defaults``, ``customers``, and mean ``expected`` probabilities.
 
     The periods' squared deviations from what was expected hold the variance by chance and that by the factor, which
-    rises with ρ. Few periods tell little of it, so the χ² upper bound of the whole is taken. ``like`` (m,) are
-    probabilities spread as the customers' are: the rate of different customers moves less than that of equal ones, by
-    a quarter in a card portfolio, and ρ would be found as much too small.
-    Source: moments as in Gordy, Journal of Banking & Finance 24 (2000) 119–149, appendix C.
+    rises with ρ. Few periods tell little of it, so the χ² upper bound of the whole is taken, given that it is at least
+    chance: periods that happen to differ by less than chance gives do not show that there is no factor. ``like`` (m,)
+    are probabilities spread as the customers' are: different customers differ less by chance than equal ones, and
+    their rate moves less. Of chance the share ``alike`` is the same in all periods, where the same customers come
+    again, and moves nothing.
+    Source: moments as in Gordy, Journal of Banking & Finance 24 (2000) 119–149, appendix C; a variance that has a
+    least value as in Box & Tiao, Bayesian Inference in Statistical Analysis (1973), section 5.2.
     DataError for fewer than 3 periods.
     """
-    from scipy.special import chdtri
+    from scipy.special import gammainc, gammaincinv
 
     d, n, p = (np.asarray(a, dtype=np.float64) for a in (defaults, customers, expected))
     if d.size < 3 or not (d.shape == n.shape == p.shape):
@@ -141,10 +146,14 @@ def asset_correlation(
         raise DataError("Every period needs customers, and an expected rate between 0 and 1.")
     level = d.sum() / (n @ p)  # what all periods share is no movement
     rate = np.minimum(p * level, 1.0 - TINY)
+    if not d.sum():
+        return 0.0
     freedom = d.size - 1
-    spread = float(np.square(d / n - rate).sum()) / chdtri(freedom, confidence)
-    chance = float((rate * (1.0 - rate) / n).mean())
-    return _solved(spread - chance, float(rate.mean()), like)
+    chance = float((rate * (1.0 - rate) / n).mean()) * _differing(float(rate.mean()), like) * (1.0 - alike)
+    seen = max(float(np.square(d / n - rate).sum()) / chance, LEAST_SEEN)
+    half = freedom / 2.0  # χ² of so many degrees of freedom is twice a gamma variable
+    least = 2.0 * float(gammaincinv(half, (1.0 - confidence) * gammainc(half, seen / 2.0)))
+    return _solved(chance * (seen / least - 1.0), float(rate.mean()), like)
 
 
 def correlation_in_time(
@@ -171,11 +180,19 @@ def correlation_in_time(
     rate = np.minimum(p * d.sum() / (n @ p), 1.0 - TINY)
     freedom = 2.0 * (d.size - 1) ** 2 / (3 * d.size - 4)
     spread = float(np.square(np.diff(d / n - rate)).mean()) / 2.0
-    variance = rate * (1.0 - rate) / n
+    variance = rate * (1.0 - rate) / n * _differing(float(rate.mean()), like)
     chance = float((variance[1:] + variance[:-1]).mean()) / 2.0
     if spread * freedom <= chance * chdtri(freedom, alpha):
         return 0.0
     return _solved(spread * freedom / float(chdtri(freedom, confidence)) - chance, float(rate.mean()), like)
+
+
+def _differing(rate: float, like: Floats | None) -> float:
+    """The variance by chance of customers ``like`` these, beside that of equal ones with the same mean ``rate``."""
+    if like is None or not like.size or not 0.0 < rate < 1.0:
+        return 1.0
+    p = _at_level(like, rate)
+    return float((p * (1.0 - p)).mean() / (rate * (1.0 - rate)))
 
 
 def _solved(variance: float, rate: float, like: Floats | None) -> float:
