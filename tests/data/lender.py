@@ -168,6 +168,78 @@ def _within(frame: pd.DataFrame, path: Path) -> Path:
     return _save(json.dumps({"answer": {"meta": {"n": len(rows)}, "rows": rows}}), path)
 
 
+def fixed(frame: pd.DataFrame, *, gap: int = 2, right: bool = False, head: bool = True, ruled: bool = False) -> str:
+    """Columns of fixed widths; numbers to the right with ``right``."""
+    cells = [[str(name), *("" if v != v else str(v) for v in frame[name])] for name in frame]
+    widths = [max(map(len, column if head else column[1:])) for column in cells]
+    to_right = [right and pd.api.types.is_numeric_dtype(frame[name]) for name in frame]
+    lines = [
+        (" " * gap)
+        .join(v.rjust(w) if r else v.ljust(w) for v, w, r in zip(row, widths, to_right, strict=True))
+        .rstrip()
+        for row in zip(*cells, strict=True)
+    ]
+    if ruled:
+        lines.insert(1, (" " * gap).join("-" * width for width in widths))
+    return "\n".join([*lines[not head :], ""])
+
+
+def _html(frame: pd.DataFrame, path: Path, encoding: str = "utf-8") -> Path:
+    """What a core banking system calls .xls: a page with a title, a table, and a second table of its own."""
+    rows = frame.astype(object).where(frame.notna(), "").astype(str)
+    head = "".join(f"<th bgcolor=#ccc>{name}</th>" for name in frame)
+    body = "".join(
+        "<tr>" + "".join(f"<td class=x>{v}</td>" for v in row) + "</tr>\n" for row in rows.to_numpy().tolist()
+    )
+    text = (
+        f'<html><head><meta http-equiv="Content-Type" content="text/html; charset={encoding}"><style>td {{x}}</style>'
+        "</head><body><table><tr><td>Loans</td><td>as of &amp;</td></tr><tr><td>Bank</td><td>AG</td></tr></table>"
+        f"<h1>Loans</h1><table border=1><tr>{head}</tr>\n{body}</table></body></html>"
+    )
+    return _save(text, path, encoding)
+
+
+def _spreadsheet(frame: pd.DataFrame, path: Path) -> Path:
+    """Excel's XML of 2003, in which cells without a value are left out."""
+    rows = ["<Row>" + "".join(f'<Cell><Data ss:Type="String">{name}</Data></Cell>' for name in frame) + "</Row>"]
+    for row in frame.itertuples(index=False):
+        cells = [
+            f'<Cell ss:Index="{i}"><Data ss:Type="{"String" if isinstance(v, str) else "Number"}">{v}</Data></Cell>'
+            for i, v in enumerate(row, 1)
+            if v == v
+        ]
+        rows.append("<Row>" + "".join(cells) + "</Row>")
+    text = (
+        '<?xml version="1.0"?><?mso-application progid="Excel.Sheet"?>\n'
+        '<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet" '
+        'xmlns:ss="urn:schemas-microsoft-com:office:spreadsheet"><Worksheet ss:Name="Data"><Table>'
+        + "\n".join(rows)
+        + "</Table></Worksheet></Workbook>"
+    )
+    return _save(text, path)
+
+
+def _sparse(frame: pd.DataFrame, path: Path) -> Path:
+    """An ARFF file of which rows name only what is not 0, or not the first level."""
+    kinds = {ID: "numeric", TIME: "string", "income": "numeric", "late": "numeric", "purpose": "{car,'Küche','Möbel'}"}
+    head = "@relation loans\n" + "".join(f"@attribute {name} {kinds.get(str(name), '{0,1}')}\n" for name in frame)
+    rows = []
+    for row in frame.itertuples(index=False):
+        named = {i: v for i, v in enumerate(row) if v not in (0, "car")}
+        rows.append("{" + ", ".join(f"{i} {'?' if v != v else repr(v)}" for i, v in named.items()) + "}")
+    return _save(head + "@data\n" + "\n".join(rows) + "\n", path)
+
+
+def partitions(frame: pd.DataFrame, path: Path) -> Path:
+    """A data set in folders called after a column, as Spark and Hive write it."""
+    for purpose, part in frame.groupby("purpose", sort=False):
+        folder = path / f"purpose={purpose}"
+        folder.mkdir(parents=True)
+        part.drop(columns="purpose").to_parquet(folder / "part-0.parquet")
+    (path / "_SUCCESS").write_text("")
+    return path
+
+
 def _parquet(frame: pd.DataFrame, path: Path) -> Path:
     frame.to_parquet(path)
     return path
@@ -260,6 +332,19 @@ WAYS: dict[str, tuple[str, Way]] = {
         lambda f, p: _save(f.to_json(orient="records", lines=True).replace("}\n", "},\n"), p),
     ),
     "ARFF with comments": ("h.arff", _commented),
+    "sparse ARFF": ("h.arff", _sparse),
+    "fixed widths": ("h.txt", lambda f, p: _save(fixed(f), p)),
+    "fixed widths, numbers to the right": ("h.prn", lambda f, p: _save(fixed(f, right=True, gap=1), p)),
+    "fixed widths, ruled": ("h.lst", lambda f, p: _save(fixed(f, ruled=True, gap=1), p)),
+    "fixed widths, cp1252": ("h.txt", lambda f, p: _save(fixed(f), p, "cp1252")),
+    "fixed widths with notes and totals": (
+        "h.txt",
+        lambda f, p: _save("LOANS AS OF 2024-01-01\nBANK AG\n\n" + fixed(f) + "\nTotal 240 loans\n", p),
+    ),
+    "a page that is called .xls": ("h.xls", _html),
+    "a page in cp1252": ("h.xls", lambda f, p: _html(f, p, "windows-1252")),
+    "a page in UTF-16": ("h.html", lambda f, p: _html(f, p, "utf-16")),
+    "Excel's XML": ("h.xls", _spreadsheet),
     "a table of Markdown": ("h.md", lambda f, p: _save(_markdown(f), p)),
     "k. A. for missing": ("h.csv", lambda f, p: _save(text(f, na_rep="k. A."), p)),
 }

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from tests.data.lender import ID, ROWS, TARGET, TIME, WAYS, history, read_bytes, text
+from tests.data.lender import ID, ROWS, TARGET, TIME, WAYS, history, partitions, read_bytes, text
 
 from riskloop.core.errors import DataError
 from riskloop.core.settings import Settings, parse_settings
@@ -226,6 +226,18 @@ def test_every_type_of_a_table_is_looked_at(name: str) -> None:
     assert (odd.role == "ignored") == (name in ("list", "object", "nulls", "day"))
     settings = parse_settings(config_text(found))
     assert len(read_rows(table, settings.row_schema, target="required", where="table").rows) == size
+
+
+def test_folders_called_after_values_are_a_column(tmp_path: Path, expected: tuple[Settings, Rows]) -> None:
+    path = partitions(FRAME, tmp_path / "parts")
+    settings, rows = settings_of(path), expected[1]
+    assert settings.features["purpose"].categories == expected[0].features["purpose"].categories
+    schema = settings.row_schema
+    for source in (path, tmp_path / "parts" / "**" / "*.parquet"):
+        read = rows_from(source, schema, target="required", where="h")
+        order, other = np.argsort(list(read.ids)), np.argsort(list(rows.ids))
+        places = [schema.positions[name] for name in expected[0].row_schema.positions]
+        np.testing.assert_array_equal(read.features[order][:, places], rows.features[other])
 
 
 LAYOUTS: dict[str, Any] = {

@@ -17,6 +17,7 @@ from riskloop.cli.options import (
     JsonOption,
     SheetOption,
     SkipOption,
+    WidthsOption,
     dialect_options,
     open_portfolio,
 )
@@ -57,6 +58,7 @@ def init(
     decimal: DecimalOption = None,
     sheet: SheetOption = None,
     skip: SkipOption = None,
+    widths: WidthsOption = None,
     dates: DatesOption = None,
     missing: Annotated[list[str] | None, typer.Option(help="A word for a missing value; repeatable.")] = None,
     explain: Annotated[str | None, typer.Option(help="Show all that is known about one column; write nothing.")] = None,
@@ -79,7 +81,7 @@ def init(
     console = Console(as_json)
     if config.exists() and not force and explain is None:
         raise ConfigError(f"{config} exists already; use --force to replace it, or --config to write another file.")
-    given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates)
+    given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, widths=widths)
     if missing:
         given["missing"] = tuple(missing)
     try:
@@ -127,11 +129,12 @@ def check(
     decimal: DecimalOption = None,
     sheet: SheetOption = None,
     skip: SkipOption = None,
+    widths: WidthsOption = None,
     dates: DatesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what of a file would be refused, flagged or drifted, by column; nothing is logged."""
-    portfolio = open_portfolio(config, dialect_options(delimiter, encoding, decimal, sheet, skip, dates))
+    portfolio = open_portfolio(config, dialect_options(delimiter, encoding, decimal, sheet, skip, dates, widths=widths))
     checked = portfolio.check(source)
     found = checked.to_dict()
     if html is not None:

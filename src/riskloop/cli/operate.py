@@ -19,6 +19,7 @@ from riskloop.cli.options import (
     SkipOption,
     StrictOption,
     UrlOption,
+    WidthsOption,
     dialect_options,
     leave_partly,
     open_portfolio,
@@ -61,6 +62,7 @@ def train(
     decimal: DecimalOption = None,
     sheet: SheetOption = None,
     skip: SkipOption = None,
+    widths: WidthsOption = None,
     dates: DatesOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -70,7 +72,9 @@ def train(
     Rows that cannot be read are set aside with their reason; the exit code is 12 then.
     """
     console = Console(as_json)
-    portfolio = open_portfolio(config, dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict))
+    portfolio = open_portfolio(
+        config, dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict, widths)
+    )
     with console.progress("Training") as tick:
         trained = portfolio.train(history, complete_until=complete_until, progress=tick, refused=refused)
     rows = [(name, entry["auc"], entry["low"], entry["high"]) for name, entry in trained.comparison.items()]
@@ -180,6 +184,7 @@ def score(
     decimal: DecimalOption = None,
     sheet: SheetOption = None,
     skip: SkipOption = None,
+    widths: WidthsOption = None,
     dates: DatesOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -196,7 +201,7 @@ def score(
     from riskloop.worker import api_url, data_settings, is_served
 
     console = Console(as_json)
-    given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict)
+    given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict, widths)
     if engine is None and not is_served(url, config):
         engine = Engine.LOCAL
         console.say("No server of this folder runs: scored here, by --engine local.")
@@ -267,6 +272,7 @@ def outcomes(
     decimal: DecimalOption = None,
     sheet: SheetOption = None,
     skip: SkipOption = None,
+    widths: WidthsOption = None,
     dates: DatesOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -277,7 +283,7 @@ def outcomes(
     """
     from riskloop.data.refused import write_reasons
 
-    given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict)
+    given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict, widths)
     portfolio = _reading(open_portfolio(config, given), engine, master)
     recorded = portfolio.record_outcomes(labels, complete_until=complete_until)
     lines = [

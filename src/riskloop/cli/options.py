@@ -26,6 +26,9 @@ DelimiterOption = Annotated[
     str | None, typer.Option(help="Between fields: ',', ';', '|', tab, blank; overrules [data].")
 ]
 EncodingOption = Annotated[str | None, typer.Option(help="Such as utf-8, utf-16, cp1252; overrules [data].")]
+WidthsOption = Annotated[
+    str | None, typer.Option(help="Characters of each column, such as 10,8,3, where only places tell columns apart.")
+]
 DecimalOption = Annotated[str | None, typer.Option(help="Decimal sign: '.' or ','; overrules [data].")]
 SheetOption = Annotated[str | None, typer.Option(help="Sheet of a workbook; overrules [data].")]
 SkipOption = Annotated[int | None, typer.Option(min=0, help="Lines above the header; overrules [data].")]
@@ -46,12 +49,13 @@ def dialect_options(
     skip: int | None,
     dates: str | None = None,
     strict: bool | None = None,
+    widths: str | None = None,
 ) -> dict[str, Any]:
     """What the options say about a file, as settings of [data]. Raises ConfigError for a value that is none."""
     from riskloop.data.dialect import SPELLED
 
     spelled = None if delimiter is None else SPELLED.get(delimiter.lower(), delimiter)
-    given = {
+    given: dict[str, Any] = {
         "delimiter": spelled, "encoding": encoding, "decimal": decimal, "sheet": sheet, "skip": skip, "dates": dates,
         "strict": strict,
     }  # fmt: skip
@@ -69,6 +73,11 @@ def dialect_options(
             raise ConfigError(f"{name} is {' or '.join(map(repr, allowed))}, not {value!r}.")
     if spelled is not None and (len(spelled) != 1 or not spelled.isascii() or spelled in '"\r\n'):
         raise ConfigError(f"--delimiter is one character of ASCII, or tab or blank, not {delimiter!r}.")
+    if widths is not None:
+        parts = [part.strip() for part in widths.split(",")]
+        if not all(part.isdecimal() and int(part) for part in parts):
+            raise ConfigError(f"--widths is the number of characters of each column, such as 10,8,3, not {widths!r}.")
+        given["widths"] = tuple(map(int, parts))
     return {name: value for name, value in given.items() if value is not None}
 
 

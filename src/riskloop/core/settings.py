@@ -94,6 +94,9 @@ class DataSettings(Section):
     delimiter: str = Field(
         ",", pattern=r"^[^\r\n\"\x80-\U0010ffff]$", description="Between fields; a blank stands for any run."
     )
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="Characters of each column, where no delimiter but their place tells columns apart."
+    )
     decimal: Literal[".", ","] = Field(".", description="Decimal sign of numbers in text files.")
     skip: int = Field(0, ge=0, description="Lines above the header, such as a note.")
     header: bool = Field(True, description="Whether a line holds the column names.")

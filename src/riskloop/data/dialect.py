@@ -18,6 +18,8 @@ from riskloop.core.schema import TextStyle
 from riskloop.core.settings import DataSettings
 from riskloop.core.values import MISSING_NUMBER, parse_number, trimmed
 from riskloop.data.streams import Bytes, container_of, find_encoding, is_utf8, open_bytes, read_start
+from riskloop.data.webpage import is_webpage
+from riskloop.data.widths import CUT, cut, find_widths
 
 Grid = list[list[str]]  # the first records of a file, cell by cell
 
@@ -57,26 +59,48 @@ def find_dialect(
     start = read_start(source, SAMPLE)
     if not start.strip(b"\0 \r\n\t\xef\xbb\xbf\xff\xfe"):
         raise DataError(f"{where} is empty; it needs a header line and rows.")
-    if re.match(rb"\s*<(!doctype|html|\?xml)", start.removeprefix(b"\xef\xbb\xbf"), re.IGNORECASE):
-        raise MalformedBody(
-            f"{where} is a web page or XML, whatever its name says: a login page, or a table that has to be opened in "
-            "a spreadsheet and saved as CSV or .xlsx."
-        )
+    if is_webpage(start):
+        raise no_table(where)
     if (other := container_of(start)) is not None:
         raise MalformedBody(f"{where} is {other}, and no table that can be read; export it as CSV, Parquet or Excel.")
     given = {} if known is None else known.model_dump(exclude_defaults=True)
     encoding = given.get("encoding") or _encoding(source, start, target)
     text = _text(start, encoding, where)
     delimiter = given.get("delimiter") or find_delimiter(text)
-    grid = split(text, delimiter)
+    widths = given.get("widths") or (() if "delimiter" in given else _widths(text, delimiter, target))
+    grid = split(text, delimiter, widths)
     if len(start) == SAMPLE:
         grid = grid[:-1]  # it may be cut
     found = layout(grid, target, skip=given.get("skip"))
     body = grid[found["skip"] + found.get("header", True) + found.get("below", 0) :]
-    found |= {"encoding": encoding, "delimiter": delimiter, "decimal": _decimal(body, delimiter)}
+    found |= {"encoding": encoding, "decimal": _decimal(body, delimiter if not widths else CUT)}
+    found |= {"widths": widths} if widths else {"delimiter": delimiter}
     width = len(found.get("columns") or grid[found["skip"]])
-    found["footer"] = _footer(_tail(source, encoding, where), delimiter, width)
+    found["footer"] = _footer(_tail(source, encoding, where), delimiter, width, widths)
     return DataSettings(**{**found, **given})
+
+
+def no_table(where: str) -> MalformedBody:
+    """The error for a page without a table."""
+    return MalformedBody(
+        f"{where} is a web page or XML without a table of rows, whatever its name says: a login page or an error, "
+        "perhaps. Open it in a browser, or export it again as CSV or .xlsx."
+    )
+
+
+def _widths(text: str, delimiter: str, target: str | None) -> tuple[int, ...]:
+    """The widths of columns that no delimiter tells apart; () where one does.
+
+    Blanks do as long as no value has one: every line is cut into as many fields as there are names.
+    """
+    lines = [line for line in text.splitlines()[:-1] or text.splitlines() if line.strip()][:200]
+    counts = {len(record) for record in split("\n".join(lines), delimiter)}
+    names = {cell.strip() for record in split("\n".join(lines[: MOST_NOTES + 1]), delimiter) for cell in record}
+    if delimiter == " " and len(counts) == 1:
+        return ()
+    if delimiter not in " ," or (delimiter == "," and (target in names or (target is None and min(counts) > 1))):
+        return ()
+    return find_widths(text, target) or ()
 
 
 def layout(grid: Grid, target: str | None, skip: int | None = None) -> dict[str, Any]:
@@ -135,8 +159,10 @@ def find_delimiter(text: str) -> str:
     return found
 
 
-def split(text: str, delimiter: str) -> Grid:
-    """Records and fields; fields between blanks may be several blanks apart."""
+def split(text: str, delimiter: str, widths: Sequence[int] = ()) -> Grid:
+    """Records and fields; fields between blanks may be several blanks apart, others have ``widths``."""
+    if widths:
+        text, delimiter = cut(text.encode(), widths).decode(), CUT
     if delimiter == " ":
         text, delimiter = one_tab(text), "\t"
     try:
@@ -184,8 +210,11 @@ def repeated(header: Sequence[str]) -> frozenset[str]:
 def describe(dialect: DataSettings, kind: str = "text") -> str:
     """The dialect in words: 'cp1252, separated by semicolons, decimal commas, 1 line above the header'."""
     named = NAMED.get(dialect.delimiter, repr(dialect.delimiter))
-    said = [f"sheet '{dialect.sheet}'"] if dialect.sheet else [dialect.encoding.upper(), f"separated by {named}"]
-    if kind not in ("text", "zip", "sheet"):
+    apart = f"{len(dialect.widths)} columns of fixed widths" if dialect.widths else f"separated by {named}"
+    said = [f"sheet '{dialect.sheet}'"] if dialect.sheet else [dialect.encoding.upper(), apart]
+    if kind == "html" and not (dialect.skip or dialect.below):
+        said[:2] = [KINDS["html"]]
+    elif kind not in ("text", "zip", "sheet", "html"):
         return KINDS.get(kind, kind)
     if dialect.decimal == "," and not dialect.sheet:
         said.append("decimal commas")
@@ -291,11 +320,11 @@ def _thousands(cells: Collection[str], sign: str) -> bool:
 
 def _tail(source: Bytes, encoding: str, where: str) -> list[str]:
     """The last lines of a file."""
-    if not isinstance(source, (Path, str)):
+    if not isinstance(source, (Path, str, bytes)):
         return []
     kept = b""
     with open_bytes(source) as file:
-        size = Path(source).stat().st_size
+        size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
         if not hasattr(file, "seekable") or not file.seekable():
             while piece := bytes(file.read(2**22)):
                 kept = (kept + piece)[-SAMPLE // 4 :]
@@ -305,8 +334,8 @@ def _tail(source: Bytes, encoding: str, where: str) -> list[str]:
     return [line for line in _text(kept, encoding.removesuffix("-sig"), where).splitlines() if line.strip(" ;,\t|")]
 
 
-def _footer(lines: Sequence[str], delimiter: str, width: int) -> int:
-    last = split("\n".join(lines[-MOST_TOTALS - 20 :]), delimiter)
+def _footer(lines: Sequence[str], delimiter: str, width: int, widths: Sequence[int]) -> int:
+    last = split("\n".join(lines[-MOST_TOTALS - 20 :]), delimiter, widths)
     count = 0
     for record in reversed(last[1:]):
         if count == MOST_TOTALS or not is_total(record, width):

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from riskloop.core.errors import ConfigError, MalformedBody
 from riskloop.core.settings import DataSettings
-from riskloop.data.streams import Bytes, read_start
+from riskloop.data.streams import Bytes, read_start, text_blocks
 from riskloop.data.tables import TableSource, TextSource, frame_source, refuse_repeats, value_column
 
 ROWS: Final = 100_000  # of one block
@@ -89,20 +89,47 @@ def statistics_source(path: Path, where: str) -> TableSource:
 
 def arff_source(source: Bytes, where: str, dialect: DataSettings) -> TextSource:
     """An ARFF file: a text whose header names the columns one by one."""
-    names, lines = [], 0
+    names, firsts, lines = list[str](), list[str](), 0
     start = read_start(source, 2**20).decode(dialect.encoding, errors="replace")
     for lines, line in enumerate(start.splitlines(), 1):  # noqa: B007 - used below
-        if (found := re.match(r"\s*@attribute\s+('[^']*'|\"[^\"]*\"|\S+)", line, re.IGNORECASE)) is not None:
+        if (found := _ATTRIBUTE.match(line)) is not None:
             names.append(found[1].strip("'\""))
+            firsts.append((found[2] or "0").strip())  # what a sparse row does not name: 0, or the first level
         if re.match(r"\s*@data\b", line, re.IGNORECASE):
             break
     else:
         raise MalformedBody(f"{where} is an ARFF file without @data.")
     below = next((line for line in start.splitlines()[lines:] if line.strip() and not line.startswith("%")), "")
     if below.lstrip().startswith("{"):
-        raise MalformedBody(f"{where} is a sparse ARFF file ({{0 1, 3 2.5}}), which is not read; save it as CSV.")
+        source, lines = _filled(source, dialect.encoding, firsts, lines, where), 0
     own = {"delimiter": ",", "decimal": ".", "skip": lines, "header": False, "columns": tuple(names)}
     return TextSource(source, dialect.model_copy(update=own), where, quote="'")
+
+
+_ATTRIBUTE: Final = re.compile(
+    r"\s*@attribute\s+('[^']*'|\"[^\"]*\"|\S+)\s*(?:\{\s*('(?:[^'\\]|\\.)*'|[^,}]*))?", re.IGNORECASE
+)
+_ENTRY: Final = re.compile(r"(\d+)\s+('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^,]+)")
+
+
+def _filled(source: Bytes, encoding: str, firsts: list[str], lines: int, where: str) -> bytes:
+    """The rows of a sparse ARFF file, {1 5, 3 yes}, as those of a dense one; ``firsts`` stand where none is named."""
+    whole = b"".join(text_blocks(source, encoding, where, lines=True)).decode(errors="replace").splitlines()
+    rows = []
+    for number, line in enumerate(whole[lines:], lines + 1):
+        text = line.strip()
+        if not text or text.startswith("%"):
+            rows.append("")
+            continue
+        row, inside = [*firsts], text.removeprefix("{").removesuffix("}").strip()
+        entries = _ENTRY.findall(inside)
+        places = [int(place) for place, _ in entries]
+        if not (text.startswith("{") and text.endswith("}")) or not all(place < len(row) for place in places):
+            raise MalformedBody(f"{where}, line {number}: is no row of a sparse ARFF file, such as {{1 5, 3 yes}}.")
+        for place, value in zip(places, (value.strip() for _, value in entries), strict=True):
+            row[place] = f"'{value[1:-1]}'" if value.startswith('"') else value
+        rows.append(",".join(row))
+    return "\n".join([*rows, ""]).encode()
 
 
 def rows_source(content: bytes, where: str) -> TableSource:

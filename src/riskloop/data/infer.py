@@ -133,15 +133,11 @@ def examine(source: Any, wanted: Wanted, *, where: str | None = None) -> Examine
 
 def opened_as(source: Any, wanted: Wanted, where: str) -> tuple[Source, DataSettings]:
     """The history, and the layout that is found or said."""
-    from riskloop.data.dialect import find_dialect
-
-    known = wanted.dialect
-    if isinstance(source, (Path, str)):
-        first = files_of(source)[0]
-        if kind_of(first) == "text":
-            found = find_dialect(first, where, target=wanted.target or None, known=known)
-            return open_source(source, found, where, target=wanted.target or None)
-    opened, dialect = open_source(source, known, where, target=wanted.target or None)
+    known, target = wanted.dialect, wanted.target or None
+    if isinstance(source, (Path, str)) and kind_of(first := files_of(source)[0]) in ("text", "zip", "html"):
+        found = open_source(first, None, where, target=target, known=known)[1]
+        return open_source(source, found, where, target=target)
+    opened, dialect = open_source(source, known, where, target=target)
     if known is not None:
         dialect = dialect.model_copy(update={"missing": known.missing, "dates": known.dates})
     return opened, dialect

@@ -3,15 +3,17 @@
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import unquote
 
 from riskloop.core.errors import ConfigError, DataError, MalformedBody
 from riskloop.core.settings import DataSettings
-from riskloop.data.dialect import find_dialect, split
+from riskloop.data.dialect import find_dialect, no_table, split
 from riskloop.data.formats import STATISTICS, arff_source, arrow_source, parquet_source, rows_source, statistics_source
 from riskloop.data.sheets import sheet_source
 from riskloop.data.streams import Bytes, begin, packed, packing_of, read_start, read_whole
-from riskloop.data.tables import ManySource, Source, TextSource, frame_source
+from riskloop.data.tables import ManySource, PartitionSource, Source, TextSource, frame_source
+from riskloop.data.webpage import is_webpage, table_text
 
 
 def kind_of(path: Path) -> str:
@@ -31,15 +33,29 @@ def kind_of(path: Path) -> str:
         start = read_start(path, 512)
     if suffix in (".json", ".ndjson", ".jsonl") and start.lstrip()[:1] in (b"[", b"{"):
         return "json"
+    if is_webpage(start):
+        return "html"
     text = start.lstrip(b"\xef\xbb\xbf").lstrip()
     return "arff" if suffix == ".arff" or text[:9].lower() == b"@relation" else "text"
+
+
+_NO_DATA: Final = (".", "_", "~$")  # names of files that lie beside those of the rows
+_PARTITION: Final = re.compile(r"(\w+)=(.*)")
+
+
+def _partition(path: Path) -> dict[str, str | None]:
+    """What the folders of a file say of all its rows, as Spark and Hive call them: year=2023."""
+    found = [match for part in path.parts[:-1] if (match := _PARTITION.fullmatch(part)) is not None]
+    return {match[1]: None if match[2] == "__HIVE_DEFAULT_PARTITION__" else unquote(match[2]) for match in found}
 
 
 def files_of(source: Path | str) -> list[Path]:
     """The files that a path, a folder or a pattern means, by name. A pattern that fits nothing stays as it is."""
     path = Path(source)
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_", "~$")))
+        found = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith(_NO_DATA))
+        if not found and any(_PARTITION.fullmatch(p.name) for p in path.iterdir()):
+            found = sorted(p for p in path.glob("**/*") if p.is_file() and not p.name.startswith(_NO_DATA))
         if not found:
             inside = next((p for p in sorted(path.glob("**/*")) if p.is_file() and p.suffix), None)
             if inside is None:
@@ -67,28 +83,40 @@ def _suffix(path: Path) -> str:
 
 
 def open_source(
-    source: Any, dialect: DataSettings | None, where: str, *, target: str | None = None, first_row: int = 1
+    source: Any,
+    dialect: DataSettings | None,
+    where: str,
+    *,
+    target: str | None = None,
+    first_row: int = 1,
+    known: DataSettings | None = None,
 ) -> tuple[Source, DataSettings]:
     """Any source of rows, and the dialect that it is read with: ``dialect``, or what is found without one.
 
-    ``target`` tells which of two header lines has the names; a file without a header may lack its column.
+    ``target`` tells which of two header lines has the names; a file without a header may lack its column. Without a
+    ``dialect``, what ``known`` sets otherwise than the defaults stays as it is.
     Raises NotFound, MalformedBody, DataError or ConfigError, in a sentence, for what is no table.
     """
     if isinstance(source, (Path, str)):
         files = files_of(source)
-        opened = [_open_file(path, dialect, str(path) if len(files) > 1 else where, target) for path in files]
+        opened = [_open_file(path, dialect, str(path) if len(files) > 1 else where, target, known) for path in files]
+        if Path(source) not in files:  # a folder, or a pattern
+            values = [_partition(path) for path in files]
+            opened = [(PartitionSource(o, v) if v else o, d) for (o, d), v in zip(opened, values, strict=True)]
         if len(opened) == 1:
             return opened[0]
         parts = [(str(path), part) for path, (part, _) in zip(files, opened, strict=True)]
         return ManySource(parts), opened[0][1]
     if hasattr(source, "read") or isinstance(source, bytes):
-        used = dialect or find_dialect(source, where, target=target)
+        used = dialect or find_dialect(source, where, target=target, known=known)
         return TextSource(source, used, where, first_row=first_row), used
     return frame_source(source, where, first_row), dialect or DataSettings()
 
 
-def _open_file(path: Path, dialect: DataSettings | None, where: str, target: str | None) -> tuple[Source, DataSettings]:
-    kind, plain = kind_of(path), dialect or DataSettings()
+def _open_file(
+    path: Path, dialect: DataSettings | None, where: str, target: str | None, known: DataSettings | None
+) -> tuple[Source, DataSettings]:
+    kind, plain = kind_of(path), dialect or known or DataSettings()
     if plain.sheet and kind != "sheet":
         raise ConfigError(f"{where} is no workbook; it has no sheet '{plain.sheet}'. Leave --sheet out.")
     if kind == "parquet":
@@ -100,19 +128,26 @@ def _open_file(path: Path, dialect: DataSettings | None, where: str, target: str
     if kind == "json":
         return rows_source(read_whole(path), where), plain
     if kind == "sheet":
-        return sheet_source(path, dialect, where, target)
+        return sheet_source(path, dialect or known, where, target)
     if kind == "arff":
         return arff_source(path, where, plain), plain
-    content: Bytes = _unzipped(path, where) if kind == "zip" else path
+    content: Bytes = path
+    if kind == "zip":
+        content = _unzipped(path, where)
+    elif kind == "html":
+        table = table_text(read_whole(path), target)
+        if table is None:
+            raise no_table(where)
+        content = table
     if dialect is not None:
         dialect = without_target(target, content, dialect)
-    used = dialect or find_dialect(content, where, target=target)
+    used = dialect or find_dialect(content, where, target=target, known=known)
     return TextSource(content, used, where), used
 
 
 def without_target(target: str | None, content: Bytes, dialect: DataSettings) -> DataSettings:
     """The dialect of a file without a header that is one field short: of customers whose outcome is not known yet."""
-    if target not in dialect.columns:
+    if target not in dialect.columns or dialect.widths:
         return dialect
     start = read_start(content, 2**16).decode(dialect.encoding, errors="replace")
     records = split(start, dialect.delimiter)[dialect.skip :]

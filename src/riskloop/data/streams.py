@@ -141,11 +141,12 @@ def is_utf8(content: bytes) -> bool:
     return True
 
 
-def text_blocks(source: Bytes, encoding: str, where: str) -> Iterator[bytes]:
+def text_blocks(source: Bytes, encoding: str, where: str, *, lines: bool = False) -> Iterator[bytes]:
     """The text as UTF-8 in blocks of whole records, about `BLOCK` bytes each; line ends are kept.
 
-    A record goes on over line ends inside of quotes: it is whole once its number of quotes is even. Bytes that the
-    encoding does not have become U+FFFD. Raises MalformedBody for binary data or a compressed file that is cut off.
+    A record goes on over line ends inside of quotes: it is whole once its number of quotes is even; with ``lines``
+    each line is one. Bytes that the encoding does not have become U+FFFD. Raises MalformedBody for binary data or a
+    compressed file that is cut off.
     """
     waiting = b""
     for piece in _decoded(source, encoding, where):
@@ -153,7 +154,7 @@ def text_blocks(source: Bytes, encoding: str, where: str) -> Iterator[bytes]:
             if (own := find_encoding(piece[:512])).startswith(("utf-16", "utf-32")):
                 raise MalformedBody(f"{where} is written in {own.upper()}, not in {encoding}; say --encoding {own}.")
             raise MalformedBody(f"{where} is not a text file but binary data; give a CSV, Parquet or Excel file.")
-        whole, waiting = _whole(waiting + piece)
+        whole, waiting = _whole(waiting + piece, lines)
         if whole:
             yield whole
         elif len(waiting) > MOST_OPEN:
@@ -188,12 +189,12 @@ def _newlines(content: bytes) -> bytes:
     return content.replace(b"\r", b"\n") if b"\r" in content and b"\n" not in content else content
 
 
-def _whole(content: bytes) -> tuple[bytes, bytes]:
+def _whole(content: bytes, lines: bool) -> tuple[bytes, bytes]:
     """The records that are complete, and what stands behind them."""
     end = content.rfind(b"\n") + 1
     if not end:
         return b"", content
-    quotes = content.count(b'"', 0, end)
+    quotes = content.count(b'"', 0, end) if not lines else 0
     while quotes % 2 and end:
         before = content.rfind(b"\n", 0, end - 1) + 1
         quotes -= content.count(b'"', before, end)

@@ -8,7 +8,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -21,6 +21,7 @@ from riskloop.core.settings import DataSettings
 from riskloop.data.dialect import NAMED, find_delimiter, is_total, names_of, repeated, split
 from riskloop.data.parse import Block, TextParser, Types, completed, open_quote
 from riskloop.data.streams import Bytes, text_blocks
+from riskloop.data.widths import CUT, cut
 
 SHORT: Final = 2**16  # bytes of a block of text that goes with the one before
 
@@ -64,6 +65,7 @@ class TextSource:
     def __init__(
         self, source: Bytes, dialect: DataSettings, where: str, *, quote: str = '"', first_row: int = 1
     ) -> None:
+        dialect = dialect.model_copy(update={"delimiter": CUT}) if dialect.widths else dialect
         self.source, self.dialect, self.where, self.quote = source, dialect, where, quote
         self.first_row = first_row  # number of the first row, in messages about what is no file
         self.unit = "line" if isinstance(source, (Path, str)) else "row"
@@ -113,7 +115,11 @@ class TextSource:
     def _text(self) -> Iterator[bytes]:
         if not isinstance(self.source, (Path, str, bytes)):
             self.source.seek(self._begins)
-        return text_blocks(self.source, self.dialect.encoding, self.where)
+        widths = self.dialect.widths
+        if not widths:
+            return text_blocks(self.source, self.dialect.encoding, self.where)
+        blocks = text_blocks(self.source, self.dialect.encoding, self.where, lines=True)
+        return (cut(block, widths) for block in blocks)
 
     def _header(self) -> tuple[list[str], int]:
         """The names of the columns, and how many lines stand above the first row."""
@@ -320,6 +326,39 @@ class ManySource:
             said.update({p: f"{Path(name).name} {place}" for p, place in zip(inside, places, strict=True)})
             first += rows
         return [said[position] for position in positions]
+
+
+@dataclass
+class PartitionSource:
+    """A file of a folder that is called after values, as in year=2023: columns that all of its rows share."""
+
+    part: Source
+    values: Mapping[str, str | None]
+    names: list[str] = field(init=False)
+    unit: str = field(init=False)
+    labelled: frozenset[str] = field(init=False)
+    repeated: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.values = {name: value for name, value in self.values.items() if name not in self.part.names}
+        self.names = [*self.part.names, *self.values]
+        self.unit, self.labelled, self.repeated = self.part.unit, self.part.labelled, self.part.repeated
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.part.notes
+
+    def blocks(self, columns: Sequence[str] | None = None, types: Types | None = None) -> Iterator[Block]:
+        wanted = self.names if columns is None else list(columns)
+        own = [name for name in wanted if name not in self.values] or self.part.names[:1]
+        for block in self.part.blocks(own, types):
+            table = block.table
+            for name in (name for name in wanted if name in self.values):
+                table = table.append_column(name, pa.repeat(pa.scalar(self.values[name], pa.string()), len(table)))
+            yield block._replace(table=table.select(wanted))
+
+    def places(self, positions: Sequence[int]) -> list[str]:
+        return self.part.places(positions)
 
 
 def frame_source(frame: Any, where: str, first_row: int = 1) -> TableSource:

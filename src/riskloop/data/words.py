@@ -186,7 +186,7 @@ def no_column(path: Path | str, name: str, columns: Collection[str]) -> DataErro
     if len(names) == 1 and name in names[0] and name != names[0]:
         hint = (
             f"its lines are not cut into fields, as no delimiter is found in {names[0][:60]!r}. Say --delimiter; "
-            "columns of fixed widths have to be exported as CSV."
+            "for columns of fixed widths --widths."
         )
     elif columns and all(c == f"column_{i}" for i, c in enumerate(columns, 1)):
         hint = f"it has no header line; its columns are column_1 to column_{len(columns)}, in their order."
