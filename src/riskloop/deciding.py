@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 from riskloop import views
 from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.progress import silent
-from riskloop.data.address import address_of
 from riskloop.results import (
     CaseResult,
     ChallengerFileResult,
@@ -27,6 +26,8 @@ from riskloop.store.ledger import current_user
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from riskloop.data.joined import Joined
 
 
 class Deciding:
@@ -91,14 +92,16 @@ class Deciding:
         )
         return ImportResult(**made, data=document)
 
-    def _history(self) -> str | Path:
+    def _history(self) -> "str | Path | Joined":
         """The history that riskloop.toml names. Raises ConfigError where it names none."""
-        named = self.home.settings.portfolio.history
+        from riskloop.data.joined import named_history
+
+        named = named_history(self.home.settings.portfolio, self.home.folder)
         if named is None:
             raise ConfigError(
                 "Name a history: `riskloop train HISTORY.csv`, or set portfolio.history in riskloop.toml."
             )
-        return named if address_of(named) else self.home.folder / named
+        return named
 
     # ----------------------------------------------------------------------- promotions
 

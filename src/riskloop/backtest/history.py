@@ -23,6 +23,7 @@ from riskloop.core.types import Bools, Diagnosis, Floats, Ints, Rows, from_micro
 from riskloop.core.values import is_missing, level_text
 from riskloop.data.config import infer_config
 from riskloop.data.guess import window_of
+from riskloop.data.joined import Joined
 from riskloop.data.opening import open_source
 from riskloop.data.read import read_rows, reasons_of, table_of
 from riskloop.data.targets import read_meaning
@@ -71,7 +72,7 @@ def read_history(asked: Request, *, now: datetime | None = None) -> History:
     source, settings = asked.history, asked.settings
     if source is None:
         raise ConfigError("Name a history to replay, or a --scenario to play on the embedded portfolio.")
-    where = str(source) if isinstance(source, (str, Path)) else "the frame"
+    where = str(source) if isinstance(source, (str, Path, Joined)) else "the frame"
     target, time, customer = _columns(asked)
     opened, data = open_source(source, None if settings is None else settings.data, where, target=target)
     table = table_of(opened, where=where)

@@ -12,6 +12,8 @@ from riskloop.core.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
+    from riskloop.data.joined import Joined
+
 WORK: Final = Path(".riskloop-backtest")
 
 
@@ -19,7 +21,7 @@ WORK: Final = Path(".riskloop-backtest")
 class Request:
     """What is asked of one back-test. None: as the settings say, or a sensible choice."""
 
-    history: "Path | str | pd.DataFrame | None" = None
+    history: "Path | str | pd.DataFrame | Joined | None" = None
     target: str | None = None
     time: str | None = None
     id: str | None = None

@@ -62,6 +62,7 @@ def backtest(
     """
     from riskloop.backtest.request import Request
     from riskloop.backtest.study import backtest as run
+    from riskloop.data.joined import Joined, named_history
 
     console = Console()
     for file in (json_file, html_file):
@@ -71,10 +72,11 @@ def backtest(
         config = CONFIG
         console.say(f"By {CONFIG} of this folder; with --target COLUMN one is inferred from the history.")
     settings = None if config is None else _settings(config)
+    played: Path | str | Joined | None = history
     if history is None and scenario is None and config is not None and settings is not None:
-        history = _history(settings, config)
+        played = named_history(settings.portfolio, config.parent)
     request = Request(
-        history=history,
+        history=played,
         target=target,
         time=time_column,
         id=id_column,
@@ -122,14 +124,6 @@ def _settings(config: Path) -> "Settings":
     if not config.is_file():
         raise ConfigError(f"The configuration {config} does not exist; leave out --config to infer one.")
     return parse_settings(config.read_text(encoding="utf-8"), str(config))
-
-
-def _history(settings: "Settings", config: Path) -> str | None:
-    """The history that riskloop.toml names, from its folder; None where it names none."""
-    from riskloop.data.address import address_of
-
-    named = settings.portfolio.history
-    return named if named is None or address_of(named) else str(config.parent / named)
 
 
 def _compared(document: dict[str, Any]) -> list[str]:

@@ -40,6 +40,9 @@ def init(
     target: Annotated[
         str | None, typer.Option(help="Column that says who defaulted; without it those that may are named.")
     ] = None,
+    outcomes: Annotated[
+        str | None, typer.Option(help="File with the target, where the history does not have it; matched by the id.")
+    ] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="Column with the customer's id.")] = None,
     time_column: Annotated[str | None, typer.Option("--time", help="Column with the date of the decision.")] = None,
     unit: Annotated[str | None, typer.Option(help="Column that says whose row it is, where ids repeat.")] = None,
@@ -76,6 +79,7 @@ def init(
     from riskloop.data.config import config_text
     from riskloop.data.fetch import fetched, where_of
     from riskloop.data.infer import Wanted, examine
+    from riskloop.data.joined import Joined
     from riskloop.store.files import make_folder
 
     console = Console(as_json)
@@ -92,10 +96,12 @@ def init(
         target or "", id_column, time_column, unit, tuple(bad or ()), tuple(good or ()), window,
         DataSettings(**given) if given else None,
     )  # fmt: skip
-    with fetched(history) as here:
+    source = history if outcomes is None else Joined(history, outcomes)
+    with fetched(source) as here:
         if target is None:
-            raise ask_for_target(here, wanted, where_of(history))
-        found = replace(examine(here, wanted, where=where_of(history)), path=history)
+            named = here.outcomes if isinstance(here, Joined) else here
+            raise ask_for_target(named, wanted, where_of(outcomes or history))
+        found = replace(examine(here, wanted, where=where_of(history)), path=history, outcomes=outcomes)
     if explain is not None:
         console.answer(column_document(_named(found, explain)), *explained(_named(found, explain), found))
         return

@@ -58,6 +58,10 @@ class PortfolioSettings(Section):
         None,
         description="What `riskloop train` reads when nothing is named: a file or an address (howto/sources.md).",
     )
+    outcomes: str | None = Field(
+        None,
+        description="File with the target's column, where the history has none; matched by the id that both have.",
+    )
     unit: str | None = Field(
         None, description="Column that says which rows are one customer's; an id may come several times then."
     )
@@ -78,7 +82,7 @@ class PortfolioSettings(Section):
         timedelta(days=30), description="How long after a decision its outcome counts as final."
     )
 
-    @field_validator("history")
+    @field_validator("history", "outcomes")
     @classmethod
     def _no_password(cls, value: str | None) -> str | None:
         """Settings are shown, and go on record."""

@@ -37,7 +37,10 @@ def ask_for_target(source: Any, wanted: Wanted, where: str) -> ConfigError:
     question = "Which column says who defaulted? Name it with --target"
     if not named:
         columns = ", ".join(list(looked.columns)[:30])
-        return ConfigError(f"{question}. None of {where} looks like one; it has {columns}.")
+        return ConfigError(
+            f"{question}. None of {where} looks like one; it has {columns}. Where the outcomes "
+            "stand in another file, name it with --outcomes."
+        )
     shown = [f"'{name}' ({said})" if said else f"'{name}'" for name, said in named[:MOST]]
     several = f", or {', '.join(shown[1:])}" if shown[1:] else ""
     return ConfigError(

@@ -44,17 +44,21 @@ def config_text(
 ) -> str:
     """A commented riskloop.toml, to be written into ``folder``."""
     # Relative paths of a configuration start at its folder; with both in one place the folder can be moved.
-    stored, address = found.path, address_of(found.path)
-    if address is None and folder is not None:
-        stored = os.path.relpath(found.path, folder)
+    stored = _from(found.path, folder)
+    beside = None if found.outcomes is None else _from(found.outcomes, folder)
     name = chosen.get("portfolio", {}).get("name", _name(found.path, folder))
-    lines = [*_portfolio(found, stored, name), *_data(found.dialect)]
+    lines = [*_portfolio(found, stored, beside, name), *_data(found.dialect)]
     for column in found.columns:
         if column.role in ("input", "protected", "context"):
             lines += _feature(column, found.rows)
     lines += _ages(found)
     text = "\n".join([*lines, *_others(chosen)]) + "\n"
     return text.replace("\x7f", r"\u007f")  # which JSON's writing leaves as it is, and TOML does not have
+
+
+def _from(path: str, folder: Path | None) -> str:
+    """A path as it is written into a configuration of ``folder``."""
+    return path if folder is None or address_of(path) is not None else os.path.relpath(path, folder)
 
 
 _SAYS_NOTHING: Final = frozenset({
@@ -71,7 +75,7 @@ def _name(path: str, folder: Path | None) -> str:
     return ("" if folder is None else folder.resolve().name) or name or "portfolio"
 
 
-def _portfolio(found: Examined, stored: str, name: str) -> list[str]:
+def _portfolio(found: Examined, stored: str, beside: str | None, name: str) -> list[str]:
     target = found.target
     lines = [
         f"# Inferred from {_comment(short_name(found.path))} ({found.rows:,} rows). Read it once: above all the kinds, "
@@ -83,6 +87,8 @@ def _portfolio(found: Examined, stored: str, name: str) -> list[str]:
         f"history = {json.dumps(stored, ensure_ascii=False)}",
         f"target = {json.dumps(target.name, ensure_ascii=False)}  # {target.rate:.2%} are defaults",
     ]
+    if beside is not None:
+        lines.insert(-1, f"outcomes = {json.dumps(beside, ensure_ascii=False)}")
     if target.bad:
         said = (
             "  # guessed" + (" from what it holds" if target.asked else " from the usual words")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from riskloop.core.errors import ConfigError, DataError, NotFound, RiskloopError, StorageError
 from riskloop.data.address import Address, DatabaseAddress, StoreAddress, address_of
+from riskloop.data.joined import Joined
 from riskloop.data.tables import value_column
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ def fetched(source: S) -> Iterator[S | Path]:
 
     Raises ConfigError, NotFound or StorageError when nothing can be fetched.
     """
+    if isinstance(source, Joined):
+        with fetched(source.history) as history, fetched(source.outcomes) as outcomes:
+            yield Joined(history, outcomes)
+        return
     address = address_of(source)
     if address is None:
         yield source

@@ -16,6 +16,7 @@ from riskloop.core.truth import ANY, is_bound, truth
 from riskloop.core.types import Bools, Floats, to_micros
 from riskloop.data import guess
 from riskloop.data.dating import dates_of, likely_dates, odd_times, orders_of, settled_order
+from riskloop.data.joined import Joined
 from riskloop.data.leaks import ROWS, Alone, bins_of, evidence_of_leak, rank_alone, surely_after
 from riskloop.data.opening import files_of, kind_of, open_source
 from riskloop.data.survey import Column, Survey, fingerprint, survey
@@ -79,6 +80,7 @@ class Examined:
     questions: tuple[str, ...]  # what should be confirmed before this is used
     notes: tuple[str, ...]
     kind: str = "text"  # of the file, as `opening.kind_of` says
+    outcomes: str | None = None  # the file with the target, where it is another one
 
     def of(self, role: Role) -> tuple[Guessed, ...]:
         """The columns with a role."""
@@ -128,7 +130,8 @@ def examine(source: Any, wanted: Wanted, *, where: str | None = None) -> Examine
     several = opened if isinstance(opened, ManySource) else None
     found = _Examination(where, wanted, dialect, looked, several).result()
     found = replace(found, notes=(*found.notes, *opened.notes))
-    return replace(found, kind=kind_of(files_of(source)[0]) if isinstance(source, (Path, str)) else "frame")
+    first = source.history if isinstance(source, Joined) else source
+    return replace(found, kind=kind_of(files_of(first)[0]) if isinstance(first, (Path, str)) else "frame")
 
 
 def opened_as(source: Any, wanted: Wanted, where: str) -> tuple[Source, DataSettings]:

@@ -10,6 +10,7 @@ from riskloop.core.errors import ConfigError, DataError, MalformedBody
 from riskloop.core.settings import DataSettings
 from riskloop.data.dialect import find_dialect, no_table, split
 from riskloop.data.formats import STATISTICS, arff_source, arrow_source, parquet_source, rows_source, statistics_source
+from riskloop.data.joined import Joined, JoinedSource
 from riskloop.data.sheets import sheet_source
 from riskloop.data.streams import Bytes, begin, packed, packing_of, read_start, read_whole
 from riskloop.data.tables import ManySource, PartitionSource, Source, TextSource, frame_source
@@ -97,6 +98,10 @@ def open_source(
     ``dialect``, what ``known`` sets otherwise than the defaults stays as it is.
     Raises NotFound, MalformedBody, DataError or ConfigError, in a sentence, for what is no table.
     """
+    if isinstance(source, Joined):
+        history, used = open_source(source.history, dialect, str(source.history))
+        outcomes, _ = open_source(source.outcomes, None, str(source.outcomes), target=target)
+        return JoinedSource(history, outcomes, target or "", where, str(source.outcomes)), used
     if isinstance(source, (Path, str)):
         files = files_of(source)
         opened = [_open_file(path, dialect, str(path) if len(files) > 1 else where, target, known) for path in files]
