@@ -73,14 +73,13 @@ class Portfolio(Deciding):
         more than ``data.max_refused`` of its rows, GateRefused when a first model stays below the floor.
         """
         from riskloop.data.fetch import fetched, where_of
-        from riskloop.data.joined import Joined
         from riskloop.data.outcomes import read_watermark
         from riskloop.data.read import not_read, read_rows
         from riskloop.data.refused import refused_document, write_refused
         from riskloop.loop.first import train_first
 
         source = history if history is not None else self._history()
-        where = where_of(source) if isinstance(source, (str, Path, Joined)) else "the history"
+        where = "the history" if hasattr(source, "columns") else where_of(source)
         at, settings, tick = now or datetime.now(UTC), self.home.settings, progress or silent
         with fetched(source) as here:
             checked = read_rows(

@@ -17,6 +17,7 @@ from riskloop.core.schema import Schema
 from riskloop.core.settings import parse_settings
 from riskloop.core.types import Rows
 from riskloop.data.config import infer_config
+from riskloop.data.joined import Joined
 from riskloop.data.read import rows_from, table_of
 from riskloop.data.words import no_column
 from riskloop.simulation import CustomerSource, Embedded, FrameSource, Month, Scenario, scenario_named, stream
@@ -108,6 +109,8 @@ def _frame(asked: Request) -> "tuple[pd.DataFrame, str]":
     source = asked.history
     if isinstance(source, pd.DataFrame):
         return source, "rows in random order"
+    if isinstance(source, Joined):
+        raise ConfigError("A scenario is played on one file that has its outcomes; name it, or leave --scenario out.")
     path = Path(source or "")
     return read_frame(path), path.stem
 

@@ -28,15 +28,21 @@ S = TypeVar("S")
 
 
 @contextmanager
-def fetched(source: S) -> Iterator[S | Path]:
+def fetched(source: S) -> Iterator[S | Path | Joined]:
     """The source itself, or the copy of what an address names; errors about the copy name the address.
 
     Raises ConfigError, NotFound or StorageError when nothing can be fetched.
     """
     if isinstance(source, Joined):
-        with fetched(source.history) as history, fetched(source.outcomes) as outcomes:
+        with _copied(source.history) as history, _copied(source.outcomes) as outcomes:
             yield Joined(history, outcomes)
-        return
+    else:
+        with _copied(source) as here:
+            yield here
+
+
+@contextmanager
+def _copied(source: S) -> Iterator[S | Path]:
     address = address_of(source)
     if address is None:
         yield source
