@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from decimal import Decimal
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from riskloop.core.errors import ConfigError, DataError, NotFound, RiskloopError, StorageError
 from riskloop.data.address import Address, DatabaseAddress, StoreAddress, address_of
@@ -28,14 +28,14 @@ S = TypeVar("S")
 
 
 @contextmanager
-def fetched(source: S) -> Iterator[S | Path | Joined]:
+def fetched(source: S) -> Iterator[S | Path]:
     """The source itself, or the copy of what an address names; errors about the copy name the address.
 
     Raises ConfigError, NotFound or StorageError when nothing can be fetched.
     """
     if isinstance(source, Joined):
         with _copied(source.history) as history, _copied(source.outcomes) as outcomes:
-            yield Joined(history, outcomes)
+            yield cast(S, Joined(history, outcomes))
     else:
         with _copied(source) as here:
             yield here
