@@ -287,16 +287,13 @@ def _drawn(rng: np.random.Generator, conditions: Conditions, p: Floats, other: B
 def streams(seeds: Sequence[int], kinds: Sequence[str], done: Sequence[Json], quick: bool) -> Iterator[Json]:
     """All streams that are not ``done``."""
     known = {(one["kind"], one["seed"], tuple(one["conditions"].values())) for one in done}
-    books: dict[tuple[Any, ...], Book] = {}
     every = [Conditions(**dict(zip(TOLD, values, strict=True))) for values in product(*TOLD.values())]
-    for seed, conditions in product(seeds, every[:: 35 if quick else 1]):
-        for kind in kinds:
-            if (kind, seed, tuple(asdict(conditions).values())) in known:
-                continue
-            key = (seed, conditions.repetition, conditions.correlation, conditions.base_rate)
-            if key not in books:
-                books[key] = Book.of(conditions, seed)
-            yield played(kind, conditions, seed, books[key])
+    for seed, number in product(seeds, range(0, len(every), 35 if quick else 1)):
+        conditions, own = every[number], 1_000 * seed + number  # a history of its own for each lender
+        wanted = [kind for kind in kinds if (kind, own, tuple(asdict(conditions).values())) not in known]
+        if wanted:
+            book = Book.of(conditions, own)
+            yield from (played(kind, conditions, own, book) for kind in wanted)
 
 
 def table(rows: Sequence[Json]) -> str:

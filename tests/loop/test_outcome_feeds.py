@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -163,6 +164,29 @@ def test_no_fault_of_the_labels_is_learned_from_and_each_is_said(broken: Book, r
     else:
         assert found["labels_late"].severity is Severity.DRIFTED
         assert march.diagnosis is Diagnosis.STABLE
+
+
+@pytest.fixture
+def silent(trained_folder: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Book]:
+    """A book of which only defaults are reported, with labels that break on the first of April."""
+    kind = replace(FEEDS["defaults"], labels=request.param)
+    yield from opened(trained_folder, tmp_path, kind, MANUAL, since=datetime(2025, 4, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("silent", ["sound", "definition"], indirect=True)
+def test_another_definition_is_asked_about_where_only_defaults_are_reported(
+    silent: Book, request: pytest.FixtureRequest
+) -> None:
+    for number, month in enumerate(FIVE):
+        silent.live(month, 200 + number, World(), rows=1_500)
+    silent.wait(2, datetime(2025, 6, 1, tzinfo=UTC))
+    april = {f.check: f for f in silent.portfolio.home.windows.findings(silent.windows[3].id)}
+    sound = request.node.callspec.params["silent"] == "sound"
+    definition = april["labels_definition"]
+    assert definition.severity is (Severity.OK if sound else Severity.DRIFTED)
+    assert april["labels_one_class"].severity is Severity.OK
+    assert "labels_late" not in april, "who is silent has no date"
+    assert ("may be another definition" in definition.sentence) is not sound
 
 
 @pytest.mark.parametrize("broken", [("inverted", 1)], indirect=True)
