@@ -170,3 +170,41 @@ def test_rare_bins_are_counted_together() -> None:
     before, now = pooled(np.array([1000, 900, 3, 2, 95]), np.array([100, 90, 5, 0, 9]))
     assert before.tolist() == [1000, 900, 95, 5]
     assert now.tolist() == [100, 90, 9, 5]
+
+
+# --------------------------------------------------------------------------- levels that go on coming
+
+
+def dealers(kind: str, months: range, per_month: int, seed: int) -> tuple[Floats, Ints]:
+    """A category of many levels as codes (n, 1) with the days: all there from the start, a long tail, or opening."""
+    rng = np.random.default_rng(seed)
+    month = np.repeat(np.array(months), per_month)
+    if kind == "tail":
+        weights = 1.0 / np.arange(1, 1_001)
+        codes = rng.choice(1_000, month.size, p=weights / weights.sum())
+    else:
+        codes = (rng.random(month.size) * (1_000 if kind == "thousand" else 100 + 12 * month)).astype(np.int64)
+    return codes.astype(np.float64).reshape(-1, 1), 30 * month + rng.integers(0, 30, month.size)
+
+
+@pytest.mark.parametrize("kind", ["thousand", "tail", "opening"])
+def test_levels_that_go_on_coming_are_no_fault_and_foreign_codes_are(kind: str) -> None:
+    X, days = dealers(kind, range(24), 300, 5)
+    levels = np.unique(X)
+    names = tuple(f"D{int(one)}" for one in levels)
+    schema = Schema((Feature("dealer", "category", categories=names, unseen="flag"),), target=TARGET)
+
+    def coded(codes: Floats) -> Floats:
+        at = np.minimum(np.searchsorted(levels, codes), len(levels) - 1)
+        coded: Floats = np.where(levels[at] == codes, at, float(len(levels)))
+        return coded
+
+    built = Reference.build(schema, coded(X), np.full(len(X), 0.5), days)
+    for ahead in (1, 3, 6):
+        for seed in range(4):
+            codes, at = dealers(kind, range(23 + ahead, 24 + ahead), 2_000, 10 + seed)
+            for share, faulty in ((0.0, False), (0.3, True)):
+                foreign = np.random.default_rng(seed).random(codes.shape) < share
+                window = built.profile(coded(np.where(foreign, -1.0, codes)), np.full(len(codes), 0.5), at * DAY)
+                (found,) = [f for f in quality_findings(built, window, min_rows=100) if f.check == "unseen"]
+                assert (found.severity is Severity.FAULT) is faulty, (ahead, seed, found.sentence)

@@ -55,6 +55,17 @@ class Course:
         there = self._members[j] == member
         return max((float(there[period].mean()) for period in self._periods(length)), default=0.0)
 
+    def fresh(self, j: int, ago: int, length: int) -> tuple[int, int]:
+        """How many of the latest ``length`` days' values were not there up to ``ago`` days before the end, and of all.
+
+        Levels go on coming, as dealers and branches open: so many are new to a window that ends so long after the
+        history. At most half of the history is looked back.
+        """
+        before = int(self.days.max()) - min(ago, int(np.ptp(self.days)) // 2)
+        seen = np.unique(self._members[j][self.days <= before])
+        latest = self._members[j][(self.days > before) & (self.days > int(self.days.max()) - length)]
+        return int(np.count_nonzero(np.isin(latest, seen, invert=True))), latest.size
+
     def weekday(self, j: int, day: int) -> Ints | None:
         """Counts of column ``j`` on days of the same weekday as ``day``; None where weekdays do not differ."""
         if not self._differs[j]:

@@ -5,7 +5,7 @@ check asks twice: is it more than chance (a p-value), and is it large enough to 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,6 +21,7 @@ CHANCE: Final = 1e-6  # p-value below which no chance is left; there are some hu
 
 REFUSED_SHARE: Final = 0.05  # of the requests
 MISSING_RISE: Final = 0.05
+LEAST_LATEST: Final = 50  # rows at the end of the history that say how many levels are new
 UNSEEN_RISE: Final = 0.01
 OUTSIDE_RISE: Final = 0.05
 COPIED_SHARE: Final = 0.02
@@ -155,7 +156,7 @@ def _volume(window: Profile, previous: Sequence[Profile], share: float) -> Findi
 def _missing(reference: Reference, window: Profile) -> list[Finding]:
     expected = reference.own.missing
     return [
-        _rate(MISSING_RATE, name, int(window.missing[j]), int(expected[j]), MISSING_RISE, reference, window)
+        _rate(MISSING_RATE, name, int(window.missing[j]), (int(expected[j]), reference.own.rows), MISSING_RISE, window)
         for j, name in enumerate(reference.schema.names)
     ]
 
@@ -166,9 +167,25 @@ def _unseen(reference: Reference, window: Profile) -> list[Finding]:
         if reference.bins[j].kind == "values" and j not in reference.context:
             # A number not among the few of the history is rarer evidence than a level outside the schema.
             band = UNSEEN_RISE if feature.kind == "category" else OUTSIDE_RISE
-            counts = int(window.counts[j][-2]), int(reference.own.counts[j][-2])
-            found.append(_rate(UNSEEN_RATE, feature.name, *counts, band, reference, window))
+            unseen, usual = int(window.counts[j][-2]), (int(reference.own.counts[j][-2]), reference.own.rows)
+            if unseen:
+                usual = max(usual, *_new_levels(reference, window, j), key=lambda some: some[0] / some[1])
+            found.append(_rate(UNSEEN_RATE, feature.name, unseen, usual, band, window))
     return found
+
+
+def _new_levels(reference: Reference, window: Profile, j: int) -> Iterator[tuple[int, int]]:
+    """How many values are usually of levels that nobody has seen, and of how many.
+
+    Of a thousand levels some have not come yet. The rows whose level came once say how many (Good, 1953), and so does
+    the end of the history beside what was before it.
+    """
+    yield int(np.count_nonzero(reference.own.counts[j][:-2] == 1)), reference.own.rows
+    if reference.course is not None and window.length:
+        ago = max(window.length, int(window.days[-1, 0] - reference.course.days.max()))
+        new, rows = reference.course.fresh(j, ago, window.length)
+        if rows >= LEAST_LATEST:
+            yield new, rows
 
 
 def _outside(reference: Reference, window: Profile) -> list[Finding]:
@@ -179,7 +196,9 @@ def _outside(reference: Reference, window: Profile) -> list[Finding]:
             ends = {"low": float(window.low[j]), "high": float(window.high[j])}
             details: Json = {end: value for end, value in ends.items() if math.isfinite(value)}
             found.append(
-                _rate(OUT_OF_RANGE, feature.name, int(outside[j]), 0, OUTSIDE_RISE, reference, window, details)
+                _rate(
+                    OUT_OF_RANGE, feature.name, int(outside[j]), (0, reference.own.rows), OUTSIDE_RISE, window, details
+                )
             )
     return found
 
@@ -195,15 +214,15 @@ def _rate(
     check: DeclaredCheck,
     subject: str,
     count: int,
-    reference_count: int,
+    reference: tuple[int, int],
     band: float,
-    reference: Reference,
     window: Profile,
     details: Json | None = None,
 ) -> Finding:
-    n, m = window.rows, reference.own.rows
-    rate, usual = count / n, min(1.0, reference_count / m)
-    p = rate_jump(count, n, min(reference_count, m), m)
+    """``reference`` is how many rows of how many have it usually."""
+    n, m = window.rows, reference[1]
+    rate, usual = count / n, min(1.0, reference[0] / m)
+    p = rate_jump(count, n, min(reference[0], m), m)
     fault = rate - usual > band and p < CHANCE
     return check.finding(
         subject,
