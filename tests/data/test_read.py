@@ -176,9 +176,8 @@ def test_columns_that_the_schema_does_not_name_are_not_read_and_named(tmp_path: 
 
 @pytest.mark.parametrize(
     ("name", "wrong"),
-    [("income", "Income"), ("income", "in_come"), ("income", "incomes"), ("income", "inc0me"), ("day", "Day"),
-     ("day", "days"), ("day", "dya"), ("region", "regoin"), ("id", "ID")],
-)  # fmt: skip
+    [("income", "incomes"), ("income", "inc0me"), ("day", "days"), ("day", "dya"), ("region", "regoin"), ("id", "idd")],
+)
 @pytest.mark.parametrize("nullable", [False, True])
 def test_a_misspelt_column_is_no_further_one(tmp_path: Path, name: str, wrong: str, nullable: bool) -> None:
     header = GOOD.splitlines()[0].split(",")

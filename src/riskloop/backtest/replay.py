@@ -19,7 +19,7 @@ import numpy as np
 
 from riskloop.backtest.history import History, Played
 from riskloop.backtest.policies import Policy
-from riskloop.core.errors import GateRefused
+from riskloop.core.errors import DataError, GateRefused
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.settings import Settings, settings_text
 from riskloop.core.types import Decisions, Floats, Ints, from_micros, to_micros
@@ -64,6 +64,11 @@ def first_champion(folder: Path, history: History, tick: Tick | None = None) -> 
                 f"The first model of the back-test, of {history.first_name} to {history.last_name}, does not reach "
                 f"train.floor_auc ({home.settings.train.floor_auc:g}), so nothing can be replayed. Train it on more "
                 "periods with --train-on, or lower floor_auc in [train]."
+            ) from None
+        except DataError as error:
+            raise DataError(
+                f"The first model of the back-test, of {history.first_name} to {history.last_name}, cannot be trained: "
+                f"{error.message} More periods for it: --train-on."
             ) from None
         finally:
             home.close()

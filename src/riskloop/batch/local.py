@@ -36,6 +36,7 @@ from riskloop.data.fetch import fetched
 from riskloop.data.opening import files_of, open_source
 from riskloop.data.read import Screened, not_read, open_rows, refuse_share
 from riskloop.data.refused import reason_lines, write_refused
+from riskloop.data.spelling import spelled
 from riskloop.data.streams import BLOCK
 from riskloop.data.tables import ManySource, Source, TextSource, raw_blocks
 from riskloop.scoring.answers import refuse_taken
@@ -129,9 +130,9 @@ class _FileRun:
         self, engine: LocalEngine, source: Path, target: Path, part: Path, dialect: DataSettings, tick: Tick
     ) -> None:
         self.engine, self.source, self.target, self.part, self.tick = engine, source, target, part, tick
-        self.opened, self.dialect = open_source(
-            str(source), dialect, str(source), target=engine.champion().model.schema.target
-        )
+        schema = engine.champion().model.schema
+        opened, self.dialect = open_source(str(source), dialect, str(source), target=schema.target)
+        self.opened = spelled(opened, schema)
         refuse_taken(self.opened.names, str(source))
         self.texts = _texts(self.opened)
         self.latest = time.time_ns() // 1000 + CLOCK_SKEW

@@ -9,6 +9,7 @@ from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
 from riskloop.data.opening import kind_of, open_source
 from riskloop.data.read import STANDARD, Screened
+from riskloop.data.spelling import spelled
 from riskloop.data.streams import packed_by, packing_of
 
 
@@ -39,7 +40,7 @@ def open_file(
     if whole and kind == "parquet" and suffix in (".parquet", ".pq"):
         return ParquetFile(source)
     opened, used = open_source(str(source), dialect, str(source), target=None if schema is None else schema.target)
-    return RowsFile(source, target, opened, used, schema, screened)
+    return RowsFile(source, target, opened if schema is None else spelled(opened, schema), used, schema, screened)
 
 
 def is_standard(dialect: DataSettings) -> bool:

@@ -295,7 +295,10 @@ def outcomes(
     aside = (*recorded.refused, *recorded.reasons)
     if refused is not None:
         write_reasons(aside, refused)
-    for said, reasons in (("cannot be read", recorded.refused), ("belong to no decision", recorded.reasons)):
+    for said, reasons in (
+        ("cannot be read, or have no outcome yet,", recorded.refused),
+        ("belong to no decision", recorded.reasons),
+    ):
         if reasons:
             lines.append(f"{len(reasons):,} rows {said} and were left out:")
             lines += [f"  {reason}" for reason in reasons[:10]]

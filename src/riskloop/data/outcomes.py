@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from riskloop.core.dates import parse_time
-from riskloop.core.errors import DataError, MalformedBody, RiskloopError
+from riskloop.core.errors import ConfigError, DataError, MalformedBody, RiskloopError
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
 from riskloop.core.truth import TARGETS, truth
@@ -22,6 +22,7 @@ from riskloop.data.columns import Problems, codes_of, codes_table, is_text, read
 from riskloop.data.opening import open_source
 from riskloop.data.parse import Block
 from riskloop.data.read import STANDARD, Source, refuse_ragged
+from riskloop.data.spelling import spelled
 from riskloop.data.tables import Source as Rowed
 from riskloop.data.tables import refuse_copies
 from riskloop.store.matching import BY_CUSTOMER, UNDATED, Labels, Outcome
@@ -142,7 +143,7 @@ def read_plain(source: Source, schema: Schema, dialect: DataSettings, latest: da
     That is where anything is wrong with any of them. Where this returns labels, they are those of `_Outcomes`.
     """
     try:
-        opened = _clear(_opened(source, dialect, "The outcomes", {schema.target, "default"}), "The outcomes")
+        opened = _clear(_opened(source, dialect, "The outcomes", {schema.target, "default"}, schema), "The outcomes")
         names = {n: n in opened.names for n in ("decision_id", schema.id or "", "customer_id", "known_at")}
         defaulted = next((n for n in (schema.target, "default") if n in opened.names), None)
         by_id = names["decision_id"]
@@ -245,7 +246,7 @@ class _Outcomes:
         self.problems: list[Problem] = []
         self.waiting: list[Problem] = []  # rows whose value is neither a default nor none: nothing is decided yet
         self.found: list[Outcome] = []
-        columns, places = _columns(source, empty, dialect, {schema.target, "default"})
+        columns, places = _columns(source, empty, dialect, {schema.target, "default"}, schema)
         self.rows = len(places)
         if empty and not self.rows:
             return
@@ -285,11 +286,11 @@ class _Outcomes:
         text = self._defaulted[position]
         value = _truth(text, self._meant)
         if value is None:
-            words = (
-                f"{', '.join(schema.bad)} or {', '.join(schema.good) or 'another value'}" if schema.bad else "0 or 1"
-            )
             open_yet = bool(schema.good) or not text
-            (self.waiting if open_yet else self.problems).append(Problem(place, f"needs {words} as its outcome", text))
+            said = "has no outcome yet: neither 'bad' nor 'good' of [portfolio] names it"
+            wrong = f"needs {', '.join(schema.bad)} or another number" if schema.bad else "needs 0 or 1"
+            problem = ("has no outcome yet" if not text else said) if open_yet else f"{wrong} as its outcome"
+            (self.waiting if open_yet else self.problems).append(Problem(place, problem, text))
         number = _number(self._decision[position]) if self._decision is not None else None
         if self._decision is not None and number is None:
             self.problems.append(
@@ -327,7 +328,7 @@ class _Outcomes:
         return moment
 
 
-def _opened(source: Source, dialect: DataSettings, where: str, needed: Set[str]) -> Rowed:
+def _opened(source: Source, dialect: DataSettings, where: str, needed: Set[str], schema: Schema) -> Rowed:
     """The source as [data] lays files out; a file that has its columns only in a layout of its own, in that.
 
     Outcomes come from other systems than the history: without its note above the header, or with other delimiters.
@@ -335,14 +336,15 @@ def _opened(source: Source, dialect: DataSettings, where: str, needed: Set[str])
     first: RiskloopError | None = None
     opened: Rowed | None = None
     try:
-        opened, _ = open_source(source, dialect, where)
+        opened = spelled(open_source(source, dialect, where)[0], schema)
         if needed & set(opened.names):
+            _refuse_nameless(source, opened, dialect, where)
             return opened
     except (DataError, MalformedBody) as error:
         first = error
     if isinstance(source, (Path, str)):
         try:
-            own, _ = open_source(source, None, where)
+            own = spelled(open_source(source, None, where)[0], schema)
             if needed & set(own.names):
                 return own
         except (DataError, MalformedBody):
@@ -352,6 +354,18 @@ def _opened(source: Source, dialect: DataSettings, where: str, needed: Set[str])
     return opened
 
 
+def _refuse_nameless(source: Source, opened: Rowed, dialect: DataSettings, where: str) -> None:
+    """Raise ConfigError for a file that has neither a header line nor the columns that [data] lists."""
+    if dialect.header or not isinstance(source, (Path, str)):
+        return
+    own, layout = open_source(source, None, where)
+    if not layout.header and len(own.names) != len(opened.names):
+        raise ConfigError(
+            f"The outcomes have {len(own.names)} columns and no header line, so that nobody knows which of them says "
+            "what happened. Give the file one: decision_id or the id's name, and default."
+        )
+
+
 def _clear(opened: Rowed, where: str) -> Rowed:
     """The source, unless a name of its header comes twice: nobody says which column is meant."""
     refuse_copies(opened, opened.names, where)
@@ -359,11 +373,11 @@ def _clear(opened: Rowed, where: str) -> Rowed:
 
 
 def _columns(
-    source: Source, empty: bool, dialect: DataSettings, needed: Set[str]
+    source: Source, empty: bool, dialect: DataSettings, needed: Set[str], schema: Schema
 ) -> tuple[dict[str, list[str]], list[str]]:
     """Every column as text, a missing value as empty text, and the place of each row."""
     where = str(source) if isinstance(source, (Path, str)) else "The outcomes"
-    opened = _clear(_opened(source, dialect, where, needed), where)
+    opened = _clear(_opened(source, dialect, where, needed, schema), where)
     columns: dict[str, list[str]] = {name: [] for name in opened.names}
     positions: list[int] = []
     for block in opened.blocks():

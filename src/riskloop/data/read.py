@@ -35,6 +35,7 @@ from riskloop.data.columns import (
 from riskloop.data.dialect import UNNAMED, describe
 from riskloop.data.opening import open_source
 from riskloop.data.parse import Block
+from riskloop.data.spelling import plain_name, spelled
 from riskloop.data.tables import Source as Rowed
 from riskloop.data.tables import refuse_copies
 
@@ -402,6 +403,7 @@ def open_rows(
     """
     try:
         opened, _ = open_source(source, dialect, where, target=schema.target, first_row=first_row)
+        opened = spelled(opened, schema)
         copies = {name for name in opened.repeated if f"{name}_2" not in {*schema.names, *schema.ignored}}
         refuse_copies(opened, copies, where)
         check_columns(opened.names, schema, target, where)
@@ -410,7 +412,7 @@ def open_rows(
             raise
         try:
             own, used = open_source(source, None, where)
-            check_columns(own.names, schema, target, where)
+            check_columns(spelled(own, schema).names, schema, target, where)
         except (DataError, MalformedBody):
             own = None
         if own is None:
@@ -473,6 +475,6 @@ def not_read_sentence(extra: Sequence[str]) -> str:
 
 def _alike(name: str, others: Sequence[str]) -> str | None:
     """The one of ``others`` that may be ``name`` misspelt."""
-    plain = {re.sub(r"[\W_]+", "", other).casefold(): other for other in others}
-    close = difflib.get_close_matches(re.sub(r"[\W_]+", "", name).casefold(), plain, n=1, cutoff=0.6)
+    plain = {plain_name(other): other for other in others}
+    close = difflib.get_close_matches(plain_name(name), plain, n=1, cutoff=0.6)
     return plain[close[0]] if close else None

@@ -1,0 +1,85 @@
+"""Columns whose names differ from the schema's in case, blanks or punctuation only are the same, in every way in."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from tests.data.lender import ID, TARGET, history
+
+from riskloop.core.errors import DataError
+from riskloop.core.settings import parse_settings
+from riskloop.data.config import config_text
+from riskloop.data.infer import Wanted, examine
+from riskloop.data.outcomes import read_outcomes
+from riskloop.data.read import read_rows
+from riskloop.data.spelling import respelled
+
+FRAME = history(120, seed=3).rename(columns={"income": "Net Income", "late": "late_months"})
+NOW = datetime(2025, 5, 1, tzinfo=UTC)
+WAYS: dict[str, Callable[[str], str]] = {
+    "upper case": str.upper,
+    "lower case": str.lower,
+    "blanks for lines": lambda name: name.replace("_", " ").title(),
+    "lines for blanks": lambda name: name.replace(" ", "_"),
+    "camel case": lambda name: name.title().replace(" ", "").replace("_", ""),
+}
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    path = tmp_path_factory.mktemp("h") / "h.csv"
+    FRAME.to_csv(path, index=False)
+    return parse_settings(config_text(examine(path, Wanted(TARGET)))).row_schema
+
+
+def sources(frame: pd.DataFrame, folder: Path) -> list[Any]:
+    frame.to_csv(folder / "n.csv", index=False)
+    frame.to_parquet(folder / "n.parquet")
+    (folder / "parts").mkdir()
+    frame.iloc[:50].to_csv(folder / "parts/1.csv", index=False)
+    frame.iloc[50:].to_csv(folder / "parts/2.csv", index=False)
+    return [frame, folder / "n.csv", folder / "n.parquet", folder / "parts"]
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_another_spelling_is_the_same_column(name: str, schema: Any, tmp_path: Path) -> None:
+    plain = read_rows(FRAME.drop(columns=TARGET), schema, target="absent", where="f").rows
+    other = FRAME.drop(columns=TARGET).rename(columns=WAYS[name])
+    for source in sources(other[other.columns[::-1]], tmp_path):
+        rows = read_rows(source, schema, target="absent", where="n").rows
+        assert rows.ids == plain.ids
+        assert rows.times.tolist() == plain.times.tolist()
+        assert pd.DataFrame(rows.features).equals(pd.DataFrame(plain.features))
+    told = FRAME[[ID, TARGET]].rename(columns=WAYS[name])
+    told.to_csv(tmp_path / "o.csv", index=False)
+    found = read_outcomes(tmp_path / "o.csv", schema, default_known_at=NOW)
+    assert [one.defaulted for one in found] == (FRAME[TARGET] == 1).tolist()
+
+
+def test_two_that_may_be_meant_are_refused_and_the_name_itself_wins(schema: Any) -> None:
+    frame = FRAME.drop(columns=TARGET)
+    twice = frame.drop(columns="Net Income").assign(**{"NET INCOME": 1.0, "net_income": 2.0})
+    with pytest.raises(DataError, match="column 'Net Income' is missing"):
+        read_rows(twice, schema, target="absent", where="n")
+    both = frame.assign(**{"NET INCOME": 1.0})
+    plain = read_rows(frame, schema, target="absent", where="f").rows
+    found = read_rows(both, schema, target="absent", where="n").rows
+    assert pd.DataFrame(found.features).equals(pd.DataFrame(plain.features))
+
+
+@pytest.mark.parametrize(
+    ("names", "expected", "ignored", "found"),
+    [
+        (["AGE", "x"], ["age"], (), {"AGE": "age"}),
+        (["AGE"], ["age", "Age"], (), {}),  # which of the two?
+        (["AGE"], ["age"], ("AGE",), {}),  # named as ignored
+        (["AGE"], ["age"], ("Age",), {}),
+        (["ages"], ["age"], (), {}),
+        (["%", "§"], ["&"], (), {}),
+    ],
+)
+def test_which_names_are_the_same(names: Any, expected: Any, ignored: Any, found: Any) -> None:
+    assert respelled(names, expected, ignored) == found
