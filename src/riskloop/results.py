@@ -208,6 +208,7 @@ class SideBySideResult(Result):
     last_time: int | None = None
     versions: list[Json] = field(default_factory=list)  # measures, curves and score distribution of each
     segments: list[Json] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)  # in what the features that they read differ
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,10 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
         """Level text to code."""
         return {level: code for code, level in enumerate(self.categories)}
 
+    def reads_as(self, other: "Feature") -> bool:
+        """Whether the same kind of number is made of its values, levels apart."""
+        return (self.kind, self.written) == (other.kind, other.written)
+
     @property
     def reads(self) -> str:
         """What is made of its values, in words."""
@@ -203,17 +207,47 @@ class Schema(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
 
         Limits, order constraints, protection and the like may differ: they say what is done with a number.
         """
-        found = [f"'{feature.name}' is new" for feature in self.features if feature.name not in other.positions]
+        found = [f"'{name}' is new" for name in self.names if name not in other.positions]
         for then in other.features:
             if then.name not in self.positions:
                 found.append(f"'{then.name}' is gone")
                 continue
             now = self.feature(then.name)
-            if (now.kind, now.written) != (then.kind, then.written):
+            if not now.reads_as(then):
                 found.append(f"'{then.name}' is read as {now.reads}, and was as {then.reads}")
             elif now.categories != then.categories:
                 found.append(f"'{then.name}' has other levels, or the same in another order")
         return found
+
+    def alike(self, other: "Schema") -> bool:
+        """Whether the same numbers in the same places mean the same."""
+        return self is other or (self.names == other.names and not self.apart(other))
+
+    def lacking(self, other: "Schema") -> list[str]:
+        """The model's inputs that rows coded by ``other`` do not tell."""
+        inputs = (self.features[column] for column in self.model_columns)
+        return [f.name for f in inputs if f.name not in other.positions or not f.reads_as(other.feature(f.name))]
+
+    def recoded(self, features: Floats, other: "Schema") -> Floats:
+        """Rows (n, len(other)) that ``other`` coded, as this schema codes them, (n, len(self)); NaN for what they lack.
+
+        Levels go by their text: one that is not known here is unseen, and so is one that was unseen then.
+        """
+        if self.alike(other):
+            return features
+        coded = np.full((len(features), len(self)), math.nan)
+        for column, now in enumerate(self.features):
+            if now.name not in other.positions or not now.reads_as(then := other.feature(now.name)):
+                continue
+            values = features[:, other.positions[now.name]]
+            if now.kind == "number":
+                coded[:, column] = values
+                continue
+            unseen = len(now.categories)
+            codes = np.array([*(now.codes.get(level, unseen) for level in then.categories), unseen])
+            there = ~np.isnan(values)
+            coded[there, column] = codes[np.minimum(values[there], len(then.categories)).astype(np.int64)]
+        return coded
 
     def model_matrix(self, features: Floats) -> Floats:
         """What a model sees of rows of shape (n, len(self)): no protected column, unseen levels as missing."""

@@ -143,10 +143,17 @@ def compare(home: Home, champion: int, challenger: int, now: datetime, gate: Gat
 
     ``gate`` is asked instead of that of the settings.
 
-    Raises DataError when there is no such decision yet.
+    Raises DataError when there is no such decision yet, or the two read other features.
     """
     one, other = load(home, champion), load(home, challenger)
-    frame = snapshot.read(home.decisions, snapshot.take(home.feed, home.windows, now))
+    if not other.model.schema.alike(one.model.schema):
+        apart = other.model.schema.apart(one.model.schema) or ["they stand in another order"]
+        raise DataError(
+            f"Versions {champion} and {challenger} cannot be compared on the same decisions, because they read other "
+            f"features: {'; '.join(apart)}. Look at the validation of version {challenger}, let it score beside the "
+            f"champion, and put it in force with --force and a reason."
+        )
+    frame = snapshot.read(home.decisions, snapshot.take(home.feed, home.windows, now), one.model.schema)
     rows = pool(None, frame)
     unseen = unseen_by(one.manifest.training.record, rows)
     unseen &= unseen_by(other.manifest.training.record, rows)

@@ -40,7 +40,7 @@ def make(
     of ``settings`` are others than the champion's.
     """
     settings, training = coded_as(settings, champion.model.schema), champion.manifest.training
-    frame = snapshot.read(decisions, order.snapshot)
+    frame = snapshot.read(decisions, order.snapshot, champion.model.schema)
     rows = pool(
         load_history(artefacts, training.history),
         frame,

@@ -207,7 +207,7 @@ def _realised(
 ) -> list[Finding]:
     """What the outcomes say; of an incomplete window only what they say however the missing ones turn out."""
     share = share_of(decisions, window.span, settings.retrain.max_rows)
-    frame = decisions.frame(window.span, known, share)
+    frame = decisions.frame(window.span, known, share, champion.model.schema)
     scores = champion.model.probabilities(frame.features)
     stands_for = applicants(frame)
     codes = customer_codes(frame.customer_ids)

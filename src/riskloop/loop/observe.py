@@ -11,9 +11,10 @@ import numpy as np
 
 from riskloop.batch.scorer import Summarizer
 from riskloop.core.periods import Period, periods_between
+from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings
 from riskloop.core.span import Span
-from riskloop.core.types import DecisionFrame, Diagnosis, Finding, from_micros, to_micros
+from riskloop.core.types import DecisionFrame, Diagnosis, Finding, Severity, from_micros, to_micros
 from riskloop.decide.diagnosis import diagnose
 from riskloop.decide.policy import Situation, decide
 from riskloop.loop.arrivals import Feed, covered_by
@@ -132,6 +133,7 @@ def close(home: Home, champion: ReferenceModel, window: Due, now: datetime) -> t
         late=window.late,
         page=page if window.rows <= home.settings.drift.evidently_rows else None,
     )
+    findings += _unread(home, champion, window)
     answer = diagnose(
         findings, earlier_findings(home.windows, home.settings, champion.version, number), home.settings.drift
     )
@@ -165,6 +167,34 @@ def close(home: Home, champion: ReferenceModel, window: Due, now: datetime) -> t
     )
 
 
+def _unread(home: Home, champion: ReferenceModel, window: Due) -> list[Finding]:
+    """The decisions of the window that the champion cannot read: their versions did not know all of its features."""
+    schema = champion.model.schema
+    served = {promotion.version for promotion in home.ledger.promotions()}
+    lacking = {version: schema.lacking(home.schema_of(version)) for version in served}
+    if not any(lacking.values()) or not window.rows:
+        return []
+    made = home.decisions.by_version(window.span._replace(first_id=window.ids[0], last_id=window.ids[1]))
+    return [
+        Finding(
+            check="unread",
+            subject="window",
+            severity=Severity.UNKNOWN,
+            statistic=count / window.rows,
+            critical=None,
+            null="the champion reads every decision",
+            source="the features of the versions",
+            n=window.rows,
+            m=0,
+            sentence=f"{count:,} of {window.rows:,} decisions cannot be compared: version {version} made them without "
+            f"{', '.join(lacking[version])}.",
+            details={"version": version, "lacking": lacking[version]},
+        )
+        for version, count in sorted(made.items())
+        if lacking.get(version)
+    ]
+
+
 def _arrived(
     decisions: DecisionLog, threads: int, champion: ReferenceModel, window: Due, packed: Callable[[int], Packed]
 ) -> Arrived:
@@ -175,14 +205,16 @@ def _arrived(
     """
     threads = threads or os.cpu_count() or 1
     if 0 < window.rows <= FRAME_ROWS:
-        frame = decisions.frame(window.span._replace(first_id=window.ids[0], last_id=window.ids[1]))
+        frame = decisions.frame(
+            window.span._replace(first_id=window.ids[0], last_id=window.ids[1]), schema=champion.model.schema
+        )
         scores = champion.model.probabilities(frame.features)
         profile = champion.reference.profile(frame.features, scores, frame.times, threads)
         return Arrived(profile, frame.features, scores, frame.times)
     stored, others = _stored(decisions, champion, window, packed)
     profile = sum(stored, champion.reference.empty)
     for first, last in others:
-        for frame in frames_between(decisions, window.span, first, last):
+        for frame in frames_between(decisions, window.span, first, last, champion.model.schema):
             scores = champion.model.probabilities(frame.features)
             profile += champion.reference.profile(frame.features, scores, frame.times, threads)
     sample = profile.sample.expanded
@@ -203,17 +235,21 @@ def _stored(
 
     make = Summarizer(packed(champion.version), champion.version, champion.reference.profiler)
     profiles, gaps, (following, last) = [], [], window.ids
-    for stored in decisions.profiles(window.span._replace(first_id=following, last_id=last), usable, make):
+    for stored in decisions.profiles(
+        window.span._replace(first_id=following, last_id=last), usable, make, champion.model.schema
+    ):
         profiles.append(Profile.from_bytes(stored.profile))
         gaps.append((following, stored.first_id - 1))
         following = stored.last_id + 1
     return profiles, [*gaps, (following, last)]
 
 
-def frames_between(decisions: DecisionLog, span: Span, first: int, last: int) -> Iterator[DecisionFrame]:
+def frames_between(
+    decisions: DecisionLog, span: Span, first: int, last: int, schema: Schema
+) -> Iterator[DecisionFrame]:
     """The decisions of a span with ids from ``first`` to ``last``, in parts that fit into the memory."""
     for start in range(first, last + 1, FRAME_ROWS):
-        frame = decisions.frame(span._replace(first_id=start, last_id=min(start + FRAME_ROWS - 1, last)))
+        frame = decisions.frame(span._replace(first_id=start, last_id=min(start + FRAME_ROWS - 1, last)), schema=schema)
         if len(frame):  # among these ids there may be other times only
             yield frame
 

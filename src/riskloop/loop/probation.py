@@ -1,6 +1,6 @@
 """The watch over a new champion: if it does worse than the old one on what comes next, the old one comes back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -45,6 +45,8 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
     if not ProbationState(last.state).goes_on:
         return ""
     new, old = load(home, promotion.version), load(home, promotion.previous)
+    if lacking := old.model.schema.lacking(new.model.schema):
+        return _not_comparable(home, promotion, lacking, now)
     evidence = _gathered(home, promotion, new, old, now)
     outcomes_grew = evidence.new.size > GROWTH * last.matured
     decisions_grew = evidence.later.size > ESTIMATED_GROWTH * last.decisions
@@ -84,6 +86,23 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
     return f"Version {promotion.version} on probation: {look.sentence}"
 
 
+def _not_comparable(home: Home, promotion: Promotion, lacking: Sequence[str], now: datetime) -> str:
+    """End the watch, and say so: what the new champion's decisions are made on does not tell what the old one reads."""
+    names = ", ".join(f"'{name}'" for name in lacking)
+    sentence = (
+        f"It cannot be held against version {promotion.previous}, which reads {names} otherwise or as well: nobody "
+        "watches whether it does worse."
+    )
+    seen = Watched(promotion.seq, ProbationState.PASSED.value, 0.0, 0, 0, now, sentence)
+    with home.database.write() as connection:
+        remember(connection, seen)
+        document = {**documents.plain(seen), "at": now.isoformat(), "checks": [sentence]}
+        audit.record(
+            connection, at=now, by="riskloop", action=ACTION, subject=f"promotion {promotion.seq}", document=document
+        )
+    return f"Version {promotion.version} is not on probation. {sentence}"
+
+
 @dataclass(frozen=True)
 class SinceChange:
     """The decisions since the change that a champion was made for, and what each of them can say of it."""
@@ -100,7 +119,8 @@ class SinceChange:
         features = self.frame.features[rows]
         if not rows.size:
             return np.empty(0), np.empty(0), np.empty(0)
-        return self.frame.outcomes[rows], new.model.probabilities(features), old.model.probabilities(features)
+        then = old.model.schema.recoded(features, new.model.schema)
+        return self.frame.outcomes[rows], new.model.probabilities(features), old.model.probabilities(then)
 
     def earlier(self, new: ReferenceModel) -> Earlier | None:
         """What made the case for the new champion. A recalibrated one follows the level of the moment, which may be
@@ -121,7 +141,8 @@ def _gathered(home: Home, promotion: Promotion, new: ReferenceModel, old: Refere
     name = promotion.evidence.get("evaluation")
     case = home.cases.get(promotion.evidence["case"]) if name is not None else None
     since = start if case is None else min(start, since_of(home.windows, case) or start)
-    frame = snapshot.read(home.decisions, snapshot.take(home.feed, home.windows, now, since), start=since)
+    taken = snapshot.take(home.feed, home.windows, now, since)
+    frame = snapshot.read(home.decisions, taken, new.model.schema, start=since)
     before = None if name is None else kept(home.artefacts, name)
     there = np.empty(0, dtype=np.int64)
     if before is not None:
@@ -144,9 +165,6 @@ def _estimate(evidence: SinceChange, new: ReferenceModel) -> Estimated | None:
     """How the two models compare on customers like those of now; None where the gate's rows cannot tell."""
     if evidence.before is None or min(evidence.later.size, evidence.tested.size) < LEAST:
         return None
-    features, inputs = evidence.frame.features, list(new.model.schema.model_columns)
-    then, now = features[evidence.tested][:, inputs], features[evidence.later[-MOST:]][:, inputs]
-    ratio = density_ratio_weights(then, now)
     if ratio.effective_m < LEAST:
         return None
     tested = evidence.before

@@ -34,7 +34,8 @@ def renew(home: Home, champion: ReferenceModel, now: datetime) -> Case | None:
             looked = found.case.looked
             if looked is not None and known < home.settings.gate.retry_growth * looked:
                 continue
-            worse = _still_worse(snapshot.read(home.decisions, taken, start=start), champion, home.settings.drift)
+            frame = snapshot.read(home.decisions, taken, champion.model.schema, start=start)
+            worse = _still_worse(frame, champion, home.settings.drift)
             _remember(home.database, found.case, known, worse, now)
             if not worse:
                 continue

@@ -108,7 +108,7 @@ class _Shadow:
         for version in np.unique(versions).tolist():
             if version not in self._known:
                 self._known[version] = self.artefact_of(version).manifest.schema
-            found[versions == version] = _read_alike(schema, self._known[version])
+            found[versions == version] = schema.alike(self._known[version])
         return found
 
 
@@ -117,13 +117,6 @@ def _after_others() -> None:
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-
-
-def _read_alike(one: Schema, other: Schema) -> bool:
-    def columns(schema: Schema) -> list[tuple[object, ...]]:
-        return [(f.name, f.kind, f.categories) for f in schema.features]
-
-    return columns(one) == columns(other)
 
 
 def frames(log: DecisionLog, first: int, last: int) -> Iterator[DecisionFrame]:

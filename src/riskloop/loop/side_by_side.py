@@ -13,6 +13,7 @@ import numpy as np
 
 from riskloop.core import stats
 from riskloop.core.manifest import TrainingRecord
+from riskloop.core.schema import Schema
 from riskloop.core.types import Bools, DecisionFrame, Floats, Json
 from riskloop.loop.evidence import protected_groups
 from riskloop.loop.snapshot import without_quarantine
@@ -40,10 +41,16 @@ class _Version:
 def side_by_side(home: Home, first: int, second: int, now: datetime) -> Json:
     """ROC, calibration, score distribution, approval rate and segments of two versions; plain JSON.
 
-    Only ``rows`` and ``defaults`` are there while too few decisions are final that neither was trained on.
+    Only ``rows`` and ``defaults`` are there while too few decisions are final that neither was trained on, and
+    ``apart`` where the two read other features.
     """
     artefacts = [home.artefact(version) for version in (first, second)]
-    frame = _unseen(home.feed, home.windows, [artefact.manifest.training.record for artefact in artefacts], now)
+    schema = artefacts[0].manifest.schema
+    second_schema = artefacts[1].manifest.schema
+    if not second_schema.alike(schema):
+        return {"rows": 0, "defaults": 0, "apart": second_schema.apart(schema) or ["they stand in another order"]}
+    records = [artefact.manifest.training.record for artefact in artefacts]
+    frame = _unseen(home.feed, home.windows, records, schema, now)
     known = np.flatnonzero(~np.isnan(frame.outcomes))
     labels, features, times = frame.outcomes[known], frame.features[known], frame.times[known]
     defaults = int(labels.sum())
@@ -64,9 +71,9 @@ def side_by_side(home: Home, first: int, second: int, now: datetime) -> Json:
 
 
 def _unseen(
-    feed: OutcomeFeed, windows: Windows, records: Sequence[TrainingRecord | None], now: datetime
+    feed: OutcomeFeed, windows: Windows, records: Sequence[TrainingRecord | None], schema: Schema, now: datetime
 ) -> DecisionFrame:
-    """A spread sample of the latest decisions that are final, sound, and new to both models."""
+    """A spread sample of the latest decisions that are final, sound, and new to both models, coded by the schema."""
     parts = []
     for first, last in windows.matured_spans(WINDOWS):
         ids = np.arange(first, last + 1, dtype=np.int64)
@@ -75,7 +82,7 @@ def _unseen(
         parts.append(ids)
     ids = np.concatenate([np.empty(0, np.int64), *parts])
     sample = ids[:: max(1, -(-ids.size // MOST))].tolist()
-    return without_quarantine(windows, feed.decisions.chosen(sample, feed.maturity(now)))
+    return without_quarantine(windows, feed.decisions.chosen(sample, feed.maturity(now), schema=schema))
 
 
 def _measures(labels: Floats, one: _Version) -> Json:

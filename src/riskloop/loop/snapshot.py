@@ -12,6 +12,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from riskloop.core.manifest import Snapshot
+from riskloop.core.schema import Schema
 from riskloop.core.span import Span
 from riskloop.core.types import DecisionFrame, Severity, to_micros
 from riskloop.store.decisions import DecisionLog
@@ -67,13 +68,15 @@ def count_matured(outcomes: Outcomes, known: Snapshot, start: int) -> int:
     return outcomes.matured(start, known.maturity, known.quarantined)
 
 
-def read(decisions: DecisionLog, known: Snapshot, *, start: int | None = None) -> DecisionFrame:
+def read(
+    decisions: DecisionLog, known: Snapshot, schema: Schema | None = None, *, start: int | None = None
+) -> DecisionFrame:
     """The decisions (from the time ``start`` on) that are not quarantined, with their outcomes where these are final.
 
-    Every one of them, or the snapshot's share.
+    Every one of them, or the snapshot's share; with a ``schema`` those that its model can read, coded by it.
     """
     span = Span(last_id=known.decisions, start=start)
-    frame = decisions.frame(span, known.maturity, known.share)
+    frame = decisions.frame(span, known.maturity, known.share, schema)
     return _outside(frame, known.quarantined)
 
 

@@ -1,5 +1,6 @@
 """The decision log: every scored customer, committed before the answer leaves. Reading it; `appender` writes it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -10,11 +11,13 @@ from sqlalchemy import Connection, Row, func, select
 from riskloop.core.errors import Conflict, NotFound
 from riskloop.core.maturity import LATEST, Maturity
 from riskloop.core.sampling import drawn, spread
+from riskloop.core.schema import Schema
 from riskloop.core.span import EVERYTHING, Span
 from riskloop.core.types import Bools, Decision, DecisionFrame, Decisions, Ints, from_micros
 from riskloop.store import tallies
 from riskloop.store.appender import Appender, ChunkKey, Logged, repeated
 from riskloop.store.archive import DECISIONS, FEATURES, Archive, covering, entries, horizon, last_of
+from riskloop.store.coding import Coding, SchemaOf
 from riskloop.store.database import Database
 from riskloop.store.erased import is_erased
 from riskloop.store.erasure import erasure_of
@@ -91,8 +94,15 @@ class DecisionLog:
     What retention took out is not in it: `get` alone looks into the archive, too.
     """
 
-    def __init__(self, database: Database, segments: Segments | None = None, archive: Archive | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        segments: Segments | None = None,
+        archive: Archive | None = None,
+        schema_of: SchemaOf | None = None,
+    ) -> None:
         self.database = database
+        self.schema_of = schema_of
         self.segments = segments or Segments(database)
         self.archive = archive or Archive(None)
 
@@ -308,10 +318,16 @@ class DecisionLog:
         span: Span = EVERYTHING,
         known: Maturity | None = None,
         share: float = 1.0,
+<<<<<<< HEAD
         *,
         bare: bool = False,
+=======
+        schema: Schema | None = None,
+>>>>>>> 6b06774 (Decisions that other features coded are read by the champion's, or left out and named)
     ) -> DecisionFrame:
         """The decisions of a span, ordered by id, with the outcomes that count by ``known``; without it all are NaN.
+
+        With a ``schema`` every row is as that one codes it, and those are left out that lack an input of its model.
 
         A ``share`` below 1 is a random one, drawn by the ids alone: the same decisions whoever asks, and whenever.
         ``bare`` ones come without customers and features, which are most of what has to be read.
@@ -319,26 +335,42 @@ class DecisionLog:
         Erased ones are left out, here and in `chosen`: nothing is learned from them or judged by them.
         Raises DataError when the rows were logged under schemas of different length.
         """
+<<<<<<< HEAD
         query = select(*(BARE if bare else FRAME)).where(where(span)).order_by(decisions.c.id)
         columns = BARE_OF_SEGMENT if bare else WHOLE
+=======
+        query = select(*FRAME).where(where(span)).order_by(decisions.c.id)
+        coding = self.coding(schema)
+>>>>>>> 6b06774 (Decisions that other features coded are read by the champion's, or left out and named)
         with self.database.read() as connection:
-            frames = [frame_of_rows(_present(connection.execute(query), share))]
+            frames = [frame_of_rows(_present(connection.execute(query), share), coding)]
             if known is not None:
                 settle(frames[0], latest(_outcomes(connection, where(span), known), frames[0].ids), known)
+<<<<<<< HEAD
             for piece in map(present, self.segments.pieces(connection, span, columns, share=share)):
                 frames.append(frame_of_piece(piece))
+=======
+            for piece in map(present, self.segments.pieces(connection, span, WHOLE, share=share)):
+                frames.append(frame_of_piece(piece, coding))
+>>>>>>> 6b06774 (Decisions that other features coded are read by the champion's, or left out and named)
                 if known is not None:
-                    settle(frames[-1], reported_on(connection, piece.ids, known), known)
+                    settle(frames[-1], reported_on(connection, frames[-1].ids, known), known)
         return joined(frames)
 
-    def chosen(self, ids: Sequence[int] | Ints, known: Maturity, *, bare: bool = False) -> DecisionFrame:
-        """The decisions with these ids as far as they exist, and their outcomes as in `frame`.
+    def coding(self, schema: Schema | None) -> Coding | None:
+        """How decisions of any version are read as one ``schema`` has them; None: as they were logged."""
+        return None if schema is None or self.schema_of is None else Coding(schema, self.schema_of)
+
+    def chosen(
+        self, ids: Sequence[int] | Ints, known: Maturity, *, bare: bool = False, schema: Schema | None = None
+    ) -> DecisionFrame:
+        """The decisions with these ids as far as they exist, and their outcomes and coding as in `frame`.
 
         ``bare`` ones come without customers and features, which are most of what has to be read.
         """
         rows: list[Any] = []
         found: dict[int, float] = {}
-        wanted = np.unique(np.asarray(ids, dtype=np.int64))
+        wanted, coding = np.unique(np.asarray(ids, dtype=np.int64)), self.coding(schema)
         with self.database.read() as connection:
             held = self.segments.holding(connection, wanted)
             others = np.setdiff1d(wanted, np.concatenate([part for _, part in held])) if held else wanted
@@ -347,12 +379,12 @@ class DecisionLog:
                 query = select(*(BARE if bare else FRAME)).where(condition).order_by(decisions.c.id)
                 rows += _present(connection.execute(query))
                 found |= _outcomes(connection, condition, known)
-            frames = [frame_of_rows(rows)]
+            frames = [frame_of_rows(rows, coding)]
             settle(frames[0], latest(found, frames[0].ids), known)
             for segment, part in held:
                 piece = present(self.segments.picked(segment, part, BARE_OF_SEGMENT if bare else WHOLE))
-                frames.append(frame_of_piece(piece))
-                settle(frames[-1], reported_on(connection, piece.ids, known), known)
+                frames.append(frame_of_piece(piece, coding))
+                settle(frames[-1], reported_on(connection, frames[-1].ids, known), known)
         return joined(frames)
 
     def some(self, span: Span, first_id: int, last_id: int, known: Maturity, most: int = SOME) -> DecisionFrame:
@@ -365,10 +397,12 @@ class DecisionLog:
         span: Span,
         usable: Callable[[Stored], bool] = lambda _: True,
         make: Callable[[Piece], bytes] | None = None,
+        schema: Schema | None = None,
     ) -> list[Stored]:
         """The profiles of segments that lie wholly in the span: none of their rows has to be read for one.
 
-        Those that are not ``usable`` are left out, or made anew by ``make``, where segments are read.
+        Those that are not ``usable`` are left out, or made anew by ``make``, where segments are read, as long as the
+        ``schema`` codes their rows alike.
         """
         with self.database.read() as connection:
             whole = [segment for segment in self.segments.within(connection, span) if segment.lies_in(span)]
@@ -376,10 +410,24 @@ class DecisionLog:
         found = [stored for one, bytes_ in made if bytes_ is not None and usable(stored := _stored(one, bytes_))]
         if make is not None:
             there = {stored.first_id for stored in found}
-            others = [segment for segment in whole if segment.first_id not in there]
+            coding = self.coding(schema)
+            others = [
+                segment
+                for segment in whole
+                if segment.first_id not in there and (coding is None or coding.alike(segment.model_version))
+            ]
             new = self.segments.each(others, make, columns=WHOLE)
             found += [_stored(segment, profile) for segment, profile in zip(others, new, strict=True)]
         return sorted(found)
+
+    def by_version(self, span: Span) -> dict[int, int]:
+        """How many decisions of a span each version made."""
+        query = select(decisions.c.model_version, func.count()).where(where(span)).group_by(decisions.c.model_version)
+        with self.database.read() as connection:
+            found = Counter({row.model_version: int(row[1]) for row in connection.execute(query)})
+            for piece in self.segments.pieces(connection, span):
+                found[piece.segment.model_version] += len(piece.ids)
+        return dict(found)
 
     def days(self, first: int, last: int, known: Maturity) -> tuple[Ints, Ints, Ints]:
         """Days with approved decisions whose time is in [first, last], microseconds, and what is known of them.

@@ -12,6 +12,7 @@ from riskloop.core.errors import DataError
 from riskloop.core.exploration import EXPLORED, rate_of
 from riskloop.core.maturity import Maturity
 from riskloop.core.types import Decision, DecisionFrame, Floats, Ints, from_micros
+from riskloop.store.coding import Coding
 from riskloop.store.pieces import Piece
 from riskloop.store.tables import decisions
 
@@ -76,13 +77,12 @@ def decisions_of(piece: Piece) -> list[Decision]:
     ]
 
 
-def frame_of_rows(rows: Sequence[Any]) -> DecisionFrame:
-    """Rows of `FRAME` as a frame without outcomes."""
+def frame_of_rows(rows: Sequence[Any], coding: Coding | None = None) -> DecisionFrame:
+    """Rows of `FRAME` as a frame without outcomes; with a ``coding`` without those that it cannot read."""
+    if coding is not None:
+        rows = [row for row in rows if coding.knows(row[3])]
     columns = zip(*rows, strict=True) if rows else ((),) * 8
     ids, customers, times, versions, probabilities, features, defaults, flags = columns
-    if len({len(vector) for vector in features}) > 1:
-        raise _different()
-    matrix = np.frombuffer(b"".join(features), dtype="<f8").astype(np.float64)
     # Most rows have no flag, and of those that have one few are explored: only these are parsed.
     rates = [rate_of(json.loads(text)) if text is not None and EXPLORED in text else 0.0 for text in flags]
     exploration = np.array(rates, dtype=np.float64)
@@ -92,24 +92,46 @@ def frame_of_rows(rows: Sequence[Any]) -> DecisionFrame:
         times=np.array(times, dtype=np.int64),
         model_versions=np.array(versions, dtype=np.int64),
         probabilities=np.array(probabilities, dtype=np.float64),
-        features=matrix.reshape(len(ids), -1) if ids else np.empty((0, 0)),
+        features=_matrix(versions, features, coding) if ids else np.empty((0, 0)),
         outcomes=np.full(len(ids), np.nan),
         declined=np.array(defaults, dtype=np.bool_) | (exploration > 0.0),
         exploration=exploration,
     )
 
 
-def frame_of_piece(piece: Piece) -> DecisionFrame:
+def _matrix(versions: Sequence[int], features: Sequence[bytes], coding: Coding | None) -> Floats:
+    """The vectors of rows as (n, k), in the ``coding`` where there is one."""
+    if coding is None or all(coding.alike(version) for version in set(versions)):
+        if len({len(vector) for vector in features}) > 1:
+            raise _different()
+        return _vectors(features)
+    matrix = np.empty((len(features), len(coding.schema)))
+    of = np.array(versions, dtype=np.int64)
+    for version in set(versions):
+        places = np.flatnonzero(of == version)
+        matrix[places] = coding.rows(version, _vectors([features[place] for place in places.tolist()]))
+    return matrix
+
+
+def _vectors(features: Sequence[bytes]) -> Floats:
+    return np.frombuffer(b"".join(features), dtype="<f8").astype(np.float64).reshape(len(features), -1)
+
+
+def frame_of_piece(piece: Piece, coding: Coding | None = None) -> DecisionFrame:
     """A piece of a segment with the columns `WHOLE`, or `BARE_OF_SEGMENT`, as a frame without outcomes."""
+    version = piece.segment.model_version
+    if coding is not None and not coding.knows(version):
+        piece = piece.at(np.empty(0, dtype=np.int64))
     n, exploration = len(piece.ids), rates_of(piece)
     bare = "features" not in piece.table.column_names
+    features = np.empty((n, 0)) if bare else piece.features
     return DecisionFrame(
         ids=piece.ids,
         customer_ids=[""] * n if bare else piece.table["customer_id"].to_pylist(),
         times=piece.column("time"),
-        model_versions=np.full(n, piece.segment.model_version, dtype=np.int64),
+        model_versions=np.full(n, version, dtype=np.int64),
         probabilities=piece.column("probability"),
-        features=np.empty((n, 0)) if bare else piece.features,
+        features=features if bare or coding is None else coding.rows(version, features),
         outcomes=np.full(n, np.nan),
         declined=piece.column("declined") | (exploration > 0.0),
         exploration=exploration,

@@ -115,7 +115,7 @@ class Home:
     @cached_property
     def decisions(self) -> DecisionLog:
         """The decision log."""
-        return DecisionLog(self.database, self.segments, self.archive)
+        return DecisionLog(self.database, self.segments, self.archive, self.schema_of)
 
     @cached_property
     def outcomes(self) -> Outcomes:
@@ -148,6 +148,16 @@ class Home:
         if promotion is None:
             raise NotReady("No model has been promoted yet. Run `riskloop train` first.")
         return promotion
+
+    @cached_property
+    def _schemas(self) -> dict[int, Schema]:
+        return {}
+
+    def schema_of(self, version: int) -> Schema:
+        """What a version reads, and how it codes that."""
+        if version not in self._schemas:
+            self._schemas[version] = self.artefact(version).manifest.schema
+        return self._schemas[version]
 
     def packed(self, version: int) -> Packed:
         """What scores of a version's artefact, to be sent to other processes."""
