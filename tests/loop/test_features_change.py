@@ -88,6 +88,8 @@ def test_the_loop_goes_on_with_what_the_old_log_tells(
         assert not window.quarantined
         assert [f.sentence for f in home.windows.findings(window.id) if f.severity is Severity.FAULT] == []
     assert not any("cannot be compared" in line for line in done.lines)
+    unwatched = ["reads 'BILL_AMT1' otherwise or as well: nobody watches" in line for line in done.lines]
+    assert sum(unwatched) == ("BILL_AMT1" not in champion.model.schema.names)
 
 
 def test_decisions_without_a_new_feature_are_left_out_and_that_is_said(

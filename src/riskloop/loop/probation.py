@@ -165,6 +165,9 @@ def _estimate(evidence: SinceChange, new: ReferenceModel) -> Estimated | None:
     """How the two models compare on customers like those of now; None where the gate's rows cannot tell."""
     if evidence.before is None or min(evidence.later.size, evidence.tested.size) < LEAST:
         return None
+    features, inputs = evidence.frame.features, list(new.model.schema.model_columns)
+    then, now = features[evidence.tested][:, inputs], features[evidence.later[-MOST:]][:, inputs]
+    ratio = density_ratio_weights(then, now)
     if ratio.effective_m < LEAST:
         return None
     tested = evidence.before

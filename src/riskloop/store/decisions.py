@@ -318,12 +318,9 @@ class DecisionLog:
         span: Span = EVERYTHING,
         known: Maturity | None = None,
         share: float = 1.0,
-<<<<<<< HEAD
+        schema: Schema | None = None,
         *,
         bare: bool = False,
-=======
-        schema: Schema | None = None,
->>>>>>> 6b06774 (Decisions that other features coded are read by the champion's, or left out and named)
     ) -> DecisionFrame:
         """The decisions of a span, ordered by id, with the outcomes that count by ``known``; without it all are NaN.
 
@@ -335,24 +332,14 @@ class DecisionLog:
         Erased ones are left out, here and in `chosen`: nothing is learned from them or judged by them.
         Raises DataError when the rows were logged under schemas of different length.
         """
-<<<<<<< HEAD
         query = select(*(BARE if bare else FRAME)).where(where(span)).order_by(decisions.c.id)
-        columns = BARE_OF_SEGMENT if bare else WHOLE
-=======
-        query = select(*FRAME).where(where(span)).order_by(decisions.c.id)
-        coding = self.coding(schema)
->>>>>>> 6b06774 (Decisions that other features coded are read by the champion's, or left out and named)
+        columns, coding = BARE_OF_SEGMENT if bare else WHOLE, self.coding(schema)
         with self.database.read() as connection:
             frames = [frame_of_rows(_present(connection.execute(query), share), coding)]
             if known is not None:
                 settle(frames[0], latest(_outcomes(connection, where(span), known), frames[0].ids), known)
-<<<<<<< HEAD
             for piece in map(present, self.segments.pieces(connection, span, columns, share=share)):
-                frames.append(frame_of_piece(piece))
-=======
-            for piece in map(present, self.segments.pieces(connection, span, WHOLE, share=share)):
                 frames.append(frame_of_piece(piece, coding))
->>>>>>> 6b06774 (Decisions that other features coded are read by the champion's, or left out and named)
                 if known is not None:
                     settle(frames[-1], reported_on(connection, frames[-1].ids, known), known)
         return joined(frames)
