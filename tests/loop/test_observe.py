@@ -257,8 +257,8 @@ def test_large_windows_are_read_once_and_in_parts(loop: Loop, monkeypatch: pytes
     read: list[int] = []
     frame = loop.portfolio.home.decisions.frame
 
-    def spy(span: Span) -> object:
-        part = frame(span)
+    def spy(span: Span, **how: Any) -> object:
+        part = frame(span, **how)
         read.extend(part.ids.tolist())
         assert len(part) <= 250
         return part
@@ -304,8 +304,8 @@ def test_of_a_segment_in_a_large_window_the_stored_profile_is_taken(
     read: list[int] = []
     frame = home.decisions.frame
 
-    def spy(span: Span) -> object:
-        part = frame(span)
+    def spy(span: Span, **how: Any) -> object:
+        part = frame(span, **how)
         read.extend(part.ids.tolist())
         return part
 

@@ -133,7 +133,7 @@ def close(home: Home, champion: ReferenceModel, window: Due, now: datetime) -> t
         late=window.late,
         page=page if window.rows <= home.settings.drift.evidently_rows else None,
     )
-    findings += _unread(home, champion, window)
+    findings += _unread(home.decisions, {p.version for p in home.ledger.promotions()}, champion, window)
     answer = diagnose(
         findings, earlier_findings(home.windows, home.settings, champion.version, number), home.settings.drift
     )
@@ -167,14 +167,15 @@ def close(home: Home, champion: ReferenceModel, window: Due, now: datetime) -> t
     )
 
 
-def _unread(home: Home, champion: ReferenceModel, window: Due) -> list[Finding]:
-    """The decisions of the window that the champion cannot read: their versions did not know all of its features."""
+def _unread(decisions: DecisionLog, served: set[int], champion: ReferenceModel, window: Due) -> list[Finding]:
+    """The decisions of the window that the champion cannot read: versions ``served`` that lack some of its features."""
     schema = champion.model.schema
-    served = {promotion.version for promotion in home.ledger.promotions()}
-    lacking = {version: schema.lacking(home.schema_of(version)) for version in served}
-    if not any(lacking.values()) or not window.rows:
+    if decisions.schema_of is None or not window.rows:
         return []
-    made = home.decisions.by_version(window.span._replace(first_id=window.ids[0], last_id=window.ids[1]))
+    lacking = {version: schema.lacking(decisions.schema_of(version)) for version in served}
+    if not any(lacking.values()):
+        return []
+    made = decisions.by_version(window.span._replace(first_id=window.ids[0], last_id=window.ids[1]))
     return [
         Finding(
             check="unread",

@@ -18,6 +18,7 @@ from riskloop.promote import ProbationState, judge_probation, settle
 from riskloop.promote.probation import Earlier, Estimated, on_probation
 from riskloop.retrain.dataset import unseen_sources
 from riskloop.store import audit, documents
+from riskloop.store.database import Database
 from riskloop.store.home import Home
 from riskloop.store.probations import Watched, remember, watched
 
@@ -46,7 +47,7 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
         return ""
     new, old = load(home, promotion.version), load(home, promotion.previous)
     if lacking := old.model.schema.lacking(new.model.schema):
-        return _not_comparable(home, promotion, lacking, now)
+        return _not_comparable(home.database, promotion, lacking, now)
     evidence = _gathered(home, promotion, new, old, now)
     outcomes_grew = evidence.new.size > GROWTH * last.matured
     decisions_grew = evidence.later.size > ESTIMATED_GROWTH * last.decisions
@@ -86,7 +87,7 @@ def watch(home: Home, now: datetime, clock: Callable[[], datetime]) -> str:
     return f"Version {promotion.version} on probation: {look.sentence}"
 
 
-def _not_comparable(home: Home, promotion: Promotion, lacking: Sequence[str], now: datetime) -> str:
+def _not_comparable(database: Database, promotion: Promotion, lacking: Sequence[str], now: datetime) -> str:
     """End the watch, and say so: what the new champion's decisions are made on does not tell what the old one reads."""
     names = ", ".join(f"'{name}'" for name in lacking)
     sentence = (
@@ -94,7 +95,7 @@ def _not_comparable(home: Home, promotion: Promotion, lacking: Sequence[str], no
         "watches whether it does worse."
     )
     seen = Watched(promotion.seq, ProbationState.PASSED.value, 0.0, 0, 0, now, sentence)
-    with home.database.write() as connection:
+    with database.write() as connection:
         remember(connection, seen)
         document = {**documents.plain(seen), "at": now.isoformat(), "checks": [sentence]}
         audit.record(
