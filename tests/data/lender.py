@@ -62,6 +62,95 @@ def _zip(frame: pd.DataFrame, path: Path) -> Path:
     return path
 
 
+def _zip_of(frame: pd.DataFrame, path: Path, way: "Way", name: str, beside: str = "") -> Path:
+    """What one of the ways writes, packed; perhaps with a file beside it that is no table."""
+    path.with_name(name).unlink(missing_ok=True)
+    inside = way(frame, path.with_name(name))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"export/{name}", inside.read_bytes())
+        if beside:
+            archive.writestr(beside, "All loans of the bank.")
+    return path
+
+
+def _zip_of_parts(frame: pd.DataFrame, path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in (0, 100, 200):
+            archive.writestr(f"loans_{i}.csv", text(frame.iloc[i : i + 100]))
+    return path
+
+
+def _workbook(frame: pd.DataFrame, path: Path, fill: "Callable[[Any, list[list[Any]]], None]") -> Path:
+    """A sheet that ``fill`` writes: it is given the sheet, and names and rows of the frame."""
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    cells = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+    fill(book.active, [list(map(str, frame)), *cells])
+    book.save(path)
+    return path
+
+
+def _rows_in(sheet: Any, rows: list[list[Any]], *, top: int = 1, left: int = 1) -> None:
+    for i, row in enumerate(rows, top):
+        for j, value in enumerate(row, left):
+            if value not in (None, ""):
+                sheet.cell(i, j, value)
+
+
+BRANCHES: list[list[Any]] = [["branch", "loans", "bad"], *([f"B{i}", 7 * i, i] for i in range(12))]
+
+
+def _merged_above(sheet: Any, rows: list[list[Any]]) -> None:
+    _rows_in(sheet, [["Loan", None, "Applicant", None, None, "Result"], *rows])
+    sheet.merge_cells("A1:B1")
+    sheet.merge_cells("C1:E1")
+
+
+def _merged_down(sheet: Any, rows: list[list[Any]]) -> None:
+    names = rows[0]
+    upper, lower = [*names[:2], "Applicant", None, None, names[5]], [None, None, *names[2:5], None]
+    _rows_in(sheet, [["Loans of all branches"], upper, lower, *rows[1:]])
+    for cells in ("A2:A3", "B2:B3", "C2:E2", "F2:F3"):
+        sheet.merge_cells(cells)
+
+
+def _beside(sheet: Any, rows: list[list[Any]], *, left: bool = False) -> None:
+    _rows_in(sheet, rows, left=5 if left else 1)
+    _rows_in(sheet, BRANCHES, left=1 if left else 8)
+
+
+def _below_it(sheet: Any, rows: list[list[Any]]) -> None:
+    _rows_in(sheet, rows)
+    _rows_in(sheet, BRANCHES, top=len(rows) + 2)
+
+
+def _above_it(sheet: Any, rows: list[list[Any]]) -> None:
+    _rows_in(sheet, BRANCHES)
+    _rows_in(sheet, [["All loans"], *rows], top=15)
+
+
+def _with_legend(sheet: Any, rows: list[list[Any]]) -> None:
+    _rows_in(sheet, rows)
+    _rows_in(sheet, [["late: payments"], ["source: DWH"]], top=2, left=8)
+
+
+def _arrow_stream(frame: pd.DataFrame, path: Path) -> Path:
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    with pa.OSFile(str(path), "wb") as out, pa.ipc.new_stream(out, table.schema) as stream:
+        stream.write_table(table)
+    return path
+
+
+def _columns(frame: pd.DataFrame) -> dict[str, Any]:
+    split = json.loads(frame.to_json(orient="split", force_ascii=False))
+    return dict(zip(split["columns"], map(list, zip(*split["data"], strict=True)), strict=True))
+
+
+def _arrays(frame: pd.DataFrame) -> list[Any]:
+    return [list(frame), *map(list, zip(*_columns(frame).values(), strict=True))]
+
+
 def _arff(frame: pd.DataFrame, path: Path) -> Path:
     kinds = {ID: "numeric", TIME: "string", "income": "numeric", "late": "numeric", "purpose": "{'Küche','Möbel',car}"}
     head = "% from an old tool\n@relation loans\n\n"
@@ -333,6 +422,31 @@ WAYS: dict[str, tuple[str, Way]] = {
     ),
     "ARFF with comments": ("h.arff", _commented),
     "sparse ARFF": ("h.arff", _sparse),
+    "ZIP of a workbook": ("h.zip", lambda f, p: _zip_of(f, p, _excel, "x.xlsx")),
+    "ZIP of Parquet": ("h.zip", lambda f, p: _zip_of(f, p, _parquet, "x.parquet", "README.txt")),
+    "ZIP of JSON": ("h.zip", lambda f, p: _zip_of(f, p, lambda g, q: _json(g, q, lines=True), "x.dat")),
+    "ZIP beside a licence": (
+        "h.zip",
+        lambda f, p: _zip_of(f, p, lambda g, q: _save(text(g), q), "x.csv", "doc/LICENCE"),
+    ),
+    "ZIP of several parts": ("h.zip", _zip_of_parts),
+    "JSON with a mark": ("h.json", lambda f, p: _save(json.dumps(_columns(f)), p, "utf-8-sig")),
+    "JSON in UTF-16": ("h.json", lambda f, p: _save(f.to_json(orient="records"), p, "utf-16")),
+    "JSON lines, misnamed": ("h.csv", lambda f, p: _json(f, p, lines=True)),
+    "JSON of columns": ("h.json", lambda f, p: _save(json.dumps(_columns(f)), p)),
+    "JSON of arrays": ("h.json", lambda f, p: _save(json.dumps(_arrays(f)), p)),
+    "an Arrow stream": ("h.arrows", _arrow_stream),
+    "Excel, names below merged cells": ("h.xlsx", lambda f, p: _workbook(f, p, _merged_above)),
+    "Excel, names merged down": ("h.xlsx", lambda f, p: _workbook(f, p, _merged_down)),
+    "Excel, a table to the right": ("h.xlsx", lambda f, p: _workbook(f, p, _beside)),
+    "Excel, a table to the left": ("h.xlsx", lambda f, p: _workbook(f, p, lambda s, r: _beside(s, r, left=True))),
+    "Excel, a table below": ("h.xlsx", lambda f, p: _workbook(f, p, _below_it)),
+    "Excel, a table above": ("h.xlsx", lambda f, p: _workbook(f, p, _above_it)),
+    "Excel, a legend beside": ("h.xlsx", lambda f, p: _workbook(f, p, _with_legend)),
+    "names in two lines": (
+        "h.csv",
+        lambda f, p: _save(f"{ID},{TIME},Applicant,,,{TARGET}\n,,income,late,purpose,\n" + text(f, header=False), p),
+    ),
     "fixed widths": ("h.txt", lambda f, p: _save(fixed(f), p)),
     "fixed widths, numbers to the right": ("h.prn", lambda f, p: _save(fixed(f, right=True, gap=1), p)),
     "fixed widths, ruled": ("h.lst", lambda f, p: _save(fixed(f, ruled=True, gap=1), p)),

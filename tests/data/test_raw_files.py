@@ -368,8 +368,8 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "a data set of R": ("h.rda", b"RDX3\nX\n" + bytes(range(256)), "a data set of R"),
     "an old document": ("h.csv", b"\xd0\xcf\x11\xe0" + bytes(2000), "an old document of Office"),
     "NaN in JSON": ("h.json", b'[{"a": 1},\n {"a": NaN}]', "line 2 holds NaN"),
-    "a sparse ARFF": ("h.arff", b"@relation x\n@attribute a numeric\n@data\n{0 1}\n", "sparse ARFF"),
-    "fixed widths": ("h.txt", b"name    income  default\nanna    1       0\n        2       1\n" * 9, "--delimiter"),
+    "a sparse ARFF": ("h.arff", b"@relation x\n@attribute default numeric\n@data\n{0 1}\n{7 1}\n", "line 5"),
+    "columns that touch": ("h.txt", b"name  incomedefault\nanna  100000      0\n" * 9, "--widths"),
     "text with the delimiter": (
         "h.csv", b"id,name,default\n" + b"".join(b"%d,Smith, John,0\n" % (i * 7 % 31) for i in range(30)), "",
     ),
@@ -432,8 +432,12 @@ def test_folders_of_folders_and_empty_parts(tmp_path: Path) -> None:
         (tmp_path / f"year={year}").mkdir()
         FRAME[DAYS.dt.year == year].to_csv(tmp_path / f"year={year}" / "part.csv", index=False)
         (tmp_path / f"year={year}" / "empty.csv").touch()
+    assert examine(tmp_path, Wanted(TARGET)).rows == DAYS.dt.year.isin([2022, 2023]).sum()
+    (tmp_path / "all" / "new").mkdir(parents=True)
+    (tmp_path / "all" / "new" / "part.csv").write_text(text(FRAME))
     with pytest.raises(DataError, match=r"holds folders only; give a pattern: '.*\*\*/\*\.csv'"):
-        examine(tmp_path, Wanted(TARGET))
+        examine(tmp_path / "all", Wanted(TARGET))
+    (tmp_path / "all" / "new" / "part.csv").unlink()
     assert examine(tmp_path / "year=2022", Wanted(TARGET)).rows == (DAYS.dt.year == 2022).sum()
     assert examine(str(tmp_path / "**" / "part.csv"), Wanted(TARGET)).rows == DAYS.dt.year.isin([2022, 2023]).sum()
 

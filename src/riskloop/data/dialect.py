@@ -120,9 +120,11 @@ def layout(grid: Grid, target: str | None, skip: int | None = None) -> dict[str,
     body = [grid[i] for i in records if i > top + rule and len(grid[i]) == width][:200]
     if skip is None and (names := _short_header(grid[: top + 1], [grid[top], *body])) is not None:
         return {"skip": top, "header": False, "columns": names}
-    if target not in [cell.strip() for cell in grid[top]] and not _is_header(grid[top], body):
+    if skip is None and target is not None and (above := _named_above(grid, top, target, width)) is not None:
+        return above
+    if target not in [cell.strip() for cell in grid[top]] and not is_header(grid[top], body):
         return {"skip": top, "header": False, "columns": tuple(f"column_{i}" for i in range(1, width + 1))}
-    if len(body) > 2 and _is_header(body[0], body[1:], second=True):
+    if len(body) > 2 and is_header(body[0], body[1:], second=True):
         return _two_headers(grid, top, grid.index(body[0]), target)
     return {"skip": top, "header": True} | ({"below": rule} if rule else {})
 
@@ -356,12 +358,29 @@ def _first_full(grid: Grid, width: int) -> int:
     return next(i for i, record in enumerate(grid) if any(cell.strip() for cell in record))
 
 
+def _named_above(grid: Grid, top: int, target: str, width: int) -> dict[str, Any] | None:
+    """Names of columns, of which the ``target``'s stands above the first full record: as of cells that span rows.
+
+    None where it stands there, or nowhere above.
+    """
+    cells = [[cell.strip() for cell in (*record, *[""] * width)][:width] for record in grid[: top + 1]]
+    first = next((i for i, record in enumerate(cells) if target in record), top)
+    if first == top:
+        return None
+    body = [record for record in grid[top + 1 :] if len(record) == width][:200]
+    rows = cells[first:] if is_header(cells[top], body) else cells[first:top]
+    lowest = [next((cell for cell in reversed(column) if cell), "") for column in zip(*rows, strict=True)]
+    if len(rows) == 1:
+        return {"skip": first, "header": True}
+    return {"skip": first + len(rows), "header": False, "columns": tuple(names_of(lowest))}
+
+
 def _short_header(above: Grid, body: Grid) -> tuple[str, ...] | None:
     """Names from a header that is one field short: rows that end with a delimiter, or begin with R's row names."""
     if len(above) < 2 or len(above[-2]) != len(body[0]) - 1 or len(body) < 3:
         return None
     names = names_of(above[-2])
-    if not _is_header(above[-2], [row[1:] for row in body]) or not _are_names([cell.strip() for cell in above[-2]]):
+    if not is_header(above[-2], [row[1:] for row in body]) or not _are_names([cell.strip() for cell in above[-2]]):
         return None
     if all(not row[-1].strip() for row in body):
         return (*names, f"unnamed_{len(names) + 1}")
@@ -376,7 +395,7 @@ def _are_row_names(cells: Sequence[str]) -> bool:
     return not any(map(math.isfinite, numbers)) or all(a < b for a, b in itertools.pairwise(numbers))
 
 
-def _is_header(record: Sequence[str], body: Grid, *, second: bool = False) -> bool:
+def is_header(record: Sequence[str], body: Grid, *, second: bool = False) -> bool:
     """Whether the cells are names: not numbers where the column holds numbers, and not values of the column itself."""
     if not body:
         return not second

@@ -9,18 +9,19 @@ import pyarrow as pa
 
 from riskloop.core.errors import ConfigError, MalformedBody
 from riskloop.core.settings import DataSettings
-from riskloop.data.streams import Bytes, read_start, text_blocks
+from riskloop.data.streams import Bytes, find_encoding, read_start, text_blocks
 from riskloop.data.tables import TableSource, TextSource, frame_source, refuse_repeats, value_column
 
 ROWS: Final = 100_000  # of one block
 
 
-def parquet_source(path: Path, where: str) -> TableSource:
+def parquet_source(path: Path | bytes, where: str) -> TableSource:
     """A Parquet file, by row groups."""
     from pyarrow import parquet
 
+    source = pa.BufferReader(path) if isinstance(path, bytes) else path
     try:
-        file = parquet.ParquetFile(path)
+        file = parquet.ParquetFile(source)
         names = list(file.schema_arrow.names)
     except (pa.ArrowInvalid, OSError) as error:
         text = str(error).split("\n")[0][:160]
@@ -29,7 +30,7 @@ def parquet_source(path: Path, where: str) -> TableSource:
     def tables() -> Iterator[pa.Table]:
         try:
             # What is buffered before it is read stays in memory until the end of the file.
-            for batch in parquet.ParquetFile(path, pre_buffer=False).iter_batches(batch_size=ROWS):
+            for batch in parquet.ParquetFile(source, pre_buffer=False).iter_batches(batch_size=ROWS):
                 yield pa.Table.from_batches([batch])
         except (pa.ArrowInvalid, OSError) as error:
             raise MalformedBody(f"{where} is damaged: {str(error)[:160]}. Write it again.") from None
@@ -47,7 +48,8 @@ def arrow_source(path: Path, where: str, kind: str) -> TableSource:
             table = orc.ORCFile(str(path)).read()
         else:
             with pa.memory_map(str(path)) as file:
-                table = pa.ipc.open_file(file).read_all()
+                opened = pa.ipc.open_stream if kind == "arrow stream" else pa.ipc.open_file
+                table = opened(file).read_all()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise MalformedBody(f"{where} is damaged: {str(error)[:160]}. Write it again.") from None
     names = list(table.column_names)
@@ -134,6 +136,9 @@ def _filled(source: Bytes, encoding: str, firsts: list[str], lines: int, where: 
 
 def rows_source(content: bytes, where: str) -> TableSource:
     """A JSON document of rows: an array of objects, one object a line, or one of the ways in which pandas writes."""
+    if (encoding := find_encoding(content[:4096])).startswith(("utf-16", "utf-32")):
+        content = content.decode(encoding, errors="replace").encode()
+    content = content.removeprefix(b"\xef\xbb\xbf")
     rows = _rows_of(content, where)
     rows = [_flat(row) for row in rows]
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -175,6 +180,10 @@ def _rows_within(document: Any, depth: int = 0) -> list[dict[str, Any]] | None:
     pandas writes {"columns": […], "data": [[…]]}, {"x": {"0": 1}} by column or {"0": {"x": 1}} by row.
     """
     if isinstance(document, list):
+        if len(document) > 1 and all(isinstance(row, list) and len(row) == len(document[0]) for row in document):
+            names, *rows = document  # a first row of names
+            if names and all(isinstance(name, str) for name in names) and len({*names}) == len(names):
+                return [dict(zip(names, row, strict=True)) for row in rows]
         return document if document and all(isinstance(row, dict) for row in document) else None
     if not isinstance(document, dict) or depth > 3:
         return None
@@ -182,6 +191,10 @@ def _rows_within(document: Any, depth: int = 0) -> list[dict[str, Any]] | None:
     if isinstance(names, list) and isinstance(data, list) and all(isinstance(row, list) for row in data):
         return [dict(zip(map(str, names), row, strict=False)) for row in data]
     inner = list(document.values())
+    if len(inner) > 1 and all(isinstance(column, list) and len(column) == len(inner[0]) for column in inner):
+        plain = not any(isinstance(value, (dict, list)) for column in inner for value in column)
+        if plain and inner[0]:
+            return [dict(zip(document, row, strict=True)) for row in zip(*inner, strict=True)]
     keys = [list(value) for value in inner if isinstance(value, dict)]
     if len(keys) == len(inner) > 1 and all(some == keys[0] for some in keys):
         rows = [*document] if all(name.isdecimal() for name in document) else keys[0]

@@ -26,13 +26,15 @@ def kind_of(path: Path) -> str:
         return "parquet"
     if start.startswith((b"ARROW1", b"ORC")):
         return "arrow" if start.startswith(b"ARROW1") else "orc"
+    if start.startswith(b"\xff\xff\xff\xff"):
+        return "arrow stream"
     if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         book = suffix in (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods") or b"xl/" in start
         return "sheet" if book else "zip" if start.startswith(b"PK") else "text"
     if packed(start):
         suffix = Path(path.stem).suffix.lower()
         start = read_start(path, 512)
-    if suffix in (".json", ".ndjson", ".jsonl") and start.lstrip()[:1] in (b"[", b"{"):
+    if is_json(start, suffix):
         return "json"
     if is_webpage(start):
         return "html"
@@ -48,6 +50,13 @@ def _partition(path: Path) -> dict[str, str | None]:
     """What the folders of a file say of all its rows, as Spark and Hive call them: year=2023."""
     found = [match for part in path.parts[:-1] if (match := _PARTITION.fullmatch(part)) is not None]
     return {match[1]: None if match[2] == "__HIVE_DEFAULT_PARTITION__" else unquote(match[2]) for match in found}
+
+
+def is_json(start: bytes, suffix: str) -> bool:
+    """Whether these first bytes are those of rows in JSON, whatever the name of the file."""
+    text = start.lstrip(b"\xef\xbb\xbf\xff\xfe").replace(b"\0", b"").lstrip()
+    named = suffix in (".json", ".ndjson", ".jsonl") and text[:1] in (b"[", b"{")
+    return named or re.match(rb'(\[\s*)?\{\s*"(?:[^"\\]|\\.)*"\s*:', text) is not None
 
 
 def files_of(source: Path | str) -> list[Path]:
@@ -122,11 +131,11 @@ def _open_file(
     path: Path, dialect: DataSettings | None, where: str, target: str | None, known: DataSettings | None
 ) -> tuple[Source, DataSettings]:
     kind, plain = kind_of(path), dialect or known or DataSettings()
-    if plain.sheet and kind != "sheet":
+    if plain.sheet and kind not in ("sheet", "zip"):
         raise ConfigError(f"{where} is no workbook; it has no sheet '{plain.sheet}'. Leave --sheet out.")
     if kind == "parquet":
         return parquet_source(path, where), plain
-    if kind in ("arrow", "orc"):
+    if kind in ("arrow", "arrow stream", "orc"):
         return arrow_source(path, where, kind), plain
     if kind == "statistics":
         return statistics_source(path, where), plain
@@ -138,12 +147,18 @@ def _open_file(
         return arff_source(path, where, plain), plain
     content: Bytes = path
     if kind == "zip":
-        content = _unzipped(path, where)
-    elif kind == "html":
+        return _zipped(path, dialect, where, target, known)
+    if kind == "html":
         table = table_text(read_whole(path), target)
         if table is None:
             raise no_table(where)
         content = table
+    return _text(content, dialect, where, target, known)
+
+
+def _text(
+    content: Bytes, dialect: DataSettings | None, where: str, target: str | None, known: DataSettings | None
+) -> tuple[Source, DataSettings]:
     if dialect is not None:
         dialect = without_target(target, content, dialect)
     used = dialect or find_dialect(content, where, target=target, known=known)
@@ -162,14 +177,42 @@ def without_target(target: str | None, content: Bytes, dialect: DataSettings) ->
     return dialect.model_copy(update={"columns": tuple(name for name in dialect.columns if name != target)})
 
 
-def _unzipped(path: Path, where: str) -> bytes:
+def _zipped(
+    path: Path, dialect: DataSettings | None, where: str, target: str | None, known: DataSettings | None
+) -> tuple[Source, DataSettings]:
+    """The table in a ZIP archive; several are read one after the other, as those of a folder."""
+    members = _unzipped(path, where)
+    if not members:
+        raise DataError(f"{where} is a ZIP archive without a table in it.")
+    opened: list[tuple[Source, DataSettings]] = []
+    for name, content in members:
+        place = where if len(members) == 1 else f"{where}/{name}"
+        if content.startswith(b"PAR1"):
+            opened.append((parquet_source(content, place), dialect or known or DataSettings()))
+        elif is_json(content[:512], Path(name).suffix.lower()):
+            opened.append((rows_source(content, place), dialect or known or DataSettings()))
+        elif content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+            opened.append(sheet_source(content, dialect or known, place, target))
+        else:
+            opened.append(_text(content, dialect, place, target, known))
+    parts = [(name, part) for (name, _), (part, _) in zip(members, opened, strict=True)]
+    return (parts[0][1] if len(parts) == 1 else ManySource(parts)), opened[0][1]
+
+
+_BESIDE: Final = re.compile(
+    r"(__MACOSX|.*/\.|\.)|.*(readme|licen[cs]e)[^/]*$|.*\.(md|pdf|docx?|rtf|html?|png|jpe?g|sha256|md5)$", re.IGNORECASE
+)
+
+
+def _unzipped(path: Path, where: str) -> list[tuple[str, bytes]]:
+    """The files of an archive that may be tables, by name."""
     import zipfile
 
     try:
         with zipfile.ZipFile(path) as archive:
-            inside = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
-            if len(inside) != 1:
-                raise DataError(f"{where} holds {len(inside)} files ({', '.join(inside[:3])}); unpack it and name one.")
-            return archive.read(inside[0])
-    except (zipfile.BadZipFile, OSError) as error:
-        raise MalformedBody(f"{where} is not a valid ZIP archive: {error}.") from None
+            inside = [name for name in archive.namelist() if not name.endswith("/") and not _BESIDE.match(name)]
+            return [(name, archive.read(name)) for name in sorted(inside)]
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+        raise MalformedBody(
+            f"{where} is not a ZIP archive that can be read: {error}. Unpack it, or pack it again."
+        ) from None

@@ -1,5 +1,6 @@
 """Workbooks: Excel (.xlsx, .xlsm, .xls, .xlsb) and OpenDocument, read by python-calamine."""
 
+import io
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.settings import DataSettings
 from riskloop.data.dialect import MOST_NOTES, MOST_TOTALS, is_total, layout, names_of, repeated
+from riskloop.data.regions import table_within
 from riskloop.data.tables import TableSource, refuse_repeats, value_column
 
 Cells = list[list[Any]]
@@ -15,7 +17,7 @@ ANYWHERE: Final = {"decimal", "missing", "dates", "strict", "max_refused"}  # sa
 
 
 def sheet_source(
-    path: Path, dialect: DataSettings | None, where: str, target: str | None
+    path: Path | bytes, dialect: DataSettings | None, where: str, target: str | None
 ) -> tuple[TableSource, DataSettings]:
     """One sheet as a table: the one that the dialect names, or the first that holds rows.
 
@@ -23,6 +25,9 @@ def sheet_source(
     found to be then. Raises MalformedBody for what is no workbook, DataError when the sheet is not there or empty.
     """
     name, cells = _cells(path, dialect, where)
+    everything = [["" if value is None else str(value).strip() for value in row] for row in cells]
+    bottom, columns, beside = table_within(everything, target)
+    cells = [row[slice(*columns)] for row in cells[:bottom]]
     texts = [["" if value is None else str(value).strip() for value in row] for row in cells]
     if dialect is not None and dialect.sheet not in ("", name):
         dialect = DataSettings(**dialect.model_dump(include=ANYWHERE))
@@ -31,11 +36,14 @@ def sheet_source(
         is_known = dialect is not None and dialect != DataSettings(
             sheet=dialect.sheet, missing=dialect.missing, dates=dialect.dates
         )
-    notes: tuple[str, ...] = ()
+    notes = beside
     if dialect is None or not is_known:
         if (dialect is None or not dialect.sheet) and (others := _alike(path, name, cells)):
             said = "; ".join(others)
-            notes = (f"{said} with the same columns: NOT READ. --sheet names one; put them together to use all.",)
+            notes = (
+                *notes,
+                f"{said} with the same columns: NOT READ. --sheet names one; put them together to use all.",
+            )
         found: dict[str, Any] = {**(dialect.model_dump(exclude_defaults=True) if dialect else {})}
         found |= {"sheet": name, **layout(texts, target)}
         dialect = DataSettings(**{**found, "footer": _footer(texts)})
@@ -54,11 +62,21 @@ def sheet_source(
     return TableSource(names, lambda: [table], first_row=first + 1, repeated=twice, notes=notes), dialect
 
 
-def _cells(path: Path, dialect: DataSettings | None, where: str) -> tuple[str, Cells]:
-    from python_calamine import CalamineError, CalamineWorkbook
+def _book(path: Path | bytes) -> Any:
+    from python_calamine import CalamineWorkbook
+
+    return (
+        CalamineWorkbook.from_filelike(io.BytesIO(path))
+        if isinstance(path, bytes)
+        else CalamineWorkbook.from_path(str(path))
+    )
+
+
+def _cells(path: Path | bytes, dialect: DataSettings | None, where: str) -> tuple[str, Cells]:
+    from python_calamine import CalamineError
 
     try:
-        book = CalamineWorkbook.from_path(str(path))
+        book = _book(path)
         names = list(book.sheet_names)
         if dialect is not None and dialect.sheet and (len(names) > 1 or dialect.sheet in names):
             names = [dialect.sheet]
@@ -73,11 +91,9 @@ def _cells(path: Path, dialect: DataSettings | None, where: str) -> tuple[str, C
     raise DataError(f"{where} has no sheet with a table in it.")
 
 
-def _alike(path: Path, name: str, cells: Cells) -> list[str]:
+def _alike(path: Path | bytes, name: str, cells: Cells) -> list[str]:
     """Other sheets with the same header among their first lines: a year or a month each."""
-    from python_calamine import CalamineWorkbook
-
-    book = CalamineWorkbook.from_path(str(path))
+    book = _book(path)
     head = next((row for row in cells[: MOST_NOTES + 1] if not {"", None} & {*row}), [])
     return [
         f"Sheet '{other}'"

@@ -88,6 +88,10 @@ class Column:
     @property
     def sample(self) -> npt.NDArray[Any]:
         """The sampled values: float64 with NaN, or text with None for missing."""
+        if self.numeric:  # blocks from before its kind was told are empty
+            return np.concatenate(
+                [np.empty(0), *(np.full(len(p), np.nan) if p.dtype == object else p for p in self.parts)]
+            )
         return np.concatenate(self.parts) if self.parts else np.empty(0)
 
     @property

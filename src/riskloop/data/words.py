@@ -190,6 +190,7 @@ def no_column(path: Path | str, name: str, columns: Collection[str]) -> DataErro
         )
     elif columns and all(c == f"column_{i}" for i, c in enumerate(columns, 1)):
         hint = f"it has no header line; its columns are column_1 to column_{len(columns)}, in their order."
+        hint += " If they are of fixed widths, say --widths." if len(columns) <= 2 else ""
         if len(columns) == 1:
             hint = "it has one column only and no header line: is it the right file? Say --delimiter, if there is one."
     return DataError(f"{path} has no column '{name}'; {hint}", [Problem(name, "is not a column")])
