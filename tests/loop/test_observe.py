@@ -309,6 +309,7 @@ def test_of_a_segment_in_a_large_window_the_stored_profile_is_taken(
         read.extend(part.ids.tolist())
         return part
 
+    monkeypatch.setattr(home.decisions, "schema_of", lambda _version: loop.champion.model.schema)  # nobody registered 7
     monkeypatch.setattr(home.decisions, "frame", spy)
     made_of = [close(home, loop.champion, window, noon(2025, 3, 1))[2] for window in windows]
     monkeypatch.undo()
