@@ -197,6 +197,23 @@ def test_evidence_that_is_carried_on_is_no_second_witness(check: str, severity: 
     assert diagnose(own, [first], DRIFT).confirmed, "a window of its own is another witness"
 
 
+@pytest.mark.parametrize("check", ["level_over_time", "ranking_over_time", "features_over_time", "labels_definition"])
+def test_small_windows_find_together_what_none_of_them_can_say(check: str) -> None:
+    """Ten decisions a month are too few in every month; what they show over the year is no less sure for that."""
+    few = finding("rows", UNKNOWN)
+    own = [few, verdict(DRIFTED), *outcomes(auc=DRIFTED, level=DRIFTED)]
+    assert diagnose(own, [], DRIFT).diagnosis is Diagnosis.NOT_ENOUGH_DATA, "its own tests say nothing"
+    calm, found = [few, *outcomes(level=DRIFTED)], [*own, finding(check, DRIFTED)]
+    ranked = check in ("ranking_over_time", "features_over_time")
+    expected = Diagnosis.CONCEPT_DRIFT if ranked else Diagnosis.PRIOR_SHIFT
+    once = diagnose(found, [calm, calm], DRIFT)
+    assert once.diagnosis is expected
+    assert not once.confirmed
+    assert diagnose(found, [calm, found, calm, calm], DRIFT).confirmed
+    broken = [*found, finding("scale", FAULT)]
+    assert diagnose(broken, [], DRIFT).diagnosis is Diagnosis.DATA_FAULT
+
+
 # --------------------------------------------------------------------------- words
 
 

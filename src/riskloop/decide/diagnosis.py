@@ -29,14 +29,18 @@ LEVEL: Final = ("calibration", "level_over_time", "labels_definition")
 RANKING: Final = ("auc", "ranking_over_time", "features_over_time")
 SPREAD: Final = ("calibration_slope",)  # below 1 the scores tell customers apart less than they claim, else more
 DECISIVE: Final = (*POPULATION, *RANKING, *LEVEL, *SPREAD)
+# Evidence of many windows, which a window with too few rows of its own adds to as well as any.
+OVER_WINDOWS: Final = ("level_over_time", "labels_definition", "ranking_over_time", "features_over_time")
 
 
 def diagnose(findings: Sequence[Finding], history: Sequence[Sequence[Finding]], drift: DriftSettings) -> Diagnosed:
     """The ladder's answer for one window.
 
     ``findings`` are the window's own, with those on its matured outcomes where there are any; ``history`` holds the
-    findings of the windows before it, oldest first. Windows with a fault, and those too small, confirm nothing.
+    findings of the windows before it, oldest first. Windows with a fault confirm nothing, and of those too small only
+    what many windows say together counts.
     """
+    findings, history = _counting(findings), [_counting(window) for window in history]
     rungs = _ladder(findings)
     held = [rung for rung in rungs if rung.holds]
     rung = _answer(held)
@@ -48,6 +52,17 @@ def diagnose(findings: Sequence[Finding], history: Sequence[Sequence[Finding]], 
     else:
         sentence = _sentence(rung, confirmed, _since(_deciding(rung.explanation, findings), history))
     return Diagnosed(rung.explanation, confirmed, sentence, rungs)
+
+
+def _counting(findings: Sequence[Finding]) -> Sequence[Finding]:
+    """All findings; of a window with too few rows, what decides only as far as many windows say it together."""
+    if not _small(findings) or not _moved(findings, OVER_WINDOWS):
+        return findings
+    return [f for f in findings if f.check != "rows" and (f.check not in DECISIVE or f.check in OVER_WINDOWS)]
+
+
+def _small(findings: Iterable[Finding]) -> bool:
+    return any(f.check == "rows" and f.severity is Severity.UNKNOWN for f in findings)
 
 
 def _answer(held: Sequence[Rung]) -> Rung:
@@ -169,8 +184,8 @@ def _deciding(diagnosis: Diagnosis, findings: Sequence[Finding]) -> list[Finding
     return _moved(findings, POPULATION)
 
 
-def _unsound(findings: Iterable[Finding]) -> bool:
-    return any(f.severity is Severity.FAULT or (f.check == "rows" and f.severity is Severity.UNKNOWN) for f in findings)
+def _unsound(findings: Sequence[Finding]) -> bool:
+    return _small(findings) or any(f.severity is Severity.FAULT for f in findings)
 
 
 # --------------------------------------------------------------------------- words
