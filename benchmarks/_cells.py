@@ -28,7 +28,8 @@ from riskloop.store.home import Home
 # 1: first cells. 2: what the features say beside the score is judged. 3: late reports, and the labels of few defaults.
 # 4: evidence on the level counts defaults, and that of panels is summed by customer.
 # 5: a probation weighs what made the case for the new champion.
-GENERATION: Final = 5
+# 6: evidence over windows is no witness of itself; correlation by calendar months; a champion at its own level.
+GENERATION: Final = 6
 PER_MONTH: Final = 2_000
 MONTHS: Final = {"stable": 12, "recession": 12, "shifts": 9, "labels": 8, "faults": 6}
 LOOP: Final = "on_drift"
