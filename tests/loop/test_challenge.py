@@ -10,20 +10,21 @@ import pytest
 from riskloop.cases import Case, CaseState, Move
 from riskloop.core.errors import ArtefactError
 from riskloop.core.manifest import EvaluationManifest
-from riskloop.core.types import DecisionFrame, Diagnosis
+from riskloop.core.types import DecisionFrame, Diagnosis, to_micros
 from riskloop.gate import Applicants, Evaluation
-from riskloop.loop.challenge import _patience
+from riskloop.loop.challenge import _patience, since
 from riskloop.loop.challenger_file import read_file
 from riskloop.loop.champion import ReferenceModel, dump_array
 from riskloop.loop.evidence import keep, kept
 from riskloop.retrain.dataset import Pool
 from riskloop.store.cases import move_case, open_case
 from riskloop.store.home import Home
+from riskloop.store.windows import Windows
 
 JULY = datetime(2025, 7, 1, tzinfo=UTC)
 
 
-def case(home: Home, diagnosis: Diagnosis, window: int, challenger: int | None = None) -> Case:
+def case(home: Home, diagnosis: Diagnosis, window: int, challenger: int | None = None, champion: int = 1) -> Case:
     with home.database.write() as connection:
         opened = open_case(
             connection,
@@ -31,13 +32,35 @@ def case(home: Home, diagnosis: Diagnosis, window: int, challenger: int | None =
             at=JULY,
             diagnosis=diagnosis,
             window_id=window,
-            champion=1,
+            champion=champion,
         )
         if challenger is None:
             return opened
         return move_case(
             connection, opened, Move(CaseState.PROMOTED, "Better.", changes={"challenger": challenger}), at=JULY
         )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "windows", "begins"),
+    [
+        (Diagnosis.CONCEPT_DRIFT, Diagnosis.CONCEPT_DRIFT, (4, 7, 9), 4),  # a recession that ends and comes again
+        (Diagnosis.CONCEPT_DRIFT, Diagnosis.CONCEPT_DRIFT, (4, 4, 9), 4),  # a case that was opened again
+        (Diagnosis.CONCEPT_DRIFT, Diagnosis.CONCEPT_DRIFT, (1, 6, 9), 6),  # longer ago than `policy.again`
+        (Diagnosis.CONCEPT_DRIFT, Diagnosis.CONCEPT_DRIFT, (1, 2, 9), 9),
+        (Diagnosis.COVARIATE_SHIFT, Diagnosis.CONCEPT_DRIFT, (4, 7, 9), 7),
+        (Diagnosis.CONCEPT_DRIFT, Diagnosis.PRIOR_SHIFT, (4, 7, 9), 9),
+    ],
+)
+def test_a_concept_that_changes_back_is_no_third_world(
+    home: Home, first: Diagnosis, second: Diagnosis, windows: tuple[int, int, int], begins: int
+) -> None:
+    case(home, first, windows[0], challenger=2)
+    case(home, second, windows[1], challenger=3, champion=2)
+    last = case(home, Diagnosis.CONCEPT_DRIFT, windows[2], champion=3)
+    starts = {number: datetime(2025, number, 1, tzinfo=UTC) for number in range(1, 13)}
+    known = cast("Windows", SimpleNamespace(get=lambda n: SimpleNamespace(first_time=starts[n])))
+    assert since(known, home.cases, last, again=6) == to_micros(starts[begins])
 
 
 def test_only_where_the_champion_is_shown_to_do_worse_the_next_try_is_soon(home: Home) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from riskloop.cases import Case
+from riskloop.cases import Case, CaseState
 from riskloop.cases.events import Judged, Making
 from riskloop.core.errors import DataError
 from riskloop.core.manifest import EvaluationManifest, RetrainOrder
@@ -43,12 +43,13 @@ def challenge(
     matured.
     """
     seq = home.champion().seq
+    begun = since(home.windows, home.cases, case, home.settings.policy.again)
     known = snapshot.take_judged(home.feed, home.windows, now)
     made = make(
         home.settings,
         home.decisions,
         home.artefacts,
-        RetrainOrder(champion.version, _action(case), case.diagnosis, since(home.windows, case), known),
+        RetrainOrder(champion.version, _action(case), case.diagnosis, begun, known),
         champion,
         least=home.settings.gate.min_defaults,
         say=lambda sentence: say(f"Case {case.id}: {sentence}"),
@@ -128,10 +129,26 @@ def _record(made: Challenger) -> Making:
     )
 
 
-def since(windows: Windows, case: Case) -> int | None:
-    """The new world begins where the case's first window does."""
-    window = windows.get(case.window_id)
+def since(windows: Windows, cases: Cases, case: Case, again: int) -> int | None:
+    """The new world begins where the case's first window does, or that of the case before, at most ``again`` windows.
+
+    A concept that changes back soon after a champion was made for it is no third world: a challenger that learned the
+    latest months alone would forget the ones that the champion was made for, and the gate would not see it.
+    """
+    least, first = case.window_id - again, case
+    while (before := _made_for(cases, first)) is not None and least <= before.window_id < first.window_id:
+        first = before
+    window = windows.get(first.window_id)
     return None if window is None else to_micros(window.first_time)
+
+
+def _made_for(cases: Cases, case: Case) -> Case | None:
+    """The case of a concept that the champion of a case of a concept was made for."""
+    if case.champion is None or case.diagnosis is not Diagnosis.CONCEPT_DRIFT:
+        return None
+    made = (CaseState.PROMOTED, CaseState.ROLLED_BACK)
+    found = (c for c in cases.of_challenger(case.champion) if c.diagnosis is Diagnosis.CONCEPT_DRIFT)
+    return next((c for c in found if c.state in made), None)
 
 
 def _action(case: Case) -> Action:

@@ -141,7 +141,8 @@ def _gathered(home: Home, promotion: Promotion, new: ReferenceModel, old: Refere
     start = to_micros(promotion.at)
     name = promotion.evidence.get("evaluation")
     case = home.cases.get(promotion.evidence["case"]) if name is not None else None
-    since = start if case is None else min(start, since_of(home.windows, case) or start)
+    begun = None if case is None else since_of(home.windows, home.cases, case, home.settings.policy.again)
+    since = start if begun is None else min(start, begun)
     taken = snapshot.take(home.feed, home.windows, now, since)
     frame = snapshot.read(home.decisions, taken, new.model.schema, start=since)
     before = None if name is None else kept(home.artefacts, name)

@@ -5,9 +5,10 @@ from datetime import datetime
 from riskloop.cases import Case, Signal, move
 from riskloop.cases.renewal import Renewable, renewable
 from riskloop.core.settings import DriftSettings
-from riskloop.core.types import DecisionFrame, to_micros
+from riskloop.core.types import DecisionFrame
 from riskloop.decide.policy import renews
 from riskloop.loop import snapshot
+from riskloop.loop.challenge import since
 from riskloop.loop.champion import ReferenceModel
 from riskloop.monitor.performance import ranks_worse
 from riskloop.store import audit
@@ -22,9 +23,9 @@ def renew(home: Home, champion: ReferenceModel, now: datetime) -> Case | None:
     """Open a case where a better model is likely by now; None where none is."""
     for found in renewable(home.cases.latest(CASES), home.ledger.alike(champion.version)):
         first = home.windows.get(found.case.window_id)
-        if first is None:
+        start = since(home.windows, home.cases, found.case, home.settings.policy.again)
+        if first is None or start is None:
             continue
-        start = to_micros(first.first_time)
         taken = snapshot.take_judged(home.feed, home.windows, now, start)
         known = snapshot.count_matured(home.outcomes, taken, start)
         if not renews(found.case.diagnosis, home.settings.policy, learned=found.learned, known=known):

@@ -34,7 +34,9 @@ def train(home: Home, case: Case, champion: ReferenceModel, now: datetime, say: 
     again when the scores look good would spend more of the alpha budget than is on record.
     """
     matured = snapshot.count_matured(
-        home.outcomes, snapshot.take_judged(home.feed, home.windows, now), since(home.windows, case) or 0
+        home.outcomes,
+        snapshot.take_judged(home.feed, home.windows, now),
+        since(home.windows, home.cases, case, home.settings.policy.again) or 0,
     )
     if case.state is CaseState.WAITING and matured < (case.wait_for or 0):
         return None
