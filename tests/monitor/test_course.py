@@ -155,6 +155,29 @@ def test_a_flag_that_stops_alone_is_stuck_and_with_many_columns_is_a_change() ->
     assert not stuck(0.8)
 
 
+@pytest.mark.parametrize("filled", [0.02, 0.25, 0.7])
+@pytest.mark.parametrize("kind", ["category", "number"])
+def test_a_flag_that_is_y_or_nothing_is_not_stuck(kind: str, filled: float) -> None:
+    rng = np.random.default_rng(8)
+    levels = ("Y", "Z") if kind == "category" else ()
+    flag = Feature("flag", "category" if levels else "number", categories=levels, nullable=True)
+    schema = Schema((flag, *(Feature(f"x{k}") for k in range(5))), target=TARGET)
+
+    def rows(n: int, *values: float) -> Floats:
+        some = np.where(rng.random(n) < filled, rng.choice(values, n), np.nan)
+        return np.column_stack((some, rng.standard_normal((n, 5))))
+
+    def faults(X: Floats, Y: Floats) -> dict[str, str]:
+        built = Reference.build(schema, X, np.full(len(X), 0.5))
+        found = quality_findings(built, built.profile(Y, np.full(len(Y), 0.5)), min_rows=100)
+        return {f.check: f.sentence for f in found if f.severity is Severity.FAULT}
+
+    for size in (150, 2_000):
+        assert faults(rows(6_000, 0.0), rows(size, 0.0)) == {}
+    one_of_two = faults(rows(6_000, 0.0, 1.0), rows(2_000, 0.0))
+    assert one_of_two["stuck"].startswith(f"flag is {flag.text(0.0)} wherever it is filled; in the history in")
+
+
 def test_a_path_is_told_by_pairs_of_rows() -> None:
     rng = np.random.default_rng(2)
     days = np.repeat(np.arange(200), 10)

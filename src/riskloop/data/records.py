@@ -8,6 +8,7 @@ from riskloop.core.errors import MalformedBody
 MOST_LINES: Final = 1000  # of one record; more are a quote that was never closed
 _READ: Final = 2**20  # bytes at a time
 _QUOTE: Final = b'"'
+_NOTHING: Final = b' \t,"'  # all that a record holds which is no row, as spreadsheets leave them below a table
 
 
 class Part(NamedTuple):
@@ -31,13 +32,13 @@ def header_of(file: BinaryIO) -> bytes:
 
 
 def parts(file: BinaryIO, rows: int, *, first_row: int = 1) -> Iterator[Part]:
-    """The records from where the file stands, ``rows`` at a time; blank lines are left out.
+    """The records from where the file stands, ``rows`` at a time; blank lines and records of nothing are left out.
 
     Raises MalformedBody for a quote that is not closed.
     """
     row, waiting = first_row, []
     for records in _records(file):
-        waiting += [record for record in records if record]
+        waiting += [record for record in records if record.strip(_NOTHING)]
         while len(waiting) >= rows:
             yield Part(row, waiting[:rows])
             row, waiting = row + rows, waiting[rows:]
@@ -90,7 +91,7 @@ def line_of(file: BinaryIO, row: int) -> int:
     line, rows = 1, -1  # the header is no row
     for records in _records(file):
         for record in records:
-            if record or rows < 0:
+            if record.strip(_NOTHING) or rows < 0:
                 rows += 1
                 if rows == row:
                     return line

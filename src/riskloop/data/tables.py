@@ -181,6 +181,8 @@ class TextSource:
             whole = re.compile(rb"^(?:\xef\xbb\xbf)?" + re.escape(self._head) + rb"\r?$", re.MULTILINE)
             content, found = whole.subn(b"", content)
             self._again += found
+        if len(self.names) > 1 and self.dialect.delimiter != " ":
+            content = without_nothing(content, self.dialect.delimiter.encode(), self.quote.encode())
         if b'="' in content:
             content = _FORMULA.sub(rb"\1\2\3", content)
         if self.quote == "'":
@@ -214,6 +216,29 @@ class TextSource:
             content = lines[0] + b"\n"
             left -= any(cell.strip() for cell in record[0])
         return content
+
+
+def without_nothing(content: bytes, delimiter: bytes, quote: bytes) -> bytes:
+    """The lines with a blank one for each record of delimiters, blanks and empty quotes: spreadsheets leave such below
+    and between the rows of a table.
+    """
+    sign = re.escape(delimiter)
+    ends = rb"(?:" + sign + rb'|[ \t]|"")*\r?(?=\n|\Z)'
+    begins = {delimiter, b" ", b"\t", b'""'}
+    found = sorted(
+        match.span()
+        for begin in begins
+        if b"\n" + begin in content
+        for match in re.finditer(re.escape(b"\n" + begin) + ends, content)
+    )
+    parts, done, quotes = [], 0, 0
+    for start, end in found:
+        quotes += content.count(quote, done, start)
+        within = quotes % 2 == 1  # a text of several lines
+        parts += [content[done:start], content[start:end] if within else b"\n"]
+        quotes += content.count(quote, start, end)
+        done = end
+    return b"".join([*parts, content[done:]]) if found else content
 
 
 # A cell that Excel shall not take for a number: ="007", or in quotes "=""007""".

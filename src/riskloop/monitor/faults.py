@@ -188,13 +188,15 @@ def _stuck(compared: Compared) -> list[Finding]:
         same = int(np.count_nonzero(compared.reference.rows[:, j] == value))
         usual, share = (same + 0.5) / (len(compared.reference.rows) + 1.0), count / column.size
         if values.size == 1:
-            usual = min(1.0, max(usual, _usual_share(compared, j, value)))
+            filled = int(np.count_nonzero(~np.isnan(compared.reference.rows[:, j])))  # it may be Y or nothing
+            usual = min(1.0, max((same + 0.5) / (filled + 1.0), _usual_share(compared, j, value)))
             rare = count * math.log(usual) < STUCK_CHANCE
             fault = rare and not (_selected(compared, j, value) or compared.together(j))
         else:
             fault = share > FILLED_SHARE and usual < RARE and _filled(compared, j, value)
         if fault:
-            where = "in every row" if values.size == 1 else f"in {share:.0%} of the rows"
+            every = "in every row" if count == column.size else "wherever it is filled"
+            where = every if values.size == 1 else f"in {share:.0%} of the rows"
             sentence = f"{feature.name} is {feature.text(value)} {where}; in the history in {usual:.1%}."
             rows = column == value if values.size > 1 else None
             found.append(compared.finding(STUCK, j, share, max(FILLED_SHARE, usual), sentence, rows=rows))
