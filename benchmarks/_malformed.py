@@ -1,6 +1,7 @@
 """Files that went wrong on their way, drawn by hypothesis: cells, headers, rows, bytes, containers, planted leaks."""
 
 import gzip
+import html
 import io
 import json
 import zipfile
@@ -225,6 +226,19 @@ def _zip(table: Table) -> bytes:
     return out.getvalue()
 
 
+def _fixed(table: Table) -> bytes:
+    widths = [
+        max((len(row[i]) for row in table if i < len(row)), default=1) + 2
+        for i in range(max(map(len, table), default=0))
+    ]
+    return "\n".join("".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False)) for row in table).encode()
+
+
+def _page(table: Table) -> bytes:
+    rows = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table)
+    return f'<html><meta charset="utf-8"><body><table>{rows}</table></body></html>'.encode()
+
+
 CONTAINERS: Final[dict[str, Callable[[Table], bytes]]] = {
     "h.csv": _text,
     "h.txt": lambda table: _text(table, delimiter="|"),
@@ -234,6 +248,8 @@ CONTAINERS: Final[dict[str, Callable[[Table], bytes]]] = {
     "h.jsonl": _lines,
     "h.arff": _arff,
     "h.zip": _zip,
+    "h.prn": _fixed,
+    "h.xls": _page,
 }
 
 # --------------------------------------------------------------------------- one file
