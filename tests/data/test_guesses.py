@@ -334,6 +334,31 @@ def test_months_and_periods_are_dates_where_the_columns_name_says_so(name: str, 
     assert len(np.unique(months)) > 3
 
 
+@pytest.mark.parametrize("name", ["period", "Month", "snapshot"])
+def test_the_periods_of_a_panel_are_its_time_also_up_to_12(name: str, tmp_path: Path) -> None:
+    word = "Month {}" if name == "snapshot" else "{}"
+    parts = [FRAME.assign(**{"customer": range(600), name: word.format(month)}) for month in range(1, 13)]
+    panel = pd.concat(parts).drop(columns=[TIME, ID])
+    found = looked(panel, tmp_path)
+    assert (found.name_of("time"), found.name_of("unit")) == (name, "customer")
+    mixed = panel.assign(**{name: [word.format(month) for month in RNG.integers(1, 13, len(panel))]})
+    assert (looked(mixed, tmp_path).name_of("time") == name) == (name == "snapshot")
+
+
+@pytest.mark.parametrize("mask", ["{}xx", "{}XX", "{}**"])
+def test_codes_with_a_hidden_end_are_no_numbers_with_a_unit(mask: str, tmp_path: Path) -> None:
+    found = column(
+        looked(FRAME.assign(area=[mask.format(n) for n in RNG.integers(100, 120, 600)]), tmp_path, time=TIME), "area"
+    )
+    assert found.kind == "category"
+
+
+@pytest.mark.parametrize("word", ["indeterminate", "Not taken up", "Current"])
+def test_a_third_state_is_no_outcome(word: str, tmp_path: Path) -> None:
+    values = np.where(np.arange(600) % 9 == 0, word, np.where(BAD, "bad", "good"))
+    assert looked(FRAME.assign(default=values), tmp_path, time=TIME).target.left_out == (values == word).sum()
+
+
 @pytest.mark.parametrize("levels", [["10/20", "20/30"], ["P07", "P08", "P11"], ["M1", "M2"], ["05-24", "06-24"]])
 def test_levels_that_look_like_short_dates_stay_levels(levels: list[str], tmp_path: Path) -> None:
     found = column(looked(FRAME.assign(band=RNG.choice(levels, 600)), tmp_path, time=TIME), "band")

@@ -198,7 +198,9 @@ def _one_unit(texts: Collection[str]) -> bool:
     words = {word.rstrip("s.") or word for word in words} - {""}
     if not words:  # > 5, 10+
         return any(set(text) & set("<>≤≥+") for text in texts)
-    return len(words) == 1 and (len(word := next(iter(words))) > 1 or word in "dwmy")  # 36M, 5y; 1A is a code
+    word = next(iter(words))
+    masked = re.fullmatch(r"x+|[*#?]+", word) is not None  # 941xx is a postcode of which the end is hidden
+    return len(words) == 1 and not masked and (len(word) > 1 or word in "dwmy")  # 36M, 5y; 1A is a code
 
 
 _TOLD: Final[Mapping[TextStyle, Callable[[Collection[str]], bool]]] = {

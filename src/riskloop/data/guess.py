@@ -56,8 +56,13 @@ _AGES: Final = frozenset({
 _PERSON: Final = "age|applicant|band|bin|borrower|client|cliente|customer|del?|group|in|kunde|person|persona|years|yrs"
 _TIME: Final = (
     "applied|at|created|date|datetime|day|ts|granted|issued|issue|month|opened|period|quarter|time|timestamp|vintage|week|"
-    "originated|origination|orig|funded|booked|asof|dt|approval|approved|disbursed|disbursement|ym|yyyymm"
+    "originated|origination|orig|funded|booked|asof|dt|approval|approved|disbursed|disbursement|ym|yyyymm|snapshot|"
+    "reporting|cutoff|stichtag"
 )
+_PERIOD: Final = frozenset({
+    "time", "t", "period", "month", "month_no", "quarter", "week", "cohort", "wave", "periode", "periodo", "período",
+    "monat", "mois", "mes", "mese",
+})  # fmt: skip
 _NOT_DECISION: Final = (
     "birth|dob|birthday|birthdate|closed|close|end|maturity|last|next|paid|payment|default|chargeoff|charged|earliest|due|"
     "update|updated|exit|first|expiry|expiration|hire|hired|retrieved|chgoff"
@@ -246,10 +251,20 @@ def is_only_time(column: Column, dated: bool) -> bool:
     )
 
 
-def is_period_time(column: Column) -> bool:
-    """Named like the time and nothing else, and a period number: 1 to 60. A month up to 12 is one of the year."""
-    named = column.name.strip().lower() in ("time", "t", "period", "month", "month_no", "quarter", "week", "cohort")
-    return named and is_periods(column) and column.high > 12 and not column.missing
+def is_period_time(column: Column, units: Sequence[Column]) -> bool:
+    """Named like the time and nothing else, and a period number: 1 to 60.
+
+    A month up to 12 is one of the year, unless it is another one in each row of a unit, as in a panel.
+    """
+    if column.name.strip().lower() not in _PERIOD or not is_periods(column) or column.missing:
+        return False
+    return column.high > 12 or any(_tells_apart(column, unit) for unit in units)
+
+
+def _tells_apart(column: Column, unit: Column) -> bool:
+    """Whether a customer never has a value twice, although customers come again and again."""
+    who, when = unit.sample.tolist(), column.sample.tolist()
+    return len({*zip(who, when, strict=True)}) == len(who) and len({*who}) < 0.7 * len(who)
 
 
 def is_date_named(name: str) -> bool:

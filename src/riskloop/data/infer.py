@@ -232,7 +232,8 @@ class _Examination:
             orders = self.orders[column.name]
             if guess.is_decision_time(column, guess.is_dated(column, orders)):
                 return column.name
-        periods = next((column.name for column in self._rest() if guess.is_period_time(column)), None)
+        units = [column for column in self._rest() if guess.is_unit(column)]
+        periods = next((column.name for column in self._rest() if guess.is_period_time(column, units)), None)
         if periods is not None:
             return periods
         dated = [c.name for c in self._rest() if guess.is_only_time(c, guess.is_dated(c, self.orders[c.name]))]
@@ -273,9 +274,10 @@ class _Examination:
         found = next((c.name for c in rest if guess.is_unit(c)), None)
         if found is not None:
             column = self.columns[found]
+            often = "again and again" if column.many else f"{column.rows / len(column.levels):.1f} times on average"
             self.notes.append(
-                f"'{found}' comes {column.rows / len(column.levels):.1f} times on average: it is taken for the unit, "
-                "the customer, whose rows are never counted as several witnesses. --unit names another."
+                f"'{found}' comes {often}: it is taken for the unit, the customer, whose rows are never counted as "
+                "several witnesses. --unit names another."
             )
         return found
 

@@ -45,7 +45,8 @@ _OPEN: Final = {
     "late (1-15 days)", "in repayment", "unknown", "reject", "rejected",
     "laufend", "aktiv", "offen", "en cours", "en curso", "vigente", "activo", "em aberto", "ativo", "in corso",
     "lopend", "actief", "aktywny", "running", "outstanding", "not matured", "in progress", "live", "cancelled",
-    "canceled", "finalpaymentinprogress", "final payment in progress",
+    "indeterminate", "indeterminado", "indéterminé", "indeterminato", "undetermined", "unbestimmt", "ind",
+    "not taken up", "ntu", "withdrawn", "canceled", "finalpaymentinprogress", "final payment in progress",
 }  # fmt: skip
 
 
