@@ -341,7 +341,8 @@ def test_the_periods_of_a_panel_are_its_time_also_up_to_12(name: str, tmp_path: 
     panel = pd.concat(parts).drop(columns=[TIME, ID])
     found = looked(panel, tmp_path)
     assert (found.name_of("time"), found.name_of("unit")) == (name, "customer")
-    mixed = panel.assign(**{name: [word.format(month) for month in RNG.integers(1, 13, len(panel))]})
+    mixed = panel.copy()
+    mixed[name] = [word.format(month) for month in RNG.integers(1, 13, len(panel))]
     assert (looked(mixed, tmp_path).name_of("time") == name) == (name == "snapshot")
 
 
