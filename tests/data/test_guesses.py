@@ -337,8 +337,8 @@ def test_months_and_periods_are_dates_where_the_columns_name_says_so(name: str, 
 @pytest.mark.parametrize("name", ["period", "Month", "snapshot"])
 def test_the_periods_of_a_panel_are_its_time_also_up_to_12(name: str, tmp_path: Path) -> None:
     word = "Month {}" if name == "snapshot" else "{}"
-    parts = [FRAME.assign(**{"customer": range(600), name: word.format(month)}) for month in range(1, 13)]
-    panel = pd.concat(parts).drop(columns=[TIME, ID])
+    panel = pd.concat([FRAME.drop(columns=[TIME, ID]).assign(customer=range(600))] * 12, ignore_index=True)
+    panel[name] = [word.format(1 + row // 600) for row in range(len(panel))]
     found = looked(panel, tmp_path)
     assert (found.name_of("time"), found.name_of("unit")) == (name, "customer")
     mixed = panel.copy()

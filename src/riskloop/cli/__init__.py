@@ -71,7 +71,7 @@ def _failed_by_machine(error: OSError, console: "Console") -> int:
 
 
 def _unexpected(error: Exception, console: "Console") -> int:
-    from riskloop.core.errors import ConfigError, RiskloopError
+    from riskloop.core.errors import ConfigError, RiskloopError, StorageError
 
     usage = getattr(error, "format_message", None)  # Click's own errors, wherever Typer keeps Click
     if usage is not None:
@@ -84,6 +84,9 @@ def _unexpected(error: Exception, console: "Console") -> int:
         return ConfigError.exit_code
     if os.environ.get("RISKLOOP_DEBUG"):
         raise error
+    if isinstance(error, MemoryError):
+        console.refuse(StorageError("There is not enough memory for this here. Free some, or use a larger machine."))
+        return StorageError.exit_code
     console.refuse(
         RiskloopError(
             f"A defect in riskloop {__version__}: {type(error).__name__}: {error}. "
