@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from shutil import get_terminal_size
 from threading import Event, Thread
 from time import monotonic
 from typing import Any, Final
@@ -21,6 +22,8 @@ Tick = Callable[[str, float], None]  # a sentence and the share done, 0 to 1
 
 
 SHORT: Final = 16  # letters; a shorter column is never broken
+NAMES: Final = 32  # … and names in the first one, where the terminal has room
+ROOM: Final = 110
 EVERY: Final = 10.0  # seconds between two lines of progress where there is no terminal for a bar
 
 
@@ -122,13 +125,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -
 
     cells = [[_cell(value) for value in row] for row in rows]
     grid = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
+    roomy = get_terminal_size().columns >= ROOM
     for place, name in enumerate(head):
         longest = max((len(row[place]) for row in cells), default=0)
+        short = NAMES if place == 0 and roomy else SHORT
         numeric = all(_is_number(row[place]) for row in rows)
         grid.add_column(
             name,
-            no_wrap=longest <= SHORT,
-            min_width=min(longest, SHORT),
+            no_wrap=longest <= short,
+            min_width=min(longest, short),
             overflow="fold",
             justify="right" if rows and numeric else "left",
         )

@@ -30,6 +30,20 @@ def test_a_table_fits_the_terminal_and_breaks_no_number(monkeypatch: pytest.Monk
         assert any(word in line for line in lines), word
 
 
+def test_names_in_the_first_column_are_whole_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "dumb")
+    names = ["mths_since_last_delinq", "collection_recovery_fee", "tot_hi_cred_lim"]
+    rows = [
+        (name, "input", "number", "50.0%", "1 to 79", "a reason of many words " * 4, "to look at " * 6)
+        for name in names
+    ]
+    lines = table(("column", "taken as", "kind", "missing", "values", "why", "look at"), rows).splitlines()
+    assert max(map(len, lines)) <= 120
+    assert all(any(name in line for line in lines) for name in names)
+
+
 def test_in_a_pipe_every_row_is_one_line_and_whole() -> None:
     lines = table(HEAD, ROWS).splitlines()
     assert len(lines) == 2 + len(ROWS)
