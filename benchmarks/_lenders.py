@@ -18,16 +18,12 @@ from riskloop.core.stats.correlated import given_factor
 from riskloop.core.types import DAY, EPOCH, Finding, Floats, Severity
 from riskloop.decide.diagnosis import diagnose
 from riskloop.loop.examine import Arrived, at_closing, when_matured
-from riskloop.monitor.correlation import Correlation, correlation_of
+from riskloop.monitor.correlation import Correlation
 from riskloop.monitor.drift import profile_findings
 from riskloop.monitor.faults import mechanical_findings
-from riskloop.monitor.labels import definition_finding
-from riskloop.monitor.matured import Matured
 from riskloop.monitor.overtime import over_time_findings
-from riskloop.monitor.performance import level_errors
 from riskloop.monitor.profile import Reference
 from riskloop.monitor.quality import quality_findings
-from riskloop.monitor.reports import Reports
 from riskloop.monitor.selection import Comparison
 from riskloop.simulation.books import BOOKS, ID, TARGET, TIME, Book
 
@@ -60,7 +56,6 @@ def lenders(seeds: Sequence[int], quick: bool) -> dict[str, Rows]:
         "faults in part of the rows": _shares(partly, "fault"),
         "another unit in a tenth of the rows": _named(units),
         "sound books": [_book(book, 5 if quick else 24) for book in BOOKS.values()],
-        "another definition of default": _definitions(10 if quick else 120),
         "evidence over time, a history without common movement": _moving(3 if quick else 20),
         "ten decisions a month": _over_time(10 if quick else 150, 4 if quick else 40),
     }
@@ -220,55 +215,6 @@ def _coded(frame: Any, schema: Schema) -> Floats:
 def _days(frame: Any) -> Any:
     first = EPOCH.date().toordinal()
     return np.array([date.fromisoformat(text).toordinal() - first for text in frame[TIME]], dtype=np.int64)
-
-
-# --------------------------------------------------------------------------- another definition of default
-
-
-def _definitions(runs: int) -> Rows:
-    """A year of 2,000 reports a month, each thirty days after its decision: is a person asked, two months in a row?"""
-    rows: Rows = []
-    for rho in (0.0, 0.01, 0.03):
-        for fewer in (True, False):
-            asked = [_asked(np.random.default_rng(seed), rho, fewer) for seed in range(runs)]
-            months = 3 if fewer else 12
-            world = "40% fewer reported as defaults" if fewer else "nothing changed"
-            by_then = share(month is not None and month <= months for month in asked)
-            rows.append({"world": world, "correlation": rho, "runs": runs, "within months": months, "asked": by_then})
-    return rows
-
-
-def _asked(rng: np.random.Generator, rho: float, fewer: bool, floor: float = FLOOR) -> int | None:
-    """In which month since the fourth, or since the first where nothing changes, a person is asked."""
-    history = [_month(rng, SIZE * 5 // 8, rho, number) for number in range(12)][4:]  # folds test two thirds
-    days, scores, outcomes = (np.concatenate(column) for column in zip(*history, strict=True))
-    allowed = correlation_of(days, scores, outcomes, given=None, floor=floor)
-    _, learned = level_errors(scores, Matured(scores, outcomes), allowed.likely, allowed.periods)
-    told: list[Any] = []
-    before = False
-    for number in range(12):
-        days, scores, outcomes = _month(rng, SIZE, rho, number)
-        kept = outcomes * (rng.random(SIZE) < 0.6) if fewer and number >= 3 else outcomes
-        told.append((days * DAY, scores, kept))
-        decided, p, y = (np.concatenate(column) for column in zip(*told[-8:], strict=True))
-        numbers = np.arange(p.size)
-        reports = Reports(numbers, numbers, y, p, decided, decided + 30 * DAY)
-        said, _ = definition_finding(
-            reports, moved=False, correlation=allowed.likely, learned=learned, begins=int(days.min()) * DAY
-        )
-        now = said.severity in MOVED and said.details["adds"]
-        if now and before:
-            return number - 2 if fewer else number + 1
-        before = now
-    return None
-
-
-def _month(rng: np.random.Generator, size: int, rho: float, number: int) -> tuple[Any, Floats, Floats]:
-    """Days, PDs and outcomes of a month with a factor of its own."""
-    pd = 1.0 / (1.0 + np.exp(1.5 - rng.standard_normal(size)))
-    given = given_factor(pd, rho, rng.standard_normal(1))[0]
-    first, last = (np.array([number, number + 1]).astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64)
-    return np.sort(rng.integers(first, last, size)), pd, (rng.random(size) < given).astype(np.float64)
 
 
 # --------------------------------------------------------------------------- evidence over time

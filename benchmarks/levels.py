@@ -1,6 +1,6 @@
 """The level of default where defaults move together, and windows in which customers have several rows: what is called.
 
-    python -m benchmarks.levels [--streams 30]
+    python -m benchmarks.levels [--streams 30] [--tables sound,floors]
 
 Streams of PDs and outcomes alone, judged by the monitor's own tests, so that conditions are cheap to compare. The
 history is of eight months, as folds leave it of a year, and its level is the champion's. docs/monitoring.md shows the
@@ -8,20 +8,24 @@ tables.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-from benchmarks._lenders import FLOOR, MOVED, _asked
+from benchmarks._lenders import FLOOR, MOVED, SIZE
 from riskloop.core.settings import DriftSettings
+from riskloop.core.stats import wilson_interval
 from riskloop.core.stats.correlated import given_factor
-from riskloop.core.types import Finding, Floats, Ints, Severity
+from riskloop.core.types import DAY, Finding, Floats, Ints, Severity
 from riskloop.monitor.correlation import Correlation, correlation_of
+from riskloop.monitor.labels import definition_finding
+from riskloop.monitor.matured import Matured
 from riskloop.monitor.overtime import over_time_findings
-from riskloop.monitor.performance import performance_findings
+from riskloop.monitor.performance import level_errors, performance_findings
+from riskloop.monitor.reports import Reports
 from riskloop.monitor.selection import Comparison
 
 FIRST: Final = 2_000  # seed
@@ -134,6 +138,66 @@ def _single(streams: int, floor: float, rho: float, times: float) -> float:
     return float(np.mean(called))
 
 
+def definitions(streams: int) -> Iterator[str]:
+    """A year of 2,000 reports a month, each thirty days after its decision: is a person asked, and confirmed?"""
+    yield (
+        "| a year of 2,000 reports a month, asset correlation in history and world | 40% fewer defaults reported: "
+        "a person is asked within 3 months | within the 9 that follow | nothing changed: asked in the year |"
+    )
+    yield "|---:|---:|---:|---:|"
+    for rho in (0.0, 0.01, 0.03):
+        fewer, calm = (
+            [_asked(np.random.default_rng(seed), rho, changed) for seed in range(streams)] for changed in (True, False)
+        )
+        shares = [
+            f"{_share(counted, streams)}"
+            for counted in (
+                sum(month is not None and 0 < month <= 3 for month in fewer),
+                sum(month is not None and month > 0 for month in fewer),
+                sum(month is not None for month in calm),
+            )
+        ]
+        yield f"| {rho:g} | " + " | ".join(shares) + " |"
+
+
+def _share(hits: int, of: int) -> str:
+    ends: Any = wilson_interval(hits, of)
+    return f"{hits / of:.0%} ({ends.lower:.0%} to {ends.upper:.0%}) of {of}"
+
+
+def _asked(rng: np.random.Generator, rho: float, fewer: bool, floor: float = FLOOR) -> int | None:
+    """In which month since the fourth, or since the first where nothing changes, a person is asked."""
+    history = [_month(rng, SIZE * 5 // 8, rho, number) for number in range(12)][4:]  # folds test two thirds
+    days, scores, outcomes = (np.concatenate(column) for column in zip(*history, strict=True))
+    allowed = correlation_of(days, scores, outcomes, given=None, floor=floor)
+    _, learned = level_errors(scores, Matured(scores, outcomes), allowed.likely, allowed.periods)
+    told: list[Any] = []
+    before = False
+    for number in range(12):
+        days, scores, outcomes = _month(rng, SIZE, rho, number)
+        kept = outcomes * (rng.random(SIZE) < 0.6) if fewer and number >= 3 else outcomes
+        told.append((days * DAY, scores, kept))
+        decided, p, y = (np.concatenate(column) for column in zip(*told[-8:], strict=True))
+        numbers = np.arange(p.size)
+        reports = Reports(numbers, numbers, y, p, decided, decided + 30 * DAY)
+        said, _ = definition_finding(
+            reports, moved=False, correlation=allowed.likely, learned=learned, begins=int(days.min()) * DAY
+        )
+        now = said.severity in MOVED and said.details["adds"]
+        if now and before:
+            return number - 2 if fewer else number + 1
+        before = now
+    return None
+
+
+def _month(rng: np.random.Generator, size: int, rho: float, number: int) -> tuple[Any, Floats, Floats]:
+    """Days, PDs and outcomes of a month with a factor of its own."""
+    pd = 1.0 / (1.0 + np.exp(1.5 - rng.standard_normal(size)))
+    given = given_factor(pd, rho, rng.standard_normal(1))[0]
+    first, last = (np.array([number, number + 1]).astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64)
+    return np.sort(rng.integers(first, last, size)), pd, (rng.random(size) < given).astype(np.float64)
+
+
 def repeated(streams: int) -> Iterator[str]:
     """Sound windows in which customers have several rows."""
     yield "| rows of each customer in a window | windows | called, counted as customers | counted as rows |"
@@ -155,17 +219,26 @@ def _repeating(seed: int, times: int, told: bool) -> int:
     return called
 
 
+TABLES: Final[dict[str, Callable[[int], Iterator[str]]]] = {
+    "sound": sound,
+    "floors": floors,
+    "definitions": definitions,
+    "repeated": repeated,
+}
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", 1)[0])
     parser.add_argument("--streams", type=int, default=20)
     parser.add_argument("--quick", action="store_true", help="three streams")
+    parser.add_argument("--tables", default=",".join(TABLES), help="with commas")
     given = parser.parse_args()
     streams = 3 if given.quick else given.streams
-    for number, table in enumerate((sound, floors, repeated)):
+    for number, name in enumerate(given.tables.split(",")):
         if number:
             print()
-        for line in table(streams if table is not repeated else max(1, streams // 4)):
+        for line in TABLES[name](streams if name != "repeated" else max(1, streams // 4)):
             print(line, flush=True)
 
 

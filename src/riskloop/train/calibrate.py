@@ -92,7 +92,7 @@ def at_own_level(line: Calibration, own: Floats, rate: float, weights: Floats | 
     """The ``line`` for a model with raw log-odds ``own`` (n,), so that its mean PD is the ``rate`` of the same rows.
 
     A line is learned from models of parts of the rows. That of all of them spreads its scores more widely, and where
-    few default the mean of its PDs was up to a fifth higher for that alone: sigmoid is convex below a half.
+    few default the mean of its PDs was up to a sixth higher for that alone: sigmoid is convex below a half.
     """
     return _shifted(line, own, rate, weights)
 
