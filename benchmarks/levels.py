@@ -13,13 +13,14 @@ from typing import Any, Final
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import expit, logit
+from scipy.special import expit, gammainc, gammaincinv, logit
+from scipy.stats import norm
 
 from benchmarks._lenders import FLOOR, MOVED, SIZE
 from riskloop.core.settings import DriftSettings
 from riskloop.core.stats import wilson_interval
-from riskloop.core.stats.correlated import given_factor
-from riskloop.core.types import DAY, Finding, Floats, Ints, Severity
+from riskloop.core.stats.correlated import given_factor, level_error
+from riskloop.core.types import DAY, Bools, Finding, Floats, Ints, Severity
 from riskloop.monitor.correlation import Correlation, correlation_of
 from riskloop.monitor.labels import definition_finding
 from riskloop.monitor.matured import Matured
@@ -198,6 +199,60 @@ def _month(rng: np.random.Generator, size: int, rho: float, number: int) -> tupl
     return np.sort(rng.integers(first, last, size)), pd, (rng.random(size) < given).astype(np.float64)
 
 
+def thresholds(streams: int) -> Iterator[str]:
+    """What each p-value finds and confirms, by levels alone: normal in log-odds, with errors by factor and chance.
+
+    A thousand times as many as of whole streams; the correlation is estimated from eight months, as in the loop.
+    """
+    yield "| defaults a month, asset correlation | asked from p < | 40% fewer: called in 5 months | sound: confirmed |"
+    yield "|---|---:|---:|---:|"
+    spread = norm.ppf((np.arange(200) + 0.5) / 200)
+    for odds, defaults in ((-1.5, 440), (-4.0, 60), (-4.0, 30), (-5.8, 10)):
+        p = expit(odds + spread)
+        rate, chance = float(p.mean()), float(p.mean() / (p * (1.0 - p)).mean()) / defaults
+        lower = float(logit(0.6 * rate) - logit(rate))
+        for rho in (0.0, 0.03):
+            moves, rng = (level_error(p, FLOOR), level_error(p, rho)), np.random.default_rng(FIRST)
+            fewer, calm = (_smallest(rng, 1_000 * streams, chance, moves, by) for by in (lower, 0.0))
+            for below in (1e-4, 3e-4, 1e-3):
+                found = (fewer[3:8] < below).any(axis=0).mean()
+                false = _confirmed(calm < below, calm)
+                yield f"| {defaults} of {rate:.1%}, {rho:g} | {below:g} | {found:.0%} | {false:.2%} |"
+
+
+def _smallest(
+    rng: np.random.Generator, streams: int, chance: float, moves: tuple[float, float], lower: float
+) -> Floats:
+    """The smallest p-value over up to seven latest months, for each of twelve months; (12, streams).
+
+    A month's level has the variance ``chance``, a history's 1.6 times that, whose months have fewer rows. From the
+    fourth month on the level is ``lower``; the floor and the factor move it by ``moves``.
+    """
+    least, move = moves
+    past = rng.standard_normal((HISTORY, streams)) * np.sqrt(move**2 + 1.6 * chance)
+    seen = np.maximum(np.square(past - past.mean(axis=0)).sum(axis=0) / (1.6 * chance), 1e-3)
+    half = (HISTORY - 1) / 2.0
+    likely = 2.0 * gammaincinv(half, 0.5 * gammainc(half, seen / 2.0))
+    allowed = np.maximum(1.6 * chance * (seen / likely - 1.0), least**2)
+    learned = (1.6 * chance + allowed) / HISTORY
+    now = rng.standard_normal((WINDOWS, streams)) * np.sqrt(move**2 + chance) - past.mean(axis=0)
+    now[3:] += lower
+    found = np.ones((WINDOWS, streams))
+    for month in range(WINDOWS):
+        for last in range(1, min(7, month + 1) + 1):
+            z = now[month - last + 1 : month + 1].mean(axis=0) / np.sqrt((allowed + chance) / last + learned)
+            found[month] = np.minimum(found[month], 2.0 * norm.sf(np.abs(z)))
+    return found
+
+
+def _confirmed(called: Bools, p: Floats) -> float:
+    """The share of windows that are called, and are the second of three that add to what was before."""
+    adds = called.copy()
+    adds[1:] &= p[1:] <= p[:-1]
+    two = np.stack([adds[max(0, month - 2) : month + 1].sum(axis=0) >= 2 for month in range(WINDOWS)])
+    return float((called & two).mean())
+
+
 def repeated(streams: int) -> Iterator[str]:
     """Sound windows in which customers have several rows."""
     yield "| rows of each customer in a window | windows | called, counted as customers | counted as rows |"
@@ -223,6 +278,7 @@ TABLES: Final[dict[str, Callable[[int], Iterator[str]]]] = {
     "sound": sound,
     "floors": floors,
     "definitions": definitions,
+    "thresholds": thresholds,
     "repeated": repeated,
 }
 
