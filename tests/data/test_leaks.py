@@ -1,11 +1,16 @@
 """Honest columns stay, planted ones go; benchmarks/leaks.py draws many more of both."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
+from tests.data.lender import TARGET, history
 
 from benchmarks.leaks import HONEST, MOST_HONEST, PLANTED, called, outcomes
+from riskloop.data.infer import Wanted, examine
 
 
 def test_honest_columns_stay() -> None:
@@ -26,3 +31,19 @@ def test_honest_scores_are_as_good_as_said() -> None:
     assert 0.5 < min(areas) < 0.6 < 0.8 < max(areas) < MOST_HONEST + 0.01
     assert norm.cdf(norm.ppf(0.75)) == pytest.approx(0.75)
     assert all(outcomes(rng).sum() >= 39 for _ in range(20))
+
+
+@pytest.mark.parametrize("filled", ["numbers", "texts", "nothing"])
+def test_a_column_that_only_open_loans_have_is_looked_at(filled: str, tmp_path: Path) -> None:
+    """Among the rows that have an outcome it is empty."""
+    frame = history(300, seed=1).astype({TARGET: object})
+    frame.loc[frame.index % 4 == 0, TARGET] = ""
+    values = {
+        "numbers": np.arange(300) * 1.5,
+        "texts": np.repeat(["a", "b", "c"], 100),
+        "nothing": np.full(300, np.nan),
+    }
+    frame["still_due"] = pd.Series(values[filled]).where(frame.index % 4 == 0)
+    frame.to_csv(tmp_path / "h.csv", index=False)
+    found = next(c for c in examine(tmp_path / "h.csv", Wanted(TARGET)).columns if c.name == "still_due")
+    assert found.role == "ignored"

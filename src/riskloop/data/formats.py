@@ -24,8 +24,7 @@ def parquet_source(path: Path | bytes, where: str) -> TableSource:
         file = parquet.ParquetFile(source)
         names = list(file.schema_arrow.names)
     except (pa.ArrowInvalid, OSError) as error:
-        text = str(error).split("\n")[0][:160]
-        raise MalformedBody(f"{where} is not a valid Parquet file: {text}. Write it again.") from None
+        raise MalformedBody(f"{where} is not a valid Parquet file: {_told(error)}. Write it again.") from None
 
     def tables() -> Iterator[pa.Table]:
         try:
@@ -33,10 +32,15 @@ def parquet_source(path: Path | bytes, where: str) -> TableSource:
             for batch in parquet.ParquetFile(source, pre_buffer=False).iter_batches(batch_size=ROWS):
                 yield pa.Table.from_batches([batch])
         except (pa.ArrowInvalid, OSError) as error:
-            raise MalformedBody(f"{where} is damaged: {str(error)[:160]}. Write it again.") from None
+            raise MalformedBody(f"{where} is damaged: {_told(error)}. Write it again.") from None
 
     refuse_repeats(names, where)
     return TableSource(names, tables)
+
+
+def _told(error: Exception) -> str:
+    """What a library says, in one line."""
+    return " ".join(str(error).split())[:160].rstrip(". ")
 
 
 def arrow_source(path: Path, where: str, kind: str) -> TableSource:
@@ -51,7 +55,7 @@ def arrow_source(path: Path, where: str, kind: str) -> TableSource:
                 opened = pa.ipc.open_stream if kind == "arrow stream" else pa.ipc.open_file
                 table = opened(file).read_all()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise MalformedBody(f"{where} is damaged: {str(error)[:160]}. Write it again.") from None
+        raise MalformedBody(f"{where} is damaged: {_told(error)}. Write it again.") from None
     names = list(table.column_names)
     refuse_repeats(names, where)
     return TableSource(names, lambda: [table])

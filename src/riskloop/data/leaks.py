@@ -207,7 +207,7 @@ def _pure_end(values: npt.NDArray[Any], defaults: Bools, codes: Ints) -> str | N
     A good column leaves some others at its end, unless more than two rows in five are defaults.
     """
     base = float(defaults.mean())
-    if values.dtype == object or base > 0.4:
+    if values.dtype == object or base > 0.4 or not (codes > 0).any():
         return None
     numbers = np.where(codes > 0, values, np.nan)
     for sign in (1.0, -1.0):
