@@ -56,6 +56,14 @@ def test_a_birthday_beside_the_date_of_the_decision_is_not_the_decision(time: st
     assert column(found, birth).role in ("ignored", "protected")
 
 
+@pytest.mark.parametrize(("share", "short"), [(0.2, True), (0.4, True), (1.0, False)])
+def test_a_window_longer_than_the_history_is_said_to_be(share: float, short: bool, tmp_path: Path) -> None:
+    spans = (WHEN.max() - WHEN.min()).days
+    squeezed = WHEN.min() + pd.to_timedelta(((WHEN - WHEN.min()).dt.days * share).round(), unit="D")
+    notes = " ".join(looked(tmp_path, applied=squeezed.dt.strftime("%Y-%m-%d")).notes)
+    assert (f"span {spans * share:.0f} days only" in notes) is short
+
+
 # --------------------------------------------------------------------------- columns that are the date again
 
 YEARS = (WHEN - pd.Timestamp("2020-01-01")).dt.days / 365.25

@@ -36,6 +36,7 @@ from riskloop.data.words import (
     other_sign,
     reading_notes,
     several_units,
+    short_history,
     special_said,
     values_of,
 )
@@ -310,7 +311,7 @@ class _Examination:
             return found, "from the target's name"
         self.notes.append(
             "Nothing says how long after a decision its outcome is final; one year is written, which is usual. Set "
-            "outcome_window of [portfolio], or give --outcome-window."
+            "outcome_window of [portfolio], or give --outcome-window." + short_history(self.times, STANDARD_WINDOW)
         )
         return STANDARD_WINDOW, "NOT KNOWN: a year, as the field has it; set what your default definition says"
 

@@ -1,8 +1,10 @@
 """How `init` words what a column holds."""
 
 import difflib
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +14,7 @@ from riskloop.core.dates import COUNTED, parse_time
 from riskloop.core.errors import DataError
 from riskloop.core.schema import DateOrder
 from riskloop.core.settings import DataSettings
-from riskloop.core.types import Problem
+from riskloop.core.types import DAY, Floats, Problem
 from riskloop.core.values import parse_number
 from riskloop.data.leaks import named_after
 from riskloop.data.survey import Column, Survey
@@ -160,6 +162,15 @@ def reading_notes(looked: Survey, partial: Mapping[str, int], dialect: DataSetti
     elif any("\ufffd" in text for column in looked.columns.values() for text in column.texts[:200]):
         notes.append("Some bytes are no UTF-8 and are read as \ufffd, although the rest is UTF-8: look at the source.")
     return notes
+
+
+def short_history(times: Floats | None, window: timedelta) -> str:
+    """What to add where the decisions (n,) span less than the window: then no outcome would be final."""
+    known = np.empty(0) if times is None else times[np.isfinite(times)]
+    days = (known.max() - known.min()) / DAY if known.size else math.inf
+    if days >= window.days:
+        return ""
+    return f" The decisions span {days:.0f} days only, so that no outcome would be final: the true one may be shorter."
 
 
 def all_said(*texts: str) -> str:
