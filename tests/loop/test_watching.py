@@ -48,7 +48,7 @@ def window(month: int, diagnosis: Diagnosis, *, final: bool) -> Window:
 
 
 def champion(version: int) -> ReferenceModel:
-    return cast("ReferenceModel", SimpleNamespace(version=version))
+    return cast("ReferenceModel", SimpleNamespace(version=version, model=SimpleNamespace(schema=None)))
 
 
 def followed(home: Home, *windows: Window) -> list[CaseState]:
@@ -157,7 +157,7 @@ def test_a_look_at_a_rejected_concept_is_repeated_with_more_outcomes_only(
     rejected(home, Diagnosis.CONCEPT_DRIFT, 500)
     frame = SimpleNamespace(features=np.zeros((4, 1)), outcomes=np.array([0.0, 1.0, 0.0, 1.0]))
     monkeypatch.setattr(snapshot, "read", lambda home, known, start: frame)
-    model = SimpleNamespace(probabilities=lambda features: np.full(len(features), 0.5))
+    model = SimpleNamespace(schema=None, probabilities=lambda features: np.full(len(features), 0.5))
     asked: list[int] = []
 
     def worse(*_: object, **__: object) -> bool:
