@@ -24,7 +24,6 @@ from riskloop.promote.probation import Earlier
 
 RATE: Final = 0.22
 OLD: Final = 0.72  # AUC of the old champion
-ALIKE: Final = 0.7  # correlation of both scores within a class: the probation then ends with about 4,500 outcomes
 BLOCKS: Final = 4
 MONTHS: Final = 12
 PATIENCE: Final = 2_000  # draws of one new champion that passes the gate
@@ -50,24 +49,24 @@ def courses() -> Iterator[Course]:
     yield Course("0.08 better, 0.03 worse for three months, better again", 0.08, (-0.03,) * 3 + (0.08,) * 9)
 
 
-def drawn(rng: np.random.Generator, rows: int, gain: float) -> tuple[Floats, Floats, Floats]:
-    """Outcomes, and the PDs of the new and of the old champion, (rows,) each."""
+def drawn(rng: np.random.Generator, rows: int, gain: float, alike: float) -> tuple[Floats, Floats, Floats]:
+    """Outcomes, and the PDs of the new and of the old champion, (rows,) each; ``alike`` is their correlation."""
     labels = (rng.random(rows) < RATE).astype(np.float64)
     shared, own = rng.standard_normal((2, rows))
     pds = []
-    for area, noise in ((OLD + gain, ALIKE * shared + (1.0 - ALIKE**2) ** 0.5 * own), (OLD, shared)):
+    for area, noise in ((OLD + gain, alike * shared + (1.0 - alike**2) ** 0.5 * own), (OLD, shared)):
         distance = norm.ppf(area) * 2.0**0.5
         score = distance * labels + noise
         pds.append(expit(distance * score - distance**2 / 2.0 + logit(RATE)))
     return labels, pds[0], pds[1]
 
 
-def passed(rng: np.random.Generator, rows: int, gain: float) -> Earlier | None:
+def passed(rng: np.random.Generator, rows: int, gain: float, alike: float) -> Earlier | None:
     """The gate's rows of a new champion that passed a single try; None: hardly one ever does."""
     gate = GateSettings()
     blocks: Ints = np.repeat(np.arange(BLOCKS), rows // BLOCKS)
     for _ in range(PATIENCE):
-        labels, new, old = drawn(rng, blocks.size, gain)
+        labels, new, old = drawn(rng, blocks.size, gain, alike)
         test = stats.paired_delong(labels, old, new, blocks)
         if stats.normal_tail((test.difference - gate.least_gain) / test.std_error) <= gate.alpha:
             return Earlier(labels, new, old, blocks, np.arange(blocks.size))
@@ -110,6 +109,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", 1)[0])
     parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--alike", type=float, default=0.7, help="correlation of both scores within a class")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--per-month", type=int, default=1000)
     parser.add_argument("--tested", type=int, default=2000, help="rows of the gate")
@@ -121,10 +121,10 @@ def main() -> None:
         alone: list[int | None] = []
         together: list[int | None] = []
         for _ in range(given.runs):
-            earlier = passed(rng, given.tested, course.gate)
+            earlier = passed(rng, given.tested, course.gate, given.alike)
             if earlier is None:
                 break
-            since = [drawn(rng, given.per_month, gain) for gain in course.since]
+            since = [drawn(rng, given.per_month, gain, given.alike) for gain in course.since]
             alone.append(months_until_back(None, since))
             together.append(months_until_back(earlier, since))
         if together:

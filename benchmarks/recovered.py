@@ -36,12 +36,13 @@ PLAYED: Final = {
 }
 
 
-def cells(seeds: int) -> Iterator[tuple[str, Planned]]:
-    """All conditions of one seed before the next one."""
-    for seed in range(FIRST, FIRST + seeds):
+def cells(seeds: int, first: int = FIRST, only: str = "") -> Iterator[tuple[str, Planned]]:
+    """All conditions of one seed before the next one; ``only`` is in the name of scenario and conditions."""
+    for seed in range(first, first + seeds):
         for name, conditions in PLAYED.items():
             for scenario in SCENARIOS:
-                yield name, Planned("recession", 0, scenario, conditions, seed)
+                if only in f"{scenario}, {name}":
+                    yield name, Planned("recession", 0, scenario, conditions, seed)
 
 
 def kept(file: Path | None) -> list[Json]:
@@ -94,13 +95,15 @@ def lines(records: Sequence[Json]) -> Iterator[str]:
 def main() -> None:
     """Play what is not played yet, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", 1)[0])
-    parser.add_argument("--seeds", type=int, default=2, help=f"from {FIRST} on")
+    parser.add_argument("--seeds", type=int, default=2, help="how many, from --first on")
+    parser.add_argument("--first", type=int, default=FIRST)
+    parser.add_argument("--only", default="", help='cells whose name has this, such as "recurring, a monthly file"')
     parser.add_argument("--kept", type=Path, help="finished cells, as JSON lines")
     parser.add_argument("--quick", action="store_true", help="the first condition alone")
     given = parser.parse_args()
     records = kept(given.kept)
     done = {(r["scenario"], r["outcomes"], r["seed"]) for r in records if r["generation"] == GENERATION}
-    for name, cell in islice(cells(given.seeds), 2 if given.quick else None):
+    for name, cell in islice(cells(given.seeds, given.first, given.only), 2 if given.quick else None):
         if (cell.scenario, name, cell.seed) in done:
             continue
         conditions = asdict(cell.conditions)

@@ -156,7 +156,7 @@ def test_a_look_at_a_rejected_concept_is_repeated_with_more_outcomes_only(
     """The log shows no harm, so nothing is opened; every look is on record."""
     rejected(home, Diagnosis.CONCEPT_DRIFT, 500)
     frame = SimpleNamespace(features=np.zeros((4, 1)), outcomes=np.array([0.0, 1.0, 0.0, 1.0]))
-    monkeypatch.setattr(snapshot, "read", lambda home, known, start: frame)
+    monkeypatch.setattr(snapshot, "read", lambda log, known, schema, start: frame)
     model = SimpleNamespace(schema=None, probabilities=lambda features: np.full(len(features), 0.5))
     asked: list[int] = []
 
