@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import conditions as bench
-from benchmarks import falsefindings, labelfaults
+from benchmarks import delays, falsefindings, labelfaults
 from benchmarks._cells import GENERATION, feed_of, play, world_of
 from benchmarks._conditiontables import adjusted, document, misses
 from benchmarks._fraction import (
@@ -242,3 +242,19 @@ def test_cheap_streams_find_a_fault_of_the_labels_and_nothing_in_a_sound_feed() 
     year = falsefindings.played(conditions, 7, book)
     assert (year.called, year.confirmed) == (0, ())
     assert "| all | 0% (0% to 24%) of 12 | 0% (0% to 24%) of 12 |" in falsefindings.table([year])
+
+
+def test_delays_are_paired_and_what_is_not_found_counts_as_later() -> None:
+    names = [delays._named(conditions) for conditions in delays.PLAYED]
+    found = dict.fromkeys(names, 2.0) | {"monthly, all": 2.5, "late, all": 3.5, "on_time, approved": None}
+    rows = [{"scenario": "recession", "seed": seed, "months": found, "last": 7.0} for seed in (1, 2)]
+    lines = delays.table(rows).splitlines()
+    assert lines[2] == "| on time, all | 2 | 2 | 2.0 | – | – |"
+    assert lines[3] == "| monthly, all | 2 | 2 | 2.5 | +0.50 (+0.50 to +0.50) | 0% (0% to 66%) |"
+    assert "| late, all | 2 | 2 | 3.5 | +1.50 (+1.50 to +1.50) | 100% (34% to 100%) |" in lines
+    assert "| on time, approved | 2 | 0 | – | +5.00 (+5.00 to +5.00) | 100% (34% to 100%) |" in lines
+    neither = [row | {"months": dict.fromkeys(names)} for row in rows]
+    assert "| +0.00 (+0.00 to +0.00) | 0% (0% to 66%) |" in delays.table(neither), (
+        "nobody is later than what is not found"
+    )
+    assert "| recession | 2.0, 2.0 | 2.5, 2.5 |" in delays.by_scenario(rows)
