@@ -85,7 +85,7 @@ def test_customers_who_come_again_do_not_make_a_model_look_good(settings: Settin
     once = settings.model_copy(update={"train": settings.train.model_copy(update={"search": 0})})
     rows = fit(Rows(features, [str(i) for i in range(len(who))], zero, y), once, learners=["lightgbm"])
     customers = fit(Rows(features, [str(i) for i in who.tolist()], zero, y), once, learners=["lightgbm"])
-    assert rows.manifest.metrics.auc > 0.9
+    assert rows.manifest.metrics.auc > 0.85
     assert customers.manifest.metrics.auc < 0.65
     assert customers.manifest.metrics.auc_high - customers.manifest.metrics.auc_low > 0.1
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import Any, Final, Literal
 
@@ -34,9 +34,16 @@ def _written(default: Any) -> Any:
 
 def _settle(struct: msgspec.Struct) -> None:
     """A value that equals its default is the default: msgspec leaves out what is the same object."""
-    for field in msgspec.structs.fields(struct):
-        if field.default is not msgspec.NODEFAULT and getattr(struct, field.name) == field.default:
-            msgspec.structs.force_setattr(struct, field.name, field.default)
+    for name, default in _defaults(type(struct)):
+        if getattr(struct, name) == default:
+            msgspec.structs.force_setattr(struct, name, default)
+
+
+@cache
+def _defaults(kind: type[msgspec.Struct]) -> tuple[tuple[str, Any], ...]:
+    """Names and defaults of the fields that have one; asked for once a column of wide tables."""
+    fields = msgspec.structs.fields(kind)
+    return tuple((field.name, field.default) for field in fields if field.default is not msgspec.NODEFAULT)
 
 
 # Columns that are put beside a scored row.

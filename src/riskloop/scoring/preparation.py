@@ -159,18 +159,21 @@ class Preparation:
         result[:, kept] = parts[:, : len(kept)]
         result[:, -1] = parts[:, -1]
         for place, shares in enumerate(self.shares[len(kept) :], start=len(kept)):
-            for j in np.flatnonzero(shares):
-                result[:, j] += parts[:, place] * shares[j]
+            for j, share in shares.items():
+                result[:, j] += parts[:, place] * share
         return result
 
     @cached_property
-    def shares(self) -> Floats:
-        """How much of each prepared column (m) belongs to each input (width); rows sum to 1."""
+    def shares(self) -> tuple[Mapping[int, float], ...]:
+        """How much of each prepared column (m) belongs to each input that it is made of; each sums to 1."""
         kept, made = self._layout
-        shares = list(np.eye(self.width))
-        for step in self._working:
-            shares.append(np.mean([shares[i] for i in step.of], axis=0))
-        return np.array([shares[i] for i in (*kept, *made)])
+        known: dict[int, dict[int, float]] = {}
+        for place, step in enumerate(self._working, start=self.width):
+            known[place] = {}
+            for source in step.of:
+                for j, share in known.get(source, {source: 1.0}).items():
+                    known[place][j] = known[place].get(j, 0.0) + share / len(step.of)
+        return tuple(known.get(i, {i: 1.0}) for i in (*kept, *made))
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ SKOPS: Final = "model.skops"
 EXTRAS: Final = ("xgboost", "catboost")  # learners, packages and extras of the same name
 
 ENOUGH_ROWS: Final = 20_000  # that bear all trees of a booster
+ROWS_OF_A_BIN: Final = 50  # of a booster's columns: few rows in many bins cost time and say nothing
 
 # The same trees on every machine, and nothing on standard output.
 _REPEATABLE: Final[Mapping[str, Any]] = {"deterministic": True, "force_row_wise": True, "verbose": -1}
@@ -45,6 +46,7 @@ class Learner:
     fit_options: Callable[[Schema], Mapping[str, Any]] = lambda schema: {}
     trees: str | None = None  # parameter with the number of trees of a built-in booster, which few rows lower
     enough: float = ENOUGH_ROWS  # rows that bear just so many trees
+    bins: str | None = None  # parameter with the number of bins of a column, which few rows lower
     growth: float = 1.0  # more rows bear more trees, up to so many times
     knows_codes: bool = False  # takes a number's special codes as they are
 
@@ -64,6 +66,8 @@ class Learner:
             rows = len(X) if weights is None else effective_size(weights)
             factor = min(self.growth, math.sqrt(rows / self.enough))
             estimator.set_params(**{self.trees: max(1, round(getattr(estimator, self.trees) * factor))})
+        if self.bins is not None:
+            estimator.set_params(**{self.bins: most_bins(len(X))})
         _require_missing_values(self.name, estimator, schema, X)
         options = dict(self.fit_options(schema))
         if weights is not None:
@@ -175,6 +179,7 @@ LEARNERS: Final[Mapping[str, Learner]] = {
         {"n_estimators": 250, "num_leaves": 8, "learning_rate": 0.05, "min_child_samples": 50},
         _lightgbm_options,
         trees="n_estimators",
+        bins="max_bin",
     ),
     "hist_gradient_boosting": Learner(
         "hist_gradient_boosting",
@@ -187,6 +192,7 @@ LEARNERS: Final[Mapping[str, Learner]] = {
         _xgboost,
         {"n_estimators": 250, "max_leaves": 8, "learning_rate": 0.05},
         trees="n_estimators",
+        bins="max_bin",
     ),
     "catboost": Learner(
         "catboost",
@@ -204,6 +210,11 @@ CORRECTION: Final = Learner(
     _lightgbm_options,
     trees="n_estimators",
 )
+
+
+def most_bins(rows: int) -> int:
+    """How many bins the values of a column are put into."""
+    return min(255, max(63, rows // ROWS_OF_A_BIN))
 
 
 def halved(entry: Learner) -> Learner:

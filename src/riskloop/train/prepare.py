@@ -15,11 +15,13 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from riskloop.core.errors import ConfigError
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.settings import PrepareSettings
-from riskloop.core.types import Floats, Ints
+from riskloop.core.types import Bools, Floats, Ints
 from riskloop.scoring.preparation import Preparation, Step
 from riskloop.train.rates import RateEncoder, branches_of
+from riskloop.train.steady import steadiest
 
 MOST_LEVELS: Final = 32  # of a category that learners take as it is
+MOST_COLUMNS: Final = 500  # that trees learn from: of more, those whose evidence holds best
 RARE: Final = 30  # rows of a level below which it is grouped with the other rare ones
 
 _NUMBERS: Final = ("ratio", "difference", "sum", "product", "log", "bands", "age")
@@ -39,9 +41,10 @@ class _Column:
 class Preparer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
     """The model's matrix (n, k) of ``schema`` to the prepared one, by ``declared`` steps and by what learning needs.
 
-    ``keep_codes`` leaves special codes in their columns, for a learner that knows them; otherwise they become a
-    category of their own beside a number in which they are missing. ``levels`` keeps a category with many levels as
-    the number of its commonest ones too, beside their encoded rate.
+    ``keep_codes`` leaves special codes in their columns, and all columns in the matrix, for a learner that knows what
+    to do with them; otherwise codes become a category of their own beside a number in which they are missing, and of
+    a wide table the columns stay whose evidence holds best (`riskloop.train.steady`). ``levels`` keeps a category with
+    many levels as the number of its commonest ones too, beside their encoded rate.
 
     ``fit_transform`` encodes each row by the outcomes of others (five folds, by ``customers`` where given), as
     `sklearn.preprocessing.TargetEncoder` does, so that no row sees its own outcome; ``transform`` by those of all.
@@ -78,6 +81,8 @@ class Preparer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         build = _Build([self.schema.features[i] for i in self.schema.model_columns])
         for name, entry in (self.declared or {}).items():
             build.declare(name, entry)
+        if not self.keep_codes:
+            build.leave_out_faint(X, outcomes == 1.0, sample_weight)
         build.inputs(X, keep_codes=self.keep_codes, levels=self.levels)
         crossed: dict[str, Floats] = {}
         columns = []
@@ -98,7 +103,8 @@ class Preparer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     @property
     def needed_(self) -> bool:
         """Whether the prepared matrix differs from the model's matrix."""
-        return any(step.how != "keep" for step in self.preparation_.steps)
+        steps = self.preparation_.steps
+        return len(steps) < self.preparation_.width or any(step.how != "keep" for step in steps)
 
 
 class _Build:
@@ -112,7 +118,7 @@ class _Build:
         self._places = {feature.name: i for i, feature in enumerate(features)}
         self._known = {feature.name: feature for feature in features}
         self._clean: dict[str, int] = {}
-        self._replaced: set[str] = set()
+        self._replaced: set[str] = set()  # inputs that are no columns of the prepared matrix
 
     def declare(self, name: str, entry: PrepareSettings) -> None:
         """Add a step of the config. Raises ConfigError for columns that it cannot read."""
@@ -141,6 +147,16 @@ class _Build:
         self._add(_Column(feature, step))
         if entry.instead:
             self._replaced |= set(entry.of)
+
+    def leave_out_faint(self, X: Floats, default: Bools, weight: Floats | None) -> None:
+        """Of more than `MOST_COLUMNS` inputs, keep those whose evidence of the outcomes ``default`` (n,) holds best."""
+        places = np.array([j for j, feature in enumerate(self.features) if feature.name not in self._replaced])
+        if len(places) <= MOST_COLUMNS:
+            return
+        codes = [i for i, j in enumerate(places.tolist()) if self.features[j].kind == "category"]
+        weight = np.ones(len(X)) if weight is None else weight
+        kept = steadiest(X[:, places], default, weight, codes, MOST_COLUMNS)
+        self._replaced |= {self.features[j].name for j in np.delete(places, kept).tolist()}
 
     def inputs(self, X: Floats, *, keep_codes: bool, levels: bool) -> None:
         """Add the inputs themselves, and what special codes and many levels need."""

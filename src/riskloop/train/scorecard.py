@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from riskloop.core.scaling import Scaling
 from riskloop.core.stats import Bins, effective_size, order_fault
 from riskloop.core.types import Bools, Floats, Ints, Json
+from riskloop.train.steady import steadiness
 
 
 class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
@@ -182,27 +183,13 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         if columns <= self.max_features:
             return kept
         shuffled = default[np.random.default_rng(0).permutation(len(default))]
-        found, chance = np.empty(columns), np.empty(columns)
-        for j in range(columns):
-            cell = self._tenths(X[:, j], j)
-            found[j], chance[j] = (_steadiness(cell, outcome, weight) for outcome in (default, shuffled))
+        found, chance = steadiness(X, (default, shuffled), weight, self.categorical)
         best = np.argsort(-found, kind="stable")[: self.max_features]
         kept[:] = False
         kept[best[found[best] > chance.max()]] = True
         if not kept.any():
             kept[best[:1]] = True
         return kept
-
-    def _tenths(self, x: Floats, column: int) -> Ints:
-        """Bins that know nothing of the outcome, each as large as the others; levels stay what they are."""
-        there = ~np.isnan(x)
-        cell = np.zeros(len(x), dtype=np.int64)
-        if column in self.categorical:
-            cell[there] = 1 + x[there].astype(np.int64)
-        elif there.any():
-            edges = np.unique(np.quantile(x[there], np.arange(1, 10) / 10))
-            cell[there] = 1 + np.searchsorted(edges, x[there])
-        return cell
 
     def _coefficients(self, evidence: Floats, default: Bools, weight: Floats) -> tuple[Floats, float]:
         """Non-negative ones: a feature that would count against its own evidence is left out."""
@@ -271,17 +258,3 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         tags.input_tags.allow_nan = True
         tags.classifier_tags.multi_class = False
         return tags
-
-
-def _steadiness(cell: Ints, default: Bools, weight: Floats) -> float:
-    """The information value of one half by the other's weights of evidence, in the worse direction."""
-    half = np.zeros(len(cell), dtype=np.int64)
-    for kind in (default, ~default):  # every other row of each class, in whatever order the file is
-        half[kind] = np.arange(kind.sum()) % 2
-    size, place = int(cell.max()) + 1, cell * 2 + half
-    bad, good = (
-        np.bincount(place[kind], weights=weight[kind], minlength=2 * size).reshape(size, 2) + 0.5
-        for kind in (default, ~default)
-    )
-    bad, good = bad / bad.sum(axis=0), good / good.sum(axis=0)
-    return float(((bad - good) * np.log(bad / good)[:, ::-1]).sum(axis=0).min())
