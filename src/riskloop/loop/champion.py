@@ -18,6 +18,7 @@ from riskloop.scoring.model import Model, load_model
 from riskloop.store.artefacts import Artefact
 from riskloop.store.home import Home
 
+FOREMOST: Final = 200  # columns; of more, those that the model reads most are held against one another
 EXPLAINED_ROWS: Final = 5_000  # means of contributions; more rows change the third digit
 
 
@@ -47,11 +48,12 @@ class ReferenceModel:
 
     @property
     def inputs(self) -> list[int]:
-        """Columns by which populations are compared: what the model reads, without context columns.
+        """Columns by which populations are compared: what the model reads (most), without context columns.
 
         Those are the same for everybody, so that by them any two periods would have nothing in common.
         """
-        return [j for j in self.model.schema.model_columns if j not in self.reference.context]
+        read = self.reference.foremost or self.model.schema.model_columns
+        return [j for j in read if j not in self.reference.context]
 
     @property
     def labelled(self) -> tuple[Floats, Floats, Floats]:
@@ -117,7 +119,7 @@ def _made_of(artefact: Artefact[ModelManifest], version: int, threads: int) -> R
     return ReferenceModel(
         artefact=artefact,
         model=model,
-        reference=Reference.build(model.schema, features, own, days),
+        reference=Reference.build(model.schema, features, own, days, _foremost(artefact.manifest)),
         features=features,
         reference_scores=own,
         probabilities=array(artefact, "reference_scores.npy"),
@@ -125,6 +127,16 @@ def _made_of(artefact: Artefact[ModelManifest], version: int, threads: int) -> R
         days=days,
         customers=_numbers(artefact, "reference_customers.npy"),
     )
+
+
+def _foremost(manifest: ModelManifest) -> tuple[int, ...]:
+    """Of a wide table the columns that the model reads most, in their order; empty where there are not many."""
+    schema = manifest.schema
+    if len(schema.model_columns) <= FOREMOST:
+        return ()
+    share = {j: manifest.importance.get(schema.names[j], 0.0) for j in schema.model_columns}
+    read = sorted((j for j in share if share[j] > 0.0), key=lambda j: -share[j])[:FOREMOST]
+    return tuple(sorted(read or schema.model_columns[:FOREMOST]))
 
 
 def _numbers(artefact: Artefact[ModelManifest], file: str) -> Ints | None:

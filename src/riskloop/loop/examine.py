@@ -74,7 +74,8 @@ def at_closing(
         late=late,
     )
     scores = _by_customers(champion, window)
-    if page is not None and window.whole and len(window.scores) and has_evidently():
+    drawn = page is not None and not champion.reference.foremost  # a page of thousands of columns nobody can open
+    if drawn and window.whole and len(window.scores) and has_evidently():
         findings += evidently_findings(
             champion.reference,
             champion.features,

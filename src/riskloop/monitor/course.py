@@ -43,6 +43,15 @@ class Course:
         self.paths = frozenset(j for j, column in enumerate(X.T) if is_path(days, column))
         self._usual: dict[int, Floats] = {}
 
+    def of(self, columns: Ints) -> "Course":
+        """What it says of these columns and the score."""
+        part = object.__new__(Course)
+        chosen = [*columns.tolist(), len(self._sizes) - 1]
+        part.days, part._usual = self.days, {}
+        part._sizes, part._members = [self._sizes[j] for j in chosen], [self._members[j] for j in chosen]
+        part.paths = frozenset(place for place, j in enumerate(columns.tolist()) if j in self.paths)
+        return part
+
     def usual(self, length: int) -> Floats:
         """The PSI beyond chance by which the history's own periods of ``length`` days differ; (k + 1,), score last."""
         if length not in self._usual:

@@ -54,7 +54,12 @@ RECODED: Final = DeclaredCheck("recoded", *_TEST)
 
 
 def mechanical_findings(reference: Reference, window: Profile) -> list[Finding]:
-    """What one step back explains, column by column; empty when there is nothing."""
+    """What one step back explains, column by column; empty when there is nothing.
+
+    Of a wide table the reference's foremost columns are looked at, because each is held against all others.
+    """
+    if reference.foremost:
+        window, reference = window.of(np.array(reference.foremost)), reference.narrowed
     sample = window.sample.expanded
     if len(sample) < LEAST_ROWS:
         return []

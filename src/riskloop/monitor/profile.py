@@ -9,7 +9,7 @@ import hashlib
 import json
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -72,6 +72,18 @@ class Profile:
     def length(self) -> int:
         """Days from the first one with rows to the last; 0 where times are unknown."""
         return int(self.days[-1, 0] - self.days[0, 0]) + 1 if len(self.days) else 0
+
+    def of(self, columns: Ints) -> "Profile":
+        """What it says of these columns alone."""
+        return replace(
+            self,
+            counts=tuple(self.counts[j] for j in columns),
+            low=self.low[columns],
+            high=self.high[columns],
+            below=self.below[columns],
+            above=self.above[columns],
+            sample=replace(self.sample, rows=self.sample.rows[:, columns]),
+        )
 
     @property
     def missing(self) -> Ints:
@@ -140,9 +152,12 @@ class Reference:
     score_bins: Bins
     own: Profile  # of the history itself, with all its distinct rows as sample
     course: Course | None = None  # how it runs over time; None where its rows carry no dates
+    foremost: tuple[int, ...] = ()  # of a wide table the columns that are held against one another; none: all of them
 
     @classmethod
-    def build(cls, schema: Schema, X: Floats, scores: Floats, days: Ints | None = None) -> "Reference":
+    def build(
+        cls, schema: Schema, X: Floats, scores: Floats, days: Ints | None = None, foremost: tuple[int, ...] = ()
+    ) -> "Reference":
         """Bins and profile of the champion's training sample: features (m, k), probabilities (m,), days (m,)."""
         if not len(X):
             raise DataError("The reference has no rows, so nothing can be compared with it.")
@@ -156,7 +171,19 @@ class Reference:
         own = adding.profile(_fingerprint(bins, score_bins), X, scores, None, capacity=len(X))
         dated = days is not None and len(np.unique(days)) > 1
         course = Course(days, X, scores, bins, score_bins) if days is not None and dated else None
-        return cls(schema, bins, score_bins, own, course)
+        return cls(schema, bins, score_bins, own, course, foremost)
+
+    @cached_property
+    def narrowed(self) -> "Reference":
+        """Its foremost columns alone: pairs of ten thousand columns are beyond any memory, and say no more."""
+        columns = np.array(self.foremost, dtype=np.int64)
+        return Reference(
+            msgspec.structs.replace(self.schema, features=tuple(self.schema.features[j] for j in columns)),
+            tuple(self.bins[j] for j in columns),
+            self.score_bins,
+            self.own.of(columns),
+            None if self.course is None else self.course.of(columns),
+        )
 
     def profile(self, X: Floats, scores: Floats, times: Ints | None = None, threads: int = 1) -> Profile:
         """The profile of a window: features (n, k) coded by the schema, probabilities (n,), microseconds (n,).

@@ -99,14 +99,20 @@ def quality_findings(
 
 
 def _rows(reference: Reference, window: Profile, min_rows: int) -> Finding:
-    few = window.rows < min_rows
+    few, looked = window.rows < min_rows, len(reference.foremost)
+    faults = (
+        f" Mechanical faults are looked for in the {looked:,} of {len(reference.bins):,} columns that the champion "
+        "reads most."
+        if looked
+        else ""
+    )
     return ROWS.finding(
         WINDOW,
         Severity.UNKNOWN if few else Severity.OK,
         (window.rows, reference.own.rows),
         f"The window has {window.rows} rows; {min_rows} are needed to judge it."
         if few
-        else f"The window has {window.rows} rows.",
+        else f"The window has {window.rows} rows.{faults}",
         statistic=float(window.rows),
         critical=float(min_rows),
     )
