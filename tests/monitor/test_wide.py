@@ -5,7 +5,7 @@ import pytest
 
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import DAY, Floats, Ints, Severity
-from riskloop.monitor import compared, profile
+from riskloop.monitor import compared, profile, structure
 from riskloop.monitor.profile import Reference
 from riskloop.monitor.quality import quality_findings
 
@@ -27,7 +27,7 @@ def built(days: Ints) -> Reference:
 
 def test_faults_are_found_among_the_columns_that_the_champion_reads_most(monkeypatch: pytest.MonkeyPatch) -> None:
     widths: list[int] = []
-    made = profile.ranks_of
+    made = structure.ranks_of
 
     def ranks_of(table: Floats) -> Floats:
         widths.append(table.shape[1])

@@ -20,7 +20,8 @@ def by_definition(x: Floats, y: Bools, weight: Floats, codes: bool) -> float:
     if codes:
         cell = np.where(np.isnan(x), 0, np.nan_to_num(x) + 1).astype(int)
     else:
-        edges = np.unique(np.quantile(x[~np.isnan(x)], np.arange(1, 10) / 10)) if (~np.isnan(x)).any() else []
+        there = x[~np.isnan(x)]
+        edges = np.unique(np.quantile(there, np.arange(1, 10) / 10)) if there.size else there
         cell = np.where(np.isnan(x), 0, 1 + np.searchsorted(edges, np.nan_to_num(x)))
     found = []
     for mine in (0, 1):
