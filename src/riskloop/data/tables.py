@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -224,13 +225,12 @@ def without_nothing(content: bytes, delimiter: bytes, quote: bytes) -> bytes:
     """
     sign = re.escape(delimiter)
     ends = rb"(?:" + sign + rb'|[ \t]|"")*\r?(?=\n|\Z)'
-    begins = {delimiter, b" ", b"\t", b'""'}
-    found = sorted(
-        match.span()
-        for begin in begins
-        if b"\n" + begin in content
-        for match in re.finditer(re.escape(b"\n" + begin) + ends, content)
-    )
+    letters = np.frombuffer(content, dtype=np.uint8)
+    first = letters[np.flatnonzero(letters[:-1] == ord("\n")) + 1]
+    begins = [begin for begin in (delimiter, b" ", b"\t", b'""') if (first == begin[0]).any()]
+    found = sorted({
+        match.span() for begin in begins for match in re.finditer(re.escape(b"\n" + begin) + ends, content)
+    })  # fmt: skip
     parts, done, quotes = [], 0, 0
     for start, end in found:
         quotes += content.count(quote, done, start)
