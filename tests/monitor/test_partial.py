@@ -316,3 +316,14 @@ def test_firms_that_are_never_in_arrears_are_no_copy() -> None:
     columns = _firms(8 * ROWS, 20)
     calm = sum(columns[f"arrears_m{k}"] for k in range(1, 7)) == 0.0
     assert not [f for f in _firm_faults({name: v[calm][:ROWS] for name, v in columns.items()}) if f.check == "copied"]
+
+
+@pytest.mark.parametrize("rows", [400, 800])
+def test_a_small_reference_makes_no_fault_of_a_level_that_pays_in_full(rows: int) -> None:
+    """A champion of few customers: most who pay in full have no bill, so that their amounts are few."""
+    for seed in range(3):
+        known = month(rows, 700 + seed)
+        reference = Reference.build(SCHEMA, known.features, known.scores)
+        window = month(1000, 900 + seed)
+        profile = reference.profile(window.features, window.scores, window.times)
+        assert [f for f in mechanical_findings(reference, profile) if f.severity is Severity.FAULT] == []

@@ -19,6 +19,7 @@ from riskloop.monitor.compared import BAND, LEAST_ROWS, Compared, LevelRows
 
 RELATIVE: Final = 0.8  # rank correlation from which on two columns are held against each other row by row
 PART: Final = 0.03  # of the rows, at least
+OFTEN: Final = 3.0  # times as often as in the history, from which on a level counts as one that was not there
 UNITS: Final = (10.0, 100.0, 1000.0)  # factors of a part of the rows
 NEAR: Final = 0.7  # in logarithms: so near is a step of medians to a factor; few rows of wide amounts tell it no better
 WIDTH: Final = 0.25  # of the bins, in quartile distances; at least in logarithms
@@ -83,6 +84,8 @@ def _factor_of(compared: Compared, j: int, segment: LevelRows) -> float | None:
     """The round factor that parts a level's rows from its own past, when the others kept theirs."""
     before, known = logs(compared.reference.rows[segment.before, j]), True
     if before.size < LEAST_ROWS:  # a level that was not there may have customers of its own, not a hundred times richer
+        if segment.before.mean() > segment.rows.mean() / OFTEN:
+            return None  # it was there, with too few amounts to compare: a small reference's level is no new one
         before, known = logs(compared.reference.rows[:, j]), False
     now = logs(compared.sample[segment.rows, j])
     if min(now.size, before.size) < LEAST_ROWS:
