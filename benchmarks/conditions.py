@@ -25,7 +25,7 @@ from benchmarks._conditiontables import document
 from benchmarks._fraction import GROUPS, Planned, design, one_by_one
 from riskloop.core.types import Json
 
-CELLS: Final = 70  # of the design, all groups together; those with one condition changed come on top
+CELLS: Final = 140  # of the design, all groups together; those with one condition changed come on top
 
 
 def named(cell: Planned) -> str:
