@@ -1,6 +1,6 @@
 """How often, and how soon, a new champion on probation is rolled back: by what came since, and by all since the change.
 
-    python -m benchmarks.probation [--runs 100] [--seed 1]
+    python -m benchmarks.probation [--runs 100] [--seed 1] [--quick]
 
 Two models whose true AUCs are known meet on the gate's rows and then month by month. A new champion that did not pass
 the gate's test is drawn again, so that those promoted by luck are what they are in life. "Since alone" rolls back
@@ -109,18 +109,20 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", 1)[0])
     parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--quick", action="store_true", help="five runs")
     parser.add_argument("--alike", type=float, default=0.7, help="correlation of both scores within a class")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--per-month", type=int, default=1000)
     parser.add_argument("--tested", type=int, default=2000, help="rows of the gate")
     given = parser.parse_args()
+    runs = 5 if given.quick else given.runs
     print("| true difference in AUC | runs | rolled back, since alone: share, months | the probation |")
     print("|---|---:|---|---|")
     for number, course in enumerate(courses()):
         rng = np.random.default_rng([given.seed, number])
         alone: list[int | None] = []
         together: list[int | None] = []
-        for _ in range(given.runs):
+        for _ in range(runs):
             earlier = passed(rng, given.tested, course.gate, given.alike)
             if earlier is None:
                 break

@@ -1,6 +1,6 @@
 """How soon anybody could know of a recession among the approved: bounds by the true PDs of both worlds.
 
-    python -m benchmarks.recoverable [--runs 200] [--rates 0.22,0.03,0.005]
+    python -m benchmarks.recoverable [--runs 200] [--rates 0.22,0.03,0.005] [--quick]
 
 The customers are those of `benchmarks.recovered`: 2,000 a month, of whom the old world's true PDs approve 80%. Nobody
 can test better than by the likelihood ratio of the true PDs (Neyman & Pearson 1933), which knows the new world
@@ -168,6 +168,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", 1)[0])
     parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--quick", action="store_true", help="five runs")
     parser.add_argument("--rates", default="0.22,0.03,0.005")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
@@ -184,7 +185,7 @@ def main() -> None:
     )
     print(f"| {' | '.join(columns)} |", f"|{'---:|' * len(columns)}", sep="\n")
     for rate in given.rates.split(","):
-        print(line(float(rate), given.runs, given.seed), flush=True)
+        print(line(float(rate), 5 if given.quick else given.runs, given.seed), flush=True)
 
 
 if __name__ == "__main__":

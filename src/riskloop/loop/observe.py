@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from riskloop.batch.scorer import Summarizer
+from riskloop.core.findings import WINDOW, DeclaredCheck
 from riskloop.core.periods import Period, periods_between
 from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings
@@ -29,6 +30,9 @@ from riskloop.store.home import Home
 from riskloop.store.refusals import refusal_counts
 from riskloop.store.windows import Window, Windows
 
+UNREAD: Final = DeclaredCheck(
+    "unread", "the champion reads every decision", "The features of the versions that decided"
+)
 FRAME_ROWS: Final = 200_000  # decisions in memory at once
 EARLIER: Final = 12  # windows that volumes are compared with
 NOTHING: Final = (0, 0)  # ids of a span in which nothing was logged
@@ -177,18 +181,13 @@ def _unread(decisions: DecisionLog, served: set[int], champion: ReferenceModel, 
         return []
     made = decisions.by_version(window.span._replace(first_id=window.ids[0], last_id=window.ids[1]))
     return [
-        Finding(
-            check="unread",
-            subject="window",
-            severity=Severity.UNKNOWN,
-            statistic=count / window.rows,
-            critical=None,
-            null="the champion reads every decision",
-            source="the features of the versions",
-            n=window.rows,
-            m=0,
-            sentence=f"{count:,} of {window.rows:,} decisions cannot be compared: version {version} made them without "
+        UNREAD.finding(
+            WINDOW,
+            Severity.UNKNOWN,
+            (window.rows, 0),
+            f"{count:,} of {window.rows:,} decisions cannot be compared: version {version} made them without "
             f"{', '.join(lacking[version])}.",
+            statistic=count / window.rows,
             details={"version": version, "lacking": lacking[version]},
         )
         for version, count in sorted(made.items())

@@ -168,6 +168,8 @@ def _mixed(compared: Compared) -> list[Finding]:
     for j in np.flatnonzero((window.varies > 0.0) & (kept < MIXED) & (errors > least)).tolist():
         if j in compared.reference.context or j in compared.moved:
             continue
+        if _telling(compared.sample[:, j]) < LEAST_ROWS:  # a handful of rows carry all its bonds: no normal errors
+            continue
         rest, _ = structure.without(j).kept(window.without(j))
         others = np.delete(rest, j)[np.delete(np.abs(structure.z).max(axis=1) > 0.3, j)]
         if others.size and float(np.quantile(others, 0.1)) < HELD:
