@@ -132,6 +132,17 @@ def noon(year: int, month: int, day: int) -> datetime:
     return datetime(year, month, day, 12, tzinfo=UTC)
 
 
+def test_whoever_waits_for_outcomes_is_told_that_nothing_was_found(loop: Loop) -> None:
+    loop.decide(customers(MONTHS[0]))
+    said: list[str] = []
+    for now in (noon(2025, 2, 1), noon(2025, 9, 2), noon(2025, 9, 3)):
+        loop.portfolio.cycle(now=now, say=said.append)
+    assert [sentence for sentence in said if sentence.startswith("2025-01")] == [
+        f"2025-01: {PER_MONTH} decisions. Stable so far: nothing moved beyond chance. Its outcomes are not judged yet.",
+        "2025-01, by its outcomes: Stable: nothing moved beyond chance.",
+    ]
+
+
 def test_a_quiet_month_is_stable_and_its_profile_is_kept(loop: Loop) -> None:
     loop.decide(customers(MONTHS[0]))
     loop.decide(customers(MONTHS[1]))

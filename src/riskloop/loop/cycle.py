@@ -155,7 +155,9 @@ def _observe(home: Home, champion: ReferenceModel, now: datetime, done: Cycle) -
             save(connection, window, found.findings)
         if found.judged:
             done.matured.append(window)
-        if window.diagnosis is not old.diagnosis or window.confirmed != old.confirmed:
+        # Whoever waited for the outcomes is told, too, that nothing was found.
+        first = found.judged and old.matured_at is None
+        if first or window.diagnosis is not old.diagnosis or window.confirmed != old.confirmed:
             yield f"{window.name}, {'by its outcomes' if found.judged else 'outcomes due'}: {window.sentence}"
 
 
