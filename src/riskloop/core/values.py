@@ -6,7 +6,8 @@ Nothing here knows a column or a file; how the numbers of a column are written i
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import time
 from typing import Any, Final
 
@@ -72,6 +73,23 @@ def level_text(value: Any) -> str:
     if (whole := _WHOLE.fullmatch(text)) is not None:
         return whole[1]
     return text.lower() if text in ("True", "False", "TRUE", "FALSE") else text
+
+
+def zeros_back(codes: Sequence[str]) -> list[str]:
+    """Codes of a tree with the leading zeros that a program took for nothing: 1581 among 94105 and 10001 is 01581.
+
+    Only where all are digits, nearly all have as many as the longest or one fewer, and none begins with a zero, as
+    nobody could tell otherwise; else they stay as they are.
+    """
+    plain = [code for code in codes if code.isascii() and code.isdecimal()]
+    lengths = Counter(map(len, plain))
+    if len(plain) < 0.95 * len(codes) or not lengths or any(code.startswith("0") and code != "0" for code in plain):
+        return list(codes)
+    full = max(lengths, key=lambda length: (lengths[length], length))
+    short, usual = lengths[full - 1], lengths[full] + lengths[full - 1]
+    if full < 4 or not short or short > 0.5 * usual or usual < 0.9 * len(plain):
+        return list(codes)
+    return [code.zfill(full) for code in codes]
 
 
 # --------------------------------------------------------------------------- numbers

@@ -1,8 +1,9 @@
-"""From the facts about a column to what it is: id, date, number, category, or nothing for a model."""
+"""From the facts about a column to what it is: a date, a number, a category, or nothing for a model."""
 
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -12,6 +13,7 @@ import numpy as np
 from riskloop.core.dates import COUNTED, LAST_PERIOD, parse_time
 from riskloop.core.schema import DateOrder
 from riskloop.core.types import DAY, Floats, Ints, to_micros
+from riskloop.core.values import zeros_back
 from riskloop.data.survey import Column, is_code_tree, words_of
 
 MOST_LEVELS: Final = 100  # a text column with more is a category only if its levels repeat
@@ -30,10 +32,10 @@ _NO_COUNT: Final = (  # whose levels are classes of people, however they are spr
     "citizenship|education|employment|ethnic|ethnicity|gender|housing|industry|job|marital|marriage|nationality|"
     "occupation|ownership|profession|purpose|race|religion|sex"
 )
-_LONG_CODE: Final = (
+LONG_CODE: Final = (
     "zip|zipcode|postal|postcode|plz|naics|sic|isic|nace|branch|dealer|agency|store|merchant|code|district"
 )
-_MEASURE: Final = (
+MEASURE: Final = (
     "count|cnt|number|num|no|nr|n|years|year|yrs|months|month|mths|days|length|duration|tenure|amount|amt|total|sum|ratio|"
     "rate|pct|percent|score|balance|income|salary|size|age|inquiries|accounts|dependents|times|limit|payment|price|"
     "created?|retained|jobs"
@@ -67,120 +69,16 @@ _NOT_DECISION: Final = (
     "birth|dob|birthday|birthdate|closed|close|end|maturity|last|next|paid|payment|default|chargeoff|charged|earliest|due|"
     "update|updated|exit|first|expiry|expiration|hire|hired|retrieved|chgoff"
 )
-_ID: Final = "id|key|number|nr|no|uuid|guid|reference|ref"
-_WHOSE: Final = (
-    "cust|client|borrower|kunde|klient|cliente|account|acct|loan|contract|contrato|vertrag|konto|dossier|antrag|umow|"
-    "wnios|pratic|expedient|договор|заявк|клиент|policy|facility|obligor|member|application|applicant|solicitud|prestamo|préstamo|prêt|pret"
-)
-# Numbers that a state gives a person or a firm, and banks their customers.
-_PERSON_NUMBER: Final = (
-    "cpf|cnpj|dni|nif|nie|curp|rfc|rut|cuit|cuil|ssn|sin|bsn|pesel|nino|tckn|pan|aadhaar|bvn|cnp|egn|oib|personnummer|"
-    "fodselsnummer|fødselsnummer|henkilötunnus|steuernummer|kundennr|kundennummer|klantnummer|kundenr|kundnr"
-)
-_ID_ENDS: Final = ("id", "nummer", "number", "编号", "番号", "번호", "单号")
-_CONTACT: Final = "phone|telephone|tel|telefon|telefono|teléfono|mobile|cell|fax|email|mail|iban|ip|url"
-_NO_KEY: Final = f"{_CONTACT}|ssn|name|address|street|note|comment"
 FIRST_DAY, LAST_DAY = 1900_01_01, 2100_12_31  # dates written as integers
 _DATE_ENDS: Final = ("date", "datum", "dato", "fecha")
 _OTHER_DATE: Final = re.compile(
     r"geburt|naiss|nacim|nasc|urodz|ablauf|ende|letzt|kündig|fällig|zahl|échéance|venc|fin\b"
-)
-_INDEX: Final = (
-    r"(unnamed[:_ ]*\d*|index|row|rownum|row_?(num|number|id|nr|names?)|id_row|obs|observation|level_0|\#|nr|)"
 )
 
 
 def is_named(name: str, pattern: str) -> bool:
     """Whether a part of the name is one of the words."""
     return any(re.fullmatch(pattern, word) for word in words_of(name))
-
-
-# --------------------------------------------------------------------------- ids and counters
-
-
-def is_id(column: Column) -> bool:
-    """Unique, and named like an id."""
-    whole = column.whole if column.numeric else True
-    return column.unique and is_id_named(column.name) and whole and not _index(column)
-
-
-def is_id_named(name: str) -> bool:
-    """Whether a name says that the column identifies a customer, a loan, a contract."""
-    others = _without_number(name)
-    whose = is_named(name, rf"(?:{_WHOSE})\w*") and not is_named(others, _MEASURE)
-    return is_named(name, f"{_ID}|{_PERSON_NUMBER}") or name.lower().endswith(_ID_ENDS) or whose
-
-
-def _without_number(name: str) -> str:
-    """The name without its word for number: 'N. pratica' is of a file, and no count."""
-    return " ".join(word for word in words_of(name) if word not in ("n", "no", "nr", "num", "number"))
-
-
-def is_key(column: Column) -> bool:
-    """Unique, and written like a key although not named like one: digits in every value, in one shape: D-50431."""
-    name = _without_number(column.name)
-    if not column.unique or column.rows < 20 or is_named(name, f"{_NO_KEY}|{_MEASURE}") or _index(column):
-        return False
-    if column.numeric:  # … or without a name, and first of all
-        return column.whole and column.style == "plain" and column.name == "column_1"
-    shapes = {re.sub(r"[0-9a-f]", "0", text, flags=re.IGNORECASE) for text in column.texts[:2000]}
-    lengths = {len(text) for text in column.texts[:2000]}
-    digits = all(any(c.isdigit() for c in text) and " " not in text for text in column.texts[:2000])
-    return digits and len(lengths) <= 3 and (len(shapes) <= 3 or max(lengths) >= 8)
-
-
-def is_number_of_somebody(column: Column) -> str | None:
-    """Why a column is a telephone number, an address or a key rather than a quantity; None when it is none."""
-    several = column.many or len(column.levels) > max(20, column.present // 2)
-    if several and is_named(column.name, _CONTACT):
-        return "a telephone number, an address or the like: it tells who somebody is"
-    long = column.numeric and column.whole and column.style == "plain" and column.low >= 1e8
-    if long and column.unique and len(f"{column.low:.0f}") == len(f"{column.high:.0f}"):
-        return f"whole numbers of {len(f'{column.low:.0f}')} digits, each once: a key"
-    return None
-
-
-def is_unit(column: Column) -> bool:
-    """Named like the id of a customer, and the same in several rows."""
-    name = column.name.lower()
-    numbered = re.search(r"(number|nummer|num|nbr|no|nr)[.°º#]?$", name) is not None
-    strict = (
-        name.endswith("id")
-        or is_named(column.name, f"id|key|uuid|guid|{_PERSON_NUMBER}")
-        or name in ("customer", "client", "borrower")
-        or (numbered and is_named(column.name, rf"(?:{_WHOSE})\w*"))
-    )
-    levels = len(column.levels)
-    whole = column.whole if column.numeric else True
-    repeated = column.many or levels > max(20, column.rows // 200)
-    return strict and whole and not column.missing and not column.unique and repeated
-
-
-def _index(column: Column) -> bool:
-    return re.fullmatch(_INDEX, column.name.strip().lower()) is not None
-
-
-def row_number(column: Column) -> str | None:
-    """Why a column is a count of the rows rather than a fact about a customer; None when it is none.
-
-    An unnamed or index-like column of distinct integers, integers in steps of one in the order of the file, or
-    integers that fill their range.
-    """
-    if not column.numeric or not column.whole or not column.unique or column.rows < 20:
-        return None
-    if _index(column):
-        return "the row's number, from an index that was saved with the table"
-    values = np.concatenate(column.keys) if column.keys else np.empty(0, dtype=np.int64)
-    if len(values) != column.rows:
-        return None
-    steps = np.diff(values)
-    if np.all(steps == steps[0]):
-        return "a counter: it grows by the same step from row to row"
-    if np.all(steps > 0) or np.all(steps < 0):
-        return "a counter: it only grows from row to row, and says where in the file a row stands"
-    if column.high - column.low < 1.5 * column.rows:
-        return "a counter in another order: each integer of its range comes once"
-    return None
 
 
 # --------------------------------------------------------------------------- dates
@@ -317,13 +215,13 @@ def is_category(column: Column) -> bool:
         return True
     if column.labelled and column.whole and not column.many and len(column.levels) <= MOST_CODES:
         return True
-    if not column.whole or column.style != "plain" or is_named(column.name, _MEASURE):
+    if not column.whole or column.style != "plain" or is_named(column.name, MEASURE):
         return False
     if column.many or len(column.levels) > MOST_CODES:
         repeated = not column.many and column.present / max(1, len(column.levels)) >= REPEATS
-        return repeated and is_named(column.name, _LONG_CODE)
+        return repeated and is_named(column.name, f"{LONG_CODE}|id")
     counted = _counted(column) and not is_named(column.name, _NO_COUNT)
-    return is_named(column.name, f"{_CODE}|{_LONG_CODE}") and not counted
+    return is_named(column.name, f"{_CODE}|{LONG_CODE}|id") and not counted
 
 
 def _counted(column: Column) -> bool:
@@ -349,7 +247,7 @@ def maybe_codes(column: Column) -> bool:
     )
     counted = column.low == 0 and column.high == len(column.levels) - 1  # 0, 1, 2 … are rather a count
     return (
-        few and not counted and not is_named(column.name, _MEASURE) and not is_category(column) and not _counted(column)
+        few and not counted and not is_named(column.name, MEASURE) and not is_category(column) and not _counted(column)
     )
 
 
@@ -374,8 +272,8 @@ def branches(column: Column) -> tuple[int, ...]:
     texts = column.texts[:2000]
     if column.numeric or not is_code_tree(column.name) or len(column.levels) <= MOST_CODES:
         return ()
-    length = len(texts[0])
-    return (2, 3) if length >= 4 and sum(len(text) == length for text in texts) >= 0.95 * len(texts) else ()
+    length, alike = Counter(map(len, zeros_back(texts))).most_common(1)[0]
+    return (2, 3) if length >= 4 and alike >= 0.95 * len(texts) else ()
 
 
 def special_codes(column: Column) -> tuple[float, ...]:

@@ -14,7 +14,8 @@ from riskloop.core.schema import APPENDED
 from riskloop.core.settings import DataSettings
 from riskloop.core.truth import ANY, is_bound, truth
 from riskloop.core.types import Bools, Floats, to_micros
-from riskloop.data import guess
+from riskloop.core.values import zeros_back
+from riskloop.data import guess, ids
 from riskloop.data.dating import dates_of, likely_dates, odd_times, orders_of, settled_order
 from riskloop.data.joined import Joined
 from riskloop.data.leaks import ROWS, Alone, bins_of, evidence_of_leak, rank_alone, surely_after
@@ -233,7 +234,7 @@ class _Examination:
             orders = self.orders[column.name]
             if guess.is_decision_time(column, guess.is_dated(column, orders)):
                 return column.name
-        units = [column for column in self._rest() if guess.is_unit(column)]
+        units = [column for column in self._rest() if ids.is_unit(column)]
         periods = next((column.name for column in self._rest() if guess.is_period_time(column, units)), None)
         if periods is not None:
             return periods
@@ -258,12 +259,12 @@ class _Examination:
 
     def _found_id(self) -> str | None:
         rest = [column for column in self._rest() if column.name != self.time]
-        if (named := next((c.name for c in rest if guess.is_id(c)), None)) is not None:
+        if (named := next((c.name for c in rest if ids.is_id(c)), None)) is not None:
             return named
-        if (key := next((c.name for c in rest if guess.is_key(c)), None)) is not None:
+        if (key := next((c.name for c in rest if ids.is_key(c)), None)) is not None:
             self.notes.append(f"'{key}' is different in every row and written like a key: it is taken for the id.")
             return key
-        if not any(guess.is_unit(c) for c in rest):
+        if not any(ids.is_unit(c) for c in rest):
             self.notes.append(
                 "No column is taken for the id of a decision: --id names it. Without one, outcomes can only be handed "
                 "in by the decision_id of each answer."
@@ -272,7 +273,7 @@ class _Examination:
 
     def _found_unit(self) -> str | None:
         rest = [c for c in self._rest() if c.name not in (self.time, self.id)]
-        found = next((c.name for c in rest if guess.is_unit(c)), None)
+        found = next((c.name for c in rest if ids.is_unit(c)), None)
         if found is not None:
             column = self.columns[found]
             often = "again and again" if column.many else f"{column.rows / len(column.levels):.1f} times on average"
@@ -400,7 +401,7 @@ class _Examination:
             return replace(base, role="target", why=f"{self.target.rate:.1%} are defaults")
         if name == self.id or (name == self.unit and self.id is None):
             role: Role = "id" if name == self.id else "unit"
-            like = "named" if guess.is_id(column) else "written"
+            like = "named" if ids.is_id(column) else "written"
             why = "named by you" if name in (wanted.id, wanted.unit) else f"unique, and {like} like an id"
             return replace(
                 base, role=role, why=why if role == "id" or name == wanted.unit else "the same in several rows"
@@ -428,19 +429,19 @@ class _Examination:
             return f"in {self.partial[column.name]} of the files, and no more in the last one"
         if len(column.levels) == 1 and not column.many and not column.missing and not column.cut:
             return f'the same value "{column.texts[0]}" in every row'
-        if column.cut and guess.is_id_named(column.name):
+        if column.cut and ids.is_id_named(column.name):
             return "a spreadsheet has cut its digits (4.5E+12): export it as text to use it as an id"
         if (likely := likely_dates(column)) is not None:
             return likely
-        if (counter := guess.row_number(column)) is not None:
+        if (counter := ids.row_number(column)) is not None:
             return counter
         if guess.is_nested(column):
             return "lists or objects; a model needs one value a row: take out what matters into columns"
         if self._is_constant(column):
             return "the same in every row that has an outcome"
-        if guess.is_id(column) or (guess.is_unit(column) and not dated):
+        if ids.is_id(column) or (ids.is_unit(column) and not dated):
             return "another id"
-        if not dated and (whose := guess.is_number_of_somebody(column)) is not None:
+        if not dated and (whose := ids.is_number_of_somebody(column)) is not None:
             return whose
         return self._copied(column)
 
@@ -458,6 +459,8 @@ class _Examination:
                 why = "codes with leading zeros"
             if tree := guess.branches(column):
                 why = "codes of a tree: their first 2 and 3 characters are levels, too"
+                lost = zeros_back(column.texts[:2000]) != column.texts[:2000]
+                why += "; a program has dropped their leading zeros, which count there" if lost else ""
             many = len(column.levels) > guess.MOST_LEVELS
             if many:
                 why += "; many levels: one that was never seen is scored as missing and flagged"

@@ -12,7 +12,7 @@ from riskloop.core.errors import DataError
 from riskloop.core.settings import PortfolioSettings
 from riskloop.core.types import Problem
 from riskloop.core.values import is_missing, level_text
-from riskloop.data import guess
+from riskloop.data import guess, ids
 from riskloop.data.address import address_of
 from riskloop.data.columns import codes_of, codes_table
 from riskloop.data.parse import Block, Types
@@ -108,7 +108,7 @@ def _keys(history: Source, outcomes: Source, target: str, where: str, beside: st
             f"{where} and {beside} have no column in common: {', '.join(history.names[:15])}; and "
             f"{', '.join(outcomes.names[:15])}. Call the id the same in both."
         )
-    named = [name for name in both if guess.is_id_named(name) or guess.is_date_named(name)]
+    named = [name for name in both if ids.is_id_named(name) or guess.is_date_named(name)]
     return named or both
 
 

@@ -34,6 +34,8 @@ EXAMPLES: Final = 3
 
 # Codes of which the first characters say where in a tree they stand; nobody adds them up.
 _TREES: Final = "zip|zipcode|postal|postalcode|postcode|plz|cap|cep|pincode|naics|sic|isic|nace|cnae|ateco"
+_PLACES: Final = "tract|fips|geoid|cbsa|msa|blockgroup|insee|lsoa|msoa"  # … of a country's statistics
+_OF_CODES: Final = "census|code|cd|id|no|nr|num|md|county|state|block|derived|property|borrower|customer|us|usa|full"
 _NO_TREE: Final = "count|cnt|number|num|no|share|rate|ratio|income|density|avg|mean|median|score"
 
 
@@ -45,6 +47,8 @@ def words_of(name: str) -> list[str]:
 def is_code_tree(name: str) -> bool:
     """Whether a name says that the column holds codes such as postcodes or industries."""
     words = words_of(name)
+    if any(re.fullmatch(_PLACES, word) for word in words):  # beside tract_population and msa_median_income
+        return all(re.fullmatch(f"{_PLACES}|{_OF_CODES}", word) for word in words)
     return any(re.fullmatch(_TREES, word) for word in words) and not any(re.fullmatch(_NO_TREE, word) for word in words)
 
 

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from riskloop.core.schema import Feature
 from riskloop.core.types import Floats, Ints
+from riskloop.core.values import zeros_back
 
 FOLDS: Final = 5
 STRENGTHS: Final = (5.0, 20.0, 80.0, 320.0)  # rows that a level's branch counts for
@@ -75,13 +76,15 @@ def branches_of(feature: Feature) -> tuple[tuple[int, ...], ...]:
     """For each of the feature's prefixes the number of each level's branch, short prefixes first.
 
     Levels that are all numbers of the same three or more digits look like a tree of codes, and are tried as one.
+    Postcodes that have lost a zero are in the branch of the whole ones: 1581 is in 01, not in 15.
     """
     found = []
-    lengths = {len(level) for level in feature.categories}
-    tree = len(lengths) == 1 and min(lengths) >= 3 and all(level.isdecimal() for level in feature.categories)
+    levels = zeros_back(feature.categories)
+    lengths = {len(level) for level in levels}
+    tree = len(lengths) == 1 and min(lengths) >= 3 and all(level.isdecimal() for level in levels)
     for length in sorted(feature.prefixes) or (range(1, min(lengths)) if tree else ()):
         numbers: dict[str, int] = {}
-        found.append(tuple(numbers.setdefault(level[:length], len(numbers)) for level in feature.categories))
+        found.append(tuple(numbers.setdefault(level[:length], len(numbers)) for level in levels))
     return tuple(found)
 
 
