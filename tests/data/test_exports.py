@@ -363,7 +363,7 @@ def test_durations_are_days_and_labelled_numbers_are_codes(tmp_path: Path) -> No
     rows = read(tmp_path / "h.parquet", settings).rows
     np.testing.assert_array_equal(rows.features[:, settings.row_schema.positions["held"]], 3 * FRAME["late"])
     pyreadstat = pytest.importorskip("pyreadstat")
-    frame = FRAME.assign(purp=FRAME["late"] + 1)
+    frame = FRAME.assign(purp=FRAME["late"] % 2 + 1)
     pyreadstat.write_dta(frame, str(tmp_path / "h.dta"), variable_value_labels={"purp": {1: "car", 2: "home"}})
     found = examine(tmp_path / "h.dta", Wanted(TARGET))
     assert (column(found, "purp").kind, column(found, "late").kind) == ("category", "number")

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from riskloop.core.errors import ConfigError, MalformedBody
 from riskloop.core.settings import DataSettings
+from riskloop.data.labels import labels_of
 from riskloop.data.streams import Bytes, find_encoding, read_start, text_blocks
 from riskloop.data.tables import TableSource, TextSource, frame_source, refuse_repeats, value_column
 
@@ -89,8 +90,8 @@ def statistics_source(path: Path, where: str) -> TableSource:
         for frame, _ in pyreadstat.read_file_in_chunks(read, str(path), chunksize=ROWS):
             yield next(iter(frame_source(frame, where).tables()))
 
-    labelled = frozenset(name for name, labels in meta.variable_value_labels.items() if len(labels) > 1)
-    return TableSource(names, tables, labelled=labelled)
+    labels = {str(name): labels_of(said) for name, said in meta.variable_value_labels.items()}
+    return TableSource(names, tables, labels=labels)
 
 
 def arff_source(source: Bytes, where: str, dialect: DataSettings) -> TextSource:

@@ -14,6 +14,7 @@ from riskloop.core.dates import COUNTED, LAST_PERIOD, parse_time
 from riskloop.core.schema import DateOrder
 from riskloop.core.types import DAY, Floats, Ints, to_micros
 from riskloop.core.values import zeros_back
+from riskloop.data.labels import are_levels, unanswered
 from riskloop.data.survey import Column, is_code_tree, words_of
 
 MOST_LEVELS: Final = 100  # a text column with more is a category only if its levels repeat
@@ -156,13 +157,14 @@ def is_period_time(column: Column, units: Sequence[Column]) -> bool:
     """
     if column.name.strip().lower() not in _PERIOD or not is_periods(column) or column.missing:
         return False
-    return column.high > 12 or any(_tells_apart(column, unit) for unit in units)
+    return column.high > 12 or tells_apart(column, units)
 
 
-def _tells_apart(column: Column, unit: Column) -> bool:
-    """Whether a customer never has a value twice, although customers come again and again."""
-    who, when = unit.sample.tolist(), column.sample.tolist()
-    return len({*zip(who, when, strict=True)}) == len(who) and len({*who}) < 0.7 * len(who)
+def tells_apart(column: Column, units: Sequence[Column]) -> bool:
+    """Whether a customer, by one of ``units``, never has a value twice, although customers come again and again."""
+    when = column.sample.tolist()
+    whose = [unit.sample.tolist() for unit in units]
+    return any(len({*zip(who, when, strict=True)}) == len(who) and len({*who}) < 0.7 * len(who) for who in whose)
 
 
 def is_date_named(name: str) -> bool:
@@ -213,7 +215,8 @@ def is_category(column: Column) -> bool:
     """Whether the values are levels rather than quantities."""
     if not column.numeric:
         return True
-    if column.labelled and column.whole and not column.many and len(column.levels) <= MOST_CODES:
+    few = column.whole and not column.many and len(column.levels) <= MOST_CODES
+    if few and are_levels(column.labels, column.levels):
         return True
     if not column.whole or column.style != "plain" or is_named(column.name, MEASURE):
         return False
@@ -234,6 +237,26 @@ def _counted(column: Column) -> bool:
     falling = all(b <= a + slack for a, b in itertools.pairwise(counts[mode:]))
     rising = all(a <= b + slack for a, b in itertools.pairwise(counts[: mode + 1]))
     return falling and rising and mode <= len(counts) // 3 and counts[-1] < 0.05 * total
+
+
+_YEARS: Final = (
+    "years?|yr|yyyy|fy|vintage|cohort|jahr|année|annee|exercice|año|ejercicio|ano|anno|esercizio|jaar|rok|år|年度?"
+)
+_OF_DECISION: Final = (
+    "activity|report|reporting|reported|loan|origination|originated|orig|issue|issued|application|app|approval|approved|"
+    "appr|fiscal|decision|funded|funding|disbursement|disbursed|booking|booked|calendar|cal|data|as|of|snapshot|"
+    "observation|obs|accounting|financial|credit|contract|granted|start|sample|survey|berichts|antrags|geschäfts|bilanz"
+)
+
+
+def is_years(column: Column) -> bool:
+    """Whether integers are years in which decisions may have been made, by their name and range."""
+    words = words_of(column.name)
+    named = any(re.fullmatch(_YEARS, word) for word in words)
+    told = named and all(re.fullmatch(f"{_YEARS}|{_OF_DECISION}", word) for word in words)
+    whole = column.numeric and column.whole and not column.many and len(column.levels) > 1
+    filled = column.missing <= 0.01 * column.rows
+    return told and whole and filled and column.low >= 1970 and column.high <= datetime.now(UTC).year
 
 
 def maybe_codes(column: Column) -> bool:
@@ -277,13 +300,18 @@ def branches(column: Column) -> tuple[int, ...]:
 
 
 def special_codes(column: Column) -> tuple[float, ...]:
-    """Numbers that stand far off with a spike, and look like codes: -9999, -1, 999; also 96 and 98, which are near."""
+    """Numbers that stand far off with a spike, and look like codes: -9999, -1, 999; also 96 and 98, which are near.
+
+    So are those that the source calls "refused" or the like, wherever they stand.
+    """
     values = column.sample
     values = values[np.isfinite(values)] if values.dtype != object else np.empty(0)
     if values.size < 20 or column.style != "plain":
         return ()
     distinct, counts = np.unique(values, return_counts=True)
-    found: list[float] = []
+    found = [code for code in unanswered(column.labels) if code in distinct]
+    others = ~np.isin(distinct, found)
+    distinct, counts = distinct[others], counts[others]
     while len(distinct) > 3 and len(found) < 6:
         codes = _lonely(distinct, counts) or _together(distinct, counts)
         if not codes:

@@ -1,6 +1,5 @@
 """From a history to a first riskloop.toml: every guess is written down where a person can see and change it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,7 +30,9 @@ from riskloop.data.words import (
     kind_of_column,
     level_order,
     levels_of,
+    listed,
     no_column,
+    no_time,
     odd_levels,
     odd_values,
     other_sign,
@@ -159,6 +160,7 @@ class _Examination:
         self.gone: frozenset[str] = frozenset() if several is None else several.gone
         self.columns = looked.columns
         self.first: dict[bytes, str] = {}  # the first column of each content
+        self.years: list[str] = []  # columns that may say in which year a decision was
         self.questions: list[str] = []
         self.notes: list[str] = []
         read = {name: orders_of(c, dialect.dates, name == wanted.time) for name, c in self.columns.items()}
@@ -185,7 +187,7 @@ class _Examination:
         self.notes += reading_notes(self.looked, self.partial, self.dialect)
         if taken := [column.name for column in columns if column.name in APPENDED and column.role != "target"]:
             self.notes.append(
-                f"{_several(taken)} {'has' if len(taken) == 1 else 'have'} the name of a column that scoring appends: "
+                f"{listed(taken)} {'has' if len(taken) == 1 else 'have'} the name of a column that scoring appends: "
                 "rename it in the source now, or no file can be scored."
             )
         if self.looked.ragged:
@@ -220,7 +222,7 @@ class _Examination:
         if "+" in counts or words.keys() & named:  # '-' is a value beside '+'
             counts |= words
             missing -= sum(words.values())
-        found = read_meaning(column.name, counts, missing, self.where, bad, good)
+        found = read_meaning(column.name, counts, missing, self.where, bad, good, column.labels)
         if filled:
             found = replace(found, good=tuple(dict.fromkeys(("", *found.good))))
         return replace(found, guessed=True, asked=question) if rule else found
@@ -238,15 +240,18 @@ class _Examination:
         periods = next((column.name for column in self._rest() if guess.is_period_time(column, units)), None)
         if periods is not None:
             return periods
+        years = [column for column in self._rest() if guess.is_years(column)]
         dated = [c.name for c in self._rest() if guess.is_only_time(c, guess.is_dated(c, self.orders[c.name]))]
+        if not dated and (tells := [c.name for c in years if guess.tells_apart(c, units)]):
+            self.notes.append(
+                f"'{tells[0]}' holds years, another one in each row of a customer: it is taken for the date of the "
+                "decision, the first day of the year. --time names another."
+            )
+            return tells[0]
+        self.years = [column.name for column in years] if not dated else []
         if len(dated) != 1:
             named = [c.name for c in self._rest() if self._holds_dates(c)]
-            also = f", and {_several(named)} {'holds' if len(named) == 1 else 'hold'} dates" if named else ""
-            also += guess.parts_of_dates(self._rest())
-            self.notes.append(
-                f"No column is taken for the date of the decision{also}: --time names it. Without one a decision has "
-                "the time at which it is scored, and folds and windows know nothing of the past."
-            )
+            self.notes.append(no_time(named, self.years, guess.parts_of_dates(self._rest())))
             return None
         self.notes.append(
             f"'{dated[0]}' is the only column of dates: it is taken for the date of the decision. --time names another."
@@ -382,6 +387,8 @@ class _Examination:
         index = self._is_context(column) and not guess.is_calendar(name)  # a price index may rise as evenly as time
         if times is not None and column.numeric and not index and (clock := guess.clock_of(name, sample, times)):
             return replace(base, why=clock, alone=alone)
+        if name in self.years:
+            return replace(base, why=YEARS.format(name), alone=alone)
         if surely_after(name):
             return replace(base, why="known only after the decision, by its name", look=_LEAK, alone=alone)
         if dated and (guess.is_time_named(column) or not column.numeric or guess.has_many_dates(column)):
@@ -483,11 +490,6 @@ class _Examination:
         )
 
 
-def _several(names: Sequence[str]) -> str:
-    """'a', 'b' and 'c'."""
-    said = [f"'{name}'" for name in names]
-    return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
-
-
+YEARS: Final = "the year of the decision, perhaps: --time {} takes it for its date"
 DATES: Final = "dates; a model needs a number made from them"
 _LEAK: Final = "left out; if it is known at the decision, add a [features] table for it"

@@ -1,6 +1,6 @@
 """A history whose outcomes stand in another file: matched by the id that both have, block by block."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from riskloop.core.values import is_missing, level_text
 from riskloop.data import guess, ids
 from riskloop.data.address import address_of
 from riskloop.data.columns import codes_of, codes_table
+from riskloop.data.labels import Labels
 from riskloop.data.parse import Block, Types
 from riskloop.data.tables import Source
 
@@ -51,7 +52,8 @@ class JoinedSource:
             )
         self.keys = _keys(history, outcomes, target, where, beside)
         self.names = [*history.names, target]
-        self.unit, self.labelled, self.repeated = history.unit, history.labelled | outcomes.labelled, history.repeated
+        self.unit, self.repeated = history.unit, history.repeated
+        self.labels: Mapping[str, Labels] = {**history.labels, target: outcomes.labels.get(target, {})}
         self._about, self._values = self._read(outcomes)
         self._rows = self._found = 0
 

@@ -21,6 +21,7 @@ from riskloop.core.settings import DataSettings
 from riskloop.core.types import Floats
 from riskloop.core.values import MISSING, MISSING_NUMBER, is_missing, level_text, parse_number, style_of
 from riskloop.data.columns import codes_of, codes_table, doubles, is_text
+from riskloop.data.labels import Labels
 from riskloop.data.parse import Block
 from riskloop.data.tables import Source
 
@@ -71,7 +72,7 @@ class Column:
     padded: bool = False  # codes such as 007
     cut: bool = False  # written 4.5E+12: a spreadsheet has cut the digits
     told: bool = False  # a block has held values, so that it is known what they are
-    labelled: bool = False  # the source has names for its numbers: codes
+    labels: Labels = field(default_factory=dict)  # the names that the source has for its numbers
     mixed: str = ""  # what to look at: some values have a sign that others have not
     blanks: list[str] = field(default_factory=list)  # words among its numbers that are taken for missing
     kind: str = "text"  # of the source's type: text, number, date, boolean
@@ -121,7 +122,7 @@ class Survey:
 
 def survey(source: Source, dialect: DataSettings) -> Survey:
     """Read a source once."""
-    looked = Survey({name: Column(name, labelled=name in source.labelled) for name in source.names})
+    looked = Survey({name: Column(name, labels=source.labels.get(name, {})) for name in source.names})
     step = 1
     for block in _blocks(source, dialect, looked):
         table, wider = block.table, dialect.model_copy(update={"missing": (*dialect.missing, *looked.blanks)})

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.settings import DataSettings
 from riskloop.data.dialect import NAMED, find_delimiter, is_total, names_of, repeated, split
+from riskloop.data.labels import NO_LABELS, Labels
 from riskloop.data.parse import Block, TextParser, Types, completed, open_quote
 from riskloop.data.streams import Bytes, text_blocks
 from riskloop.data.widths import CUT, cut
@@ -31,7 +32,7 @@ class Source(Protocol):
     """Something that holds rows."""
 
     names: list[str]
-    labelled: frozenset[str]  # columns whose numbers have names: codes
+    labels: Mapping[str, Labels]  # the names that a column's numbers have, by column
     repeated: frozenset[str]  # names that the header has more than once; the copies are x_2, x_3
     unit: str  # what `places` counts: "line" of a text, "row" of everything else
 
@@ -59,7 +60,7 @@ class TextSource:
     """A delimited text file, read block by block."""
 
     unit = "line"
-    labelled: frozenset[str] = frozenset()
+    labels: Mapping[str, Labels] = NO_LABELS
     repeated: frozenset[str] = frozenset()
     _head = b""  # the line of the header
 
@@ -276,7 +277,7 @@ class TableSource:
     tables: Callable[[], Iterable[pa.Table]]
     unit: str = "row"
     first_row: int = 1  # number of the first row, for messages
-    labelled: frozenset[str] = frozenset()
+    labels: Mapping[str, Labels] = field(default_factory=dict)
     repeated: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
@@ -300,12 +301,13 @@ class ManySource:
     parts: Sequence[tuple[str, Source]]
     names: list[str] = field(init=False)
     unit: str = "line"
-    labelled: frozenset[str] = frozenset()
+    labels: Mapping[str, Labels] = field(default_factory=dict)
     repeated: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.names = list(dict.fromkeys(name for _, part in self.parts for name in part.names))
         self.repeated = frozenset[str]().union(*(part.repeated for _, part in self.parts))
+        self.labels = {name: said for _, part in self.parts for name, said in part.labels.items()}
         partial = self.partial
         usual = [name for name in self.names if partial.get(name, len(self.parts)) >= 0.5 * len(self.parts)]
         for name, part in self.parts:
@@ -361,13 +363,13 @@ class PartitionSource:
     values: Mapping[str, str | None]
     names: list[str] = field(init=False)
     unit: str = field(init=False)
-    labelled: frozenset[str] = field(init=False)
+    labels: Mapping[str, Labels] = field(init=False)
     repeated: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.values = {name: value for name, value in self.values.items() if name not in self.part.names}
         self.names = [*self.part.names, *self.values]
-        self.unit, self.labelled, self.repeated = self.part.unit, self.part.labelled, self.part.repeated
+        self.unit, self.labels, self.repeated = self.part.unit, self.part.labels, self.part.repeated
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from riskloop.core.dates import is_date
@@ -13,6 +13,7 @@ from riskloop.core.settings import DataSettings
 from riskloop.core.truth import ANY, TARGETS, is_among, is_bound, truth
 from riskloop.core.types import Problem
 from riskloop.core.values import level_text, parse_number
+from riskloop.data.labels import NO_NAMES, Labels, levels_named
 from riskloop.data.survey import ERRORS, Column, words_of
 
 HIGH, LOW = 0.5, 0.001  # default rates that are asked about
@@ -53,6 +54,10 @@ _OPEN: Final = {
 _NOT: Final = re.compile(
     r"(not|non|no|nicht|kein|pas|nie|не)[\s_-]+|un(?=paid|rep)"
 )  # … before a word for the contrary
+_ABOUT: Final = re.compile(
+    r"\b(credits?|risks?|loans?|customers?|clients?|payers?|borrowers?|accounts?|contracts?|cases?|the|a|is|was|has|"
+    r"kunden?|kredite?|risiko|crédit|crédito|cliente|credito)\b"
+)
 _CODED: Final = re.compile(r"-?\d+\s*[-–:.=)]\s*(?=\D)")  # '1 - Default'
 _LATE: Final = re.compile(
     r"(?:late|past due|overdue|in arrears|dpd)\D*(\d+).*|(\d+).*(?:days late|days past due|dpd).*"
@@ -79,6 +84,7 @@ class Target:
     unfinished: tuple[str, ...] = ()  # read as none because nobody said which are; rather no outcome
     other: str = "0"  # the value that would be a default if the column were read the other way round
     asked: str = ""  # what a person should be asked about the reading itself
+    labels: Labels = field(default_factory=dict)  # the names that the file has for its values
 
     @property
     def rate(self) -> float:
@@ -88,8 +94,8 @@ class Target:
     @property
     def sentence(self) -> str:
         """The default rate, and how the values are read."""
-        others = _listed(self.good) or "every other number"
-        read = f" Read as a default: {_listed(self.bad)}; as none: {others}." if self.bad else ""
+        others = _listed(self.good, self.labels) or "every other number"
+        read = f" Read as a default: {_listed(self.bad, self.labels)}; as none: {others}." if self.bad else ""
         odd = f" Some rows hold {_listed(self.odd)}; they are set aside." if self.odd else ""
         if self.unfinished:
             odd += (
@@ -127,15 +133,26 @@ class Target:
 
 
 def read_meaning(
-    name: str, counts: Mapping[str, int], missing: int, where: str, bad: Sequence[str] = (), good: Sequence[str] = ()
+    name: str,
+    counts: Mapping[str, int],
+    missing: int,
+    where: str,
+    bad: Sequence[str] = (),
+    good: Sequence[str] = (),
+    labels: Labels = NO_NAMES,
 ) -> Target:
     """The meaning of a target whose values occur ``counts`` times; ``bad`` and ``good`` as a person named them.
+
+    ``labels`` are the names that the file has for the values; they tell more than the values.
 
     Raises DataError, naming the values, when they are neither the usual ones nor named, or all of one class.
     """
     if not counts:
         raise DataError(f"{where}: the target column '{name}' is empty in every row; name another one with --target.")
     guessed = not bad
+    bad, good = levels_named(bad, labels, counts), levels_named(good, labels, counts)
+    if not bad and not good:
+        bad, good = _by_labels(counts, labels)
     odd = () if bad or good else _errors(counts)
     counts = {level: count for level, count in counts.items() if level not in odd}
     if not bad and good:
@@ -166,7 +183,20 @@ def read_meaning(
         unfinished = tuple(level for level in good if level_text(level).casefold() in _OPEN)
     left = sum(counts.values()) - defaults - others + missing
     other = next(level for level in counts if read[level] == 0.0)
-    return Target(name, tuple(bad), tuple(good), guessed, defaults, defaults + others, left, odd, unfinished, other)
+    return Target(
+        name, tuple(bad), tuple(good), guessed, defaults, defaults + others, left, odd, unfinished, other, "", labels
+    )
+
+
+def _by_labels(counts: Mapping[str, int], labels: Labels) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The values whose names say bad and good; none where names say nothing, or the same as the values."""
+    kinds = {level: _kind(_CODED.sub("", labels[level].casefold())) for level in counts if level in labels}
+    known = {level: kind for level, kind in kinds.items() if kind is not None}
+    if len(known) < len(counts) or not {"bad", "good"} <= {*known.values()}:
+        return (), ()
+    if all(truth(level) == {"bad": 1.0, "good": 0.0}.get(kind) for level, kind in known.items()):
+        return (), ()
+    return tuple(k for k in counts if known[k] == "bad"), tuple(k for k in counts if known[k] == "good")
 
 
 def _errors(counts: Mapping[str, int]) -> tuple[str, ...]:
@@ -210,6 +240,8 @@ def _kind(text: str) -> str | None:
         return "bad" if int(late[1] or late[2]) >= DEFAULT_DAYS else "open"
     if (turned := _NOT.match(text)) is not None and len(text) > turned.end() + 1:
         return {"bad": "good", "good": "bad"}.get(_kind(text[turned.end() :]) or "")
+    if (bare := " ".join(_ABOUT.sub(" ", text).split())) != text and bare:  # "bad credit risk"
+        return _kind(bare)
     return None
 
 
@@ -270,8 +302,8 @@ def _quoted(word: str) -> str:
     return word if word.isalnum() else f'"{word}"'
 
 
-def _listed(words: Sequence[str]) -> str:
-    said = {"": "blank", ANY: "whatever is filled"}
+def _listed(words: Sequence[str], labels: Labels = NO_NAMES) -> str:
+    said = {"": "blank", ANY: "whatever is filled", **{level: f"{level!r} ({name})" for level, name in labels.items()}}
     return ", ".join(said.get(word, repr(word)) for word in words[:6]) + (", …" if len(words) > 6 else "")
 
 

@@ -16,6 +16,8 @@ from riskloop.core.schema import DateOrder
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import DAY, Floats, Problem
 from riskloop.core.values import parse_number
+from riskloop.data.labels import are_levels
+from riskloop.data.labels import shown as shown_as
 from riskloop.data.leaks import named_after
 from riskloop.data.survey import Column, Survey
 
@@ -41,7 +43,7 @@ def values_of(column: Column, dated: bool, order: DateOrder = "") -> str:
         return ""
     if dated and (not column.numeric or order in COUNTED) and (ends := _ends(column, order)):
         return ends
-    if column.numeric and column.low <= column.high:
+    if column.numeric and column.low <= column.high and not are_levels(column.labels, column.levels):
         form = ".0f" if column.whole and max(-column.low, column.high) < 1e15 else ".10g"
         return f"{column.low:{form}} to {column.high:{form}}"
     return levels_of(column)
@@ -65,7 +67,7 @@ def _moment(text: str, order: DateOrder) -> int | None:
 def levels_of(column: Column) -> str:
     """The first levels."""
     texts = sorted(column.texts, key=level_order) if not column.many else column.texts
-    lines = [" ".join(text.split()) for text in texts[:SHOWN]]
+    lines = [" ".join(shown_as(text, column.labels).split()) for text in texts[:SHOWN]]
     shown = ", ".join(text if len(text) <= 20 else text[:19] + "…" for text in lines)
     return shown + (f" … ({count_levels(column)})" if len(texts) > SHOWN else "")
 
@@ -171,6 +173,22 @@ def short_history(times: Floats | None, window: timedelta) -> str:
     if days >= window.days:
         return ""
     return f" The decisions span {days:.0f} days only, so that no outcome would be final: the true one may be shorter."
+
+
+def no_time(dated: Sequence[str], years: Sequence[str], parts: str) -> str:
+    """What to say where no column is taken for the date of the decision: which ones hold dates, years or parts."""
+    also = f", and {listed(dated)} {'holds' if len(dated) == 1 else 'hold'} dates" if dated else ""
+    also += f", and {listed(years)} may hold its year (--time {years[0]} takes the first day of it)" if years else ""
+    return (
+        f"No column is taken for the date of the decision{also}{parts}: --time names it. Without one a decision has "
+        "the time at which it is scored, and folds and windows know nothing of the past."
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """'a', 'b' and 'c'."""
+    said = [f"'{name}'" for name in names]
+    return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
 
 
 def all_said(*texts: str) -> str:
