@@ -292,3 +292,48 @@ def test_a_level_is_found_however_far_it_has_moved(rate: float, times: float, n:
     level = _recalibrated(reports(p, outcomes, np.zeros(n)))
     assert level.sum() == pytest.approx(outcomes.sum(), rel=1e-6)
     assert (np.diff(level[np.argsort(p)]) >= 0.0).all()
+
+
+def delayed(rng: np.random.Generator, days: Floats, delivery: str) -> Floats:
+    """Days that each report comes later than it could."""
+    if delivery == "in monthly files":
+        return 35.0 - days % 30
+    if delivery == "after times of chance":
+        return rng.integers(0, 60, days.size).astype(np.float64)
+    return np.zeros(days.size)
+
+
+@pytest.mark.parametrize("delivery", ["each after a fixed time", "in monthly files", "after times of chance"])
+@pytest.mark.parametrize("more", [0.6, 1.45])
+def test_a_level_of_the_customers_that_only_months_together_show_is_found_however_it_is_reported(
+    delivery: str, more: float
+) -> None:
+    """In files the days of the reports may tell that the customers changed: that is no reason to say nothing."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        p: Floats = expit(-1.4 + 0.8 * rng.standard_normal(12_000))
+        days = np.sort(rng.integers(0, 180, p.size)).astype(np.float64)
+        defaults = rng.random(p.size) < np.where(days >= 90, more * p, p)
+        given = reports(p, defaults.astype(np.float64), days, delayed(rng, days, delivery))
+        found, day = definition_finding(given, moved=False, correlation=0.01, learned=0.05)
+        assert found.severity is Severity.DRIFTED, found.sentence
+        assert day is None
+        itself, _ = definition_finding(given, moved=True, correlation=0.01, learned=0.05)
+        assert itself.severity in (Severity.OK, Severity.DRIFTED)
+
+
+@pytest.mark.parametrize("delivery", ["each after a fixed time", "in monthly files", "after times of chance"])
+@pytest.mark.parametrize(("level", "correlation"), [(-1.4, 0.03), (-3.5, 0.03)])
+def test_where_nothing_changed_nothing_is_said_however_it_is_reported(
+    delivery: str, level: float, correlation: float
+) -> None:
+    """Months differ by their factor: that is allowed for, whether the days of the reports tell the months or not."""
+    asked = 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        given = months(rng, level, correlation, 0.0)
+        days = given.decided / DAY
+        late = reports(given.probabilities, given.outcomes, days, delayed(rng, days, delivery))
+        found, _ = definition_finding(late, moved=False, correlation=correlation, learned=0.1)
+        asked += found.severity is not Severity.OK
+    assert asked <= 1
