@@ -19,6 +19,7 @@ from riskloop.monitor.partial import growing, partial_findings
 from riskloop.monitor.profile import Profile, Reference
 from riskloop.monitor.scaled import in_a_segment
 from riskloop.monitor.structure import Structure
+from riskloop.monitor.stuck import stuck_findings
 
 NULL_MARGIN: Final = 2.0  # times what parts of the history show by themselves
 
@@ -35,11 +36,7 @@ DETACHED: Final = 0.2  # of a column's correlations are left
 DETACHED_ERRORS: Final = 10.0  # standard errors by which they fell
 
 RECODE_EVIDENCE: Final = 5.0  # log-likelihood of the other columns, given the levels
-SELECTED_EVIDENCE: Final = 10.0  # log-likelihood of the other columns, added up as if they were independent
 LEAST_OF_LEVEL: Final = 10.0  # rows
-STUCK_CHANCE: Final = math.log(1e-6)
-FILLED_SHARE: Final = 0.05
-RARE: Final = 0.01
 
 _TEST: Final = (
     "the column changed as populations do, together with those that it is correlated with",
@@ -49,7 +46,6 @@ SCALE: Final = DeclaredCheck("scale", *_TEST)
 SIGN: Final = DeclaredCheck("sign", *_TEST)
 SWAPPED: Final = DeclaredCheck("swapped", *_TEST)
 DETACHED_COLUMN: Final = DeclaredCheck("detached", *_TEST)
-STUCK: Final = DeclaredCheck("stuck", *_TEST)
 RECODED: Final = DeclaredCheck("recoded", *_TEST)
 
 
@@ -66,7 +62,7 @@ def mechanical_findings(reference: Reference, window: Profile) -> list[Finding]:
     compared = Compared(reference, window, sample)
     found = in_a_segment(compared)  # of all faults it is told most surely, and bends what the others look at
     told = {name for finding in found for name in (finding.subject, finding.details["segment"])}
-    checks: tuple[Callable[[Compared], list[Finding]], ...] = (_scaled, _negated, _swapped, _recoded, _stuck)
+    checks: tuple[Callable[[Compared], list[Finding]], ...] = (_scaled, _negated, _swapped, _recoded, stuck_findings)
     found += [finding for check in checks for finding in check(compared) if finding.subject not in told]
     # A column that another check explains is torn from its partners, too, and so may be its partners.
     known = told | {finding.subject for finding in found}
@@ -178,66 +174,7 @@ def _detached(compared: Compared) -> list[Finding]:
     return found
 
 
-# --------------------------------------------------------------------------- values and levels
-
-
-def _stuck(compared: Compared) -> list[Finding]:
-    """One value in every row, or in many rows of a column that hardly had it: a cap, a default, a feed half-way."""
-    found = []
-    for j, feature in enumerate(compared.reference.schema.features):
-        column = compared.sample[:, j]
-        values, counts = np.unique(column[~np.isnan(column)], return_counts=True)
-        if not values.size or j in compared.reference.context:
-            continue
-        value, count = float(values[np.argmax(counts)]), int(counts.max())
-        same = int(np.count_nonzero(compared.reference.rows[:, j] == value))
-        usual, share = (same + 0.5) / (len(compared.reference.rows) + 1.0), count / column.size
-        if values.size == 1:
-            filled = int(np.count_nonzero(~np.isnan(compared.reference.rows[:, j])))  # it may be Y or nothing
-            usual = min(1.0, max((same + 0.5) / (filled + 1.0), _usual_share(compared, j, value)))
-            rare = count * math.log(usual) < STUCK_CHANCE
-            fault = rare and not (_selected(compared, j, value) or compared.together(j))
-        else:
-            fault = share > FILLED_SHARE and usual < RARE and _filled(compared, j, value)
-        if fault:
-            every = "in every row" if count == column.size else "wherever it is filled"
-            where = every if values.size == 1 else f"in {share:.0%} of the rows"
-            sentence = f"{feature.name} is {feature.text(value)} {where}; in the history in {usual:.1%}."
-            rows = column == value if values.size > 1 else None
-            found.append(compared.finding(STUCK, j, share, max(FILLED_SHARE, usual), sentence, rows=rows))
-    return found
-
-
-def _filled(compared: Compared, j: int, value: float) -> bool:
-    """Whether one value took the place of others in some rows, and the rest of the column is as in the history.
-
-    A column that is another one altogether has other common values, too.
-    """
-    rest = compared.sample[compared.sample[:, j] != value, j]
-    intervals = compared.reference.bins[j].kind == "intervals"
-    return intervals and not compared.together(j) and compared.psi(j, rest) <= compared.critical(j)
-
-
-def _usual_share(compared: Compared, j: int, value: float) -> float:
-    """The largest share of ``value`` in one of the history's periods of the window's length."""
-    course, bins, length = compared.reference.course, compared.reference.bins[j], compared.window.length
-    if course is None or not length or bins.kind != "values":
-        return 0.0
-    return course.share(j, int(bins.assign(np.array([value]))[0]), length)
-
-
-def _selected(compared: Compared, j: int, value: float) -> bool:
-    """Whether customers with this value came, and no others: then the other columns look like theirs."""
-    theirs = compared.reference.rows[compared.reference.rows[:, j] == value]
-    if len(theirs) < LEAST_ROWS:
-        return False
-    evidence = 0.0
-    for c, bins in enumerate(compared.reference.bins):
-        if c != j:
-            arrived = bins.count(compared.sample[:, c])
-            among, all_rows = (counts + 0.5 for counts in (bins.count(theirs[:, c]), compared.reference.own.counts[c]))
-            evidence += float(arrived @ (np.log(among / among.sum()) - np.log(all_rows / all_rows.sum())))
-    return evidence > SELECTED_EVIDENCE
+# --------------------------------------------------------------------------- levels
 
 
 def _recoded(compared: Compared) -> list[Finding]:

@@ -152,6 +152,7 @@ class Reference:
     score_bins: Bins
     own: Profile  # of the history itself, with all its distinct rows as sample
     course: Course | None = None  # how it runs over time; None where its rows carry no dates
+    dated: Ints | None = None  # (m,): the day of each of its `rows`; None where they carry no dates
     foremost: tuple[int, ...] = ()  # of a wide table the columns that are held against one another; none: all of them
 
     @classmethod
@@ -169,9 +170,11 @@ class Reference:
         everywhere = np.full(len(bins), -np.inf), np.full(len(bins), np.inf)
         adding = _Pass(bins, score_bins, everywhere, len(X))
         own = adding.profile(_fingerprint(bins, score_bins), X, scores, None, capacity=len(X))
-        dated = days is not None and len(np.unique(days)) > 1
-        course = Course(days, X, scores, bins, score_bins) if days is not None and dated else None
-        return cls(schema, bins, score_bins, own, course, foremost)
+        if days is None or len(np.unique(days)) < 2:
+            return cls(schema, bins, score_bins, own, foremost=foremost)
+        course = Course(days, X, scores, bins, score_bins)
+        # The sample's rows are in the order of their hashes.
+        return cls(schema, bins, score_bins, own, course, days[np.argsort(adding.hashes, kind="stable")], foremost)
 
     @cached_property
     def narrowed(self) -> "Reference":
@@ -183,6 +186,7 @@ class Reference:
             self.score_bins,
             self.own.of(columns),
             None if self.course is None else self.course.of(columns),
+            self.dated,
         )
 
     def profile(self, X: Floats, scores: Floats, times: Ints | None = None, threads: int = 1) -> Profile:
@@ -335,6 +339,7 @@ class _Pass:
         k, block = len(bins), min(rows, BLOCK)
         self.limits = limits
         self.counter = BinCounter((*bins, score_bins), block)
+        self.hashes = np.empty(rows, dtype=np.uint64)
         self.missing = np.zeros(k + 1, dtype=np.int64)
         self.low, self.high = np.full(k, np.inf), np.full(k, -np.inf)
         self.below, self.above = np.zeros(k, dtype=np.int64), np.zeros(k, dtype=np.int64)
@@ -343,10 +348,9 @@ class _Pass:
 
     def profile(self, reference: str, X: Floats, scores: Floats, times: Ints | None, capacity: int) -> Profile:
         """Of all rows of the window: features (n, k), probabilities (n,), microseconds (n,)."""
-        hashes = np.empty(len(X), dtype=np.uint64)
         for start in range(0, len(X), BLOCK):
             rows = slice(start, start + BLOCK)
-            self.add(X[rows], scores[rows], hashes[rows])
+            self.add(X[rows], scores[rows], self.hashes[rows])
         self.missing[-1] = np.count_nonzero(np.isnan(scores))
         *counts, score_counts = self.counter.counts(len(X), self.missing)
         return Profile(
@@ -360,7 +364,7 @@ class _Pass:
             below=self.below,
             above=self.above,
             days=_day_counts(np.empty((0, 2), np.int64) if times is None else _stamped(times)),
-            sample=RowSample.of(hashes, X, capacity),
+            sample=RowSample.of(self.hashes, X, capacity),
         )
 
     def add(self, block: Floats, scores: Floats, hashes: Hashes) -> None:
