@@ -16,13 +16,15 @@ MONTHS = 24
 def rounded(n: int, columns: int, rng: np.random.Generator) -> Floats:
     """Whole points, dozens of them usual, that hang together a little."""
     bonds = np.random.default_rng(columns).normal(size=(4, columns)) / 2.0
-    return np.round(600 + np.resize([60, 20, 30, 15], columns) * (rng.normal(size=(n, 4)) @ bonds))
+    rows: Floats = np.round(600 + np.resize([60, 20, 30, 15], columns) * (rng.normal(size=(n, 4)) @ bonds))
+    return rows
 
 
 def heaped(n: int, columns: int, rng: np.random.Generator) -> Floats:
     """Amounts that people round to hundreds or thousands."""
     grid = rng.choice([100.0, 500.0, 1_000.0, 5_000.0], size=(n, columns))
-    return np.round(np.exp(9 + 0.02 * (rounded(n, columns, rng) - 600)) / grid) * grid
+    rows: Floats = np.round(np.exp(9 + 0.02 * (rounded(n, columns, rng) - 600)) / grid) * grid
+    return rows
 
 
 def coded(n: int, columns: int, rng: np.random.Generator) -> Floats:
