@@ -1,11 +1,13 @@
 """Dates, times and periods in the writings of lenders' files, each in several instances."""
 
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from riskloop.core.dates import days_before, is_date, is_short, parse_time
-from riskloop.core.types import from_micros
+from riskloop.core.types import from_micros, to_micros
 
 
 @pytest.mark.parametrize(
@@ -52,10 +54,40 @@ def test_what_is_no_time(value: Any) -> None:
         ("2024-05-31 10:15:00,123", "2024-05-31 10:15"),
         ("31MAY2024:10:15:00.000", "2024-05-31 10:15"),
         ("2024-05-31T10:15:00.1234567Z", "2024-05-31 10:15"),
+        ("2024-05-31 10:15 UTC+3", "2024-05-31 07:15"),
+        ("2024-05-31T10:15:00 GMT-03:30", "2024-05-31 13:45"),
     ],
 )
 def test_times_of_day_and_their_zones(text: str, moment: str) -> None:
     assert f"{from_micros(parse_time(text)):%Y-%m-%d %H:%M}" == moment
+
+
+WRITTEN = (
+    "%Y-%m-%dT%H:%M:%S{}", "%Y-%m-%d %H:%M:%S {}", "%d.%m.%Y %H:%M {}", "%d-%b-%Y %H:%M:%S {}", "%Y%m%d%H%M%S{}",
+    "%d %b %Y %I:%M %p {}",
+)  # fmt: skip
+PLACES = ("Europe/Berlin", "America/New_York", "America/Argentina/Buenos_Aires", "Asia/Kolkata", "Etc/GMT+5", "UTC")
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("month", [1, 7])
+def test_a_named_zone_says_when_it_was(place: str, month: int) -> None:
+    there = datetime(2024, month, 15, 22, 30, tzinfo=ZoneInfo(place))
+    expected = to_micros(there)
+    for form in WRITTEN:
+        assert parse_time(there.strftime(form.format(f"[{place}]"))) == expected
+        assert parse_time(there.strftime(form.format(f"[{place}][u-ca=gregory]"))) == expected
+        if "/" in place and form.endswith(" {}"):
+            assert parse_time(there.strftime(form.format(place))) == expected
+    assert parse_time(f"{there.isoformat()}[{place}]") == expected
+    assert parse_time(f"{there.isoformat()}[!{place}]") == expected
+    assert parse_time(f"{there:%Y-%m-%d}[{place}]") == to_micros(there.replace(hour=0, minute=0))
+
+
+@pytest.mark.parametrize("zone", ["[Nowhere/Land]", "[Europe/Berlino]", "[../../etc/passwd]", " Europe/Atlantis", "[]"])
+def test_a_zone_that_there_is_not_is_no_utc(zone: str) -> None:
+    with pytest.raises(ValueError, match="is not a date"):
+        parse_time(f"2024-05-31T10:15:00{zone}")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from riskloop.core.months import MONTHS
 from riskloop.core.schema import DateOrder
@@ -71,12 +72,52 @@ def parse_time(value: Any, order: DateOrder = "") -> int:
         return _bounded(as_utc(value))
     if isinstance(value, date):
         return _bounded(datetime.combine(value, time(), UTC))
-    text = level_text(value)
+    text, zone = _without_zone(level_text(value))
+    moment = _read(text, order)
+    if zone is not None and not _OFFSET.search(text):  # the time of day there
+        moment = as_utc(moment.replace(tzinfo=zone))
+    return _bounded(moment)
+
+
+def _read(text: str, order: DateOrder) -> datetime:
     if text.isascii() and text.isdecimal():
-        return _bounded(_counted(text, order) if order in COUNTED else _digits(text, order))
+        return _counted(text, order) if order in COUNTED else _digits(text, order)
     if order == "excel" and (found := re.fullmatch(r"(\d{5})\.\d+", text)) is not None:  # with the time of day
-        return _bounded(_counted(found[1], order))
-    return _bounded(_written(text, order))
+        return _counted(found[1], order)
+    return _written(text, order)
+
+
+_BRACKETS: Final = re.compile(r"(.*\d.*?)\s*((?:\[[^\[\]]*\])+)", re.DOTALL)
+_NAMED_ZONE: Final = re.compile(
+    r"(.*\d(?:\s*[AP]M)?)\s+((?:Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific|Etc)(?:/[\w+-]+)+)"
+)
+_AFTER_UTC: Final = re.compile(r"\s*\b(?:UTC|GMT)\s*([+-])(\d{1,2})(?::?(\d\d))?$", re.IGNORECASE)
+_OFFSET: Final = re.compile(
+    r"(?::\d\d|T\d{4,6})(?:[.,]\d+)?\s*(?:[AP]M\s*)?(?:[+-]\d\d(?::?\d\d){0,2}|Z|[A-Z]{3,4})$", re.IGNORECASE
+)
+
+
+def _without_zone(text: str) -> tuple[str, ZoneInfo | None]:
+    """A time without the zone whose name stands behind it: 2024-01-05T10:00+01:00[Europe/Berlin], RFC 9557.
+
+    UTC+1 behind it becomes an offset. Raises ValueError for a zone that there is not.
+    """
+    name = None
+    if text.endswith("]") and (found := _BRACKETS.fullmatch(text)) is not None:
+        text, tags = found[1], re.findall(r"\[!?([^\]]*)\]", found[2])
+        name = next((tag for tag in tags if "=" not in tag), None)  # [u-ca=gregory] is the calendar
+    elif "/" in text and (found := _NAMED_ZONE.fullmatch(text)) is not None:
+        text, name = found[1], found[2]
+    elif (found := _AFTER_UTC.search(text)) is not None and ":" in text[: found.start()]:
+        return f"{text[: found.start()]}{found[1]}{found[2].zfill(2)}:{found[3] or '00'}", None
+    if name is None:
+        return text, None
+    if re.fullmatch(r"[+-]\d\d:?\d\d", name):  # an offset as the zone
+        return (text if _OFFSET.search(text) else text + name), None
+    try:
+        return text, ZoneInfo("UTC" if name in ("Z", "GMT") else name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"is not a date: there is no time zone {name[:40]!r}") from None
 
 
 def is_date(value: Any, order: DateOrder = "") -> bool:
@@ -219,7 +260,6 @@ _ZONES: Final[Mapping[str, float]] = {  # hours east of Greenwich: those that ma
 _CLOCK: Final = re.compile(
     r"(?:AT|UM|À|KL\.?)?\s*(?P<before>[AP]\.?M\.?)?\s*(?P<h>\d{1,2})(?:[:.H](?P<m>\d{2})(?:[:.](?P<s>\d{2})(?P<f>[.,]\d+)?)?)?"
     rf"\s*(?P<after>[AP]\.?\s?M\.?)?\s*(?:UHR|H|HRS|ГОДА|Г\.?)?\s*(?P<zone>{'|'.join(_ZONES)}|[+-]\d\d:?(?:\d\d)?)?"
-    r"\s*(?:\[\w+/\w+\])?"
 )
 
 
