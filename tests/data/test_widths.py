@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from tests.data.lender import TARGET, fixed, history
 
+from riskloop.core.errors import DataError
 from riskloop.core.settings import DataSettings, parse_settings
 from riskloop.data.config import config_text
 from riskloop.data.infer import Wanted, examine
@@ -76,3 +77,29 @@ def test_later_files_are_cut_alike_block_by_block(tmp_path: Path, monkeypatch: p
     (tmp_path / "p.txt").write_text("\n".join(late), encoding="utf-8")
     checked = read_rows(tmp_path / "p.txt", schema, target="absent", where="p", dialect=settings.data)
     assert checked.source.places([entry.position for entry in checked.refused]) == ["line 10"]
+
+
+@pytest.mark.parametrize("right", [False, True])
+@pytest.mark.parametrize("name", ["income", "purpose", "applied"])
+def test_a_value_wider_than_its_column_refuses_its_row_and_is_not_cut(name: str, right: bool, tmp_path: Path) -> None:
+    path = tmp_path / "h.txt"
+    lines = fixed(FRAME, right=right, gap=1).splitlines()
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    found = examine(path, Wanted(TARGET))
+    settings = parse_settings(config_text(found))
+    place = [str(c) for c in FRAME].index(name)
+    ends = np.cumsum(settings.data.widths)
+    end = int(ends[place])
+    spoilt = [*lines]
+    spoilt[40] = lines[40][: end - 4] + "9" * 8 + lines[40][end + 4 :]
+    (tmp_path / "later.txt").write_text("\n".join([*spoilt, ""]), encoding="utf-8")
+    read = read_rows(
+        tmp_path / "later.txt", settings.row_schema, target="required", where="later", dialect=settings.data
+    )
+    assert [entry.position for entry in read.refused] == [39]
+    assert "wider than its column" in read.refused[0].problem
+    assert len(read.rows) == N - 1
+    assert "line 41" in read.source.places([39])[0]
+    strict = settings.data.model_copy(update={"strict": True})
+    with pytest.raises(DataError, match=r"line 41 has a value that is wider than its column"):
+        read_rows(tmp_path / "later.txt", settings.row_schema, target="required", where="later", dialect=strict)

@@ -87,7 +87,7 @@ def _read(text: str, order: DateOrder) -> datetime:
     return _written(text, order)
 
 
-_BRACKETS: Final = re.compile(r"(.*\d.*?)\s*((?:\[[^\[\]]*\])+)", re.DOTALL)
+_BRACKETS: Final = re.compile(r"([^\[]*\d[^\[]*?)\s*((?:\[[^\[\]]*\])+)")
 _NAMED_ZONE: Final = re.compile(
     r"(.*\d(?:\s*[AP]M)?)\s+((?:Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific|Etc)(?:/[\w+-]+)+)"
 )

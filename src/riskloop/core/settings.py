@@ -101,6 +101,9 @@ class DataSettings(Section):
     widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (), description="Characters of each column, where no delimiter but their place tells columns apart."
     )
+    gaps: bool = Field(
+        False, description="A blank stands between columns of fixed widths: a row without one holds too wide a value."
+    )
     decimal: Literal[".", ","] = Field(".", description="Decimal sign of numbers in text files.")
     skip: int = Field(0, ge=0, description="Lines above the header, such as a note.")
     header: bool = Field(True, description="Whether a line holds the column names.")

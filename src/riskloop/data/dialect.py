@@ -19,7 +19,7 @@ from riskloop.core.settings import DataSettings
 from riskloop.core.values import MISSING_NUMBER, parse_number, trimmed
 from riskloop.data.streams import Bytes, container_of, find_encoding, is_utf8, open_bytes, read_start
 from riskloop.data.webpage import is_webpage
-from riskloop.data.widths import CUT, cut, find_widths
+from riskloop.data.widths import CUT, cut, find_widths, have_gaps
 
 Grid = list[list[str]]  # the first records of a file, cell by cell
 
@@ -75,6 +75,9 @@ def find_dialect(
     body = grid[found["skip"] + found.get("header", True) + found.get("below", 0) :]
     found |= {"encoding": encoding, "decimal": _decimal(body, delimiter if not widths else CUT)}
     found |= {"widths": widths} if widths else {"delimiter": delimiter}
+    if widths:
+        above = found["skip"] + found.get("header", True) + found.get("below", 0)
+        found["gaps"] = have_gaps(text.splitlines()[above : -MOST_TOTALS - 1], widths)
     width = len(found.get("columns") or grid[found["skip"]])
     found["footer"] = _footer(_tail(source, encoding, where), delimiter, width, widths)
     return DataSettings(**{**found, **given})

@@ -13,6 +13,7 @@ from riskloop.core.types import Ints
 from riskloop.core.values import MISSING_NUMBER
 from riskloop.data.dialect import one_tab
 from riskloop.data.streams import arrow_memory, is_utf8
+from riskloop.data.widths import WIDE
 
 Types = Mapping[str, pa.DataType]
 
@@ -62,8 +63,7 @@ class TextParser:
                 trailing = trailing or (row.actual_columns > row.expected_columns and row.text.endswith(delimiter))
                 if "\n" in row.text.strip():
                     opened.append(row.text)
-                fields = f"{row.actual_columns} field{'s' * (row.actual_columns != 1)}"
-                ragged.append((row.number - 1, f"has {fields} instead of {row.expected_columns}"))
+                ragged.append((row.number - 1, _uneven(row)))
                 return "skip"
 
             return arrow_csv.read_csv(
@@ -109,6 +109,14 @@ class TextParser:
                 else:
                     raise MalformedBody(f"{self.where} is not valid CSV: {str(error)[:160]}.") from None
         raise MalformedBody(f"{self.where} is not valid CSV.")
+
+
+def _uneven(row: Any) -> str:
+    """What is wrong with a record that Arrow refuses."""
+    if row.text.endswith(WIDE):
+        return "has a value that is wider than its column and runs into the next one"
+    fields = f"{row.actual_columns} field{'s' * (row.actual_columns != 1)}"
+    return f"has {fields} instead of {row.expected_columns}; every line needs as many as the header"
 
 
 def _without_trailing(content: bytes, delimiter: bytes, columns: int) -> bytes:

@@ -239,7 +239,7 @@ class _Reader:
         schema, table, problems = self.schema, block.table, self.problems
         problems.positions = block.positions
         for row, text in block.ragged:
-            problems.found.append(RefusedRow(block.first + row, "", f"{text}; every line needs as many as the header"))
+            problems.found.append(RefusedRow(block.first + row, "", text))
             problems.total += 1
         features = np.empty((table.num_rows, len(schema)))
         times = None
@@ -392,7 +392,7 @@ def refuse_ragged(block: Block, source: Rowed, where: str) -> None:
     if block.ragged:
         row, text = block.ragged[0]
         place = source.places([block.first + row])[0]
-        raise MalformedBody(f"{where} is not valid CSV: {place} {text}. Every line needs as many fields as the header.")
+        raise MalformedBody(f"{where} is not a table: {place} {text}.")
 
 
 def open_rows(

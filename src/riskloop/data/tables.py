@@ -23,7 +23,7 @@ from riskloop.data.dialect import NAMED, find_delimiter, is_total, names_of, rep
 from riskloop.data.labels import NO_LABELS, Labels
 from riskloop.data.parse import Block, TextParser, Types, completed, open_quote
 from riskloop.data.streams import Bytes, text_blocks
-from riskloop.data.widths import CUT, cut
+from riskloop.data.widths import CUT, WIDE, cut
 
 SHORT: Final = 2**16  # bytes of a block of text that goes with the one before
 
@@ -121,7 +121,7 @@ class TextSource:
         if not widths:
             return text_blocks(self.source, self.dialect.encoding, self.where)
         blocks = text_blocks(self.source, self.dialect.encoding, self.where, lines=True)
-        return (cut(block, widths) for block in blocks)
+        return (cut(block, widths, gaps=self.dialect.gaps) for block in blocks)
 
     def _header(self) -> tuple[list[str], int]:
         """The names of the columns, and how many lines stand above the first row."""
@@ -138,7 +138,7 @@ class TextSource:
                 while number == skip and self.dialect.header and not record and reader.line_num < content.count(b"\n"):
                     record = next(reader, [])  # blank lines before the header
                 if number == skip and self.dialect.header:
-                    record = record if delimiter != " " else [cell for cell in record if cell]
+                    record = [cell for cell in record if cell != WIDE and (cell or delimiter != " ")]
                     names, self.repeated = names_of(record), repeated(record)
                     self._head = content.split(b"\n")[reader.line_num - 1].strip(b"\r")
         except csv.Error as error:
@@ -212,7 +212,7 @@ class TextSource:
         left = self.dialect.footer
         while left:
             lines = content.rstrip().rsplit(b"\n", 1)
-            record = split(lines[-1].decode(errors="replace"), self.dialect.delimiter)
+            record = split(lines[-1].decode(errors="replace").replace(WIDE, ""), self.dialect.delimiter)
             if len(lines) < 2 or not record or not is_total(record[0], len(self.names)):
                 break
             content = lines[0] + b"\n"

@@ -13,6 +13,7 @@ import numpy as np
 from riskloop.core.types import Bools
 
 CUT: Final = "\x1f"  # between the fields of a record that was cut: the unit separator, which no table prints
+WIDE: Final = "\x1e"  # the last field of a record with a value that is wider than its column
 _LINES: Final = 5000  # that are looked at
 _TOP, _END = 20, 10  # lines above the rows and below them that may be notes, names and totals
 _LEAST: Final = 5  # lines without which nothing is said
@@ -44,8 +45,22 @@ def find_widths(text: str, target: str | None = None) -> tuple[int, ...] | None:
     return _widths(spans, body) if len(spans) > 1 else None
 
 
-def cut(content: bytes, widths: Sequence[int]) -> bytes:
-    """Lines of fixed widths as records with `CUT` between their fields, which lose the blanks around them."""
+def have_gaps(rows: Sequence[str], widths: Sequence[int]) -> bool:
+    """Whether a blank stands between all columns of all rows, so that a value without one is too wide."""
+    rows = [line.expandtabs() for line in rows if line.strip()]
+    ends = np.cumsum(widths)[:-1].tolist()
+    return len(rows) >= _LEAST and not any(_crosses(row, end) for row in rows for end in ends)
+
+
+def _crosses(line: str, end: int) -> bool:
+    return not line[end - 1 : end].isspace() and not line[end : end + 1].isspace() and len(line) > end
+
+
+def cut(content: bytes, widths: Sequence[int], *, gaps: bool = False) -> bytes:
+    """Lines of fixed widths as records with `CUT` between their fields, which lose the blanks around them.
+
+    With ``gaps`` a record that has no blank between two fields gets one too many, `WIDE`: nobody knows its values.
+    """
     ends = np.cumsum(widths)[:-1].tolist()
     places = list(zip([0, *ends], [*ends, None], strict=True))
     records = []
@@ -55,6 +70,8 @@ def cut(content: bytes, widths: Sequence[int]) -> bytes:
             continue
         line = line.expandtabs().replace(CUT, " ")
         cells = [line[start:end].strip() for start, end in places]
+        if gaps and any(_crosses(line, end) for end in ends):
+            cells.append(WIDE)
         records.append(CUT.join(f'"{c.replace(chr(34), chr(34) * 2)}"' if '"' in c else c for c in cells))
     return "\n".join([*records, ""]).encode()
 
