@@ -22,15 +22,26 @@ from typing import Any, Final
 import numpy as np
 from scipy.special import logsumexp, ndtr, ndtri
 
+from riskloop.cases.case import BY_OUTCOMES
 from riskloop.core.settings import DriftSettings
 from riskloop.core.stats import wilson_interval
 from riskloop.core.types import Bools, Finding, Floats, Ints, Json, Severity, to_micros
+from riskloop.decide.diagnosis import diagnose
 from riskloop.monitor.correlation import Correlation, correlation_of
-from riskloop.monitor.labels import definition_finding, delivery_findings, enough, window_findings
+from riskloop.monitor.labels import (
+    definition_doubt,
+    definition_finding,
+    delivery_findings,
+    enough,
+    promotion_doubt,
+    window_findings,
+)
 from riskloop.monitor.lateness import LATE, STRAGGLERS
 from riskloop.monitor.matured import Matured
+from riskloop.monitor.overtime import over_time_findings
 from riskloop.monitor.performance import level_errors, performance_findings
 from riskloop.monitor.reports import DAY, Reports, joined
+from riskloop.monitor.selection import Comparison
 from riskloop.simulation.conditions import APPROVED, EXPLORED, LASTING, LEVELS, Conditions, Lender
 from riskloop.simulation.embedded import TARGET, TIME, World, month_starts
 from riskloop.simulation.feeds import FEEDS, KEPT, FeedFile
@@ -107,6 +118,9 @@ class Watch:
     waiting: list[Reports] = field(default_factory=list)
     counted: list[Reports] = field(default_factory=list)  # deliveries that are not held
     judged: list[int] = field(default_factory=list)
+    before: list[list[Finding]] = field(default_factory=list)  # what each judged window said
+    acts: tuple[str, str] | None = None  # first day of a confirmed change that labels may explain, and its name
+    asked: list[bool] = field(default_factory=list)  # of each judged window: a promotion then needs a person
     last_id: int = 0
 
     def __post_init__(self) -> None:
@@ -146,7 +160,13 @@ class Watch:
         for month in range(MONTHS):
             if month not in self.judged and self._settled(month, now):
                 self.judged.append(month)
-                self._note(now, self._of_window(month), *MOVED)
+                findings = self._of_window(month)
+                self._note(now, [f for f in findings if f.check.startswith("labels_")], *MOVED)
+                self.asked.append(bool(self.found) or promotion_doubt(findings) is not None)
+                answer = diagnose(findings, self.before, DriftSettings())
+                self.before.append(findings)
+                if answer.confirmed and answer.diagnosis in BY_OUTCOMES and self.acts is None:
+                    self.acts = f"{now:%Y-%m-%d}", answer.diagnosis.value
 
     def _note(self, now: datetime, found: Sequence[Finding], *severities: Severity) -> bool:
         said = [f.check for f in found if f.severity in severities and f.check != "labels_coverage"]
@@ -183,8 +203,19 @@ class Watch:
             alpha=0.01,
             correlation=self.correlation,
         )
-        moved = {f.check for f in (*found, *realised) if f.severity in MOVED}
-        if "auc" in moved:
+        compared = Comparison.of(
+            self.book.probabilities[self.rows][inside],
+            outcomes[inside],
+            self.history.probabilities,
+            self.history.outcomes,
+        )
+        realised += over_time_findings(
+            compared, self.correlation, self.before[-1] if self.before else (), alarm=DriftSettings().run_length
+        )
+        found += realised
+        moved = {f.check for f in found if f.severity in MOVED}
+        doubt = definition_doubt(reports, moved)
+        if doubt is None:
             return found
         likely, periods = self.correlation.likely, self.correlation.periods
         said, _ = definition_finding(
@@ -194,6 +225,7 @@ class Watch:
             learned=level_errors(self.history.probabilities, self.history, likely, periods)[1],
             in_order=moved.isdisjoint((LATE.name, STRAGGLERS.name)),
             begins=int(reports.decided.min()),
+            doubt=doubt,
         )
         return [*found, said]
 
@@ -236,7 +268,15 @@ def played(kind: str, conditions: Conditions, seed: int, book: Book) -> Json:
             watch.handed_in(file)
         watch.turn(at)
     told = {"possible": possible(conditions, watch.judged_reports(), seed)} if kind == "definition" else {}
-    return {"kind": kind, "seed": seed, "conditions": asdict(conditions), "found": watch.found[:3], **told}
+    return {
+        "kind": kind,
+        "seed": seed,
+        "conditions": asdict(conditions),
+        "found": watch.found[:3],
+        "acts": watch.acts,
+        "asked": watch.asked,
+        **told,
+    }
 
 
 # --------------------------------------------------------------------------- what is possible at all
@@ -307,7 +347,7 @@ def table(rows: Sequence[Json]) -> str:
         shares = [_share([r for r in part if r["kind"] == kind]) for kind in kinds]
         best = [row["possible"] for row in part if "possible" in row]
         lines.append(f"| {name} | " + " | ".join([*shares, f"{np.mean(best):.0%}" if best else "–"]) + " |")
-    return "\n".join([*lines, "", *_months(rows, kinds)])
+    return "\n".join([*lines, "", *_months(rows, kinds), *_before_a_promotion(rows, kinds)])
 
 
 def _share(rows: Sequence[Json]) -> str:
@@ -328,6 +368,31 @@ def _months(rows: Sequence[Json], kinds: Sequence[str]) -> Iterator[str]:
             first = ", ".join(f"`{name}` {checks.count(name)}" for name in sorted(set(checks), key=checks.count)[::-1])
             late = f"{np.median(waits):.1f} months (median; nine of ten after {np.quantile(waits, 0.9):.1f})"
             yield f"- {kind}: found after {late}, first by {first}."
+
+
+def _before_a_promotion(rows: Sequence[Json], kinds: Sequence[str]) -> Iterator[str]:
+    """What the loop would do by itself: a diagnosis that acts before anything is said of the labels."""
+    for kind in kinds:
+        part = [row for row in rows if row["kind"] == kind and "asked" in row]
+        if not part:
+            continue
+        asked = [row["asked"][-1] for row in part if row["asked"]]
+        for name in ("prior_shift", "concept_drift"):
+            hits = sum(_acts_first(row, name) for row in part)
+            yield f"- {kind}: a confirmed `{name}` before a finding about the labels in {_of(hits, len(part))} streams."
+        yield f"- {kind}: after the last window a promotion needs a person in {_of(sum(asked), len(asked))}."
+
+
+def _acts_first(row: Json, name: str) -> bool:
+    """Whether such a diagnosis is confirmed before a finding about the labels is there to ask a person."""
+    return (
+        row["acts"] is not None and row["acts"][1] == name and (not row["found"] or row["acts"][0] < row["found"][0][0])
+    )
+
+
+def _of(hits: int, of: int) -> str:
+    ends: Any = wilson_interval(hits, of)
+    return f"{hits} of {of} ({ends.lower:.0%} to {ends.upper:.0%})"
 
 
 def main() -> None:

@@ -239,6 +239,8 @@ def test_cheap_streams_find_a_fault_of_the_labels_and_nothing_in_a_sound_feed() 
     assert broken["found"][0][0] >= "2021-04-01", "before, the labels were sound"
     text = labelfaults.table([sound, broken])
     assert "| base_rate 0.03 | 100% (21% to 100%) of 1 | 0% (0% to 79%) of 1 |" in text
+    assert "none: a confirmed `prior_shift` before a finding about the labels in 0 of 1" in text
+    assert "none: after the last window a promotion needs a person in 0 of 1" in text
     year = falsefindings.played(conditions, 7, book)
     assert (year.called, year.confirmed) == (0, ())
     assert "| all | 0% (0% to 24%) of 12 | 0% (0% to 24%) of 12 |" in falsefindings.table([year])

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from riskloop.core.errors import Conflict
 from riskloop.core.types import Diagnosis, Finding, PromotionKind, Severity, to_micros
 from riskloop.loop.champion import load
 from riskloop.loop.labels import doubts
+from riskloop.monitor.labels import DEFINITION
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import World, month_starts
 from riskloop.simulation.feeds import FEEDS, FeedKind, SimulatedFeed
@@ -220,3 +223,35 @@ def test_a_new_definition_of_default_in_the_config_is_in_manifest_and_report(boo
     assert doubts(home.windows, 1, champion.manifest.training.definition, home.settings.outcomes.definition) == ()
     (doubt,) = doubts(home.windows, 1, champion.manifest.training.definition, "90 days past due")
     assert "learned definition '1' of default, and outcomes follow definition '90 days past due'" in doubt
+
+
+class _Judged:
+    """Windows of a champion of which the latest judged one says `found`."""
+
+    def __init__(self, moved: list[Finding], found: list[Finding]) -> None:
+        self._moved, self._found = moved, found
+
+    def moved(self, version: int, check: str) -> list[Finding]:
+        return self._moved
+
+    def of_model(self, version: int, limit: int) -> list[SimpleNamespace]:
+        return [SimpleNamespace(id=1, matured_at=MONTHS[0]), SimpleNamespace(id=2, matured_at=None)]
+
+    def findings(self, number: int) -> list[Finding]:
+        assert number == 1, "the one that is judged"
+        return self._found
+
+
+@pytest.mark.parametrize(("p_value", "observed", "asked"), [(0.004, 60, 1), (0.2, 60, 0), (0.004, 96, 0)])
+def test_a_level_that_nothing_calls_is_asked_about_before_a_promotion(
+    p_value: float, observed: int, asked: int
+) -> None:
+    details = {"p_value": p_value, "observed": observed, "expected": 100.0, "months": 3}
+    odd = DEFINITION.finding("window", Severity.OK, (900, 0), "nothing is called", details=details)
+    windows: Any = _Judged([], [odd])
+    found = doubts(windows, 1, "1", "1")
+    assert len(found) == asked
+    assert all("60 defaults, where the champion expected 100" in doubt for doubt in found)
+    called = replace(odd, severity=Severity.DRIFTED, sentence="it is called")
+    said: Any = _Judged([called], [odd])
+    assert doubts(said, 1, "1", "1") == ("it is called",)

@@ -20,9 +20,11 @@ from riskloop.loop.snapshot import share_of
 from riskloop.monitor.labels import (
     DEFINITION,
     FEW_CORRECTED,
+    definition_doubt,
     definition_finding,
     delivery_findings,
     enough,
+    promotion_doubt,
     window_findings,
 )
 from riskloop.monitor.lateness import LATE, STRAGGLERS
@@ -141,8 +143,9 @@ def of_window(
     )
     moved = {finding.check for finding in (*realised, *found) if finding.severity in MOVED}
     together = joined([reports, *earlier])
-    # Another definition of default moves the level and leaves the ranking.
-    if "auc" in moved or not len(reports):
+    own = replace(reports, probabilities=level.of(reports.probabilities))
+    doubt = definition_doubt(own, moved)
+    if doubt is None or not len(reports):
         return found
     finding, day = definition_finding(
         replace(together, probabilities=level.of(together.probabilities)),
@@ -151,6 +154,7 @@ def of_window(
         learned=level.error,
         in_order=not silent and moved.isdisjoint((LATE.name, STRAGGLERS.name)),
         begins=int(reports.decided.min()),
+        doubt=doubt,
     )
     return [*found, replace(finding, details={**finding.details, "report_day": day})]
 
@@ -196,6 +200,10 @@ def doubts(windows: Windows, version: int, learned: str, definition: str) -> tup
     ``learned`` is the definition of default that the champion learned, ``definition`` that of the outcomes now.
     """
     found = [finding.sentence for finding in windows.moved(version, DEFINITION.name)[-1:]]
+    if not found:
+        judged = [one for one in windows.of_model(version, EARLIER) if one.matured_at is not None]
+        said = promotion_doubt(windows.findings(judged[-1].id)) if judged else None
+        found = [] if said is None else [said]
     if learned != definition:
         found.append(
             f"Version {version} learned definition '{learned}' of default, and outcomes follow definition "

@@ -4,7 +4,7 @@ An outcome feed breaks as every feed does: labels are exchanged, a file names de
 default comes into force, one class is reported later than the other. Nothing of that is a change of the world.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from riskloop.core.grades import RATE_GAP
 from riskloop.core.stats.correlated import level_p_value, rate_variance
 from riskloop.core.types import Finding, Floats, Ints, Severity
 from riskloop.monitor.lateness import LEAST, RARE, late_finding, straggler_finding
+from riskloop.monitor.miscounted import miscounted
 from riskloop.monitor.reports import DAY, Reports
 
 INVERTED: Final = DeclaredCheck(
@@ -49,8 +50,10 @@ SURE: Final = 4.0  # standard errors beyond which chance is no explanation
 UPSIDE_DOWN: Final = 2.0  # standard errors of the ranking, beside a likelihood ratio of exp(10)
 STEP: Final = 20.0  # a score statistic that no step of chance reaches, whichever day is the best
 BESIDE: Final = 3e-4  # p-value of the level beside the champion's, below which a person is asked
+UNSURE: Final = 0.01  # the same, below which a person sees a promotion though nothing is called
 OWN: Final = 0.05  # p-value of a window's own level, of a step that it adds to
 TINY: Final = 1e-9
+RANKED: Final = ("auc", "ranking_over_time", "features_over_time")  # checks by which the customers rank otherwise
 APART: Final = 10.0  # of two score statistics, from which one date explains better than the other
 MOST_CORRECTED: Final = 0.10  # of what is known about these customers
 FEW_CORRECTED: Final = 20  # are no sign of anything
@@ -207,6 +210,7 @@ def definition_finding(
     learned: float | None = None,
     in_order: bool = True,
     begins: int | None = None,
+    doubt: str = "",
 ) -> tuple[Finding, int | None]:
     """Whether the level of default changed at a report date, and at which (microseconds).
 
@@ -214,7 +218,8 @@ def definition_finding(
     step or beside the champion's level, whose standard error in log-odds is ``learned``: beyond what defaults of one
     month that move together by the asset ``correlation`` give. Where reports no longer come ``in_order``, the day of a
     report says nothing. Decisions from ``begins`` on are the window's own: whether they add to what those before them
-    showed is told (`adds`), because a month must not be its own witness in the next window.
+    showed is told (`adds`), because a month must not be its own witness in the next window. A ``doubt`` is a sentence
+    that makes a person be asked, too (`definition_doubt`).
 
     ``reports`` are the last ones on each decision, of the window that moved and of those before. A real change of level
     begins with customers of a day, a change of definition with reports of a day. Where each report comes a fixed time
@@ -223,7 +228,7 @@ def definition_finding(
     by_report, by_decision, beside = _level_moved(reports, correlation, learned, in_order)
     gap = by_report.beyond_chance - by_decision.beyond_chance
     step = by_report.allowed
-    asks = moved or step >= STEP or (beside is not None and beside.matters)
+    asks = moved or bool(doubt) or step >= STEP or (beside is not None and beside.matters)
     # A step of the customers is the business of the window's own test; where that does not show it, the months do.
     severity = Severity.FAULT if gap > APART else Severity.DRIFTED if gap > -APART or not moved else Severity.OK
     if not asks:
@@ -231,10 +236,8 @@ def definition_finding(
     day = _day(by_report.day) if severity is not Severity.OK else _day(by_decision.day)
     since = f"The level of default changes since {day}."
     if beside is not None and not moved and step < STEP:
-        since = (
-            f"Of the latest {len(reports):,} reports those of {counted(beside.months, 'month')} hold "
-            f"{counted(beside.observed, 'default')}, where the champion expected {beside.expected:,.0f}."
-        )
+        since = beside.sentence
+    since = doubt or since
     words = {
         Severity.FAULT: f"The level of default changes for all reports since {day}, about customers of any date. The "
         "definition of default has changed, or the feed is broken.",
@@ -271,6 +274,40 @@ def definition_finding(
     return finding, by_report.day * DAY if severity is Severity.FAULT else None
 
 
+def definition_doubt(own: Reports, moved: Collection[str]) -> str | None:
+    """What makes a person be asked beside the level of the window itself, as a sentence; None: nobody is to be asked.
+
+    ``own`` are the window's reports, ``moved`` the checks that moved. Where the ranking moved it is no other
+    definition, unless one that counts fewer defaults explains that: then the good hold customers of high PDs.
+    """
+    thinned = miscounted(own) if not {"auc", "calibration_slope"}.isdisjoint(moved) else None
+    if "auc" in moved:
+        return thinned.sentence if thinned is not None and thinned.fewer else None
+    if thinned is not None:
+        return thinned.sentence
+    many = "level_over_time" in moved and "calibration" not in moved
+    return "Many windows together speak against the level of default." if many else ""
+
+
+def promotion_doubt(findings: Sequence[Finding]) -> str | None:
+    """Why a person has to see a promotion though nothing is called: a sentence about the latest judged window's level.
+
+    A false call starts a case, a question at a promotion costs a look: less evidence suffices. Where the ranking moved
+    it is no matter of definitions.
+    """
+    moved = {f.check for f in findings if f.severity in (Severity.DRIFTED, Severity.SEVERE)}
+    said = next((f for f in findings if f.check == DEFINITION.name), None)
+    if said is None or "p_value" not in said.details or not moved.isdisjoint(RANKED):
+        return None
+    beside = _Beside(*(said.details[name] for name in _Beside._fields))
+    if beside.p_value >= UNSURE or not beside.is_more_than_a_tenth:
+        return None
+    return (
+        f"{beside.sentence} That may be chance (p = {beside.p_value:.2g}), another level of the customers, or another "
+        "definition of default, and a challenger learns it."
+    )
+
+
 class _Step(NamedTuple):
     """The largest step of the level over the days of something."""
 
@@ -290,7 +327,18 @@ class _Beside(NamedTuple):
     @property
     def matters(self) -> bool:
         """Whether it is neither chance nor too little to matter."""
-        return self.p_value < BESIDE and abs(self.observed - self.expected) > RATE_GAP * self.expected
+        return self.p_value < BESIDE and self.is_more_than_a_tenth
+
+    @property
+    def is_more_than_a_tenth(self) -> bool:
+        return abs(self.observed - self.expected) > RATE_GAP * self.expected
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"The reports on the latest {counted(self.months, 'month')} of customers hold "
+            f"{counted(self.observed, 'default')}, where the champion expected {self.expected:,.0f}."
+        )
 
 
 _Moved = tuple[_Step, _Step, _Beside | None]  # by report days, by decision days, and beside the champion
