@@ -1,6 +1,6 @@
 """Sound books that look broken to a monitor which only knows the pool of its history."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from functools import lru_cache
 
@@ -174,7 +174,7 @@ def test_a_flag_that_is_y_or_nothing_is_not_stuck(kind: str, filled: float) -> N
 
     for size in (150, 2_000):
         assert faults(rows(6_000, 0.0), rows(size, 0.0)) == {}
-    one_of_two = faults(rows(6_000, 0.0, 1.0), rows(2_000, 0.0))
+    one_of_two = faults(rows(6_000, 0.0, 1.0, 1.0), rows(2_000, 0.0))
     assert one_of_two["stuck"].startswith(f"flag is {flag.text(0.0)} wherever it is filled; in the history in")
 
 
@@ -231,3 +231,46 @@ def test_levels_that_go_on_coming_are_no_fault_and_foreign_codes_are(kind: str) 
                 window = built.profile(coded(np.where(foreign, -1.0, codes)), np.full(len(codes), 0.5), at * DAY)
                 (found,) = [f for f in quality_findings(built, window, min_rows=100) if f.check == "unseen"]
                 assert (found.severity is Severity.FAULT) is faulty, (ahead, seed, found.sentence)
+
+
+@pytest.mark.parametrize(("per_month", "accounts"), [(1, 40), (3, 20), (1, 400)])
+def test_a_number_that_grows_with_the_book_drifts_and_is_no_fault(per_month: int, accounts: int) -> None:
+    """Months on book of a panel: no account of the history was ever so old."""
+
+    def months_on_book(months: Iterable[int], seed: int) -> tuple[Floats, Ints]:
+        opened = np.random.default_rng(seed).integers(0, 5, (accounts, 1)) + 0.0
+        age = np.array(list(months)) - opened
+        days: Ints = np.broadcast_to(30 * np.array(list(months)), age.shape)[age >= 0]
+        X: Floats = (age * per_month)[age >= 0].reshape(-1, 1)
+        return X, days
+
+    X, days = months_on_book(range(10), 1)
+    schema = Schema((Feature("age", "number"),), target=TARGET)
+    built = Reference.build(schema, X, np.full(len(X), 0.5), days)
+    assert built.bins[0].kind == "values"
+    for ahead in (1, 2, 4, 8):
+        some, days = months_on_book([9 + ahead], 2)
+        times = 1 + 100 // accounts
+        values, at = np.tile(some, (times, 1)), np.tile(days, times)
+        for other, faulty in ((None, False), (999.0, True), (-1.0, True), (3.7, True)):
+            broken = np.arange(len(values)) % 3 == 0
+            fed = values if other is None else np.where(broken[:, None], other, values)
+            window = built.profile(fed, np.full(len(fed), 0.5), at * DAY)
+            (found,) = [f for f in quality_findings(built, window, min_rows=100) if f.check == "unseen"]
+            assert (found.severity is Severity.FAULT) is faulty, (ahead, other, found.sentence)
+
+
+@pytest.mark.parametrize("rows", [60, 110, 400])
+def test_a_window_of_new_postcodes_alone_is_not_stuck(rows: int) -> None:
+    """Each of the history's thousands of codes came about once, so that hardly any comes again."""
+    rng = np.random.default_rng(rows)
+    codes = np.unique(rng.integers(0, 90_000, 3_000))
+    named = Feature("zip", "category", categories=tuple(map(str, codes)), unseen="flag")
+    n, beside = len(codes), rng.normal(size=(len(codes), 3))
+    X = np.column_stack((np.arange(n, dtype=np.float64), beside))
+    schema = Schema((named, *(Feature(f"x{k}") for k in range(3))), target=TARGET)
+    built = Reference.build(schema, X, np.full(n, 0.5), np.sort(rng.integers(0, 900, n)))
+    window = np.column_stack((np.full(rows, float(n)), rng.normal(size=(rows, 3))))
+    times = (900 + np.arange(rows) % 30) * DAY
+    found = quality_findings(built, built.profile(window, np.full(rows, 0.5), times), min_rows=30)
+    assert not [f.sentence for f in found if f.severity is Severity.FAULT]

@@ -75,6 +75,21 @@ class Course:
         latest = self._members[j][(self.days > before) & (self.days > int(self.days.max()) - length)]
         return int(np.count_nonzero(np.isin(latest, seen, invert=True))), latest.size
 
+    def run(self, j: int) -> tuple[int, int, int, int, int, float] | None:
+        """How column ``j``, counted by value, runs on: its lowest and highest value in the first half, then in all.
+
+        Then the days that the second half took, and the share of the latest month's values that the first half had
+        not. Values are given by their places in its bins; None where a half has none.
+        """
+        there, half = self._members[j] < self._sizes[j] - 2, int(self.days.min() + self.days.max()) // 2
+        early, every = self._members[j][there & (self.days <= half)], self._members[j][there]
+        if not early.size:
+            return None
+        end = int(self.days.max())
+        new, rows = self.fresh(j, end - half, min(end - half, LEAST_DAYS))
+        ends = int(early.min()), int(early.max()), int(every.min()), int(every.max())
+        return *ends, end - half, new / max(1, rows)
+
     def weekday(self, j: int, day: int) -> Ints | None:
         """Counts of column ``j`` on days of the same weekday as ``day``; None where weekdays do not differ."""
         if not self._differs[j]:

@@ -174,10 +174,34 @@ def _unseen(reference: Reference, window: Profile) -> list[Finding]:
             # A number not among the few of the history is rarer evidence than a level outside the schema.
             band = UNSEEN_RISE if feature.kind == "category" else OUTSIDE_RISE
             unseen, usual = int(window.counts[j][-2]), (int(reference.own.counts[j][-2]), reference.own.rows)
-            if unseen:
+            grown = _grown(reference, window, j, unseen) if unseen and feature.kind == "number" else 0
+            unseen -= grown
+            if unseen and not grown:
                 usual = max(usual, *_new_levels(reference, window, j), key=lambda some: some[0] / some[1])
-            found.append(_rate(UNSEEN_RATE, feature.name, unseen, usual, band, window))
+            found.append(_rate(UNSEEN_RATE, feature.name, unseen, usual, band, window, {"grown": grown}))
     return found
+
+
+def _grown(reference: Reference, window: Profile, j: int, unseen: int) -> int:
+    """How many of a number's ``unseen`` values lie where it runs on to, as the months on book of a panel do.
+
+    It went so far in the second half of the history; it may go on as fast, and chance may double that. What moves this
+    way is drift, and no broken feed.
+    """
+    run = reference.course.run(j) if reference.course is not None and window.length else None
+    if reference.course is None or run is None or run[4] <= 0 or run[5] < OUTSIDE_RISE:
+        return 0
+    points = reference.bins[j].points
+    first_low, first_high, low, high = (points[place] for place in run[:4])
+    more = 2.0 * max(0, int(window.days[-1, 0] - reference.course.days.max())) / run[4]
+    lowest, highest = low - more * (first_low - low), high + more * (high - first_high)
+    values = window.sample.rows[:, j]
+    there = ~np.isnan(values) & ~np.isin(values, points)
+    new, copies = values[there], window.sample.copies[there]
+    on = (new >= lowest) & (new <= highest) & ((new < low) | (new > high))
+    if all(float(point).is_integer() for point in points):
+        on &= new == np.round(new)
+    return round(unseen * float(copies[on].sum() / copies.sum())) if new.size else 0
 
 
 def _new_levels(reference: Reference, window: Profile, j: int) -> Iterator[tuple[int, int]]:

@@ -45,6 +45,8 @@ def stuck_findings(compared: Compared) -> list[Finding]:
 
 def _stuck(compared: Compared, j: int, value: float, count: int, looked: int) -> list[Finding]:
     """One value wherever column ``j`` is filled, ``count`` times: it may be Y or nothing."""
+    if _unseen(compared, j, value):
+        return []
     before = compared.reference.rows[:, j]
     same, filled = int(np.count_nonzero(before == value)), int(np.count_nonzero(~np.isnan(before)))
     chance = max(tail(count, count, same, filled), _usual_share(compared, j, value) ** count)
@@ -52,6 +54,15 @@ def _stuck(compared: Compared, j: int, value: float, count: int, looked: int) ->
         return []
     where = "in every row" if count == len(compared.sample) else "wherever it is filled"
     return [_told(compared, j, value, count, (same + 0.5) / (filled + 1.0), where)]
+
+
+def _unseen(compared: Compared, j: int, value: float) -> bool:
+    """Levels that nobody has seen have one code: of thousands of postcodes each may be another new one.
+
+    How many are new is judged by `monitor.quality`, beside the levels that came once in the history.
+    """
+    feature = compared.reference.schema.features[j]
+    return feature.kind == "category" and value >= len(feature.categories)
 
 
 def _filled(compared: Compared, j: int, values: Floats, counts: Ints, looked: int) -> list[Finding]:
