@@ -273,3 +273,13 @@ def test_what_could_not_be_judged_says_why() -> None:
     unknown = finding("auc", UNKNOWN, sentence="The AUC cannot be judged, because nobody defaulted.")
     answer = diagnose([verdict(OK), unknown, finding("calibration", OK)], [], DRIFT)
     assert answer.sentence == "The AUC cannot be judged, because nobody defaulted. There is not enough data to judge."
+
+
+@pytest.mark.parametrize("check", ["auc", "ranking_over_time"])
+def test_a_ranking_that_cannot_be_judged_is_not_said_to_hold(check: str) -> None:
+    """All are good: the level is wrong, and of one class there is no AUC."""
+    level = [verdict(OK), finding("level_over_time", DRIFTED)]
+    for severity, says in ((OK, "The ranking holds"), (UNKNOWN, "the ranking cannot be judged")):
+        answer = diagnose([*level, finding(check, severity)], [], DRIFT)
+        assert answer.diagnosis is Diagnosis.PRIOR_SHIFT
+        assert says in answer.sentence

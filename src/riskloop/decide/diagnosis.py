@@ -50,7 +50,8 @@ def diagnose(findings: Sequence[Finding], history: Sequence[Sequence[Finding]], 
     elif rung.explanation is Diagnosis.STABLE:
         sentence = _stable_sentence(findings)
     else:
-        sentence = _sentence(rung, confirmed, _since(_deciding(rung.explanation, findings), history))
+        since = _since(_deciding(rung.explanation, findings), history)
+        sentence = _sentence(rung, confirmed, since, ranked=bool(_ok(findings, RANKING)))
     return Diagnosed(rung.explanation, confirmed, sentence, rungs)
 
 
@@ -235,12 +236,14 @@ def _specificity(finding: Finding) -> int:
     return SPECIFIC.index(finding.check) if finding.check in SPECIFIC else len(SPECIFIC)
 
 
-def _sentence(rung: Rung, confirmed: bool, since: str) -> str:
+def _sentence(rung: Rung, confirmed: bool, since: str, *, ranked: bool) -> str:
     first = rung.evidence_for[0] if rung.evidence_for else ""
     says = {
         Diagnosis.NOT_ENOUGH_DATA: "There is not enough data to judge.",
         Diagnosis.COVARIATE_SHIFT: "The customers differ from those of the history (covariate shift).",
-        Diagnosis.PRIOR_SHIFT: "The ranking holds but the level of default does not (prior shift).",
+        Diagnosis.PRIOR_SHIFT: "The ranking holds but the level of default does not (prior shift)."
+        if ranked
+        else "The level of default does not hold, and the ranking cannot be judged (prior shift).",
         Diagnosis.CONCEPT_DRIFT: "Customers with the same data default more or less often than before (concept drift).",
     }[rung.explanation]
     waiting = rung.explanation is not Diagnosis.NOT_ENOUGH_DATA and not confirmed
