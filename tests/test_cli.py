@@ -171,6 +171,23 @@ def test_the_same_outcomes_twice_change_nothing(decided: Path) -> None:
     assert (again["recorded"], again["repeated"]) == (0, 300)
 
 
+def test_outcomes_that_are_not_there_yet_are_counted_and_fail_no_job(decided: Path) -> None:
+    run("outcomes", "labels.csv", folder=decided)
+    labels = pd.read_csv(decided / "labels.csv", dtype=str)
+    labels.loc[::3, TARGET] = ""
+    labels.to_csv(decided / "partly.csv", index=False)
+    said = run("outcomes", "partly.csv", folder=decided)
+    assert said.code == 0
+    assert "100 rows have no outcome yet and are left out: blank (100)" in said.out
+    assert run("outcomes", "partly.csv", "--json", folder=decided).document["waiting"] == 100
+    labels.assign(**{TARGET: ""}).to_csv(decided / "open.csv", index=False)
+    assert run("outcomes", "open.csv", folder=decided).code == 0  # decisions, and nothing known of them yet
+    labels.assign(**{TARGET: "", ID: labels[ID] + "x"}).to_csv(decided / "strangers.csv", index=False)
+    refused = run("outcomes", "strangers.csv", folder=decided)
+    assert refused.code == 3
+    assert "belong to no decision" in refused.err
+
+
 # --------------------------------------------------------------------------- how it refuses
 
 Damage = Callable[[list[str]], list[str]]

@@ -109,7 +109,7 @@ class Portfolio(Deciding):
         With ``reasons`` of the declined (`default`) or of all, a last column holds them as JSON text, strongest first,
         in the words of `reasons.texts`.
         """
-        from riskloop.data.read import not_read, not_read_sentence
+        from riskloop.data.read import column_sentences
         from riskloop.scoring.answers import Answers, refuse_taken
         from riskloop.scoring.bodies import table_rows
         from riskloop.scoring.decide import decide
@@ -121,8 +121,8 @@ class Portfolio(Deciding):
         refuse_taken([str(name) for name in frame.columns], "the frame")
         now = to_micros(datetime.now(UTC))
         rows = table_rows(frame, model, where="the frame", now=now)
-        if extra := not_read([str(name) for name in frame.columns], model.schema):
-            warnings.warn(not_read_sentence(extra), stacklevel=2)
+        for sentence in column_sentences([str(name) for name in frame.columns], model.schema):
+            warnings.warn(sentence, stacklevel=2)
         decisions = decide(model, rows, now, settings.exploration.rate)
         told = explained(model, decisions, reasons, settings.serve.max_reasons)
         answered = Answers(model, decisions, self.home.decisions.append(decisions).first_id, told)
@@ -170,28 +170,28 @@ class Portfolio(Deciding):
 
         ``complete_until`` is the feed's watermark: every outcome that was final by then is reported (a date includes
         that day). It can be handed in without labels. The same file twice changes nothing. Rows that cannot be read
-        are set aside and named in ``refused`` of the answer; with ``strict`` (by default as [data] says) one of them
-        refuses all. Raises DataError naming the first wrong cells, or a watermark in the future.
+        are set aside and named in ``refused`` of the answer, those without an outcome yet counted in ``waiting``; with
+        ``strict`` (by default as [data] says) one that cannot be read refuses all. Raises DataError naming the first
+        wrong cells, or a watermark in the future.
         """
         from riskloop.data.fetch import fetched
-        from riskloop.data.outcomes import read_handed_in, read_watermark
+        from riskloop.data.outcomes import read_handed_in, read_watermark, told
 
         at = now or datetime.now(UTC)
         watermark = None if complete_until is None else read_watermark(complete_until, self.home.schema.earliest)
         if labels is None and watermark is None:
             raise DataError("Nothing was handed in: give outcomes, or up to when they are complete.")
+        empty, (schema, data) = watermark is not None, (self.home.schema, self.home.settings.data)
         with fetched(labels) as here:
-            reported, refused = read_handed_in(
-                here, self.home.schema, self.home.settings.data, at, strict=strict, empty=watermark is not None
-            )
+            handed = read_handed_in(here, schema, data, at, strict=strict, empty=empty)
         recorded = self.home.outcomes.record(
-            reported,
+            handed.labels,
             at,
             by=by or current_user(),
             complete_until=watermark,
             definition=self.home.settings.outcomes.definition,
         )
-        return OutcomesResult(**asdict(replace(recorded, refused=refused)))
+        return OutcomesResult(**asdict(told(recorded, handed, self.home.outcomes.unmatched)))
 
     def cycle(
         self,

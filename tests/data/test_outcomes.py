@@ -12,7 +12,7 @@ from riskloop.core.errors import DataError, MalformedBody, NotFound
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import to_micros
-from riskloop.data.outcomes import read_outcomes, read_plain, read_watermark, report_outcomes
+from riskloop.data.outcomes import read_handed_in, read_outcomes, read_plain, read_watermark, report_outcomes
 from riskloop.data.read import read_rows
 from riskloop.store.matching import Labels
 from riskloop.store.outcomes import Outcome
@@ -150,7 +150,7 @@ def test_the_quick_way_reads_what_the_careful_one_reads(
         assert quick is None
         return
     if quick is not None:
-        wanted = Labels.of(careful)
+        wanted, quick = Labels.of(careful), quick.labels
         assert quick.decision_ids.tolist() == wanted.decision_ids.tolist()
         assert list(quick.customers) == list(wanted.customers)
         assert quick.defaulted.tolist() == wanted.defaulted.tolist()
@@ -167,8 +167,9 @@ def test_ordinary_files_are_read_the_quick_way(tmp_path: Path, kind: str) -> Non
         frame.to_csv(path, index=False)
     elif kind == "parquet":
         frame.to_parquet(path, index=False)
-    read = read_plain(frame if kind == "frame" else path, SCHEMA, DataSettings(), NOW)
-    assert read is not None
+    handed = read_plain(frame if kind == "frame" else path, SCHEMA, DataSettings(), NOW)
+    assert handed is not None
+    read = handed.labels
     assert (read.decision_ids.tolist(), read.defaulted.tolist()) == ([5, 6], [True, False])
     assert read.known_at.tolist() == [to_micros(moment.to_pydatetime()) for moment in known]
 
@@ -187,11 +188,49 @@ def test_what_is_not_decided_yet_is_set_aside_and_no_error() -> None:
     words = Schema((Feature("debt"),), target="status", id="id", bad=("Charged Off",), good=("Paid",))
     text = "id,status\n" + "".join(f"{i},{('Paid', 'Current', 'Charged Off')[i % 3]}\n" for i in range(30))
     read = report_outcomes(io.BytesIO(text.encode()), words, default_known_at=NOW)
-    assert (len(read.outcomes), len(read.refused), read.rows) == (20, 10, 30)
-    assert "(got 'Current')" in read.refused[0]
+    assert (len(read.outcomes), len(read.refused), read.rows) == (20, 0, 30)
+    assert (len(read.waiting.rows), dict(read.waiting.values)) == (10, {"Current": 10})
+    assert "10 rows have no outcome yet and are left out: 'Current' (10)" in read.waiting.sentence
+    assert len(read_outcomes(io.BytesIO(text.encode()), words, default_known_at=NOW)) == 20
     plain = text.replace("Paid", "0").replace("Charged Off", "1").replace("status", "bad")
     with pytest.raises(DataError, match="10 of the 30 outcomes cannot be read"):
         report_outcomes(io.BytesIO(plain.encode()), SCHEMA, default_known_at=NOW)
+
+
+STATES = ("Current", "In Grace Period", "Late (16-30 days)", "", "not decided")
+
+
+@pytest.mark.parametrize(("bad", "good"), [("Charged Off", "Fully Paid"), ("loss", "closed"), ("2", "1"), ("B", "G")])
+@pytest.mark.parametrize("state", STATES)
+def test_states_that_are_no_end_are_counted_by_their_values(bad: str, good: str, state: str, tmp_path: Path) -> None:
+    schema = Schema((Feature("debt"),), target="status", id="id", bad=(bad,), good=(good,))
+    values = [bad, good, state, state, "Open" if state else ""]
+    (tmp_path / "o.csv").write_text("id,status\n" + "".join(f"c{i},{v}\n" for i, v in enumerate(values)))
+    frame = pd.DataFrame({"id": [f"c{i}" for i in range(5)], "status": values})
+    for source in (tmp_path / "o.csv", frame):
+        for strict in (False, True):
+            read = read_handed_in(source, schema, DataSettings(), NOW, strict=strict, empty=False)
+            assert (read.labels.defaulted.tolist(), read.refused) == ([True, False], ())
+            assert len(read.waiting.rows) == 3
+            assert (f"'{state}' (2)" if state else "blank (3)") in read.waiting.sentence
+
+
+@pytest.mark.parametrize("slip", ["Chraged Off", "charged of", "Fully  Paidd", "Fuly Paid"])
+def test_a_slip_of_the_pen_is_an_error_and_no_state(slip: str) -> None:
+    schema = Schema((Feature("debt"),), target="status", id="id", bad=("Charged Off",), good=("Fully Paid",))
+    text = "id,status\n" + "".join(f"{i},Fully Paid\n" for i in range(40)) + f"x,{slip}\ny,Late (16-30 days)\n"
+    read = report_outcomes(io.BytesIO(text.encode()), schema, default_known_at=NOW)
+    assert (len(read.outcomes), len(read.waiting.rows)) == (40, 1)
+    assert "looks like it" in read.refused[0]
+
+
+@pytest.mark.parametrize(("bad", "good", "state"), [("Late 90", "Late 0", "Late 30"), (">=90", "<30", "45")])
+def test_states_that_differ_in_their_digits_are_no_slips(bad: str, good: str, state: str) -> None:
+    schema = Schema((Feature("debt"),), target="status", id="id", bad=(bad,), good=(good,))
+    values = [("120" if bad[0] == ">" else bad), ("5" if good[0] == "<" else good), state]
+    text = "id,status\n" + "".join(f"{i},{value}\n" for i, value in enumerate(values))
+    read = report_outcomes(io.BytesIO(text.encode()), schema, default_known_at=NOW)
+    assert (len(read.outcomes), len(read.waiting.rows), read.refused) == (2, 1, [])
 
 
 def test_a_blank_outcome_is_none_where_the_history_says_so() -> None:

@@ -10,10 +10,11 @@ import pytest
 from tests.data.lender import ID, TARGET, history
 
 from riskloop.core.errors import DataError
-from riskloop.core.settings import parse_settings
+from riskloop.core.schema import Feature, Schema
+from riskloop.core.settings import DataSettings, parse_settings
 from riskloop.data.config import config_text
 from riskloop.data.infer import Wanted, examine
-from riskloop.data.outcomes import read_outcomes
+from riskloop.data.outcomes import read_handed_in, read_outcomes
 from riskloop.data.read import read_rows
 from riskloop.data.spelling import respelled
 
@@ -83,3 +84,25 @@ def test_two_that_may_be_meant_are_refused_and_the_name_itself_wins(schema: Any)
 )
 def test_which_names_are_the_same(names: Any, expected: Any, ignored: Any, found: Any) -> None:
     assert respelled(names, expected, ignored) == found
+
+
+@pytest.mark.parametrize("given", ["AMT FINANCED", "Amt-Financed", "amtFinanced"])
+@pytest.mark.parametrize("way", ["csv", "parquet", "frame", "folder", "partition"])
+def test_which_columns_are_read_under_another_name_is_said(given: str, way: str, tmp_path: Path) -> None:
+    schema = Schema((Feature("amt_financed"), Feature("age")), target="bad", id="id")
+    frame = pd.DataFrame({"id": ["a", "b"], given: [100.0, 200.0], "age": [30, 40]})
+    (tmp_path / "in" / "year=2023").mkdir(parents=True)
+    name = "f.parquet" if way == "parquet" else "f.csv"
+    place = tmp_path / "in" / "year=2023" / name if way == "partition" else tmp_path / "in" / name
+    frame.to_parquet(place) if way == "parquet" else frame.to_csv(place, index=False)
+    if way == "folder":
+        frame.assign(id=["c", "d"]).to_csv(tmp_path / "in" / "g.csv", index=False)
+    sources = {"frame": frame, "folder": tmp_path / "in" / "*.csv", "partition": tmp_path / "in"}
+    source = sources.get(way, place)
+    read = read_rows(source, schema, target="absent", where="f")
+    assert read.rows.features[:2, 0].tolist() == [100.0, 200.0]
+    assert f"'{given}' as 'amt_financed'" in " ".join(read.source.notes)
+    (tmp_path / "o.csv").write_text("ID,B A D\na,1\nb,0\n", encoding="utf-8")
+    handed = read_handed_in(tmp_path / "o.csv", schema, DataSettings(), NOW, strict=False, empty=False)
+    assert "'B A D' as 'bad'" in " ".join(handed.notes)
+    assert "'ID' as 'id'" in " ".join(handed.notes)

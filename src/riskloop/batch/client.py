@@ -59,6 +59,7 @@ class Summary:
     refused: int = 0  # rows that were set aside
     reasons: tuple[str, ...] = ()  # why, the most frequent first
     not_read: tuple[str, ...] = ()  # columns that the model's schema does not know
+    notes: tuple[str, ...] = ()  # what a person should know of how the file was read
     repeated: bool = False  # the same file was scored before under this run key: these are its decisions
 
 
@@ -162,6 +163,7 @@ def _score_file(
         refused=0 if screened is None else len(screened.refused),
         reasons=() if screened is None else tuple(reason_lines(screened)),
         not_read=() if screened is None or schema is None else not_read(screened.source.names, schema),
+        notes=() if screened is None else screened.source.notes,
         repeated=output.oldest is not None and not resumed and output.oldest < begun - AGO,
     )
 

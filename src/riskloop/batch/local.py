@@ -195,6 +195,7 @@ class _FileRun:
             refused=len(screened.refused),
             reasons=tuple(reason_lines(screened)),
             not_read=not_read(self.opened.names, self.engine.model(self.segments[0].model_version).schema),
+            notes=self.opened.notes,
             repeated=repeated,
         )
 

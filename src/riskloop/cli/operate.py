@@ -234,6 +234,7 @@ def score(
     ]
     if summary.not_read:
         lines.append(not_read_sentence(summary.not_read))
+    lines += summary.notes
     if summary.repeated:
         lines.append("This file was scored before: these are its decisions; nobody was logged twice (see --run-key).")
     if summary.refused:
@@ -279,7 +280,7 @@ def outcomes(
     """Hand in what happened to customers who were decided on, and up to when that is complete.
 
     Rows that cannot be read or belong to no decision are named with their reason; the exit code is 12 then, and 3 when
-    no row at all belongs to a decision.
+    no row at all belongs to a decision. Rows that have no outcome yet are counted and change no exit code.
     """
     from riskloop.data.refused import write_reasons
 
@@ -296,14 +297,15 @@ def outcomes(
     if refused is not None:
         write_reasons(aside, refused)
     for said, reasons in (
-        ("cannot be read, or have no outcome yet,", recorded.refused),
+        ("cannot be read", recorded.refused),
         ("belong to no decision", recorded.reasons),
     ):
         if reasons:
             lines.append(f"{len(reasons):,} rows {said} and were left out:")
             lines += [f"  {reason}" for reason in reasons[:10]]
             lines += [f"  and {len(reasons) - 10:,} more; --refused FILE lists all"] if len(reasons) > 10 else []
-    if aside and not recorded.recorded and not recorded.repeated:
+    lines += recorded.notes
+    if aside and not (recorded.recorded or recorded.repeated or recorded.waiting):
         kinds = (("cannot be read", recorded.refused), ("belong to no decision", recorded.reasons))
         why = "; ".join(f"{len(r):,} {said}, the first is {r[0]}" for said, r in kinds if r)
         known = portfolio.home.decisions.latest(1) if recorded.reasons else []

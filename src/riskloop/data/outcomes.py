@@ -1,7 +1,10 @@
 """Reading what happened: a file or frame of outcomes, by decision or by customer."""
 
-from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+import difflib
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +18,7 @@ from riskloop.core.dates import parse_time
 from riskloop.core.errors import ConfigError, DataError, MalformedBody, RiskloopError
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
-from riskloop.core.truth import TARGETS, truth
+from riskloop.core.truth import TARGETS, is_bound, truth
 from riskloop.core.types import Bools, Ints, Problem, as_utc, from_micros, to_micros
 from riskloop.core.values import is_missing, level_text
 from riskloop.data.columns import Problems, codes_of, codes_table, is_text, read_ids
@@ -26,7 +29,12 @@ from riskloop.data.spelling import spelled
 from riskloop.data.tables import Source as Rowed
 from riskloop.data.tables import refuse_copies
 from riskloop.store.matching import BY_CUSTOMER, UNDATED, Labels, Outcome
+from riskloop.store.outcomes import Recorded
 
+_LONG, _ALIKE = 6, 0.85  # letters of words that may be misspelt, and how much they have in common then
+WHERE: Final = "The table of outcomes"  # in sentences that are built of a noun, which is one thing
+Named = tuple[str, ...]
+SAMPLE: Final = 1000  # rows without an outcome yet that are asked whose they are, where no other row is anybody's
 SHOWN: Final = 10  # problems named one by one
 
 
@@ -60,6 +68,39 @@ class Reported:
     outcomes: list[Outcome]
     refused: list[str]  # rows that cannot be read: place and problem
     rows: int
+    waiting: "Undecided"
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """Rows whose value is neither a default nor none: nothing is decided yet."""
+
+    rows: Sequence[Outcome] = ()  # as if there were no default
+    values: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        """How many there are, by their values; nothing where there are none."""
+        if not self.rows:
+            return ""
+        shown = sorted(self.values.items(), key=lambda pair: -pair[1])
+        said = [f"{repr(text) if text else 'blank'} ({count:,})" for text, count in shown[:8]]
+        more = f" and {len(shown) - 8:,} other values" if len(shown) > 8 else ""
+        one = len(self.rows) == 1
+        return (
+            f"{len(self.rows):,} row{'' if one else 's'} {'has' if one else 'have'} no outcome yet and "
+            f"{'is' if one else 'are'} left out: {', '.join(said)}{more}."
+        )
+
+
+@dataclass(frozen=True)
+class HandedIn:
+    """What a person or a feed handed in."""
+
+    labels: Labels
+    refused: tuple[str, ...] = ()  # rows that cannot be read
+    waiting: Undecided = field(default_factory=Undecided)
+    notes: tuple[str, ...] = ()
 
 
 def read_outcomes(
@@ -80,12 +121,18 @@ def read_outcomes(
     that nothing more will come.
     """
     read = _Outcomes(source, schema, default_known_at, empty, dialect)
-    if problems := read.problems + read.waiting:
+    _refuse_any(read)
+    return read.found
+
+
+def _refuse_any(read: "_Outcomes") -> None:
+    """Raise DataError for a row that cannot be read, or lacks its outcome where the schema does not leave such out."""
+    unknown = [] if read.schema.good else [Problem(o.place, "has no outcome yet", "") for o in read.waiting]
+    if problems := read.problems + unknown:
         first, more = problems[0], f" ({len(problems) - 1} more problems)" if len(problems) > 1 else ""
         raise DataError(
             f"The outcomes cannot be used: {first.field} {first.problem}{more}. Nothing was recorded.", problems[:SHOWN]
         )
-    return read.found
 
 
 def report_outcomes(
@@ -96,54 +143,72 @@ def report_outcomes(
     empty: bool = False,
     dialect: DataSettings = STANDARD,
 ) -> Reported:
-    """As `read_outcomes`, but rows that cannot be read, or whose outcome is not known yet, are set aside with a reason.
+    """As `read_outcomes`, but rows that cannot be read are set aside with a reason, those without an outcome counted.
 
     Raises DataError for more of those that cannot be read than ``dialect.max_refused`` allows.
     """
-    read = _Outcomes(source, schema, default_known_at, empty, dialect)
+    return _set_aside(_Outcomes(source, schema, default_known_at, empty, dialect))
+
+
+def _set_aside(read: "_Outcomes") -> Reported:
     refused: dict[str, str] = {}
     for p in read.problems:
         refused.setdefault(
             p.field, f"{p.field}: {p.problem}" + ("" if p.value in (None, "") else f" (got {p.value!r})")
         )
-    if refused and len(refused) > dialect.max_refused * read.rows:
+    if refused and len(refused) > read.dialect.max_refused * read.rows:
         raise DataError(
             f"{len(refused):,} of the {read.rows:,} outcomes cannot be read, more than max_refused = "
-            f"{dialect.max_refused:g} of [data] allows: {next(iter(refused.values()))}. Nothing was recorded.",
+            f"{read.dialect.max_refused:g} of [data] allows: {next(iter(refused.values()))}. Nothing was recorded.",
             read.problems[:SHOWN],
         )
-    for p in read.waiting:
-        refused.setdefault(p.field, f"{p.field}: {p.problem}" + (f" (got {p.value!r})" if p.value else ""))
     kept = [outcome for outcome in read.found if outcome.place not in refused]
-    return Reported(kept, list(refused.values()), read.rows)
+    return Reported(kept, list(refused.values()), read.rows, Undecided(read.waiting, read.values))
 
 
 def read_handed_in(
     labels: Source | None, schema: Schema, data: DataSettings, at: datetime, *, strict: bool | None, empty: bool
-) -> tuple[Labels, tuple[str, ...]]:
-    """What a person or a feed handed in, and the rows that cannot be read; ``strict`` overrules [data]'s.
+) -> HandedIn:
+    """What a person or a feed handed in; ``strict`` overrules [data]'s: then no row may be one that cannot be read.
 
     What is no file of the lender's is written as usual. Raises DataError as `read_outcomes` and `report_outcomes` do.
     """
     if labels is None:
-        return Labels.of([]), ()
+        return HandedIn(Labels.of([]))
     if not isinstance(labels, Path | str):
         data = DataSettings(missing=data.missing, dates=data.dates, strict=data.strict)
     if not hasattr(labels, "read") and (plain := read_plain(labels, schema, data, at)) is not None:
-        return plain, ()
+        return plain
+    read = _Outcomes(labels, schema, at, empty, data)
     if data.strict if strict is None else strict:
-        return Labels.of(read_outcomes(labels, schema, default_known_at=at, empty=empty, dialect=data)), ()
-    read = report_outcomes(labels, schema, default_known_at=at, empty=empty, dialect=data)
-    return Labels.of(read.outcomes), tuple(read.refused)
+        _refuse_any(read)
+    reported = _set_aside(read)
+    return HandedIn(Labels.of(reported.outcomes), tuple(reported.refused), reported.waiting, read.notes)
 
 
-def read_plain(source: Source, schema: Schema, dialect: DataSettings, latest: datetime) -> Labels | None:
+def told(recorded: Recorded, handed: HandedIn, unmatched: Callable[[Labels], tuple[Named, Named]]) -> Recorded:
+    """What became of outcomes with what was handed in beside them.
+
+    Where no row belongs to a decision, those without an outcome yet are asked, by ``unmatched``, whether they do.
+    """
+    waiting = handed.waiting
+    notes = (*handed.notes, waiting.sentence) if waiting.rows else handed.notes
+    recorded = replace(recorded, refused=handed.refused, waiting=len(waiting.rows), notes=notes)
+    if waiting.rows and not (recorded.recorded or recorded.repeated):
+        ids, reasons = unmatched(Labels.of(waiting.rows[:SAMPLE]))
+        if len(reasons) == len(waiting.rows[:SAMPLE]):
+            ids, reasons = recorded.unmatched + ids, recorded.reasons + reasons
+            return replace(recorded, waiting=0, unmatched=ids, reasons=reasons)
+    return recorded
+
+
+def read_plain(source: Source, schema: Schema, dialect: DataSettings, latest: datetime) -> HandedIn | None:
     """A file or frame of outcomes, column by column; None where `_Outcomes` has to look at each row.
 
     That is where anything is wrong with any of them. Where this returns labels, they are those of `_Outcomes`.
     """
     try:
-        opened = _clear(_opened(source, dialect, "The outcomes", {schema.target, "default"}, schema), "The outcomes")
+        opened = _clear(_opened(source, dialect, WHERE, {schema.target, "default"}, schema), WHERE)
         names = {n: n in opened.names for n in ("decision_id", schema.id or "", "customer_id", "known_at")}
         defaulted = next((n for n in (schema.target, "default") if n in opened.names), None)
         by_id = names["decision_id"]
@@ -164,7 +229,8 @@ def read_plain(source: Source, schema: Schema, dialect: DataSettings, latest: da
     same = np.logical_and.reduce([k[order[1:]] == k[order[:-1]] for k in (about, decided, moments)])
     if (same & (values[order[1:]] != values[order[:-1]])).any():
         return None  # rows that contradict each other
-    return Labels(ids, customers or [""] * len(ids), values, moments, opened.places, decided)
+    labels = Labels(ids, customers or [""] * len(ids), values, moments, opened.places, decided)
+    return HandedIn(labels, notes=opened.notes)
 
 
 def _plain(
@@ -241,12 +307,14 @@ class _Outcomes:
     def __init__(
         self, source: Source, schema: Schema, default_known_at: datetime, empty: bool, dialect: DataSettings
     ) -> None:
-        self.schema, self.latest = schema, default_known_at
+        self.schema, self.latest, self.dialect = schema, default_known_at, dialect
         self._earliest = parse_time(schema.earliest)
+        self._alike: dict[str, str | None] = {}  # a value, and the named one that it may be misspelt
         self.problems: list[Problem] = []
-        self.waiting: list[Problem] = []  # rows whose value is neither a default nor none: nothing is decided yet
+        self.waiting: list[Outcome] = []  # rows whose value is neither a default nor none: nothing is decided yet
+        self.values = Counter[str]()  # … and those values
         self.found: list[Outcome] = []
-        columns, places = _columns(source, empty, dialect, {schema.target, "default"}, schema)
+        columns, places, self.notes = _columns(source, empty, dialect, {schema.target, "default"}, schema)
         self.rows = len(places)
         if empty and not self.rows:
             return
@@ -282,15 +350,11 @@ class _Outcomes:
             self.found.append(outcome)
 
     def _outcome(self, position: int, place: str) -> Outcome | None:
-        before, schema = len(self.problems), self.schema
+        before = len(self.problems)
         text = self._defaulted[position]
         value = _truth(text, self._meant)
-        if value is None:
-            open_yet = bool(schema.good) or not text
-            said = "has no outcome yet: neither 'bad' nor 'good' of [portfolio] names it"
-            wrong = f"needs {', '.join(schema.bad)} or another number" if schema.bad else "needs 0 or 1"
-            problem = ("has no outcome yet" if not text else said) if open_yet else f"{wrong} as its outcome"
-            (self.waiting if open_yet else self.problems).append(Problem(place, problem, text))
+        if value is None and (wrong := self._misspelt(text)) is not None:
+            self.problems.append(Problem(place, wrong, text))
         number = _number(self._decision[position]) if self._decision is not None else None
         if self._decision is not None and number is None:
             self.problems.append(
@@ -299,10 +363,36 @@ class _Outcomes:
         if self._decision is None and self._customer is not None and not self._customer[position]:
             self.problems.append(Problem(place, "names no customer", ""))
         at = self._moment(position, place)
-        if len(self.problems) > before or value is None:
+        if len(self.problems) > before:
             return None
         customer = None if self._customer is None or number is not None else self._customer[position]
-        return Outcome(value == 1, at, number, customer, self._decided_at(position) if customer else None, place)
+        found = Outcome(value == 1, at, number, customer, self._decided_at(position) if customer else None, place)
+        if value is not None:
+            return found
+        self.waiting.append(found)
+        self.values[text] += 1
+        return None
+
+    def _misspelt(self, text: str) -> str | None:
+        """Why a value that is neither a default nor none is an error; None where nothing is decided yet.
+
+        Where [portfolio] names both, every other value is left out, as it is in training: Current, In Grace Period.
+        """
+        schema = self.schema
+        if not text:
+            return None
+        if not schema.good:
+            wanted = f"{', '.join(schema.bad)} or another number" if schema.bad else "0 or 1"
+            return f"needs {wanted} as its outcome"
+        if text not in self._alike:
+            words = [word for word in (*schema.bad, *schema.good) if len(word) >= _LONG and not is_bound(word)]
+            plain = {word.casefold(): word for word in words}
+            close = difflib.get_close_matches(text.casefold(), plain, n=1, cutoff=_ALIKE) if len(text) >= _LONG else []
+            digits = [re.findall(r"\d+", one) for one in (text, *close)]
+            self._alike[text] = plain[close[0]] if close and digits[0] == digits[1] else None
+        alike = self._alike[text]
+        said = f"is no value that 'bad' or 'good' of [portfolio] names; '{alike}' looks like it"
+        return None if alike is None else said
 
     def _decided_at(self, position: int) -> datetime | None:
         """When the decision was, where the row says so in a way that can be read."""
@@ -374,9 +464,9 @@ def _clear(opened: Rowed, where: str) -> Rowed:
 
 def _columns(
     source: Source, empty: bool, dialect: DataSettings, needed: Set[str], schema: Schema
-) -> tuple[dict[str, list[str]], list[str]]:
-    """Every column as text, a missing value as empty text, and the place of each row."""
-    where = str(source) if isinstance(source, (Path, str)) else "The outcomes"
+) -> tuple[dict[str, list[str]], list[str], tuple[str, ...]]:
+    """Every column as text, a missing value as empty text; the place of each row; and what to know of the reading."""
+    where = str(source) if isinstance(source, (Path, str)) else WHERE
     opened = _clear(_opened(source, dialect, where, needed, schema), where)
     columns: dict[str, list[str]] = {name: [] for name in opened.names}
     positions: list[int] = []
@@ -387,7 +477,7 @@ def _columns(
             columns[name] += [_text(value, dialect) for value in column.to_pylist()]
     if not positions and not empty:
         raise DataError("The outcomes hold no rows.")
-    return columns, opened.places(positions)
+    return columns, opened.places(positions), opened.notes
 
 
 def _text(value: Any, dialect: DataSettings) -> str:

@@ -35,7 +35,7 @@ from riskloop.data.columns import (
 from riskloop.data.dialect import UNNAMED, describe
 from riskloop.data.opening import open_source
 from riskloop.data.parse import Block
-from riskloop.data.spelling import plain_name, spelled
+from riskloop.data.spelling import plain_name, respelled, spelled, spelling_sentence
 from riskloop.data.tables import Source as Rowed
 from riskloop.data.tables import refuse_copies
 
@@ -471,6 +471,13 @@ def not_read_sentence(extra: Sequence[str]) -> str:
         return ""
     shown = ", ".join(f"'{name}'" for name in extra[:8]) + (f" and {len(extra) - 8:,} more" if len(extra) > 8 else "")
     return f"Not read, as riskloop.toml does not name {'it' if len(extra) == 1 else 'them'}: {shown}."
+
+
+def column_sentences(names: Sequence[str], schema: Schema) -> list[str]:
+    """Which columns of a frame are not read, and which are read under another spelling."""
+    spelling = respelled(names, schema.names, schema.ignored)
+    said = not_read_sentence(not_read([name for name in names if name not in spelling], schema))
+    return [sentence for sentence in (said, spelling_sentence(spelling)) if sentence]
 
 
 def _alike(name: str, others: Sequence[str]) -> str | None:

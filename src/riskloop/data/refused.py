@@ -22,6 +22,7 @@ def refused_document(checked: Checked, where: str, extra: Sequence[str] = ()) ->
         said.append(f"{checked.left_out:,} rows have no outcome and are left out.")
     if extra:
         said.append(not_read_sentence(extra))
+    said += checked.source.notes
     if refused:
         one = refused == 1
         said.append(
@@ -35,6 +36,7 @@ def refused_document(checked: Checked, where: str, extra: Sequence[str] = ()) ->
         "refused": refused,
         "left_out": checked.left_out,
         "not_read": list(extra),
+        "notes": list(checked.source.notes),
         "sentence": " ".join(said),
         "reasons": lines,
         "by_reason": [{"column": c, "problem": p, "rows": n} for c, p, n in reasons_of(checked.refused)],

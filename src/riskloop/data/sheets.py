@@ -59,7 +59,7 @@ def sheet_source(
     body = [row for row in cells[first:end] if any(value not in ("", None) for value in row)]
     table = pa.table([value_column([row[i] for row in body]) for i in range(len(names))], names=names)
     twice = repeated(texts[dialect.skip]) if dialect.header else frozenset[str]()
-    return TableSource(names, lambda: [table], first_row=first + 1, repeated=twice, notes=notes), dialect
+    return TableSource(names, lambda: [table], first_row=first + 1, repeated=twice, said=notes), dialect
 
 
 def _book(path: Path | bytes) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from riskloop.core.schema import Schema
 from riskloop.data.joined import JoinedSource
-from riskloop.data.tables import ManySource, Source, TableSource
+from riskloop.data.tables import ManySource, PartitionSource, Source, TableSource, TextSource
 
 
 def plain_name(name: str) -> str:
@@ -35,6 +35,15 @@ def respelled(names: Sequence[str], expected: Sequence[str], ignored: Sequence[s
     return found
 
 
+def spelling_sentence(spelling: Mapping[str, str]) -> str:
+    """Which columns are read under another name than the file gives them; empty where there are none."""
+    if not spelling:
+        return ""
+    shown = [f"'{given}' as '{name}'" for given, name in list(spelling.items())[:8]]
+    more = f" and {len(spelling) - 8:,} more" if len(spelling) > 8 else ""
+    return f"Read under the schema's spelling: {', '.join(shown)}{more}."
+
+
 def _renamed(source: Source, spelling: Mapping[str, str]) -> Source:
     if not spelling:
         return source
@@ -42,6 +51,12 @@ def _renamed(source: Source, spelling: Mapping[str, str]) -> Source:
         return ManySource([(where, _renamed(part, spelling)) for where, part in source.parts])
     if isinstance(source, JoinedSource):
         return source
+    spelling = {given: name for given, name in spelling.items() if given in source.names}
+    if isinstance(source, PartitionSource):
+        values = {spelling.get(name, name): value for name, value in source.values.items()}
+        return PartitionSource(_renamed(source.part, spelling), values)
+    if isinstance(source, (TableSource, TextSource)) and spelling:
+        source.said = (*source.said, spelling_sentence(spelling))
     if isinstance(source, TableSource):
         tables = source.tables
         source.tables = lambda: (

@@ -62,6 +62,7 @@ class TextSource:
     unit = "line"
     labels: Mapping[str, Labels] = NO_LABELS
     repeated: frozenset[str] = frozenset()
+    said: tuple[str, ...] = ()  # notes of whoever opened it
     _head = b""  # the line of the header
 
     def __init__(
@@ -85,9 +86,9 @@ class TextSource:
     @property
     def notes(self) -> tuple[str, ...]:
         if not self._again:
-            return ()
+            return self.said
         said = "1 line has" if self._again == 1 else f"{self._again:,} lines have"
-        return (f"{said} the header once more, as in files that were put together: left out.",)
+        return (*self.said, f"{said} the header once more, as in files that were put together: left out.")
 
     @property
     def parser(self) -> TextParser:
@@ -279,7 +280,11 @@ class TableSource:
     first_row: int = 1  # number of the first row, for messages
     labels: Mapping[str, Labels] = field(default_factory=dict)
     repeated: frozenset[str] = frozenset()
-    notes: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.said
 
     def blocks(self, columns: Sequence[str] | None = None, types: Types | None = None) -> Iterator[Block]:
         first = 0

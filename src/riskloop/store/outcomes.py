@@ -34,6 +34,8 @@ class Recorded:
     complete_until: datetime | None = None  # the watermark that was handed in
     reasons: tuple[str, ...] = ()  # why, for each of the unmatched, with its place
     refused: tuple[str, ...] = ()  # rows that could not be read, with place and problem
+    waiting: int = 0  # rows that say that nothing is decided yet
+    notes: tuple[str, ...] = ()  # what a person should know of how they were read
 
 
 class Report(NamedTuple):
@@ -113,6 +115,12 @@ class Outcomes:
             chain.note(connection, deliveries, *(made.inserted_primary_key or ()))
         unmatched, reasons = tuple(found.unmatched), tuple(found.reasons)
         return Recorded(count, repeated, corrected, unmatched, complete_until, reasons)
+
+    def unmatched(self, labels: Labels) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The ids of ``labels`` that belong to no decision, and why; all of them or some."""
+        with self.database.read() as connection:
+            found = match(connection, self.segments, labels)
+        return tuple(found.unmatched), tuple(found.reasons)
 
     def last_id(self) -> int:
         """The id of the newest outcome, 0 when there is none: what was known at a moment, in one number."""
