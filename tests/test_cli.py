@@ -182,7 +182,8 @@ def test_outcomes_that_are_not_there_yet_are_counted_and_fail_no_job(decided: Pa
     assert run("outcomes", "partly.csv", "--json", folder=decided).document["waiting"] == 100
     labels.assign(**{TARGET: ""}).to_csv(decided / "open.csv", index=False)
     assert run("outcomes", "open.csv", folder=decided).code == 0  # decisions, and nothing known of them yet
-    labels.assign(**{TARGET: "", ID: labels[ID] + "x"}).to_csv(decided / "strangers.csv", index=False)
+    labels[TARGET], labels[ID] = "", labels[ID] + "x"
+    labels.to_csv(decided / "strangers.csv", index=False)
     refused = run("outcomes", "strangers.csv", folder=decided)
     assert refused.code == 3
     assert "belong to no decision" in refused.err

@@ -150,12 +150,12 @@ def test_the_quick_way_reads_what_the_careful_one_reads(
         assert quick is None
         return
     if quick is not None:
-        wanted, quick = Labels.of(careful), quick.labels
-        assert quick.decision_ids.tolist() == wanted.decision_ids.tolist()
-        assert list(quick.customers) == list(wanted.customers)
-        assert quick.defaulted.tolist() == wanted.defaulted.tolist()
-        assert quick.known_at.tolist() == wanted.known_at.tolist()
-        assert quick.places(range(len(rows))) == [outcome.place for outcome in careful]
+        wanted, found = Labels.of(careful), quick.labels
+        assert found.decision_ids.tolist() == wanted.decision_ids.tolist()
+        assert list(found.customers) == list(wanted.customers)
+        assert found.defaulted.tolist() == wanted.defaulted.tolist()
+        assert found.known_at.tolist() == wanted.known_at.tolist()
+        assert found.places(range(len(rows))) == [outcome.place for outcome in careful]
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "frame"])
