@@ -162,7 +162,8 @@ class Watch:
                 self.judged.append(month)
                 findings = self._of_window(month)
                 self._note(now, [f for f in findings if f.check.startswith("labels_")], *MOVED)
-                self.asked.append(bool(self.found) or promotion_doubt(findings) is not None)
+                asks = any(check not in (LATE.name, STRAGGLERS.name) for _, check in self.found)
+                self.asked.append(asks or promotion_doubt(findings) is not None)
                 answer = diagnose(findings, self.before, DriftSettings())
                 self.before.append(findings)
                 if answer.confirmed and answer.diagnosis in BY_OUTCOMES and self.acts is None:
