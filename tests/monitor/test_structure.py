@@ -54,3 +54,21 @@ def test_copies_are_counted() -> None:
     assert alone.copies == pytest.approx(1.0, abs=0.05)
     same = np.repeat(rng.standard_normal((5_000, 5)), 4, axis=1) + 1e-3 * rng.standard_normal((5_000, 20))
     assert Structure.of(ranks_of(same)).copies == pytest.approx(4.0, rel=0.05)
+
+
+@pytest.mark.parametrize(("copies", "rows"), [(1, 100), (5, 100), (5, 1_000)])
+def test_the_errors_of_a_columns_bonds_hang_together(copies: int, rows: int) -> None:
+    """Standard errors are those of repeated draws, however many columns say the same (Steiger, 1980)."""
+    rng = np.random.default_rng(copies)
+    weights = rng.normal(size=(4, 6)) / 2.0
+
+    def drawn(n: int) -> Structure:
+        own = rng.standard_normal((n, 4)) @ weights + 0.8 * rng.standard_normal((n, 6))
+        return Structure.of(ranks_of(np.repeat(own, copies, axis=1) + 0.3 * rng.standard_normal((n, 6 * copies))))
+
+    history = drawn(20_000)
+    errors = np.asarray([history.kept(drawn(rows))[1] for _ in range(200)])
+    assert np.all((errors.std(axis=0) > 0.7) & (errors.std(axis=0) < 1.3))
+    alone = errors.std(axis=0) * np.sqrt(history.coherence)
+    if copies > 1:
+        assert alone.max() > 1.8, "as if they erred by themselves"

@@ -33,7 +33,8 @@ USUAL_COPIES: Final = 5.0  # … a portfolio of which five columns say the same;
 EXCHANGE_REST: Final = 0.6  # of the misfit may be left after exchanging back
 
 DETACHED: Final = 0.2  # of a column's correlations are left
-DETACHED_ERRORS: Final = 10.0  # standard errors by which they fell
+DETACHED_ERRORS: Final = 6.0  # standard errors by which they fell, and …
+DETACHED_USUAL: Final = 3.0  # … times as many as they usually fall in parts of the history
 
 RECODE_EVIDENCE: Final = 5.0  # log-likelihood of the other columns, given the levels
 LEAST_OF_LEVEL: Final = 10.0  # rows
@@ -135,7 +136,7 @@ def _swapped(compared: Compared) -> list[Finding]:
     varies = compared.structure.varies > 0.0
     varies[list(compared.reference.context)] = False
     allowed = np.equal.outer(kinds, kinds) & np.outer(varies, varies)
-    window, least = compared.structure, exchange_needed(compared.reference.structure, compared.reference.null[0])
+    window, least = compared.structure, exchange_needed(compared.reference.structure, compared.reference.gained)
     for _ in range(len(names) // 2):
         placed, exchanged = compared.reference.structure.misfits(window)
         gain = np.where(allowed, placed - exchanged, 0.0)
@@ -163,7 +164,7 @@ def _detached(compared: Compared) -> list[Finding]:
     """A column that no longer moves with those it used to move with: rows of other customers, noise, a wrong join."""
     found = []
     kept, errors = compared.reference.structure.kept(compared.structure)
-    least = max(DETACHED_ERRORS, NULL_MARGIN * compared.reference.null[1])
+    least = np.maximum(DETACHED_ERRORS, DETACHED_USUAL * compared.reference.unsteady)
     torn = np.flatnonzero((compared.structure.varies > 0.0) & (kept < DETACHED) & (errors > least))
     for j in sorted(set(torn.tolist()) - compared.reference.context):
         names = compared.reference.schema.names

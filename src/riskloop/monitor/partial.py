@@ -21,8 +21,8 @@ ALIKE: Final = 0.06  # distance of distributions up to which undone values are t
 LEAST_FACTOR: Final = math.log(1.1)
 MIXED: Final = 0.8  # of a column's correlations are left, at most
 HELD: Final = 0.9  # of those of the others are left, at least
-MIXED_ERRORS: Final = 8.0  # standard errors
-NULL_MARGIN: Final = 2.0
+MIXED_ERRORS: Final = 6.0  # standard errors, and …
+MIXED_USUAL: Final = 4.0  # … times as many as they usually fall in parts of the history
 ENDS_ERRORS: Final = 7.0  # standard errors
 BOND: Final = 0.3  # rank correlation from which on one column may be filled from another
 SAME: Final = 0.995  # of the rows, in which a copy agrees with what it was copied from …
@@ -163,7 +163,7 @@ def _mixed(compared: Compared) -> list[Finding]:
     """A column that keeps its distribution and loses a part of all its bonds, while the others keep theirs."""
     structure, window = compared.reference.structure, compared.structure
     kept, errors = structure.kept(window)
-    least = max(MIXED_ERRORS, NULL_MARGIN * compared.reference.null[1])
+    least = np.maximum(MIXED_ERRORS, MIXED_USUAL * compared.reference.unsteady)
     found = []
     for j in np.flatnonzero((window.varies > 0.0) & (kept < MIXED) & (errors > least)).tolist():
         if j in compared.reference.context or j in compared.moved:

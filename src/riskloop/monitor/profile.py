@@ -29,6 +29,8 @@ FORMAT: Final = 1  # of `Profile.to_bytes`; a reader of older numbers stays when
 BLOCK: Final = BinCounter.BLOCK
 _STRIP: Final = 1024  # rows that are turned into columns at a time, within the processor's cache
 SCORE_UNIT: Final = 2.0**-40
+MOST_PARTS: Final = 24  # of the history, which say how steady correlations are
+LEAST_OF_PART: Final = 100  # rows
 _SUMMED: Final = 2**16  # scores at a time, whose sum in units is an int64
 
 
@@ -282,21 +284,28 @@ class Reference:
         return Plausible(self.rows, self.structure, self.context)
 
     @cached_property
-    def null(self) -> tuple[float, float]:
-        """The largest gain by an exchange, and the largest loss of correlations, that parts of the history show.
+    def gained(self) -> float:
+        """The largest gain by an exchange that parts of the history show.
 
-        Columns that are nearly copies of one another exchange by chance, and the formulas' errors are those of normal
-        data: what the history's own parts show is no fault in a window. Rows come in the order of their hashes, which
+        Columns that are nearly copies of one another exchange by chance. Rows come in the order of their hashes, which
         is as good as drawn.
         """
         parts = np.array_split(self.rows, max(2, min(8, len(self.rows) // CAPACITY)))
-        gain, loss = 0.0, 0.0
-        for rows in parts:
-            part = Structure.of(ranks_of(rows))
-            placed, exchanged = self.structure.misfits(part)
-            gain = max(gain, float(np.triu(placed - exchanged, 1).max()))
-            loss = max(loss, float(self.structure.kept(part)[1].max()))
-        return gain, loss
+        misfits = [self.structure.misfits(Structure.of(ranks_of(rows))) for rows in parts]
+        return max(float(np.triu(placed - exchanged, 1).max(initial=0.0)) for placed, exchanged in misfits)
+
+    @cached_property
+    def unsteady(self) -> Floats:
+        """The root mean square of the standard errors by which each column's correlations fell in parts of the history.
+
+        1 where they are those of normal data, and at least that; more where few rows carry them, or products come and
+        go. The parts follow one another in time, as windows do; shape (k,).
+        """
+        in_time = self.rows if self.dated is None else self.rows[np.argsort(self.dated, kind="stable")]
+        parts = np.array_split(in_time, min(MOST_PARTS, max(2, len(in_time) // LEAST_OF_PART)))
+        errors = [self.structure.kept(Structure.of(ranks_of(rows)))[1] for rows in parts]
+        usual: Floats = np.maximum(1.0, np.sqrt(np.square(errors).mean(axis=0)))
+        return usual
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ correlations tell the two apart, and name columns that have changed places thoug
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from riskloop.core.types import Floats, Ints
 LIMIT: Final = 0.999  # of a correlation, so that its z is finite
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Structure:
     """Spearman correlations of all pairs of columns, as Fisher's z: shape (k, k), 0 on the diagonal."""
 
@@ -67,12 +68,31 @@ class Structure:
 
         The slope of the window's z on the history's, through 0: 1 as before, 0 come apart, −1 reversed; shape (k,).
         Columns without correlations to lose have 1 and 0. No column can lose more than it had: a slope below 0 counts
-        as 0, because that of hardly any correlations is noise of any size.
+        as 0, because that of hardly any correlations is noise of any size. The errors of one column's correlations
+        hang together as the other columns do: see :attr:`coherence`.
         """
         old = self.z * window.varies  # a column that is one value in the window says nothing of the others
         own = np.square(old).sum(axis=1)
         slope = np.where(own > 0.0, (old * window.z).sum(axis=1) / np.where(own > 0.0, own, 1.0), 1.0)
-        return slope, (1.0 - np.maximum(slope, 0.0)) * np.sqrt(own * self.precision(window))
+        return slope, (1.0 - np.maximum(slope, 0.0)) * np.sqrt(own * self.precision(window) / self.coherence)
+
+    @cached_property
+    def coherence(self) -> Floats:
+        """How many times as large the variance of a column's slope is as if its correlations erred by themselves: (k,).
+
+        Σ z_c z_d γ_cd / Σ z_c² with the asymptotic correlation γ of two coefficients that share the column (Olkin &
+        Siotani, 1976; Steiger, Psychological Bulletin 87 (1980) 245-251, equation 3).
+        """
+        r = self.correlations
+        between, found = r + np.eye(len(r)), np.ones(len(r))
+        for j in np.flatnonzero(np.square(self.z).sum(axis=1) > 0.0).tolist():
+            own, z = r[j], self.z[j]
+            left = 1.0 - np.square(own)
+            rest = left[:, None] - np.square(own)[None, :]
+            shared = between * rest - 0.5 * np.outer(own, own) * (rest - np.square(between))
+            np.fill_diagonal(shared, np.square(left))
+            found[j] = z @ (shared / np.outer(left, left)) @ z / (z @ z)
+        return np.maximum(found, 0.1)
 
     def misfits(self, window: "Structure") -> tuple[Floats, Floats]:
         """How badly a window fits this history, for every pair of columns: in place, and in each other's place.
