@@ -75,12 +75,15 @@ def test_what_has_come_counts_when_it_was_waited_for_long_enough(home: Home) -> 
 def test_a_watermark_decides_alone(home: Home) -> None:
     now = MAY + 70 * DAY
     report(home, range(40), MAY + 70 * DAY)
-    home.outcomes.record([], now, complete_until=MAY + 50 * DAY)
+    assert home.outcomes.record([], now, complete_until=MAY + 50 * DAY).notes == ()
     known = home.feed.maturity(now)
     assert known.given
     assert day_of(known.until) == 19, "outcomes that were final before the fiftieth day"
-    home.outcomes.record([], now, complete_until=MAY + 40 * DAY)
+    (note,) = home.outcomes.record([], now, complete_until=MAY + 40 * DAY).notes
     assert home.feed.maturity(now) == known, "a file of the past takes nothing back"
+    assert "changes nothing" in note
+    assert f"up to {MAY + 50 * DAY:%Y-%m-%d}" in note, "and that is said"
+    assert home.outcomes.record([], now, complete_until=MAY + 50 * DAY).notes == ()
     assert day_of(home.feed.maturity(MAY + 45 * DAY).until) == 15, "and nothing is final before its time"
     with pytest.raises(DataError, match="in the future"):
         home.outcomes.record([], now, complete_until=now + DAY)

@@ -292,7 +292,9 @@ def outcomes(
         "an earlier one)."
     ]
     if recorded.complete_until is not None:
-        lines.append(f"The feed is complete up to {recorded.complete_until:%Y-%m-%d %H:%M} UTC.")
+        lines.append(
+            f"This delivery says that the feed is complete up to {recorded.complete_until:%Y-%m-%d %H:%M} UTC."
+        )
     aside = (*recorded.refused, *recorded.reasons)
     if refused is not None:
         write_reasons(aside, refused)

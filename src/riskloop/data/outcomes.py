@@ -192,7 +192,7 @@ def told(recorded: Recorded, handed: HandedIn, unmatched: Callable[[Labels], tup
     Where no row belongs to a decision, those without an outcome yet are asked, by ``unmatched``, whether they do.
     """
     waiting = handed.waiting
-    notes = (*handed.notes, waiting.sentence) if waiting.rows else handed.notes
+    notes = (*recorded.notes, *handed.notes, *([waiting.sentence] if waiting.rows else []))
     recorded = replace(recorded, refused=handed.refused, waiting=len(waiting.rows), notes=notes)
     if waiting.rows and not (recorded.recorded or recorded.repeated):
         ids, reasons = unmatched(Labels.of(waiting.rows[:SAMPLE]))

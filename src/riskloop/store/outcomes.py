@@ -12,7 +12,7 @@ from riskloop.core.chain import integer_rows_digest
 from riskloop.core.errors import DataError
 from riskloop.core.maturity import LATEST, Maturity
 from riskloop.core.span import EVERYTHING, Span
-from riskloop.core.types import Floats, Ints, to_micros
+from riskloop.core.types import Floats, Ints, from_micros, to_micros
 from riskloop.store import chain, counters
 from riskloop.store.database import Database
 from riskloop.store.matching import Labels, Outcome, match
@@ -80,6 +80,7 @@ class Outcomes:
             counters.lock(connection, outcomes)
             found = match(connection, self.segments, labels)
             before = _latest(connection, found.decisions)
+            notes = _highest_counts(connection, complete_until)
             values = labels.defaulted[found.rows].astype(np.int64)
             new = before != values
             repeated, corrected = int(np.count_nonzero(~new)), int(np.count_nonzero(new & ~np.isnan(before)))
@@ -114,7 +115,7 @@ class Outcomes:
             )
             chain.note(connection, deliveries, *(made.inserted_primary_key or ()))
         unmatched, reasons = tuple(found.unmatched), tuple(found.reasons)
-        return Recorded(count, repeated, corrected, unmatched, complete_until, reasons)
+        return Recorded(count, repeated, corrected, unmatched, complete_until, reasons, notes=notes)
 
     def unmatched(self, labels: Labels) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The ids of ``labels`` that belong to no decision, and why; all of them or some."""
@@ -221,6 +222,20 @@ def _matured(connection: Connection, piece: Piece, known: Maturity, without: Seq
 
 def _last_id(connection: Connection) -> int:
     return int(connection.execute(select(func.coalesce(func.max(outcomes.c.id), 0))).scalar_one())
+
+
+def _highest_counts(connection: Connection, complete_until: datetime | None) -> tuple[str, ...]:
+    """What is to be said of a watermark below an earlier one: it takes nothing back."""
+    if complete_until is None:
+        return ()
+    query = select(func.max(deliveries.c.complete_until)).where(~deliveries.c.held)
+    highest = connection.execute(query).scalar()
+    if highest is None or highest <= to_micros(complete_until):
+        return ()
+    return (
+        f"The watermark {complete_until:%Y-%m-%d %H:%M} UTC changes nothing: an earlier delivery said that the outcomes "
+        f"are complete up to {from_micros(highest):%Y-%m-%d %H:%M} UTC, and the highest counts.",
+    )
 
 
 def _latest(connection: Connection, ids: Ints) -> Floats:
