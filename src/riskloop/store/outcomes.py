@@ -233,7 +233,7 @@ def _highest_counts(connection: Connection, complete_until: datetime | None) -> 
     if highest is None or highest <= to_micros(complete_until):
         return ()
     return (
-        f"The watermark {complete_until:%Y-%m-%d %H:%M} UTC changes nothing: an earlier delivery said that the outcomes "
+        f"The watermark {complete_until:%Y-%m-%d %H:%M} UTC changes nothing: an earlier one said that the outcomes "
         f"are complete up to {from_micros(highest):%Y-%m-%d %H:%M} UTC, and the highest counts.",
     )
 
