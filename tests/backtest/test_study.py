@@ -2,6 +2,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -223,3 +224,17 @@ def test_a_wrong_promotion_is_told_with_what_chance_may_do() -> None:
     entry = {"against_never": gain, "retrainings": 3, "promotions": 2, "wrong_promotions": 2, "watch": None}
     told = answer({"policies": {"on_drift": {**entry, "promotion_list": promotions}}})
     assert told.endswith("with 3 retrainings and 2 promotions, 2 of them wrong (1 beyond chance).")
+
+
+def test_a_first_model_below_the_floor_is_replayed_and_it_is_said(
+    customers: Callable[..., pd.DataFrame], settings: Settings, tmp_path: Path
+) -> None:
+    """A lender would ask a person; the answer of a back-test is what would have come of it."""
+    frame = customers(5, 150)
+    frame["default"] = np.random.default_rng(4).permutation(frame["default"].to_numpy())
+    window = timedelta(days=30)
+    found = backtest(Request(frame, outcome_window=window, settings=settings, work=tmp_path / "work", jobs=1))
+    (note,) = [note for note in found["notes"] if "floor_auc" in note]
+    assert "becomes champion only if a person promotes it" in note
+    assert all(period["champion"] == 1 for period in found["policies"]["never"]["periods"])
+    assert found["policies"]["never"]["auc"] is not None

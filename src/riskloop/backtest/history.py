@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from riskloop.backtest.past import past_of
 from riskloop.backtest.request import Request, adapted
 from riskloop.core.dates import parse_time
 from riskloop.core.errors import ConfigError, DataError
@@ -32,7 +33,6 @@ from riskloop.data.words import no_column
 if TYPE_CHECKING:
     pass
 
-TRAINED_SHARE: Final = 1 / 3  # of the periods, unless the caller says how many
 UNREADABLE: Final = 0.05  # share of rows whose time may be unreadable; with more, the column is the wrong one
 MOST_PERIODS: Final = 1200
 ORDINALS: Final = 1200  # whole numbers up to this are period numbers: months counted from 2000-01
@@ -252,7 +252,7 @@ def cut(
     if _ends_early(rows.times, spans, edges):
         notes = [*notes, _early(rows.times, spans[-1], int(edges[-1] - edges[-2]))]
         rows, spans, edges = rows.take(np.arange(edges[-2])), spans[:-1], edges[:-1]
-    first = _trained(rows, edges, settings, trained, by, where)
+    first, said = past_of(rows, spans, edges, settings, trained, where)
     past = rows.take(np.arange(edges[first]))
     known = ~np.isnan(_target(past))
     periods = tuple(
@@ -260,7 +260,7 @@ def cut(
         for k, span in enumerate(spans)
         if k >= first
     )
-    found = [*notes, *_remarks(periods, settings)]
+    found = [*notes, *said, *_remarks(periods, settings)]
     return History(settings, past.take(known), periods, tuple(found), spans[0].name, spans[first - 1].name)
 
 
@@ -300,28 +300,6 @@ def _spans(first: int, last: int, by: Calendar, numbered: bool, where: str) -> l
             )
         spans.append(period_of(spans[-1].end, by, numbered))
     return spans
-
-
-def _trained(rows: Rows, edges: Ints, settings: Settings, wished: int | None, by: str, where: str) -> int:
-    """How many periods at the start the first model is trained on."""
-    periods = len(edges) - 1
-    if wished is not None and not 0 < wished < periods:
-        raise ConfigError(
-            f"--train-on {wished}: {where} has {periods} {by}s; leave at least one to train on and one to replay."
-        )
-    least = settings.train.folds * 10  # of each class, so that every fold has some
-    target = _target(rows)
-    for first in range(wished or max(1, math.ceil(TRAINED_SHARE * periods)), periods):
-        known = target[: edges[first]]
-        known = known[~np.isnan(known)]
-        defaults = int(known.sum())
-        if wished is not None or min(defaults, known.size - defaults) >= least:
-            return first
-    raise DataError(
-        f"{where} has {len(rows):,} rows in {periods} {by}{'s' if periods > 1 else ''}. The first model needs at least "
-        f"{least} known defaults and as many others, and one later {by} to be tried on; give a longer history, or "
-        "shorter --windows."
-    )
 
 
 def _remarks(periods: Sequence[Played], settings: Settings) -> list[str]:

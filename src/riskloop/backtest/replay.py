@@ -22,8 +22,9 @@ from riskloop.backtest.policies import Policy
 from riskloop.core.errors import DataError, GateRefused
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.settings import Settings, settings_text
-from riskloop.core.types import Decisions, Floats, Ints, from_micros, to_micros
+from riskloop.core.types import Decisions, Floats, Ints, PromotionKind, from_micros, to_micros
 from riskloop.loop.first import train_first
+from riskloop.promote import promote
 from riskloop.scoring.decide import decide
 from riskloop.scoring.model import Model, load_model
 from riskloop.simulation.feeds import SimulatedFeed
@@ -59,12 +60,20 @@ def first_champion(folder: Path, history: History, tick: Tick | None = None) -> 
                 complete_until=start,
                 progress=tick,
             )
-        except GateRefused:
-            raise GateRefused(
-                f"The first model of the back-test, of {history.first_name} to {history.last_name}, does not reach "
-                f"train.floor_auc ({home.settings.train.floor_auc:g}), so nothing can be replayed. Train it on more "
-                "periods with --train-on, or lower floor_auc in [train]."
-            ) from None
+        except GateRefused as refused:
+            # A lender would ask a person. Here the question is what would have come of it: `below_floor` says so.
+            (weak,) = home.ledger.models()
+            reason = f"Promoted for the back-test alone. {refused.message}"
+            promote(
+                home.ledger,
+                weak.version,
+                expected_seq=0,
+                kind=PromotionKind.FIRST,
+                at=start,
+                by="back-test",
+                reason=reason,
+                fingerprint=weak.sha256,
+            )
         except DataError as error:
             raise DataError(
                 f"The first model of the back-test, of {history.first_name} to {history.last_name}, cannot be trained: "
@@ -79,6 +88,25 @@ def first_champion(folder: Path, history: History, tick: Tick | None = None) -> 
                 raise
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def below_floor(folder: Path, history: History) -> list[str]:
+    """A sentence where the first model at ``folder`` would not have become champion without a person."""
+    home = Home.open(folder, history.settings)
+    try:
+        auc = home.artefacts.read(
+            home.ledger.model(home.champion().version).artefact, ModelManifest
+        ).manifest.metrics.auc
+    finally:
+        home.close()
+    floor = history.settings.train.floor_auc
+    if auc >= floor:
+        return []
+    return [
+        f"The first model, of {history.first_name} to {history.last_name}, has a cross-validated AUC of {auc:.4f}, "
+        f"below train.floor_auc ({floor:g}): in production it becomes champion only if a person promotes it. It is "
+        "replayed as if one had. More periods for it: --train-on."
+    ]
 
 
 def replay(

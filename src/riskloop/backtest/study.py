@@ -15,7 +15,7 @@ from riskloop.backtest.history import History, Played, read_history
 from riskloop.backtest.kept import keep
 from riskloop.backtest.oracle import oracle_scores
 from riskloop.backtest.policies import ALWAYS, NEVER, ORACLE, Policy, policies_named
-from riskloop.backtest.replay import arrivals, first_champion, model_of
+from riskloop.backtest.replay import arrivals, below_floor, first_champion, model_of
 from riskloop.backtest.request import Request
 from riskloop.backtest.runs import FIRST, folder_of, run_all
 from riskloop.backtest.score import Scores, against, exchange, overall, period_scores
@@ -58,6 +58,7 @@ def backtest(request: Request, progress: Tick | None = None, *, now: datetime | 
     history, game = _history(request, now)
     folder = keep(request.work, history)
     first_champion(folder / FIRST, history, lambda what, share: tick(f"Training: {what}", TRAINING * share))
+    history = replace(history, notes=(*history.notes, *below_floor(folder / FIRST, history)))
     jobs = request.jobs or min(len(policies), len(os.sched_getaffinity(0)))
 
     def share(done: float) -> None:
