@@ -12,7 +12,7 @@ from riskloop.data.dialect import find_dialect, no_table, split
 from riskloop.data.formats import STATISTICS, arff_source, arrow_source, parquet_source, rows_source, statistics_source
 from riskloop.data.joined import Joined, JoinedSource
 from riskloop.data.sheets import sheet_source
-from riskloop.data.streams import Bytes, begin, packed, packing_of, read_start, read_whole
+from riskloop.data.streams import Bytes, begin, check_size, packed, packing_of, read_start, read_whole
 from riskloop.data.tables import ManySource, PartitionSource, Source, TextSource, frame_source
 from riskloop.data.webpage import is_webpage, table_text
 
@@ -211,6 +211,7 @@ def _unzipped(path: Path, where: str) -> list[tuple[str, bytes]]:
     try:
         with zipfile.ZipFile(path) as archive:
             inside = [name for name in archive.namelist() if not name.endswith("/") and not _BESIDE.match(name)]
+            check_size(sum(archive.getinfo(name).file_size for name in inside), path.stat().st_size, where)
             return [(name, archive.read(name)) for name in sorted(inside)]
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
         raise MalformedBody(

@@ -1,6 +1,7 @@
 """Workbooks: Excel (.xlsx, .xlsm, .xls, .xlsb) and OpenDocument, read by python-calamine."""
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.settings import DataSettings
 from riskloop.data.dialect import MOST_NOTES, MOST_TOTALS, is_total, layout, names_of, repeated
 from riskloop.data.regions import table_within
+from riskloop.data.streams import check_size
 from riskloop.data.tables import TableSource, refuse_repeats, value_column
 
 Cells = list[list[Any]]
@@ -62,8 +64,14 @@ def sheet_source(
     return TableSource(names, lambda: [table], first_row=first + 1, repeated=twice, said=notes), dialect
 
 
-def _book(path: Path | bytes) -> Any:
+def _book(path: Path | bytes, where: str) -> Any:
     from python_calamine import CalamineWorkbook
+
+    content = io.BytesIO(path) if isinstance(path, bytes) else path
+    if zipfile.is_zipfile(content):
+        with zipfile.ZipFile(content) as parts:
+            own = len(path) if isinstance(path, bytes) else path.stat().st_size
+            check_size(sum(part.file_size for part in parts.infolist()), own, where)
 
     return (
         CalamineWorkbook.from_filelike(io.BytesIO(path))
@@ -76,7 +84,7 @@ def _cells(path: Path | bytes, dialect: DataSettings | None, where: str) -> tupl
     from python_calamine import CalamineError
 
     try:
-        book = _book(path)
+        book = _book(path, where)
         names = list(book.sheet_names)
         if dialect is not None and dialect.sheet and (len(names) > 1 or dialect.sheet in names):
             names = [dialect.sheet]
@@ -86,14 +94,14 @@ def _cells(path: Path | bytes, dialect: DataSettings | None, where: str) -> tupl
             cells = book.get_sheet_by_name(name).to_python(skip_empty_area=False)
             if len(cells) > 1 and len(cells[0]) > 1:
                 return name, [[_plain(value) for value in row] for row in cells]
-    except (CalamineError, OSError) as error:
+    except (CalamineError, OSError, zipfile.BadZipFile) as error:
         raise MalformedBody(f"{where} is not a workbook that can be read: {error}. Save it again.") from None
     raise DataError(f"{where} has no sheet with a table in it.")
 
 
 def _alike(path: Path | bytes, name: str, cells: Cells) -> list[str]:
     """Other sheets with the same header among their first lines: a year or a month each."""
-    book = _book(path)
+    book = _book(path, name)
     head = next((row for row in cells[: MOST_NOTES + 1] if not {"", None} & {*row}), [])
     return [
         f"Sheet '{other}'"

@@ -103,12 +103,34 @@ def read_start(source: Bytes, size: int) -> bytes:
 
 
 def read_whole(path: Path) -> bytes:
-    """All decompressed bytes of a file."""
+    """All decompressed bytes of a file. Raises MalformedBody for more than `check_size` allows."""
+    pieces, size, own = list[bytes](), 0, path.stat().st_size
     try:
         with open_bytes(path) as file:
-            return bytes(file.read())
+            while piece := bytes(file.read(BLOCK)):
+                size += len(piece)
+                if packed(begin(path)):
+                    check_size(size, own, str(path))
+                pieces.append(piece)
     except (OSError, EOFError, ValueError) as error:
         raise _broken(path, error) from None
+    return b"".join(pieces)
+
+
+MOST_UNPACKED: Final = 2**32  # bytes of a file's content that are held in memory at once
+MOST_TIMES: Final = 200  # as large as the file: no table shrinks to less, but a bomb does
+ALWAYS: Final = 2**26  # bytes that are unpacked whatever they shrink to
+
+
+def check_size(unpacked: int, own: int, where: str) -> None:
+    """Raise MalformedBody where a packed file of ``own`` bytes holds more than may be unpacked into memory."""
+    if unpacked <= ALWAYS or (unpacked <= MOST_UNPACKED and unpacked <= MOST_TIMES * own):
+        return
+    times = f"{unpacked / max(1, own):,.0f} times its own size"
+    raise MalformedBody(
+        f"{where} unpacks to {unpacked / 2**20:,.0f} MB or more, {times}, and is not unpacked into memory. If it is "
+        "what you expect, unpack it, and hand in the file that was in it."
+    )
 
 
 def find_encoding(start: bytes, word: str | None = None) -> str:
