@@ -425,6 +425,7 @@ def _opened(source: Source, dialect: DataSettings, where: str, needed: Set[str],
     """
     first: RiskloopError | None = None
     opened: Rowed | None = None
+    begins = source.tell() if hasattr(source, "seek") else None
     try:
         opened = spelled(open_source(source, dialect, where)[0], schema)
         if needed & set(opened.names):
@@ -432,7 +433,9 @@ def _opened(source: Source, dialect: DataSettings, where: str, needed: Set[str],
             return opened
     except (DataError, MalformedBody) as error:
         first = error
-    if isinstance(source, (Path, str)):
+    if isinstance(source, (Path, str)) or begins is not None:
+        if begins is not None:
+            source.seek(begins)
         try:
             own = spelled(open_source(source, None, where)[0], schema)
             if needed & set(own.names):
@@ -483,9 +486,7 @@ def _columns(
 def _text(value: Any, dialect: DataSettings) -> str:
     if value is None or value != value:
         return ""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    text = level_text(value)
+    text = value.isoformat() if isinstance(value, datetime) else level_text(value)
     return "" if is_missing(text, dialect.missing) and text not in ("-", "+") else text
 
 

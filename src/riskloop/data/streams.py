@@ -122,6 +122,18 @@ MOST_TIMES: Final = 200  # as large as the file: no table shrinks to less, but a
 ALWAYS: Final = 2**26  # bytes that are unpacked whatever they shrink to
 
 
+def check_packed(path: Path) -> None:
+    """`check_size` for a compressed file, which is unpacked for that, block by block."""
+    size, own = 0, path.stat().st_size
+    try:
+        with open_bytes(path) as file:
+            while packed(begin(path)) and (piece := file.read(BLOCK)):
+                size += len(piece)
+                check_size(size, own, str(path))
+    except (OSError, EOFError, ValueError) as error:
+        raise _broken(path, error) from None
+
+
 def check_size(unpacked: int, own: int, where: str) -> None:
     """Raise MalformedBody where a packed file of ``own`` bytes holds more than may be unpacked into memory."""
     if unpacked <= ALWAYS or (unpacked <= MOST_UNPACKED and unpacked <= MOST_TIMES * own):

@@ -11,6 +11,7 @@ from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import Json
 from riskloop.scoring.answers import Answer
 from riskloop.scoring.decoder import encoded_names, row_type
+from riskloop.serve.outcomes import FILES
 
 REFUSAL: Final[Json] = {
     "type": "object",
@@ -173,6 +174,7 @@ def outcomes_operation(found: Json, schema: Schema) -> Json:
     bodies = {
         "application/json": {"schema": rows, "example": [known]},
         "text/csv": {"schema": {"type": "string"}, "example": _csv(known)},
+        **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in FILES},
     }
     return {**found, "requestBody": {"required": True, "content": bodies}}
 

@@ -1,19 +1,67 @@
-"""`POST /outcomes` as JSON, read by a decoder that knows the fields: memory grows with the body and no faster."""
+"""Bodies of `POST /outcomes`: JSON, read by a decoder that knows the fields, or a file of any kind that is read here.
 
+Memory grows with the body and no faster, or `streams.check_size` times as fast where it is packed.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import msgspec
 
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.schema import Schema
 from riskloop.core.types import Problem
+from riskloop.data.fetch import speaking_of
+from riskloop.data.streams import check_packed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Value = str | int | float | bool | None
+JSON, CSV = "application/json", "text/csv"
+FILES: Final[Mapping[str, str]] = {  # content types, and how a file of the kind ends; none that a form may send
+    "text/tab-separated-values": ".tsv",
+    "text/html": ".html",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "application/vnd.ms-excel": ".xls",
+    "application/vnd.oasis.opendocument.spreadsheet": ".ods",
+    "application/vnd.apache.parquet": ".parquet",
+    "application/vnd.apache.arrow.stream": ".arrows",
+    "application/vnd.apache.arrow.file": ".arrow",
+    "application/x-ndjson": ".ndjson",
+    "application/x-spss-sav": ".sav",
+    "application/x-stata-dta": ".dta",
+    "application/zip": ".zip",
+    "application/gzip": ".gz",
+    "application/zstd": ".zst",
+    "application/octet-stream": "",
+}
+KINDS: Final = (JSON, CSV, *FILES)
 _FIELDS: Final = ("decision_id", "customer_id", "default", "known_at")
+
+
+@contextmanager
+def outcome_source(body: BinaryIO, kind: str, schema: Schema) -> "Iterator[pa.Table | BinaryIO | Path]":
+    """A body of one of `KINDS` as something that `data.outcomes` reads, as long as it is needed.
+
+    Raises as `outcome_table` does, MalformedBody for what unpacks to too much.
+    """
+    if kind == JSON:
+        yield outcome_table(body.read(), schema)
+    elif kind == CSV:
+        yield body
+    else:
+        with tempfile.TemporaryDirectory(prefix="riskloop-") as folder, speaking_of(folder, "The body"):
+            path = Path(folder) / f"outcomes{FILES[kind]}"
+            with path.open("wb") as file:
+                shutil.copyfileobj(body, file)
+            check_packed(path)
+            yield path
 
 
 def outcome_table(body: bytes, schema: Schema) -> "pa.Table":

@@ -23,7 +23,7 @@ from riskloop.scoring.answers import described
 from riskloop.scoring.decide import Explain
 from riskloop.serve.bulk import BatchRequest, accepted, content_type
 from riskloop.serve.door import SMALL_BODY, body_of
-from riskloop.serve.outcomes import outcome_table
+from riskloop.serve.outcomes import KINDS, outcome_source
 from riskloop.serve.predict import compressed
 from riskloop.serve.service import Service
 from riskloop.store import audit
@@ -211,17 +211,19 @@ async def outcomes(
         str | None, Query(max_length=40, description="Up to when the feed is complete: 2025-06-30 includes that day.")
     ] = None,
 ) -> Json:
-    """What happened: a JSON array or CSV with decision_id or the customer's id, the target, optionally known_at.
+    """What happened: decision_id or the customer's id, the target, optionally known_at.
+
+    A JSON array, CSV, or another file that the command line reads: a workbook, Parquet, a page with a table, packed.
 
     With `complete_until` the feed's watermark rises; an empty array is enough for that.
     """
-    kind = content_type(request.headers.get("content-type"), of="/outcomes", kinds=("application/json", _CSV))
+    kind = content_type(request.headers.get("content-type"), of="/outcomes", kinds=KINDS)
     with service.batch():
         body, _ = await _spooled(request, service.home.settings.serve.max_body)
 
         def record() -> OutcomesResult:
-            labels = body if kind == _CSV else outcome_table(body.read(), service.home.schema)
-            return portfolio.record_outcomes(labels, complete_until=complete_until, by=key, strict=True)
+            with outcome_source(body, kind, service.home.schema) as labels:
+                return portfolio.record_outcomes(labels, complete_until=complete_until, by=key, strict=True)
 
         with body:
             return (await service.in_bulk(record)).to_dict()
