@@ -88,6 +88,7 @@ HOME = re.compile(
 # Of everything else the tests are in the file of the same name below `tests`, or import it themselves.
 HELD_BY: Final = {
     "backtest/test_command.py": "backtest.runs cli.backtest",
+    "backtest/test_history.py": "backtest.past",
     "backtest/test_study.py": "backtest.oracle",
     "batch/test_client.py": "batch.api",
     "batch/test_local.py": "batch.files batch.outputs",
