@@ -9,6 +9,9 @@ from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.settings import Settings, parse_settings
 from riskloop.core.types import Rows
 from riskloop.train.fit import fit
+from riskloop.train.fitted import Sample, sample_of
+from riskloop.train.learners import learner
+from riskloop.train.validate import Part, Validated, best_of, judge
 
 GAPS = """
 [portfolio]
@@ -94,3 +97,44 @@ def test_rows_of_one_class_are_an_error(make_rows: Callable[..., Rows], settings
     rows = make_rows(200)
     with pytest.raises(DataError):
         fit(Rows(rows.features, rows.ids, rows.times, np.ones(200)), settings)
+
+
+def rated(name: str, noise: float, rows: int, seed: int) -> tuple[Validated, Sample, list[Part]]:
+    """A learner whose scores are the truth and noise, over two folds of a history that depends on ``rows`` alone."""
+    settings = parse_settings('[portfolio]\ntarget = "y"\n[features.x]\n')
+    rng = np.random.default_rng(rows)
+    x = rng.normal(size=rows)
+    y = (rng.random(rows) < 1 / (1 + np.exp(-2 * x))).astype(np.float64)
+    sample = sample_of(
+        Rows(x[:, None], [str(i) for i in range(rows)], np.zeros(rows, dtype=np.int64), y), settings, None, None
+    )
+    halves = np.arange(rows) % 2
+    parts = [(np.flatnonzero(halves != k), np.flatnonzero(halves == k)) for k in (0, 1)]
+    raw = x + noise * np.random.default_rng(seed).normal(size=rows)
+    return judge(learner(name, settings), raw, y, [test for _, test in parts]), sample, parts
+
+
+def test_of_boosters_within_the_error_of_the_pair_the_first_listed_is_chosen() -> None:
+    """By chance a later one of the same noise ranks higher about as often, and beyond one error in a sixth of cases."""
+    later = higher = 0
+    for seed in range(40):
+        one, sample, parts = rated("lightgbm", 0.5, 300, seed)
+        other = rated("hist_gradient_boosting", 0.5, 300, seed + 100)[0]
+        later += best_of([one, other], sample, parts) is other
+        higher += other.interval.estimate > one.interval.estimate
+    assert later <= 12 < higher
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_booster_that_is_better_takes_the_place_of_one_listed_before_it(seed: int) -> None:
+    one, sample, parts = rated("lightgbm", 1.0, 3000, seed)
+    other = rated("hist_gradient_boosting", 0.3, 3000, seed + 100)[0]
+    assert best_of([one, other], sample, parts) is other
+    assert best_of([other, one], sample, parts) is other
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_between_a_scorecard_and_a_booster_the_higher_auc_decides(seed: int) -> None:
+    made = [rated("scorecard", 0.31, 300, seed), rated("lightgbm", 0.3, 300, seed + 100)]
+    validated, (_, sample, parts) = [made[0][0], made[1][0]], made[0]
+    assert best_of(validated, sample, parts) is max(validated, key=lambda v: v.interval.estimate)

@@ -101,6 +101,7 @@ class Size(msgspec.Struct, frozen=True):
     rate: float = 0.05  # learning rate
     trees: int = 250
     rows: float = 20_000.0  # training rows with which so many trees are best
+    drawn: bool = False  # a split takes the best of thresholds that are drawn, one a column: less noise is learned
 
 
 class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):

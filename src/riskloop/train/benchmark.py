@@ -12,7 +12,7 @@ from riskloop.core.stats import paired_delong, upper_quantile
 from riskloop.core.types import Floats, Ints
 from riskloop.train.fitted import Sample
 from riskloop.train.learners import LEARNERS, Learner
-from riskloop.train.validate import Part, Progress, Validated, validate
+from riskloop.train.validate import Part, Progress, Validated, fold_of, validate
 
 CARD: Final[Learner] = replace(LEARNERS["scorecard"], name="plain scorecard")  # nobody's own [learners.scorecard]
 
@@ -42,9 +42,7 @@ def benchmark_of(
             (found,), _ = validate([[CARD] * len(parts)], sample, parts, workers, report)
         except RiskloopError as error:
             return None, {CARD.name: f"There is no {CARD.name} beside the model. {error.message}"}
-    folds = np.full(len(sample.y), -1, dtype=np.int64)
-    for number, (_, test) in enumerate(parts):
-        folds[test] = number
+    folds = fold_of(len(sample.y), [test for _, test in parts])
     tested = np.flatnonzero(folds >= 0)
     customers = None if sample.customers is None else sample.customers[tested]
     outcomes = sample.y[tested].astype(np.float64)

@@ -56,7 +56,7 @@ from riskloop.train.fitted import Fitted, Sample, fit_learner, raw_scores, refer
 from riskloop.train.learners import LIGHTGBM, SCORECARD, Estimator, Learner, learner, require_known
 from riskloop.train.scorecard import Scorecard
 from riskloop.train.size import choose_sizes, sized
-from riskloop.train.validate import OutOfFold, Part, Progress, cores, judge, parts_of, threads, validate
+from riskloop.train.validate import OutOfFold, Part, Progress, best_of, cores, judge, parts_of, threads, validate
 
 _IMPORTANCE_ROWS: Final = 1000
 
@@ -110,9 +110,9 @@ def fit(
         validated, left_out = validate(
             entries, sample, parts, cores(settings), lambda what, share: report(what, 0.3 + 0.6 * share)
         )
+        best = best_of(validated, sample, parts)
     else:
-        validated = [judge(chosen[0], judged.raw, target, judged.parts, sample.customers)]
-    best = max(validated, key=lambda v: v.interval.estimate)  # the first of equals: [train] lists them by preference
+        validated = [best := judge(chosen[0], judged.raw, target, judged.parts, sample.customers)]
 
     if judged is None and learners is None and train.benchmark:
         benchmark, missing = benchmark_of(

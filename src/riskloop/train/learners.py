@@ -7,9 +7,11 @@ categories as codes.
 import importlib
 import inspect
 import math
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -300,10 +302,16 @@ def one_thread() -> AbstractContextManager[Any]:
     Sums in parallel depend on the number of threads in their last bits, and on a busy machine threads wait for each
     other, tenfold.
     """
-    from threadpoolctl import threadpool_limits
-
-    context: AbstractContextManager[Any] = threadpool_limits(1)
+    context: AbstractContextManager[Any] = _libraries(len(sys.modules)).limit(limits=1)
     return context
+
+
+@lru_cache(maxsize=1)
+def _libraries(modules: int) -> Any:
+    """The libraries of numbers that are loaded, looked for anew when an import may have brought one: it takes 5 ms."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def require_known(estimator: Estimator) -> None:

@@ -16,18 +16,23 @@ from msgspec import structs
 
 from riskloop.core.manifest import Size
 from riskloop.core.types import Floats, Ints
+from riskloop.scoring.shap import MAX_NODES
 from riskloop.train.fitted import Sample, preparer_of
 from riskloop.train.learners import LEARNERS, Learner, lightgbm_params, most_bins, one_thread
 
-CELLS: Final = 200_000  # of all parts of one try: small histories are tried on every part of the validation …
+ROWS, CELLS = 12_000, 2_000_000  # of all parts of one try: small histories are tried on every part of the validation …
 LEAST_PARTS: Final = 2  # … and large ones on the last two
-CLEARLY: Final = 0.002  # share by which a size's loss is larger that is not tried further
-MOST: Final = 20_000  # rows of one try
+_DEEP_PROOF: Final = 2.0  # standard errors by which deep trees have to be better; one is enough for others
+MOST: Final = 12_000  # rows of one try
 MOST_TREES: Final = 1500
+FEW: Final = 5000  # rows, of which a leaf may have fewer
 _HASTE: Final = 1.7  # tries learn so many times faster than fits, with as many times fewer trees
 _PATIENCE: Final = 25  # trees without an improvement that end a try …
 _STEP: Final = 5  # … which is looked at after every so many
 _RATE, _LEAVES = 0.06, 8  # learning rate of trees with so many leaves
+_DRAWN: Final = 0.6  # trees that a booster without drawn thresholds needs, of those that are best with them
+# LightGBM's trees learn from other four fifths of the rows each: faster, and they err less alike.
+SAMPLED: Final[Mapping[str, Any]] = {"subsample": 0.8, "subsample_freq": 1}
 _GROWTH: Final = 2.0  # times the trees that more rows than the search had may bear
 
 
@@ -37,13 +42,15 @@ def sized(entry: Learner, size: Size | None) -> Learner:
     if name is None or size is None:
         return entry
     faster = 2.0 if entry.name == "hist_gradient_boosting" else 1.0  # fewer, further: they take twice as long
+    trees = size.trees * (_DRAWN if size.drawn and name.drawn is None else 1.0)
     params = {
-        name.trees: max(1, round(size.trees / faster)),
+        name.trees: max(1, round(trees / faster)),
         name.leaves: size.leaves,
         "learning_rate": size.rate * faster,
         **({} if name.least_leaf is None else {name.least_leaf: size.least_leaf}),
         name.columns: size.columns,
         name.l2: size.l2,
+        **({} if name.drawn is None else {name.drawn: size.drawn, **SAMPLED}),
     }
     return replace(entry, params={**entry.params, **params}, enough=size.rows, growth=_GROWTH)
 
@@ -57,10 +64,13 @@ class _Names:
     least_leaf: str | None  # None: is not counted in rows
     columns: str
     l2: str
+    drawn: str | None = None  # None: has no such splits
 
 
 _NAMES: Final[Mapping[str, _Names]] = {
-    "lightgbm": _Names("n_estimators", "num_leaves", "min_child_samples", "colsample_bytree", "reg_lambda"),
+    "lightgbm": _Names(
+        "n_estimators", "num_leaves", "min_child_samples", "colsample_bytree", "reg_lambda", "extra_trees"
+    ),
     "hist_gradient_boosting": _Names(
         "max_iter", "max_leaf_nodes", "min_samples_leaf", "max_features", "l2_regularization"
     ),
@@ -79,17 +89,27 @@ class Sizes:
 
 @dataclass
 class _Tried:
-    """A size's loss after every `_STEP` trees, on each part of the search."""
+    """The log loss of a size: of every row after every `_STEP` trees, on each part of the search."""
 
     size: Size
-    curves: list[Floats] = field(default_factory=list)
+    losses: list[Floats] = field(default_factory=list)  # of (steps, rows)
 
-    def best(self, parts: Sequence[int]) -> tuple[float, int]:
-        """Least mean loss over the parts, and the number of trees that has it."""
-        longest = max(len(self.curves[p]) for p in parts)
-        padded = [np.pad(self.curves[p], (0, longest - len(self.curves[p])), mode="edge") for p in parts]
-        mean = np.mean(padded, axis=0)
-        return float(mean.min()), _STEP * (int(mean.argmin()) + 1)
+    def best(self, parts: Sequence[int]) -> tuple[Floats, int]:
+        """Every row's loss at the number of trees with the least mean over the parts, and that number."""
+        curves = [self.losses[p].mean(axis=1) for p in parts]
+        longest = max(len(curve) for curve in curves)
+        step = int(np.mean([np.pad(c, (0, longest - len(c)), mode="edge") for c in curves], axis=0).argmin())
+        rows = [self.losses[p][min(step, len(self.losses[p]) - 1)] for p in parts]
+        return np.concatenate(rows), _STEP * (step + 1)
+
+    def proven(self, other: "_Tried", parts: Sequence[int]) -> bool:
+        """Whether this one's loss is smaller than the other's by more than the standard error of the pair.
+
+        Trees whose reasons cannot be looked up when they score have to be better by two.
+        """
+        gain = other.best(parts)[0] - self.best(parts)[0]
+        errors = _DEEP_PROOF if self.size.leaves > MAX_NODES + 1 else 1.0
+        return bool(gain.mean() > errors * gain.std() / math.sqrt(len(gain)))
 
 
 class _Search:
@@ -103,29 +123,34 @@ class _Search:
         self.rows = float(np.mean([part.rows for part in self._data]))
         self.tried: list[_Tried] = []
 
-    def attempt(self, size: Size) -> float:
-        """The size's least mean loss; infinite when it is clearly worse than the best on the first parts.
+    def start(self, size: Size) -> _Tried:
+        """The size that others are held against."""
+        self.tried.append(_Tried(size, self._losses(size, self._data)))
+        return self.tried[-1]
 
-        Most sizes are: the other parts are not fitted then. Racing, as in Maron & Moore, NIPS 6 (1993) 59–66.
+    def attempt(self, size: Size, than: _Tried) -> _Tried | None:
+        """The size, where its loss is proven to be smaller ``than`` another's.
+
+        Most are not: where it is proven to be larger on the first part, the other parts are not fitted. Racing, as in
+        Maron & Moore, NIPS 6 (1993) 59–66.
         """
-        found = next((tried for tried in self.tried if tried.size == size), None)
-        if found is None:
-            found = _Tried(size, self._curves(size, self._data[:LEAST_PARTS]))
-            first = range(min(LEAST_PARTS, len(self._data)))
-            if self.tried and found.best(first)[0] > (1.0 + CLEARLY) * min(t.best(first)[0] for t in self.tried):
-                return np.inf
-            found.curves.extend(self._curves(size, self._data[LEAST_PARTS:]))
-            self.tried.append(found)
-        return found.best(range(len(self._data)))[0]
+        found = _Tried(size, self._losses(size, self._data[:1]))
+        if than.proven(found, [0]):
+            return None
+        found.losses.extend(self._losses(size, self._data[1:]))
+        self.tried.append(found)
+        return found if found.proven(than, range(len(self._data))) else None
 
-    def _curves(self, size: Size, parts: "Sequence[_Part]") -> list[Floats]:
+    def _losses(self, size: Size, parts: "Sequence[_Part]") -> list[Floats]:
         with one_thread(), ThreadPoolExecutor(self._workers) as pool:
-            return list(pool.map(lambda part: part.curve(size, self._seed), parts))
+            return list(pool.map(lambda part: part.losses(size, self._seed), parts))
 
     def best(self, parts: Sequence[int]) -> Size:
-        """The size with the least loss on these parts, with its number of trees."""
-        (_, trees), tried = min(((t.best(parts), t) for t in self.tried), key=lambda pair: pair[0][0])
-        return structs.replace(tried.size, trees=round(_HASTE * trees), rows=self.rows)
+        """The last size that these parts prove to be better than the one before, with its number of trees."""
+        best = self.tried[0]
+        for tried in self.tried[1:]:
+            best = tried if tried.proven(best, parts) else best
+        return structs.replace(best.size, trees=round(_HASTE * best.best(parts)[1]), rows=self.rows)
 
 
 class _Part:
@@ -142,23 +167,27 @@ class _Part:
         self._params["max_bin"] = most_bins(len(Z))
         options["params"] = {**self._params, "feature_pre_filter": False, "num_threads": 1}
         self.rows = len(Z)
+        self._default = other.y
+        self._weights = 1.0 if other.weights is None else other.weights / other.weights.mean()
         self._train = lightgbm.Dataset(Z, part.y.astype(np.float64), weight=part.weights, **options)
         self._test = self._train.create_valid(
             preparer.transform(other.X), other.y.astype(np.float64), weight=other.weights, params=options["params"]
         )
 
-    def curve(self, size: Size, seed: int) -> Floats:
-        """Log loss on the test rows after every `_STEP` trees."""
+    def losses(self, size: Size, seed: int) -> Floats:
+        """Log loss (steps, n) of each test row after every `_STEP` trees."""
         import lightgbm
 
         params = {
             **self._params,
+            **SAMPLED,
             "objective": "binary",
-            "metric": "binary_logloss",
+            "metric": "none",
             "num_leaves": size.leaves,
             "min_data_in_leaf": size.least_leaf,
             "feature_fraction": size.columns,
             "lambda_l2": size.l2,
+            "extra_trees": size.drawn,
             "learning_rate": _HASTE * size.rate,
             "feature_pre_filter": False,
             "num_threads": 1,
@@ -166,13 +195,20 @@ class _Part:
         }
         booster = lightgbm.Booster(params, self._train)
         booster.add_valid(self._test, "test")
-        losses: list[float] = []
-        best = 0
-        while len(losses) * _STEP < MOST_TREES and (len(losses) - 1 - best) * _STEP < _PATIENCE:
+        losses: list[Floats] = []
+
+        def loss(p: Floats, _: Any) -> tuple[str, float, bool]:
+            losses.append(-np.log(np.clip(np.where(self._default, p, 1.0 - p), 1e-15, 1.0)) * self._weights)
+            return "loss", float(losses[-1].mean()), False
+
+        best, reached, step = np.inf, 0, 0
+        while step * _STEP < MOST_TREES and (step - reached) * _STEP < _PATIENCE:
             for _ in range(_STEP):
                 booster.update()
-            losses.append(booster.eval_valid()[0][2])
-            best = len(losses) - 1 if losses[-1] < losses[best] else best
+            step += 1
+            found = booster.eval_valid(loss)[-1][2]
+            if found < best:
+                best, reached = found, step
         return np.array(losses)
 
 
@@ -184,29 +220,24 @@ def choose_sizes(
     report: Callable[[str, float], None] = lambda what, share: None,
 ) -> Sizes:
     """The size for the sample by at most ``tries`` sizes, each fitted on the ``parts`` (training, test positions)."""
-    used = min(len(parts), max(LEAST_PARTS, CELLS // sample.X.size))
+    used = min(len(parts), max(LEAST_PARTS, min(ROWS // len(sample.X), CELLS // sample.X.size)))
     chosen = range(len(parts) - used, len(parts))
     search = _Search(sample, [parts[p] for p in chosen], workers)
-    start = Size(least_leaf=50 if len(sample.y) >= 5000 else 20, rate=_rate(_LEAVES))
-    size, done = start, 0
-
-    def attempt(changed: Size) -> float:
-        nonlocal done
-        done += 1
-        report(f"size of the trees, try {done} of {tries}", done / tries)
-        return search.attempt(changed)
-
-    loss = attempt(size)
-    for name, values in _walk(sample):
-        for value in values:
+    start = Size(leaves=4, l2=10.0, least_leaf=20 if len(sample.y) < FEW else 50, rate=_rate(4), drawn=True)
+    done = 1
+    report(f"size of the trees, try {done} of {tries}", done / tries)
+    best = search.start(start)
+    for direction in _walk(sample):
+        for step in direction:
             if done >= tries:
                 break
-            changed = structs.replace(size, **{name: value})
-            changed = structs.replace(changed, rate=_rate(changed.leaves))
-            new = attempt(changed)
-            if new >= loss:
+            done += 1
+            report(f"size of the trees, try {done} of {tries}", done / tries)
+            changed = structs.replace(best.size, **step)
+            better = search.attempt(structs.replace(changed, rate=_rate(changed.leaves)), best)
+            if better is None:
                 break  # further in this direction is no better
-            size, loss = changed, new
+            best = better
     everything = list(range(len(search._data)))
     whole = search.best(everything)
     others = {p: [i for i in everything if chosen[i] != p] for p in range(len(parts))}
@@ -218,16 +249,16 @@ def _rate(leaves: int) -> float:
     return round(_RATE * math.sqrt(_LEAVES / leaves), 3)
 
 
-def _walk(sample: Sample) -> list[tuple[str, tuple[Any, ...]]]:
-    """Settings in the order in which they matter, and steps in one direction each."""
-    few = len(sample.y) < 5000
+def _walk(sample: Sample) -> list[list[dict[str, Any]]]:
+    """Changes in the order in which they matter, and steps in one direction each.
+
+    Searched thresholds and more leaves go together: strong rules of several columns need both, and neither alone helps.
+    """
     return [
-        ("leaves", (4, 3)),
-        ("leaves", (16, 32, 64)),
-        ("columns", (0.5, 0.25)),
-        ("l2", (10.0,)),
-        ("least_leaf", (5,) if few else (15,)),
-        ("least_leaf", (60,) if few else (200,)),
+        [{"drawn": False, "leaves": 8}, {"leaves": 16}, {"leaves": 32}, {"leaves": 64}],
+        [{"drawn": False, "leaves": 4}],
+        [{"columns": 0.5}, {"columns": 0.25}],
+        [{"least_leaf": 60 if len(sample.y) < FEW else 200}],
     ]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from riskloop.core.errors import ConfigError, DataError, RiskloopError
 from riskloop.core.settings import Settings
-from riskloop.core.stats import Interval, auc, delong_variance
+from riskloop.core.stats import Interval, auc, delong_variance, paired_delong
 from riskloop.core.types import Bools, Floats, Ints, Rows
 from riskloop.data.split import folds
 from riskloop.train.fitted import Sample, fit_learner
@@ -115,6 +115,36 @@ def judge(
     """A learner by the mean AUC of its folds."""
     aucs, interval = mean_auc(raw, target, tests, customers)
     return Validated(entry, raw, aucs, interval)
+
+
+def best_of(validated: Sequence[Validated], sample: Sample, parts: Sequence[Part]) -> Validated:
+    """The learner with the highest mean AUC; of equals the one that [train] lists first.
+
+    Boosters whose AUCs differ by no more than the standard error of the pair are equals: they are much alike, and on
+    few rows the highest is the luckiest.
+    """
+    best = max(validated, key=lambda v: v.interval.estimate)
+    alike = [v for v in validated if v.learner.trees and best.learner.trees]
+    return next((v for v in alike if v is best or not _proven(best, v, sample, parts)), best)
+
+
+def _proven(best: Validated, other: Validated, sample: Sample, parts: Sequence[Part]) -> bool:
+    fold = fold_of(len(sample.y), [test for _, test in parts])
+    tested = fold >= 0
+    customers = None if sample.customers is None else sample.customers[tested]
+    try:
+        test = paired_delong(sample.y[tested], other.raw[tested], best.raw[tested], fold[tested], customers)
+    except DataError:  # no fold has two of each class
+        return False
+    return test.difference > test.std_error
+
+
+def fold_of(rows: int, tests: Sequence[Ints]) -> Ints:
+    """The number of the fold that each row (rows,) is tested in; -1 for those that are only learned from."""
+    fold = np.full(rows, -1, dtype=np.int64)
+    for number, test in enumerate(tests):
+        fold[test] = number
+    return fold
 
 
 def mean_auc(
