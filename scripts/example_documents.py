@@ -23,7 +23,7 @@ def run(*words: str) -> None:
 def write_demo(folder: Path, to: Path = EXAMPLES) -> None:
     """The report of the version that the demo ends with."""
     config = str(folder / "riskloop.toml")
-    run("document", "model", "3", "--out", str(to / "demo-champion.html"), "--config", config)
+    run("document", "model", "4", "--out", str(to / "demo-champion.html"), "--config", config)
 
 
 def write_uci(data: Path, to: Path = EXAMPLES) -> None:
