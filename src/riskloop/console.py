@@ -25,6 +25,7 @@ SHORT: Final = 16  # letters; a shorter column is never broken
 NAMES: Final = 32  # … and names in the first one, where the terminal has room
 ROOM: Final = 110
 EVERY: Final = 10.0  # seconds between two lines of progress where there is no terminal for a bar
+SOON: Final = 600  # seconds that are told as seconds, so that no two lines are alike
 
 
 class Console:
@@ -104,7 +105,9 @@ class Console:
             while not ended.wait(EVERY):
                 sentence, share = latest
                 more = f", {sentence}" if sentence and sentence != title else ""
-                self.say(f"{title}: {share:.0%} after {lasting(monotonic() - started)}{more}")
+                done, seconds = f"{share:.0%} after " if share else "", round(monotonic() - started)
+                spent = f"{seconds} seconds" if seconds < SOON else lasting(seconds)
+                self.say(f"{title}: {done}{spent}{more}")
 
         teller = Thread(target=tell, name="riskloop-progress", daemon=True)
         teller.start()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from riskloop import views
-from riskloop.core.english import counted, lasting
+from riskloop.core.english import counted, lasting, named
 from riskloop.core.errors import ConfigError, NotFound, RiskloopError
 from riskloop.core.settings import Settings, coded_as
 from riskloop.identity.client import is_loopback
@@ -31,6 +31,7 @@ from riskloop.store.keys import asks_who
 from riskloop.store.migrations import HEAD, revision
 from riskloop.store.running import running
 from riskloop.store.signing import key_file
+from riskloop.store.windows import next_file_due
 from riskloop.tracing import wanted
 
 OK: Final = "ok"
@@ -287,15 +288,14 @@ class _Checkup:
         """Files and outcomes have come when they were due."""
         home, now = self._home, datetime.now(UTC)
         state = views.outcomes(home.feed, home.windows, now)
-        due = views.next_file_due(home.decisions, home.settings)
+        due = next_file_due(home.decisions, home.settings)
         well = True
         if state["late"]:
             well = False
             yield WARNING, state["late"], "Hand them in: `riskloop outcomes FILE`."
-        elif state["not_judged"]:
+        elif waiting := [name for name in state["not_judged"] if name not in state["judged_next"]]:
             well = False
-            windows = ", ".join(state["not_judged"])
-            yield WARNING, f"The outcomes of {windows} are due.", "Hand them in: `riskloop outcomes FILE`."
+            yield WARNING, f"The outcomes of {named(waiting)} are due.", "Hand them in: `riskloop outcomes FILE`."
         if due is not None and due < now:
             well = False
             yield WARNING, f"A file of decisions was due on {due:%Y-%m-%d}.", "Score it: `riskloop score IN OUT`."

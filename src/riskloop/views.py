@@ -17,16 +17,14 @@ from riskloop.core.errors import NotFound
 from riskloop.core.findings import WINDOW
 from riskloop.core.grades import RATE_GAP, grades_off, grades_said
 from riskloop.core.manifest import ModelManifest, benchmark_document
-from riskloop.core.periods import period_of
 from riskloop.core.settings import (
     GateSettings,
     LineageSettings,
     MlflowSettings,
-    Settings,
     ShadowSettings,
     WatchSettings,
 )
-from riskloop.core.types import Finding, Json, Promotion, from_micros, iso, to_micros
+from riskloop.core.types import Finding, Json, Promotion, iso, to_micros
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.case_notes import attention, cares
 from riskloop.store.cases import Cases
@@ -44,7 +42,7 @@ from riskloop.store.running import running
 from riskloop.store.shadow import ShadowScores, summary
 from riskloop.store.tries import tries_against
 from riskloop.store.trust import Checkpoint, TrustState
-from riskloop.store.windows import Window, Windows
+from riskloop.store.windows import Window, Windows, next_file_due
 
 
 def utc(moment: datetime | None) -> str | None:
@@ -133,7 +131,10 @@ def next_steps(status: Json) -> list[Json]:
             steps.append((f"cases show {entry['id']}", waits))
     if status["loop"]["stands_still"] or (status["decisions"] and not status["loop"]["watched"]):
         steps.append(("up", "nobody watches the decisions"))
-    if status["outcomes"]["late"] or status["outcomes"]["not_judged"]:
+    there = status["outcomes"]["judged_next"]
+    if there:
+        steps.append(("watch --once", "outcomes have come that the loop has not looked at"))
+    if status["outcomes"]["late"] or len(status["outcomes"]["not_judged"]) > len(there):
         steps.append(("outcomes FILE", "outcomes are due"))
     if status["next_file"] is not None and status["next_file"] < status["now"]:
         steps.append(("score IN OUT", "a file of decisions is due"))
@@ -257,14 +258,6 @@ def unresolved(cases: Cases, ledger: Ledger, champion: int) -> list[Case]:
     return known_harm(marked, champion, ledger.alike(champion)) if marked else []
 
 
-def next_file_due(decisions: DecisionLog, settings: Settings) -> datetime | None:
-    """Until when the next file of decisions is awaited; None where no file is due or none has come yet."""
-    due, logged = settings.windows.due, decisions.times()
-    if due == "always" or due == "any" or logged is None:
-        return None
-    return period_of(period_of(from_micros(logged.latest), due).end, due).end + settings.windows.grace
-
-
 def outcomes(feed: OutcomeFeed, windows: Windows, now: datetime) -> Json:
     """Where the outcome feed stands: up to when it is complete, whether it is late, what is in quarantine."""
     state = feed.state(now)
@@ -280,6 +273,7 @@ def outcomes(feed: OutcomeFeed, windows: Windows, now: datetime) -> Json:
         "late": state.late,
         "held": list(state.held),
         "not_judged": [entry.name for entry in waiting],
+        "judged_next": [entry.name for entry in windows.untried(feed.maturity(now).until + 1)],  # at its next turn
         "sentence": " ".join(part for part in (complete, state.late) if part),
     }
 

@@ -83,7 +83,7 @@ def test_where_there_is_no_terminal_progress_is_lines_also_of_a_step_that_is_sil
 
     def say(_self: Console, sentence: str) -> None:
         said.append(sentence)
-        if len(said) == 3:
+        if sum("4,000 rows" in told for told in said) == 3:
             enough.set()
 
     monkeypatch.setattr(console, "EVERY", 0.005)
@@ -95,5 +95,9 @@ def test_where_there_is_no_terminal_progress_is_lines_also_of_a_step_that_is_sil
     assert said[-1] == "Scoring june.csv: 40% after 0 seconds, 4,000 rows"
     assert enough.wait(0.05)
     assert len(said) == count, "when the work has ended, nobody goes on talking"
+    assert {told.partition(",")[0] for told in said} <= {
+        "Scoring june.csv: 0 seconds",  # before anything is known of how far it is
+        "Scoring june.csv: 40% after 0 seconds",
+    }
     with Console(as_json=True).progress("Scoring") as tick:
         tick("x", 0.1)

@@ -14,8 +14,7 @@ from riskloop.core.types import Decisions, Diagnosis, from_micros, to_micros
 from riskloop.loop.arrivals import Feed
 from riskloop.loop.observe import Due, _period, due
 from riskloop.store.home import Home
-from riskloop.store.windows import save
-from riskloop.views import next_file_due
+from riskloop.store.windows import next_file_due, save
 
 from .test_watching import window
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
 from benchmarks.feeds import WEEK, Book, contract
 from riskloop import views
@@ -22,6 +23,7 @@ from riskloop.monitor.labels import DEFINITION
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import World, month_starts
 from riskloop.simulation.feeds import FEEDS, FeedKind, SimulatedFeed
+from riskloop.store import tables
 from riskloop.store.outcomes import Outcome
 
 from .conftest import recession
@@ -103,12 +105,31 @@ def test_a_window_whose_outcomes_are_due_and_not_there_is_not_judged_and_says_so
     assert "cannot be judged" in february.sentence
     status = views.status(book.portfolio.home, datetime(2025, 4, 2, tzinfo=UTC))["outcomes"]
     assert status["not_judged"] == ["2025-02"]
+    assert status["judged_next"] == []
     (shown,) = [entry for entry in book.portfolio.drift(3).windows if entry["name"] == "2025-02"]
     assert not shown["mature"]
     assert [f["severity"] for f in shown["findings"] if f["check"] == "outcomes"] == ["unknown"]
     book.turn(datetime(2025, 4, 7, tzinfo=UTC))
     assert book.windows[1].diagnosis is Diagnosis.STABLE
     assert not [f for f in book.portfolio.home.windows.findings(2) if f.check == "outcomes"]
+
+
+@pytest.mark.parametrize("book", ["on_time"], indirect=True)
+def test_what_waits_for_the_loop_is_not_asked_of_a_person(book: Book) -> None:
+    """Outcomes have come, and no cycle looked at them since."""
+    home = book.portfolio.home
+    for number, month in enumerate(MONTHS):
+        book.live(month, 40 + number, World(), rows=300)
+    with home.database.write() as connection:
+        connection.execute(update(tables.windows).values(matured_at=None))
+    now = datetime(2025, 8, 1, tzinfo=UTC)
+    status = views.status(home, now)
+    assert status["outcomes"]["judged_next"] == status["outcomes"]["not_judged"] != []
+    steps = [step["command"] for step in status["next"]]
+    assert "riskloop watch --once" in steps
+    assert not status["outcomes"]["late"] or steps.index("riskloop watch --once") < steps.index(
+        "riskloop outcomes FILE"
+    )
 
 
 @pytest.mark.parametrize("book", ["on_time"], indirect=True)

@@ -8,6 +8,7 @@ import typer
 
 from riskloop.cli.options import CONFIG, ConfigOption, JsonOption, open_portfolio
 from riskloop.console import Console, table, when
+from riskloop.core import english
 from riskloop.core.english import counted, lasting
 from riskloop.core.errors import ConfigError, StorageError
 
@@ -29,8 +30,11 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
         lines.append(f"Last window: {window['name']}, {window['decisions']:,} decisions: {window['sentence']}")
     if found.champion is not None:
         lines.append(found.outcomes["sentence"])
-    if waiting := found.outcomes["not_judged"]:
-        lines.append(f"Not judged by their outcomes yet, which are due: {', '.join(waiting)}.")
+    there = found.outcomes["judged_next"]
+    if waiting := [name for name in found.outcomes["not_judged"] if name not in there]:
+        lines.append(f"Not judged by their outcomes yet, which are due: {english.named(waiting)}.")
+    if there:
+        lines.append(f"Their outcomes are there, and the loop judges them at its next turn: {english.named(there)}.")
     if found.quarantine:
         lines.append(found.quarantine["sentence"])
     if found.next_file:

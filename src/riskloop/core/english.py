@@ -1,4 +1,6 @@
-"""Numbers as they stand in sentences."""
+"""Numbers and names as they stand in sentences."""
+
+from collections.abc import Sequence
 
 
 def p_is(p: float) -> str:
@@ -9,6 +11,11 @@ def p_is(p: float) -> str:
 def counted(number: int, noun: str) -> str:
     """``1 grade``, ``3 grades``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def named(names: Sequence[str], most: int = 6) -> str:
+    """``May, June``; of more than ``most`` the first and the last: ``May … December (8)``."""
+    return ", ".join(names) if len(names) <= most else f"{names[0]} … {names[-1]} ({len(names):,})"
 
 
 def lasting(seconds: float) -> str:

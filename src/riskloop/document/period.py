@@ -7,7 +7,7 @@ from typing import Final
 
 from riskloop import views
 from riskloop.cases import Case
-from riskloop.core.english import counted
+from riskloop.core.english import counted, named
 from riskloop.core.errors import ConfigError
 from riskloop.core.numbers import between, number
 from riskloop.core.types import Diagnosis, Json
@@ -201,9 +201,10 @@ def _open(status: Json, now: datetime) -> tuple[Block, ...]:
     """What `riskloop status` knows, at the time of writing."""
     items = [f"Case {case['id']} ({words(case['state'])}): {case['sentence']}" for case in status["open_cases"]]
     items += [f"Unresolved: case {case['id']}. {case['sentence']}" for case in status["unresolved"]]
-    waiting = status["outcomes"]["not_judged"]
+    there = status["outcomes"]["judged_next"]
+    waiting = [name for name in status["outcomes"]["not_judged"] if name not in there]
     if waiting:
-        items.append(f"Not judged by their outcomes yet, which are due: {', '.join(waiting)}.")
+        items.append(f"Not judged by their outcomes yet, which are due: {named(waiting)}.")
     if status["outcomes"]["late"]:
         items.append(status["outcomes"]["late"])
     if status["quarantine"]:

@@ -78,7 +78,7 @@ def cycle(
 
     with held(home.database, "loop") as lease:
         champion = load(home, home.champion().version)
-        for sentence in _observe(home, champion, now, done):
+        for sentence in _observe(home, champion, now, done, tick):
             lease.renew()
             tell(sentence)
         with span("renew"):
@@ -119,9 +119,10 @@ def cycle(
     return done
 
 
-def _observe(home: Home, champion: ReferenceModel, now: datetime, done: Cycle) -> Iterator[str]:
+def _observe(home: Home, champion: ReferenceModel, now: datetime, done: Cycle, tick: Tick) -> Iterator[str]:
     """Close what is complete and judge again what has matured, each in a transaction with its case."""
     for complete in due(home.decisions, home.windows, home.settings, now):
+        tick(f"closing {complete.name}", 0.0)
         with span("close window", window=complete.name, rows=complete.rows):
             window, findings, profile = close(home, champion, complete, now)
             with home.database.write() as connection:
@@ -138,7 +139,9 @@ def _observe(home: Home, champion: ReferenceModel, now: datetime, done: Cycle) -
         yield late.late
     known = home.feed.maturity(now)
     past = home.decisions.horizon()
-    for old in to_judge(home.windows, home.outcomes, home.settings.portfolio.outcome_window, known, now, past):
+    waiting = to_judge(home.windows, home.outcomes, home.settings.portfolio.outcome_window, known, now, past)
+    for number, old in enumerate(waiting):
+        tick(f"judging {old.name} by its outcomes, {number + 1} of {len(waiting)}", number / len(waiting))
         # The champion that it was compared with may be history by now; then it is judged for the record only.
         model = champion if old.model_version == champion.version else load(home, old.model_version)
         with span("judge window", window=old.name, rows=old.rows):

@@ -8,10 +8,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
+from riskloop.core.periods import period_of
+from riskloop.core.settings import Settings
 from riskloop.core.span import Span
 from riskloop.core.types import Action, Diagnosed, Diagnosis, Finding, Json, Rung, Severity, from_micros, to_micros
 from riskloop.store import chain, documents
 from riskloop.store.database import Database
+from riskloop.store.decisions import DecisionLog
 from riskloop.store.tables import findings, windows
 
 _LISTED: Final = select(*(column for column in windows.c if column.name != "profile"))
@@ -102,6 +105,12 @@ class Windows:
         """Windows that ended by ``until``, microseconds, and were not judged with their outcomes yet, oldest first."""
         waiting = windows.c.matured_at.is_(None), windows.c.rows > 0, windows.c.end_time <= until
         return self._read(_LISTED.where(*waiting).order_by(windows.c.id))
+
+    def untried(self, until: int) -> list[Window]:
+        """Of those the ones that nobody tried to judge: no finding says that their outcomes are not there."""
+        looked_at = select(findings.c.window_id).where(findings.c.check == "outcomes")
+        waiting = windows.c.matured_at.is_(None), windows.c.rows > 0, windows.c.end_time <= until
+        return self._read(_LISTED.where(*waiting, windows.c.id.not_in(looked_at)).order_by(windows.c.id))
 
     def judged_before(self, outcome: int) -> list[Window]:
         """Windows that were judged with their outcomes when ``outcome`` was not there yet, oldest first."""
@@ -281,3 +290,11 @@ def _finding_values(window_id: int, finding: Finding) -> Json:
         "critical": document["critical"],
         "document": documents.dumps(finding),
     }
+
+
+def next_file_due(decisions: DecisionLog, settings: Settings) -> datetime | None:
+    """Until when the next file of decisions is awaited; None where no file is due or none has come yet."""
+    due, logged = settings.windows.due, decisions.times()
+    if due == "always" or due == "any" or logged is None:
+        return None
+    return period_of(period_of(from_micros(logged.latest), due).end, due).end + settings.windows.grace
