@@ -256,6 +256,29 @@ def test_what_tells_who_or_what_is_told_already_is_left_out(name: str, tmp_path:
     assert said in found.why
 
 
+QUANTITIES = (
+    "email_age_days",
+    "phone_tenure_months",
+    "mobile_calls",
+    "ip_score",
+    "tel_number_changes",
+    "amount_by_mobile",
+)
+
+
+@pytest.mark.parametrize("name", QUANTITIES)
+def test_quantities_about_a_way_to_reach_somebody_are_inputs(name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    values = rng.integers(0, 5_000_000 if name.startswith("amount") else 4_000, N)
+    assert column(looked(FRAME.assign(**{name: values}), tmp_path), name).role == "input"
+
+
+def test_a_telephone_number_without_signs_is_no_input(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(7).integers(30_000_000, 99_999_999, N)
+    assert column(looked(FRAME.assign(phone=numbers, mobile_number=numbers[::-1]), tmp_path), "phone").role == "ignored"
+    assert column(looked(FRAME.assign(mobile_number=numbers), tmp_path), "mobile_number").role == "ignored"
+
+
 TREES: dict[str, Callable[[], Any]] = {
     "NAICS": lambda: RNG.choice(RNG.integers(110_000, 999_999, 90), N),
     "zip_code": lambda: [f"{n:05d}" for n in RNG.integers(501, 99_950, N)],

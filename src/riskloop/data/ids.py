@@ -76,7 +76,9 @@ def is_key(column: Column) -> bool:
 def is_number_of_somebody(column: Column) -> str | None:
     """Why a column is a telephone number, an address or a key rather than a quantity; None when it is none."""
     several = column.many or len(column.levels) > max(20, column.present // 2)
-    if several and is_named(column.name, _CONTACT):
+    # Days since the first mail and calls by telephone are quantities: numbers of telephones have seven digits and more.
+    small = column.numeric and (column.high < 1e6 or is_named(_without_number(column.name), MEASURE))
+    if several and not small and is_named(column.name, _CONTACT):
         return "a telephone number, an address or the like: it tells who somebody is"
     long = column.numeric and column.whole and column.style == "plain" and column.low >= 1e8
     if long and column.unique and len(f"{column.low:.0f}") == len(f"{column.high:.0f}"):
