@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from riskloop.backtest import kept as keeping
 from riskloop.backtest.history import History, read_history
 from riskloop.backtest.kept import keep, kept
 from riskloop.backtest.request import Request
@@ -232,3 +233,21 @@ def test_a_kept_history_keeps_the_order_of_the_columns(
     again = kept(keep(tmp_path, history))
     assert again.settings.row_schema == history.settings.row_schema
     assert again.settings.row_schema.names == order
+
+
+def test_what_other_code_replayed_is_not_taken_for_this_code_s(
+    customers: Customers, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under one version number, too, as while somebody develops it."""
+    history = read_history(Request(customers(6, 200), settings=settings))
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "one.py").write_text("ONE = 1\n", encoding="utf-8")
+    monkeypatch.setattr(keeping, "PACKAGE", package)
+    first, again = keep(tmp_path, history), keep(tmp_path, history)
+    (package / "one.py").write_text("ONE = 2\n", encoding="utf-8")
+    keeping.code_hash.cache_clear()
+    assert first == again != keep(tmp_path, history)
+    (package / "one.py").rename(package / "two.py")
+    keeping.code_hash.cache_clear()
+    assert len({path.name for path in (first, keep(tmp_path, history))}) == 2

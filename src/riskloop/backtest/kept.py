@@ -1,8 +1,10 @@
 """A history on disk, so that workers and a later run find the very rows. Plain arrays: nothing is unpickled."""
 
+import hashlib
 import io
 import json
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -19,6 +21,7 @@ from riskloop.store.files import make_folder
 from riskloop.version import __version__
 
 ROWS: Final = "rows"
+PACKAGE: Final = Path(__file__).parents[1]
 
 
 class KeptPeriod(msgspec.Struct, frozen=True):
@@ -37,11 +40,22 @@ class BacktestManifest(Manifest, frozen=True, kw_only=True):
 
     kind: Literal["backtest"] = "backtest"
     version: str  # riskloop's
+    code: str = ""  # hash of its files: numbers of other code are not these
     settings: str  # as riskloop.toml would have them: the order of the features is the order of the columns
     past: int  # rows
     periods: tuple[KeptPeriod, ...]
     notes: tuple[str, ...]
     names: tuple[str, str]  # of the first and the last period of the past
+
+
+@cache
+def code_hash(package: Path) -> str:
+    """SHA-256, as hexadecimal digits, of every Python file below ``package``, with its place."""
+    found = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        found.update(f"{path.relative_to(package).as_posix()} {content}\n".encode())
+    return found.hexdigest()
 
 
 def keep(work: Path, history: History) -> Path:
@@ -63,6 +77,7 @@ def keep(work: Path, history: History) -> Path:
         files["true_pd.npy"] = _dump(np.concatenate([truth for truth in truths if truth is not None]))
     manifest = BacktestManifest(
         version=__version__,
+        code=code_hash(PACKAGE),
         settings=settings_text(history.settings),
         past=len(history.past),
         periods=tuple(_period(period) for period in history.periods),
