@@ -274,3 +274,37 @@ def test_a_window_of_new_postcodes_alone_is_not_stuck(rows: int) -> None:
     times = (900 + np.arange(rows) % 30) * DAY
     found = quality_findings(built, built.profile(window, np.full(rows, 0.5), times), min_rows=30)
     assert not [f.sentence for f in found if f.severity is Severity.FAULT]
+
+
+def _in_run_off(months: Iterable[int], rows: int, seed: int) -> tuple[Floats, Ints]:
+    """Loans of two years' vintages and no new ones: ages grow, terms and balances shrink, amounts stay."""
+    rng = np.random.default_rng(seed)
+    month = rng.choice(np.array(list(months)), rows)
+    age = month - rng.integers(-24, 0, rows)
+    granted = np.exp(rng.normal(12.0, 0.5, rows))
+    left = 360.0 - age - rng.integers(0, 3, rows)
+    X = np.column_stack((age, left, granted.round(-3), (granted * (1.0 - age / 400.0)).round(), rng.normal(size=rows)))
+    return X, np.asarray(30 * month + rng.integers(0, 28, rows), dtype=np.int64)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_book_in_run_off_moves_and_is_no_fault_and_what_breaks_in_it_is_found(seed: int) -> None:
+    names = ("age", "left", "granted", "balance", "rate")
+    X, days = _in_run_off(range(14), 6_000, seed)
+    schema = Schema(tuple(Feature(name, "number") for name in names), target=TARGET)
+    built = Reference.build(schema, X, np.full(len(X), 0.5), days)
+
+    def faults(rows: Floats, when: Ints) -> set[str]:
+        window = built.profile(rows, np.full(len(rows), 0.5), when * DAY)
+        found = quality_findings(built, window, min_rows=100)
+        return {f.subject for f in found if f.severity is Severity.FAULT}
+
+    for ahead, rows in ((1, 200), (1, 2_000), (3, 800), (6, 2_000)):
+        sound, when = _in_run_off([13 + ahead], rows, 100 * seed + ahead)
+        assert faults(sound, when) == set(), (ahead, rows)
+    sound, when = _in_run_off([14], 2_000, seed + 50)
+    broken = np.arange(len(sound)) % 5 == 0
+    for name, values in (("age", sound[::-1, 0]), ("left", np.full(len(sound), 300.0))):
+        fed = sound.copy()
+        fed[broken, names.index(name)] = values[broken]
+        assert faults(fed, when) & {"age", "left"}, name  # the two are one: either may be named
