@@ -45,5 +45,5 @@ def open_file(
 
 def is_standard(dialect: DataSettings) -> bool:
     """Whether a text is UTF-8 with commas and a header line, and needs no second look."""
-    laid_out = ("encoding", "delimiter", "widths", "decimal", "skip", "header", "below", "columns", "footer")
+    laid_out = ("encoding", "delimiter", "quoting", "widths", "decimal", "skip", "header", "below", "columns", "footer")
     return all(getattr(dialect, name) == getattr(STANDARD, name) for name in laid_out)

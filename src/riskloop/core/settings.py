@@ -104,6 +104,10 @@ class DataSettings(Section):
     gaps: bool = Field(
         False, description="A blank stands between columns of fixed widths: a row without one holds too wide a value."
     )
+    quoting: Literal["double", "single", "backslash"] = Field(
+        "double",
+        description="Quotes around fields of text: double ones, single ones, or with backslashes before signs.",
+    )
     decimal: Literal[".", ","] = Field(".", description="Decimal sign of numbers in text files.")
     skip: int = Field(0, ge=0, description="Lines above the header, such as a note.")
     header: bool = Field(True, description="Whether a line holds the column names.")

@@ -17,6 +17,7 @@ from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.schema import TextStyle
 from riskloop.core.settings import DataSettings
 from riskloop.core.values import MISSING_NUMBER, parse_number, trimmed
+from riskloop.data.quoting import SAID, as_csv, find_quoting
 from riskloop.data.streams import Bytes, container_of, find_encoding, is_utf8, open_bytes, read_start
 from riskloop.data.webpage import is_webpage
 from riskloop.data.widths import CUT, cut, find_widths, have_gaps
@@ -67,6 +68,9 @@ def find_dialect(
     encoding = given.get("encoding") or _encoding(source, start, target)
     text = _text(start, encoding, where)
     delimiter = given.get("delimiter") or find_delimiter(text)
+    quoting = given.get("quoting") or find_quoting(text, delimiter)
+    if quoting != "double":
+        text = as_csv(text, delimiter, quoting)
     widths = given.get("widths") or (() if "delimiter" in given else _widths(text, delimiter, target))
     grid = split(text, delimiter, widths)
     if len(start) == SAMPLE:
@@ -74,7 +78,7 @@ def find_dialect(
     found = layout(grid, target, skip=given.get("skip"))
     body = grid[found["skip"] + found.get("header", True) + found.get("below", 0) :]
     found |= {"encoding": encoding, "decimal": _decimal(body, delimiter if not widths else CUT)}
-    found |= {"widths": widths} if widths else {"delimiter": delimiter}
+    found |= {"widths": widths} if widths else {"delimiter": delimiter, "quoting": quoting}
     if widths:
         above = found["skip"] + found.get("header", True) + found.get("below", 0)
         found["gaps"] = have_gaps(text.splitlines()[above : -MOST_TOTALS - 1], widths)
@@ -221,6 +225,8 @@ def describe(dialect: DataSettings, kind: str = "text") -> str:
         said[:2] = [KINDS["html"]]
     elif kind not in ("text", "zip", "sheet", "html"):
         return KINDS.get(kind, kind)
+    if dialect.quoting in SAID and not dialect.sheet:
+        said.append(SAID[dialect.quoting])
     if dialect.decimal == "," and not dialect.sheet:
         said.append("decimal commas")
     if dialect.skip:

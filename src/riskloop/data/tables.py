@@ -22,6 +22,7 @@ from riskloop.core.settings import DataSettings
 from riskloop.data.dialect import NAMED, find_delimiter, is_total, names_of, repeated, split
 from riskloop.data.labels import NO_LABELS, Labels
 from riskloop.data.parse import Block, TextParser, Types, completed, open_quote
+from riskloop.data.quoting import as_csv
 from riskloop.data.streams import Bytes, text_blocks
 from riskloop.data.widths import CUT, WIDE, cut
 
@@ -118,10 +119,12 @@ class TextSource:
     def _text(self) -> Iterator[bytes]:
         if not isinstance(self.source, (Path, str, bytes)):
             self.source.seek(self._begins)
-        widths = self.dialect.widths
-        if not widths:
+        widths, quoting, delimiter = self.dialect.widths, self.dialect.quoting, self.dialect.delimiter
+        if not widths and quoting == "double":
             return text_blocks(self.source, self.dialect.encoding, self.where)
         blocks = text_blocks(self.source, self.dialect.encoding, self.where, lines=True)
+        if not widths:
+            return (as_csv(block.decode(errors="replace"), delimiter, quoting).encode() for block in blocks)
         return (cut(block, widths, gaps=self.dialect.gaps) for block in blocks)
 
     def _header(self) -> tuple[list[str], int]:

@@ -58,7 +58,19 @@ def accepted(header: str | None, fallback: str) -> str:
     return next((kind for kind in named if kind in READERS), fallback)
 
 
-_LAYOUT: Final = {"encoding", "delimiter", "widths", "gaps", "decimal", "skip", "header", "below", "columns", "footer"}
+_LAYOUT: Final = {
+    "encoding",
+    "delimiter",
+    "quoting",
+    "widths",
+    "gaps",
+    "decimal",
+    "skip",
+    "header",
+    "below",
+    "columns",
+    "footer",
+}
 
 
 class Bulk:
