@@ -76,6 +76,7 @@ of = ["income", "job"]
 missing = ["-777", "k. A."]
 [train]
 folds = 2
+search = 0
 """
 
 
