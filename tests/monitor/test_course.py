@@ -308,3 +308,16 @@ def test_a_book_in_run_off_moves_and_is_no_fault_and_what_breaks_in_it_is_found(
         fed = sound.copy()
         fed[broken, names.index(name)] = values[broken]
         assert faults(fed, when) & {"age", "left"}, name  # the two are one: either may be named
+
+
+@pytest.mark.parametrize("first", [0.75, 0.9])
+def test_a_history_of_which_most_came_on_its_first_day_judges_a_window_all_the_same(first: float) -> None:
+    X, days = _in_run_off(range(14), 6_000, 1)
+    days[: round(first * len(days))] = days.min()
+    built = Reference.build(
+        Schema(tuple(Feature(f"x{k}", "number") for k in range(5)), target=TARGET), X, np.full(len(X), 0.5), days
+    )
+    fed, when = _in_run_off([16], 2_000, 2)
+    fed[::5, 0] = fed[::-5, 0]
+    window = built.profile(fed, np.full(len(fed), 0.5), when * DAY)
+    assert [f for f in quality_findings(built, window, min_rows=100) if f.check == "implausible"]

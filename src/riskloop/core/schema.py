@@ -24,6 +24,7 @@ Kind = Literal["number", "category"]
 TextStyle = Literal["plain", "amount", "percent", "unit", "tenure", "date"]
 # How dates are written that have several readings: 03/01/2023 (dmy, mdy), 930101 (ymd), seconds or milliseconds since
 # 1970 (unix), days of a spreadsheet (excel). "": they are not read unless one reading is left.
+Quoting = Literal["double", "single", "backslash"]  # of fields of a text
 DateOrder = Literal["", "dmy", "mdy", "ymd", "unix", "excel"]
 
 

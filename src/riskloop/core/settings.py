@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from riskloop.core.addresses import secret_in, without_password
 from riskloop.core.errors import ConfigError
-from riskloop.core.schema import DateOrder, Feature, Schema, TextStyle
+from riskloop.core.schema import DateOrder, Feature, Quoting, Schema, TextStyle
 from riskloop.core.types import Problem, Spoken
 
 _KEPT: Final = "holds a password or a key"  # what is wrong so is not repeated
@@ -104,7 +104,7 @@ class DataSettings(Section):
     gaps: bool = Field(
         False, description="A blank stands between columns of fixed widths: a row without one holds too wide a value."
     )
-    quoting: Literal["double", "single", "backslash"] = Field(
+    quoting: Quoting = Field(
         "double",
         description="Quotes around fields of text: double ones, single ones, or with backslashes before signs.",
     )

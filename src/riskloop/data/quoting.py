@@ -8,9 +8,10 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import Final
 
-Quoting = Literal["double", "single", "backslash"]
+from riskloop.core.schema import Quoting
+
 NULL: Final = re.compile(
     r"(?m)(^|[\t,;|^~\x01\x1f])\\N(?=$|[\r\t,;|^~\x01\x1f])"
 )  # how databases write a missing value

@@ -216,6 +216,8 @@ def _ran_on(compared: Compared, j: int, excess: Excess) -> bool:
     if days is None or not compared.window.length:
         return False
     latest = days >= np.quantile(days, 0.75)
+    if latest.all():  # most of the history came on its first day
+        return False
     found = compared.reference.plausible.excess(j, compared.reference.rows[latest])
     if found is None or found.low is not excess.low or found.errors < RUN_ERRORS:
         return False
