@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from riskloop import views
-from riskloop.core.errors import ConfigError, DataError, RiskloopError
+from riskloop.core.errors import ConfigError, RiskloopError
 from riskloop.core.progress import silent
 from riskloop.core.types import Json, to_micros
 from riskloop.deciding import Deciding
@@ -162,6 +162,7 @@ class Portfolio(Deciding):
         labels: "Path | str | pd.DataFrame | None" = None,
         *,
         complete_until: str | date | datetime | None = None,
+        reason: str | None = None,
         by: str | None = None,
         strict: bool | None = None,
         now: datetime | None = None,
@@ -169,29 +170,21 @@ class Portfolio(Deciding):
         """Hand in what happened: decision_id or the id column, the target (or `default`), optionally known_at.
 
         ``complete_until`` is the feed's watermark: every outcome that was final by then is reported (a date includes
-        that day). It can be handed in without labels. The same file twice changes nothing. Rows that cannot be read
-        are set aside and named in ``refused`` of the answer, those without an outcome yet counted in ``waiting``; with
-        ``strict`` (by default as [data] says) one that cannot be read refuses all. Raises DataError naming the first
-        wrong cells, or a watermark in the future.
+        that day). It can be handed in without labels, and goes back to an earlier date for a ``reason``. The same file
+        twice changes nothing. Rows that cannot be read are set aside and named in ``refused`` of the answer, those
+        without an outcome yet counted in ``waiting``; with ``strict`` (by default as [data] says) one that cannot be
+        read refuses all. Raises DataError naming the first wrong cells, or a watermark that cannot be true.
         """
-        from riskloop.data.fetch import fetched
-        from riskloop.data.outcomes import read_handed_in, read_watermark, told
+        from riskloop.loop.handed_in import hand_in, learned_from_open
 
-        at = now or datetime.now(UTC)
-        watermark = None if complete_until is None else read_watermark(complete_until, self.home.schema.earliest)
-        if labels is None and watermark is None:
-            raise DataError("Nothing was handed in: give outcomes, or up to when they are complete.")
-        empty, (schema, data) = watermark is not None, (self.home.schema, self.home.settings.data)
-        with fetched(labels) as here:
-            handed = read_handed_in(here, schema, data, at, strict=strict, empty=empty)
-        recorded = self.home.outcomes.record(
-            handed.labels,
-            at,
-            by=by or current_user(),
-            complete_until=watermark,
-            definition=self.home.settings.outcomes.definition,
-        )
-        return OutcomesResult(**asdict(told(recorded, handed, self.home.outcomes.unmatched)))
+        home, at = self.home, now or datetime.now(UTC)
+        recorded = hand_in(
+            home.feed, home.schema, labels, at,
+            by=by or current_user(), complete_until=complete_until, reason=reason, strict=strict,
+        )  # fmt: skip
+        open_again = None if reason is None else learned_from_open(home.feed, home.ledger, home.artefacts, at)
+        notes = recorded.notes if open_again is None else (*recorded.notes, open_again)
+        return OutcomesResult(**asdict(replace(recorded, notes=notes)))
 
     def cycle(
         self,

@@ -23,6 +23,7 @@ class Signal(StrEnum):
     CHANGED = "a window differs, and the policy waits"
     ORDERED = "a window differs, and the policy acts"
     CALM = "later windows are stable"
+    OPEN_AGAIN = "the outcomes that it rests on are open again"
     GROWN = "the outcomes of a new world have multiplied"
     TOO_FEW = "too few outcomes have matured"
     JUDGED = "a challenger is trained and judged"
@@ -60,14 +61,17 @@ TABLE: Final = (
     Rule(S.WATCHING, Signal.CHANGED, S.WATCHING),
     Rule(S.WATCHING, Signal.ORDERED, S.CONFIRMED, Task.TRAIN),
     Rule(S.WATCHING, Signal.CALM, S.ENDED),
+    Rule(S.WATCHING, Signal.OPEN_AGAIN, S.ENDED),
     Rule(S.CONFIRMED, Signal.CHANGED, S.CONFIRMED, Task.TRAIN),
     Rule(S.CONFIRMED, Signal.ORDERED, S.CONFIRMED, Task.TRAIN),
     Rule(S.CONFIRMED, Signal.TOO_FEW, S.WAITING, Task.WAIT),
     Rule(S.CONFIRMED, Signal.JUDGED, S.TRAINED, Task.FOLLOW),
+    Rule(S.CONFIRMED, Signal.OPEN_AGAIN, S.ENDED),
     Rule(S.WAITING, Signal.CHANGED, S.WAITING, Task.WAIT),
     Rule(S.WAITING, Signal.ORDERED, S.WAITING, Task.WAIT),
     Rule(S.WAITING, Signal.TOO_FEW, S.WAITING, Task.WAIT),
     Rule(S.WAITING, Signal.JUDGED, S.TRAINED, Task.FOLLOW),
+    Rule(S.WAITING, Signal.OPEN_AGAIN, S.ENDED),
     Rule(S.TRAINED, Signal.BETTER, S.PROMOTED, Task.PROMOTE),
     Rule(S.TRAINED, Signal.NOT_BETTER, S.REJECTED, Task.MARK),
     Rule(S.TRAINED, Signal.UNDECIDED, S.WAITING, Task.WAIT),
@@ -76,6 +80,7 @@ TABLE: Final = (
     Rule(S.NEEDS_APPROVAL, Signal.APPROVED, S.PROMOTED, Task.PROMOTE),
     Rule(S.NEEDS_APPROVAL, Signal.REJECTED, S.REJECTED, Task.MARK),
     Rule(S.NEEDS_APPROVAL, Signal.OVERTAKEN, S.WAITING, Task.WAIT),
+    Rule(S.NEEDS_APPROVAL, Signal.OPEN_AGAIN, S.ENDED),
     Rule(S.PROMOTED, Signal.TAKEN_BACK, S.ROLLED_BACK, Task.MARK),
     Rule(S.REJECTED, Signal.CALM, S.REJECTED, Task.CLEAR),
     Rule(S.ROLLED_BACK, Signal.CALM, S.ROLLED_BACK, Task.CLEAR),

@@ -263,6 +263,9 @@ def outcomes(
         str | None,
         typer.Option(help="The feed is complete up to here, such as 2025-06-30: what is not reported will not come."),
     ] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Why --complete-until goes back to an earlier date; without it none does.")
+    ] = None,
     engine: ReadingOption = Reading.LOCAL,
     master: MasterOption = None,
     config: ConfigOption = CONFIG,
@@ -286,7 +289,7 @@ def outcomes(
 
     given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict, widths)
     portfolio = _reading(open_portfolio(config, given), engine, master)
-    recorded = portfolio.record_outcomes(labels, complete_until=complete_until)
+    recorded = portfolio.record_outcomes(labels, complete_until=complete_until, reason=reason)
     lines = [
         f"Recorded {recorded.recorded:,} outcomes ({recorded.repeated:,} were known, {recorded.corrected:,} correct "
         "an earlier one)."

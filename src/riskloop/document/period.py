@@ -171,6 +171,7 @@ def _delivery(one: Delivery) -> tuple[str, ...]:
     state = "in quarantine" if one.held else "released by a person" if one.released else "counts"
     counts = (one.recorded, one.corrected, one.repeated, one.unmatched)
     until = "not said" if one.complete_until is None else day(one.complete_until)
+    until += "" if one.reason is None else f", taken back: {one.reason}"
     return (moment(one.at), one.by, state, until, *(number(count) for count in counts))
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from riskloop.cases import LOOP, Case, CaseState, Move, Signal, move
+from riskloop.cases import BY_OUTCOMES, LOOP, Case, CaseState, Move, Signal, may, move
 from riskloop.cases.windows import Known, Seen, WindowMove, steps
 from riskloop.core.errors import Conflict
 from riskloop.core.settings import Settings
@@ -87,6 +87,22 @@ def _known(settings: Settings, cases: Cases, windows: Windows, window: Window) -
         calm=next(other, len(said)),
         enough=enough,
     )
+
+
+def follow_open_again(connection: Connection, cases: Cases, windows: Windows, window: Window, now: datetime) -> None:
+    """End the case of a window whose outcomes are open again, in the transaction that stores it, if it has no other.
+
+    It rests on outcomes that do not count. What is true of it opens another one when they do.
+    """
+    if window.case_id is None:
+        return
+    others = (one for one in windows.of_case(window.case_id) if one.id != window.id and one.matured_at is not None)
+    case = cases.get(window.case_id)
+    if case.diagnosis not in BY_OUTCOMES or not may(case, Signal.OPEN_AGAIN):
+        return
+    if not any(one.diagnosis in BY_OUTCOMES for one in others):
+        sentence = f"The outcomes of {window.name} are open again: the watermark of the feed went back."
+        move_case(connection, case, move(case, Signal.OPEN_AGAIN, sentence), at=now)
 
 
 def release(windows: Windows, deliveries: Deliveries, case: Case, *, by: str, note: str, now: datetime) -> Case:

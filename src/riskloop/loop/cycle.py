@@ -16,7 +16,7 @@ from riskloop.alerts import beat_in_background
 from riskloop.cases import Case, CaseState, Signal, may
 from riskloop.core.errors import RiskloopError
 from riskloop.loop import alerts, labels, probation, trial
-from riskloop.loop.cases import follow_rollback, follow_window
+from riskloop.loop.cases import follow_open_again, follow_rollback, follow_window
 from riskloop.loop.champion import ReferenceModel, load
 from riskloop.loop.lineage import tell_lineage
 from riskloop.loop.mature import mature, to_judge
@@ -153,8 +153,11 @@ def _observe(home: Home, champion: ReferenceModel, now: datetime, done: Cycle, t
         if not found.judged and window == old:
             continue
         with home.database.write() as connection:
-            if model is champion and found.judged:
-                window = follow_window(connection, home.settings, home.cases, home.windows, window, now)
+            if found.judged:
+                if model is champion:
+                    window = follow_window(connection, home.settings, home.cases, home.windows, window, now)
+            elif known.given and old.matured_at is not None and found.suspect is None:
+                follow_open_again(connection, home.cases, home.windows, window, now)
             save(connection, window, found.findings)
         if found.judged:
             done.matured.append(window)

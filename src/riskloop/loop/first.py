@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import to_builtins
 
@@ -18,6 +18,7 @@ from riskloop.promote import promote
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.history import save_history
 from riskloop.store.ledger import Ledger
+from riskloop.store.watermark import refuse_future
 from riskloop.train.fit import fit
 
 log = logging.getLogger("riskloop.train")
@@ -40,6 +41,7 @@ def train_first(
     The first version that clears ``train.floor_auc`` becomes champion; later ones wait for the gate or a person.
     Raises DataError for rows that cannot be learned from, GateRefused when a first model stays below the floor.
     """
+    refuse_future(complete_until, now + timedelta(days=1), "trained")  # today's date means its end
     learned = lessons(
         rows, settings.row_schema, settings.portfolio.outcome_window, settings.train.folds, complete_until
     )

@@ -1,7 +1,7 @@
 """A model from elsewhere becomes a version of this portfolio: the first champion, or the next challenger."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import to_builtins
 
@@ -14,6 +14,7 @@ from riskloop.loop.register import register
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.history import save_history
 from riskloop.store.ledger import Ledger
+from riskloop.store.watermark import refuse_future
 from riskloop.train.foreign.adopt import CalibrationChoice, adopt, compare_with, read_model
 from riskloop.train.foreign.alone import try_alone
 from riskloop.train.foreign.card import Closed, PointsScale
@@ -49,6 +50,7 @@ def import_model(
     try_alone(found)
     model = read_model(found, schema, matrix, scale, closed)
     agreement, compared_with = compare_with(model, matrix, scores, scores_name)
+    refuse_future(complete_until, now + timedelta(days=1), "registered")  # today's date means its end
     learned = lessons(rows, schema, settings.portfolio.outcome_window, settings.train.folds, complete_until)
     if not len(learned.rows):
         raise DataError("The history has no row with an outcome, so the model cannot be measured.")

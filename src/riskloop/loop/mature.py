@@ -71,12 +71,16 @@ def to_judge(
     """Windows whose outcomes are final by now and not judged, and those about which more is known, oldest first.
 
     More is known, too, of one that was judged in part, when its outcomes are complete: those that lack will not come.
+    Less is known of one whose watermark went back, as a person took it back or its delivery is in quarantine.
 
     Of decisions up to the id ``horizon`` what they were made on was taken out: their windows stay as they were judged.
     """
     until = to_micros(now - outcome_window)
-    whole = [window for window in windows.judged_with_check(OUTCOMES.name) if _complete(window, known)]
+    in_part = windows.judged_with_check(OUTCOMES.name)
+    whole = [window for window in in_part if _complete(window, known)]
     found = [*windows.unjudged(until), *_told_more(windows, outcomes, known.outcomes), *whole]
+    if known.given:
+        found += [window for window in windows.judged_after(known.until) if window not in in_part]
     once = {window.id: window for window in found if window.first_id > horizon}
     return [once[number] for number in sorted(once)]
 

@@ -44,7 +44,9 @@ class Commands(Protocol):
         """Make a version the champion, if the gate agrees."""
         ...
 
-    def record_outcomes(self, labels: Any, *, complete_until: str | None, by: str, strict: bool) -> OutcomesResult:
+    def record_outcomes(
+        self, labels: Any, *, complete_until: str | None, reason: str | None, by: str, strict: bool
+    ) -> OutcomesResult:
         """Store what happened, and up to when that is complete; ``labels`` is a frame or a CSV file."""
         ...
 
@@ -210,12 +212,15 @@ async def outcomes(
     complete_until: Annotated[
         str | None, Query(max_length=40, description="Up to when the feed is complete: 2025-06-30 includes that day.")
     ] = None,
+    reason: Annotated[
+        str | None, Query(max_length=2000, description="Why `complete_until` goes back to an earlier date.")
+    ] = None,
 ) -> Json:
     """What happened: decision_id or the customer's id, the target, optionally known_at.
 
     A JSON array, CSV, or another file that the command line reads: a workbook, Parquet, a page with a table, packed.
 
-    With `complete_until` the feed's watermark rises; an empty array is enough for that.
+    With `complete_until` the feed's watermark rises, with a `reason` it goes back; an empty array is enough for that.
     """
     kind = content_type(request.headers.get("content-type"), of="/outcomes", kinds=KINDS)
     with service.batch():
@@ -223,7 +228,9 @@ async def outcomes(
 
         def record() -> OutcomesResult:
             with outcome_source(body, kind, service.home.schema) as labels:
-                return portfolio.record_outcomes(labels, complete_until=complete_until, by=key, strict=True)
+                return portfolio.record_outcomes(
+                    labels, complete_until=complete_until, reason=reason, by=key, strict=True
+                )
 
         with body:
             return (await service.in_bulk(record)).to_dict()

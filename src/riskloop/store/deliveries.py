@@ -13,6 +13,7 @@ from riskloop.core.types import Finding, Ints, from_micros
 from riskloop.store import chain, documents
 from riskloop.store.database import Database
 from riskloop.store.tables import deliveries
+from riskloop.store.watermark import watermark
 from riskloop.store.windows import judge_again
 
 
@@ -30,6 +31,7 @@ class Delivery:
     corrected: int
     unmatched: int
     complete_until: datetime | None  # the watermark, exclusive
+    reason: str | None  # why the watermark went back to that; None: it did not
     definition: str  # version of the definition of default
     examined: bool
     held: bool  # in quarantine
@@ -81,11 +83,9 @@ class Deliveries:
         return self._read(select(deliveries).where(deliveries.c.held).order_by(deliveries.c.id))
 
     def watermark(self) -> datetime | None:
-        """Up to where the feed is complete, as it says itself; None when it never did. Held ones say nothing."""
-        query = select(func.max(deliveries.c.complete_until)).where(~deliveries.c.held)
+        """Up to where the feed is complete, as it says itself; None when it never did."""
         with self.database.read() as connection:
-            found = connection.execute(query).scalar()
-        return None if found is None else from_micros(found)
+            return watermark(connection)
 
     def last_at(self) -> datetime | None:
         """When something was handed in last."""

@@ -9,10 +9,9 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, func, insert, select
 
 from riskloop.core.chain import integer_rows_digest
-from riskloop.core.errors import DataError
 from riskloop.core.maturity import LATEST, Maturity
 from riskloop.core.span import EVERYTHING, Span
-from riskloop.core.types import Floats, Ints, from_micros, to_micros
+from riskloop.core.types import Floats, Ints, to_micros
 from riskloop.store import chain, counters
 from riskloop.store.database import Database
 from riskloop.store.matching import Labels, Outcome, match
@@ -21,6 +20,7 @@ from riskloop.store.reported import counted, has_report, integers, is_reported, 
 from riskloop.store.segments import Segments
 from riskloop.store.spans import where
 from riskloop.store.tables import decisions, deliveries, outcomes
+from riskloop.store.watermark import place, refuse_future
 
 
 @dataclass(frozen=True)
@@ -63,24 +63,21 @@ class Outcomes:
         *,
         by: str = "riskloop",
         complete_until: datetime | None = None,
+        reason: str | None = None,
         definition: str = "1",
     ) -> Recorded:
         """Store outcomes in one transaction. The same file handed in twice changes nothing.
 
-        ``complete_until`` is the feed's watermark: every outcome that was final before it is reported by now.
-        Raises DataError when it lies after ``recorded_at``.
+        ``complete_until`` is the feed's watermark: every outcome that was final before it is reported by now. With a
+        ``reason`` it goes back to that. Raises DataError when it lies after ``recorded_at``, or takes nothing back.
         """
-        if complete_until is not None and complete_until > recorded_at:
-            raise DataError(
-                f"The outcomes cannot be complete until {complete_until:%Y-%m-%d %H:%M} UTC: that is in the future. "
-                "Nothing was recorded."
-            )
+        refuse_future(complete_until, recorded_at)
         labels = reported if isinstance(reported, Labels) else Labels.of(reported)
         with self.database.write() as connection:
             counters.lock(connection, outcomes)
             found = match(connection, self.segments, labels)
             before = _latest(connection, found.decisions)
-            notes = _highest_counts(connection, complete_until)
+            reason, notes = place(connection, complete_until, reason, recorded_at, by)
             values = labels.defaulted[found.rows].astype(np.int64)
             new = before != values
             repeated, corrected = int(np.count_nonzero(~new)), int(np.count_nonzero(new & ~np.isnan(before)))
@@ -107,6 +104,7 @@ class Outcomes:
                     corrected=corrected,
                     unmatched=len(found.unmatched),
                     complete_until=None if complete_until is None else to_micros(complete_until),
+                    reason=reason,
                     definition=definition,
                     examined=False,
                     held=False,
@@ -222,20 +220,6 @@ def _matured(connection: Connection, piece: Piece, known: Maturity, without: Seq
 
 def _last_id(connection: Connection) -> int:
     return int(connection.execute(select(func.coalesce(func.max(outcomes.c.id), 0))).scalar_one())
-
-
-def _highest_counts(connection: Connection, complete_until: datetime | None) -> tuple[str, ...]:
-    """What is to be said of a watermark below an earlier one: it takes nothing back."""
-    if complete_until is None:
-        return ()
-    query = select(func.max(deliveries.c.complete_until)).where(~deliveries.c.held)
-    highest = connection.execute(query).scalar()
-    if highest is None or highest <= to_micros(complete_until):
-        return ()
-    return (
-        f"The watermark {complete_until:%Y-%m-%d %H:%M} UTC changes nothing: an earlier one said that the outcomes "
-        f"are complete up to {from_micros(highest):%Y-%m-%d %H:%M} UTC, and the highest counts.",
-    )
 
 
 def _latest(connection: Connection, ids: Ints) -> Floats:

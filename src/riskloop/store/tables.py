@@ -148,6 +148,7 @@ deliveries = Table(
     Column("corrected", Integer, nullable=False),
     Column("unmatched", Integer, nullable=False),
     Column("complete_until", BigInteger),  # the watermark, exclusive: what was final before it is reported
+    Column("reason", Text),  # why the watermark goes back to that; NULL: it only rises
     Column("definition", String(60), nullable=False),  # version of the definition of default
     Column("examined", Boolean, nullable=False),
     Column("held", Boolean, nullable=False),  # in quarantine: kept, and counted nowhere

@@ -116,6 +116,15 @@ class Windows:
         """Windows that were judged with their outcomes when ``outcome`` was not there yet, oldest first."""
         return self._read(_LISTED.where(windows.c.judged_with < outcome).order_by(windows.c.id))
 
+    def judged_after(self, until: int) -> list[Window]:
+        """Windows with decisions after ``until``, microseconds, that were judged with their outcomes, oldest first.
+
+        Without those that are faulty, whose outcomes say nothing.
+        """
+        sound = windows.c.diagnosis != Diagnosis.DATA_FAULT.value
+        judged = windows.c.matured_at.is_not(None), windows.c.end_time > until + 1
+        return self._read(_LISTED.where(*judged, sound).order_by(windows.c.id))
+
     def judged_with_check(self, check: str) -> list[Window]:
         """Windows that were judged with their outcomes and have a finding of the check, oldest first."""
         those = select(findings.c.window_id).where(findings.c.check == check)
