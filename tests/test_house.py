@@ -95,7 +95,7 @@ HELD_BY: Final = {
     "core/stats/test_estimation.py": "core.stats.measures",
     "data/test_exports.py": "data.opening data.parse data.sheets",
     "data/test_guesses.py": "data.dating data.guess data.survey data.targets",
-    "data/test_roles.py": "data.ids data.labels",
+    "data/test_roles.py": "data.ids data.labels data.special",
     "data/test_ways_in.py": "data.refused data.words",
     "document/test_case.py": "document.keeping document.texts",
     "document/test_formats.py": "cli.document document.make",

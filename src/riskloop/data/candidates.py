@@ -17,7 +17,7 @@ MOST: Final = 4  # columns in the sentence
 LEVELS: Final = 12
 NEAR: Final = 2.5  # points below the likeliest: columns that are further off are not named
 LAST: Final = 1.5  # points of the last column, where most histories have the outcome
-LEAST: Final = 1.5  # points of a column that may be an outcome at all
+LEAST: Final = 0.5  # points of a column that may be an outcome at all
 
 # What names say, without accents and case: parts of words first, then whole words.
 _OUTCOME: Final = (
@@ -77,6 +77,9 @@ def ask_for_target(source: Any, wanted: Wanted, where: str) -> ConfigError:
     found.sort(key=lambda one: (-one.points, one.place))
     named = [one for one in found if one.points >= max(LEAST, found[0].points - NEAR)][:MOST]
     question = "Which column says who defaulted? Name it with --target"
+    if not dialect.header:
+        first, *_, last = looked.columns if len(columns) > 1 else [*looked.columns] * 2
+        question = f"{where} has no header line; its columns are {first} to {last}, in their order. {question}"
     if not named:
         names = ", ".join(list(looked.columns)[:30])
         return ConfigError(
@@ -100,7 +103,7 @@ def _candidate(column: Column, place: int, columns: int, dialect: DataSettings, 
         read = read_meaning(name, dict(column.levels), column.missing, where)
     except DataError:
         values = ", ".join(list(column.levels)[:3])
-        return _Candidate(said - 2.0, place, name, f"{values}, …" if len(column.levels) > 3 else values)
+        return _Candidate(said - 1.0, place, name, f"{values}, …" if len(column.levels) > 3 else values)
     return _Candidate(said + _values_say(read, column.texts), place, name, f"{read.rate:.1%} defaults")
 
 
@@ -116,7 +119,7 @@ def _name_says(name: str) -> float:
     """Points for a name: of an outcome, of something that may be one, of an attribute or of what was before."""
     plain = _plain(name)
     words = plain.strip("_").split("_")
-    back = 8.0 * _finds(_LOOKS_BACK, plain)
+    back = 9.0 * _finds(_LOOKS_BACK, plain)
     if _finds(_OUTCOME, plain) or any(re.fullmatch(_OUTCOME_WORD, word) for word in words):
         return 5.0 - back
     if _finds(_GOOD, plain):

@@ -119,10 +119,21 @@ def is_dated(column: Column, orders: Sequence[DateOrder]) -> bool:
     if column.kind == "boolean" or not column.levels:
         return False
     if column.padded and all(text.isdecimal() for text in column.texts[:50]):  # codes; 01APR2024 is none
-        return False
+        return bool(orders) and _is_padded_date(column)
     if column.numeric and not (column.whole and column.low >= 1900_01):
         return False
     return bool(orders)
+
+
+def _is_padded_date(column: Column) -> bool:
+    """Whether digits that begin with a zero are months, 012016, or days, 01052016, and the name says nothing else."""
+    says = is_time_named(column) or is_nameless(column.name)
+    return says and {*map(len, column.texts)} in ({6}, {8}) and len(column.levels) >= 3
+
+
+def is_nameless(name: str) -> bool:
+    """Whether a name only says where the column stands, as in a file without a header: column_7, V7, x7."""
+    return re.fullmatch(r"(column|col|field|feld|var|unnamed|[vxcf])[_ ]?\d+", name.lower()) is not None
 
 
 def is_periods(column: Column) -> bool:

@@ -19,6 +19,7 @@ from riskloop.data.dating import dates_of, likely_dates, odd_times, orders_of, s
 from riskloop.data.joined import Joined
 from riskloop.data.leaks import ROWS, Alone, bins_of, evidence_of_leak, rank_alone, surely_after
 from riskloop.data.opening import files_of, kind_of, open_source
+from riskloop.data.special import find_special
 from riskloop.data.survey import Column, Survey, fingerprint, survey
 from riskloop.data.tables import ManySource, Source, refuse_copies
 from riskloop.data.targets import Target, counts_of, read_meaning, rule_of, what_many_say
@@ -32,7 +33,6 @@ from riskloop.data.words import (
     levels_of,
     listed,
     no_column,
-    no_time,
     odd_levels,
     odd_values,
     other_sign,
@@ -160,16 +160,16 @@ class _Examination:
         self.gone: frozenset[str] = frozenset() if several is None else several.gone
         self.columns = looked.columns
         self.first: dict[bytes, str] = {}  # the first column of each content
-        self.years: list[str] = []  # columns that may say in which year a decision was
         self.questions: list[str] = []
         self.notes: list[str] = []
         read = {name: orders_of(c, dialect.dates, name == wanted.time) for name, c in self.columns.items()}
         self.orders = {name: orders for name, (orders, _) in read.items()}
         self.odd_dates = {name: odd for name, (_, odd) in read.items()}
         self.target = self._target()
-        self.time = wanted.time or self._found_time()
-        self.id = wanted.id or self._found_id()
-        self.unit = wanted.unit or self._found_unit()
+        special = find_special(self.columns, self.orders, (wanted.target, wanted.time, wanted.id, wanted.unit))
+        self.time, self.id, self.unit, self.years = special.time, special.id, special.unit, special.years
+        self.panel = special.panel
+        self.notes += special.notes
         self._check_time()
         self._check_id()
         self.labels = self._labels()
@@ -226,67 +226,6 @@ class _Examination:
         if filled:
             found = replace(found, good=tuple(dict.fromkeys(("", *found.good))))
         return replace(found, guessed=True, asked=question) if rule else found
-
-    def _rest(self) -> list[Column]:
-        taken = {self.wanted.target, self.wanted.id, self.wanted.time, self.wanted.unit}
-        return [column for name, column in self.columns.items() if name not in taken]
-
-    def _found_time(self) -> str | None:
-        for column in self._rest():
-            orders = self.orders[column.name]
-            if guess.is_decision_time(column, guess.is_dated(column, orders)):
-                return column.name
-        units = [column for column in self._rest() if ids.is_unit(column)]
-        periods = next((column.name for column in self._rest() if guess.is_period_time(column, units)), None)
-        if periods is not None:
-            return periods
-        years = [column for column in self._rest() if guess.is_years(column)]
-        dated = [c.name for c in self._rest() if guess.is_only_time(c, guess.is_dated(c, self.orders[c.name]))]
-        if not dated and (tells := [c.name for c in years if guess.tells_apart(c, units)]):
-            self.notes.append(
-                f"'{tells[0]}' holds years, another one in each row of a customer: it is taken for the date of the "
-                "decision, the first day of the year. --time names another."
-            )
-            return tells[0]
-        self.years = [column.name for column in years] if not dated else []
-        if len(dated) != 1:
-            named = [c.name for c in self._rest() if self._holds_dates(c)]
-            self.notes.append(no_time(named, self.years, guess.parts_of_dates(self._rest())))
-            return None
-        self.notes.append(
-            f"'{dated[0]}' is the only column of dates: it is taken for the date of the decision. --time names another."
-        )
-        return dated[0]
-
-    def _holds_dates(self, column: Column) -> bool:
-        dated = guess.is_dated(column, self.orders[column.name])
-        return (dated and (not column.numeric or guess.has_many_dates(column))) or likely_dates(column) is not None
-
-    def _found_id(self) -> str | None:
-        rest = [column for column in self._rest() if column.name != self.time]
-        if (named := next((c.name for c in rest if ids.is_id(c)), None)) is not None:
-            return named
-        if (key := next((c.name for c in rest if ids.is_key(c)), None)) is not None:
-            self.notes.append(f"'{key}' is different in every row and written like a key: it is taken for the id.")
-            return key
-        if not any(ids.is_unit(c) for c in rest):
-            self.notes.append(
-                "No column is taken for the id of a decision: --id names it. Without one, outcomes can only be handed "
-                "in by the decision_id of each answer."
-            )
-        return None
-
-    def _found_unit(self) -> str | None:
-        rest = [c for c in self._rest() if c.name not in (self.time, self.id)]
-        found = next((c.name for c in rest if ids.is_unit(c)), None)
-        if found is not None:
-            column = self.columns[found]
-            often = "again and again" if column.many else f"{column.rows / len(column.levels):.1f} times on average"
-            self.notes.append(
-                f"'{found}' comes {often}: it is taken for the unit, the customer, whose rows are never counted as "
-                "several witnesses. --unit names another."
-            )
-        return found
 
     def _check_time(self) -> None:
         """Refuse dates of the decision that cannot be read, or in two ways."""
@@ -418,6 +357,7 @@ class _Examination:
         if name == self.time:
             named = name == wanted.time
             read = "named and read like a date" if guess.is_time_named(column) else "the only column of dates"
+            read = "another one in each row of a customer" if self.panel else read
             periods = "; whole numbers are read as period numbers" if guess.is_periods(column) else ""
             return replace(
                 base,

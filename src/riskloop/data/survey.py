@@ -28,6 +28,7 @@ from riskloop.data.tables import Source
 MOST_KEPT: Final = 50_000  # distinct texts of a column that are counted
 MOST_NUMBERS: Final = 1000  # … and distinct numbers
 SAMPLED: Final = 40_000  # rows of the sample, at most, every so many of the file
+FIRST: Final = 5000  # rows of the head
 NUMERIC_SHARE: Final = 0.95  # of the distinct values: above it the others are errors, not levels
 ERRORS: Final = 0.01  # of the rows: fewer texts among numbers are errors, not levels
 EXAMPLES: Final = 3
@@ -79,6 +80,7 @@ class Column:
     distinct: bool = True  # no value has come twice
     keys: list[Any] = field(default_factory=list)  # all values, while they are distinct
     parts: list[npt.NDArray[Any]] = field(default_factory=list)  # of the sample
+    head: npt.NDArray[Any] = field(default_factory=lambda: np.empty(0))  # the first rows, one after the other
 
     @property
     def present(self) -> int:
@@ -315,6 +317,7 @@ def _take(column: Column, values: pa.ChunkedArray, dialect: DataSettings, taken:
         column.missing += int(np.isnan(numbers).sum())
         _take_numbers(column, numbers[~np.isnan(numbers)])
         column.parts.append(numbers[taken].copy())
+        column.head = column.head if len(column.head) else numbers[:FIRST].copy()
         return
     encoded = codes_table(values)
     codes, distinct = codes_of(encoded), encoded.dictionary
@@ -336,6 +339,7 @@ def _take(column: Column, values: pa.ChunkedArray, dialect: DataSettings, taken:
         column.words[""] += null
     _take_keys(column, encoded)
     column.parts.append(texts[codes[taken]])
+    column.head = column.head if len(column.head) else texts[codes[:FIRST]]
 
 
 def _numbers(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> Floats:
