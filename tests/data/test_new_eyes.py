@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.data.lender import TARGET, TIME, history
+from tests.data.lender import ID, TARGET, TIME, history
 
 from riskloop.core.values import parse_number
+from riskloop.data.config import config_text
 from riskloop.data.infer import Examined, Guessed, Wanted, examine
 
 ROWS = 800
@@ -159,3 +160,104 @@ def test_codes_are_no_amounts(text: str) -> None:
 def test_counts_of_jobs_are_numbers(name: str, tmp_path: Path) -> None:
     counts: Any = RNG.poisson(3, ROWS)
     assert column(looked(tmp_path, FRAME, **{name: counts}), name).kind == "number"
+
+
+# --------------------------------------------------------------------------- exports as they leave their systems
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        ["TOTAL RECORDS:      800", "*** END OF REPORT ***"],
+        ["---------- ----------", "GRAND TOTAL 12345.67"],
+        ["== END ==", ""],
+        ["<<< END OF FILE >>>"],
+        ["### TOTAL 800 ###", "### END ###"],
+    ],
+)
+@pytest.mark.parametrize("delimiter", [" ", ";"])
+def test_the_end_of_a_print_is_no_customer(end: list[str], delimiter: str, tmp_path: Path) -> None:
+    text = FRAME.to_csv(index=False, sep=delimiter, na_rep="NA") + "\n".join([*end, ""])
+    (tmp_path / "h.txt").write_text(text)
+    found = examine(tmp_path / "h.txt", Wanted(TARGET))
+    assert (found.rows, found.ragged) == (ROWS, 0)
+    assert found.dialect.footer == sum(bool(line) for line in end)
+
+
+@pytest.mark.parametrize("last", [["-", "Total Energies"], ["--", "Source AG"]])
+def test_a_last_customer_with_a_blank_first_field_is_kept(last: list[str], tmp_path: Path) -> None:
+    frame = FRAME.assign(a="x", b="y")[["a", "b", *FRAME.columns]]
+    frame.loc[ROWS - 1, ["a", "b"]] = last
+    assert looked(tmp_path, frame).rows == ROWS
+
+
+@pytest.mark.parametrize("form", ["{} M", "{}M", "{} m", "{}  M"])
+def test_months_in_short_with_a_blank_are_no_millions(form: str, tmp_path: Path) -> None:
+    term = [form.format(v) for v in RNG.choice([12, 24, 36], ROWS)]
+    found = column(looked(tmp_path, tenor=term), "tenor")
+    assert (found.written, found.values) == ("unit", "12 to 36")
+
+
+@pytest.mark.parametrize(("form", "high"), [("${} M", "36000000"), ("{} M EUR", "36000000"), ("₹ {} M", "36000000")])
+def test_money_in_millions_is_money(form: str, high: str, tmp_path: Path) -> None:
+    limit = [form.format(v) for v in RNG.choice([12, 24, 36], ROWS)]
+    found = column(looked(tmp_path, limit=limit), "limit")
+    assert (found.written, found.values.split()[-1]) == ("amount", high)
+
+
+@pytest.mark.parametrize("serial", ["Sl No", "lfd. Nr.", "S.No", "Record number", "nummer"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_an_id_is_not_the_rows_number_where_there_is_another(serial: str, first: int, tmp_path: Path) -> None:
+    frame = FRAME.drop(columns=ID)
+    frame.insert(0, serial, range(first, first + ROWS))
+    alone = looked(tmp_path, frame)
+    assert alone.name_of("id") != serial or any("counts the rows of this file" in note for note in alone.notes)
+    frame["Loan A/c No"] = RNG.permutation(np.arange(10**11, 10**11 + ROWS * 7, 7))
+    assert looked(tmp_path, frame).name_of("id") == "Loan A/c No"
+
+
+def test_ids_that_a_system_gives_in_a_row_stay_ids(tmp_path: Path) -> None:
+    frame = FRAME.drop(columns=ID).assign(app_no=range(500_000, 500_000 + ROWS))
+    found = looked(tmp_path, frame)
+    assert found.name_of("id") == "app_no"
+    assert not any("counts the rows" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("birth", "protected"),
+    [("Geburtsdatum", True), ("date_of_birth", True), ("data_nascimento", True), ("employed_since", False)],
+)
+def test_what_a_date_may_become_is_said_and_an_age_is_protected(birth: str, protected: bool, tmp_path: Path) -> None:
+    born = (WHEN - pd.to_timedelta(RNG.integers(7000, 20000, ROWS), unit="D")).dt.strftime("%Y-%m-%d")
+    found = looked(tmp_path, **{birth: born})
+    guessed = column(found, birth)
+    assert guessed.role == "ignored"
+    assert ("protected" in guessed.look) == protected
+    assert ("only where the law allows it" in config_text(found)) == protected
+    assert "_age" in config_text(found)
+
+
+@pytest.mark.parametrize("blank", [" ", ""])
+def test_postcodes_of_several_lengths_are_a_tree(blank: str, tmp_path: Path) -> None:
+    areas, letters = ["SW", "N", "E", "LS", "B", "M", "EC"], list("ABDEFGH")
+    codes = [
+        f"{RNG.choice(areas)}{RNG.integers(1, 30)}{blank}{RNG.integers(1, 9)}{''.join(RNG.choice(letters, 2))}"
+        for _ in range(ROWS)
+    ]
+    found = column(looked(tmp_path, postcode=codes), "postcode")
+    assert (found.role, found.prefixes) == ("input", (2, 4))
+    assert "first 2 and 4 characters" in found.why
+
+
+@pytest.mark.parametrize("name", ["mcc", "MCC", "merchant_code", "mcc_code"])
+def test_merchants_codes_are_no_quantities(name: str, tmp_path: Path) -> None:
+    assert column(looked(tmp_path, **{name: RNG.choice([5411, 5732, 5999, 7011], ROWS)}), name).kind == "category"
+
+
+@pytest.mark.parametrize("name", ["Rok obrotowy", "Exercice comptable", "fiscal year", "Rok sprawozdawczy"])
+def test_a_fiscal_year_is_offered_in_a_way_that_a_shell_takes(name: str, tmp_path: Path) -> None:
+    frame = FRAME.drop(columns=TIME)
+    frame[name] = 2013 + np.arange(ROWS) * 6 // ROWS
+    found = looked(tmp_path, frame)
+    assert any(f"--time '{name}'" in note for note in found.notes)
+    assert f"--time '{name}'" in column(found, name).why

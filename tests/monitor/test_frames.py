@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 from riskloop.core.errors import NotFound
+from riskloop.core.schema import Feature, Schema
+from riskloop.core.settings import DataSettings
 from riskloop.core.types import Severity
 from riskloop.monitor.frames import coded
 from riskloop.simulation.embedded import TARGET, simulate
@@ -68,3 +72,17 @@ def test_dates_that_are_none_and_empty_frames() -> None:
 def test_no_file() -> None:
     with pytest.raises(NotFound):
         coded("nowhere.csv", SCHEMA)
+
+
+@pytest.mark.parametrize("delimiter", ["|", ",", "\t"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_month_without_header_and_outcome_is_looked_at_whole(delimiter: str, place: int, tmp_path: Path) -> None:
+    names = ["column_1", "column_2"]
+    names.insert(place, "bad")
+    schema = Schema((Feature("column_1", "number"), Feature("column_2", "number")), target="bad")
+    dialect = DataSettings(delimiter=delimiter, header=False, columns=tuple(names))
+    lines = [f"{i}{delimiter}{i * 10}" for i in range(30)]
+    (tmp_path / "june.txt").write_text("\n".join([*lines, ""]))
+    features, _, found = coded(tmp_path / "june.txt", schema, "june", dialect)
+    assert features.tolist() == [[i, i * 10] for i in range(30)]
+    assert found == []

@@ -207,7 +207,12 @@ def _are_amounts(texts: Collection[str]) -> bool:
     """Whether words behind the numbers are no units: 36M alone are months, beside 900k they are millions."""
     found = (_SCALED.fullmatch(text.strip()) for text in texts)
     words = {match[2].lower() for match in found if match is not None}
-    return not words or bool(words - {"m", "mm", "cr"}) or any(_CURRENCY.search(text.strip()) for text in texts)
+    return not words or bool(words - {"m", "mm", "cr"}) or any(_has_currency(text.strip()) for text in texts)
+
+
+def _has_currency(text: str) -> bool:
+    """Whether a sign or a word of money is in a text: a blank, as in 36 M, is none, although amounts lose it, too."""
+    return any(re.fullmatch(r"[\s'\u2019]", found[0]) is None for found in _CURRENCY.finditer(text))
 
 
 def _one_unit(texts: Collection[str]) -> bool:

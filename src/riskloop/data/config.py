@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from riskloop.core.settings import DataSettings, Section, Settings, duration_text
 from riskloop.data.address import address_of, short_name
+from riskloop.data.guess import is_protected
 from riskloop.data.infer import DATES, Examined, Guessed, Wanted, examine
 
 WIDE: Final = 20  # levels in one line
@@ -169,6 +170,10 @@ def _ages(found: Examined) -> list[str]:
                 "",
                 f"# '{_comment(column.name)}' holds dates that are not after the decision. With these lines its age",
                 "# is an input; take it out of 'ignore', too.",
+                *(
+                    ["# It tells a person's age, which is protected: only where the law allows it."]
+                    * is_protected(column.name)
+                ),
                 f"# [features.{_key(column.name)}]",
                 '# written = "date"',
                 *(["# nullable = true"] if column.missing else []),

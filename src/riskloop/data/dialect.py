@@ -16,7 +16,7 @@ from typing import Any, Final
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.schema import TextStyle
 from riskloop.core.settings import DataSettings
-from riskloop.core.values import MISSING_NUMBER, parse_number, trimmed
+from riskloop.core.values import MISSING_NUMBER, is_missing, parse_number, trimmed
 from riskloop.data.quoting import SAID, as_csv, find_quoting
 from riskloop.data.streams import Bytes, container_of, find_encoding, is_utf8, open_bytes, read_start
 from riskloop.data.webpage import is_webpage
@@ -42,8 +42,8 @@ SPELLED: Final = {
 }  # fmt: skip
 
 _TOTAL: Final = re.compile(
-    r"\s*[(\[<#*-]*\s*(grand\s+)?(totals?|sub-?total|sum|summe|gesamt|count|rows?|records?|number of|end\b|eof|average|"
-    r"mean|source|notes?|generated|exported|printed|report|\d+ (rows|records)|zwischensumme|gesamtsumme|anzahl|"
+    r"\s*[(\[<#*=~-]*\s*(grand\s+)?(totals?|sub-?total|sum|summe|gesamt|count|rows?|records?|number of|end\b|eof|"
+    r"average|mean|source|notes?|generated|exported|printed|report|\d+ (rows|records)|zwischensumme|gesamtsumme|anzahl|"
     r"totales?|totali?|totalt|totaal|somme|sous-total|suma|subtotal|recuento|somma|aantal|summa|antal|razem|"
     r"liczba|celkem|součet|összesen|toplam|итого|всего|合计|总计|合計|総計|합계)\b",
     re.IGNORECASE,
@@ -190,9 +190,14 @@ def one_tab(text: str) -> str:
 
 
 def is_total(record: Sequence[str], width: int) -> bool:
-    """Whether a record at the end is no customer: a sum, a count, a source, a single cell of text."""
+    """Whether a record at the end is no customer: a sum, a count, a source, a rule, a single cell of text."""
     cells = [cell for cell in record if cell.strip()]
-    return not cells or (len(cells) == 1 < width) or (_TOTAL.match(cells[0]) is not None and not cells[0].isdecimal())
+    if not cells or len(cells) == 1 < width or _is_rule(cells):
+        return True
+    told = _TOTAL.match(cells[0])
+    if told is None and not is_missing(cells[0]):  # GRAND TOTAL and *** END OF REPORT *** between blanks
+        told = _TOTAL.match(" ".join(cells))
+    return told is not None and not cells[0].isdecimal()
 
 
 def names_of(header: Sequence[str]) -> list[str]:

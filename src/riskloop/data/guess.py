@@ -34,7 +34,7 @@ _NO_COUNT: Final = (  # whose levels are classes of people, however they are spr
     "occupation|ownership|profession|purpose|race|religion|sex"
 )
 LONG_CODE: Final = (
-    "zip|zipcode|postal|postcode|plz|naics|sic|isic|nace|branch|dealer|agency|store|merchant|code|district"
+    "zip|zipcode|postal|postcode|plz|naics|sic|isic|nace|mcc|branch|dealer|agency|store|merchant|code|district"
 )
 MEASURE: Final = (
     "count|cnt|number|num|no|nr|n|years|year|yrs|months|month|mths|days|length|duration|tenure|amount|amt|total|sum|ratio|"
@@ -254,6 +254,7 @@ _YEARS: Final = (
     "years?|yr|yyyy|fy|vintage|cohort|jahr|année|annee|exercice|año|ejercicio|ano|anno|esercizio|jaar|rok|år|年度?"
 )
 _OF_DECISION: Final = (
+    "obrotowy|sprawozdawczy|bilansowy|social|comptable|fiscale|contable|"
     "activity|report|reporting|reported|loan|origination|originated|orig|issue|issued|application|app|approval|approved|"
     "appr|fiscal|decision|funded|funding|disbursement|disbursed|booking|booked|calendar|cal|data|as|of|snapshot|"
     "observation|obs|accounting|financial|credit|contract|granted|start|sample|survey|berichts|antrags|geschäfts|bilanz"
@@ -307,7 +308,14 @@ def branches(column: Column) -> tuple[int, ...]:
     if column.numeric or not is_code_tree(column.name) or len(column.levels) <= MOST_CODES:
         return ()
     length, alike = Counter(map(len, zeros_back(texts))).most_common(1)[0]
-    return (2, 3) if length >= 4 and alike >= 0.95 * len(texts) else ()
+    if length >= 4 and alike >= 0.95 * len(texts):
+        return (2, 3)
+    # SW1A 1AA and M1 2AB are of several lengths: letters say the area, and with the digits the district.
+    lettered = sum(_LETTERED.fullmatch(text) is not None for text in texts)
+    return (2, 4) if lettered >= 0.95 * len(texts) else ()
+
+
+_LETTERED: Final = re.compile(r"[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}", re.IGNORECASE)
 
 
 def special_codes(column: Column) -> tuple[float, ...]:

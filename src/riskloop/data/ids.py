@@ -40,6 +40,12 @@ def is_id(column: Column) -> bool:
     return column.unique and own and whole and not _index(column)
 
 
+def is_serial(column: Column) -> bool:
+    """Whether an id only counts the rows of its file, from 0 or 1 on: the next file may begin at 1 again."""
+    values = np.concatenate(column.keys) if column.numeric and column.keys else np.empty(0)
+    return 0 < len(values) == column.rows and values[0] in (0, 1) and bool((np.diff(values) == 1).all())
+
+
 def is_of_group(name: str) -> bool:
     """Whether a name is that of a code which many customers share, as of a tract, a branch, an employer."""
     shared = is_named(name, rf"(?:{_GROUP})(?:id|code|nr|no|num|number)?") or is_code_tree(name)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ from riskloop.data.words import (
     all_said,
     count_levels,
     count_of,
+    date_said,
     kind_of_column,
     level_order,
     levels_of,
@@ -327,11 +329,11 @@ class _Examination:
         if times is not None and column.numeric and not index and (clock := guess.clock_of(name, sample, times)):
             return replace(base, why=clock, alone=alone)
         if name in self.years:
-            return replace(base, why=YEARS.format(name), alone=alone)
+            return replace(base, why=YEARS.format(quote(name)), alone=alone)
         if surely_after(name):
             return replace(base, why="known only after the decision, by its name", look=_LEAK, alone=alone)
         if dated and (guess.is_time_named(column) or not column.numeric or guess.has_many_dates(column)):
-            return replace(base, why=DATES)
+            return replace(base, why=DATES, look=all_said(base.look, date_said(name) if self.time else ""))
         if guess.free_text(column):
             return replace(
                 base,
@@ -405,7 +407,7 @@ class _Examination:
             if column.padded:
                 why = "codes with leading zeros"
             if tree := guess.branches(column):
-                why = "codes of a tree: their first 2 and 3 characters are levels, too"
+                why = f"codes of a tree: their first {tree[0]} and {tree[1]} characters are levels, too"
                 lost = zeros_back(column.texts[:2000]) != column.texts[:2000]
                 why += "; a program has dropped their leading zeros, which count there" if lost else ""
             many = len(column.levels) > guess.MOST_LEVELS
@@ -432,4 +434,6 @@ class _Examination:
 
 YEARS: Final = "the year of the decision, perhaps: --time {} takes it for its date"
 DATES: Final = "dates; a model needs a number made from them"
+
+
 _LEAK: Final = "left out; if it is known at the decision, add a [features] table for it"

@@ -28,6 +28,7 @@ from riskloop.data.read import STANDARD, Source, refuse_ragged
 from riskloop.data.spelling import spelled
 from riskloop.data.tables import Source as Rowed
 from riskloop.data.tables import refuse_copies
+from riskloop.data.unread import unread_dates
 from riskloop.store.matching import BY_CUSTOMER, UNDATED, Labels, Outcome
 from riskloop.store.outcomes import Recorded
 
@@ -230,7 +231,7 @@ def read_plain(source: Source, schema: Schema, dialect: DataSettings, latest: da
     if (same & (values[order[1:]] != values[order[:-1]])).any():
         return None  # rows that contradict each other
     labels = Labels(ids, customers or [""] * len(ids), values, moments, opened.places, decided)
-    return HandedIn(labels, notes=opened.notes)
+    return HandedIn(labels, notes=(*opened.notes, *unread_dates(opened, schema)))
 
 
 def _plain(
@@ -480,7 +481,7 @@ def _columns(
             columns[name] += [_text(value, dialect) for value in column.to_pylist()]
     if not positions and not empty:
         raise DataError("The outcomes hold no rows.")
-    return columns, opened.places(positions), opened.notes
+    return columns, opened.places(positions), (*opened.notes, *unread_dates(opened, schema))
 
 
 def _text(value: Any, dialect: DataSettings) -> str:

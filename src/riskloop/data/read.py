@@ -373,11 +373,21 @@ def numbers_of(source: Source, name: str, positions: Ints, *, where: str, dialec
     return found[np.searchsorted(known, positions)]
 
 
-def table_of(source: Source, *, where: str, dialect: DataSettings | None = STANDARD, ragged: bool = False) -> pa.Table:
-    """Any source as one Arrow table; a line that is no record raises MalformedBody, or with ``ragged`` is left out."""
+def table_of(
+    source: Source,
+    *,
+    where: str,
+    dialect: DataSettings | None = STANDARD,
+    ragged: bool = False,
+    target: str | None = None,
+) -> pa.Table:
+    """Any source as one Arrow table; a line that is no record raises MalformedBody, or with ``ragged`` is left out.
+
+    A file without a header line may lack the ``target``.
+    """
     if isinstance(source, pa.Table):
         return source
-    opened: Rowed = source if hasattr(source, "blocks") else open_source(source, dialect, where)[0]
+    opened: Rowed = source if hasattr(source, "blocks") else open_source(source, dialect, where, target=target)[0]
     blocks = list(opened.blocks())
     for block in blocks if not ragged else ():
         refuse_ragged(block, opened, where)

@@ -8,7 +8,7 @@ from riskloop.data import guess, ids
 from riskloop.data.dating import likely_dates
 from riskloop.data.panels import panel_of
 from riskloop.data.survey import Column
-from riskloop.data.words import no_time
+from riskloop.data.words import no_time, serial_said
 
 Named = tuple[str, str | None, str | None, str | None]  # target, time, id, unit, as the caller knows them
 Orders = Mapping[str, Sequence[DateOrder]]
@@ -93,8 +93,9 @@ def _holds_dates(column: Column, orders: Orders) -> bool:
 
 
 def _found_id(rest: Sequence[Column], found: Special) -> str | None:
-    if (named := next((c.name for c in rest if ids.is_id(c)), None)) is not None:
-        return named
+    if named := sorted((c for c in rest if ids.is_id(c)), key=ids.is_serial):
+        found.notes += [serial_said(named[0].name)] if ids.is_serial(named[0]) else []
+        return named[0].name
     if (key := next((c.name for c in rest if ids.is_key(c)), None)) is not None:
         found.notes.append(f"'{key}' is different in every row and written like a key: it is taken for the id.")
         return key

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from riskloop.core.schema import DateOrder
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import DAY, Floats, Problem
 from riskloop.core.values import parse_number
+from riskloop.data.guess import is_protected
 from riskloop.data.labels import are_levels
 from riskloop.data.labels import shown as shown_as
 from riskloop.data.leaks import named_after
@@ -178,7 +180,9 @@ def short_history(times: Floats | None, window: timedelta) -> str:
 def no_time(dated: Sequence[str], years: Sequence[str], parts: str) -> str:
     """What to say where no column is taken for the date of the decision: which ones hold dates, years or parts."""
     also = f", and {listed(dated)} {'holds' if len(dated) == 1 else 'hold'} dates" if dated else ""
-    also += f", and {listed(years)} may hold its year (--time {years[0]} takes the first day of it)" if years else ""
+    also += (
+        f", and {listed(years)} may hold its year (--time {quote(years[0])} takes the first day of it)" if years else ""
+    )
     return (
         f"No column is taken for the date of the decision{also}{parts}: --time names it. Without one a decision has "
         "the time at which it is scored, and folds and windows know nothing of the past."
@@ -223,3 +227,18 @@ def no_column(path: Path | str, name: str, columns: Collection[str]) -> DataErro
         if len(columns) == 1:
             hint = "it has one column only and no header line: is it the right file? Say --delimiter, if there is one."
     return DataError(f"{path} has no column '{name}'; {hint}", [Problem(name, "is not a column")])
+
+
+def serial_said(name: str) -> str:
+    """What to know of an id that counts the rows of its file."""
+    return (
+        f"'{name}' counts the rows of this file. If the next file begins at 1 again, it is no id: name another column "
+        "with --id, or take the id out of riskloop.toml."
+    )
+
+
+def date_said(name: str) -> str:
+    """What to look at where a date might be an input."""
+    if is_protected(name):
+        return "tells a person's age, which is protected"
+    return "its age at the decision can be an input: the end of riskloop.toml shows how"

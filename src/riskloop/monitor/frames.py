@@ -33,7 +33,7 @@ def coded(
     unseen, a column that the schema does not know is named and not read. Times are empty where there are none.
     Raises NotFound or MalformedBody for what is no table at all.
     """
-    table = table_of(source, where=where, dialect=dialect, ragged=True)
+    table = table_of(source, where=where, dialect=dialect, ragged=True, target=schema.target)
     n, names = table.num_rows, table.column_names
     features = np.full((n, len(schema)), np.nan)
     found: list[Finding] = []
