@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from shutil import get_terminal_size
+from textwrap import wrap
 from threading import Event, Thread
 from time import monotonic
 from typing import Any, Final
@@ -24,6 +25,7 @@ Tick = Callable[[str, float], None]  # a sentence and the share done, 0 to 1
 SHORT: Final = 16  # letters; a shorter column is never broken
 NAMES: Final = 32  # … and names in the first one, where the terminal has room
 ROOM: Final = 110
+WORDS: Final = 16  # letters of a line in which a sentence can be read
 EVERY: Final = 10.0  # seconds between two lines of progress where there is no terminal for a bar
 SOON: Final = 600  # seconds that are told as seconds, so that no two lines are alike
 
@@ -119,7 +121,10 @@ class Console:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> str:
-    """A table as text: as wide as the terminal, where long texts go over several lines; in a pipe as wide as it is."""
+    """A table as text: as wide as the terminal, where long texts go over several lines; in a pipe as wide as it is.
+
+    In a terminal that is too narrow for all columns each row is a few lines of its own: nothing is cut off.
+    """
     from io import StringIO
 
     from rich.box import SIMPLE_HEAD
@@ -127,8 +132,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -
     from rich.table import Table
 
     cells = [[_cell(value) for value in row] for row in rows]
+    terminal, room = sys.stdout.isatty(), get_terminal_size().columns
+    if terminal and cells and _needs(head, cells) > room:
+        return _as_records(head, cells, title, room)
     grid = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
-    roomy = get_terminal_size().columns >= ROOM
+    roomy = room >= ROOM
     for place, name in enumerate(head):
         longest = max((len(row[place]) for row in cells), default=0)
         short = NAMES if place == 0 and roomy else SHORT
@@ -143,11 +151,32 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -
     for row in cells:
         grid.add_row(*row)
     out = StringIO()
-    terminal = sys.stdout.isatty()
     whole = sum(max(map(len, column)) + 4 for column in zip(head, *cells, strict=True))
-    width = None if terminal else max(80, whole)
-    RichConsole(file=out, width=width, force_terminal=terminal, highlight=False, markup=False).print(grid)
+    width = room if terminal else max(80, whole)
+    # Without a height a dumb terminal has 80 columns, whatever is said.
+    page = RichConsole(file=out, width=width, height=25, force_terminal=terminal, highlight=False, markup=False)
+    page.print(grid)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
+
+
+def _needs(head: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
+    """The least width in which a table can be read: short cells whole, of long ones a few words in a line."""
+    longest = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    columns = zip(head, longest, strict=True)
+    return sum(max(len(name), long if long <= SHORT else min(long, WORDS)) + 2 for name, long in columns)
+
+
+def _as_records(head: Sequence[str], cells: Sequence[Sequence[str]], title: str, width: int) -> str:
+    """Each row as its first cell and, below it, what its other cells say; empty ones are left out."""
+    lines = [title] if title else []
+    long = {name for name, column in zip(head, zip(*cells, strict=True), strict=True) if max(map(len, column)) > SHORT}
+    for first, *others in cells:
+        said = [(name, text) for name, text in zip(head[1:], others, strict=True) if text]
+        short = "; ".join(f"{name}: {text}" for name, text in said if name not in long)
+        lines.append(first)
+        for text in ([short] if short else []) + [f"{name}: {text}" for name, text in said if name in long]:
+            lines += wrap(text, max(width - 1, SHORT), initial_indent="  ", subsequent_indent="    ")
+    return "\n".join(lines)
 
 
 def _is_number(value: Any) -> bool:

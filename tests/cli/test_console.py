@@ -44,6 +44,26 @@ def test_names_in_the_first_column_are_whole_where_there_is_room(monkeypatch: py
     assert all(any(name in line for line in lines) for name in names)
 
 
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 120, 160])
+@pytest.mark.parametrize("wide", [2, 4, 7, 11])
+def test_no_terminal_is_too_narrow_for_what_a_table_says(
+    monkeypatch: pytest.MonkeyPatch, columns: int, wide: int
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "dumb")
+    head = ["column", *(f"head{i}" for i in range(1, wide))]
+    rows = [
+        [f"name{r}", *(" ".join(f"w{r}x{c}x{k}" for k in range(1 + 7 * (c % 2))) for c in range(1, wide))]
+        for r in range(3)
+    ]
+    lines = table(head, rows, "Title").splitlines()
+    said = {word.strip(";:") for line in lines for word in line.split()}
+    assert max(map(len, lines)) <= columns
+    assert said >= {word for row in rows for cell in row for word in cell.split()}
+    assert said >= {*head[1:]}
+
+
 def test_in_a_pipe_every_row_is_one_line_and_whole() -> None:
     lines = table(HEAD, ROWS).splitlines()
     assert len(lines) == 2 + len(ROWS)
