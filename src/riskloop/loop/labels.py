@@ -15,11 +15,11 @@ from riskloop.cases import CaseState, Signal, move
 from riskloop.core.maturity import LATEST, Maturity
 from riskloop.core.settings import OutcomeSettings
 from riskloop.core.span import Span
-from riskloop.core.types import Diagnosis, Finding, Floats, Severity
+from riskloop.core.types import Diagnosis, Finding, Floats, Severity, to_micros
 from riskloop.loop.snapshot import share_of
+from riskloop.monitor.corrections import LEAST_CORRECTED, Corrections
 from riskloop.monitor.labels import (
     DEFINITION,
-    FEW_CORRECTED,
     definition_doubt,
     definition_finding,
     delivery_findings,
@@ -72,9 +72,9 @@ def examine(feed: OutcomeFeed, cases: Cases, champion: int, now: datetime) -> li
         found: list[Finding] = []
         if first is not None:
             reports, corrected = _brought(everything, group), sum(delivery.corrected for delivery in group)
-            found = delivery_findings(
-                reports, corrected, _known_before(feed.decisions, reports, first) if corrected else 0
-            )
+            known = _known_before(feed.decisions, reports, first) if corrected else 0
+            classes = _corrected_lately(feed, group) if corrected else None
+            found = delivery_findings(reports, corrected, known, classes)
         faults = [finding for finding in found if finding.severity is Severity.FAULT]
         if faults:
             said.append(quarantine(cases, champion, Suspect(faults[0], tuple(group)), now, found))
@@ -94,7 +94,7 @@ def _groups(
         group.append(delivery)
         labels = _brought(reports, [delivery]).outcomes
         bad, rows = bad + int(labels.sum()), rows + labels.size
-        if enough(rows, bad) or delivery.corrected >= FEW_CORRECTED:
+        if enough(rows, bad) or delivery.corrected >= LEAST_CORRECTED:
             yield group
             group, bad, rows = [], 0, 0
     old = now - settings.patience
@@ -121,6 +121,56 @@ def _known_before(decisions: DecisionLog, reports: Reports, first: int) -> int:
     """How many customers of the same time had an outcome before."""
     span = Span(start=int(reports.decided.min()), end=int(reports.decided.max()) + 1)
     return decisions.coverage(span, Maturity(LATEST, outcomes=first - 1)).known
+
+
+def _corrected_lately(feed: OutcomeFeed, group: Sequence[Delivery]) -> Corrections | None:
+    """What a group of deliveries corrects together with those that came shortly before: a few at a time are many, too.
+
+    What is in quarantine, or was released by a person, is settled, and so is all before it.
+    """
+    lately: list[Delivery] = []
+    for delivery in feed.deliveries.since(to_micros(group[0].at - feed.settings.outcomes.patience)):
+        if delivery.id <= group[-1].id:
+            lately = [] if delivery.held or delivery.released else [*lately, delivery]
+    if sum(delivery.corrected for delivery in lately) < LEAST_CORRECTED:
+        return None
+    reports = _reports_in(feed.outcomes, lately)
+    return _corrections(feed, reports, int(reports.ids[0]))
+
+
+def _corrections(feed: OutcomeFeed, reports: Reports, first: int) -> Corrections | None:
+    """What the reports change about what was known before the outcome with the id ``first``, and about one another.
+
+    Of customers who were decided on when those were whose outcome is changed: the others of a file are no measure of
+    it. None where nothing is changed.
+    """
+    silent = feed.settings.outcomes.reported == "defaults"
+    span = Span(start=int(reports.decided.min()), end=int(reports.decided.max()) + 1)
+    frame = feed.decisions.frame(span, Maturity(LATEST, outcomes=first - 1), bare=True)
+    decisions, here = np.unique(reports.decisions, return_index=True)  # the first report on each
+    last = len(reports) - 1 - np.unique(reports.decisions[::-1], return_index=True)[1]
+    places = np.searchsorted(frame.ids, decisions)
+    there = (places < len(frame.ids)) & (frame.ids[np.minimum(places, len(frame.ids) - 1)] == decisions)
+    decisions, here, last, places = (values[there] for values in (decisions, here, last, places))
+    before = frame.outcomes.copy()
+    before[places] = np.where(np.isnan(before[places]), reports.outcomes[here], before[places])
+    after = before.copy()
+    after[places] = reports.outcomes[last]
+    changed = frame.times[(before != after) & ~np.isnan(before)]
+    if not changed.size:
+        return None
+    same = (frame.times >= changed.min()) & (frame.times <= changed.max())
+    reported = same & ~np.isnan(before)
+    asked = reported
+    if silent:  # of the others nobody hears anything, and they are good
+        asked = same & (reported if frame.declined is None else ~frame.declined | reported)
+    return Corrections(
+        defaults=int((before[reported] == 1.0).sum()),
+        goods=int(asked.sum() - (before[reported] == 1.0).sum()),
+        withdrawn=int(((before == 1.0) & (after == 0.0) & reported).sum()),
+        turned=int(((before == 0.0) & (after == 1.0) & reported).sum()),
+        expected=float(frame.probabilities[asked].sum()),
+    )
 
 
 def of_window(

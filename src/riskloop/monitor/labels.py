@@ -14,6 +14,7 @@ from riskloop.core.findings import WINDOW, DeclaredCheck
 from riskloop.core.grades import RATE_GAP
 from riskloop.core.stats.correlated import level_p_value, rate_variance
 from riskloop.core.types import Finding, Floats, Ints, Severity
+from riskloop.monitor.corrections import Corrections, corrected_finding
 from riskloop.monitor.lateness import LEAST, RARE, late_finding, straggler_finding
 from riskloop.monitor.miscounted import miscounted
 from riskloop.monitor.reports import DAY, Reports
@@ -27,11 +28,6 @@ ONE_CLASS: Final = DeclaredCheck(
     "labels_one_class",
     "both good and bad customers are reported",
     "Probability that all are of one class under the PDs of the decisions",
-)
-CORRECTED: Final = DeclaredCheck(
-    "labels_corrected",
-    "few reports have to be corrected",
-    "Share of known outcomes that a delivery changes; this project",
 )
 COVERAGE: Final = DeclaredCheck(
     "labels_coverage",
@@ -55,33 +51,22 @@ OWN: Final = 0.05  # p-value of a window's own level, of a step that it adds to
 TINY: Final = 1e-9
 RANKED: Final = ("auc", "ranking_over_time", "features_over_time")  # checks by which the customers rank otherwise
 APART: Final = 10.0  # of two score statistics, from which one date explains better than the other
-MOST_CORRECTED: Final = 0.10  # of what is known about these customers
-FEW_CORRECTED: Final = 20  # are no sign of anything
 GAP: Final = 0.02  # of the approved
 
 
 # --------------------------------------------------------------------------- what a delivery says
 
 
-def delivery_findings(reports: Reports, corrected: int, known: int) -> list[Finding]:
+def delivery_findings(
+    reports: Reports, corrected: int, known: int, classes: Corrections | None = None
+) -> list[Finding]:
     """What is wrong with deliveries that came together; a fault is not learned from.
 
-    ``corrected`` of the ``known`` outcomes of customers of the same time are changed by them.
+    ``corrected`` of the ``known`` outcomes of customers of the same time are changed by them: which, say ``classes``.
     """
     found = [_inverted(reports)] if reports.fewest else []
     if corrected:
-        share = corrected / max(1, known)
-        fault = corrected >= FEW_CORRECTED and share > MOST_CORRECTED
-        found.append(
-            CORRECTED.finding(
-                WINDOW,
-                Severity.FAULT if fault else Severity.OK,
-                (len(reports), known),
-                f"{corrected:,} of {known:,} known outcomes of these customers are corrected at once.",
-                statistic=share,
-                critical=MOST_CORRECTED,
-            )
-        )
+        found.append(corrected_finding(len(reports), corrected, known, classes))
     return found
 
 
