@@ -26,6 +26,7 @@ UNSEEN_RISE: Final = 0.01
 OUTSIDE_RISE: Final = 0.05
 COPIED_SHARE: Final = 0.02
 VOLUME_DROP: Final = 0.5
+USUAL_GAP: Final = 1.25  # times the usual days between two with rows: months are not alike
 SILENT_SHARE: Final = 0.25  # of the window's days, at one of its ends
 OUT_OF_PERIOD: Final = 0.01
 
@@ -93,7 +94,7 @@ def quality_findings(
     if window.rows:
         found += [*_missing(reference, window), *_unseen(reference, window), *_outside(reference, window)]
         found += [_duplicates(reference, window), _repeated(window, previous)]
-        found.append(_coverage(window, previous, covered or period))
+        found.append(_coverage(reference, window, previous, covered or period))
         found += mechanical_findings(reference, window)
     return found
 
@@ -341,7 +342,9 @@ def _dates(
     )
 
 
-def _coverage(window: Profile, previous: Sequence[Profile], period: tuple[datetime, datetime] | None) -> Finding:
+def _coverage(
+    reference: Reference, window: Profile, previous: Sequence[Profile], period: tuple[datetime, datetime] | None
+) -> Finding:
     if period is None or not len(window.days):
         return COVERAGE.unknown(WINDOW, (window.rows, 0), "the window has no days that could lack rows")
     first, last = _day(period[0]), _last_day(period)
@@ -353,7 +356,8 @@ def _coverage(window: Profile, previous: Sequence[Profile], period: tuple[dateti
     silent = max(int(inside[0]) - first, last - int(inside[-1])) if inside.size else length
     share = silent / length
     chance = 2.0 * (1.0 - share) ** int(rows.sum())
-    fault = inside.size > 0 and length >= 7 and share > SILENT_SHARE and chance < CHANCE
+    usual = USUAL_GAP * _gap(reference, previous)
+    fault = inside.size > 0 and length >= 7 and share > SILENT_SHARE and chance < CHANCE and silent > usual
     return COVERAGE.finding(
         WINDOW,
         Severity.FAULT if fault else Severity.OK,
@@ -364,6 +368,17 @@ def _coverage(window: Profile, previous: Sequence[Profile], period: tuple[dateti
         critical=SILENT_SHARE,
         details={"p_value": min(1.0, chance)},
     )
+
+
+def _gap(reference: Reference, previous: Sequence[Profile]) -> float:
+    """How many days usually lie between days with rows, by the windows before or the history: a panel has one a month.
+
+    Rows of a panel carry the end of their month, or all three of a quarter; that is no silence of a feed.
+    """
+    days = np.unique(np.concatenate([profile.days[:, 0] for profile in previous if len(profile.days)] or [np.empty(0)]))
+    if days.size < 2 and reference.dated is not None:
+        days = np.unique(reference.dated)
+    return float(np.median(np.diff(days))) if days.size > 1 else 0.0
 
 
 def _day(moment: datetime) -> int:
