@@ -375,7 +375,9 @@ def _gap(reference: Reference, previous: Sequence[Profile]) -> float:
 
     Rows of a panel carry the end of their month, or all three of a quarter; that is no silence of a feed.
     """
-    days = np.unique(np.concatenate([profile.days[:, 0] for profile in previous if len(profile.days)] or [np.empty(0)]))
+    days = np.unique(
+        np.concatenate([profile.days[:, 0] for profile in previous if len(profile.days)] or [np.empty(0, np.int64)])
+    )
     if days.size < 2 and reference.dated is not None:
         days = np.unique(reference.dated)
     return float(np.median(np.diff(days))) if days.size > 1 else 0.0
