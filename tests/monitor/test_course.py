@@ -321,3 +321,21 @@ def test_a_history_of_which_most_came_on_its_first_day_judges_a_window_all_the_s
     fed[::5, 0] = fed[::-5, 0]
     window = built.profile(fed, np.full(len(fed), 0.5), when * DAY)
     assert [f for f in quality_findings(built, window, min_rows=100) if f.check == "implausible"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("ahead", "rows"), [(1, 800), (1, 2_000), (4, 2_000)])
+def test_a_part_of_the_balances_in_another_unit_is_found_in_a_book_in_run_off(seed: int, ahead: int, rows: int) -> None:
+    """That ages, terms and balances all run on with time says nothing against a fault of one of them."""
+    names = ("age", "left", "granted", "balance", "rate")
+    X, days = _in_run_off(range(14), 6_000, seed)
+    schema = Schema(tuple(Feature(name, "number") for name in names), target=TARGET)
+    built = Reference.build(schema, X, np.full(len(X), 0.5), days)
+    sound, when = _in_run_off([13 + ahead], rows, 70 + seed)
+    for name, factor in (("balance", 0.01), ("granted", 0.01), ("balance", 100.0)):
+        fed = sound.copy()
+        fed[np.arange(rows) % 5 == 0, names.index(name)] *= factor
+        window = built.profile(fed, np.full(rows, 0.5), when * DAY)
+        found = [f for f in quality_findings(built, window, min_rows=100) if f.severity is Severity.FAULT]
+        assert name in {f.subject for f in found}, (name, factor)
+        assert {f.check for f in found if f.subject == name} & {"part_scale", "out_of_range", "implausible"}

@@ -67,8 +67,12 @@ def partial_findings(compared: Compared) -> list[Finding]:
             found.setdefault(finding.subject, finding)
     # That values do not belong to their rows says less than what was done to them.
     found = found or {finding.subject: finding for finding in _implausible(compared)}
+    if not found:
+        return []
     # Other customers bend bonds, too; but they come with more than one column. A stale series is several by itself.
-    names, moved = compared.reference.schema.names, set(compared.moved)
+    # What runs on with time, as ages, terms and balances of a book in run-off do together, is no other customers.
+    names, then = compared.reference.schema.names, _set_back(compared)
+    moved = {j for j in compared.moved if compared.psi(j, then[:, j]) > compared.critical(j)}
     alone = [f for f in found.values() if len(moved - {names.index(f.subject)}) <= 1]
     return [f for f in found.values() if f in alone or f.check in (STALE.name, COPIED.name)]
 
