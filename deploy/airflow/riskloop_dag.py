@@ -57,7 +57,7 @@ def riskloop_day() -> None:
 
     @task(trigger_rule="all_done")
     def outcomes(ds: str | None = None) -> dict[str, int]:
-        """Hand in what happened, whether or not today's applicants could be scored."""
+        """Hand in what happened, whether or not today's applicants could be scored. Outcomes of strangers fail it."""
         if "RISKLOOP_OUTCOMES" not in os.environ:
             raise AirflowSkipException("RISKLOOP_OUTCOMES names no outcomes.")
         told = portfolio().record_outcomes(os.environ["RISKLOOP_OUTCOMES"].format(day=ds))

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -85,10 +86,9 @@ class Portfolio(Deciding):
             checked = read_rows(
                 here, self.home.schema, target="required", where=where, dialect=settings.data, latest=to_micros(at),
                 told=lambda rows: tick(f"reading {where}, {rows:,} rows so far", 0.0),
+                aside=silent if refused is None else partial(write_refused, path=refused),
             )  # fmt: skip
             read = refused_document(checked, where, not_read(checked.source.names, self.home.schema))
-            if refused is not None:
-                write_refused(checked, refused)
         known = None if complete_until is None else read_watermark(complete_until, self.home.schema.earliest)
         trained = train_first(
             settings,
@@ -165,22 +165,24 @@ class Portfolio(Deciding):
         reason: str | None = None,
         by: str | None = None,
         strict: bool | None = None,
+        refused: Path | None = None,
         now: datetime | None = None,
     ) -> OutcomesResult:
         """Hand in what happened: decision_id or the id column, the target (or `default`), optionally known_at.
 
         ``complete_until`` is the feed's watermark: every outcome that was final by then is reported (a date includes
         that day). It can be handed in without labels, and goes back to an earlier date for a ``reason``. The same file
-        twice changes nothing. Rows that cannot be read are set aside and named in ``refused`` of the answer, those
-        without an outcome yet counted in ``waiting``; with ``strict`` (by default as [data] says) one that cannot be
-        read refuses all. Raises DataError naming the first wrong cells, or a watermark that cannot be true.
+        twice changes nothing. Rows that cannot be read or belong to no decision are left out, and named in the answer
+        and in the CSV ``refused``; those without an outcome yet are counted. With ``strict`` (by default as [data]
+        says) one that cannot be read refuses all. Raises DataError naming the first wrong cells, for rows of which
+        none belongs to a decision, or a watermark that cannot be true; then nothing is recorded.
         """
         from riskloop.loop.handed_in import hand_in, learned_from_open
 
         home, at = self.home, now or datetime.now(UTC)
         recorded = hand_in(
             home.feed, home.schema, labels, at,
-            by=by or current_user(), complete_until=complete_until, reason=reason, strict=strict,
+            by=by or current_user(), complete_until=complete_until, reason=reason, strict=strict, refused=refused,
         )  # fmt: skip
         open_again = None if reason is None else learned_from_open(home.feed, home.ledger, home.artefacts, at)
         notes = recorded.notes if open_again is None else (*recorded.notes, open_again)

@@ -302,8 +302,11 @@ def test_too_many_bad_rows_refuse_all(home: Home, tmp_path: Path) -> None:
     frame.loc[200:, "debt"] = np.nan
     source = write(frame, tmp_path / "in.csv")
     for dialect in (DataSettings(), DataSettings(strict=True)):
+        aside = tmp_path / "refused.csv"
+        aside.unlink(missing_ok=True)
         with pytest.raises(DataError, match=r"debt"):
-            engine_of(home).score(source, tmp_path / "out.csv", dialect=dialect)
+            engine_of(home).score(source, tmp_path / "out.csv", dialect=dialect, refused=aside)
+        assert pd.read_csv(aside)["refused_place"].tolist() == [f"line {n + 2}" for n in range(200, N)]
     with pytest.raises(DataError, match="'sex' is missing"):
         engine_of(home).score(
             write(frame.drop(columns="sex"), tmp_path / "less.csv"), tmp_path / "out.csv", dialect=DataSettings()
@@ -311,6 +314,18 @@ def test_too_many_bad_rows_refuse_all(home: Home, tmp_path: Path) -> None:
     assert home.decisions.count() == 0
     assert home.segments.files.listed() == []
     assert not [p for p in tmp_path.iterdir() if "out" in p.name]
+
+
+def test_a_run_that_is_repeated_is_judged_as_it_is_asked_now(home: Home, tmp_path: Path) -> None:
+    source = write(BAD["missing"](customers(8)), tmp_path / "in.csv")
+    first = engine_of(home).score(source, tmp_path / "out.csv", dialect=DataSettings())
+    for dialect in (DataSettings(strict=True), DataSettings(max_refused=0.001)):
+        with pytest.raises(DataError, match=r"day|debt|sex"):
+            engine_of(home).score(source, tmp_path / "again.csv", dialect=dialect)
+    assert not (tmp_path / "again.csv").exists()
+    again = engine_of(home).score(source, tmp_path / "again.csv", dialect=DataSettings())
+    assert (again.repeated, again.rows, again.refused) == (True, first.rows, first.refused)
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
 
 
 def test_another_champion_decides_anew(home: Home, tmp_path: Path) -> None:

@@ -3,16 +3,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
 from riskloop.core.chain import rows_digest
+from riskloop.core.errors import DataError
 from riskloop.core.types import Decisions, to_micros
 from riskloop.store import chain
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
+from riskloop.store.matching import Labels
 from riskloop.store.outcomes import Outcome, Outcomes
 from riskloop.store.segments import Segments
-from riskloop.store.tables import decisions, outcomes
+from riskloop.store.tables import decisions, deliveries, outcomes
 
 MAY = datetime(2025, 5, 1, tzinfo=UTC)
 JUNE = MAY + timedelta(days=31)
@@ -74,6 +76,39 @@ def test_unknown_ids_are_named_and_the_others_recorded(book: Outcomes) -> None:
     result = book.record(reported, JUNE)
     assert result.unmatched == ("99", "nobody", "b")
     assert stored(book) == [(2, 1)]
+
+
+STRANGERS: dict[str, list[Outcome]] = {
+    "numbers": [Outcome(True, JUNE, decision_id=n, place=f"row {n}") for n in (7, 99)],
+    "customers": [Outcome(False, JUNE, customer_id=name, place=f"line {n}") for n, name in enumerate("xyz", 2)],
+    "too early": [Outcome(True, MAY - timedelta(days=1), customer_id="b", place="line 2")],
+    "undecided": [],
+}
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+@pytest.mark.parametrize("watermark", [None, MAY + timedelta(days=30)])
+def test_where_no_row_is_anybodys_nothing_is_recorded_and_no_watermark_rises(
+    book: Outcomes, kind: str, watermark: datetime | None
+) -> None:
+    undecided = Labels.of(
+        [Outcome(False, JUNE, customer_id=f"n{n}", place=f"line {n}") for n in range(20)][kind != "undecided" :]
+    )
+    heard: list[str] = []
+    with pytest.raises(DataError, match="Decisions are on record for such as 'a'") as refused:
+        book.record(STRANGERS[kind], JUNE, complete_until=watermark, undecided=undecided, aside=heard.extend)
+    assert len(heard) == len(STRANGERS[kind]) + len(undecided)
+    assert [f"{p.field}: {p.problem}" for p in refused.value.details] == heard[:10]
+    with book.database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(deliveries)).scalar_one() == 0
+    assert stored(book) == []
+    known = Outcome(True, JUNE, customer_id="a")
+    for rows, waiting in (([*STRANGERS[kind], known], undecided), (STRANGERS[kind], Labels.of([known]))):
+        assert book.record(rows, JUNE, complete_until=watermark, undecided=waiting).complete_until == watermark
+
+
+def test_a_watermark_alone_needs_no_rows(book: Outcomes) -> None:
+    assert book.record([], JUNE, complete_until=MAY, undecided=Labels.of([])).complete_until == MAY
 
 
 def test_thousands_at_once(book: Outcomes) -> None:

@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
@@ -24,6 +25,7 @@ from riskloop.batch.api import Api, Say
 from riskloop.batch.files import Chunk, ScoredFile
 from riskloop.batch.opening import open_file
 from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, RiskloopError, StorageError
+from riskloop.core.progress import silent
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Problem
@@ -171,10 +173,8 @@ def _score_file(
 def _screened(source: Path, schema: Schema, dialect: DataSettings, refused: Path | None) -> Screened:
     """What of the file the champion would refuse; strictly for what will be sent byte for byte."""
     latest = time.time_ns() // 1000 + CLOCK_SKEW
-    screened = screen_rows(str(source), schema, where=str(source), dialect=dialect, latest=latest)
-    if refused is not None:
-        write_refused(screened, refused)
-    return screened
+    aside = silent if refused is None else partial(write_refused, path=refused)
+    return screen_rows(str(source), schema, where=str(source), dialect=dialect, latest=latest, aside=aside)
 
 
 def digest_of_files(files: Sequence[Path]) -> str:

@@ -111,13 +111,11 @@ class LocalEngine:
         with _part_of(target) as part:
             known = self.segments.of_run(run, digest)
             for _ in range(TRIES):
-                one = _FileRun(self, source, target, part, dialect, tick)
+                one = _FileRun(self, source, target, part, dialect, tick, refused)
                 if known:
                     one.repeat(known)
                 elif not one.decide(run, digest):
                     continue
-                if refused is not None:
-                    write_refused(one.screened(), refused)
                 part.replace(target)
                 return one.summary(run, time.perf_counter() - started, repeated=bool(known))
         raise Conflict("The champion changed again and again while the file was scored; nothing was logged. Try later.")
@@ -127,9 +125,17 @@ class _FileRun:
     """One attempt."""
 
     def __init__(
-        self, engine: LocalEngine, source: Path, target: Path, part: Path, dialect: DataSettings, tick: Tick
+        self,
+        engine: LocalEngine,
+        source: Path,
+        target: Path,
+        part: Path,
+        dialect: DataSettings,
+        tick: Tick,
+        refused: Path | None = None,
     ) -> None:
         self.engine, self.source, self.target, self.part, self.tick = engine, source, target, part, tick
+        self.refused = refused
         schema = engine.champion().model.schema
         opened, self.dialect = open_source(str(source), dialect, str(source), target=schema.target)
         self.opened = spelled(opened, schema)
@@ -178,6 +184,7 @@ class _FileRun:
         self._check(model)
         self._find_repeats(model)
         self._tell(model)
+        self._judge()
 
     def summary(self, run: str, seconds: float, *, repeated: bool) -> Summary:
         """What the run did."""
@@ -287,8 +294,10 @@ class _FileRun:
     # ----------------------------------------------------------------------- what a pass needs
 
     def _judge(self) -> None:
-        """Raise DataError when too many rows, or a whole column, cannot be read."""
+        """Say which rows cannot be read. Raises DataError when they are too many, or a whole column."""
         where, screened = str(self.source), self.screened()
+        if self.refused is not None:
+            write_refused(screened, self.refused)
         if self.dialect.strict or self.problems.columns:
             self.problems.raise_if_any(where, self.opened.places)
         refuse_share(screened, where, self.dialect.max_refused)

@@ -25,7 +25,6 @@ from riskloop.cli.options import (
     open_portfolio,
 )
 from riskloop.console import Console, table
-from riskloop.core.errors import DataError
 
 if TYPE_CHECKING:
     from riskloop.portfolio import Portfolio
@@ -285,11 +284,9 @@ def outcomes(
     Rows that cannot be read or belong to no decision are named with their reason; the exit code is 12 then, and 3 when
     no row at all belongs to a decision. Rows that have no outcome yet are counted and change no exit code.
     """
-    from riskloop.data.refused import write_reasons
-
     given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict, widths)
     portfolio = _reading(open_portfolio(config, given), engine, master)
-    recorded = portfolio.record_outcomes(labels, complete_until=complete_until, reason=reason)
+    recorded = portfolio.record_outcomes(labels, complete_until=complete_until, reason=reason, refused=refused)
     known = f" {recorded.repeated:,} more had been recorded before." if recorded.repeated else ""
     corrected = f" {recorded.corrected:,} of them correct an earlier one." if recorded.corrected else ""
     lines = [f"Recorded {recorded.recorded:,} outcomes.{corrected}{known}"]
@@ -297,9 +294,6 @@ def outcomes(
         lines.append(
             f"This delivery says that the feed is complete up to {recorded.complete_until:%Y-%m-%d %H:%M} UTC."
         )
-    aside = (*recorded.refused, *recorded.reasons)
-    if refused is not None:
-        write_reasons(aside, refused)
     for said, reasons in (
         ("cannot be read", recorded.refused),
         ("belong to no decision", recorded.reasons),
@@ -309,14 +303,8 @@ def outcomes(
             lines += [f"  {reason}" for reason in reasons[:10]]
             lines += [f"  and {len(reasons) - 10:,} more; --refused FILE lists all"] if len(reasons) > 10 else []
     lines += recorded.notes
-    if aside and not (recorded.recorded or recorded.repeated or recorded.waiting):
-        kinds = (("cannot be read", recorded.refused), ("belong to no decision", recorded.reasons))
-        why = "; ".join(f"{len(r):,} {said}, the first is {r[0]}" for said, r in kinds if r)
-        known = portfolio.home.decisions.latest(1) if recorded.reasons else []
-        seen = f" Decisions are on record for such as '{known[0].customer_id}'." if known else ""
-        raise DataError(f"None of the {len(aside):,} outcomes was recorded: {why}.{seen}")
     Console(as_json).answer(recorded, *lines)
-    leave_partly(len(aside))
+    leave_partly(len(recorded.refused) + len(recorded.reasons))
 
 
 def demo(

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from riskloop.core.dates import parse_time
 from riskloop.core.errors import ConfigError, DataError, MalformedBody, RiskloopError
+from riskloop.core.progress import silent
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
 from riskloop.core.truth import TARGETS, is_bound, truth
@@ -30,12 +31,9 @@ from riskloop.data.tables import Source as Rowed
 from riskloop.data.tables import refuse_copies
 from riskloop.data.unread import unread_dates
 from riskloop.store.matching import BY_CUSTOMER, UNDATED, Labels, Outcome
-from riskloop.store.outcomes import Recorded
 
 _LONG, _ALIKE = 6, 0.85  # letters of words that may be misspelt, and how much they have in common then
 WHERE: Final = "The table of outcomes"  # in sentences that are built of a noun, which is one thing
-Named = tuple[str, ...]
-SAMPLE: Final = 1000  # rows without an outcome yet that are asked whose they are, where no other row is anybody's
 SHOWN: Final = 10  # problems named one by one
 
 
@@ -151,12 +149,9 @@ def report_outcomes(
     return _set_aside(_Outcomes(source, schema, default_known_at, empty, dialect))
 
 
-def _set_aside(read: "_Outcomes") -> Reported:
-    refused: dict[str, str] = {}
-    for p in read.problems:
-        refused.setdefault(
-            p.field, f"{p.field}: {p.problem}" + ("" if p.value in (None, "") else f" (got {p.value!r})")
-        )
+def _set_aside(read: "_Outcomes", aside: Callable[[Sequence[str]], None] = silent) -> Reported:
+    refused = read.refused()
+    aside([*refused.values()])
     if refused and len(refused) > read.dialect.max_refused * read.rows:
         raise DataError(
             f"{len(refused):,} of the {read.rows:,} outcomes cannot be read, more than max_refused = "
@@ -168,11 +163,19 @@ def _set_aside(read: "_Outcomes") -> Reported:
 
 
 def read_handed_in(
-    labels: Source | None, schema: Schema, data: DataSettings, at: datetime, *, strict: bool | None, empty: bool
+    labels: Source | None,
+    schema: Schema,
+    data: DataSettings,
+    at: datetime,
+    *,
+    strict: bool | None,
+    empty: bool,
+    aside: Callable[[Sequence[str]], None] = silent,
 ) -> HandedIn:
     """What a person or a feed handed in; ``strict`` overrules [data]'s: then no row may be one that cannot be read.
 
-    What is no file of the lender's is written as usual. Raises DataError as `read_outcomes` and `report_outcomes` do.
+    What is no file of the lender's is written as usual. ``aside`` hears which rows cannot be read, also where that
+    refuses all. Raises DataError as `read_outcomes` and `report_outcomes` do.
     """
     if labels is None:
         return HandedIn(Labels.of([]))
@@ -182,25 +185,10 @@ def read_handed_in(
         return plain
     read = _Outcomes(labels, schema, at, empty, data)
     if data.strict if strict is None else strict:
+        aside([*read.refused().values()])
         _refuse_any(read)
-    reported = _set_aside(read)
+    reported = _set_aside(read, aside)
     return HandedIn(Labels.of(reported.outcomes), tuple(reported.refused), reported.waiting, read.notes)
-
-
-def told(recorded: Recorded, handed: HandedIn, unmatched: Callable[[Labels], tuple[Named, Named]]) -> Recorded:
-    """What became of outcomes with what was handed in beside them.
-
-    Where no row belongs to a decision, those without an outcome yet are asked, by ``unmatched``, whether they do.
-    """
-    waiting = handed.waiting
-    notes = (*recorded.notes, *handed.notes, *([waiting.sentence] if waiting.rows else []))
-    recorded = replace(recorded, refused=handed.refused, waiting=len(waiting.rows), notes=notes)
-    if waiting.rows and not (recorded.recorded or recorded.repeated):
-        ids, reasons = unmatched(Labels.of(waiting.rows[:SAMPLE]))
-        if len(reasons) == len(waiting.rows[:SAMPLE]):
-            ids, reasons = recorded.unmatched + ids, recorded.reasons + reasons
-            return replace(recorded, waiting=0, unmatched=ids, reasons=reasons)
-    return recorded
 
 
 def read_plain(source: Source, schema: Schema, dialect: DataSettings, latest: datetime) -> HandedIn | None:
@@ -336,6 +324,14 @@ class _Outcomes:
         self._meant = msgspec.structs.replace(schema, bad=(), good=()) if plain else schema
         self._decided = _first(columns, [schema.time]) if schema.time is not None else None
         self._read(places)
+
+    def refused(self) -> dict[str, str]:
+        """The rows that cannot be read, by their places, each with the first thing that is wrong with it."""
+        found: dict[str, str] = {}
+        for p in self.problems:
+            said = "" if p.value in (None, "") else f" (got {p.value!r})"
+            found.setdefault(p.field, f"{p.field}: {p.problem}{said}")
+        return found
 
     def _read(self, places: list[str]) -> None:
         said: dict[tuple[int | str | None, datetime | None, datetime], tuple[bool, str]] = {}

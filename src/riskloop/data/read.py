@@ -34,7 +34,7 @@ from riskloop.data.columns import (
 )
 from riskloop.data.dialect import UNNAMED, describe
 from riskloop.data.opening import open_source
-from riskloop.data.parse import Block
+from riskloop.data.parse import Block, stacked
 from riskloop.data.spelling import plain_name, respelled, spelled, spelling_sentence
 from riskloop.data.tables import Source as Rowed
 from riskloop.data.tables import refuse_copies
@@ -97,12 +97,14 @@ def read_rows(
     strict: bool | None = None,
     latest: int | None = None,
     told: Callable[[int], None] = silent,
+    aside: Callable[[Checked], None] = silent,
 ) -> Checked:
     """The rows that can be used, and those that are set aside with their reason; columns may come in any order.
 
     ``strict``, by default as the dialect says, refuses the whole source for one bad row. ``latest`` is the last
-    possible time in microseconds; ``told`` hears how many rows are read. Raises NotFound, MalformedBody, or DataError:
-    for columns that are not the schema's, for more bad rows than ``dialect.max_refused``, for a history of one class.
+    possible time in microseconds; ``told`` hears how many rows are read, ``aside`` which are set aside, also where
+    they are too many. Raises NotFound, MalformedBody, or DataError: for columns that are not the schema's, for more
+    bad rows than ``dialect.max_refused``, for a history of one class.
     """
     strict = dialect.strict if strict is None else strict
     opened = open_rows(source, schema, target, where, dialect, first_row)
@@ -116,6 +118,7 @@ def read_rows(
     if not read:
         raise DataError(f"{where} holds no rows.")
     checked = reader.checked(read, opened)
+    aside(checked)
     if strict or checked.problems.columns:
         checked.problems.raise_if_any(where, opened.places)
     refuse_share(checked, where, dialect.max_refused)
@@ -288,25 +291,11 @@ class _Reader:
         refused = self.problems.refused()
         bad = np.isin(positions, [entry.position for entry in refused])
         without = np.isnan(outcome) & ~bad if outcome is not None else np.zeros(n, dtype=np.bool_)
-        rows = Rows(_stacked(self.features), ids, times, outcome, self.unseen)
+        rows = Rows(stacked(self.features), ids, times, outcome, self.unseen)
         kept = ~bad & ~without
         if not kept.all():
             rows, positions = rows.take(kept), positions[kept]
         return Checked(rows, positions, tuple(refused), read, int(without.sum()), self.problems, source)
-
-
-def _stacked(parts: list[Floats]) -> Floats:
-    """The parts one below the other; each is let go when it is copied: there are never two of the whole in memory."""
-    if len(parts) == 1:
-        return parts.pop()
-    whole = np.empty((sum(map(len, parts)), parts[0].shape[1]))
-    place = 0
-    parts.reverse()
-    while parts:
-        part = parts.pop()
-        whole[place : place + len(part)] = part
-        place += len(part)
-    return whole
 
 
 @dataclass(frozen=True)
@@ -325,12 +314,18 @@ class Screened:
 
 
 def screen_rows(
-    source: Source, schema: Schema, *, where: str, dialect: DataSettings = STANDARD, latest: int | None = None
+    source: Source,
+    schema: Schema,
+    *,
+    where: str,
+    dialect: DataSettings = STANDARD,
+    latest: int | None = None,
+    aside: Callable[[Screened], None] = silent,
 ) -> Screened:
     """What of a file that is to be scored cannot be, read block by block: a file may be larger than memory.
 
-    Raises as `read_rows` does for columns that are not the schema's, and for more than ``dialect.max_refused`` of bad
-    rows; with ``dialect.strict`` for one.
+    ``aside`` hears which rows are set aside, also where they are too many. Raises as `read_rows` does for columns that
+    are not the schema's, and for more than ``dialect.max_refused`` of bad rows; with ``dialect.strict`` for one.
     """
     opened = open_rows(source, schema, "absent", where, dialect)
     reader = _Reader(schema, "absent", dialect, dialect.strict, latest, opened.names)
@@ -344,9 +339,10 @@ def screen_rows(
         raise DataError(f"{where} holds no rows.")
     reader.check_repeats()
     problems = reader.problems
+    screened = Screened(tuple(problems.refused()), read, problems, opened)
+    aside(screened)
     if dialect.strict or problems.columns:
         problems.raise_if_any(where, opened.places)
-    screened = Screened(tuple(problems.refused()), read, problems, opened)
     refuse_share(screened, where, dialect.max_refused)
     return screened
 

@@ -1,6 +1,9 @@
 """Outcomes as they are handed in: read, asked whether they can be as complete as they say, and recorded."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -12,8 +15,9 @@ from riskloop.core.schema import Schema
 from riskloop.core.span import Span
 from riskloop.core.types import from_micros, to_micros
 from riskloop.data.fetch import fetched
-from riskloop.data.outcomes import read_handed_in, read_watermark, told
+from riskloop.data.outcomes import read_handed_in, read_watermark
 from riskloop.data.read import Source
+from riskloop.data.refused import write_reasons
 from riskloop.loop.snapshot import share_of
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.ledger import Ledger
@@ -33,15 +37,27 @@ def hand_in(
     complete_until: str | date | datetime | None,
     reason: str | None,
     strict: bool | None,
+    refused: Path | None = None,
 ) -> Recorded:
-    """Record what was handed in. Raises DataError where it cannot be read, or cannot be as complete as it says."""
+    """Record what was handed in, and name the rows that were left out in the CSV ``refused``.
+
+    Raises DataError where it cannot be read, belongs to nobody's decision, or cannot be as complete as it says; then
+    nothing is recorded, and ``refused`` is written all the same.
+    """
+
+    def aside(reasons: Sequence[str]) -> None:
+        if refused is not None:
+            write_reasons(reasons, refused)
+
     watermark = None if complete_until is None else read_watermark(complete_until, schema.earliest)
     if labels is None and watermark is None:
         raise DataError("Nothing was handed in: give outcomes, or up to when they are complete.")
+    data = feed.settings.data
     with fetched(labels) as here:
-        handed = read_handed_in(here, schema, feed.settings.data, at, strict=strict, empty=watermark is not None)
+        handed = read_handed_in(here, schema, data, at, strict=strict, empty=watermark is not None, aside=aside)
     if watermark is not None and watermark <= at and len(handed.labels):
         refuse_beyond(feed, handed.labels, watermark)
+    waiting = handed.waiting
     recorded = feed.outcomes.record(
         handed.labels,
         at,
@@ -49,8 +65,12 @@ def hand_in(
         complete_until=watermark,
         reason=reason,
         definition=feed.settings.outcomes.definition,
+        undecided=Labels.of(waiting.rows),
+        aside=lambda reasons: aside((*handed.refused, *reasons)),
     )
-    return told(recorded, handed, feed.outcomes.unmatched)
+    aside((*handed.refused, *recorded.reasons))
+    notes = (*recorded.notes, *handed.notes, *([waiting.sentence] if waiting.rows else []))
+    return replace(recorded, refused=handed.refused, waiting=len(waiting.rows), notes=notes)
 
 
 def refuse_beyond(feed: OutcomeFeed, labels: Labels, watermark: datetime) -> None:

@@ -8,12 +8,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from sqlalchemy import Connection, select
 
+from riskloop.core.span import Span
 from riskloop.core.types import DAY, Bools, Ints, from_micros, to_micros
 from riskloop.store import counters
 from riskloop.store.archive import DECISIONS, horizon
 from riskloop.store.pieces import Named
 from riskloop.store.reported import DENSE, PART, integers, ranged
-from riskloop.store.segments import Segments
+from riskloop.store.segments import Segments, last_decision
+from riskloop.store.spans import where
 from riskloop.store.tables import decisions
 
 BY_CUSTOMER: Final = -1  # in the place of a decision's id
@@ -104,6 +106,19 @@ def match(connection: Connection, segments: Segments, labels: Labels) -> Matches
     ids = labels.decision_ids
     unmatched = [labels.customers[row] if ids[row] == BY_CUSTOMER else str(ids[row]) for row in missing.tolist()]
     return Matches(chosen, about[chosen], unmatched, reasons)
+
+
+def example(connection: Connection, segments: Segments) -> str:
+    """A sentence that shows how decisions are named on record."""
+    last = last_decision(connection)
+    newest = Span(first_id=last)
+    found = [*connection.execute(select(decisions.c.customer_id).where(where(newest))).scalars()]
+    for piece in segments.pieces(connection, newest, ["customer_id"]):
+        found += piece.column("customer_id").tolist()
+    names = [name for name in found if name]
+    if names:
+        return f"Decisions are on record for such as '{names[-1]}'."
+    return f"The newest decision is {last}." if last else "No decision is on record."
 
 
 def _existing(connection: Connection, segments: Segments, ids: Ints) -> Bools:

@@ -1,26 +1,30 @@
 """What happened to the customers who were decided on, and when that became known."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, func, insert, select
 
 from riskloop.core.chain import integer_rows_digest
+from riskloop.core.errors import DataError
 from riskloop.core.maturity import LATEST, Maturity
+from riskloop.core.progress import silent
 from riskloop.core.span import EVERYTHING, Span
-from riskloop.core.types import Floats, Ints, to_micros
+from riskloop.core.types import Floats, Ints, Problem, to_micros
 from riskloop.store import chain, counters
 from riskloop.store.database import Database
-from riskloop.store.matching import Labels, Outcome, match
+from riskloop.store.matching import Labels, Matches, Outcome, example, match
 from riskloop.store.pieces import Piece
 from riskloop.store.reported import counted, has_report, integers, is_reported, reported_on
 from riskloop.store.segments import Segments
 from riskloop.store.spans import where
 from riskloop.store.tables import decisions, deliveries, outcomes
 from riskloop.store.watermark import place, refuse_future
+
+SHOWN: Final = 10  # reasons named one by one
 
 
 @dataclass(frozen=True)
@@ -65,17 +69,23 @@ class Outcomes:
         complete_until: datetime | None = None,
         reason: str | None = None,
         definition: str = "1",
+        undecided: Labels | None = None,
+        aside: Callable[[Sequence[str]], None] = silent,
     ) -> Recorded:
         """Store outcomes in one transaction. The same file handed in twice changes nothing.
 
         ``complete_until`` is the feed's watermark: every outcome that was final before it is reported by now. With a
-        ``reason`` it goes back to that. Raises DataError when it lies after ``recorded_at``, or takes nothing back.
+        ``reason`` it goes back to that. ``undecided`` are rows that say that nothing is decided yet. Where they are
+        given, be it none, a row has to belong to a decision: else DataError, and ``aside`` hears the reason of each. It
+        is raised too for a watermark after ``recorded_at``, or one that takes nothing back. Then nothing is recorded.
         """
         refuse_future(complete_until, recorded_at)
         labels = reported if isinstance(reported, Labels) else Labels.of(reported)
         with self.database.write() as connection:
             counters.lock(connection, outcomes)
             found = match(connection, self.segments, labels)
+            if undecided is not None and not len(found.rows):
+                self._refuse_strangers(connection, found, undecided, aside)
             before = _latest(connection, found.decisions)
             reason, notes = place(connection, complete_until, reason, recorded_at, by)
             values = labels.defaulted[found.rows].astype(np.int64)
@@ -115,11 +125,20 @@ class Outcomes:
         unmatched, reasons = tuple(found.unmatched), tuple(found.reasons)
         return Recorded(count, repeated, corrected, unmatched, complete_until, reasons, notes=notes)
 
-    def unmatched(self, labels: Labels) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The ids of ``labels`` that belong to no decision, and why; all of them or some."""
-        with self.database.read() as connection:
-            found = match(connection, self.segments, labels)
-        return tuple(found.unmatched), tuple(found.reasons)
+    def _refuse_strangers(
+        self, connection: Connection, found: Matches, undecided: Labels, aside: Callable[[Sequence[str]], None]
+    ) -> None:
+        asked = match(connection, self.segments, undecided)
+        ids, reasons = found.unmatched + asked.unmatched, found.reasons + asked.reasons
+        if len(asked.rows) or not reasons:
+            return
+        aside(reasons)
+        parts = (reason.rpartition(": ")[::2] for reason in reasons[:SHOWN])
+        raise DataError(
+            f"None of the {len(reasons):,} outcomes belongs to a decision, and nothing was recorded: {reasons[0]}. "
+            f"{example(connection, self.segments)}",
+            [Problem(place, problem, who) for (place, problem), who in zip(parts, ids, strict=False)],
+        )
 
     def last_id(self) -> int:
         """The id of the newest outcome, 0 when there is none: what was known at a moment, in one number."""
