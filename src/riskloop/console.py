@@ -60,8 +60,13 @@ class Console:
     def refuse(self, error: RiskloopError) -> None:
         """An error: its JSON on standard output under ``--json``, else its sentence on standard error."""
         if self.as_json:
-            self.answer(error.as_json())
-            return
+            try:
+                self.answer(error.as_json())
+                return
+            except BrokenPipeError:
+                raise
+            except OSError:  # standard output takes nothing: a full disk
+                pass
         sys.stderr.write(f"riskloop: {error.message}\n")
         shown = error.details[:10]
         for problem in shown:

@@ -1,5 +1,9 @@
 """What reaches a person when something fails that nobody expected: one sentence, and the right exit code."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
@@ -30,3 +34,31 @@ def test_what_nobody_expected_is_one_sentence(
     assert ended.value.code == code
     assert said in told
     assert told.count("\n") == 1
+
+
+COMMANDS = {"--version": 0, "--help": 0, "keys --help": 0, "status": 2, "status --json": 2, "nonsense": 2}
+CLOSED = [">&-", "2>&-", "<&-", ">&- 2>&- <&-"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_scheduler_may_close_every_stream(command: str, tmp_path: Path) -> None:
+    """No traceback, the code of an open terminal, and no file that is opened later in a stream's place."""
+    for way in ["", *CLOSED]:
+        done = _shell(f"{sys.executable} -m riskloop.cli {command} {way}", tmp_path)
+        assert "Traceback" not in done.stdout + done.stderr
+        assert "defect" not in done.stdout + done.stderr
+        assert done.returncode == COMMANDS[command], (way, done)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_answer_that_cannot_be_written_is_one_sentence(command: str, tmp_path: Path) -> None:
+    done = _shell(f"{sys.executable} -m riskloop.cli {command} > /dev/full", tmp_path)
+    assert done.returncode == (COMMANDS[command] or StorageError.exit_code)
+    assert done.stderr.startswith("riskloop: ")
+    assert done.stderr.count("\n") == 1
+    assert ("No space left" in done.stderr) == (COMMANDS[command] == 0)
+
+
+def _shell(line: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, timeout=120)

@@ -10,23 +10,50 @@ if TYPE_CHECKING:
     from riskloop.console import Console
 
 STOPPED = 130  # by Ctrl-C, as shells count it
+FULL = 8  # `StorageError`, which is not imported before it is needed
+UNREAD = 141  # nobody reads the answer on, as shells count it
 HELP: tuple[list[str], ...] = ([], ["-h"], ["--help"])
 COMPLETES = "_RISKLOOP_COMPLETE"  # set by the shell that asks how a line goes on
 
 
 def main() -> None:
     """Run a command; every refusal becomes a sentence and the exit code of its class."""
+    _stand_in_for_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that is not UTF-8 gets question marks, no crash
             stream.reconfigure(errors="replace")
+    try:
+        code = _run()
+        sys.stdout.flush()  # what cannot be written is said here, and not by the interpreter at its end
+    except BrokenPipeError:
+        code = UNREAD
+    except OSError as error:
+        sys.stderr.write(f"riskloop: The answer cannot be written to standard output: {error.strerror or error}.\n")
+        code = FULL
+    else:
+        if code:
+            sys.exit(code)
+        return
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
+
+
+def _stand_in_for_closed() -> None:
+    """A scheduler may close the streams of a program: no file that is opened later may take their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+
+
+def _run() -> int:
     if sys.argv[1:] in HELP and COMPLETES not in os.environ:  # the answer that everybody waits for, before any library
         from riskloop.cli.index import root_help
 
         sys.stdout.write(root_help())
-        return
+        return 0
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"riskloop {__version__}\n")
-        return
+        return 0
     import typer
 
     from riskloop.cli.tree import app
@@ -39,22 +66,22 @@ def main() -> None:
         code = app(prog_name="riskloop", standalone_mode=False)
         if isinstance(code, int) and code:  # Typer hands its exits back: a stop by Ctrl-C, a command's own code
             sys.stderr.write("riskloop: stopped.\n" if code == STOPPED else "")
-            sys.exit(code)
+            return code
     except RiskloopError as error:
         console.refuse(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("riskloop: stopped.\n")
-        sys.exit(STOPPED)
+        return STOPPED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        raise
     except OSError as error:
-        sys.exit(_failed_by_machine(error, console))
+        return _failed_by_machine(error, console)
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback reaches a user
-        sys.exit(_unexpected(error, console))
+        return _unexpected(error, console)
+    return 0
 
 
 def _failed_by_machine(error: OSError, console: "Console") -> int:
@@ -65,7 +92,7 @@ def _failed_by_machine(error: OSError, console: "Console") -> int:
             f"A library is missing here: {error}. `riskloop doctor` says what to install."
         )
     else:
-        told = StorageError(f"{error.strerror or error}: {error.filename or 'a file or socket'}.")
+        told = StorageError(f"{error.strerror or error}: {error.filename or 'a file, a socket or the output'}.")
     console.refuse(told)
     return told.exit_code
 
