@@ -1,6 +1,8 @@
 """One table in every place gives the rows that its file gives, and nothing of a copy is left."""
 
+import csv
 import datetime as dt
+import gzip
 import importlib.util
 import os
 import sqlite3
@@ -8,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pandas as pd
@@ -162,6 +165,40 @@ def test_every_place_gives_the_same_rows(address: str, expected: tuple[Settings,
         checked = read_rows(here, settings.row_schema, target="required", where="h", dialect=settings.data)
     assert (len(checked.rows), checked.refused, checked.left_out) == (ROWS, (), 0)
     same(checked.rows, expected[1])
+
+
+@pytest.mark.parametrize("way", ["plain", "gzip", "quoted"])
+def test_what_a_pipe_holds_is_read_as_its_file(way: str, expected: tuple[Settings, Rows], tmp_path: Path) -> None:
+    content = text(FRAME).encode()
+    if way == "gzip":
+        content = gzip.compress(content)
+    elif way == "quoted":
+        content = FRAME.to_csv(index=False, quoting=csv.QUOTE_ALL).encode()
+    pipe = tmp_path / ("stdin" if way == "plain" else "h.pipe")
+    os.mkfifo(pipe)
+
+    def written() -> None:
+        pipe.write_bytes(content)
+
+    for _ in range(2):  # each time somebody has to write: it is read once, from its beginning to its end
+        writer = Thread(target=written, daemon=True)
+        writer.start()
+        with fetched(pipe) as here:
+            checked = read_rows(here, expected[0].row_schema, target="required", where="h", dialect=expected[0].data)
+        writer.join(10)
+        assert (len(checked.rows), checked.refused) == (ROWS, ())
+        same(checked.rows, expected[1])
+
+
+def test_an_error_about_a_pipe_names_the_pipe(expected: tuple[Settings, Rows], tmp_path: Path) -> None:
+    pipe = tmp_path / "stdin"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_bytes, args=(b"a,b\n1,2\n",), daemon=True)
+    writer.start()
+    with pytest.raises(DataError, match="columns of the schema") as refused, fetched(pipe) as here:
+        read_rows(here, expected[0].row_schema, target="required", where=str(here), dialect=expected[0].data)
+    writer.join(10)
+    assert str(pipe) in refused.value.message
 
 
 def test_only_this_user_can_read_a_copy(bucket: Bucket) -> None:

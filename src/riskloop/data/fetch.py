@@ -1,9 +1,10 @@
-"""What an address names, fetched into a file of this machine: from there on one reader serves every way in.
+"""What an address names or a pipe holds, as a file of this machine: from there on one reader serves every way in.
 
 A copy, and no stream: rows are read several times (their layout, what is wrong with them, the decisions), and a table
 may change in between. It lies in a folder of its own that only this user can read, and goes when the work is done.
 """
 
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,7 +30,7 @@ S = TypeVar("S")
 
 @contextmanager
 def fetched(source: S) -> Iterator[S | Path]:
-    """The source itself, or the copy of what an address names; errors about the copy name the address.
+    """The source itself, or the copy of what an address names or a pipe holds; errors about the copy name the address.
 
     Raises ConfigError, NotFound or StorageError when nothing can be fetched.
     """
@@ -44,12 +45,27 @@ def fetched(source: S) -> Iterator[S | Path]:
 @contextmanager
 def _copied(source: S) -> Iterator[S | Path]:
     address = address_of(source)
-    if address is None:
+    if address is None and not _is_pipe(source):
         yield source
         return
-    with tempfile.TemporaryDirectory(prefix="riskloop-") as folder, speaking_of(folder, str(address)):
+    with tempfile.TemporaryDirectory(prefix="riskloop-") as folder, speaking_of(folder, str(address or source)):
         place = Path(folder)
-        yield from_store(address, place) if isinstance(address, StoreAddress) else from_database(address, place)
+        if address is None:
+            yield _drained(Path(str(source)), place)
+        else:
+            yield from_store(address, place) if isinstance(address, StoreAddress) else from_database(address, place)
+
+
+def _is_pipe(source: Any) -> bool:
+    return isinstance(source, str | Path) and Path(source).is_fifo()
+
+
+def _drained(pipe: Path, folder: Path) -> Path:
+    """What a pipe holds, such as /dev/stdin behind `zcat`: it can be read once, and rows are read several times."""
+    copy = folder / pipe.name
+    with pipe.open("rb") as source, copy.open("wb") as target:
+        shutil.copyfileobj(source, target, PIECE)
+    return copy
 
 
 def where_of(source: Any) -> str:
