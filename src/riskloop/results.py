@@ -105,6 +105,7 @@ class CheckResult(Result):
     rows: int
     refused: int  # rows that would be refused
     reasons: list[str]  # why, the most frequent first
+    notes: list[str]  # how the file was read: columns under another spelling, lines left out
     columns: list[Json]  # what would be refused, flagged or drifted in each
     model_version: int | None  # None before the first promotion
     diagnosis: str | None

@@ -127,6 +127,20 @@ def test_a_window_without_its_outcomes_is_not_judged_when_they_were_due(settings
     assert found["not_judged"]["reason"] == "Its outcomes were not complete when they should have been."
 
 
+def test_windows_that_were_not_judged_for_several_reasons_name_each_with_its_count(settings: Settings) -> None:
+    history = _history(20, 6, settings, truth=None)
+    few = [f"Only {n:,} customers came, 1,000 are needed." for n in (40, 1_050, 80)] + ["No default came."] * 2
+    windows = {
+        str(k): {"quarantined": False, "mature": True, "diagnosis": "not_enough_data", "sentence": said}
+        for k, said in enumerate(few)
+    }
+    scores = [Scores(np.zeros(20), np.full(20, 0.1), np.zeros(20, np.bool_))] * 6
+    less = watched(history, windows, scores, None)["not_judged"]
+    assert less["windows"] == 5
+    assert less["reasons"] == [{"reason": few[2], "windows": 3}, {"reason": few[4], "windows": 2}]
+    assert less["reason"] == f"3 × {few[2]} 2 × {few[4]}"
+
+
 def test_a_sound_stream_says_nothing_of_it() -> None:
     watch: Json = {
         "windows": 5,

@@ -563,3 +563,29 @@ def test_leaks_that_a_person_put_back_are_found_again(name: str, tmp_path: Path)
     settings = parse_settings(config)
     rows = read_rows(tmp_path / "h.csv", settings.row_schema, target="required", where="h").rows
     assert set(leaks_among(rows, settings.row_schema)) == {name}
+
+
+@pytest.mark.parametrize(
+    ("levels", "is_level"),
+    [
+        (["EU", "AS", "NA"], True), (["EU", "AS", "AF", "SA", "OC", "NA"], True),
+        (["EMEA", "APAC", "LATAM", "NA"], True),
+        (["ZA", "BW", "ZW", "NA"], False), (["CA", "TX", "NY", "ME", "NA"], False),
+    ],
+)  # fmt: skip
+def test_na_beside_other_codes_is_proposed_as_a_level(levels: list[str], is_level: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    frame = pd.DataFrame({"loan_id": 1000 + rng.permutation(500), "region": rng.choice(levels, 500)})
+    frame["income"], frame["default"] = rng.lognormal(10, 0.5, 500).round(2), (rng.random(500) < 0.2).astype(int)
+    frame.to_csv(tmp_path / "h.csv", index=False)
+    found = examine(tmp_path / "h.csv", Wanted("default"))
+    region = next(column for column in found.columns if column.name == "region")
+    assert ("NA" in region.categories) == is_level
+    assert "'NA' is" in region.look
+    assert ("Namibia" in region.look) != is_level
+    assert (region.missing == 0) == is_level
+    text = config_text(found, tmp_path)
+    assert "# 'NA' is" in text
+    schema = parse_settings(text).row_schema
+    rows = read_rows(tmp_path / "h.csv", schema, target="required", where="h.csv").rows
+    assert (not np.isnan(rows.features[:, list(schema.names).index("region")]).any()) == is_level

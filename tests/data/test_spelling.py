@@ -17,6 +17,7 @@ from riskloop.data.infer import Wanted, examine
 from riskloop.data.outcomes import read_handed_in, read_outcomes
 from riskloop.data.read import read_rows
 from riskloop.data.spelling import respelled
+from riskloop.loop.check import check
 
 FRAME = history(120, seed=3).rename(columns={"income": "Net Income", "late": "late_months"})
 NOW = datetime(2025, 5, 1, tzinfo=UTC)
@@ -106,3 +107,18 @@ def test_which_columns_are_read_under_another_name_is_said(given: str, way: str,
     handed = read_handed_in(tmp_path / "o.csv", schema, DataSettings(), NOW, strict=False, empty=False)
     assert "'B A D' as 'bad'" in " ".join(handed.notes)
     assert "'ID' as 'id'" in " ".join(handed.notes)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_check_reads_another_spelling_as_scoring_does_and_says_so(name: str, tmp_path: Path) -> None:
+    (tmp_path / "h").mkdir()
+    FRAME.to_csv(tmp_path / "h/h.csv", index=False)
+    settings = parse_settings(config_text(examine(tmp_path / "h/h.csv", Wanted(TARGET))))
+    other = FRAME.drop(columns=TARGET).rename(columns=WAYS[name])
+    for source in sources(other, tmp_path):
+        found = check(None, settings.row_schema, settings, source, "n")
+        assert found["refused"] == 0
+        assert [c["findings"] for c in found["columns"]] == [[]] * len(found["columns"])
+        assert found["findings"] == []
+        wanted = [n for n in ("Net Income", "late_months") if n not in other.columns]
+        assert all(any(f"as '{n}'" in note for note in found["notes"]) for n in wanted)

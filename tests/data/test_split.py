@@ -41,9 +41,9 @@ def test_few_distinct_times_fall_back_to_stratified_folds() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(DataError, match="has 3 defaults in 100 rows; 5 folds"):
+    with pytest.raises(DataError, match="has 3 defaults and 97 others in 100 rows; 5 folds"):
         folds(make(np.zeros(100, dtype=np.int64), (np.arange(100) < 3).astype(float)), 5, seed=1)
-    with pytest.raises(DataError, match="0 defaults in 34 rows before"):
+    with pytest.raises(DataError, match="0 in the 34 before"):
         folds(make(np.arange(100), (np.arange(100) > 80).astype(float)), 5, seed=1)
     with pytest.raises(DataError, match="no target"):
         folds(Rows(np.zeros((1, 1)), ["1"], np.zeros(1, dtype=np.int64)), 5, seed=1)
@@ -98,3 +98,31 @@ def test_a_history_shorter_than_its_outcome_window_is_still_cut_by_time() -> Non
     times = rng.integers(0, 30, 3000) * 86_400_000_000
     for train, test in folds(make(times, (rng.random(3000) < 0.3).astype(float)), 5, 1, embargo=timedelta(days=365)):
         assert times[train].max() < times[test].min()
+
+
+@pytest.mark.parametrize(("defaults", "lacking", "most"), [(3, 7, 0), (6, 4, 3), (9, 1, 4), (97, 7, 0)])
+def test_too_few_of_a_class_are_said_with_what_is_lacking(defaults: int, lacking: int, most: int) -> None:
+    target = (np.arange(100) < defaults).astype(float)
+    with pytest.raises(DataError) as raised:
+        folds(make(np.zeros(100, dtype=np.int64), target), 5, seed=1)
+    rarer = "defaults" if defaults < 50 else "others"
+    assert f"at least 10 of each class: {lacking} {rarer} more." in raised.value.message
+    assert (f"set folds = {most} in [train]" in raised.value.message) == (most > 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_blocks_without_defaults_are_said_one_by_one_with_folds_that_would_do(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    day = 86_400 * 10**6
+    times = np.sort(rng.integers(18_000, 18_700, 900)) * day
+    target = np.zeros(900)
+    target[rng.choice(np.r_[0:620, 880:900], 24, replace=False)] = 1.0
+    target[885:888] = 1.0
+    with pytest.raises(DataError) as raised:
+        folds(make(times, target), 5, seed=1)
+    message = raised.value.message
+    assert message.count(" on and ") == 5
+    assert f"{target.sum():.0f} defaults in 900 rows" in message
+    if "set folds = " in message:
+        most = int(message.partition("set folds = ")[2][0])
+        assert len(folds(make(times, target), most, seed=1)) == most

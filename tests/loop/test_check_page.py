@@ -21,6 +21,7 @@ def found(**changes: Any) -> dict[str, Any]:
         "refused": 3,
         "reasons": ["  3 × column 'income'"],
         "sentence": "A shift.",
+        "notes": ["Read under another spelling."],
         "columns": [column],
     }
     return {**page, **changes}

@@ -4,6 +4,8 @@ A loop that quarantines everything retrains on no fault and promotes nothing: it
 calm year. So the answer says what was not looked at, and how the PDs of that time stand to what happened.
 """
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -78,8 +80,16 @@ def _kept_out(
 
 
 def _not_judged(found: Sequence[_Seen], late: Sequence[_Seen]) -> Json:
-    reasons = [OUTCOMES_MISSING if s in late else str(s.window["sentence"]) for s in found]
-    return {**_extent(found), "without_outcomes": len(late), "reason": reasons[-1]}
+    last: dict[str, str] = {}  # of reasons that differ in their figures only
+    windows = Counter[str]()
+    for s in found:
+        reason = OUTCOMES_MISSING if s in late else str(s.window["sentence"])
+        kind = re.sub(r"\d[\d.,]*", "#", reason)
+        last[kind] = reason
+        windows[kind] += 1
+    reasons = [{"reason": last[kind], "windows": count} for kind, count in windows.most_common()]
+    said = [f"{one['reason']}" if len(reasons) == 1 else f"{one['windows']} × {one['reason']}" for one in reasons]
+    return {**_extent(found), "without_outcomes": len(late), "reason": " ".join(said), "reasons": reasons}
 
 
 def _extent(found: Sequence[_Seen]) -> Json:

@@ -155,7 +155,7 @@ def check(
         for c in found["columns"]
     ]  # fmt: skip
     counted = f"{found['rows']:,} rows, {found['refused']:,} of them would be refused."
-    Console(as_json).answer(checked, table(head, rows), counted, *found["reasons"], found["sentence"])
+    Console(as_json).answer(checked, table(head, rows), counted, *found["reasons"], *found["notes"], found["sentence"])
 
 
 def _confirm(found: "Examined", yes: bool, console: Console) -> None:
@@ -192,8 +192,19 @@ def told(found: "Examined") -> list[str]:
         table(("column", "taken as", "kind", "missing", "values", "why", "look at"), rows),
         *_not_shown(len(found.columns) - len(rows)),
         found.target.sentence,
-        f"Outcome window: {found.outcome_window.days} days" + (f" ({found.window_why})." if found.window_why else "."),
+        *_window_told(found),
         *found.notes,
+    ]
+
+
+def _window_told(found: "Examined") -> list[str]:
+    """The outcome window; where nobody knows it, a note of its own says so."""
+    from riskloop.data.infer import NOT_KNOWN
+
+    if found.window_why == NOT_KNOWN:
+        return []
+    return [
+        f"Outcome window: {found.outcome_window.days} days" + (f" ({found.window_why})." if found.window_why else ".")
     ]
 
 

@@ -134,6 +134,8 @@ def _feature(column: Guessed, rows: int) -> list[str]:
     if column.kind == "category":
         lines.append(f'kind = "category"  # {_comment(column.why)}')
         lines.append(f"categories = {_levels(column.categories)}")
+        if "'NA'" in column.look:
+            lines.append(f"# {_comment(column.look)}.")
         if column.prefixes:
             lines.append(f"prefixes = {_toml(column.prefixes)}  # so many first characters make a branch of the codes")
         comment = "" if column.unseen == "flag" else "# "

@@ -34,6 +34,7 @@ from riskloop.data.words import (
     level_order,
     levels_of,
     listed,
+    na_level,
     no_column,
     odd_levels,
     odd_values,
@@ -48,6 +49,7 @@ from riskloop.data.words import (
 Role = Literal["target", "id", "unit", "time", "input", "protected", "context", "ignored"]
 
 STANDARD_WINDOW: Final = timedelta(days=365)  # the field's usual horizon, where nothing says another
+NOT_KNOWN: Final = "NOT KNOWN: a year, as the field has it; set what your default definition says"
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,7 @@ class _Examination:
             "Nothing says how long after a decision its outcome is final; one year is written, which is usual. Set "
             "outcome_window of [portfolio], or give --outcome-window." + short_history(self.times, STANDARD_WINDOW)
         )
-        return STANDARD_WINDOW, "NOT KNOWN: a year, as the field has it; set what your default definition says"
+        return STANDARD_WINDOW, NOT_KNOWN
 
     # ------------------------------------------------------------------ the sample
 
@@ -414,6 +416,8 @@ class _Examination:
             if many:
                 why += "; many levels: one that was never seen is scored as missing and flagged"
             levels = tuple(sorted(column.texts, key=level_order))
+            if na_level(column):
+                levels, base = (*levels, "NA"), replace(base, missing=base.missing - column.words["NA"])
             return replace(
                 base, role=role, kind="category", why=why, categories=levels, alone=alone, prefixes=tree,
                 unseen="flag" if many else "refuse", look=all_said(base.look, odd_levels(column)),

@@ -1,10 +1,12 @@
 """Cross-validation that never lets the future teach the past, nor a customer's row be tested by their other rows."""
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
+from riskloop.core.english import counted
 from riskloop.core.errors import DataError
 from riskloop.core.stats import customer_codes
 from riskloop.core.types import Bools, Ints, Rows, from_micros
@@ -32,14 +34,27 @@ def folds(rows: Rows, n: int, seed: int, *, embargo: timedelta = timedelta(0)) -
     rarer = min(defaults, len(rows) - defaults)
     if rarer < 2 * n:
         raise DataError(
-            f"The history has {defaults} defaults in {len(rows)} rows; {n} folds need at least {2 * n} of each class. "
-            "Collect more history, or lower 'folds' of [train]."
+            f"The history has {counted(defaults, 'default')} and {counted(len(rows) - defaults, 'other')} in "
+            f"{len(rows):,} rows; {n} folds need at least {2 * n} of each class: {2 * n - rarer} "
+            f"{'defaults' if defaults == rarer else 'others'} more. {_what_to_do(rarer // 2)}"
         )
     codes = customer_codes(rows.ids)
     customers = None if np.unique(codes).size == codes.size else codes
     if np.unique(rows.times).size > n:
-        return _time_blocks(rows.times, rows.target == 1.0, customers, n, seed, embargo // timedelta(microseconds=1))
+        bad = rows.target == 1.0
+
+        def cut(blocks: int) -> list[_Block]:
+            return _time_blocks(rows.times, bad, customers, blocks, seed, embargo // timedelta(microseconds=1))
+
+        return _checked(cut(n), bad, cut)
     return _shuffled(rows.target == 1.0, codes, n, seed)
+
+
+def _what_to_do(most: int) -> str:
+    """What helps where only ``most`` folds have enough of each class."""
+    if most < 2:
+        return "Collect more history."
+    return f"Collect more history, or set folds = {most} in [train]."
 
 
 def _shuffled(defaults: Bools, customers: Ints, n: int, seed: int) -> list[tuple[Ints, Ints]]:
@@ -51,7 +66,7 @@ def _shuffled(defaults: Bools, customers: Ints, n: int, seed: int) -> list[tuple
     if min(ever.sum(), ever.size - ever.sum()) < n:
         raise DataError(
             f"The history has {int(ever.sum())} customers who default in {distinct.size}; {n} folds need {n} of each "
-            "kind. Collect more history, or lower 'folds' of [train]."
+            f"kind. {_what_to_do(int(min(ever.sum(), ever.size - ever.sum())))}"
         )
     pairs = []
     for _, tested in StratifiedKFold(n, shuffle=True, random_state=seed).split(np.zeros((ever.size, 1)), ever):
@@ -60,9 +75,27 @@ def _shuffled(defaults: Bools, customers: Ints, n: int, seed: int) -> list[tuple
     return pairs
 
 
-def _time_blocks(
-    times: Ints, defaults: Bools, customers: Ints | None, n: int, seed: int, embargo: int
-) -> list[tuple[Ints, Ints]]:
+class _Block(NamedTuple):
+    """Rows that are tested, (n,), and those that their model learns from."""
+
+    start: int  # microseconds
+    train: Bools
+    test: Bools
+
+    def is_enough(self, defaults: Bools) -> bool:
+        """Whether both parts have two of each class."""
+        return _two_of_each(defaults[self.train]) and _two_of_each(defaults[self.test])
+
+    def said(self, defaults: Bools) -> str:
+        """How many defaults there are, in words."""
+        inside, before = (int(defaults[part].sum()) for part in (self.test, self.train))
+        return (
+            f"{inside} in {int(self.test.sum()):,} rows from {from_micros(self.start).date()} on and {before} in the "
+            f"{int(self.train.sum()):,} before"
+        )
+
+
+def _time_blocks(times: Ints, defaults: Bools, customers: Ints | None, n: int, seed: int, embargo: int) -> list[_Block]:
     distinct, counts = np.unique(times, return_counts=True)
     before = np.concatenate(([0.0], np.cumsum(counts)[:-1])) / len(times)
     steps = np.arange(n)
@@ -71,7 +104,7 @@ def _time_blocks(
     starts = np.minimum(
         np.maximum(starts, 1 + steps), distinct.size - n + steps
     )  # … and so has the first training part
-    pairs = []
+    blocks = []
     for number, (start, end) in enumerate(zip(starts, [*starts[1:], distinct.size], strict=True)):
         earlier = times < distinct[start]
         # An outcome window that would take most of the earlier rows away cannot be kept; it may be a guess of a year.
@@ -79,16 +112,20 @@ def _time_blocks(
         known = known if known.sum() >= LEAST_LEFT * earlier.sum() and _two_of_each(defaults[known]) else earlier
         test = (times >= distinct[start]) & (times <= distinct[end - 1])
         train, test = (known, test) if customers is None else _apart(known, test, customers, number, seed)
-        day = from_micros(distinct[start]).date()
-        for part, name in ((train, "before"), (test, "in the block that begins on")):
-            count, size = int(defaults[part].sum()), int(part.sum())
-            if min(count, size - count) < 2:
-                raise DataError(
-                    f"The history has {count} defaults in {size} rows {name} {day}, "
-                    "too few to validate by time; collect more history, or lower 'folds' of [train]."
-                )
-        pairs.append((np.flatnonzero(train), np.flatnonzero(test)))
-    return pairs
+        blocks.append(_Block(distinct[start], train, test))
+    return blocks
+
+
+def _checked(blocks: list[_Block], defaults: Bools, fewer: Callable[[int], list[_Block]]) -> list[tuple[Ints, Ints]]:
+    """The positions of each block's parts; ``fewer`` cuts so many blocks. Raises DataError where a class lacks rows."""
+    if all(block.is_enough(defaults) for block in blocks):
+        return [(np.flatnonzero(block.train), np.flatnonzero(block.test)) for block in blocks]
+    enough = (k for k in range(len(blocks) - 1, 1, -1) if all(b.is_enough(defaults) for b in fewer(k)))
+    raise DataError(
+        f"The history has {counted(int(defaults.sum()), 'default')} in {defaults.size:,} rows, too few to validate by "
+        f"time: each of {len(blocks)} blocks needs 2 defaults and 2 others, and so do the rows before it. There are "
+        f"{'; '.join(block.said(defaults) for block in blocks)}. {_what_to_do(next(enough, 0))}"
+    )
 
 
 def _two_of_each(defaults: Bools) -> bool:

@@ -90,9 +90,14 @@ def odd_values(column: Column) -> str:
 
 def odd_levels(column: Column) -> str:
     """What to look at among the levels."""
+    if na_level(column):
+        return (
+            "'NA' is taken for a level, North America beside the other continents: if it is missing, take it out of "
+            "categories"
+        )
     word = next((word for word in ("NA", "None", "N/A") if word in column.words), None)
     if word is not None and column.levels and all(len(t) <= 3 and t.isupper() for t in column.texts):
-        return f"'{word}' is read as missing; if it is a level, add it to categories"
+        return f"'{word}' is read as missing; if it is a level, add it to categories{may_be(column)}"
     if column.padded:
         return ""
     if units := several_units(column):
@@ -101,6 +106,46 @@ def odd_levels(column: Column) -> str:
         return f'{pair[0]!r} and {pair[1]!r} are two levels: join them in the source, or by how = "group" of [prepare]'
     rare = sum(count < 5 for count in column.levels.values())
     return f"{rare} levels come fewer than 5 times" if rare > 3 and column.rows > 200 else ""
+
+
+_CONTINENTS: Final = frozenset(
+    {
+        "AF",
+        "AN",
+        "AS",
+        "EU",
+        "OC",
+        "SA",
+        "NA",
+        "LA",
+        "LATAM",
+        "LAC",
+        "EMEA",
+        "APAC",
+        "ME",
+        "MENA",
+        "MEA",
+        "AP",
+        "CA",
+        "CIS",
+    }
+)
+
+
+def na_level(column: Column) -> bool:
+    """Whether NA is North America: the other levels are continents or the like, two at least."""
+    levels = {*column.texts}
+    far = levels & {"EU", "AS", "AP", "APAC", "EMEA"}  # LA, ME and SA may be states
+    return "NA" in column.words and len(levels) >= 2 and bool(far) and levels <= _CONTINENTS
+
+
+def may_be(column: Column) -> str:
+    """What NA may be beside codes of two letters: a country's, as Namibia's is."""
+    two = [text for text in column.texts if len(text) == 2 and text.isalpha()]
+    if "NA" not in column.words or len(two) < max(3, 0.8 * len(column.levels)):
+        return ""
+    beside = ", ".join(sorted(two)[:3])
+    return f" (beside {beside} NA may be Namibia or North America; it comes {column.words['NA']:,} times)"
 
 
 def _alike(column: Column) -> tuple[str, str] | None:

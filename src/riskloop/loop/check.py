@@ -8,8 +8,11 @@ from riskloop.core.errors import DataError
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings, Settings
 from riskloop.core.types import Finding, Json, Severity
+from riskloop.data.opening import open_source
 from riskloop.data.read import screen_rows
 from riskloop.data.refused import reason_lines
+from riskloop.data.spelling import spelled
+from riskloop.data.tables import Source
 from riskloop.decide.diagnosis import diagnose
 from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.examine import Arrived, at_closing
@@ -27,12 +30,12 @@ def check(champion: ReferenceModel | None, schema: Schema, settings: Settings, s
     """
     dialect = settings.data
     if champion is None:
-        features, _, found = coded(source, schema, where, dialect)
+        features, _, found = coded(_opened(source, schema, dialect, where), schema, where, dialect)
         said: Json = {"model_version": None, "diagnosis": None, "rungs": [],
                 "sentence": "There is no champion yet, so drift is not checked."}  # fmt: skip
         return {**_read(source, schema, dialect, where, features, found), **said, "findings": plain(found)}
     model = champion.model
-    features, times, found = coded(source, model.schema, where, dialect)
+    features, times, found = coded(_opened(source, model.schema, dialect, where), model.schema, where, dialect)
     scores = model.probabilities(features) if len(features) else np.empty(0)
     profile = champion.reference.profile(features, scores, times if len(times) else None)
     found += at_closing(champion, settings, Arrived(profile, features, scores, times))
@@ -47,15 +50,21 @@ def check(champion: ReferenceModel | None, schema: Schema, settings: Settings, s
     }
 
 
+def _opened(source: Any, schema: Schema, dialect: DataSettings, where: str) -> Source:
+    """The source under the schema's spelling of its columns, as scoring reads it."""
+    return spelled(open_source(source, dialect, where, target=schema.target)[0], schema)
+
+
 def _read(source: Any, schema: Schema, dialect: DataSettings, where: str, features: Any, found: list[Finding]) -> Json:
     """What would be refused and flagged, by column, beside the findings about it."""
     refused: dict[str, int] = {}
-    reasons: list[str] = []
+    reasons, notes = list[str](), list[str]()
     rows_refused = 0
     try:
         lenient = dialect.model_copy(update={"strict": False, "max_refused": 1.0})
         screened = screen_rows(source, schema, where=where, dialect=lenient)
         rows_refused, reasons = len(screened.refused), reason_lines(screened)
+        notes = list(screened.source.notes)
         for entry in screened.problems.found:
             refused[entry.column] = refused.get(entry.column, 0) + 1
     except DataError as error:
@@ -79,4 +88,4 @@ def _read(source: Any, schema: Schema, dialect: DataSettings, where: str, featur
                 "findings": marked,
             }
         )
-    return {"rows": len(features), "refused": rows_refused, "reasons": reasons, "columns": columns}
+    return {"rows": len(features), "refused": rows_refused, "reasons": reasons, "notes": notes, "columns": columns}

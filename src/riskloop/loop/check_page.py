@@ -13,7 +13,8 @@ th { border-bottom: 2px solid #d0d7de } td { border-bottom: 1px solid #eaeef2 } 
 <h1>{{ name }}</h1>
 <p>{{ "{:,}".format(found.rows) }} rows, {{ "{:,}".format(found.refused) }} of them would be refused.
 {{ found.sentence }}</p>
-{% if found.reasons %}<h2>Refused</h2><pre>{% for reason in found.reasons %}{{ reason }}
+{% for note in found.notes %}<p>{{ note }}</p>
+{% endfor %}{% if found.reasons %}<h2>Refused</h2><pre>{% for reason in found.reasons %}{{ reason }}
 {% endfor %}</pre>{% endif %}
 <h2>Columns</h2>
 <table><tr><th>Column<th>Kind<th class=n>Refused<th class=n>Missing<th class=n>Unseen<th class=n>PSI

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from msgspec import to_builtins
 
+from riskloop.core.english import counted
 from riskloop.core.errors import GateRefused
 from riskloop.core.manifest import ModelManifest, benchmark_document
 from riskloop.core.progress import silent
@@ -87,6 +88,19 @@ def _doubt(name: str, evidence: str) -> str:
     )
 
 
+def _how_sure(manifest: ModelManifest, floor: float) -> str:
+    """How far the AUC may be off, by how many defaults, and how many would show that it is above the floor."""
+    metrics, training = manifest.metrics, manifest.training
+    good = training.rows - training.defaults
+    said = (
+        f"Its 95% interval is {metrics.auc_low:.4f} to {metrics.auc_high:.4f}, with "
+        f"{counted(training.defaults, 'default')} and {good:,} others. "
+    )
+    if metrics.auc_high < floor:
+        return f"{said}All of it is below the floor. "
+    return f"{said}The floor lies within it: more history, above all of the rarer class, can show more. "
+
+
 def promote_first(
     ledger: Ledger,
     settings: Settings,
@@ -111,7 +125,8 @@ def promote_first(
     if auc < floor:
         raise GateRefused(
             f"Version {version} is registered but not promoted: its {measured} of {auc:.4f} is below "
-            f"train.floor_auc ({floor:g}). Look at what `riskloop init` leaves out and why, lower floor_auc in [train] "
+            f"train.floor_auc ({floor:g}). {_how_sure(manifest, floor)}"
+            "Look at what `riskloop init` leaves out and why, lower floor_auc in [train] "
             f"of riskloop.toml, or promote it anyway: riskloop models promote {version} --force --reason …"
             f"{''.join(f' {note}' for note in notes)}"
         )
