@@ -30,7 +30,8 @@ from riskloop.store.home import Home
 # 5: a probation weighs what made the case for the new champion.
 # 6: evidence over windows is no witness of itself; correlation by calendar months; a champion at its own level.
 # 7: learners start small; bonds, levels and rare values are held against chance over everything that was looked at.
-GENERATION: Final = 7
+# 8: what the features say is learned from the windows before, too, and looked for along what the champion reads.
+GENERATION: Final = 8
 PER_MONTH: Final = 2_000
 MONTHS: Final = {"stable": 12, "recession": 12, "shifts": 9, "labels": 8, "faults": 6}
 LOOP: Final = "on_drift"

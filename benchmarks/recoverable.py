@@ -5,8 +5,9 @@
 The customers are those of `benchmarks.recovered`: 2,000 a month, of whom the old world's true PDs approve 80%. Nobody
 can test better than by the likelihood ratio of the true PDs (Neyman & Pearson 1933), which knows the new world
 beforehand and learns nothing. "Level known" recalibrates the old world to the new level first, so that only the ranking
-is left to tell by. "In ten directions" does not know which way the features turn, among as many directions as riskloop
-looks in, and knows the old world from twelve months: a χ² test of as much information (Wald 1943). "Gate" is
+is left to tell by. "In ten directions" does not know which way the features turn, and knows the old world from twelve
+months: a χ² test of as much information (Wald 1943), which takes the whole turn to lie in ten directions, and no panel.
+What riskloop's own directions show, in panels too, is measured by `benchmarks.beside`. "Gate" is
 riskloop's first try, with the new world's true PDs as the challenger: no fit on few outcomes ranks better. Months are
 those of decisions whose outcomes are known. docs/monitoring.md shows the table.
 """

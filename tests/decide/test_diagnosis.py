@@ -197,6 +197,20 @@ def test_evidence_that_is_carried_on_is_no_second_witness(check: str, severity: 
     assert diagnose(own, [first], DRIFT).confirmed, "a window of its own is another witness"
 
 
+def test_evidence_that_windows_before_have_and_this_one_adds_to_is_two_witnesses() -> None:
+    """Called for the first time, though the months before said the same, each too little by itself."""
+
+    def window(witnesses: int, adds: bool = True) -> list[Finding]:
+        details = {"adds": adds, "witnesses": witnesses}
+        return [verdict(OK), *outcomes(), replace(finding("features_over_time", DRIFTED), details=details)]
+
+    calm = [verdict(OK), *outcomes()]
+    assert diagnose(window(2), [calm, calm], DRIFT).confirmed
+    assert not diagnose(window(1), [calm, calm], DRIFT).confirmed
+    assert not diagnose(window(2, adds=False), [calm, calm], DRIFT).confirmed
+    assert not diagnose(window(2), [calm], DRIFT.model_copy(update={"confirm": 3})).confirmed
+
+
 @pytest.mark.parametrize("check", ["level_over_time", "ranking_over_time", "features_over_time", "labels_definition"])
 def test_small_windows_find_together_what_none_of_them_can_say(check: str) -> None:
     """Ten decisions a month are too few in every month; what they show over the year is no less sure for that."""

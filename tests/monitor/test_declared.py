@@ -37,7 +37,7 @@ from riskloop.monitor.performance import performance_findings
 from riskloop.monitor.profile import Reference
 from riskloop.monitor.quality import quality_findings
 from riskloop.monitor.reports import DAY, Reports
-from riskloop.monitor.residual import Directions, Past, residual_finding
+from riskloop.monitor.residual import Past, bases_of, residual_finding
 from riskloop.monitor.segments import segments_of
 from riskloop.monitor.selection import Comparison
 from riskloop.simulation import SCENARIOS
@@ -125,8 +125,8 @@ def _closing(window: Month) -> list[Finding]:
 def _matured(window: Month, outcomes: np.ndarray) -> list[Finding]:
     past = history()
     compared = Comparison.of(window.scores, outcomes, past.scores, past.outcomes)
-    directions = Directions.of(past.features)
-    reference = Past(directions, directions(past.features), past.scores, past.outcomes, past.scores)
+    bases = bases_of(past.features, np.ones(past.features.shape[1]))
+    reference = Past(bases, past.scores, past.outcomes, past.scores)
     beside = residual_finding(reference, window.features, window.scores, outcomes, [], alarm=50.0)
     over_time = over_time_findings(compared, Correlation(0.01, 12), [], alarm=50.0)
     realised = performance_findings(

@@ -165,7 +165,10 @@ def _confirmed(
         return True
     sound = [window for window in history if not _unsound(window)]
     latest = [*sound[len(sound) - min(len(sound), drift.among - 1) :], findings]
-    return sum(bool(_witnesses(diagnosis, window)) for window in latest) >= drift.confirm
+    witnesses = [_witnesses(diagnosis, window) for window in latest]
+    # Evidence that windows before have, and that this one adds to, speaks of two though one alone was called.
+    many = max((int(f.details.get("witnesses", 1)) for f in witnesses[-1]), default=0)
+    return max(many, sum(map(bool, witnesses))) >= drift.confirm
 
 
 def _witnesses(diagnosis: Diagnosis, findings: Sequence[Finding]) -> list[Finding]:

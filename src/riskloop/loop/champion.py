@@ -13,7 +13,7 @@ from riskloop.core.stats import upper_quantile
 from riskloop.core.types import Floats, Ints
 from riskloop.monitor.matured import Trained
 from riskloop.monitor.profile import Reference
-from riskloop.monitor.residual import Directions
+from riskloop.monitor.residual import Bases, bases_of
 from riskloop.scoring.model import Model, load_model
 from riskloop.store.artefacts import Artefact
 from riskloop.store.home import Home
@@ -68,11 +68,11 @@ class ReferenceModel:
         return self.model.contributions(self.features[rows]), self.reference_scores[rows]
 
     @cached_property
-    def directions(self) -> tuple[Directions, Floats]:
-        """What the sample's customers differ in most, and where each of them lies along it, (m, k)."""
-        features = self.features[:, self.inputs]
-        found = Directions.of(features)
-        return found, found(features)
+    def bases(self) -> Bases:
+        """In which directions of the features a change is looked for, and where the sample lies along each, (m, k)."""
+        names, importance = self.reference.schema.names, self.manifest.importance
+        shares = np.array([importance.get(names[j], 0.0) for j in self.inputs], dtype=np.float64)
+        return bases_of(self.features[:, self.inputs], shares)
 
     def best_estimate(self, probabilities: Floats) -> Floats:
         """Its ``probabilities`` without the margin of conservatism: what outcomes are compared with."""

@@ -155,7 +155,7 @@ def when_matured(
     )
     # Of a champion of an earlier version nobody knows whose rows they are, nor how much a customer's move together.
     again = AGAIN if settings.portfolio.unit is not None and champion.customers is None else 0.0
-    past = Past(*champion.directions, held_against, champion.outcomes, own, champion.customers, again)
+    past = Past(champion.bases, held_against, champion.outcomes, own, champion.customers, again)
     inputs = features[:, champion.inputs]
     return [
         *found,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import integrate, optimize, stats
+from scipy import integrate, linalg, optimize, stats
 from scipy.special import expit, logit
 
 from riskloop.core.errors import DataError
@@ -76,15 +76,80 @@ def test_the_evidence_is_the_ratio_of_marginal_likelihoods() -> None:
     assert evidence == latest == pytest.approx(wanted, rel=1e-5)
 
 
-def test_each_beginning_adds_its_evidence() -> None:
-    history = Residual(np.zeros(2), 5_000.0 * np.eye(2))
-    spread = np.array([0.6, 0.4])
-    windows = [Residual(np.array([45.0, k]), 150.0 * np.eye(2)) for k in range(3)]
-    together = [Residual(np.sum([w.score for w in windows[k:]], axis=0), (3 - k) * 150.0 * np.eye(2)) for k in range(3)]
-    alone = sum(residual_evidence([one], history, spread)[1] for one in together)
-    assert residual_evidence(windows, history, spread)[0] == pytest.approx(alone)
-    # Where the same customers come again, twelve windows of them say hardly more than a few.
-    assert residual_evidence(windows, history, spread, again=0.5)[0] < alone
+def some_windows(seed: int, count: int, size: int = 3) -> tuple[list[Residual], Residual, Floats]:
+    rng = np.random.default_rng(seed)
+
+    def informed(rows: float) -> Floats:
+        root = rng.standard_normal((size, size + 3))
+        return np.asarray(rows / (size + 3) * root @ root.T)
+
+    history = Residual(10.0 * rng.standard_normal(size), informed(400.0))
+    windows = [Residual(8.0 * rng.standard_normal(size), informed(60.0)) for _ in range(count)]
+    spread = rng.random(size)
+    return windows, history, spread / spread.sum()
+
+
+@pytest.mark.parametrize("again", [0.0, 0.4])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_evidence_is_that_of_all_windows_together(seed: int, again: float) -> None:
+    """Score vectors of all windows in one normal distribution, changed since each window or harmlessly so."""
+    windows, history, spread = some_windows(seed, 4)
+    size, known = spread.size, np.linalg.inv(history.information)
+    each = np.concatenate([w.score for w in windows])
+    blocks = np.concatenate([w.information for w in windows])  # the scores' means are these times the coefficients
+    noise = linalg.block_diag(*(w.information for w in windows))
+    shared = again * np.linalg.inv(np.mean([w.information for w in windows], axis=0))
+    usual = blocks @ (LEARNED * known + shared) @ blocks.T
+
+    def likelihood(since: int, deviation: float) -> float:
+        moved = blocks.copy()
+        moved[: since * size] = 0.0
+        covariance = noise + usual + deviation**2 * moved @ np.diag(spread) @ moved.T
+        return float(stats.multivariate_normal.logpdf(each, blocks @ known @ history.score, covariance))
+
+    wanted = [
+        np.mean([np.exp(likelihood(k, np.hypot(harm, HARMLESS)) - likelihood(k, HARMLESS)) for harm in HARMS])
+        for k in range(len(windows))
+    ]
+    evidence, latest = residual_evidence(windows, history, spread, again=again)
+    assert evidence == pytest.approx(sum(wanted), rel=1e-4)
+    assert latest == pytest.approx(wanted[-1], rel=1e-4)
+
+
+def test_no_window_is_no_evidence() -> None:
+    assert residual_evidence([], Residual(np.zeros(2), np.eye(2)), np.full(2, 0.5)) == (0.0, 0.0)
+
+
+def test_windows_before_a_change_make_it_clearer_and_what_they_share_makes_none() -> None:
+    history, spread = Residual(np.zeros(2), 60.0 * np.eye(2)), np.array([0.5, 0.5])
+    calm, odd = (Residual(np.array([at, 0.0]), 100.0 * np.eye(2)) for at in (0.0, 45.0))
+    alone = residual_evidence([odd, odd], history, spread, again=0.5)[0]
+    assert residual_evidence([calm, calm, calm, odd, odd], history, spread, again=0.5)[0] > 5.0 * alone
+    # The same customers show the same every month: that is no change.
+    assert residual_evidence([odd] * 8, history, spread, again=0.9)[0] < 20.0
+
+
+@pytest.mark.parametrize("lasting", [0.3, 0.7])
+def test_a_panel_in_which_nothing_changes_is_not_called(lasting: float) -> None:
+    """The same customers each month, given to default by more than their PDs say, as they are in the history."""
+    rng, spread, rows, alarms, ratios = np.random.default_rng(0), np.full(3, 1 / 3), 600, 0, []
+    for _ in range(100):
+        directions, odds = rng.standard_normal((rows, 3)), rng.standard_normal(rows) - 1.2
+        own = np.sqrt(lasting) * rng.standard_normal(rows)
+
+        def month(directions: Floats = directions, odds: Floats = odds, own: Floats = own) -> Bools:
+            latent = own + np.sqrt(1.0 - lasting) * rng.standard_normal(rows)
+            return np.asarray(latent < stats.norm.ppf(expit(odds)))
+
+        past = np.concatenate([month() for _ in range(4)])
+        who = np.tile(np.arange(rows), 4)
+        history = Residual.of(past, np.tile(expit(odds), 4), np.tile(directions, (4, 1)), who)
+        windows = [Residual.of(month(), expit(odds), directions) for _ in range(8)]
+        each = [residual_evidence(windows[: k + 1], history, spread, again=history.again) for k in range(8)]
+        alarms += any(evidence >= 50.0 for evidence, _ in each)
+        ratios += [last for _, last in each]
+    assert np.mean(ratios) < 1.1
+    assert alarms <= 2
 
 
 @pytest.mark.parametrize("rows", [60, 1_000])

@@ -80,29 +80,45 @@ def _together(influence: Floats, information: Floats, customers: Ints) -> tuple[
 def residual_evidence(
     windows: Sequence[Residual], history: Residual, spread: Floats, *, again: float = 0.0
 ) -> tuple[float, float]:
-    """Evidence that the latest of ``windows`` hold a residual which the ``history`` does not; and of the last alone.
+    """Evidence that the latest of ``windows`` hold a residual which nothing before did; and of the last one alone.
 
     For each window from which on all may have changed: the Bayes factor of coefficients γ ~ N(γ₀, σ²·spread) with σ one
-    of HARMS against HARMLESS, where γ₀ is the history's, with its error. ``spread`` (k,) sums to 1. Each is a test
-    martingale while nothing changes (Kass & Raftery 1995; Goeman et al. 2006 for so many directions), and their sum
-    an e-detector (Shin, Ramdas & Rinaldo 2024): it takes at least a windows on average to reach a. Where customers
-    come again, their rows in different windows are correlated by ``again``, and worth less (Kish 1965).
+    of HARMS against HARMLESS. γ₀ is the ``history``'s with its error, and what the windows before that one say of it:
+    they hold this champion's own errors, and in a panel what these very customers are given to, of which the history
+    tells little. ``spread`` (k,) sums to 1. Each is a test martingale while nothing changes (Kass & Raftery 1995;
+    Goeman et al. 2006 for so many directions), and their sum an e-detector (Shin, Ramdas & Rinaldo 2024): it takes at
+    least a windows on average to reach a. Where customers come again, what their rows in different windows have in
+    common, a part ``again`` of one window's variance, is the same in all of them and no change.
     """
-    before = np.linalg.pinv(history.information, hermitian=True)
-    usual = before @ history.score
-    uncertain = LEARNED * before + HARMLESS**2 * np.diag(spread)
-    score, information = np.zeros_like(spread), np.zeros_like(before)
+    if not windows:
+        return 0.0, 0.0
+    known = np.asarray(np.linalg.pinv(history.information, hermitian=True), dtype=np.float64)
+    usual = known @ history.score
+    error = LEARNED * known
+    left_score, left = _sum(windows)
+    if again:
+        error += again * np.linalg.pinv(left / len(windows), hermitian=True)
     ratios = []
-    for number, window in enumerate(reversed(windows), start=1):
-        score, information = score + window.score, information + window.information
-        worth = 1.0 + (number - 1) * again
-        ratios.append(_ratio(score / worth, information / worth, usual, uncertain, spread))
-    return float(sum(ratios)), ratios[0] if ratios else 0.0
+    for window in windows:
+        ratios.append(_ratio(Residual(left_score, left), usual, error, spread))
+        left_score, left = left_score - window.score, left - window.information
+        tighter = np.linalg.solve(np.eye(usual.size) + error @ window.information, error)
+        error = (tighter + tighter.T) / 2.0
+        usual = usual + error @ (window.score - window.information @ usual)
+    return float(sum(ratios)), ratios[-1]
 
 
-def _ratio(score: Floats, information: Floats, usual: Floats, uncertain: Floats, spread: Floats) -> float:
-    left = score - information @ usual
-    calm = information + information @ uncertain @ information
+def _sum(windows: Sequence[Residual]) -> tuple[Floats, Floats]:
+    """Score and information of all of them together."""
+    score: Floats = np.sum([window.score for window in windows], axis=0)
+    information: Floats = np.sum([window.information for window in windows], axis=0)
+    return score, information
+
+
+def _ratio(window: Residual, usual: Floats, error: Floats, spread: Floats) -> float:
+    information = window.information
+    left = window.score - information @ usual
+    calm = information + information @ (error + HARMLESS**2 * np.diag(spread)) @ information
     calm += 1e-9 * max(1.0, float(np.trace(calm))) * np.eye(len(left))
     base = _log_density(left, calm)
     moved = [_log_density(left, calm + harm**2 * information @ (spread[:, None] * information)) for harm in HARMS]
