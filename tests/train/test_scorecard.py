@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import check_estimator
 
 from riskloop.core.types import Floats
@@ -45,6 +46,31 @@ def test_the_score_is_the_logistic_regression_on_the_evidence() -> None:
     )
     reference = LogisticRegression(C=1.0, tol=1e-10, max_iter=1000).fit(evidence, y)
     np.testing.assert_allclose(card.predict_proba(x), reference.predict_proba(evidence), atol=1e-5)
+
+
+@pytest.mark.parametrize("monotone", [0, 1, -1])
+@pytest.mark.parametrize("seed", range(4))
+def test_bins_are_those_of_a_classification_tree(seed: int, monotone: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = (300, 1000, 4000)[seed % 3]
+    x = np.column_stack((rng.normal(size=n), rng.poisson(1.0, n), rng.lognormal(0, 3, n), rng.normal(size=n).round(1)))
+    y = rng.random(n) < 1 / (1 + np.exp(-monotone * x[:, 0] - 0.5 * x[:, 1] + 1))
+    weight = rng.choice([0.5, 1.0, 2.0], n) if seed % 2 else np.ones(n)
+    card = Scorecard(monotonic_cst=[monotone] * 4).fit(x, y, weight)
+    for column, edges in zip(x.T, card.edges_, strict=True):
+        tree = DecisionTreeClassifier(
+            max_leaf_nodes=6, min_samples_leaf=int(0.05 * n), monotonic_cst=[monotone], random_state=0
+        ).fit(column[:, None], y, sample_weight=weight)
+        np.testing.assert_array_equal(edges, np.unique(tree.tree_.threshold[tree.tree_.feature >= 0]))
+
+
+@pytest.mark.parametrize("value", [1e39, -1e300])
+def test_a_value_beyond_single_precision_is_binned_as_the_largest(value: float) -> None:
+    x, y = sample(500)
+    x[7, 0] = np.sign(value) * 1e6
+    plain = Scorecard().fit(x, y).predict_proba(x)
+    x[7, 0] = value
+    np.testing.assert_allclose(Scorecard().fit(x, y).predict_proba(x), plain, rtol=1e-12)
 
 
 def test_monotone_constraints_hold_for_every_value() -> None:

@@ -1,6 +1,6 @@
 """The size of boosted trees: chosen by the data, the same every time, and not by the rows that it is tested on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from riskloop.core.types import Floats, Rows
 from riskloop.data.split import folds
 from riskloop.train.fitted import Sample, sample_of
 from riskloop.train.learners import learner
-from riskloop.train.size import choose_sizes, sized
+from riskloop.train.size import _Part, _Tried, choose_sizes, sized
 
 NUMBERS = '[portfolio]\ntarget = "y"\n' + "".join(f"[features.x{j}]\n" for j in range(6)) + "[train]\nfolds = 4\n"
 
@@ -59,6 +59,31 @@ def test_the_budget_is_a_number_of_sizes_and_the_choice_is_the_same_every_time()
     assert first == choose_sizes(sample, parts, 5, 2)
     assert first.tried <= 5
     assert choose_sizes(sample, parts, 1, 1).tried == 1
+
+
+def test_a_size_that_loses_on_the_parts_so_far_is_fitted_to_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What more parts would have said of it decides nothing: the choice is the same, with fewer fits."""
+    fits = {True: 0, False: 0}
+    plain, proven = _Part.losses, _Tried.proven
+
+    for seed in range(3):
+        sample, rows, settings = world(slope, 600, seed)
+        parts = folds(rows, 4, settings.train.seed)
+        found = []
+        for raced in (True, False):
+
+            def losses(part: _Part, size: Size, drawn: int, raced: bool = raced) -> Floats:
+                fits[raced] += 1
+                return plain(part, size, drawn)
+
+            def judged(one: _Tried, other: _Tried, on: Sequence[int], raced: bool = raced) -> bool:
+                return (raced or len(one.losses) == len(other.losses)) and proven(one, other, on)
+
+            monkeypatch.setattr(_Part, "losses", losses)
+            monkeypatch.setattr(_Tried, "proven", judged)
+            found.append(choose_sizes(sample, parts, 8, 1).whole)
+        assert found[0] == found[1]
+    assert fits[True] < fits[False]
 
 
 def test_a_parts_outcomes_do_not_choose_its_own_size() -> None:

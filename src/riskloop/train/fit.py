@@ -26,6 +26,7 @@ from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings
 from riskloop.core.stats import brier, log_loss
 from riskloop.core.types import DAY, Bools, Floats, Ints, Rows
+from riskloop.scoring.predictors import TreesPredictor
 from riskloop.scoring.preparation import FILE
 from riskloop.store.artefacts import Artefact
 from riskloop.train.benchmark import benchmark_of
@@ -308,10 +309,7 @@ def _contributions(estimator: Estimator, model_file: str, content: bytes, matrix
     if model_file == SCORECARD:
         return np.asarray(estimator.contributions(matrix))
     if model_file == LIGHTGBM:
-        from lightgbm import Booster
-
-        booster = Booster(model_str=content.decode())
-        return np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=1), dtype=np.float64)[:, :-1]
+        return TreesPredictor(content, LIGHTGBM, threads=1).contributions(matrix)[:, :-1]
     return _occlusions(estimator, matrix)
 
 

@@ -6,13 +6,14 @@ ln of the bin's odds of default over the portfolio's, so that a positive coeffic
 
 import json
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.isotonic import isotonic_regression
 from sklearn.linear_model import LogisticRegression
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -20,6 +21,8 @@ from riskloop.core.scaling import Scaling
 from riskloop.core.stats import Bins, effective_size, order_fault
 from riskloop.core.types import Bools, Floats, Ints, Json
 from riskloop.train.steady import steadiness
+
+_LARGEST: Final = float(np.finfo(np.float32).max)  # that a tree of scikit-learn reads
 
 
 class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
@@ -94,13 +97,25 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             return np.asarray(self.bins[column], dtype=np.float64)
         if not there.any():
             return np.empty(0)
-        cst = None if self.monotonic_cst is None else [self.monotonic_cst[column]]
-        tree = DecisionTreeClassifier(
+        sign = 0 if self.monotonic_cst is None else self.monotonic_cst[column]
+        tree = DecisionTreeRegressor(
             max_leaf_nodes=self.max_bins,
             min_samples_leaf=max(1, int(self.min_bin_share * len(x))),
-            monotonic_cst=cst,
+            monotonic_cst=[sign] if sign else None,
             random_state=0,
-        ).fit(x[there, None], default[there], sample_weight=weight[there])
+        )
+        value = np.clip(x[there], -_LARGEST, _LARGEST).astype(np.float32)
+        order = np.argsort(value)
+        plain = np.ptp(weight) == 0.0
+        # Of 0 and 1 the variance is half of Gini's impurity, so that the splits are a classification tree's. What its
+        # checks of a column that is checked already cost is most of a small history's fit.
+        with config_context(skip_parameter_validation=True, assume_finite=True):
+            tree.fit(
+                value[order, None],
+                default[there][order, None].astype(np.float64),
+                sample_weight=None if plain else weight[there][order],
+                check_input=False,
+            )
         inner = tree.tree_.feature >= 0
         return np.unique(np.asarray(tree.tree_.threshold[inner], dtype=np.float64))
 

@@ -22,6 +22,7 @@ from riskloop.train.learners import LEARNERS, Learner, lightgbm_params, most_bin
 
 ROWS, CELLS = 12_000, 2_000_000  # of all parts of one try: small histories are tried on every part of the validation …
 LEAST_PARTS: Final = 2  # … and large ones on the last two
+_HEAT: Final = 2  # parts that are fitted side by side before a size is given up or goes on
 _DEEP_PROOF: Final = 2.0  # standard errors by which deep trees have to be better; one is enough for others
 MOST: Final = 12_000  # rows of one try
 MOST_TREES: Final = 1500
@@ -131,13 +132,14 @@ class _Search:
     def attempt(self, size: Size, than: _Tried) -> _Tried | None:
         """The size, where its loss is proven to be smaller ``than`` another's.
 
-        Most are not: where it is proven to be larger on the first part, the other parts are not fitted. Racing, as in
+        Most are not: where it is proven to be larger on the first parts, the other parts are not fitted. Racing, as in
         Maron & Moore, NIPS 6 (1993) 59–66.
         """
-        found = _Tried(size, self._losses(size, self._data[:1]))
-        if than.proven(found, [0]):
-            return None
-        found.losses.extend(self._losses(size, self._data[1:]))
+        found = _Tried(size)
+        while (done := len(found.losses)) < len(self._data):
+            if done and than.proven(found, range(done)):
+                return None
+            found.losses.extend(self._losses(size, self._data[done : done + _HEAT] if done else self._data[:1]))
         self.tried.append(found)
         return found if found.proven(than, range(len(self._data))) else None
 
