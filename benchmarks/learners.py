@@ -25,7 +25,7 @@ from benchmarks._rivals import RIVALS, Table, installed, lightgbm_rival
 from benchmarks._shapes import SHAPES, Shape, make
 from benchmarks.conditions import write_into
 from riskloop.core.settings import parse_settings
-from riskloop.core.stats import auc, customer_codes, paired_delong
+from riskloop.core.stats import auc, customer_codes, paired_delong, recalibrate
 from riskloop.core.types import Floats, Json
 from riskloop.data.config import infer_config
 from riskloop.data.read import rows_from
@@ -39,9 +39,11 @@ HEADER: Final = (
 )
 
 
-def calibration_error(p: Floats, y: Floats, learned: int, grades: int = 10) -> tuple[float, float]:
-    """Mean distance of PD and rate over grades of equal size, and its 95% limit for PDs that are the truth but for
-    their level, which was learned from so many rows.
+def calibration_error(p: Floats, y: Floats, learned: int, grades: int = 10) -> tuple[float, dict[str, float]]:
+    """Mean distance of PD and rate over grades of equal size, and its 95% limits by chance.
+
+    `perfect`: the PDs are the truth. `level`: the truth but for their level, which was learned from so many rows.
+    `line`: but for a level and a slope, as Platt's line learns them; the errors are those of Fisher's information.
     """
     order = np.array_split(np.argsort(p, kind="stable"), grades)
 
@@ -49,12 +51,20 @@ def calibration_error(p: Floats, y: Floats, learned: int, grades: int = 10) -> t
         return float(sum(abs(pd[g].mean() - outcomes[g].mean()) * len(g) for g in order) / len(p))
 
     rng = np.random.default_rng(0)
-    level = 1.0 / np.sqrt(learned * (p * (1.0 - p)).mean())
-    chance = []
-    for shift in rng.normal(0.0, level, 200):
-        truth = 1.0 / (1.0 + np.exp(-(np.log(p / (1.0 - p)) + shift)))
-        chance.append(error(p, (rng.random(len(p)) < truth).astype(np.float64)))
-    return error(p, y), float(np.quantile(chance, 0.95))
+    z, spread = np.log(p / (1.0 - p)), p * (1.0 - p)
+    level = learned * spread.mean()
+    across, along = learned * (spread * z).mean(), learned * (spread * z * z).mean()
+    errors = {
+        "perfect": np.zeros((200, 2)),
+        "level": np.column_stack((rng.normal(0.0, 1.0 / np.sqrt(level), 200), np.zeros(200))),
+        "line": rng.multivariate_normal([0.0, 0.0], np.linalg.inv([[level, across], [across, along]]), 200),
+    }
+    limits = {}
+    for name, lines in errors.items():
+        truths = (1.0 / (1.0 + np.exp(-(shift + (1.0 + turn) * z))) for shift, turn in lines)
+        chance = [error(p, (rng.random(len(p)) < truth).astype(np.float64)) for truth in truths]
+        limits[name] = float(np.quantile(chance, 0.95))
+    return error(p, y), limits
 
 
 def from_file(path: Path, target: str) -> Shape:
@@ -84,7 +94,7 @@ def judge(shape: Shape, seed: int, rivals: Sequence[str], kept: Path | None) -> 
     areas = {name: auc(y, s) for name, s in found.items()}
     best = max(areas, key=lambda name: areas[name])
     pair = paired_delong(y, p, found[best], customers=customer_codes(shape.test.ids))
-    ece, chance = calibration_error(p, y, int(np.unique(customer_codes(shape.train.ids)).size))
+    ece, limits = calibration_error(p, y, int(np.unique(customer_codes(shape.train.ids)).size))
     size = candidate.manifest.training.size
     return {
         "history": shape.name,
@@ -98,7 +108,9 @@ def judge(shape: Shape, seed: int, rivals: Sequence[str], kept: Path | None) -> 
         "gap": pair.difference,
         "error": 1.96 * pair.std_error,
         "ece": ece,
-        "chance": chance,
+        "chance": limits["level"],
+        "limits": limits,
+        "slope": recalibrate(y, p).slope,  # of the outcomes' log-odds over the PDs': 1 where PDs spread as they should
         "time": spent / len(train.learners) / one_fit,
         "seconds": [spent, one_fit],
         "size": f"{size.trees} x {size.leaves}" if size else "-",
