@@ -229,7 +229,7 @@ def test_ids_that_a_system_gives_in_a_row_stay_ids(tmp_path: Path) -> None:
 )
 def test_what_a_date_may_become_is_said_and_an_age_is_protected(birth: str, protected: bool, tmp_path: Path) -> None:
     born = (WHEN - pd.to_timedelta(RNG.integers(7000, 20000, ROWS), unit="D")).dt.strftime("%Y-%m-%d")
-    found = looked(tmp_path, **{birth: born})
+    found = looked(tmp_path, FRAME.assign(**{birth: born}))
     guessed = column(found, birth)
     assert guessed.role == "ignored"
     assert ("protected" in guessed.look) == protected
@@ -251,7 +251,10 @@ def test_postcodes_of_several_lengths_are_a_tree(blank: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["mcc", "MCC", "merchant_code", "mcc_code"])
 def test_merchants_codes_are_no_quantities(name: str, tmp_path: Path) -> None:
-    assert column(looked(tmp_path, **{name: RNG.choice([5411, 5732, 5999, 7011], ROWS)}), name).kind == "category"
+    assert (
+        column(looked(tmp_path, FRAME.assign(**{name: RNG.choice([5411, 5732, 5999, 7011], ROWS)})), name).kind
+        == "category"
+    )
 
 
 @pytest.mark.parametrize("name", ["Rok obrotowy", "Exercice comptable", "fiscal year", "Rok sprawozdawczy"])

@@ -3,6 +3,7 @@
 import io
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -31,17 +32,17 @@ def notes(frame: pd.DataFrame) -> tuple[str, ...]:
         ["Feb-2024", "Mar-2024", "Apr-2024"],
         ["20220115", "20220116", "20220117"],
         ["2024-05-01T00:00:00+01:00"] * 3,
-        pd.to_datetime(["2025-01-01", None, "2025-01-03"]),
+        [pd.Timestamp("2025-01-01"), pd.NaT, pd.Timestamp("2025-01-03")],
     ],
 )
-def test_dates_that_nothing_reads_are_named(values: list[str]) -> None:
+def test_dates_that_nothing_reads_are_named(values: list[Any]) -> None:
     (said,) = notes(FRAME.assign(Meldedatum=values))
     assert said.startswith("'Meldedatum' is not read: all outcomes count as known now.")
     assert "known_at" in said
 
 
 @pytest.mark.parametrize("values", [["12", "13", "40"], [1, 2, 3], ["A1", "2024-01-01", "x"], ["", "", ""]])
-def test_what_is_no_date_is_not_asked_about(values: list[object]) -> None:
+def test_what_is_no_date_is_not_asked_about(values: list[Any]) -> None:
     assert notes(FRAME.assign(note=values)) == ()
 
 

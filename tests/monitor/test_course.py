@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from riskloop.core.schema import Feature, Schema
+from riskloop.core.schema import Feature, Kind, Schema
 from riskloop.core.settings import DriftSettings
 from riskloop.core.types import DAY, EPOCH, Floats, Ints, Severity
 from riskloop.monitor.course import is_path, pooled
@@ -339,3 +339,56 @@ def test_a_part_of_the_balances_in_another_unit_is_found_in_a_book_in_run_off(se
         found = [f for f in quality_findings(built, window, min_rows=100) if f.severity is Severity.FAULT]
         assert name in {f.subject for f in found}, (name, factor)
         assert {f.check for f in found if f.subject == name} & {"part_scale", "out_of_range", "implausible"}
+
+
+# --------------------------------------------------------------------------- columns that came within the history
+
+
+def brought(rows: int, start: int, shares: list[float] | None, seed: int, kind: Kind) -> tuple[Reference, Profile]:
+    """700 days in which a column comes on day ``start``, and a month after them with ``shares`` of its levels."""
+    rng, levels = np.random.default_rng(seed), ("android", "ios", "web")
+    device = Feature("device", kind, categories=levels if kind == "category" else (), nullable=True)
+    schema = Schema((Feature("income", "number"), device), target=TARGET)
+    day = np.sort(rng.integers(0, 700, rows))
+
+    def values(count: int, likely: list[float]) -> Floats:
+        drawn = rng.choice(3, count, p=likely).astype(np.float64)
+        return drawn if kind == "category" else drawn + rng.random(count)
+
+    there = np.where(day < start, np.nan, values(rows, [0.3, 0.3, 0.4]))
+    X = np.column_stack([rng.lognormal(8, 0.5, rows), there])
+    known = Reference.build(schema, X, rng.random(rows), 18_000 + day)
+    later = values(800, shares) if shares else np.full(800, np.nan)
+    month = np.column_stack([rng.lognormal(8, 0.5, 800), later])
+    when = (18_700 + np.sort(rng.integers(0, 28, 800))).astype(np.int64) * DAY
+    return known, known.profile(month, rng.random(800), when)
+
+
+@pytest.mark.parametrize("kind", ["category", "number"])
+@pytest.mark.parametrize("start", [60, 180, 350, 600])
+@pytest.mark.parametrize(
+    ("shares", "moved"), [([0.3, 0.3, 0.4], False), ([0.8, 0.1, 0.1], True), ([0.02, 0.08, 0.9], True)]
+)
+def test_a_column_that_came_later_is_held_against_the_rows_since(
+    kind: Kind, start: int, shares: list[float], moved: bool
+) -> None:
+    known, profile = brought(8000, start, shares, start, kind)
+    found = {f.subject: f for f in profile_findings(known, profile, DriftSettings()) if f.check == "psi"}
+    assert (found["device"].severity in MOVED) == moved, found["device"].sentence
+    assert "held against the rows since" in found["device"].sentence
+    assert found["income"].severity not in MOVED
+    assert "since" not in found["income"].sentence
+
+
+@pytest.mark.parametrize("start", [0, 3])
+def test_a_column_that_was_nearly_always_there_is_held_against_all(start: int) -> None:
+    known, profile = brought(8000, start, [0.3, 0.3, 0.4], 1, "category")
+    found = {f.subject: f for f in profile_findings(known, profile, DriftSettings()) if f.check == "psi"}
+    assert "since" not in found["device"].sentence
+    assert found["device"].severity not in MOVED
+
+
+def test_a_column_that_came_and_is_gone_again_is_seen() -> None:
+    known, profile = brought(8000, 300, None, 2, "category")
+    found = profile_findings(known, profile, DriftSettings())
+    assert any(f.subject == "device" and f.severity in MOVED for f in found)

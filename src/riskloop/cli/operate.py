@@ -287,9 +287,9 @@ def outcomes(
     given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict, widths)
     portfolio = _reading(open_portfolio(config, given), engine, master)
     recorded = portfolio.record_outcomes(labels, complete_until=complete_until, reason=reason, refused=refused)
-    known = f" {recorded.repeated:,} more had been recorded before." if recorded.repeated else ""
+    before = f" {recorded.repeated:,} more had been recorded before." if recorded.repeated else ""
     corrected = f" {recorded.corrected:,} of them correct an earlier one." if recorded.corrected else ""
-    lines = [f"Recorded {recorded.recorded:,} outcomes.{corrected}{known}"]
+    lines = [f"Recorded {recorded.recorded:,} outcomes.{corrected}{before}"]
     if recorded.complete_until is not None:
         lines.append(
             f"This delivery says that the feed is complete up to {recorded.complete_until:%Y-%m-%d %H:%M} UTC."

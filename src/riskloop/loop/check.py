@@ -41,7 +41,7 @@ def check(champion: ReferenceModel | None, schema: Schema, settings: Settings, s
     found += at_closing(champion, settings, Arrived(profile, features, scores, times))
     answer = diagnose(found, [], settings.drift)
     return {
-        **_read(source, model.schema, dialect, where, features, found),
+        **_read(source, model.schema, dialect, where, features, found, settings.drift.psi),
         "model_version": champion.version,
         "diagnosis": answer.diagnosis.value,
         "sentence": answer.sentence,
@@ -55,8 +55,19 @@ def _opened(source: Any, schema: Schema, dialect: DataSettings, where: str) -> S
     return spelled(open_source(source, dialect, where, target=schema.target)[0], schema)
 
 
-def _read(source: Any, schema: Schema, dialect: DataSettings, where: str, features: Any, found: list[Finding]) -> Json:
-    """What would be refused and flagged, by column, beside the findings about it."""
+def _read(
+    source: Any,
+    schema: Schema,
+    dialect: DataSettings,
+    where: str,
+    features: Any,
+    found: list[Finding],
+    band: float = np.inf,
+) -> Json:
+    """What would be refused and flagged, by column, beside the findings about it.
+
+    A PSI above ``band`` that is none the less nothing new is said, too, with the reason.
+    """
     refused: dict[str, int] = {}
     reasons, notes = list[str](), list[str]()
     rows_refused = 0
@@ -74,7 +85,7 @@ def _read(source: Any, schema: Schema, dialect: DataSettings, where: str, featur
         about = [finding for finding in found if finding.subject == feature.name]
         worst = max((finding.severity for finding in about), key=_ORDER.index, default=Severity.OK)
         unseen = features[:, j] == len(feature.categories) if feature.kind == "category" else np.zeros(0)
-        marked = [finding.sentence for finding in about if finding.severity not in (Severity.OK, Severity.NOISE)]
+        marked = [finding.sentence for finding in about if _is_told(finding, band)]
         psi = next((finding.statistic for finding in about if finding.check == "psi"), None)
         columns.append(
             {
@@ -89,3 +100,10 @@ def _read(source: Any, schema: Schema, dialect: DataSettings, where: str, featur
             }
         )
     return {"rows": len(features), "refused": rows_refused, "reasons": reasons, "notes": notes, "columns": columns}
+
+
+def _is_told(finding: Finding, band: float) -> bool:
+    """Whether a finding about a column is shown beside it."""
+    high = finding.check == "psi" and finding.statistic is not None and finding.statistic > band
+    beyond = bool(finding.details.get("beyond"))  # a context column that stands where it never was
+    return high or beyond or finding.severity not in (Severity.OK, Severity.NOISE)

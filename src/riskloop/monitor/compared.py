@@ -64,7 +64,10 @@ class Compared:
 
     def psi(self, j: int, values: Floats) -> float:
         """PSI of ``values`` as if they were column ``j``."""
-        return psi(self.reference.own.counts[j], self.reference.bins[j].count(values))
+        course = self.reference.course
+        begun = None if course is None else course.since(j)
+        before = self.reference.own.counts[j] if begun is None else begun[1]
+        return psi(before, self.reference.bins[j].count(values))
 
     def critical(self, j: int) -> float:
         """The PSI above which column ``j`` does not look like the history any more."""

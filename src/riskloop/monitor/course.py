@@ -18,6 +18,7 @@ WEEK: Final = 7
 LEAST_PERIODS: Final = 3
 MOST_PERIODS: Final = 60  # further ones are left out evenly: they cost time and say the same
 LEAST_ROWS: Final = 50  # in a period
+LEAST_BEFORE: Final = 200  # rows before a column first came, and after: fewer tell nothing
 LEAST_EXPECTED: Final = 5.0  # in a bin; rarer ones are counted together
 CHANCE: Final = 1e-3  # p-value below which a period of the history differs from the others
 WEEKDAYS: Final = 1e-6  # p-value below which weekdays differ
@@ -58,6 +59,22 @@ class Course:
             periods = self._periods(length)
             self._usual[length] = np.asarray([self._moves(j, periods) for j in range(len(self._sizes))])
         return self._usual[length]
+
+    def since(self, j: int) -> tuple[int, Ints] | None:
+        """The day on which column ``j`` first came and its counts from then on; None where it was there all along.
+
+        A column that a form or a supplier brought is missing in all rows before. Against a pool with these, and with
+        periods without it, no change of its values would ever be seen.
+        """
+        first = self._begins(j)
+        return None if first is None else (first, self._counts(j, self.days >= first))
+
+    def _begins(self, j: int) -> int | None:
+        there = self.days[self._members[j] != self._sizes[j] - 1]  # the last bin is that of missing values
+        if not there.size:
+            return None
+        before = int(np.count_nonzero(self.days < there.min()))
+        return int(there.min()) if min(before, self.days.size - before) >= LEAST_BEFORE else None
 
     def share(self, j: int, member: int, length: int) -> float:
         """The largest share of bin ``member`` of column ``j`` in one of the history's periods of ``length`` days."""
@@ -142,7 +159,7 @@ class Course:
         surely = sum(_beyond(months[m - 6], months[m], CHANCE) > 0.0 for m in range(-6, 0)) >= 2
         return surely and swing > SWING and swing > REPEATS * float(np.mean(same))
 
-    def _counts(self, j: int, rows: Bools | Ints) -> Ints:
+    def _counts(self, j: int, rows: Bools | Ints | slice) -> Ints:
         return np.bincount(self._members[j][rows], minlength=self._sizes[j]).astype(np.int64)
 
     def _periods(self, length: int) -> list[Ints]:
@@ -157,7 +174,11 @@ class Course:
 
     def _moves(self, j: int, periods: list[Ints]) -> float:
         """The most by which one period's PSI against the others exceeds what chance gives on average."""
-        whole = np.bincount(self._members[j], minlength=self._sizes[j])
+        first = self._begins(j)
+        if first is not None:
+            cut = [period[self.days[period] >= first] for period in periods]
+            periods = [period for period in cut if period.size >= LEAST_ROWS]
+        whole = self._counts(j, slice(None) if first is None else self.days >= first)
         most = 0.0
         for period in periods:
             now = np.bincount(self._members[j][period], minlength=self._sizes[j])

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -30,7 +31,7 @@ from riskloop.core.stats import (
     psi_p_value,
     psi_terms,
 )
-from riskloop.core.types import Finding, Floats, Ints, Severity
+from riskloop.core.types import EPOCH, Finding, Floats, Ints, Severity
 from riskloop.monitor.profile import Profile, Reference
 from riskloop.store.files import make_folder
 
@@ -69,6 +70,7 @@ class Moved:
     by: str  # what computed the statistic
     whole: float | None = None  # PSI against the whole history, where ``expected`` are the same weeks of earlier years
     usual: float = 0.0  # PSI beyond chance that the history's own periods of this length show
+    since: int | None = None  # the day on which it first came, where ``expected`` are the rows from then on
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -113,7 +115,8 @@ def _columns(reference: Reference, window: Profile) -> list[Moved]:
         if j in reference.context:
             continue
         same_day = None if course is None or length != 1 else course.weekday(j, int(window.days[0, 0]))
-        before = e if same_day is None else same_day
+        begun = None if course is None else course.since(j)
+        before = (e if begun is None else begun[1]) if same_day is None else same_day
         usual = 0.0 if course is None or not length or same_day is not None else float(course.usual(length)[j])
         whole = None
         season = None
@@ -122,7 +125,8 @@ def _columns(reference: Reference, window: Profile) -> list[Moved]:
         if season is not None:
             whole = psi(e, a)
             before, usual = season
-        found.append(Moved(name, b, before, a, psi(before, a), "counts", whole, usual))
+        since = begun[0] if begun is not None and same_day is None and season is None else None
+        found.append(Moved(name, b, before, a, psi(before, a), "counts", whole, usual, since))
     return found
 
 
@@ -161,9 +165,7 @@ def _psi_finding(column: Moved, rejected: bool, drift: DriftSettings) -> Finding
         column.subject,
         severity,
         (n, m),
-        _seasonal_sentence(column)
-        if explained
-        else _sentence(column, severity, chance) + ("" if column.whole is None else _AGAINST),
+        _seasonal_sentence(column) if explained else _sentence(column, severity, chance) + _held_against(column),
         statistic=column.statistic,
         critical=max(drift.psi + column.usual, chance),
         details={
@@ -179,7 +181,13 @@ def _psi_finding(column: Moved, rejected: bool, drift: DriftSettings) -> Finding
     )
 
 
-_AGAINST: Final = " It was held against the same weeks of earlier years."
+def _held_against(column: Moved) -> str:
+    """What the column was held against where that is not the whole history."""
+    if column.whole is not None:
+        return " It was held against the same weeks of earlier years."
+    if column.since is not None:
+        return f" It was held against the rows since {EPOCH.date() + timedelta(days=column.since)}, when it first came."
+    return ""
 
 
 def _is_season(column: Moved, severity: Severity, drift: DriftSettings) -> bool:
