@@ -329,7 +329,19 @@ def test_a_file_is_scored_here_where_no_server_runs(made: Path) -> None:
         server.listen()
         assert is_served(None, config)
     assert is_served("http://risk.bank:80", config)
-    assert is_served(None, made / "nothing.toml")
+    assert is_served("http://risk.bank:80", made / "nothing.toml")
+
+
+def test_a_folder_without_portfolio_and_server_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        monkeypatch.setattr("riskloop.worker.api_url", lambda url, config: f"http://127.0.0.1:{port}")
+        for config in (tmp_path, tmp_path / "nothing.toml"):
+            with pytest.raises(ConfigError, match=r"There is no .*\.toml in .*--config or its server with --url"):
+                is_served(None, config)
+        server.listen()
+        assert is_served(None, tmp_path)
 
 
 def test_a_backtest_takes_the_history_of_the_configuration(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,15 +58,22 @@ def api_url(url: str | None, config: Path) -> str:
 def is_served(url: str | None, config: Path) -> bool:
     """Whether an API is there to be asked: one is named, or one answers where this folder's would.
 
-    Without a riskloop.toml nothing else than an API can score.
+    Raises ConfigError where neither it nor a riskloop.toml is there: nothing else can score, and there is nothing to
+    wait for.
     """
     at = config / CONFIG if config.is_dir() else config
-    if url is not None or not at.exists() or running(at.parent) is not None:
+    if url is not None or running(at.parent) is not None:
         return True
     where = urlsplit(api_url(None, at))
     with closing(socket.socket()) as probe:
         probe.settimeout(1.0)
-        return probe.connect_ex((ANY.get(where.hostname or "", where.hostname or ""), where.port or 80)) == 0
+        answers = probe.connect_ex((ANY.get(where.hostname or "", where.hostname or ""), where.port or 80)) == 0
+    if not answers and not at.exists():
+        raise ConfigError(
+            f"There is no {at.name} in {at.parent.resolve()}, and no server answers at {where.geturl()}. Go to the "
+            "portfolio's folder, or name its file with --config or its server with --url."
+        )
+    return answers
 
 
 def data_settings(config: Path) -> DataSettings:

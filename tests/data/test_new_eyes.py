@@ -264,3 +264,14 @@ def test_a_fiscal_year_is_offered_in_a_way_that_a_shell_takes(name: str, tmp_pat
     found = looked(tmp_path, frame)
     assert any(f"--time '{name}'" in note for note in found.notes)
     assert f"--time '{name}'" in column(found, name).why
+
+
+@pytest.mark.parametrize("twice", ["Amount", "Rate"])
+def test_names_that_come_twice_are_said(twice: str, tmp_path: Path) -> None:
+    text = FRAME.assign(a=RNG.integers(1, 900, ROWS), b=RNG.integers(1, 900, ROWS)).to_csv(index=False)
+    first, rest = text.split("\n", 1)
+    (tmp_path / "h.csv").write_text(f"{first.removesuffix('a,b')}{twice},{twice}\n{rest}")
+    found = examine(tmp_path / "h.csv", Wanted(TARGET))
+    assert {twice, f"{twice}_2"} <= {c.name for c in found.columns}
+    assert any(f"'{twice}' more than once" in note and f"'{twice}_2'" in note for note in found.notes)
+    assert not any("more than once" in note for note in looked(tmp_path).notes)

@@ -27,6 +27,7 @@ from riskloop.data.targets import Target, counts_of, read_meaning, rule_of, what
 from riskloop.data.words import (
     STYLES,
     all_said,
+    copies_said,
     count_levels,
     count_of,
     date_said,
@@ -136,7 +137,7 @@ def examine(source: Any, wanted: Wanted, *, where: str | None = None) -> Examine
     dialect = dialect.model_copy(update={"missing": (*dialect.missing, *looked.blanks)})
     several = opened if isinstance(opened, ManySource) else None
     found = _Examination(where, wanted, dialect, looked, several).result()
-    found = replace(found, notes=(*found.notes, *opened.notes))
+    found = replace(found, notes=(*found.notes, *opened.notes, *copies_said(sorted(opened.repeated))))
     first = source.history if isinstance(source, Joined) else source
     return replace(found, kind=kind_of(files_of(first)[0]) if isinstance(first, (Path, str)) else "frame")
 

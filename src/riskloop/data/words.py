@@ -287,3 +287,13 @@ def date_said(name: str) -> str:
     if is_protected(name):
         return "tells a person's age, which is protected"
     return "its age at the decision can be an input: the end of riskloop.toml shows how"
+
+
+def copies_said(names: Sequence[str]) -> tuple[str, ...]:
+    """What to know of names that a header has more than once."""
+    if not names:
+        return ()
+    return (
+        f"The header has {listed(names)} more than once: the first column keeps its name, the next one is "
+        f"'{names[0]}_2'. Look at what each holds: a line above the header may tell them apart.",
+    )
