@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pyarrow import parquet
 from tests.serve.conftest import CONFIG, add_model, promote
 
 from riskloop.batch import local, pool
+from riskloop.batch.client import digest_of_files
 from riskloop.batch.local import Champion, LocalEngine
 from riskloop.batch.scorer import Todo
 from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, RiskloopError, StorageError
@@ -252,6 +253,42 @@ def test_a_run_is_decided_on_once(home: Home, tmp_path: Path) -> None:
     home.decisions.append(decided(home, customers(7, 3)), ChunkKey(f"third-0-{'a' * 32}", "f"))
     with pytest.raises(Conflict, match="--engine api"):
         engine.score(source, target, dialect=DataSettings(), run_key="third")
+
+
+CHANGES: dict[str, Callable[[Path], Any]] = {
+    "a row more": lambda path: path.write_bytes(path.read_bytes() + path.read_bytes().splitlines(keepends=True)[-1]),
+    "half a row more": lambda path: path.write_bytes(path.read_bytes() + b"x,3"),
+    "shorter": lambda path: path.write_bytes(path.read_bytes()[:-40]),
+    "another file": lambda path: write(customers(6), path.with_name("other.csv")).replace(path),
+    "gone": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_file_that_is_still_being_written_is_not_decided_on(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, *, folder: bool
+) -> None:
+    (tmp_path / "day").mkdir()
+    path = write(customers(5), tmp_path / "day" / "in.csv")
+    source = path.parent if folder else path
+
+    def changed(files: Sequence[Path]) -> str:
+        found = digest_of_files(files)
+        CHANGES[change](path)
+        if change == "gone":
+            write(customers(6), path)
+        return found
+
+    monkeypatch.setattr(local, "digest_of_files", changed)
+    with pytest.raises(DataError, match="changed while it was read"):
+        engine_of(home).score(source, tmp_path / "out.csv", dialect=DataSettings(max_refused=0.5))
+    assert home.decisions.count() == 0
+    assert home.segments.files.listed() == []
+    assert not [p for p in tmp_path.iterdir() if "out" in p.name]
+    monkeypatch.undo()
+    write(customers(5), path)
+    assert engine_of(home).score(source, tmp_path / "out.csv", dialect=DataSettings()).rows == N
 
 
 BAD: dict[str, Callable[[pd.DataFrame], Any]] = {

@@ -50,7 +50,7 @@ def test_what_is_left_out_is_in_the_file_and_a_refused_delivery_leaves_nothing(
     text, expected = SAID[kind]
     (tmp_path / "o.csv").write_text(text, encoding="utf-8")
     aside = tmp_path / "aside.csv"
-    hand_in = [tmp_path / "o.csv", pd.read_csv(tmp_path / "o.csv", dtype=str)]
+    hand_in: list[Path | pd.DataFrame] = [tmp_path / "o.csv", pd.read_csv(tmp_path / "o.csv", dtype=str)]
     for labels in hand_in if kind == "half" else hand_in * 2:
         if kind == "half":
             told = portfolio.record_outcomes(labels, complete_until=complete_until, refused=aside)

@@ -135,13 +135,14 @@ def _score_file(
         raise ConfigError(f"{target} is a folder; name a file for the output.")
     if target.resolve() == source.resolve():
         raise ConfigError(f"{target} is the input itself; name another output.")
-    schema = api.schema()
+    schema, watched = api.schema(), Watched(source)
     tick("Reading the rows", 0.0)
     screened = None if schema is None else _screened(source, schema, dialect, refused)
     file = open_file(source, target, dialect=dialect, schema=schema, screened=screened)
     begun = datetime.now(UTC)
     try:
         run = run_key or digest_of_files(files)
+        watched.refuse_changed()
         with _Output(target, file, chunk_rows, run) as output:
             resumed = output.progress.chunks
             _run(file, output, api, in_flight, tick)
@@ -185,6 +186,26 @@ def digest_of_files(files: Sequence[Path]) -> str:
             while content := file.read(2**22):
                 found.update(content)
     return found.hexdigest()
+
+
+class Watched:
+    """Files that are expected to stay as they are while they are scored: none that is still being written."""
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+        self._first = self._state()
+
+    def refuse_changed(self) -> None:
+        """Raise DataError when a file is not what it was at the beginning."""
+        if self._state() != self._first:
+            raise DataError(
+                f"{self._source} changed while it was read: it may still be written. Nothing was logged; run the same "
+                "command again when it is complete."
+            )
+
+    def _state(self) -> list[tuple[Path, int, int, int]]:
+        there = [(path, path.stat()) for path in files_of(self._source) if path.exists()]
+        return [(path, stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in there]
 
 
 def _not_stored(error: OSError, source: Path, target: Path) -> StorageError:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from riskloop.batch.blocks import Numbered
-from riskloop.batch.client import Summary, Tick, digest_of_files
+from riskloop.batch.client import Summary, Tick, Watched, digest_of_files
 from riskloop.batch.outputs import Form, Output, output_for
 from riskloop.batch.pool import Asked, ScorerPool
 from riskloop.batch.repeats import RowKeys, repeated_rows
@@ -105,7 +105,8 @@ class LocalEngine:
         progress: Tick | None,
     ) -> Summary:
         started = time.perf_counter()
-        digest = digest_of_files(_files(source, target))
+        files = _files(source, target)
+        watched, digest = Watched(source), digest_of_files(files)
         run, tick = run_key or digest, progress or (lambda _sentence, _share: None)
         self.segments.sweep()
         with _part_of(target) as part:
@@ -114,7 +115,7 @@ class LocalEngine:
                 one = _FileRun(self, source, target, part, dialect, tick, refused)
                 if known:
                     one.repeat(known)
-                elif not one.decide(run, digest):
+                elif not one.decide(run, digest, watched):
                     continue
                 part.replace(target)
                 return one.summary(run, time.perf_counter() - started, repeated=bool(known))
@@ -150,8 +151,11 @@ class _FileRun:
         self.written: list[Written] = []
         self.expected = 0  # the first id, if nobody else logs decisions meanwhile
 
-    def decide(self, run: str, digest: str) -> bool:
-        """Score, register, and finish the output; False when another champion was promoted meanwhile."""
+    def decide(self, run: str, digest: str, watched: Watched) -> bool:
+        """Score, register, and finish the output; False when another champion was promoted meanwhile.
+
+        Raises DataError for a file that is not what its digest was made of.
+        """
         champion = self.engine.champion()
         model = champion.model
         open_rows(str(self.source), model.schema, "absent", str(self.source), self.dialect)  # the columns are there
@@ -160,6 +164,7 @@ class _FileRun:
             if self._find_repeats(model):
                 self._drop()
                 self._score(champion)
+            watched.refuse_changed()
             self._judge()
             registered = self.engine.segments.register(run, digest, self.written, seq=champion.promotion.seq)
         except BaseException:
@@ -422,7 +427,9 @@ def _part_of(target: Path) -> Iterator[Path]:
         with lock.open("w") as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                if not os.path.samestat(os.fstat(held.fileno()), lock.stat()):  # that run has just ended
+                    raise BlockingIOError
+            except (BlockingIOError, FileNotFoundError):
                 raise Conflict(
                     f"Another run is writing {target} at this moment; wait for it, or name another."
                 ) from None
