@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+import math
 import re
 import tempfile
 from datetime import UTC, datetime
@@ -181,6 +182,21 @@ def test_outcomes_come_as_json_or_csv(client: httpx.Client, kind: str) -> None:
     answer = client.post("/outcomes", content=content, headers={"content-type": kind})
     assert answer.status_code == 200, answer.text
     assert (answer.json()["recorded"], answer.json()["unmatched"]) == (1, ["otto"])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(("row", "field"), [(1, "bad"), (2, "id"), (3, "known_at"), (40, "bad"), (7, "decision_id")])
+def test_what_json_does_not_have_is_named_in_outcomes_as_in_rows(
+    client: httpx.Client, row: int, field: str, value: float
+) -> None:
+    rows: list[dict[str, Any]] = [{"id": f"c{n}", "bad": n % 2} for n in range(40)]
+    rows[row - 1] = {**rows[row - 1], field: value}
+    answer = client.post("/outcomes", content=json.dumps(rows), headers={"content-type": "application/json"})
+    assert answer.status_code == 422, answer.text
+    (detail,) = answer.json()["error"]["details"]
+    assert (detail["field"], detail["value"]) == (field, str(value))
+    assert detail["problem"].startswith(f"row {row}:")
+    assert f"'{field}' (row {row})" in answer.json()["error"]["message"]
 
 
 def _workbook(frame: pd.DataFrame) -> bytes:

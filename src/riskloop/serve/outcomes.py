@@ -3,6 +3,8 @@
 Memory grows with the body and no faster, or `streams.check_size` times as fast where it is packed.
 """
 
+import json
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -77,6 +79,7 @@ def outcome_table(body: bytes, schema: Schema) -> "pa.Table":
     except msgspec.ValidationError as error:
         raise _wrong(str(error), names) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        _refuse_no_number(body)
         raise MalformedBody(f"The body must be a JSON array of objects: {error}. Nothing was recorded.") from None
     columns = {name: [_text(getattr(row, f"f{i}")) for row in rows] for i, name in enumerate(names)}
     there = {name: column for name, column in columns.items() if any(value is not None for value in column)}
@@ -103,6 +106,24 @@ def _wrong(message: str, names: tuple[str, ...]) -> DataError | MalformedBody:
             [Problem(field, "is not known")],
         )
     return MalformedBody(f"The body must be a JSON array of objects: {problem}. Nothing was recorded.")
+
+
+def _refuse_no_number(body: bytes) -> None:
+    """Raise DataError with row and field of the first NaN or Infinity, which Python writes and JSON does not have."""
+    if not any(word in body for word in (b"NaN", b"Infinity")):
+        return
+    try:
+        rows = json.loads(body)
+    except (ValueError, RecursionError):
+        return
+    for number, row in enumerate(rows if isinstance(rows, list) else [], 1):
+        for field, value in row.items() if isinstance(row, dict) else ():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise DataError(
+                    f"The field '{field}' (row {number}) is {value}, which JSON does not have; write null where there "
+                    "is no value. Nothing was recorded.",
+                    [Problem(field, f"row {number}: is no value of JSON", str(value))],
+                )
 
 
 def _text(value: Value) -> str | None:
