@@ -135,7 +135,7 @@ def _score_file(
         raise ConfigError(f"{target} is a folder; name a file for the output.")
     if target.resolve() == source.resolve():
         raise ConfigError(f"{target} is the input itself; name another output.")
-    schema, watched = api.schema(), Watched(source)
+    schema, watched = api.schema(), Steady(source)
     tick("Reading the rows", 0.0)
     screened = None if schema is None else _screened(source, schema, dialect, refused)
     file = open_file(source, target, dialect=dialect, schema=schema, screened=screened)
@@ -188,7 +188,7 @@ def digest_of_files(files: Sequence[Path]) -> str:
     return found.hexdigest()
 
 
-class Watched:
+class Steady:
     """Files that are expected to stay as they are while they are scored: none that is still being written."""
 
     def __init__(self, source: Path) -> None:

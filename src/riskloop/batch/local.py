@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from riskloop.batch.blocks import Numbered
-from riskloop.batch.client import Summary, Tick, Watched, digest_of_files
+from riskloop.batch.client import Steady, Summary, Tick, digest_of_files
 from riskloop.batch.outputs import Form, Output, output_for
 from riskloop.batch.pool import Asked, ScorerPool
 from riskloop.batch.repeats import RowKeys, repeated_rows
@@ -106,7 +106,7 @@ class LocalEngine:
     ) -> Summary:
         started = time.perf_counter()
         files = _files(source, target)
-        watched, digest = Watched(source), digest_of_files(files)
+        watched, digest = Steady(source), digest_of_files(files)
         run, tick = run_key or digest, progress or (lambda _sentence, _share: None)
         self.segments.sweep()
         with _part_of(target) as part:
@@ -151,7 +151,7 @@ class _FileRun:
         self.written: list[Written] = []
         self.expected = 0  # the first id, if nobody else logs decisions meanwhile
 
-    def decide(self, run: str, digest: str, watched: Watched) -> bool:
+    def decide(self, run: str, digest: str, watched: Steady) -> bool:
         """Score, register, and finish the output; False when another champion was promoted meanwhile.
 
         Raises DataError for a file that is not what its digest was made of.
