@@ -1,11 +1,12 @@
 """Is every fault of the labels found under every lender's conditions? The checks of the feed alone, in many streams.
 
-    python -m benchmarks.labelfaults [--seeds 2] [--first 601] [--kept streams.jsonl] [--quick]
+    python -m benchmarks.labelfaults [--seeds 2] [--first 601] [--limit 36] [--kept streams.jsonl] [--quick]
 
 A whole cell of `benchmarks.conditions` takes half a minute, so that few are played. Here there is neither store nor
 learning: a champion that knows each PD but for noise, eight months of 2,000, and a feed whose labels break for reports
 from April on, or do not. Deliveries are looked at every week and windows when their outcomes are there, by the same
-functions as in the loop. All 108 conditions that labels depend on are played with each seed. docs/loopbench.md shows
+functions as in the loop. Beside faults of the feed the world may change (`WORLDS`), with a sound feed or with another
+definition of the same day. All 108 conditions that labels depend on are played with each seed. docs/loopbench.md shows
 the table.
 """
 
@@ -34,6 +35,7 @@ from riskloop.monitor.labels import (
     delivery_findings,
     enough,
     promotion_doubt,
+    ranked_otherwise,
     window_findings,
 )
 from riskloop.monitor.lateness import LATE, STRAGGLERS
@@ -42,12 +44,17 @@ from riskloop.monitor.overtime import over_time_findings
 from riskloop.monitor.performance import level_errors, performance_findings
 from riskloop.monitor.reports import DAY, Reports, joined
 from riskloop.monitor.selection import Comparison
+from riskloop.monitor.steps import LevelStep, level_steps, step_doubt
 from riskloop.simulation.conditions import APPROVED, EXPLORED, LASTING, LEVELS, Conditions, Lender
 from riskloop.simulation.embedded import TARGET, TIME, World, month_starts
 from riskloop.simulation.feeds import FEEDS, KEPT, FeedFile
-from riskloop.simulation.source import Call
+from riskloop.simulation.source import Batch, Call
 
 KINDS: Final = ("inverted", "goods_late", "definition", "none")
+WORLDS: Final = {  # what the customers of the same day on are like, beside a sound feed or another definition
+    "recession": World(delay=0.45, capacity=0.3, leverage=2.2, base=0.35),
+    "prior_shift": World(base=0.5),
+}
 PER_MONTH: Final = 2_000
 PAST: Final = 12
 MONTHS: Final = 8
@@ -56,6 +63,8 @@ EARLIER: Final = 6  # windows before, as in the loop
 NOISE: Final = 0.35  # of the champion's log-odds
 WINDOW: Final = timedelta(days=30)
 PATIENCE: Final = timedelta(days=45)
+SHARES: Final = (0.2, 0.3, 0.4, 0.5, 0.6)  # of the defaults, whose lack has to be excluded: 0.4 is the gate's default
+SOME: Final = 0.05  # of the outcomes, by the other definition: fewer move no level
 LACKING: Final = 0.02  # of the approved, whose outcomes nobody waits for
 ALPHA: Final = 0.01  # of sound streams that the best possible test calls broken, too
 DRAWS: Final = 500  # streams that its power is computed from
@@ -79,25 +88,34 @@ class Book:
     customers: Ints  # a number of each row's
 
     @classmethod
-    def of(cls, conditions: Conditions, seed: int, months: int = MONTHS) -> "Book":
+    def of(cls, conditions: Conditions, seed: int, months: int = MONTHS, later: World | None = None) -> "Book":
+        """``later`` is the world of those whose outcomes come when labels break; the champion does not know it."""
         rng = np.random.default_rng((seed, 7))
         starts = month_starts(date(2020, 1, 1), PAST + months)
         pools = Lender(conditions, PER_MONTH).pools(
             [Call(month, PER_MONTH, World(), chosen=False) for month in starts], seed
         )
+        changed: dict[int, Batch] = {}
+        if later is not None:
+            since = range(PAST + BREAKS - 1, PAST + months)
+            calls = [Call(starts[number], PER_MONTH, later, chosen=False) for number in since]
+            batches = (next(pool) for pool in Lender(conditions, PER_MONTH).pools(calls, seed))
+            changed = dict(zip(since, batches, strict=True))
         parts = []
         for number, pool in enumerate(pools):
             batch = next(pool)
+            now = changed.get(number, batch)  # the same customers
             assert batch.true_pd is not None
+            assert now.true_pd is not None
             odds = np.clip(batch.true_pd, 1e-7, 1.0 - 1e-7)
             noisy = odds / (1.0 - odds) * np.exp(NOISE * rng.standard_normal(odds.size))
             p = noisy / (1.0 + noisy)
-            at = batch.frame[TIME].to_numpy().astype("datetime64[us]").astype(np.int64)
+            at = now.frame[TIME].to_numpy().astype("datetime64[us]").astype(np.int64)
             order = np.argsort(at, kind="stable")
-            y = batch.frame[TARGET].to_numpy().astype(np.float64)
+            y = now.frame[TARGET].to_numpy().astype(np.float64)
             level = p * batch.true_pd.mean() / p.mean()
             who = np.arange(p.size) + (0 if conditions.repetition == "panel" else p.size * number)
-            columns = at, np.full(p.size, number - PAST), level, y, batch.true_pd, who
+            columns = at, np.full(p.size, number - PAST), level, y, now.true_pd, who
             parts.append(tuple(column[order] for column in columns))
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
@@ -120,7 +138,7 @@ class Watch:
     judged: list[int] = field(default_factory=list)
     before: list[list[Finding]] = field(default_factory=list)  # what each judged window said
     acts: tuple[str, str] | None = None  # first day of a confirmed change that labels may explain, and its name
-    asked: list[bool] = field(default_factory=list)  # of each judged window: a promotion then needs a person
+    looks: list[Json] = field(default_factory=list)  # of each judged window: what the gate would know then
     last_id: int = 0
 
     def __post_init__(self) -> None:
@@ -162,12 +180,29 @@ class Watch:
                 self.judged.append(month)
                 findings = self._of_window(month)
                 self._note(now, [f for f in findings if f.check.startswith("labels_")], *MOVED)
-                asks = any(check not in (LATE.name, STRAGGLERS.name) for _, check in self.found)
-                self.asked.append(asks or promotion_doubt(findings) is not None)
                 answer = diagnose(findings, self.before, DriftSettings())
                 self.before.append(findings)
-                if answer.confirmed and answer.diagnosis in BY_OUTCOMES and self.acts is None:
+                acts = answer.confirmed and answer.diagnosis in BY_OUTCOMES
+                if acts and self.acts is None:
                     self.acts = f"{now:%Y-%m-%d}", answer.diagnosis.value
+                self.looks.append(
+                    {"acts": answer.diagnosis.value if acts else None, "doubt": promotion_doubt(findings) is not None}
+                    | self._look(now)
+                )
+
+    def _look(self, now: datetime) -> Json:
+        """What the gate would know of the labels: called or not, and what is left open of the level, month by month."""
+        closed = [month for month in range(MONTHS) if _start(month + 1) <= now][-EARLIER - 1 :]
+        reports = joined([self._reports(month) for month in closed])
+        bound, periods = self.correlation.asset, self.correlation.periods
+        learned = level_errors(self.history.probabilities, self.history, bound, periods)[1]
+        steps = level_steps(reports, bound, learned)
+        return {
+            "called": any(check not in (LATE.name, STRAGGLERS.name) for _, check in self.found),
+            "ranked": ranked_otherwise(self.before[-EARLIER - 1 :]),
+            "open": [[step.fewest, step.most] for step in steps],
+            "other": float((reports.reported >= to_micros(_start(BREAKS))).mean()),
+        }
 
     def _note(self, now: datetime, found: Sequence[Finding], *severities: Severity) -> bool:
         said = [f.check for f in found if f.severity in severities and f.check != "labels_coverage"]
@@ -245,7 +280,8 @@ def _start(month: int) -> datetime:
 
 def played(kind: str, conditions: Conditions, seed: int, book: Book) -> Json:
     """One stream, and when what was found about its labels."""
-    labels = None if kind == "none" else FEEDS[kind].labels
+    fault = "definition" if kind.endswith("definition") else kind
+    labels = None if kind == "none" or kind in WORLDS else FEEDS[fault].labels
     feed = conditions.feed(WINDOW, seed, labels, None if labels is None else _start(BREAKS))
     declined = book.probabilities >= np.quantile(book.probabilities[book.past], APPROVED)
     if conditions.selection == "explored":
@@ -275,7 +311,7 @@ def played(kind: str, conditions: Conditions, seed: int, book: Book) -> Json:
         "conditions": asdict(conditions),
         "found": watch.found[:3],
         "acts": watch.acts,
-        "asked": watch.asked,
+        "looks": watch.looks,
         **told,
     }
 
@@ -325,21 +361,32 @@ def _drawn(rng: np.random.Generator, conditions: Conditions, p: Floats, other: B
     return ratio(np.ones_like(thinned)), ratio(thinned)
 
 
-def streams(seeds: Sequence[int], kinds: Sequence[str], done: Sequence[Json], quick: bool) -> Iterator[Json]:
-    """All streams that are not ``done``."""
+def streams(
+    seeds: Sequence[int], kinds: Sequence[str], done: Sequence[Json], quick: bool, limit: int | None = None
+) -> Iterator[Json]:
+    """All streams that are not ``done``; each third is balanced, so that a part of them says something."""
     known = {(one["kind"], one["seed"], tuple(one["conditions"].values())) for one in done}
     every = [Conditions(**dict(zip(TOLD, values, strict=True))) for values in product(*TOLD.values())]
-    for seed, number in product(seeds, range(0, len(every), 35 if quick else 1)):
+    places = list(product(*(range(len(values)) for values in TOLD.values())))
+    order = sorted(range(len(every)), key=lambda number: sum(places[number]) % 3)
+    for seed, number in product(seeds, range(0, len(every), 35) if quick else order):
         conditions, own = every[number], 1_000 * seed + number  # a history of its own for each lender
         wanted = [kind for kind in kinds if (kind, own, tuple(asdict(conditions).values())) not in known]
-        if wanted:
-            book = Book.of(conditions, own)
-            yield from (played(kind, conditions, own, book) for kind in wanted)
+        books: dict[str, Book] = {}
+        for kind in wanted:
+            world = next((name for name in WORLDS if kind.startswith(name)), "")
+            if world not in books:
+                books[world] = Book.of(conditions, own, later=WORLDS.get(world))
+            yield played(kind, conditions, own, books[world])
 
 
 def table(rows: Sequence[Json]) -> str:
     """Found in how many streams, by kind and level of each condition, with 95% Wilson intervals."""
-    kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
+    kinds = [
+        kind
+        for kind in dict.fromkeys((*KINDS, *(row["kind"] for row in rows)))
+        if any(row["kind"] == kind for row in rows)
+    ]
     lines = ["| condition | " + " | ".join(kinds) + " | definition: possible |", "|---" * (len(kinds) + 2) + "|"]
     parts = [("all", rows)]
     for name, levels in TOLD.items():
@@ -373,15 +420,33 @@ def _months(rows: Sequence[Json], kinds: Sequence[str]) -> Iterator[str]:
 
 def _before_a_promotion(rows: Sequence[Json], kinds: Sequence[str]) -> Iterator[str]:
     """What the loop would do by itself: a diagnosis that acts before anything is said of the labels."""
-    for kind in kinds:
-        part = [row for row in rows if row["kind"] == kind and "asked" in row]
-        if not part:
-            continue
-        asked = [row["asked"][-1] for row in part if row["asked"]]
-        for name in ("prior_shift", "concept_drift"):
+    played_ones = {kind: [row for row in rows if row["kind"] == kind and "looks" in row] for kind in kinds}
+    for kind, part in played_ones.items():
+        for name in ("prior_shift", "concept_drift") if part else ():
             hits = sum(_acts_first(row, name) for row in part)
             yield f"- {kind}: a confirmed `{name}` before a finding about the labels in {_of(hits, len(part))} streams."
-        yield f"- {kind}: after the last window a promotion needs a person in {_of(sum(asked), len(asked))}."
+    yield ""
+    yield "| a person is asked where the level is not known to | " + " | ".join(f"{s:.0%}" for s in SHARES) + " |"
+    yield "|---|" + "---:|" * len(SHARES)
+    for kind, part in played_ones.items():
+        wrong = [[look for look in row["looks"] if look["other"] >= SOME] for row in part]
+        if kind.endswith("definition"):
+            yield _asked(f"{kind}: at each look at outcomes of both definitions", [one for one in wrong if one])
+        yield _asked(f"{kind}: looks, each for itself", [[look] for row in part for look in row["looks"]])
+        first = [next((look for look in row["looks"] if look["acts"] == "concept_drift"), None) for row in part]
+        yield _asked(f"{kind}: when concept drift is confirmed", [[look] for look in first if look is not None])
+
+
+def _asked(name: str, parts: Sequence[Sequence[Json]]) -> str:
+    """By the share that has to be excluded, in how many parts a person is asked at every look."""
+    hits = [sum(all(_asks(look, share) for look in looks) for looks in parts) for share in SHARES]
+    return f"| {name} | " + " | ".join(_of(hit, len(parts)) if parts else "–" for hit in hits) + " |"
+
+
+def _asks(look: Json, share: float) -> bool:
+    """Whether a promotion would need a person then."""
+    steps = [LevelStep(0, 0, 0.0, *ends) for ends in look["open"]]
+    return look["called"] or look["doubt"] or step_doubt(steps, share, ranked=look["ranked"]) is not None
 
 
 def _acts_first(row: Json, name: str) -> bool:
@@ -403,13 +468,14 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=601, help="the first seed")
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--kept", type=Path, help="finished streams, as JSON lines: an interrupted run goes on")
+    parser.add_argument("--limit", type=int, help="conditions of each seed; 36 and 72 are balanced")
     parser.add_argument("--quick", action="store_true", help="one seed, a few conditions")
     given = parser.parse_args()
     done: list[Json] = []
     if given.kept is not None and given.kept.exists():
         done = [json.loads(line) for line in given.kept.read_text(encoding="utf-8").splitlines()]
     seeds = range(given.first, given.first + (1 if given.quick else given.seeds))
-    for row in streams(seeds, given.kinds.split(","), done, given.quick):
+    for row in streams(seeds, given.kinds.split(","), done, given.quick, given.limit):
         done.append(row)
         if given.kept is not None:
             with given.kept.open("a", encoding="utf-8") as out:

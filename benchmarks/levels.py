@@ -28,6 +28,7 @@ from riskloop.monitor.overtime import over_time_findings
 from riskloop.monitor.performance import level_errors, performance_findings
 from riskloop.monitor.reports import Reports
 from riskloop.monitor.selection import Comparison
+from riskloop.monitor.steps import LevelStep, level_steps
 
 FIRST: Final = 2_000  # seed
 HISTORY: Final = 8  # months
@@ -38,6 +39,7 @@ FLOORS: Final = (0.0, 0.002, FLOOR, 0.01, 0.02)
 MORE: Final = 1.45  # times the defaults
 CORRELATIONS: Final = (0.03, 0.05)
 CHECKS: Final = ("calibration", "level_over_time")
+SHARES: Final = (0.2, 0.3, 0.4, 0.5, 0.6)  # of the defaults, whose lack has to be excluded
 ALL: Final = (*CHECKS, "auc", "calibration_slope", "ranking_over_time")
 
 
@@ -191,9 +193,11 @@ def _asked(rng: np.random.Generator, rho: float, fewer: bool, floor: float = FLO
     return None
 
 
-def _month(rng: np.random.Generator, size: int, rho: float, number: int) -> tuple[Any, Floats, Floats]:
+def _month(
+    rng: np.random.Generator, size: int, rho: float, number: int, odds: float = -1.5
+) -> tuple[Any, Floats, Floats]:
     """Days, PDs and outcomes of a month with a factor of its own."""
-    pd = 1.0 / (1.0 + np.exp(1.5 - rng.standard_normal(size)))
+    pd = expit(odds + rng.standard_normal(size))
     given = given_factor(pd, rho, rng.standard_normal(1))[0]
     first, last = (np.array([number, number + 1]).astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64)
     return np.sort(rng.integers(first, last, size)), pd, (rng.random(size) < given).astype(np.float64)
@@ -253,6 +257,64 @@ def _confirmed(called: Bools, p: Floats) -> float:
     return float((called & two).mean())
 
 
+def steps(streams: int) -> Iterator[str]:
+    """How often a gate that asks where a step of a size is not excluded asks, and how often it misses 40% fewer.
+
+    Seven months, of which the latest five are counted by the other definition, each judged with those before it.
+    """
+    yield (
+        "| defaults a month, asset correlation | "
+        + " | ".join(f"{share:.0%}: missed, asked" for share in SHARES)
+        + " | difference found: missed, asked |"
+    )
+    yield "|---|" + "---:|" * (len(SHARES) + 1)
+    for odds, size in ((-1.5, 2_000), (-1.5, 1_000), (-4.0, 2_000), (-4.0, 1_000), (-5.8, 2_000)):
+        for rho in (0.0, 0.03):
+            looks = [_looks(np.random.default_rng((seed, size)), odds, size, rho) for seed in range(streams)]
+            cells = []
+            for share in (*SHARES, None):
+                missed = sum(any(not _asks(look, share) for look in fewer) for fewer, _ in looks)
+                asked = np.mean([_asks(look, share) for _, sound_ones in looks for look in sound_ones])
+                cells.append(f"{missed / streams:.0%}, {asked:.0%}")
+            count = round(float(np.mean([sound_ones[0][-1].expected / 3.0 for _, sound_ones in looks])))
+            yield f"| {count} of {count / size:.1%}, {rho:g} | " + " | ".join(cells) + " |"
+
+
+def _asks(look: Sequence[LevelStep], share: float | None) -> bool:
+    """Whether a step by the share is left open; without one, whether a level differs."""
+    if share is None:
+        return any(step.fewest > 1.0 or step.most < 1.0 for step in look)
+    return not all(step.within(share) for step in look)
+
+
+def _looks(
+    rng: np.random.Generator, odds: float, size: int, rho: float
+) -> tuple[list[list[LevelStep]], list[list[LevelStep]]]:
+    """What is left open after each month that may be counted otherwise: where 40% are not counted, and where all are.
+
+    The history is of eight months, as folds leave it of a year.
+    """
+    history = [_month(rng, size, rho, number, odds) for number in range(HISTORY)]
+    days, p, y = (np.concatenate(column) for column in zip(*history, strict=True))
+    by = brentq(lambda by: float(expit(logit(p) + by).mean() - max(y.mean(), 0.5 / y.size)), -9.0, 9.0)
+    p = expit(logit(p) + by)  # the champion's level is that of its history
+    allowed = correlation_of(days, p, y, given=None, floor=FLOOR)
+    _, learned = level_errors(p, Matured(p, y), allowed.asset, allowed.periods)
+    told = [_month(rng, size, rho, HISTORY + number, odds) for number in range(7)]
+    found: tuple[list[list[LevelStep]], list[list[LevelStep]]] = ([], [])
+    for looks, kept in zip(found, (0.6, 1.0), strict=True):
+        counted = [
+            (days, expit(logit(p) + by), y * (rng.random(size) < kept) if number >= 2 else y)
+            for number, (days, p, y) in enumerate(told)
+        ]
+        for last in range(3, 8):
+            decided, p, y = (np.concatenate(column) for column in zip(*counted[:last], strict=True))
+            ids, at = np.arange(p.size), decided * DAY
+            reports = Reports(ids, ids, y, p, at, at + 30 * DAY)
+            looks.append(level_steps(reports, allowed.asset, learned))
+    return found
+
+
 def repeated(streams: int) -> Iterator[str]:
     """Sound windows in which customers have several rows."""
     yield "| rows of each customer in a window | windows | called, counted as customers | counted as rows |"
@@ -279,6 +341,7 @@ TABLES: Final[dict[str, Callable[[int], Iterator[str]]]] = {
     "floors": floors,
     "definitions": definitions,
     "thresholds": thresholds,
+    "steps": steps,
     "repeated": repeated,
 }
 

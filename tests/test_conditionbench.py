@@ -240,10 +240,22 @@ def test_cheap_streams_find_a_fault_of_the_labels_and_nothing_in_a_sound_feed() 
     text = labelfaults.table([sound, broken])
     assert "| base_rate 0.03 | 100% (21% to 100%) of 1 | 0% (0% to 79%) of 1 |" in text
     assert "none: a confirmed `prior_shift` before a finding about the labels in 0 of 1" in text
-    assert "none: after the last window a promotion needs a person in 0 of 1" in text
+    assert "| none: looks, each for itself | 11 of 11 (74% to 100%)" in text, "sixty defaults a month exclude little"
+    assert "| none: when concept drift is confirmed | – |" in text
     year = falsefindings.played(conditions, 7, book)
     assert (year.called, year.confirmed) == (0, ())
     assert "| all | 0% (0% to 24%) of 12 | 0% (0% to 24%) of 12 |" in falsefindings.table([year])
+
+
+def test_worlds_that_change_are_played_with_customers_who_are_the_same() -> None:
+    conditions = Conditions("monthly", "all")
+    usual = labelfaults.Book.of(conditions, 7, 4)
+    later = labelfaults.Book.of(conditions, 7, 4, later=labelfaults.WORLDS["recession"])
+    before = usual.months < labelfaults.BREAKS - 1
+    for name in ("times", "months", "probabilities"):
+        np.testing.assert_array_equal(getattr(usual, name), getattr(later, name))
+    np.testing.assert_array_equal(usual.outcomes[before], later.outcomes[before])
+    assert later.true[~before].mean() > 1.1 * usual.true[~before].mean()
 
 
 def test_delays_are_paired_and_what_is_not_found_counts_as_later() -> None:

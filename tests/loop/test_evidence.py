@@ -54,9 +54,11 @@ def test_where_only_the_approved_have_outcomes_the_report_says_so(
     report = judge(
         evaluation,
         settings,
-        context(home.settings, home.ledger, home.windows, champion, version, made.candidate.manifest, NOW),
+        context(home.settings, home.ledger, champion, version, made.candidate.manifest, NOW, ("who knows",)),
     )
     checks = {check.name: check for check in report.checks}
+    assert checks["labels"].passed is False
+    assert checks["labels"].sentence == "who knows"
     assert "compared within each block of time" in checks["auc_gain"].sentence
     assert checks["approval_shift"].sizes["applicants"] == len(everybody.champion)
     approved = [

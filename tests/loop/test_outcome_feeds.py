@@ -18,8 +18,10 @@ from riskloop.cases import CaseState
 from riskloop.core.errors import Conflict
 from riskloop.core.types import Diagnosis, Finding, PromotionKind, Severity, to_micros
 from riskloop.loop.champion import load
-from riskloop.loop.labels import doubts
+from riskloop.loop.labels import doubts, level_doubts
 from riskloop.monitor.labels import DEFINITION
+from riskloop.monitor.overtime import RANKING_OVER_TIME
+from riskloop.monitor.steps import LevelStep
 from riskloop.portfolio import Portfolio
 from riskloop.simulation.embedded import World, month_starts
 from riskloop.simulation.feeds import FEEDS, FeedKind, SimulatedFeed
@@ -58,6 +60,7 @@ def opened(
 
 SOUND = ("on_time", "monthly", "watermark", "late", "corrected")
 MONTHS = month_starts(date(2025, 1, 1), 3)
+MONTHS_END = datetime(2025, 3, 5, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("book", SOUND, indirect=True)
@@ -241,9 +244,28 @@ def test_a_new_definition_of_default_in_the_config_is_in_manifest_and_report(boo
     home = book.portfolio.home
     champion = load(home, 1)
     assert champion.manifest.training.definition == "1"
-    assert doubts(home.windows, 1, champion.manifest.training.definition, home.settings.outcomes.definition) == ()
-    (doubt,) = doubts(home.windows, 1, champion.manifest.training.definition, "90 days past due")
+    known = home.feed.maturity(MONTHS_END)
+    assert doubts(home.feed, home.windows, champion, known) == ()
+    other = home.settings.model_copy(
+        update={"outcomes": home.settings.outcomes.model_copy(update={"definition": "90 days past due"})}
+    )
+    (doubt,) = doubts(replace(home.feed, settings=other), home.windows, champion, known)
     assert "learned definition '1' of default, and outcomes follow definition '90 days past due'" in doubt
+
+
+@pytest.mark.parametrize("book", ["on_time"], indirect=True)
+def test_outcomes_that_leave_another_level_open_need_a_person_before_a_window_is_judged(book: Book) -> None:
+    """Two hundred customers a month tell no level to a third; two thousand do. What is learned from is what counts."""
+    home = book.portfolio.home
+    champion = load(home, 1)
+    book.live(MONTHS[0], 40, World(), rows=60)
+    book.turn(MONTHS_END)
+    (few,) = doubts(home.feed, home.windows, champion, home.feed.maturity(MONTHS_END))
+    assert "does not exclude a step of the level by 40%" in few
+    assert "where the champion expected" in few
+    book.live(MONTHS[1], 41, World(), rows=1_500)
+    book.turn(datetime(2025, 4, 1, tzinfo=UTC))
+    assert doubts(home.feed, home.windows, champion, home.feed.maturity(datetime(2025, 4, 1, tzinfo=UTC))) == ()
 
 
 class _Judged:
@@ -270,9 +292,24 @@ def test_a_level_that_nothing_calls_is_asked_about_before_a_promotion(
     details = {"p_value": p_value, "observed": observed, "expected": 100.0, "months": 3}
     odd = DEFINITION.finding("window", Severity.OK, (900, 0), "nothing is called", details=details)
     windows: Any = _Judged([], [odd])
-    found = doubts(windows, 1, "1", "1")
+    found = level_doubts(windows, 1, [], 0.4)
     assert len(found) == asked
     assert all("60 defaults, where the champion expected 100" in doubt for doubt in found)
     called = replace(odd, severity=Severity.DRIFTED, sentence="it is called")
     said: Any = _Judged([called], [odd])
-    assert doubts(said, 1, "1", "1") == ("it is called",)
+    assert level_doubts(said, 1, [], 0.4) == ["it is called"]
+
+
+def test_a_step_that_is_left_open_is_asked_about_unless_the_world_explains_it() -> None:
+    """A difference is named before what cannot be excluded; where the ranking moved, only fewer defaults are."""
+    left = LevelStep(to_micros(datetime(2025, 3, 5, tzinfo=UTC)), 6, 9.8, 0.3, 1.3)
+    fewer = left._replace(most=0.9)
+    quiet: Any = _Judged([], [])
+    (asked,) = level_doubts(quiet, 1, [left], 0.4)
+    assert asked.startswith("The outcomes reported since 5 March 2025 hold 6 defaults, where the champion expected 9.8")
+    assert level_doubts(quiet, 1, [left._replace(fewest=0.7)], 0.4) == []
+    assert level_doubts(quiet, 1, [left], 0.8) == []
+    ranked = RANKING_OVER_TIME.finding("window", Severity.DRIFTED, (900, 0), "it ranks otherwise")
+    moved: Any = _Judged([], [ranked])
+    assert level_doubts(moved, 1, [left], 0.4) == []
+    assert "The ranking has changed, too" in level_doubts(moved, 1, [fewer], 0.4)[0]

@@ -616,6 +616,13 @@ class GateSettings(Section):
     max_auc_gain: Fraction = Field(
         0.25, description="Envelope: a larger gain is more likely a leak than an improvement."
     )
+    max_level_step: Fraction = Field(
+        0.4,
+        gt=0,
+        lt=1,
+        description="Envelope: outcomes that do not exclude a level of default lower by this share, or higher by as "
+        "much, may follow another definition.",
+    )
     four_eyes: bool = Field(
         False,
         description="Who trained a version, asked the gate about it or moved its case cannot approve or force it.",

@@ -20,6 +20,7 @@ from riskloop.loop import snapshot
 from riskloop.loop.challenger_file import make_file
 from riskloop.loop.champion import ReferenceModel, load
 from riskloop.loop.evidence import context, evaluate, keep
+from riskloop.loop.labels import doubts
 from riskloop.loop.making import make
 from riskloop.loop.register import register
 from riskloop.loop.trainer import Challenger, Tick
@@ -78,7 +79,15 @@ def challenge(
     report = judge(
         evaluation,
         gate,
-        context(home.settings, home.ledger, home.windows, champion, version, made.candidate.manifest, now),
+        context(
+            home.settings,
+            home.ledger,
+            champion,
+            version,
+            made.candidate.manifest,
+            now,
+            doubts(home.feed, home.windows, champion, known.maturity),
+        ),
     )
     report = replace(report, evaluation=scores.sha256)
     return version, Judged(
@@ -170,7 +179,8 @@ def compare(home: Home, champion: int, challenger: int, now: datetime, gate: Gat
             f"features: {'; '.join(apart)}. Look at the validation of version {challenger}, let it score beside the "
             f"champion, and put it in force with --force and a reason."
         )
-    frame = snapshot.read(home.decisions, snapshot.take(home.feed, home.windows, now), one.model.schema)
+    known = snapshot.take(home.feed, home.windows, now)
+    frame = snapshot.read(home.decisions, known, one.model.schema)
     rows = pool(None, frame)
     unseen = unseen_by(one.manifest.training.record, rows)
     unseen &= unseen_by(other.manifest.training.record, rows)
@@ -185,5 +195,13 @@ def compare(home: Home, champion: int, challenger: int, now: datetime, gate: Gat
     return judge(
         evaluation,
         gate or home.settings.gate,
-        context(home.settings, home.ledger, home.windows, one, challenger, other.manifest, now),
+        context(
+            home.settings,
+            home.ledger,
+            one,
+            challenger,
+            other.manifest,
+            now,
+            doubts(home.feed, home.windows, one, known.maturity),
+        ),
     )

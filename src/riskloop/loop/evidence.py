@@ -17,14 +17,12 @@ from riskloop.core.stats import customer_codes, quarters
 from riskloop.core.types import DecisionFrame, Floats, Ints, Json
 from riskloop.gate.evaluation import Applicants, Context, Coverage, Evaluation
 from riskloop.loop.champion import ReferenceModel, array, as_array, dump_array
-from riskloop.loop.labels import doubts
 from riskloop.retrain.dataset import Pool
 from riskloop.scoring.model import Model
 from riskloop.store.artefacts import Artefact, Artefacts
 from riskloop.store.documents import plain
 from riskloop.store.ledger import Ledger
 from riskloop.store.tries import tries_against
-from riskloop.store.windows import Windows
 
 
 def evaluate(
@@ -130,13 +128,13 @@ def _coverage(frame: DecisionFrame) -> Coverage | None:
 def context(
     settings: Settings,
     ledger: Ledger,
-    windows: Windows,
     champion: ReferenceModel,
     version: int,
     manifest: ModelManifest,
     now: datetime,
+    doubts: tuple[str, ...],
 ) -> Context:
-    """What the gate has to know beside the rows."""
+    """What the gate has to know beside the rows; ``doubts`` are about the labels."""
     schema, challenger = champion.model.schema, manifest.schema
     return Context(
         now=now,
@@ -150,7 +148,7 @@ def context(
         promotions=tuple(promotion.at for promotion in ledger.promotions()),
         definition=settings.outcomes.definition,
         money=settings.money,
-        doubts=doubts(windows, champion.version, champion.manifest.training.definition, settings.outcomes.definition),
+        doubts=doubts,
     )
 
 

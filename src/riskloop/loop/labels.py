@@ -5,6 +5,7 @@ deliveries that brought it, until a person releases them; whatever a person has 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -12,10 +13,13 @@ from typing import Final
 import numpy as np
 
 from riskloop.cases import CaseState, Signal, move
+from riskloop.core.errors import DataError
 from riskloop.core.maturity import LATEST, Maturity
-from riskloop.core.settings import OutcomeSettings
+from riskloop.core.settings import OutcomeSettings, Settings
 from riskloop.core.span import Span
 from riskloop.core.types import Diagnosis, Finding, Floats, Severity, to_micros
+from riskloop.loop.champion import ReferenceModel
+from riskloop.loop.examine import correlation
 from riskloop.loop.snapshot import share_of
 from riskloop.monitor.corrections import LEAST_CORRECTED, Corrections
 from riskloop.monitor.labels import (
@@ -25,10 +29,14 @@ from riskloop.monitor.labels import (
     delivery_findings,
     enough,
     promotion_doubt,
+    ranked_otherwise,
     window_findings,
 )
 from riskloop.monitor.lateness import LATE, STRAGGLERS
+from riskloop.monitor.matured import Matured
+from riskloop.monitor.performance import level_errors
 from riskloop.monitor.reports import Reports, joined
+from riskloop.monitor.steps import LevelStep, level_steps, step_doubt
 from riskloop.store.cases import Cases, move_case, open_case
 from riskloop.store.decisions import DecisionLog
 from riskloop.store.deliveries import Delivery, examined, hold
@@ -48,6 +56,24 @@ class LearnedLevel:
     of: Callable[[Floats], Floats]  # the best estimate of logged probabilities: without a margin of conservatism
     correlation: float  # asset correlation of the defaults of a month
     error: float | None  # standard error in log-odds; None: nothing is known of it
+
+    @classmethod
+    def from_champion(
+        cls, champion: ReferenceModel, settings: Settings, *, drifted: bool = False, sure: bool = False
+    ) -> "LearnedLevel":
+        """What the champion's level is worth; nothing for customers who ``drifted`` from those that taught it.
+
+        Where a person is asked, defaults are allowed to move together as they likely do; where it has to be ``sure``
+        that nobody need be asked, as much as the history's bound leaves open.
+        """
+        allowed = correlation(champion, settings)
+        together = allowed.asset if sure else allowed.likely
+        history = Matured.of(champion.best_estimate(champion.probabilities), champion.outcomes)
+        error = None
+        if not drifted:
+            with suppress(DataError):
+                _, error = level_errors(history.probabilities, history, together, allowed.periods)
+        return cls(champion.best_estimate, together, error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,22 +270,48 @@ def suspect_of(feed: OutcomeFeed, window: Window, known: Maturity, found: Sequen
     return Suspect(fault, tuple(deliveries))
 
 
-def doubts(windows: Windows, version: int, learned: str, definition: str) -> tuple[str, ...]:
+def doubts(feed: OutcomeFeed, windows: Windows, champion: ReferenceModel, known: Maturity) -> tuple[str, ...]:
     """What a person has to know before a challenger of this champion is promoted: sentences about the labels.
 
-    ``learned`` is the definition of default that the champion learned, ``definition`` that of the outcomes now.
+    The challenger learned the outcomes that are ``known``, those of windows among them that nobody has judged yet.
     """
-    found = [finding.sentence for finding in windows.moved(version, DEFINITION.name)[-1:]]
-    if not found:
-        judged = [one for one in windows.of_model(version, EARLIER) if one.matured_at is not None]
-        said = promotion_doubt(windows.findings(judged[-1].id)) if judged else None
-        found = [] if said is None else [said]
+    learned, definition = champion.manifest.training.definition, feed.settings.outcomes.definition
+    found = level_doubts(
+        windows, champion.version, _steps(feed, windows, champion, known), feed.settings.gate.max_level_step
+    )
     if learned != definition:
         found.append(
-            f"Version {version} learned definition '{learned}' of default, and outcomes follow definition "
+            f"Version {champion.version} learned definition '{learned}' of default, and outcomes follow definition "
             f"'{definition}'."
         )
     return tuple(found)
+
+
+def level_doubts(windows: Windows, version: int, steps: Sequence[LevelStep], share: float) -> list[str]:
+    """Whether outcomes of a champion's windows may follow another definition: what was called, else what may be so.
+
+    Of that a difference from the champion's level comes first, then a step by the ``share`` that is not excluded.
+    """
+    called = [finding.sentence for finding in windows.moved(version, DEFINITION.name)[-1:]]
+    if called:
+        return called
+    judged = [windows.findings(one.id) for one in windows.of_model(version, EARLIER + 1) if one.matured_at is not None]
+    said = promotion_doubt(judged[-1]) if judged else None
+    if said is None:
+        said = step_doubt(steps, share, ranked=ranked_otherwise(judged))
+    return [] if said is None else [said]
+
+
+def _steps(feed: OutcomeFeed, windows: Windows, champion: ReferenceModel, known: Maturity) -> list[LevelStep]:
+    """What the ``known`` outcomes of a champion's latest windows leave open of its level."""
+    sound = [
+        one for one in windows.of_model(champion.version, EARLIER + 1) if one.diagnosis is not Diagnosis.DATA_FAULT
+    ]
+    if not sound:
+        return []
+    level = LearnedLevel.from_champion(champion, feed.settings, sure=True)
+    reports = joined([_settled(feed, one, known) for one in sound])
+    return level_steps(replace(reports, probabilities=level.of(reports.probabilities)), level.correlation, level.error)
 
 
 def quarantine(cases: Cases, champion: int, suspect: Suspect, now: datetime, found: Sequence[Finding] = ()) -> str:

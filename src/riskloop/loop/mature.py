@@ -1,14 +1,12 @@
 """A closed window judged with its outcomes: when they are complete, and again whenever more or corrected ones come."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
 
-from riskloop.core.errors import DataError
 from riskloop.core.maturity import Maturity
 from riskloop.core.settings import OutcomeSettings, Settings
 from riskloop.core.stats import customer_codes
@@ -16,16 +14,14 @@ from riskloop.core.types import Bools, DecisionFrame, Diagnosis, Finding, Floats
 from riskloop.decide.diagnosis import POPULATION, diagnose
 from riskloop.decide.policy import decide
 from riskloop.loop.champion import ReferenceModel
-from riskloop.loop.examine import correlation, when_matured
+from riskloop.loop.examine import when_matured
 from riskloop.loop.labels import LearnedLevel, Suspect, of_window, suspect_of
 from riskloop.loop.observe import earlier_findings, policy_context
 from riskloop.loop.snapshot import share_of
 from riskloop.monitor.bounds import OUTCOMES, agreed, completions, judged_in_part, not_judged
 from riskloop.monitor.labels import DEFINITION
-from riskloop.monitor.matured import Matured
 from riskloop.monitor.onset import CHANGED
 from riskloop.monitor.overtime import LEVEL_OVER_TIME, RANKING_OVER_TIME
-from riskloop.monitor.performance import level_errors
 from riskloop.monitor.residual import FEATURES_OVER_TIME
 from riskloop.retrain.dataset import applicants
 from riskloop.store.decisions import Covered, DecisionLog
@@ -133,7 +129,14 @@ def mature(home: Home, champion: ReferenceModel, window: Window, known: Maturity
     realised = _realised(
         home.decisions, home.settings, champion, window, counts, carried, bounded=not complete, drifted=drifted
     )
-    found = of_window(home.feed, home.windows, window, counts, realised, _level_of(champion, home.settings, drifted))
+    found = of_window(
+        home.feed,
+        home.windows,
+        window,
+        counts,
+        realised,
+        LearnedLevel.from_champion(champion, home.settings, drifted=drifted),
+    )
     if not complete:
         realised = [
             *realised,
@@ -231,17 +234,6 @@ def _realised(
     since = f"{window.first_time:%Y-%m-%d}"
     drawn = {} if share >= 1.0 else {"share": f"{share:.2%} of the window's decisions, drawn at random"}
     return [_marked(f, **drawn, **({"since": since} if f.severity in CHANGED else {})) for f in found]
-
-
-def _level_of(champion: ReferenceModel, settings: Settings, drifted: bool) -> LearnedLevel:
-    """What the champion's level is worth; nothing for customers who ``drifted`` from those that taught it."""
-    allowed = correlation(champion, settings)
-    history = Matured.of(champion.best_estimate(champion.probabilities), champion.outcomes)
-    error = None
-    if not drifted:
-        with suppress(DataError):
-            _, error = level_errors(history.probabilities, history, allowed.likely, allowed.periods)
-    return LearnedLevel(champion.best_estimate, allowed.likely, error)
 
 
 def _marked(finding: Finding, **details: str) -> Finding:

@@ -293,6 +293,15 @@ def promotion_doubt(findings: Sequence[Finding]) -> str | None:
     )
 
 
+def ranked_otherwise(windows: Sequence[Sequence[Finding]]) -> bool:
+    """Whether customers rank otherwise than before: by the latest judged window's findings, or by two of the windows.
+
+    ``windows`` are oldest first. A definition that flattens the scores is called before (`miscounted`).
+    """
+    said = [any(f.check in RANKED and f.severity in (Severity.DRIFTED, Severity.SEVERE) for f in w) for w in windows]
+    return bool(said) and (said[-1] or sum(said) > 1)
+
+
 class _Step(NamedTuple):
     """The largest step of the level over the days of something."""
 

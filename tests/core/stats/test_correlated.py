@@ -15,11 +15,13 @@ from riskloop.core.stats.correlated import (
     given_factor,
     level_error,
     level_p_value,
+    level_range,
     rate_variance,
 )
 from riskloop.core.types import Floats
 
 RHOS = (0.01, 0.05, 0.1)
+ROUND = scipy_stats.norm.ppf((np.arange(100) + 0.5) / 100)[:, None]
 
 
 @pytest.mark.parametrize("rho", RHOS)
@@ -150,3 +152,28 @@ def test_a_level_that_moved_once_is_hardly_taken_for_movement() -> None:
 def test_periods_that_say_nothing_show_no_correlation(defaults: list[float]) -> None:
     """Too few of them, nobody who defaulted, or everybody."""
     assert correlation_in_time(defaults, [10.0] * len(defaults), [0.3] * len(defaults)) == 0.0
+
+
+@pytest.mark.parametrize(("n", "p", "defaults"), [(400, 0.1, 31), (2_000, 0.005, 6), (2_000, 0.005, 0), (50, 0.2, 50)])
+def test_a_range_of_independent_customers_is_clopper_and_pearsons(n: int, p: float, defaults: int) -> None:
+    """Both ends are the exact one-sided limits of a rate, beside the expected one (Biometrika 26 (1934) 404-413)."""
+    low, high = level_range(defaults, np.full(n, p), 0.0, 0.0, 0.05)
+    ends = scipy_stats.binomtest(defaults, n).proportion_ci(0.90, method="exact")
+    assert low == pytest.approx(ends.low / p, rel=1e-6)
+    assert high == pytest.approx(ends.high / p, rel=1e-6) or (defaults == n and np.isinf(high))
+
+
+@pytest.mark.parametrize(("rho", "error"), [(0.0, 0.1), (0.02, 0.0), (0.02, 0.1)])
+def test_a_range_leaves_the_true_level_out_as_rarely_as_it_says(rho: float, error: float) -> None:
+    rng = np.random.default_rng(3)
+    p = expit(-2.5 + 0.8 * np.repeat(scipy_stats.norm.ppf((np.arange(30) + 0.5) / 30), 50))
+    moved = float(np.hypot(level_error(p, rho), error))
+    around = expit(scipy_special.logit(p) + moved * ROUND).mean()  # the level that factor and error leave on average
+    missed = []
+    for number in range(300):
+        times = (0.6, 1.0, 1.5)[number % 3]
+        rate = times * expit(scipy_special.logit(p) + moved * rng.standard_normal()) * p.mean() / around
+        low, high = level_range(int((rng.random(p.size) < rate).sum()), p, rho, error, 0.05)
+        missed.append((low > times, high < times))
+    assert np.mean(missed, axis=0).max() < 0.05 + 3.0 * np.sqrt(0.05 * 0.95 / 300)
+    assert np.mean(missed) > 0.02, "and not much more rarely"

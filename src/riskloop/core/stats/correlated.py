@@ -23,6 +23,8 @@ ZOOM: Final = 65  # nodes on what is left of the factor, again and again
 NEGLIGIBLE: Final = 40.0  # of a log likelihood below its largest
 ERROR_NODES: Final = 9  # of the error of the level, beside a factor that smooths it
 MOST: Final = 0.5  # asset correlation
+RANGE_NODES: Final = 161  # of factor and error together where a range of levels is looked for
+FURTHEST: Final = math.log(1e4)  # times the expected defaults, or a part of them
 LEAST_SEEN: Final = 1e-3  # squared deviations in all, beside chance: of none there is no quantile
 
 Nodes = tuple[Floats, Floats]  # values of a standard normal, and their weights
@@ -55,6 +57,41 @@ def level_p_value(defaults: int, probability: npt.ArrayLike, correlation: float,
     low = float(weight @ bdtr(defaults, p.size, rate))
     high = 1.0 if defaults == 0 else float(weight @ bdtrc(defaults - 1, p.size, rate))
     return min(1.0, 2.0 * min(low, high))
+
+
+def level_range(
+    defaults: int, probability: npt.ArrayLike, correlation: float, error: float, alpha: float
+) -> tuple[float, float]:
+    """From how few to how many times the expected defaults a level can be that gives so many ``defaults``.
+
+    Each end is wrong with the probability ``alpha`` at most: both are one-sided tests turned round, of a mixture over
+    the factor and the ``error`` of the level (log-odds) of binomials, as in `level_p_value`. The expected ones are the
+    sum of the ``probability`` (n,). A level that is outside is excluded, which a test that finds nothing never says.
+    Source: two one-sided tests, Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987) 657–680.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import bdtr, bdtrc, expit, logit
+
+    p = probabilities(probability)
+    _require_correlation(correlation)
+    parts = np.array_split(np.sort(p), min(GROUPS, p.size))
+    share = np.asarray([part.size for part in parts]) / p.size
+    odds = logit(np.clip([part.mean() for part in parts], TINY, 1.0 - TINY))
+    move = math.hypot(level_error(p, correlation), error)
+    node, weight = _normal(RANGE_NODES if move else 0)
+    odds += _as_frequent(odds, share, move, float(p.mean()))
+    rate = expit(odds[None, :] + move * node[:, None]) @ share
+
+    def many(log_times: float) -> float:
+        given = np.minimum(rate * math.exp(log_times), 1.0)
+        return float(weight @ bdtrc(defaults - 1, p.size, given)) - alpha if defaults else 1.0 - alpha
+
+    def few(log_times: float) -> float:
+        return float(weight @ bdtr(defaults, p.size, np.minimum(rate * math.exp(log_times), 1.0))) - alpha
+
+    fewest = math.exp(brentq(many, -FURTHEST, FURTHEST)) if many(-FURTHEST) < 0.0 < many(FURTHEST) else 0.0
+    most = math.exp(brentq(few, -FURTHEST, FURTHEST)) if few(-FURTHEST) > 0.0 > few(FURTHEST) else math.inf
+    return fewest, most
 
 
 def rate_variance(probability: npt.ArrayLike, correlation: float) -> float:
