@@ -1,120 +1,92 @@
-"""How long `init`, reading and training take on a wide file, and how much memory: each in a process of its own.
+"""What the commands take on a raw export of a million rows and 200 columns: seconds, processor seconds, memory.
 
-    python -m benchmarks.files [--quick] [--rows N] [--columns K] [--keep FILE.csv] [--train]
+    python -m benchmarks.files [--quick] [--rows N] [--columns K] [--parquet] [--train] [--limit MB] [--work FOLDER]
 
-The file is generated: amounts, counts, codes, words and dates, some with gaps. `init` is what `riskloop init` does to
-it but for the table on the terminal; `read` makes checked rows of it; `train` reads it and trains one LightGBM. The
-goals are for a million rows of 200 columns. Seconds are the clock's; the processor's beside them say what a busy
-machine adds. Memory is the process's peak, less what it had after its imports.
+The file is made chunk by chunk: amounts, counts, shares with gaps, codes, dates, categories of 2 to 5,000 levels, an
+id, a customer, the date of the decision, a target. Every command runs in a process of its own. Memory is the peak of
+what it and its processes hold together, Python and libraries included, looked at four times a second; ``own`` leaves
+out pages of files, which the kernel can let go. For comparison the file is read once by Arrow alone, block by block.
+`train` runs where --train says so, with one LightGBM of two folds: what it holds does not depend on how many learners
+compete, how long it takes does. With --limit no process may hold more data than so many MB, and all of them together
+are killed when they do. The goals, 20 s and twice the file, are for `init` on 1,000,000 x 200.
 """
 
 import argparse
-import json
 import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from benchmarks._largefile import TARGET, write_file, write_outcomes
+from benchmarks._processor import watched
 
 GOAL_SECONDS, GOAL_TIMES = 20.0, 2.0
-STEPS: Final = ("init", "read", "train")
-CHUNK: Final = 50_000
-
-
-def write_file(path: Path, rows: int, columns: int) -> None:
-    """A history of so many rows; the last column is the target."""
-    import numpy as np
-    import pyarrow as pa
-    from pyarrow import csv
-
-    words = np.array(["salaried", "self-employed", "retired", "student", "other", ""])
-    with path.open("wb") as file:
-        for start in range(0, rows, CHUNK):
-            rng, n = np.random.default_rng(start), min(CHUNK, rows - start)
-            late = rng.poisson(0.5, n)
-            table: dict[str, Any] = {
-                "loan_id": np.arange(start, start + n) + 10_000_000,
-                "applied": np.datetime_as_string(np.datetime64("2019-01-01") + np.arange(start, start + n) // 700),
-                "late": late,
-            }
-            for j in range(columns - 4):
-                kind = j % 10
-                if kind < 5:
-                    values: Any = rng.lognormal(8, 1, n).round(2)
-                elif kind < 7:
-                    values = rng.integers(0, 40, n)
-                elif kind < 9:
-                    values = np.where(rng.random(n) < 0.3, np.nan, rng.normal(size=n).round(4))
-                else:
-                    values = words[rng.integers(0, 6, n)]
-                table[f"v{j:03d}"] = pa.array(values, from_pandas=True)
-            table["default"] = (rng.random(n) < 1 / (1 + np.exp(2.5 - 0.7 * late))).astype(np.int8)
-            options = csv.WriteOptions(include_header=start == 0, quoting_style="none")
-            csv.write_csv(pa.table(table), file, options)
-
-
-def step(name: str, path: Path) -> dict[str, float]:
-    """Do one of the steps here, and say what it took."""
-    from riskloop.core.settings import parse_settings
-    from riskloop.data.config import config_text
-    from riskloop.data.infer import Wanted, examine
-    from riskloop.data.read import read_rows
-
-    config = path.with_suffix(".toml")
-    if name != "init":
-        from riskloop.train.fit import fit
-
-        settings = parse_settings(config.read_text(encoding="utf-8"))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started, spent = time.monotonic(), time.process_time()
-    if name == "init":
-        config.write_text(config_text(examine(path, Wanted("default"))), encoding="utf-8")
-    else:
-        rows = read_rows(path, settings.row_schema, target="required", where=path.name, dialect=settings.data).rows
-        if name == "train":
-            chosen = settings.train.model_copy(update={"search": 0, "folds": 2})
-            fit(rows, settings.model_copy(update={"train": chosen}), learners=["lightgbm"])
-    return {
-        "seconds": time.monotonic() - started,
-        "processor": time.process_time() - spent,
-        "memory": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024,
-    }
+READ: Final = (
+    "import sys\nfrom pyarrow import csv\nfor _ in csv.open_csv(sys.argv[1], csv.ReadOptions(block_size=1 << 23)): pass"
+)
+LEARN: Final = '\n[train]\nlearners = ["lightgbm"]\nfolds = 2\nsearch = 0\nbenchmark = false'
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="50,000 rows of 40 columns")
+    parser.add_argument("--quick", action="store_true", help="20,000 rows of 60 columns")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--columns", type=int, default=200)
-    parser.add_argument("--keep", type=Path, help="use this file, and write it if it is not there")
-    parser.add_argument("--train", action="store_true", help="train, too")
-    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    parser.add_argument("--parquet", action="store_true", help="Parquet instead of CSV")
+    parser.add_argument("--train", action="store_true", help="train on the whole file; by default on its first part")
+    parser.add_argument("--limit", type=int, default=0, help="MB that a command may hold")
+    parser.add_argument("--work", type=Path, help="a folder whose files are kept and used again")
     given = parser.parse_args()
-    if given.step is not None:
-        print(json.dumps(step(given.step, given.keep)))
-        return
-    rows, columns = (50_000, 40) if given.quick else (given.rows, given.columns)
-    with tempfile.TemporaryDirectory() as folder:
-        path = given.keep or Path(folder) / "history.csv"
-        if not path.exists():
-            write_file(path, rows, columns)
-        size = path.stat().st_size
-        print(f"{path.name}: {rows:,} rows of {columns} columns, {size / 1e6:,.0f} MB; {os.cpu_count()} cores")
-        print(f"{'step':<6} {'seconds':>8} {'processor':>10} {'memory':>10} {'x file':>7}")
-        for name in STEPS[: 3 if given.train else 2]:
-            command = [sys.executable, "-m", "benchmarks.files", "--step", name, "--keep", str(path)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            took = json.loads(done.stdout)
-            print(
-                f"{name:<6} {took['seconds']:>8.1f} {took['processor']:>10.1f} {took['memory'] / 1e6:>7,.0f} MB "
-                f"{took['memory'] / size:>7.2f}",
-                flush=True,
-            )
+    rows, columns = (20_000, 60) if given.quick else (given.rows, given.columns)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.work or Path(temporary)
+        folder.mkdir(exist_ok=True)
+        measure(folder, rows, columns, ".parquet" if given.parquet else ".csv", given.train, given.limit << 20)
     print(f"Goals for init on 1,000,000 x 200: {GOAL_SECONDS:g} s, {GOAL_TIMES:g} x the file.")
+
+
+def measure(folder: Path, rows: int, columns: int, suffix: str, train: bool, limit: int) -> None:
+    """All commands on files in the folder."""
+    history, month, outcomes, small = (
+        folder / name for name in (f"history{suffix}", f"month{suffix}", "outcomes.csv", f"small{suffix}")
+    )
+    for path, n, production in ((history, rows, False), (month, rows, True), (small, min(rows, 20_000), False)):
+        if not path.exists():
+            write_file(path, n, columns, production=production)
+    if not outcomes.exists():
+        write_outcomes(outcomes, rows)
+    sizes = {path: path.stat().st_size for path in (history, month, outcomes, small)}
+    held = f"; no more than {limit >> 20:,} MB" if limit else ""
+    size = f"{rows:,} rows of {columns} columns, {sizes[history] / 1e6:,.0f} MB"
+    print(f"{history.name}: {size}; {os.cpu_count()} cores{held}")
+    print(f"{'step':<9} {'seconds':>8} {'processor':>10} {'memory':>10} {'own':>9} {'x file':>7} {'x reading':>10}")
+    config = folder / "riskloop.toml"
+    riskloop = [sys.executable, "-m", "riskloop.cli"]
+    learned = history if train else small
+    reading = 0.0
+    for name, path, command in (
+        ("Arrow", history, [sys.executable, "-c", READ, str(history)]),
+        ("init", history, [*riskloop, "init", str(history), "--target", TARGET, "--yes", "--force"]),
+        ("train", learned, [*riskloop, "train", str(learned)]),
+        ("check", month, [*riskloop, "check", str(month)]),
+        ("score", month, [*riskloop, "score", str(month), f"scored{suffix}", "--engine", "local"]),
+        ("outcomes", outcomes, [*riskloop, "outcomes", str(outcomes)]),
+    ):
+        if name == "Arrow" and suffix == ".parquet":
+            continue
+        if name == "train":
+            config.write_text(config.read_text(encoding="utf-8").replace("\n[train]", LEARN, 1), encoding="utf-8")
+        took = watched(command, folder, 0 if name == "Arrow" else limit)
+        spent, size = float(took["cpu"]), sizes[path]
+        reading = reading or spent
+        print(
+            f"{name:<9} {took['seconds']:>8.1f} {spent:>10.1f} {float(took['all']) / 1e6:>7,.0f} MB "
+            f"{float(took['own']) / 1e6:>6,.0f} MB {float(took['all']) / size:>7.2f} {spent / reading:>10.1f}"
+            + (f"  exit code {took['code']}: {took['said']}" if took["code"] else ""),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

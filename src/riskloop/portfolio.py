@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -71,30 +70,24 @@ class Portfolio(Deciding):
         out. The first version that clears ``train.floor_auc`` becomes champion; later ones wait for the gate or a
         person. Rows that cannot be read are set aside, into the CSV ``refused`` if it is named. Returns version,
         sentence, metrics, comparison and what was read. Raises DataError for a history that breaks the schema in
-        more than ``data.max_refused`` of its rows, GateRefused when a first model stays below the floor.
+        more than ``data.max_refused`` of its rows, or does not fit into the memory; GateRefused when a first model
+        stays below the floor.
         """
         from riskloop.data.fetch import fetched, where_of
         from riskloop.data.outcomes import read_watermark
-        from riskloop.data.read import not_read, read_rows
-        from riskloop.data.refused import refused_document, write_refused
-        from riskloop.loop.first import train_first
+        from riskloop.loop.first import read_history, train_first
 
         source = history if history is not None else self._history()
         where = "the history" if hasattr(source, "columns") else where_of(source)
         at, settings, tick = now or datetime.now(UTC), self.home.settings, progress or silent
         with fetched(source) as here:
-            checked = read_rows(
-                here, self.home.schema, target="required", where=where, dialect=settings.data, latest=to_micros(at),
-                told=lambda rows: tick(f"reading {where}, {rows:,} rows so far", 0.0),
-                aside=silent if refused is None else partial(write_refused, path=refused),
-            )  # fmt: skip
-            read = refused_document(checked, where, not_read(checked.source.names, self.home.schema))
+            rows, read = read_history(here, where, self.home.schema, settings, to_micros(at), refused, tick)
         known = None if complete_until is None else read_watermark(complete_until, self.home.schema.earliest)
         trained = train_first(
             settings,
             self.home.artefacts,
             self.home.ledger,
-            checked.rows,
+            rows,
             now=at,
             by=current_user(),
             complete_until=known,

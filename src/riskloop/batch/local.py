@@ -23,7 +23,6 @@ from riskloop.batch.blocks import Numbered
 from riskloop.batch.client import Steady, Summary, Tick, digest_of_files
 from riskloop.batch.outputs import Form, Output, output_for
 from riskloop.batch.pool import Asked, ScorerPool
-from riskloop.batch.repeats import RowKeys, repeated_rows
 from riskloop.batch.scorer import Done, Profiling, Scorer, Todo
 from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, StorageError
 from riskloop.core.manifest import ModelManifest
@@ -36,6 +35,7 @@ from riskloop.data.fetch import fetched
 from riskloop.data.opening import files_of, open_source
 from riskloop.data.read import Screened, not_read, open_rows, refuse_share
 from riskloop.data.refused import reason_lines, write_refused
+from riskloop.data.repeats import RowKeys, repeated_rows
 from riskloop.data.spelling import spelled
 from riskloop.data.streams import BLOCK
 from riskloop.data.tables import ManySource, Source, TextSource, raw_blocks

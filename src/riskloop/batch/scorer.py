@@ -18,6 +18,7 @@ from riskloop.core.types import Bools, Floats, Ints, Problem
 from riskloop.data.columns import RefusedRow
 from riskloop.data.parse import Block, TextParser
 from riskloop.data.read import BlockReader
+from riskloop.data.repeats import keys_of
 from riskloop.scoring.decide import decide
 from riskloop.scoring.model import Model, load_model
 from riskloop.store.artefacts import Packed
@@ -39,7 +40,6 @@ class Profiling(Protocol):
 
 
 ProfilerOf = Callable[[bytes], Profiling]
-_MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Todo(NamedTuple):
@@ -110,7 +110,7 @@ class Scorer:
             rows, kept, places = rows.take(chosen), kept[chosen], places[chosen]
         problems = checked.problems
         found = problems.refused() if problems.found else []
-        keys = _keys(checked.ids, checked.times) if self._unique else np.empty(0, dtype=np.int64)
+        keys = keys_of(checked.ids, checked.times) if self._unique else np.empty(0, dtype=np.int64)
         done = Done(checked.read, places, found, list(problems.columns), problems.total, keys, all_places[: len(keys)])
         if back:
             done = done._replace(table=_kept(block.table, kept))
@@ -173,12 +173,3 @@ _models: Final[dict[tuple[str, int], Model]] = {}
 
 def _kept(table: "pa.Table", kept: Ints) -> "pa.Table":
     return table if len(kept) == table.num_rows else table.take(kept)
-
-
-def _keys(ids: Sequence[str], times: Ints) -> Ints:
-    """A hash of id and time for each row that has an id; the same in every process that has the same PYTHONHASHSEED."""
-    if not len(ids) or not any(ids):
-        return np.empty(0, dtype=np.int64)
-    hashed = np.fromiter(map(hash, ids), dtype=np.int64, count=len(ids))
-    mixed = hashed.view(np.uint64) ^ (times.view(np.uint64) * _MIX)
-    return mixed.view(np.int64)

@@ -6,6 +6,7 @@ Nothing here knows a column or a file; in which order the dates of a column are 
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -72,6 +73,12 @@ def parse_time(value: Any, order: DateOrder = "") -> int:
         return _bounded(as_utc(value))
     if isinstance(value, date):
         return _bounded(datetime.combine(value, time(), UTC))
+    return _moment_of(value if isinstance(value, str) else level_text(value), order)
+
+
+@lru_cache(maxsize=2**16)
+def _moment_of(value: str, order: DateOrder) -> int:
+    """As `parse_time`; the same days come again and again, in other rows, other columns, and with the next question."""
     text, zone = _without_zone(level_text(value))
     moment = _read(text, order)
     if zone is not None and not _OFFSET.search(text):  # the time of day there

@@ -298,6 +298,12 @@ class TrainSettings(Section):
         description="A scorecard's points are whole numbers and scored as printed: 600 at odds of 30 good to 1 bad, 20 "
         "more double them.",
     )
+    max_rows: int = Field(
+        0,
+        ge=0,
+        description="Most rows of a history that are learned from: of a larger one a sample of its customers, drawn by "
+        "their ids and the seed. 0: all rows, as far as the memory goes.",
+    )
     threads: int = Field(0, ge=0, description="Threads of one fit; 0 means all cores.")
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from riskloop.core.errors import MalformedBody
 from riskloop.core.settings import DataSettings
-from riskloop.core.types import Floats, Ints
+from riskloop.core.types import Ints
 from riskloop.core.values import MISSING_NUMBER
 from riskloop.data.dialect import one_tab
 from riskloop.data.streams import arrow_memory, is_utf8
@@ -151,17 +151,3 @@ def _others(total: int, without: Sequence[int]) -> Ints:
     kept = np.ones(total, dtype=np.bool_)
     kept[list(without)] = False
     return np.asarray(np.flatnonzero(kept), dtype=np.int64)
-
-
-def stacked(parts: list[Floats]) -> Floats:
-    """The parts one below the other; each is let go when it is copied: there are never two of the whole in memory."""
-    if len(parts) == 1:
-        return parts.pop()
-    whole = np.empty((sum(map(len, parts)), parts[0].shape[1]))
-    place = 0
-    parts.reverse()
-    while parts:
-        part = parts.pop()
-        whole[place : place + len(part)] = part
-        place += len(part)
-    return whole

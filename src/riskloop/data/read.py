@@ -20,7 +20,7 @@ from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.progress import silent
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
-from riskloop.core.types import Floats, Ints, Problem, Rows
+from riskloop.core.types import Bools, Floats, Ints, Problem, Rows
 from riskloop.data.columns import (
     Problems,
     RefusedRow,
@@ -33,8 +33,10 @@ from riskloop.data.columns import (
     unseen_texts,
 )
 from riskloop.data.dialect import UNNAMED, describe
+from riskloop.data.held import Held
 from riskloop.data.opening import open_source
-from riskloop.data.parse import Block, stacked
+from riskloop.data.parse import Block
+from riskloop.data.repeats import RowKeys, keys_of, repeated_rows
 from riskloop.data.spelling import plain_name, respelled, spelled, spelling_sentence
 from riskloop.data.tables import Source as Rowed
 from riskloop.data.tables import refuse_copies
@@ -58,6 +60,7 @@ class Checked:
     left_out: int  # rows without an outcome, where one was needed
     problems: Problems
     source: Rowed
+    not_drawn: int = 0  # rows that could be used and are not in the sample
 
     @property
     def share(self) -> float:
@@ -96,28 +99,29 @@ def read_rows(
     dialect: DataSettings = STANDARD,
     strict: bool | None = None,
     latest: int | None = None,
+    held: Held | None = None,
     told: Callable[[int], None] = silent,
     aside: Callable[[Checked], None] = silent,
 ) -> Checked:
     """The rows that can be used, and those that are set aside with their reason; columns may come in any order.
 
     ``strict``, by default as the dialect says, refuses the whole source for one bad row. ``latest`` is the last
-    possible time in microseconds; ``told`` hears how many rows are read, ``aside`` which are set aside, also where
-    they are too many. Raises NotFound, MalformedBody, or DataError: for columns that are not the schema's, for more
-    bad rows than ``dialect.max_refused``, for a history of one class.
+    possible time in microseconds; ``held`` takes the rows, perhaps a sample; ``told`` hears how many are read,
+    ``aside`` which are set aside, also where they are too many. Raises NotFound, MalformedBody, or DataError: for
+    columns that are not the schema's, for more bad rows than ``dialect.max_refused``, for a history of one class.
     """
     strict = dialect.strict if strict is None else strict
     opened = open_rows(source, schema, target, where, dialect, first_row)
     reader = _Reader(schema, target, dialect, strict, latest, opened.names)
     reader.problems.encoding = dialect.encoding
-    read = 0
+    read, held = 0, Held() if held is None else held
     for block in opened.blocks(reader.columns, reader.types):
-        reader.take(block)
+        held.add(*reader.take(block))
         read += block.table.num_rows + len(block.ragged)
         told(read)
     if not read:
         raise DataError(f"{where} holds no rows.")
-    checked = reader.checked(read, opened)
+    checked = reader.checked(held, read, opened)
     aside(checked)
     if strict or checked.problems.columns:
         checked.problems.raise_if_any(where, opened.places)
@@ -153,10 +157,10 @@ class BlockReader:
         """The rows of a block."""
         reader = self._new()
         reader.problems.encoding = self._encoding
-        reader.take(block)
+        features, *_ = reader.take(block)
         n, problems = block.table.num_rows, reader.problems
         times = reader.times[0] if reader.times else np.zeros(n, dtype=np.int64)
-        rows = Rows(reader.features[0], reader.ids or [""] * n, times, None, reader.unseen)
+        rows = Rows(features, reader.ids or [""] * n, times, None, reader.unseen)
         if not problems.found:
             return CheckedBlock(rows, np.arange(n), rows.ids, times, n, problems)
         bad = np.isin(block.positions, [entry.position for entry in problems.found])
@@ -210,7 +214,6 @@ class _Reader:
     latest: int | None
     names: Sequence[str]
     problems: Problems = field(default_factory=Problems)
-    features: list[Floats] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     times: list[Ints] = field(default_factory=list)
     outcomes: list[Floats] = field(default_factory=list)
@@ -237,10 +240,10 @@ class _Reader:
                 types[feature.name] = pa.float64()
         return types
 
-    def take(self, block: Block) -> None:
-        """Read a block."""
-        schema, table, problems = self.schema, block.table, self.problems
-        problems.positions = block.positions
+    def take(self, block: Block) -> tuple[Floats, int, Bools, Sequence[str]]:
+        """The features of a block's rows (n, k), the number of the first, which are used (n,), and whose they are."""
+        schema, table, problems, first = self.schema, block.table, self.problems, self.rows
+        problems.positions, before = block.positions, len(problems.found)
         for row, text in block.ragged:
             problems.found.append(RefusedRow(block.first + row, "", text))
             problems.total += 1
@@ -259,14 +262,21 @@ class _Reader:
             else:
                 features[:, position] = read_numbers(column, feature, problems, schema, self.dialect.decimal, times)
         self.rows += table.num_rows
-        self.features.append(features)
         self.positions.append(problems.positions)
         # In a history the customer counts; ids of single loans would make many witnesses of one.
         name = schema.unit if schema.unit in table.column_names and self.target == "required" else schema.id
         if name is not None:
             self.ids += read_ids(table[name], name, problems)
+        bad = np.isin(block.positions, [entry.position for entry in problems.found[before:]])
         if self.target == "required":
             self.outcomes.append(read_target(table[schema.target], schema, problems, strict=self.strict))
+            bad |= np.isnan(self.outcomes[-1])
+        return features, first, ~bad, self.ids[first:]
+
+    def let_go(self) -> None:
+        """Forget whose the rows so far were."""
+        for known in (self.ids, self.times, self.positions, self.unseen):
+            known.clear()
 
     def check_repeats(self) -> None:
         """The same id twice is a problem, unless the time tells the rows apart or a unit says that it may be."""
@@ -278,24 +288,29 @@ class _Reader:
         self.problems.positions = np.concatenate(self.positions)
         self.problems.add(self.schema.id, text, repeats, lambda row: self.ids[row])
 
-    def checked(self, read: int, source: Rowed) -> Checked:
-        """All blocks together, without the rows that have a problem or, in a history, no outcome."""
+    def checked(self, held: Held, read: int, source: Rowed) -> Checked:
+        """The ``held`` rows of all blocks, without those that have a problem or, in a history, no outcome."""
         positions = np.concatenate(self.positions)
         n = len(positions)
         times = np.concatenate(self.times) if self.times else np.zeros(n, dtype=np.int64)
         # A history's rows need names for its fingerprint; customers to be decided on have none.
         named = self.target == "required"
-        ids: Sequence[str] = self.ids or [str(i + 1) if named else "" for i in positions.tolist()]
+        ids: Sequence[str] = self.ids or [str(i + 1) if named else "" for i in range(n)]
         self.check_repeats()
         outcome = np.concatenate(self.outcomes) if self.outcomes else None
         refused = self.problems.refused()
         bad = np.isin(positions, [entry.position for entry in refused])
-        without = np.isnan(outcome) & ~bad if outcome is not None else np.zeros(n, dtype=np.bool_)
-        rows = Rows(stacked(self.features), ids, times, outcome, self.unseen)
-        kept = ~bad & ~without
-        if not kept.all():
-            rows, positions = rows.take(kept), positions[kept]
-        return Checked(rows, positions, tuple(refused), read, int(without.sum()), self.problems, source)
+        without = int(np.count_nonzero(np.isnan(outcome) & ~bad)) if outcome is not None else 0
+        features, numbers = held.whole()
+        if (again := bad[numbers]).any():  # whose id came before is known by now
+            features, numbers = features[~again], numbers[~again]
+        if len(numbers) < n:
+            ids, times, positions = [ids[i] for i in numbers.tolist()], times[numbers], positions[numbers]
+            outcome = None if outcome is None else outcome[numbers]
+        places = {number: row for row, number in enumerate(numbers.tolist())} if self.unseen else {}
+        unseen = {places[number]: found for number, found in self.unseen.items() if number in places}
+        rows = Rows(features, ids, times, outcome, unseen)
+        return Checked(rows, positions, tuple(refused), read, without, self.problems, source, held.left_out)
 
 
 @dataclass(frozen=True)
@@ -330,43 +345,25 @@ def screen_rows(
     opened = open_rows(source, schema, "absent", where, dialect)
     reader = _Reader(schema, "absent", dialect, dialect.strict, latest, opened.names)
     reader.problems.encoding = dialect.encoding
-    read = 0
+    read, keys, problems = 0, RowKeys(), reader.problems
     for block in opened.blocks(reader.columns, reader.types):
         reader.take(block)
-        reader.features.clear()
+        if schema.id is not None and schema.unit is None:
+            times = reader.times[0] if reader.times else np.zeros(block.table.num_rows, dtype=np.int64)
+            keys.add(keys_of(reader.ids, times), block.positions)
+        reader.let_go()
         read += block.table.num_rows + len(block.ragged)
     if not read:
         raise DataError(f"{where} holds no rows.")
-    reader.check_repeats()
-    problems = reader.problems
+    repeats = repeated_rows(opened, schema, keys.alike())
+    problems.found += repeats
+    problems.total += len(repeats)
     screened = Screened(tuple(problems.refused()), read, problems, opened)
     aside(screened)
     if dialect.strict or problems.columns:
         problems.raise_if_any(where, opened.places)
     refuse_share(screened, where, dialect.max_refused)
     return screened
-
-
-def numbers_of(source: Source, name: str, positions: Ints, *, where: str, dialect: DataSettings = STANDARD) -> Floats:
-    """The numbers in a column, at the ``positions`` that `read_rows` kept, (n,); NaN where there is none.
-
-    Raises DataError where there is no such column, or it holds something else.
-    """
-    opened, _ = open_source(source, dialect, where)
-    if name not in opened.names:
-        raise DataError(f"{where} has no column '{name}'; its columns are {', '.join(opened.names)}.")
-    places, values = [], []
-    for block in opened.blocks([name]):
-        places.append(block.positions)
-        column = block.table[name]
-        try:
-            numbers = column if pa.types.is_floating(column.type) else column.cast(pa.float64())
-        except pa.ArrowInvalid as error:
-            raise DataError(f"The column '{name}' of {where} does not hold numbers: {error}.") from None
-        values.append(np.asarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float64))
-    order = np.argsort(np.concatenate(places), kind="stable")
-    known, found = np.concatenate(places)[order], np.concatenate(values)[order]
-    return found[np.searchsorted(known, positions)]
 
 
 def table_of(

@@ -20,6 +20,11 @@ def refused_document(checked: Checked, where: str, extra: Sequence[str] = ()) ->
         said.append(f"Default rate: {target.mean():.2%} ({int(target.sum()):,} defaults).")
     if checked.left_out:
         said.append(f"{checked.left_out:,} rows have no outcome and are left out.")
+    if checked.not_drawn:
+        said.append(
+            f"{checked.not_drawn:,} other rows are left out: a sample of the customers is learned from (max_rows of "
+            "[train])."
+        )
     if extra:
         said.append(not_read_sentence(extra))
     said += checked.source.notes
@@ -35,6 +40,7 @@ def refused_document(checked: Checked, where: str, extra: Sequence[str] = ()) ->
         "used": used,
         "refused": refused,
         "left_out": checked.left_out,
+        "not_drawn": checked.not_drawn,
         "not_read": list(extra),
         "notes": list(checked.source.notes),
         "sentence": " ".join(said),

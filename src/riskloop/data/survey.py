@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from riskloop.core.schema import TextStyle
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Floats
-from riskloop.core.values import MISSING, MISSING_NUMBER, is_missing, level_text, parse_number, style_of
+from riskloop.core.values import MISSING, MISSING_NUMBER, ODD_ID, level_text, parse_number, style_of
 from riskloop.data.columns import codes_of, codes_table, doubles, is_text
 from riskloop.data.labels import Labels
 from riskloop.data.parse import Block
@@ -323,15 +323,18 @@ def _take(column: Column, values: pa.ChunkedArray, dialect: DataSettings, taken:
     codes, distinct = codes_of(encoded), encoded.dictionary
     counts = np.bincount(codes[codes >= 0], minlength=len(distinct)) if len(distinct) else np.empty(0, dtype=np.int64)
     texts = np.empty(len(distinct) + 1, dtype=object)  # the last one, None, is for null
-    for i, (value, count) in enumerate(zip(distinct.to_pylist(), counts.tolist(), strict=True)):
-        text = None if value != value else level_text(value)
-        if text is None or is_missing(text, dialect.missing):
+    values_told, missing = _told(distinct), {*MISSING, *dialect.missing}
+    levels, room = column.levels, MOST_KEPT
+    for i, (text, count) in enumerate(zip(values_told, counts.tolist(), strict=True)):
+        if text is None or text in missing:
             column.missing += count
             column.words[text or ""] += count
             continue
         texts[i] = text
-        if len(column.levels) < MOST_KEPT or text in column.levels:
-            column.levels[text] += count
+        if text in levels:
+            levels[text] += count
+        elif len(levels) < room:
+            levels[text] = count
         else:
             column.many = True
     if (null := int((codes < 0).sum())) > 0:
@@ -340,6 +343,18 @@ def _take(column: Column, values: pa.ChunkedArray, dialect: DataSettings, taken:
     _take_keys(column, encoded)
     column.parts.append(texts[codes[taken]])
     column.head = column.head if len(column.head) else texts[codes[:FIRST]]
+
+
+def _told(distinct: pa.Array) -> list[str | None]:
+    """The levels that distinct values name, as `level_text` does; None for NaN. Most texts are what they name."""
+    values: list[Any] = distinct.to_pylist()
+    odd: Any = range(len(values))
+    if is_text(distinct.type):
+        odd = np.flatnonzero(pc.match_substring_regex(distinct, ODD_ID).fill_null(True).to_numpy(zero_copy_only=False))
+        odd = odd.tolist()
+    for i in odd:
+        values[i] = None if values[i] != values[i] else level_text(values[i])
+    return values
 
 
 def _numbers(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> Floats:

@@ -3,6 +3,9 @@
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from msgspec import to_builtins
 
@@ -10,10 +13,15 @@ from riskloop.core.english import counted
 from riskloop.core.errors import GateRefused
 from riskloop.core.manifest import ModelManifest, benchmark_document
 from riskloop.core.progress import silent
+from riskloop.core.schema import Schema
 from riskloop.core.settings import Settings
 from riskloop.core.types import Json, PromotionKind, Rows
+from riskloop.data.held import Held
 from riskloop.data.leaks import leaks_among
 from riskloop.data.maturity import lessons
+from riskloop.data.read import not_read, read_rows
+from riskloop.data.refused import refused_document, write_refused
+from riskloop.data.room import room
 from riskloop.loop.register import register
 from riskloop.promote import promote
 from riskloop.store.artefacts import Artefacts
@@ -21,8 +29,32 @@ from riskloop.store.history import save_history
 from riskloop.store.ledger import Ledger
 from riskloop.store.watermark import refuse_future
 from riskloop.train.fit import fit
+from riskloop.train.memory import row_bytes, too_many
 
+Tick = Callable[[str, float], None]
 log = logging.getLogger("riskloop.train")
+
+
+def read_history(
+    source: Any, where: str, schema: Schema, settings: Settings, latest: int, refused: Path | None, tick: Tick
+) -> tuple[Rows, Json]:
+    """The rows of a history that can be learned from, and what was read of it; the others go to the CSV ``refused``.
+
+    Of a larger one than ``train.max_rows`` a sample. Raises DataError where the rows do not fit into the memory.
+    """
+    free, each = room(), row_bytes(schema, settings)
+    held = Held(
+        settings.train.max_rows,
+        settings.train.seed,
+        fits=None if free is None else free // each,
+        refuse=lambda rows: too_many(where, rows, each, free or 0),
+    )
+    checked = read_rows(
+        source, schema, target="required", where=where, dialect=settings.data, latest=latest, held=held,
+        told=lambda rows: tick(f"reading {where}, {rows:,} rows so far", 0.0),
+        aside=silent if refused is None else partial(write_refused, path=refused),
+    )  # fmt: skip
+    return checked.rows, refused_document(checked, where, not_read(checked.source.names, schema))
 
 
 def train_first(
@@ -34,7 +66,7 @@ def train_first(
     now: datetime,
     by: str,
     complete_until: datetime | None = None,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Tick | None = None,
 ) -> Json:
     """Train the learners on checked history rows and register the best.
 
@@ -46,6 +78,7 @@ def train_first(
     learned = lessons(
         rows, settings.row_schema, settings.portfolio.outcome_window, settings.train.folds, complete_until
     )
+    del rows  # all of them are not there twice
     tick = progress or silent
     tick("keeping the history", 0.01)
     stored = save_history(artefacts, learned.rows, settings.row_schema)
@@ -53,7 +86,7 @@ def train_first(
     candidate = fit(
         learned.rows,
         settings,
-        history=stored.name,
+        history=stored,
         immature=learned.immature,
         progress=lambda what, share: tick(what, 0.02 + 0.93 * share),
     )

@@ -64,7 +64,7 @@ def import_model(
         agreement=agreement,
         compared_with=compared_with,
         calibration=calibration,
-        history=stored.name,
+        history=stored,
         immature=learned.immature,
     )
     version = register(

@@ -4,6 +4,7 @@ Requests and histories are read strictly by `data.read`. A monitor has to say wh
 reader refuses, and to go on with the other columns.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -15,13 +16,15 @@ from riskloop.core.schema import Feature, Schema
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Finding, Floats, Ints, Severity
 from riskloop.data.columns import Problems, read_levels, read_numbers, read_times
-from riskloop.data.read import STANDARD, table_of
+from riskloop.data.opening import open_source
+from riskloop.data.read import STANDARD, BlockReader
 
 _COLUMNS: Final = ("the data has the columns of the history", "The schema of the champion")
 COLUMN: Final = DeclaredCheck("column", *_COLUMNS)
 NEW_COLUMN: Final = DeclaredCheck("new_column", *_COLUMNS)
 UNREADABLE_VALUES: Final = DeclaredCheck("unreadable", "every value can be read", "The schema of the champion")
 UNREADABLE: Final = 0.01  # of the values
+TABLE_ROWS: Final = 2**16  # of a table that are coded at a time
 
 
 def coded(
@@ -33,30 +36,82 @@ def coded(
     unseen, a column that the schema does not know is named and not read. Times are empty where there are none.
     Raises NotFound or MalformedBody for what is no table at all.
     """
-    table = table_of(source, where=where, dialect=dialect, ragged=True, target=schema.target)
-    n, names = table.num_rows, table.column_names
-    features = np.full((n, len(schema)), np.nan)
-    found: list[Finding] = []
-    times, broken = _times(table, schema)
-    for j, feature in enumerate(schema.features):
-        if feature.name not in names:
-            found.append(_finding(COLUMN, feature.name, Severity.FAULT, n, f"{feature.name} is not there."))
-            continue
-        features[:, j], unreadable = _read(table[feature.name], feature, schema, dialect.decimal, times)
-        share = unreadable / max(1, n)
-        severity = Severity.FAULT if share > UNREADABLE else Severity.OK
-        if unreadable:
-            sentence = f"{unreadable} values of {feature.name} are no numbers."
-            found.append(_finding(UNREADABLE_VALUES, feature.name, severity, n, sentence, share))
-    if broken:
-        sentence = f"{broken} values of {schema.time} are no dates."
-        found.append(_finding(UNREADABLE_VALUES, str(schema.time), Severity.FAULT, n, sentence))
-    known = {*schema.names, schema.id, schema.time, schema.target, *schema.ignored}
-    for name in names:
-        if name not in known:
-            sentence = f"{name} is a new column: the history does not have it, and it is not read."
-            found.append(_finding(NEW_COLUMN, str(name), Severity.OK, n, sentence))
-    return features, times, found
+    read = CodedBlocks(source, schema, where, dialect)
+    features, times = zip(*read, strict=True)
+    whole = np.concatenate(features), np.concatenate(times)
+    return whole[0], whole[1] if read.dated else np.empty(0, dtype=np.int64), read.findings()
+
+
+class CodedBlocks:
+    """A source as blocks of coded features and times, as `coded` has them; one at least, which may have no rows.
+
+    A file may be larger than memory. ``rows``, ``dated`` and ``findings`` are of the blocks so far; the times of a
+    block with a date that is none are 0.
+    """
+
+    def __init__(self, source: Any, schema: Schema, where: str, dialect: DataSettings) -> None:
+        self.schema, self.rows, self.dated = schema, 0, False
+        self._source, self._dialect = source, dialect
+        if isinstance(source, pa.Table):
+            self._names = source.column_names
+        else:
+            if not hasattr(source, "blocks"):
+                self._source = open_source(source, dialect, where, target=schema.target)[0]
+            self._names = list(self._source.names)
+        self._unreadable = dict.fromkeys(schema.names, 0)
+        self._broken = 0
+
+    def __iter__(self) -> Iterator[tuple[Floats, Ints]]:
+        """Each block's features (n, k) and times (n,)."""
+        for table in self._tables():
+            yield self._coded(table)
+        if not self.rows:
+            yield np.full((0, len(self.schema)), np.nan), np.empty(0, dtype=np.int64)
+
+    def _tables(self) -> Iterator[pa.Table]:
+        if isinstance(self._source, pa.Table):
+            for start in range(0, self._source.num_rows, TABLE_ROWS):
+                yield self._source.slice(start, TABLE_ROWS)
+            return
+        wanted = BlockReader(self.schema, self._names, self._dialect, None)
+        for block in self._source.blocks(wanted.columns, wanted.types):
+            yield block.table
+
+    def _coded(self, table: pa.Table) -> tuple[Floats, Ints]:
+        n, schema, names = table.num_rows, self.schema, {*table.column_names}
+        features, times = np.full((n, len(schema)), np.nan), np.empty(0, dtype=np.int64)
+        if schema.time is not None and schema.time in names:
+            times, broken = _times(table, schema)
+            self._broken += broken
+            self.dated = not self._broken
+        for j, feature in enumerate(schema.features):
+            if feature.name in names:
+                features[:, j], wrong = _read(table[feature.name], feature, schema, self._dialect.decimal, times)
+                self._unreadable[feature.name] += wrong
+        self.rows += n
+        return features, times if len(times) else np.zeros(n, dtype=np.int64)
+
+    def findings(self) -> list[Finding]:
+        """What is wrong with the columns."""
+        found, n, names = [], self.rows, self._names
+        for name, unreadable in self._unreadable.items():
+            if name not in names:
+                found.append(_finding(COLUMN, name, Severity.FAULT, n, f"{name} is not there."))
+            elif unreadable:
+                share = unreadable / max(1, n)
+                severity = Severity.FAULT if share > UNREADABLE else Severity.OK
+                sentence = f"{unreadable} values of {name} are no numbers."
+                found.append(_finding(UNREADABLE_VALUES, name, severity, n, sentence, share))
+        if self._broken:
+            sentence = f"{self._broken} values of {self.schema.time} are no dates."
+            found.append(_finding(UNREADABLE_VALUES, str(self.schema.time), Severity.FAULT, n, sentence))
+        schema = self.schema
+        known = {*schema.names, schema.id, schema.time, schema.target, *schema.ignored}
+        for name in names:
+            if name not in known:
+                sentence = f"{name} is a new column: the history does not have it, and it is not read."
+                found.append(_finding(NEW_COLUMN, str(name), Severity.OK, n, sentence))
+        return found
 
 
 def _read(column: pa.ChunkedArray, feature: Feature, schema: Schema, decimal: str, times: Ints) -> tuple[Floats, int]:

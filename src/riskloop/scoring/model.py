@@ -7,6 +7,7 @@ from typing import Final, Literal, Protocol
 
 import numpy as np
 
+from riskloop.core.blocks import by_blocks
 from riskloop.core.errors import ArtefactError
 from riskloop.core.manifest import MAX_LOG_ODDS, ModelManifest
 from riskloop.core.schema import Schema
@@ -125,8 +126,8 @@ def check_agreement(model: Model, candidate: _Fitted, features: Floats) -> None:
 
     On a sample, rows are scored alone too, and their contributions must sum to their score.
     """
-    scored = model.probabilities(features)
-    apart = np.abs(scored - candidate.predict(features))
+    scored = by_blocks(model.probabilities, features)
+    apart = np.abs(scored - by_blocks(candidate.predict, features))
     if not (apart <= TOLERANCE).all():
         worst = int(np.argmax(np.nan_to_num(apart, nan=np.inf)))
         raise ArtefactError(

@@ -88,6 +88,11 @@ class Artefacts:
 
         Raises StorageError when the disk refuses; then nothing is left behind.
         """
+        name, sha256 = self.place(manifest, files)
+        return self.read(name, type(manifest), sha256)
+
+    def place(self, manifest: M, files: Mapping[str, bytes]) -> tuple[str, str]:
+        """As `write`, for what is too large to be read back at once; the name and the hash."""
         sealed = seal(manifest, files)
         name = sealed.sha256[:_NAME]
         final = self.root / name
@@ -99,7 +104,7 @@ class Artefacts:
                     f"The model cannot be written to {self.root}: {error.strerror or error}. "
                     "Nothing was registered; free space or rights, then run it again."
                 ) from error
-        return self.read(name, type(manifest), sealed.sha256)
+        return name, sealed.sha256
 
     def read(self, name: str, kind: type[M], sha256: str | None = None) -> Artefact[M]:
         """Load an artefact of one kind and check every hash, the manifest's included when ``sha256`` is given.

@@ -11,20 +11,21 @@ from riskloop.core.errors import DataError
 from riskloop.core.manifest import HistoryManifest, ModelManifest
 from riskloop.core.schema import Schema
 from riskloop.core.types import Rows
-from riskloop.store.artefacts import Artefact, Artefacts
+from riskloop.store.artefacts import Artefacts
 from riskloop.store.ledger import Ledger
 
 _ARRAYS: Final = ("features", "times", "target")
 
 
-def save_history(artefacts: Artefacts, rows: Rows, schema: Schema) -> Artefact[HistoryManifest]:
-    """Store rows as an artefact named by their content; the same rows are stored once."""
+def save_history(artefacts: Artefacts, rows: Rows, schema: Schema) -> str:
+    """Store rows as an artefact named by their content, and return its name; the same rows are stored once."""
     if rows.target is None:
         raise DataError("A history needs its target column.")
     files = {"ids.json": json.dumps(list(rows.ids)).encode()}
     for name, values in zip(_ARRAYS, (rows.features, rows.times, rows.target), strict=True):
         files[f"{name}.npy"] = _dump(values)
-    return artefacts.write(HistoryManifest(schema=schema, rows=len(rows)), files)
+    name, _ = artefacts.place(HistoryManifest(schema=schema, rows=len(rows)), files)
+    return name
 
 
 def load_history(artefacts: Artefacts, name: str | None) -> Rows:

@@ -59,7 +59,7 @@ def describe_training(
     target = np.zeros(0) if rows.target is None else rows.target
     digest = hashlib.sha256(schema.fingerprint.encode())
     for part in (rows.features, target, rows.times, weights if weights is not None else np.zeros(0)):
-        digest.update(np.ascontiguousarray(part).tobytes())
+        digest.update(np.ascontiguousarray(part).data)
     timed = len(rows) > 0 and bool(rows.times.any())
     return Training(
         rows=len(rows),
@@ -135,6 +135,8 @@ def shaping(settings: Settings) -> Json:
     del found["train"]["threads"]
     if not settings.train.benchmark:  # as in manifests of before there was one
         del found["train"]["benchmark"]
+    if not settings.train.max_rows:
+        del found["train"]["max_rows"]
     found["drift"] = {"reference_rows": settings.drift.reference_rows}
     return found
 

@@ -55,6 +55,7 @@ from riskloop.train.candidate import (
 from riskloop.train.dump import dump
 from riskloop.train.fitted import Fitted, Sample, fit_learner, raw_scores, reference_customers, sample_of
 from riskloop.train.learners import LIGHTGBM, SCORECARD, Estimator, Learner, learner, require_known
+from riskloop.train.memory import at_once
 from riskloop.train.scorecard import Scorecard
 from riskloop.train.size import choose_sizes, sized
 from riskloop.train.validate import OutOfFold, Part, Progress, best_of, cores, judge, parts_of, threads, validate
@@ -108,8 +109,9 @@ def fit(
         sizes = _sizes(chosen, sample, parts, settings, size, report)
         size = sizes[-1]
         entries = [[sized(entry, s) for s in sizes[:-1]] for entry in chosen]
+        side_by_side = at_once(sample, settings, cores(settings))
         validated, left_out = validate(
-            entries, sample, parts, cores(settings), lambda what, share: report(what, 0.3 + 0.6 * share)
+            entries, sample, parts, side_by_side, lambda what, share: report(what, 0.3 + 0.6 * share)
         )
         best = best_of(validated, sample, parts)
     else:
@@ -117,7 +119,7 @@ def fit(
 
     if judged is None and learners is None and train.benchmark:
         benchmark, missing = benchmark_of(
-            best, validated, sample, parts, cores(settings), lambda what, _: report(what, 0.9)
+            best, validated, sample, parts, side_by_side, lambda what, _: report(what, 0.9)
         )
         left_out = left_out | missing
 
@@ -131,7 +133,7 @@ def fit(
     line = fit_calibration(best.raw[tested], target[tested], tested_weights)
     folds = levelled(line, best.raw[tested], rows.times[tested], train, level)
     p = folds.apply(best.raw[tested])
-    own, rate = final.raw(sample.X[tested]), float(np.average(p, weights=tested_weights))
+    own, rate = final.raw_of(sample.X, tested), float(np.average(p, weights=tested_weights))
     calibration = at_own_level(folds, own, rate, tested_weights)
     if train.points and isinstance(final.estimator, Scorecard):
         final.estimator.round_points(calibration.a, calibration.b, Scaling())

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from riskloop.core.blocks import by_blocks
 from riskloop.core.errors import DataError
 from riskloop.core.schema import Schema
 from riskloop.core.settings import PrepareSettings, Settings
@@ -61,7 +62,11 @@ class Fitted:
 
     def raw(self, X: Floats) -> Floats:
         """Log-odds (n,) of the model's matrix X (n, k), before calibration."""
-        return raw_scores(self.estimator, self.matrix(X))
+        return by_blocks(lambda part: raw_scores(self.estimator, self.matrix(part)), X)
+
+    def raw_of(self, X: Floats, index: Ints) -> Floats:
+        """As `raw`, of the rows at ``index`` (m,), which are taken part by part."""
+        return by_blocks(lambda at: raw_scores(self.estimator, self.matrix(X[at])), index)
 
 
 def sample_of(rows: Rows, settings: Settings, weights: Floats | None, changed: Bools | None) -> Sample:
@@ -90,7 +95,7 @@ def fit_learner(entry: Learner, sample: Sample, threads: int) -> Fitted:
     """Preparation and estimator, both learned from the sample. Raises what `Learner.fit` raises."""
     preparer = preparer_of(entry, sample)
     Z = preparer.fit_transform(sample.X, sample.y, sample.weights, sample.customers)
-    schema = preparer.schema_
+    schema, sample = preparer.schema_, replace(sample, X=Z)  # rows that only this fit has are let go of
     estimator = fit_blend(entry, schema, Z, sample.y, sample.weights, sample.changed, sample.seed, threads)
     return Fitted(estimator, schema, preparer.preparation_ if preparer.needed_ else None)
 

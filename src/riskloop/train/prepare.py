@@ -95,6 +95,8 @@ class Preparer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             columns.append(column)
         self.preparation_ = build.preparation(columns)
         self.schema_ = Schema(tuple(column.feature for column in columns), target=self.schema.target)
+        if not self.needed_:
+            return X
         matrix = self.preparation_.matrix(X)
         for name, values in crossed.items():
             matrix[:, self.schema_.positions[name]] = values

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Self
 
 import numpy as np
+import numpy.typing as npt
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.isotonic import isotonic_regression
@@ -19,10 +20,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from riskloop.core.scaling import Scaling
 from riskloop.core.stats import Bins, effective_size, order_fault
-from riskloop.core.types import Bools, Floats, Ints, Json
+from riskloop.core.types import Bools, Floats, Json
 from riskloop.train.steady import steadiness
 
 _LARGEST: Final = float(np.finfo(np.float32).max)  # that a tree of scikit-learn reads
+_Bins = npt.NDArray[np.unsignedinteger[Any]]  # of one column: as few bytes a row as its bins need
 
 
 class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
@@ -73,17 +75,17 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self.edges_ = [
             self._edges(X[:, j], default, weight, j) if steady[j] else np.empty(0) for j in range(X.shape[1])
         ]
-        bins = self._bins(X)
+        bins = [self._bins(X[:, j], j) for j in range(X.shape[1])]
         self._require_order(bins, default, weight)
-        woe = [self._woe(bins[:, j], len(e), default, weight, j) for j, e in enumerate(self.edges_)]
+        woe = [self._woe(bins[j], len(e), default, weight, j) for j, e in enumerate(self.edges_)]
         woe = [w if kept else 0.0 * w for w, kept in zip(woe, steady, strict=True)]
-        evidence = np.column_stack([w[bins[:, j]] for j, w in enumerate(woe)])
-        self.coef_, self.intercept_ = self._coefficients(evidence, default, weight)
+        self.coef_, self.intercept_ = self._coefficients(woe, bins, default, weight)
         self.points_ = [c * w for c, w in zip(self.coef_, woe, strict=True)]
         self.shares_ = [
-            np.bincount(bins[:, j], weights=weight, minlength=len(p)) / weight.sum() for j, p in enumerate(self.points_)
+            np.bincount(own, weights=weight, minlength=len(p)) / weight.sum()
+            for own, p in zip(bins, self.points_, strict=True)
         ]
-        self.means_ = np.array([np.average(p[bins[:, j]], weights=weight) for j, p in enumerate(self.points_)])
+        self.means_ = np.array([np.average(p[own], weights=weight) for own, p in zip(bins, self.points_, strict=True)])
         return self
 
     def _edges(self, x: Floats, default: Bools, weight: Floats, column: int) -> Floats:
@@ -119,14 +121,13 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         inner = tree.tree_.feature >= 0
         return np.unique(np.asarray(tree.tree_.threshold[inner], dtype=np.float64))
 
-    def _bins(self, X: Floats) -> Ints:
-        """Bin of every value; the ones after the last are for missing values and for each special code."""
-        bins = np.empty(X.shape, dtype=np.int64)
-        for j, edges in enumerate(self.edges_):
-            bins[:, j] = np.searchsorted(edges, X[:, j], side="left")
-            bins[np.isnan(X[:, j]), j] = len(edges) + 1
-            for number, code in enumerate(self._codes(j), start=2):
-                bins[X[:, j] == code, j] = len(edges) + number
+    def _bins(self, x: Floats, column: int) -> _Bins:
+        """Bin of every value x (n,); the ones after the last are for missing values and for each special code."""
+        edges, codes = self.edges_[column], self._codes(column)
+        bins = np.searchsorted(edges, x, side="left").astype(np.min_scalar_type(len(edges) + 1 + len(codes)))
+        bins[np.isnan(x)] = len(edges) + 1
+        for number, code in enumerate(codes, start=2):
+            bins[x == code] = len(edges) + number
         return bins
 
     def _codes(self, column: int) -> Sequence[float]:
@@ -146,7 +147,7 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def _grouped(self, column: int) -> Sequence[Sequence[int]]:
         return () if self.groups is None else self.groups[column]
 
-    def _require_order(self, bins: Ints, default: Bools, weight: Floats) -> None:
+    def _require_order(self, bins: Sequence[_Bins], default: Bools, weight: Floats) -> None:
         """Raise ValueError where bins by hand go against the order that is asked for, by more than chance.
 
         What chance does, smoothing and pooling settle as they do for bins that were found.
@@ -157,7 +158,7 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             if not sign or self.bins is None or not len(self.bins[j]):
                 continue
             rows, bad = (
-                share * np.bincount(bins[:, j], weights=w, minlength=len(edges) + 1)[: len(edges) + 1]
+                share * np.bincount(bins[j], weights=w, minlength=len(edges) + 1)[: len(edges) + 1]
                 for w in (weight, weight * default)
             )
             name = f"column {j}" if self.names is None else self.names[j]
@@ -165,7 +166,7 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             if fault is not None:
                 raise ValueError(fault)
 
-    def _woe(self, bins: Ints, edges: int, default: Bools, weight: Floats, column: int) -> Floats:
+    def _woe(self, bins: _Bins, edges: int, default: Bools, weight: Floats, column: int) -> Floats:
         """Weights of evidence of the bins; those of a monotone feature's values are put in order last.
 
         Smoothing draws small bins further towards the portfolio than large ones, which can turn the tree's order
@@ -206,17 +207,23 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             kept[best[:1]] = True
         return kept
 
-    def _coefficients(self, evidence: Floats, default: Bools, weight: Floats) -> tuple[Floats, float]:
+    def _coefficients(
+        self, woe: Sequence[Floats], bins: Sequence[_Bins], default: Bools, weight: Floats
+    ) -> tuple[Floats, float]:
         """Non-negative ones: a feature that would count against its own evidence is left out."""
-        kept = np.flatnonzero(evidence.std(axis=0) > 0.0)
+        kept = np.flatnonzero([np.ptp(w[np.unique(own)]) > 0.0 for w, own in zip(woe, bins, strict=True)])
         while True:
             if kept.size == 0:
                 rate = np.average(default, weights=weight)
-                return np.zeros(evidence.shape[1]), float(np.log(rate / (1.0 - rate)))
+                return np.zeros(len(woe)), float(np.log(rate / (1.0 - rate)))
+            evidence = np.empty((len(default), len(kept)))
+            for place, j in enumerate(kept.tolist()):
+                evidence[:, place] = woe[j][bins[j]]
             model = LogisticRegression(C=self.C, solver="newton-cholesky", tol=1e-8)
-            model.fit(evidence[:, kept], default, sample_weight=weight)
+            model.fit(evidence, default, sample_weight=weight)
+            del evidence
             if (model.coef_[0] >= 0.0).all():
-                coefficients = np.zeros(evidence.shape[1])
+                coefficients = np.zeros(len(woe))
                 coefficients[kept] = model.coef_[0]
                 return coefficients, float(model.intercept_[0])
             kept = kept[model.coef_[0] > 0.0]
@@ -225,8 +232,10 @@ class Scorecard(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         """Points of each feature minus their mean over the training rows, in log-odds, shape (n, k)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
-        bins = self._bins(X)
-        return np.column_stack([p[bins[:, j]] - self.means_[j] for j, p in enumerate(self.points_)])
+        parts = np.empty(X.shape)
+        for j, points in enumerate(self.points_):
+            parts[:, j] = points[self._bins(X[:, j], j)] - self.means_[j]
+        return parts
 
     def decision_function(self, X: Any) -> Floats:
         """Log-odds of the second class, shape (n,)."""

@@ -81,7 +81,7 @@ def validate(
     def predict_fold(entry: Learner, fitted: Ints, test: Ints) -> str:
         if entry.name not in failed:
             try:
-                raw[entry.name][test] = fit_learner(entry, sample.take(fitted), 1).raw(sample.X[test])
+                raw[entry.name][test] = fit_learner(entry, sample.take(fitted), 1).raw_of(sample.X, test)
             except (DataError, ConfigError) as error:
                 failed.setdefault(entry.name, error)
         return entry.name

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from riskloop.batch.repeats import RowKeys
+from riskloop.data.repeats import RowKeys
 
 
 @pytest.mark.parametrize("seed", range(4))
