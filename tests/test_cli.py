@@ -186,7 +186,7 @@ def test_outcomes_that_are_not_there_yet_are_counted_and_fail_no_job(decided: Pa
     labels.to_csv(decided / "strangers.csv", index=False)
     refused = run("outcomes", "strangers.csv", folder=decided)
     assert refused.code == 3
-    assert "belong to no decision" in refused.err
+    assert "None of the 300 outcomes belongs to a decision, and nothing was recorded" in refused.err
 
 
 # --------------------------------------------------------------------------- how it refuses

@@ -6,7 +6,7 @@ probability, decision and flags whichever way they come in.
 
 import json
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from riskloop.core.types import Decision, Decisions, Ints, Reason, Rows, to_micr
 from riskloop.scoring.model import Model
 
 Explain = Literal["none", "default", "all"]  # which decisions get reasons: none, the declined, all
+
+ROUNDED: Final = 4  # units in the last place
 
 
 def decide(model: Model, rows: Rows, now: int, exploration: float = 0.0) -> Decisions:
@@ -40,7 +42,10 @@ def decide(model: Model, rows: Rows, now: int, exploration: float = 0.0) -> Deci
 
 
 def decide_again(model: Model, decision: Decision) -> tuple[float, bool]:
-    """A logged decision made again: its probability, and whether probability, decision and exploration are the same."""
+    """A logged decision made again: its probability, and whether probability, decision and exploration are the same.
+
+    Processors round e^x differently in the last bit, so that a probability of another machine may be some bits apart.
+    """
     rate = rate_of(decision.flags)
     rows = Rows(
         features=decision.features.reshape(1, -1),
@@ -51,7 +56,8 @@ def decide_again(model: Model, decision: Decision) -> tuple[float, bool]:
     again = decide(model, rows, to_micros(decision.scored_at), rate)
     probability, default = float(again.probabilities[0]), bool(again.defaults[0])
     explored = rate_of(json.loads((again.flags or [None])[0] or "{}"))
-    return probability, (probability, default, explored) == (decision.probability, decision.default, rate)
+    same = abs(probability - decision.probability) <= ROUNDED * float(np.spacing(decision.probability))
+    return probability, same and (default, explored) == (decision.default, rate)
 
 
 def _flags(model: Model, rows: Rows) -> list[Flags | None]:

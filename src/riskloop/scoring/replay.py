@@ -45,6 +45,8 @@ def replay(
     model = load_model(artefact_of(decision.model_version), decision.model_version, spoken=spoken)
     probability, identical = decide_again(model, decision)
     how = "the same probability, to the last bit" if identical else f"{probability!r} instead: they differ"
+    if identical and probability != decision.probability:
+        how = f"{probability!r}, the same but for the last bits, which processors round differently"
     where = log.where_archived(number)
     read = "" if where is None else f" It was read from the archive ({where})."
     beside = [
