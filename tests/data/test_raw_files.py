@@ -87,7 +87,11 @@ MIXED: dict[str, tuple[Callable[[float], str], str]] = {
     "percent signs of some": (lambda v: f"{v % 40:.1f}%" if v % 2 < 1 else f"{v % 1:.3f}", "no percent sign"),
     "two currencies": (lambda v: f"€{v:,.2f}" if v % 2 < 1 else f"${v:,.2f}", "several currencies ($, €)"),
     "debit and credit": (lambda v: f"{v:,.2f} {'DR' if v % 2 < 1 else 'CR'}", "several units (CR, DR)"),
-    "days and weeks": (lambda v: f"{int(v % 9)} {'days' if v % 2 < 1 else 'weeks'}", "several units (days, weeks)"),
+    "days and months": (lambda v: f"{int(v % 9)} {'days' if v % 2 < 1 else 'months'}", "several units (days, months)"),
+    "days and weeks": (
+        lambda v: f"{int(v % 9)} {'days' if v % 2 < 1 else 'weeks'}",
+        "in days and in weeks are all read as days",
+    ),
 }
 
 

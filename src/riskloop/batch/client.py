@@ -34,6 +34,7 @@ from riskloop.data.fetch import fetched
 from riskloop.data.opening import files_of
 from riskloop.data.read import STANDARD, Screened, not_read, screen_rows
 from riskloop.data.refused import reason_lines, write_refused
+from riskloop.data.unsigned import reading_notes
 from riskloop.scoring.decoder import CLOCK_SKEW
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _score_file(
         refused=0 if screened is None else len(screened.refused),
         reasons=() if screened is None else tuple(reason_lines(screened)),
         not_read=() if screened is None or schema is None else not_read(screened.source.names, schema),
-        notes=() if screened is None else screened.source.notes,
+        notes=() if screened is None or schema is None else reading_notes(screened.source, schema),
         repeated=output.oldest is not None and not resumed and output.oldest < begun - AGO,
     )
 

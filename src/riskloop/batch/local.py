@@ -39,6 +39,7 @@ from riskloop.data.repeats import RowKeys, repeated_rows
 from riskloop.data.spelling import spelled
 from riskloop.data.streams import BLOCK
 from riskloop.data.tables import ManySource, Source, TextSource, raw_blocks
+from riskloop.data.unsigned import reading_notes
 from riskloop.scoring.answers import refuse_taken
 from riskloop.scoring.decoder import CLOCK_SKEW
 from riskloop.scoring.model import Model, load_model
@@ -194,6 +195,7 @@ class _FileRun:
     def summary(self, run: str, seconds: float, *, repeated: bool) -> Summary:
         """What the run did."""
         rows, screened = sum(s.rows for s in self.segments), self.screened()
+        schema = self.engine.model(self.segments[0].model_version).schema
         return Summary(
             rows=rows,
             defaults=sum(s.declined for s in self.segments),
@@ -206,8 +208,8 @@ class _FileRun:
             run_key=run,
             refused=len(screened.refused),
             reasons=tuple(reason_lines(screened)),
-            not_read=not_read(self.opened.names, self.engine.model(self.segments[0].model_version).schema),
-            notes=self.opened.notes,
+            not_read=not_read(self.opened.names, schema),
+            notes=reading_notes(self.opened, schema),
             repeated=repeated,
         )
 

@@ -284,6 +284,7 @@ def column_document(column: "Guessed") -> dict[str, Any]:
     return {
         "name": column.name, "role": column.role, "kind": column.kind, "missing": column.missing,
         "values": column.values, "why": column.why, "look": column.look, "written": column.written,
+        "written_in": column.written_in,
         "levels": len(facts.levels), "special": column.special,
         "auc_alone": None if column.alone is None else column.alone.auc,
         "auc_error": None if column.alone is None else column.alone.error,

@@ -67,6 +67,9 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     special: tuple[float, ...] = ()  # numbers that are codes (-9999: no record): outside range, order and scale
     prefixes: tuple[int, ...] = ()  # a tree of codes: characters that make a branch, such as 2 and 3 of a postcode
     written: TextStyle = "plain"  # how the number is written where it is text
+    written_in: tuple[
+        str, ...
+    ] = ()  # … and in which unit or currency: the first is its own; "" is none; (): nobody knows
     context: bool = False  # the same for all customers of a period (a rate, an index)
     seasonal: bool = False  # moves with the time of the year
     bins: tuple[float, ...] = ()  # a scorecard's inner upper bounds that a person chose; none: it finds its own
@@ -129,12 +132,14 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
 
     def reads_as(self, other: "Feature") -> bool:
         """Whether the same kind of number is made of its values, levels apart."""
-        return (self.kind, self.written) == (other.kind, other.written)
+        same_unit = not self.written_in or not other.written_in or self.written_in[0] == other.written_in[0]
+        return (self.kind, self.written) == (other.kind, other.written) and same_unit
 
     @property
     def reads(self) -> str:
         """What is made of its values, in words."""
-        return "a category" if self.kind == "category" else f"a number ({self.written})"
+        unit = f" in {self.written_in[0]}" if self.written_in else ""
+        return "a category" if self.kind == "category" else f"a number ({self.written}{unit})"
 
     def outside(self, values: Floats) -> Bools:
         """Which values break the hard limits; shape of ``values``. Missing ones and special codes do not."""

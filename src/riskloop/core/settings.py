@@ -13,6 +13,7 @@ from riskloop.core.addresses import secret_in, without_password
 from riskloop.core.errors import ConfigError
 from riskloop.core.schema import DateOrder, Feature, Quoting, Schema, TextStyle
 from riskloop.core.types import Problem, Spoken
+from riskloop.core.units import unit_of
 
 _KEPT: Final = "holds a password or a key"  # what is wrong so is not repeated
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -163,6 +164,12 @@ class FeatureSettings(Section):
         "plain",
         description="How a number is written where it is text: amount ($1,234.50), percent (13.5%), unit (36 months), "
         "tenure (1yrs 11mon, in months), date (the number is the days from it to the decision).",
+    )
+    written_in: tuple[str, ...] = Field(
+        (),
+        description='The unit, currency or % beside it where it is text, as in ["months"]: another unit is converted '
+        'to the first where that is exact (3 years are 36 months), else the row is refused; "" is none. Without it any '
+        "is taken.",
     )
     label: str = Field("", max_length=80, description="Its name for people, on pages and in reasons.")
     unit: str = Field("", max_length=20, description="What its numbers count, such as EUR or months.")
@@ -1010,6 +1017,7 @@ def _feature(name: str, entry: FeatureSettings) -> Feature:
         special=entry.special,
         prefixes=tuple(sorted(entry.prefixes)),
         written=entry.written,
+        written_in=tuple(unit and (unit_of(f"1 {unit}", entry.written) or unit) for unit in entry.written_in),
         context=entry.context,
         seasonal=entry.seasonal,
         bins=entry.bins,
@@ -1076,6 +1084,7 @@ def _entry(feature: Feature) -> FeatureSettings:
         special=feature.special,
         prefixes=feature.prefixes,
         written=feature.written,
+        written_in=feature.written_in,
         context=feature.context,
         seasonal=feature.seasonal,
         bins=feature.bins,

@@ -12,6 +12,7 @@ from datetime import time
 from typing import Any, Final
 
 from riskloop.core.schema import TextStyle
+from riskloop.core.units import CURRENCY, PERCENT, TENURE, are_one, factor, unit_of
 
 # --------------------------------------------------------------------------- missing
 
@@ -94,12 +95,6 @@ def zeros_back(codes: Sequence[str]) -> list[str]:
 
 # --------------------------------------------------------------------------- numbers
 
-_CURRENCY: Final = re.compile(
-    r"[$€£¥₹₽₺₩₴₪₫₱¢￥￡＄￦₦₵₡₲₸₼₾৳฿﷼؋円元원\s'\u2019]|(?<![^\W\d_])(?:USD|EUR|GBP|CHF|INR|JPY|CNY|RMB|AUD|CAD|NZD|ZAR|BRL|PLN|SEK|"
-    r"NOK|DKK|CZK|HUF|RON|BGN|TRY|MXN|COP|CLP|PEN|ARS|RUB|UAH|KZT|GEL|AMD|AZN|KES|KShs?|NGN|GHS|UGX|TZS|RWF|ETB|XOF|XAF|MAD|"
-    r"EGP|AED|SAR|QAR|KWD|ILS|IDR|MYR|SGD|HKD|TWD|PHP|THB|VND|KRW|PKR|BDT|LKR|NPR|Rs\.?|(?:NT|US|HK|R)(?=\s*\$)|S/\.?|"
-    r"Kč|zł|kr\.?|Ft|лв\.?|грн\.?|тг\.?|руб\.?|Fr\.?|(?:Rp|RM|TL)(?=[\s.])|(?<=\s)(?:RM|TL|lei))(?![^\W\d_])"
-)
 _MINUS: Final = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-", "．": ".", "，": ","})  # of typesetters
 _UNIT: Final = re.compile(r"([<>≤≥]?=?)\s*([+-]?[\d.,]+)\s*(\+?)\s*[^\d]*")
 _GROUPED: Final = {
@@ -117,15 +112,10 @@ _SCALES: Final = {
     for name in names.split("|")
 }  # fmt: skip
 _SCALED: Final = re.compile(rf"(.*\d)\s*({'|'.join(sorted(_SCALES, key=len, reverse=True))})\.?", re.IGNORECASE)
-_TENURE: Final = re.compile(
-    r"P?\s*(?:(\d+)\s*(?:y|yr|yrs|years?|jahre?|ans?|años?)\.?)?[\s,]*(?:(\d+)\s*(?:m|mo|mon|mons|mths?|months?|monate?|mois|mes|"
-    r"meses)\.?)?",
-    re.IGNORECASE,
-)
 
 
-def parse_number(text: str, style: TextStyle = "plain", decimal: str = ".") -> float:
-    """The number that ``text`` writes; NaN when it is none.
+def parse_number(text: str, style: TextStyle = "plain", decimal: str = ".", units: Sequence[str] = ()) -> float:
+    """The number that ``text`` writes, in the first of ``units`` where there are any; NaN when it is none.
 
     ``amount`` drops currency signs and the thousands' separators, (1,234) and 1,234- are negative, 12.5k is 12500.
     ``percent`` drops the sign: 13.5% is 13.5, 5‰ is 0.5. ``unit`` drops words: '36 months' is 36, '10+ years' 10,
@@ -134,6 +124,9 @@ def parse_number(text: str, style: TextStyle = "plain", decimal: str = ".") -> f
     text = text.strip() if text.isascii() else trimmed(text).translate(_MINUS)
     if style == "plain":
         return _plain(text, decimal)
+    times = factor(text, style, units) if units else 1.0
+    if times is None:
+        return math.nan
     if style == "percent":
         if text.endswith("‰"):
             return _grouped(text[:-1].rstrip(), decimal) / 10.0
@@ -141,19 +134,23 @@ def parse_number(text: str, style: TextStyle = "plain", decimal: str = ".") -> f
     if style == "amount":
         return _amount(text, decimal)
     if style == "tenure":
-        found = _TENURE.fullmatch(text)
+        found = TENURE.fullmatch(text)
         if found is None or (found[1] or found[2]) is None:
             return math.nan
         return 12.0 * int(found[1] or 0) + int(found[2] or 0)
+    if (both := TENURE.fullmatch(text)) is not None and both[1] and both[2]:
+        return times * (12.0 * int(both[1]) + int(both[2]))
     found = _UNIT.fullmatch(text)
     if found is None:
         return _plain(text, decimal)
     value = _grouped(found[2], decimal)
+    if times != 1.0:
+        return math.nan if found[1] or found[3] else times * value  # '< 1 year' is no number of months
     return value - 1 if found[1] == "<" else value + 1 if found[1] == ">" else value
 
 
 def _amount(text: str, decimal: str) -> float:
-    text = _CURRENCY.sub("", text)
+    text = CURRENCY.sub("", text)
     if in_brackets := text.startswith("(") and text.endswith(")"):
         text = text[1:-1]
     text, factor = _ROUND.sub("", text), 1.0
@@ -194,12 +191,12 @@ def style_of(texts: Collection[str], decimal: str = ".") -> TextStyle | None:
 
 
 def _has_percent(texts: Collection[str]) -> bool:
-    return any(text.rstrip().endswith(("%", "‰")) for text in texts)
+    return any(unit_of(text, "percent") == PERCENT for text in texts)
 
 
 def _has_tenure(texts: Collection[str]) -> bool:
     """Whether some text has years and months, so that the others are parts of a duration, too."""
-    parts = [found for text in texts if (found := _TENURE.fullmatch(text.strip())) is not None]
+    parts = [found for text in texts if (found := TENURE.fullmatch(text.strip())) is not None]
     return any(found[1] and found[2] for found in parts)
 
 
@@ -212,18 +209,16 @@ def _are_amounts(texts: Collection[str]) -> bool:
 
 def _has_currency(text: str) -> bool:
     """Whether a sign or a word of money is in a text: a blank, as in 36 M, is none, although amounts lose it, too."""
-    return any(re.fullmatch(r"[\s'\u2019]", found[0]) is None for found in _CURRENCY.finditer(text))
+    return any(re.fullmatch(r"[\s'\u2019]", found[0]) is None for found in CURRENCY.finditer(text))
 
 
 def _one_unit(texts: Collection[str]) -> bool:
-    """Whether the words beside the numbers are one unit: '1 year' and '10+ years', but not '1 car' and '2 home'."""
-    words = {re.sub(r"[\d.,+<>≤≥=\s-]", "", text).casefold() for text in texts}
-    words = {word.rstrip("s.") or word for word in words} - {""}
+    """Whether the words beside the numbers are one unit: '1 year' and '18 months', but not '1 car' and '2 home'."""
+    words = sorted({unit_of(text, "unit") for text in texts} - {""})
     if not words:  # > 5, 10+
         return any(set(text) & set("<>≤≥+") for text in texts)
-    word = next(iter(words))
-    masked = re.fullmatch(r"x+|[*#?]+", word) is not None  # 941xx is a postcode of which the end is hidden
-    return len(words) == 1 and not masked and (len(word) > 1 or word in "dwmy")  # 36M, 5y; 1A is a code
+    masked = re.fullmatch(r"x+|[*#?]+", words[0]) is not None  # 941xx is a postcode of which the end is hidden
+    return are_one(words) and not masked and len(words[0]) > 1  # 36M, 5y are durations; 1A is a code
 
 
 _TOLD: Final[Mapping[TextStyle, Callable[[Collection[str]], bool]]] = {

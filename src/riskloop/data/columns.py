@@ -15,6 +15,7 @@ from riskloop.core.errors import DataError
 from riskloop.core.schema import NUL, Feature, Schema
 from riskloop.core.truth import truth
 from riskloop.core.types import DAY, Bools, Floats, Ints, Problem, from_micros
+from riskloop.core.units import unit_problem
 from riskloop.core.values import MISSING_NUMBER, NO_ID, ODD_ID, is_missing, level_text, parse_number
 
 SHOWN: Final = 5  # problems named in one message; the others are counted
@@ -126,7 +127,7 @@ def read_numbers(
         values = _parsed_numbers(column, feature, problems, schema, decimal)
     elif pa.types.is_null(kind):
         values = np.full(len(column), np.nan)
-    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+    elif is_number(kind):
         values = np.array(doubles(column).to_numpy())
     else:
         problems.reject_column(feature.name, f"holds values of type {kind}, not numbers")
@@ -149,6 +150,11 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a column holds numbers."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
 def missing_numbers(schema: Schema) -> list[float]:
     """Words for a missing value that are numbers, such as -9999."""
     numbers = (parse_number(word) for word in schema.missing)
@@ -167,10 +173,16 @@ def _parsed_numbers(
     words = MISSING_NUMBER | set(schema.missing)
     texts = [str(text) for text in encoded.dictionary.to_pylist()]
     empty = np.array([text.strip() in words for text in texts] or [True])
-    known = np.array([parse_number(text, feature.written, decimal) for text in texts] or [np.nan])
+    style, units = feature.written, feature.written_in
+    known = np.array([parse_number(text, style, decimal, units) for text in texts] or [np.nan])
     codes = codes_of(encoded)
     wrong = (codes >= 0) & np.isnan(known[codes]) & ~empty[codes]
-    problems.add(feature.name, "is not a number", wrong, lambda row: column[row].as_py())
+    problems.add(
+        feature.name,
+        lambda row: unit_problem(texts[codes[row]], style, units) or "is not a number",
+        wrong,
+        lambda row: column[row].as_py(),
+    )
     # Any value that raises no second problem, for rows that already have one.
     filled = np.where(wrong, np.clip(0.0, *feature.range), known[codes])
     return np.where(codes >= 0, filled, np.nan)

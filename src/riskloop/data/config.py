@@ -17,6 +17,7 @@ from riskloop.data.guess import is_protected
 from riskloop.data.infer import DATES, Examined, Guessed, Wanted, examine
 
 WIDE: Final = 20  # levels in one line
+WRITTEN_IN: Final = 'what is converted to the first, or refused, where it is in another one; "" is none'
 
 
 def infer_config(
@@ -144,6 +145,8 @@ def _feature(column: Guessed, rows: int) -> list[str]:
         lines.append('kind = "number"')
         if column.written != "plain":
             lines.append(f'written = "{column.written}"  # {_comment(column.why)}')
+        if column.written_in:
+            lines.append(f"written_in = {_toml(column.written_in)}  # {WRITTEN_IN}")
         facts = column.column
         lines.append(
             f"# range = [{facts.low:.15g}, {facts.high:.15g}]  # seen here; as a setting it refuses everything outside"

@@ -65,6 +65,7 @@ class Guessed:
     why: str
     look: str = ""  # what a person should look at
     written: str = "plain"
+    written_in: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     unseen: str = "refuse"
     special: tuple[float, ...] = ()
@@ -433,8 +434,9 @@ class _Examination:
         if self._is_context(column):
             role, why = ("context" if role == "input" else role), "the same for all rows of a period"
         return replace(
-            base, role=role, kind="number", why=why, written=column.style, special=special, look=look, alone=alone
-        )
+            base, role=role, kind="number", why=why, written=column.style, written_in=column.units, special=special,
+            look=look, alone=alone,
+        )  # fmt: skip
 
 
 YEARS: Final = "the year of the decision, perhaps: --time {} takes it for its date"

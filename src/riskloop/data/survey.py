@@ -7,7 +7,7 @@ hundred columns take seconds; distinct values are counted while they are few.
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 from riskloop.core.schema import TextStyle
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Floats
+from riskloop.core.units import units_of
 from riskloop.core.values import MISSING, MISSING_NUMBER, ODD_ID, level_text, parse_number, style_of
-from riskloop.data.columns import codes_of, codes_table, doubles, is_text
+from riskloop.data.columns import codes_of, codes_table, doubles, is_number, is_text
 from riskloop.data.labels import Labels
 from riskloop.data.parse import Block
 from riskloop.data.tables import Source
@@ -61,6 +62,7 @@ class Column:
     name: str
     numeric: bool = False  # its values are numbers, written as `style` says
     style: TextStyle = "plain"
+    units: tuple[str, ...] = ()  # that stand beside them, as `Feature.written_in`
     rows: int = 0
     missing: int = 0
     words: Counter[str] = field(default_factory=Counter)  # spellings of missing that were found
@@ -186,7 +188,7 @@ def _tell(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> Non
         column.kind = "boolean"
     elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         column.kind = "date"
-    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+    elif is_number(kind):
         column.kind = "number"
         ends = pc.min_max(values).as_py().values() if pa.types.is_integer(kind) else ()
         column.numeric = not any(_is_long(str(value)) for value in ends) and not (tree and _are_whole(values))
@@ -211,15 +213,21 @@ def _tell(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> Non
     missing |= set(column.blanks)
     numbers = [text for text in some if np.isfinite(parse_number(text, "plain", dialect.decimal))]
     if len(numbers) < len(some) and (style := style_of(some, dialect.decimal)) is not None:
-        column.numeric, column.style, column.mixed = True, style, _mixed_signs(some, style)
+        _take_style(column, style, some)
     elif len(numbers) >= NUMERIC_SHARE * len(some) or _few_errors(values, missing, dialect):
         column.numeric = True
-    elif (style := style_of(_regular(some, dialect), dialect.decimal)) is not None:
-        column.numeric, column.style, column.mixed = True, style, _mixed_signs(some, style)
+    elif (style := style_of(regular := _regular(some, dialect), dialect.decimal)) is not None:
+        _take_style(column, style, regular)
 
 
-def _mixed_signs(texts: list[str], style: TextStyle) -> str:
-    """What to look at where some values have a percent sign and others none, or amounts have several currencies."""
+def _take_style(column: Column, style: TextStyle, texts: list[str]) -> None:
+    """A column of which all ``texts`` are numbers that are written in the ``style``."""
+    column.numeric, column.style, column.units = True, style, units_of(texts, style)
+    column.mixed = _mixed_signs(texts, style, column.units)
+
+
+def _mixed_signs(texts: list[str], style: TextStyle, units: Sequence[str]) -> str:
+    """What to look at where some values have a percent sign or a unit and others none, or another one."""
     if style == "percent":
         without = [text for text in texts if not text.rstrip().endswith(("%", "‰"))]
         if len(without) > ERRORS * len(texts):
@@ -228,6 +236,9 @@ def _mixed_signs(texts: list[str], style: TextStyle) -> str:
         signs = sorted({sign for text in texts for sign in re.findall(r"[$€£¥₹₽]|\b[A-Z]{3}\b", text)})
         if len(signs) > 1:
             return f"amounts in several currencies ({', '.join(signs[:4])}) are read as one"
+    if style == "unit" and len(units) > 1:
+        others = [unit or "no unit" for unit in units[1:]]
+        return f"values in {units[0]} and in {' and in '.join(others)} are all read as {units[0]}"
     return ""
 
 
@@ -370,7 +381,7 @@ def _numbers(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> 
         table = []
         for text in (str(t) for t in encoded.dictionary.to_pylist()):
             empty = text.strip() in MISSING_NUMBER or text.strip() in dialect.missing
-            number = np.nan if empty else parse_number(text, column.style, dialect.decimal)
+            number = np.nan if empty else parse_number(text, column.style, dialect.decimal, column.units)
             table.append(number)
             if empty and text.strip():
                 column.words[text.strip()] += 1

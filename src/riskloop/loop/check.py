@@ -13,6 +13,7 @@ from riskloop.data.read import screen_rows
 from riskloop.data.refused import reason_lines
 from riskloop.data.spelling import spelled
 from riskloop.data.tables import Source
+from riskloop.data.unsigned import reading_notes
 from riskloop.decide.diagnosis import diagnose
 from riskloop.loop.champion import ReferenceModel
 from riskloop.loop.examine import Arrived, at_closing
@@ -114,7 +115,7 @@ def _read(
         lenient = dialect.model_copy(update={"strict": False, "max_refused": 1.0})
         screened = screen_rows(source, schema, where=where, dialect=lenient)
         rows_refused, reasons = len(screened.refused), reason_lines(screened)
-        notes = list(screened.source.notes)
+        notes = list(reading_notes(screened.source, schema))
         for entry in screened.problems.found:
             refused[entry.column] = refused.get(entry.column, 0) + 1
     except DataError as error:

@@ -21,6 +21,7 @@ from riskloop.core.dates import MOST_DAYS, days_before, parse_time
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.schema import NUL, Feature, Schema
 from riskloop.core.types import DAY, Problem, Rows
+from riskloop.core.units import unit_problem
 from riskloop.core.values import MISSING_NUMBER, NO_ID, ODD_ID, is_missing, level_text, parse_number
 
 MAX_ROW: Final = 2**20  # bytes of one row
@@ -151,7 +152,10 @@ def _number(feature: Feature, value: Any, schema: Schema, time: int) -> float:
         if empty or not (feature.range[0] <= number <= feature.range[1] or number in feature.special):
             raise ValueError(feature.name)
         return number
-    number = float(value) if not isinstance(value, str) else parse_number(value, feature.written, schema.decimal)
+    if isinstance(value, str):
+        number = parse_number(value, feature.written, schema.decimal, feature.written_in)
+    else:
+        number = float(value)
     words = MISSING_NUMBER | set(schema.missing)
     empty = value.strip() in words if isinstance(value, str) else any(number == parse_number(w) for w in schema.missing)
     if empty and feature.nullable:
@@ -232,7 +236,8 @@ def _type(feature: Feature) -> Any:
             about.append("A date such as 1990-01-31, or the whole days from it to the decision.")
         elif feature.written != "plain":
             kind = kind | Annotated[str, msgspec.Meta(max_length=MAX_ID)]
-            about.append(f"A number, or its text as files have it ({_EXAMPLES[feature.written]}).")
+            unit = f" of {feature.written_in[0]}" if feature.written_in and feature.written == "unit" else ""
+            about.append(f"A number{unit}, or its text as files have it ({_example(feature)}).")
         if feature.special:
             codes = ", ".join(f"{code:g}" for code in feature.special)
             about.append(f"Codes outside its range: {codes}.")
@@ -254,7 +259,16 @@ def _identity(value: str | float) -> str:
     return text
 
 
-_EXAMPLES: Final = {"amount": "$1,234.50", "percent": "13.5%", "unit": "36 months", "tenure": "1y 11m"}
+_EXAMPLES: Final = {"amount": "1,234.50", "percent": "13.5%", "unit": "36", "tenure": "1y 11m"}
+
+
+def _example(feature: Feature) -> str:
+    """A text as files have it, with its own unit where that is known."""
+    usual = {"unit": "months", "amount": "$"}.get(feature.written, "")
+    unit = (feature.written_in or (usual,))[0] if usual else ""
+    if feature.written == "amount":
+        return f"{unit}{' ' * (len(unit) > 1)}{_EXAMPLES['amount']}"
+    return f"{_EXAMPLES[feature.written]} {unit}".rstrip()
 
 
 def moment(value: str | float, now: int, schema: Schema, earliest: int) -> int:
@@ -352,7 +366,9 @@ def _text_problem(feature: Feature, value: str, schema: Schema, time: int) -> st
         if feature.written == "date":
             days = f" whose days to the decision are{limits}" if limits else ""
             return f"must be a date such as 1990-01-31{days}"
-        return f"must be a number{limits}, or its text such as {_EXAMPLES[feature.written]}"
+        if (wrong := unit_problem(value, feature.written, feature.written_in)) is not None:
+            return wrong
+        return f"must be a number{limits}, or its text such as {_example(feature)}"
     return None
 
 
