@@ -374,6 +374,7 @@ def test_a_date_of_a_column_is_no_level(tmp_path: Path) -> None:
 
 def test_what_is_found_is_found_again_in_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("riskloop.data.streams.BLOCK", 900)
+    monkeypatch.setattr("riskloop.data.survey.TOGETHER", 5000)
     frame = FRAME.assign(util=RNG.uniform(0, 1, 600).round(3), tail=np.where(FRAME.index > 500, "x7", "x1"))
     frame.loc[550, "util"] = np.nan
     found = looked(frame, tmp_path, time=TIME)
@@ -384,6 +385,25 @@ def test_what_is_found_is_found_again_in_the_whole_file(tmp_path: Path, monkeypa
     assert found.target.defaults == BAD.sum()
     assert column(found, ID).role == "id"
     assert len(frame) > ROWS
+
+
+@pytest.mark.parametrize("together", [1, 3000, 2**26])
+@pytest.mark.parametrize("last", ["x", "1e5", "", "€ 7"])
+def test_how_many_rows_are_looked_at_at_once_changes_nothing(
+    together: int, last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A value that a number's column did not have before makes the blocks of one file tables of different types."""
+    frame = FRAME.assign(note=RNG.choice(["a", "b", "NA"], 600), amount=RNG.integers(0, 9000, 600).astype(str))
+    frame.loc[597, "amount"] = last
+    whole = looked(frame, tmp_path, time=TIME)
+    monkeypatch.setattr("riskloop.data.streams.BLOCK", 900)
+    monkeypatch.setattr("riskloop.data.survey.TOGETHER", together)
+    parts = looked(frame, tmp_path, time=TIME)
+    assert config_text(parts) == config_text(whole)
+    for name in map(str, frame):
+        one, other = column(parts, name).column, column(whole, name).column
+        assert (one.levels, one.missing, one.words) == (other.levels, other.missing, other.words)
+        assert (one.low, one.high, one.distinct) == (other.low, other.high, other.distinct)
 
 
 # --------------------------------------------------------------------------- what raw exports hold

@@ -2,9 +2,11 @@
 
 import codecs
 import io
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +15,7 @@ from riskloop.core.errors import MalformedBody, NotFound
 from riskloop.data.encodings import named_encoding, older_encoding
 
 BLOCK: Final = 2**23  # bytes of text at a time
+AHEAD: Final = 4  # blocks that are made while the caller works on one
 MOST_OPEN: Final = 2**24  # bytes of one record; more are a quote that was never closed
 
 _PACKED: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\x04\x22\x4d\x18": "lz4"}
@@ -24,6 +27,7 @@ _MARKS: Final = {
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
 
+_T = TypeVar("_T")
 Bytes = Path | str | bytes | BinaryIO  # a path, the content itself, or a file that is read from where it stands
 
 
@@ -173,6 +177,21 @@ def is_utf8(content: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def ahead(items: Iterator[_T]) -> Generator[_T]:
+    """The same items; while the caller works on one, a thread makes the next ones. None stands for the end.
+
+    Reading and parsing text leave the interpreter to others, so that both go on at once.
+    """
+    with ThreadPoolExecutor(1, "riskloop-read") as reader:
+        coming = deque(reader.submit(next, items, None) for _ in range(AHEAD))
+        try:
+            while (item := coming.popleft().result()) is not None:
+                coming.append(reader.submit(next, items, None))
+                yield item
+        finally:
+            reader.shutdown(cancel_futures=True)
 
 
 def text_blocks(source: Bytes, encoding: str, where: str, *, lines: bool = False) -> Iterator[bytes]:

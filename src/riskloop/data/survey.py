@@ -29,6 +29,7 @@ from riskloop.data.tables import Source
 MOST_KEPT: Final = 50_000  # distinct texts of a column that are counted
 MOST_NUMBERS: Final = 1000  # … and distinct numbers
 SAMPLED: Final = 40_000  # rows of the sample, at most, every so many of the file
+TOGETHER: Final = 2**26  # bytes of blocks that are looked at as one
 FIRST: Final = 5000  # rows of the head
 NUMERIC_SHARE: Final = 0.95  # of the distinct values: above it the others are errors, not levels
 ERRORS: Final = 0.01  # of the rows: fewer texts among numbers are errors, not levels
@@ -128,7 +129,7 @@ def survey(source: Source, dialect: DataSettings) -> Survey:
     """Read a source once."""
     looked = Survey({name: Column(name, labels=source.labels.get(name, {})) for name in source.names})
     step = 1
-    for block in _blocks(source, dialect, looked):
+    for block in _together(_blocks(source, dialect, looked)):
         table, wider = block.table, dialect.model_copy(update={"missing": (*dialect.missing, *looked.blanks)})
         taken = slice(-looked.rows % step, None, step)
         for name, column in looked.columns.items():
@@ -178,6 +179,25 @@ def _blocks(source: Source, dialect: DataSettings, looked: Survey) -> Iterator[B
     rest = source.blocks(types=types)
     next(rest, None)
     yield from rest
+
+
+def _together(blocks: Iterator[Block]) -> Iterator[Block]:
+    """Several blocks as one: what comes in each of them is counted once."""
+    waiting: list[Block] = []
+    held = 0
+    for block in blocks:
+        if waiting and (held > TOGETHER or waiting[0].table.schema != block.table.schema):
+            yield _joined(waiting)
+            waiting, held = [], 0
+        waiting.append(block)
+        held += block.table.nbytes
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(blocks: list[Block]) -> Block:
+    ragged = tuple(record for block in blocks for record in block.ragged)
+    return Block(pa.concat_tables([block.table for block in blocks]), blocks[0].first, None, ragged)
 
 
 def _tell(column: Column, values: pa.ChunkedArray, dialect: DataSettings) -> None:

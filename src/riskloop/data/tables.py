@@ -23,7 +23,7 @@ from riskloop.data.dialect import NAMED, find_delimiter, is_total, names_of, rep
 from riskloop.data.labels import NO_LABELS, Labels
 from riskloop.data.parse import Block, TextParser, Types, completed, open_quote
 from riskloop.data.quoting import as_csv
-from riskloop.data.streams import Bytes, text_blocks
+from riskloop.data.streams import Bytes, ahead, text_blocks
 from riskloop.data.widths import CUT, WIDE, cut
 
 SHORT: Final = 2**16  # bytes of a block of text that goes with the one before
@@ -78,6 +78,9 @@ class TextSource:
         self.names, self._above = self._header()
 
     def blocks(self, columns: Sequence[str] | None = None, types: Types | None = None) -> Iterator[Block]:
+        return ahead(self._parsed(columns, types))
+
+    def _parsed(self, columns: Sequence[str] | None, types: Types | None) -> Iterator[Block]:
         first, parser = 0, self.parser
         for content in self.bodies():
             block = parser.parse(content, first, columns, types)
