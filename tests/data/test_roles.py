@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.data.lender import TARGET, history
+from tests.data.lender import ID, TARGET, TIME, history
 from tests.data.test_guesses import column, looked
 
+from riskloop.core.errors import DataError
 from riskloop.core.schema import Feature
 from riskloop.core.settings import parse_settings
 from riskloop.data.config import config_text
 from riskloop.data.infer import Wanted, examine
-from riskloop.data.read import read_rows
+from riskloop.data.joined import Joined
+from riskloop.data.read import not_read, read_rows
 from riskloop.train.rates import branches_of
 
 RNG = np.random.default_rng(14)
@@ -165,3 +167,50 @@ def test_names_show_in_the_table_and_tell_codes_from_numbers(way: str, tmp_path:
     assert "2 = married" in column(found, "marital").values
     assert column(found, "marital").kind == "category"
     assert (column(found, "children").kind, column(found, "children").special) == ("number", (98.0,))
+
+
+HISTORY = history(300, seed=6)
+REPORTED = pd.Series((pd.to_datetime(HISTORY[TIME]) + pd.Timedelta(days=365)).astype(str))
+
+
+@pytest.mark.parametrize(
+    "name", ["known_at", "reported_on", "default_reported_date", "outcome known", "Meldedatum", "labelledAt"]
+)
+@pytest.mark.parametrize("first", [False, True])
+def test_the_date_of_a_report_is_neither_input_nor_decision(name: str, first: bool, tmp_path: Path) -> None:
+    frame = HISTORY.assign(**{name: REPORTED})
+    names = [name, *map(str, HISTORY)] if first else [*map(str, HISTORY), name]
+    found = looked(frame[names], tmp_path)
+    assert (found.name_of("time"), found.name_of("known")) == (TIME, name)
+    settings = parse_settings(config_text(found))
+    assert settings.portfolio.known_at == settings.row_schema.known_at == name
+    assert name not in (*settings.features, *settings.portfolio.ignore)
+    rows = read_rows(tmp_path / "h.csv", settings.row_schema, target="required", where="h", dialect=settings.data)
+    assert len(rows.rows) == len(frame)
+    assert name not in not_read(list(map(str, frame)), settings.row_schema)
+
+
+@pytest.mark.parametrize("name", ["seen", "approved_on", "stand"])
+def test_the_date_of_a_report_may_be_named(name: str, tmp_path: Path) -> None:
+    found = looked(HISTORY.assign(**{name: REPORTED}), tmp_path, known_at=name, time=TIME)
+    assert parse_settings(config_text(found)).portfolio.known_at == name
+    with pytest.raises(DataError, match="no column 'no_such'"):
+        looked(HISTORY, tmp_path, known_at="no_such")
+
+
+@pytest.mark.parametrize("name", ["reporting_date", "reported_income", "known_since", "recorded_at"])
+def test_what_only_sounds_like_a_report_is_none(name: str, tmp_path: Path) -> None:
+    before = pd.Series((pd.to_datetime(HISTORY[TIME]) - pd.Timedelta(days=40)).astype(str))
+    values = HISTORY["income"] / 2 if "income" in name else before
+    found = looked(HISTORY.assign(**{name: values}), tmp_path, time=TIME)
+    assert found.name_of("known") is None
+    assert parse_settings(config_text(found)).portfolio.known_at == "known_at"
+
+
+@pytest.mark.parametrize(("name", "named"), [("reported_on", None), ("seen", "seen")])
+def test_the_date_of_a_report_may_stand_beside_the_outcomes(name: str, named: str | None, tmp_path: Path) -> None:
+    told = HISTORY[[ID, TARGET]].assign(**{name: REPORTED})
+    HISTORY.drop(columns=TARGET).to_csv(tmp_path / "h.csv", index=False)
+    told.to_csv(tmp_path / "o.csv", index=False)
+    found = examine(Joined(tmp_path / "h.csv", tmp_path / "o.csv"), Wanted(TARGET, known_at=named))
+    assert parse_settings(config_text(found)).portfolio.known_at == name

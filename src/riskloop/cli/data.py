@@ -55,6 +55,9 @@ def init(
     good: Annotated[
         list[str] | None, typer.Option(help="A value that is no default; other rows are left out. Repeatable.")
     ] = None,
+    known_at: Annotated[
+        str | None, typer.Option(help="Column that says when an outcome became known, in outcomes or the history.")
+    ] = None,
     outcome_window: Annotated[str | None, typer.Option(help="Time until an outcome is final, such as 365d.")] = None,
     delimiter: DelimiterOption = None,
     encoding: EncodingOption = None,
@@ -93,7 +96,7 @@ def init(
     except ValueError as error:
         raise ConfigError(f"--outcome-window: {error}.") from None
     wanted = Wanted(
-        target or "", id_column, time_column, unit, tuple(bad or ()), tuple(good or ()), window,
+        target or "", id_column, time_column, unit, tuple(bad or ()), tuple(good or ()), known_at, window,
         DataSettings(**given) if given else None,
     )  # fmt: skip
     source = history if outcomes is None else Joined(history, outcomes)

@@ -171,6 +171,7 @@ class Schema(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     dates: DateOrder = ""
     decimal: str = "."  # sign of amounts, percentages and the like that come as text
     earliest: str = "1980-01-01"  # no decision is older
+    known_at: str = "known_at"  # the column of outcomes that says when each became known
 
     def __post_init__(self) -> None:
         _settle(self)

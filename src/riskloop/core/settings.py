@@ -63,6 +63,9 @@ class PortfolioSettings(Section):
         None,
         description="File with the target's column, where the history has none; matched by the id that both have.",
     )
+    known_at: str = Field(
+        "known_at", min_length=1, description="Column of outcomes that says when each became known; without it: now."
+    )
     unit: str | None = Field(
         None, description="Column that says which rows are one customer's; an id may come several times then."
     )
@@ -999,6 +1002,7 @@ class Settings(Section):
             dates=self.data.dates,
             decimal=self.data.decimal,
             earliest=self.portfolio.earliest,
+            known_at=self.portfolio.known_at,
         )
 
 
@@ -1052,6 +1056,7 @@ def restored(settings: Settings, schema: Schema, recorded: dict[str, Any]) -> Se
                 "bad": schema.bad,
                 "good": schema.good,
                 "earliest": schema.earliest,
+                "known_at": schema.known_at,
             }
         ),
         "data": settings.data.model_copy(

@@ -103,6 +103,11 @@ def _portfolio(found: Examined, stored: str, beside: str | None, name: str) -> l
     if found.of("unit"):
         lines.append(_named(found, "unit", ""))
     lines.append(_named(found, "time", "no column looks like a date; decisions get the time at which they are scored"))
+    known, why = found.known_at or ("known_at", "the column of outcomes that says when each became known")
+    unnamed = (
+        "" if found.known_at and why.startswith("named by you") else f"  # {'guessed: ' * bool(found.known_at)}{why}"
+    )
+    lines.append(f"{'' if found.known_at else '# '}known_at = {json.dumps(known, ensure_ascii=False)}{unnamed}")
     ignored = found.of("ignored")
     if ignored:
         lines.append("ignore = [")

@@ -70,6 +70,15 @@ _NOT_DECISION: Final = (
     "birth|dob|birthday|birthdate|closed|close|end|maturity|last|next|paid|payment|default|chargeoff|charged|earliest|due|"
     "update|updated|exit|first|expiry|expiration|hire|hired|retrieved|chgoff"
 )
+# When an outcome became known; a reporting date is a decision's in a panel.
+_REPORTED: Final = (
+    "known|reported|recorded|observed|labell?ed|notified|gemeldet|meldedatum|meldetag|bekannt|bekanntgeworden|connu|"
+    "signal[ée]e?|constat[ée]e?|conocido|notificado|informado|segnalat[oa]|comunicado|gemeld|zg[łl]oszon[oey]"
+)
+_OF_REPORT: Final = (
+    "at|on|date|dt|day|since|time|when|ts|outcome|default|defaulted|label|status|result|bad|event|loss|am|seit|ausfall|"
+    "datum|tag|le|fecha|en|data|il|dnia|is|was|the|of"
+)
 FIRST_DAY, LAST_DAY = 1900_01_01, 2100_12_31  # dates written as integers
 _DATE_ENDS: Final = ("date", "datum", "dato", "fecha")
 _OTHER_DATE: Final = re.compile(
@@ -146,7 +155,7 @@ def is_decision_time(column: Column, dated: bool) -> bool:
     other = is_named(column.name, f"{_NOT_DECISION}|{_PROTECTED}|{_PROTECTED_ELSEWHERE}") or _OTHER_DATE.search(
         column.name.lower()
     )
-    plausible = is_time_named(column) and not other
+    plausible = is_time_named(column) and not other and not is_report_time(column.name)
     several = len(column.levels) > 1 or column.kind == "date"
     return plausible and dated and several and column.missing <= 0.01 * column.rows
 
@@ -181,6 +190,13 @@ def tells_apart(column: Column, units: Sequence[Column]) -> bool:
 def is_date_named(name: str) -> bool:
     """Whether a name says date, or says nothing but when: applied, issued_at."""
     return is_named(name, "date|datum|dt|day|fecha") or all(re.fullmatch(_TIME, word) for word in words_of(name))
+
+
+def is_report_time(name: str) -> bool:
+    """Whether a name says when it became known what happened: known_at, reported_on, default_recorded."""
+    words = words_of(name)
+    told = any(re.fullmatch(_REPORTED, word) for word in words)
+    return told and all(re.fullmatch(f"{_REPORTED}|{_OF_REPORT}", word) for word in words)
 
 
 def has_many_dates(column: Column) -> bool:

@@ -1,5 +1,6 @@
 """From a history to a first riskloop.toml: every guess is written down where a person can see and change it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +18,8 @@ from riskloop.core.types import Bools, Floats, to_micros
 from riskloop.core.values import zeros_back
 from riskloop.data import guess, ids
 from riskloop.data.dating import dates_of, likely_dates, odd_times, orders_of, settled_order
-from riskloop.data.joined import Joined
-from riskloop.data.leaks import ROWS, Alone, bins_of, evidence_of_leak, rank_alone, surely_after
+from riskloop.data.joined import Joined, JoinedSource
+from riskloop.data.leaks import ROWS, Alone, are_late, bins_of, evidence_of_leak, rank_alone, surely_after
 from riskloop.data.opening import files_of, kind_of, open_source
 from riskloop.data.special import find_special
 from riskloop.data.survey import Column, Survey, fingerprint, survey
@@ -47,7 +48,7 @@ from riskloop.data.words import (
     values_of,
 )
 
-Role = Literal["target", "id", "unit", "time", "input", "protected", "context", "ignored"]
+Role = Literal["target", "id", "unit", "time", "known", "input", "protected", "context", "ignored"]
 
 STANDARD_WINDOW: Final = timedelta(days=365)  # the field's usual horizon, where nothing says another
 NOT_KNOWN: Final = "NOT KNOWN: a year, as the field has it; set what your default definition says"
@@ -90,6 +91,7 @@ class Examined:
     notes: tuple[str, ...]
     kind: str = "text"  # of the file, as `opening.kind_of` says
     outcomes: str | None = None  # the file with the target, where it is another one
+    known_at: tuple[str, str] | None = None  # the column that says when an outcome became known, and why it is taken
 
     def of(self, role: Role) -> tuple[Guessed, ...]:
         """The columns with a role."""
@@ -110,6 +112,7 @@ class Wanted:
     unit: str | None = None
     bad: tuple[str, ...] = ()
     good: tuple[str, ...] = ()
+    known_at: str | None = None  # the column that says when an outcome became known
     outcome_window: timedelta | None = None
     dialect: DataSettings | None = None  # what is not at its default is taken as it is
 
@@ -137,7 +140,10 @@ def examine(source: Any, wanted: Wanted, *, where: str | None = None) -> Examine
         )
     dialect = dialect.model_copy(update={"missing": (*dialect.missing, *looked.blanks)})
     several = opened if isinstance(opened, ManySource) else None
-    found = _Examination(where, wanted, dialect, looked, several).result()
+    beside = opened.others if isinstance(opened, JoinedSource) else []
+    if wanted.known_at is not None and wanted.known_at not in (*opened.names, *beside):
+        raise no_column(where, wanted.known_at, [*opened.names, *beside])
+    found = _Examination(where, wanted, dialect, looked, several, beside).result()
     found = replace(found, notes=(*found.notes, *opened.notes, *copies_said(sorted(opened.repeated))))
     first = source.history if isinstance(source, Joined) else source
     return replace(found, kind=kind_of(files_of(first)[0]) if isinstance(first, (Path, str)) else "frame")
@@ -159,7 +165,13 @@ class _Examination:
     """The steps of `examine`, which share the facts."""
 
     def __init__(
-        self, where: str, wanted: Wanted, dialect: DataSettings, looked: Survey, several: ManySource | None
+        self,
+        where: str,
+        wanted: Wanted,
+        dialect: DataSettings,
+        looked: Survey,
+        several: ManySource | None,
+        beside: Sequence[str],
     ) -> None:
         self.where, self.wanted, self.dialect, self.looked = where, wanted, dialect, looked
         self.partial = {} if several is None else several.partial
@@ -180,6 +192,7 @@ class _Examination:
         self._check_id()
         self.labels = self._labels()
         self.times = self._dates_of(self.columns[self.time]) if self.time else None
+        self.known_at = self._known_at(beside)
         self.seen = self._sampled()
 
     def result(self) -> Examined:
@@ -200,7 +213,7 @@ class _Examination:
             self.notes.append(f"{count_of(self.looked.ragged, 'line')} more or fewer fields than the header: left out.")
         return Examined(
             self.where, self.looked.rows, self.looked.ragged, self.dialect, self.target, columns, window, why,
-            tuple(self.questions), tuple(self.notes),
+            tuple(self.questions), tuple(self.notes), known_at=self.known_at,
         )  # fmt: skip
 
     # ------------------------------------------------------------------ special columns
@@ -254,6 +267,21 @@ class _Examination:
                 f"'{column.name}' has {len(column.levels):,} values in {column.rows:,} rows, an id says whose it is. "
                 "Name another column with --id; if each value is a customer with so many rows, say --yes."
             )
+
+    def _known_at(self, beside: Sequence[str]) -> tuple[str, str] | None:
+        """The column that says when an outcome became known, of the history or of the outcomes ``beside`` it."""
+        if self.wanted.known_at is not None:
+            return self.wanted.known_at, "named by you"
+        taken = (self.target.name, self.time, self.id, self.unit)
+        for name in [name for name in (*self.columns, *beside) if guess.is_report_time(name) and name not in taken]:
+            column = self.columns.get(name)
+            if column is None:
+                return name, "in the outcomes, and named like the date of a report"
+            if not guess.is_dated(column, self.orders[name]):
+                continue
+            if self.times is None or are_late(self._dates_of(column), self.times):
+                return name, "named like the date of a report, and after the decision"
+        return None
 
     def _window(self) -> tuple[timedelta, str]:
         if self.wanted.outcome_window is not None:
@@ -360,6 +388,8 @@ class _Examination:
             )
         if name == self.unit:
             return replace(base, role="unit", why="the customer whose row it is")
+        if self.known_at is not None and name == self.known_at[0]:
+            return replace(base, role="known", kind="date", why=f"when the outcome became known: {self.known_at[1]}")
         if name == self.time:
             named = name == wanted.time
             read = "named and read like a date" if guess.is_time_named(column) else "the only column of dates"

@@ -52,6 +52,7 @@ class JoinedSource:
             )
         self.keys = _keys(history, outcomes, target, where, beside)
         self.names = [*history.names, target]
+        self.others = [name for name in outcomes.names if name not in (*self.keys, target)]  # that nobody matches by
         self.unit, self.repeated = history.unit, history.repeated
         self.labels: Mapping[str, Labels] = {**history.labels, target: outcomes.labels.get(target, {})}
         self._about, self._values = self._read(outcomes)

@@ -23,6 +23,7 @@ FOLDS: Final = 3
 LEAST: Final = 10  # rows of a class below which nothing is said
 TOO_GOOD: Final = 0.9  # AUC of one column alone, two standard errors below what was found
 GOOD: Final = 0.65  # … with a name that says so
+LATE: Final = 0.5  # share of a column's dates that lie after the decision
 PURE: Final = 0.98  # share of defaults among the rows that hold a value
 PURE_END: Final = 0.2  # of the defaults, at one end of a number's values, with hardly any other row there
 EXPECTED: Final = 15.0  # defaults that a part of the rows should have at the base rate, and has none of
@@ -136,7 +137,7 @@ def evidence_of_leak(
     ``times`` those of the decisions.
     """
     named = named_after(name)
-    if dates is not None and times is not None and (late := _late(dates, times)) > 0.5:
+    if dates is not None and times is not None and (late := _late(dates, times)) > LATE:
         return f"{late:.0%} of its dates lie after the decision"
     if (pure := _pure(values, defaults, codes) or _pure_end(values, defaults, codes)) is not None:
         return pure
@@ -180,6 +181,11 @@ def named_after(name: str) -> bool:
     """Whether a name says that a column is known only after the decision."""
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
     return _AFTER.search(name) is not None and _BEFORE.search(name) is None
+
+
+def are_late(dates: Floats, times: Floats) -> bool:
+    """Whether most of the dates lie after the decisions."""
+    return _late(dates, times) > LATE
 
 
 def _late(dates: Floats, times: Floats) -> float:

@@ -29,7 +29,7 @@ from riskloop.data.read import STANDARD, Source, refuse_ragged
 from riskloop.data.spelling import spelled
 from riskloop.data.tables import Source as Rowed
 from riskloop.data.tables import refuse_copies
-from riskloop.data.unread import unread_dates
+from riskloop.data.unread import known_names, unread_dates
 from riskloop.store.matching import BY_CUSTOMER, UNDATED, Labels, Outcome
 
 _LONG, _ALIKE = 6, 0.85  # letters of words that may be misspelt, and how much they have in common then
@@ -113,8 +113,8 @@ def read_outcomes(
     """Outcomes of a file, an open CSV, or a frame; one row that cannot be read refuses all.
 
     Needs a column `decision_id`, or the schema's id column (`customer_id` is understood too); the schema's target
-    or `default`, whose values are read as in a history; and may have `known_at` (UTC when it names no zone), and the
-    schema's time column, which tells several decisions on one customer apart. Other columns are not read. Raises
+    or `default`, whose values are read as in a history; and may have the schema's `known_at` (UTC when it names no
+    zone) and its time column, which tells several decisions on one customer apart. Other columns are not read. Raises
     DataError naming rows, columns and values; then nothing is returned. Two rows that contradict each other at the same
     moment are refused; of later knowledge the latest counts. ``empty``: no rows is no error, as where a watermark says
     that nothing more will come.
@@ -198,14 +198,15 @@ def read_plain(source: Source, schema: Schema, dialect: DataSettings, latest: da
     """
     try:
         opened = _clear(_opened(source, dialect, WHERE, {schema.target, "default"}, schema), WHERE)
-        names = {n: n in opened.names for n in ("decision_id", schema.id or "", "customer_id", "known_at")}
+        names = {n: n in opened.names for n in ("decision_id", schema.id or "", "customer_id")}
         defaulted = next((n for n in (schema.target, "default") if n in opened.names), None)
         by_id = names["decision_id"]
         who = "decision_id" if by_id else next((n for n in (schema.id, "customer_id") if n and names[n]), None)
         if defaulted is None or who is None or (defaulted != schema.target and _may_be_plain(schema)):
             return None
-        wanted = [n for n in opened.names if n in (who, defaulted, "known_at", schema.time)]
-        parts = [_plain(block, who, defaulted, schema, dialect, latest) for block in opened.blocks(wanted)]
+        known = next((n for n in known_names(schema) if n in opened.names), None)
+        wanted = [n for n in opened.names if n in (who, defaulted, known, schema.time)]
+        parts = [_plain(block, who, defaulted, known, schema, dialect, latest) for block in opened.blocks(wanted)]
     except (DataError, MalformedBody, pa.ArrowException):
         return None
     if any(part is None for part in parts) or not sum(len(part[1]) for part in parts if part):
@@ -223,7 +224,7 @@ def read_plain(source: Source, schema: Schema, dialect: DataSettings, latest: da
 
 
 def _plain(
-    block: Block, who: str, defaulted: str, schema: Schema, dialect: DataSettings, latest: datetime
+    block: Block, who: str, defaulted: str, known: str | None, schema: Schema, dialect: DataSettings, latest: datetime
 ) -> tuple[list[str], Ints, Bools, Ints, Ints] | None:
     """Customers (none by decision), ids, outcomes, moments and dates of decisions of a block that can be read whole."""
     n, problems = block.table.num_rows, Problems(positions=block.positions)
@@ -244,8 +245,8 @@ def _plain(
             return None
     until, earliest = to_micros(latest), parse_time(schema.earliest)
     moments = np.full(n, until, dtype=np.int64)
-    if "known_at" in block.table.column_names:
-        found = _distinct(block.table["known_at"], lambda text: _moment(text, until, schema), dialect)
+    if known is not None:
+        found = _distinct(block.table[known], lambda text: _moment(text, until, schema), dialect)
         if found is None or (n and (found.min() < earliest or found.max() > until)):
             return None
         moments = found
@@ -318,7 +319,8 @@ class _Outcomes:
                 f"The outcomes need a column {needed}; they have {', '.join(columns)}.",
                 [Problem(needed, "is missing")],
             )
-        self._defaulted, self._known = defaulted, _first(columns, ["known_at"])
+        self._defaulted, self._known = defaulted, _first(columns, known_names(schema))
+        self._known_name = next((name for name in known_names(schema) if name in columns), schema.known_at)
         # A column `default` says 1 and 0, whatever words the target has.
         plain = schema.target not in columns and {text.casefold() for text in defaulted} <= {*TARGETS, ""}
         self._meant = msgspec.structs.replace(schema, bad=(), good=()) if plain else schema
@@ -405,13 +407,13 @@ class _Outcomes:
             moment = from_micros(parse_time(text, self.schema.dates))
         except (ValueError, OverflowError) as error:
             said = str(error) if str(error).startswith(("is ", "can ")) else "is no date"
-            self.problems.append(Problem(place, f"needs a time as known_at; {text!r} {said}", text))
+            self.problems.append(Problem(place, f"needs a time as {self._known_name}; {text!r} {said}", text))
             return self.latest
         if to_micros(moment) < self._earliest:
-            said = f"has a known_at before {self.schema.earliest} ('earliest' of [portfolio])"
+            said = f"has a {self._known_name} before {self.schema.earliest} ('earliest' of [portfolio])"
             self.problems.append(Problem(place, said, text))
         if moment > self.latest:
-            self.problems.append(Problem(place, "has a known_at in the future", text))
+            self.problems.append(Problem(place, f"has a {self._known_name} in the future", text))
         return moment
 
 

@@ -462,7 +462,7 @@ def check_columns(names: Sequence[str], schema: Schema, target: Purpose, where: 
 
 def not_read(names: Sequence[str], schema: Schema) -> tuple[str, ...]:
     """The columns that the schema neither has nor names as ignored: a lender's export has more than a model."""
-    special = (schema.id, schema.unit, schema.time, schema.target)
+    special = (schema.id, schema.unit, schema.time, schema.target, schema.known_at)
     known = {*schema.names, *schema.ignored, *special}
     nameless = re.compile(rf"{UNNAMED}\d+(_\d+)?")  # what has no name stands elsewhere in a file of fewer columns
     return tuple(n for n in names if n not in known and nameless.fullmatch(n) is None)

@@ -18,7 +18,7 @@ def spelled(source: Source, schema: Schema) -> Source:
 
     A name that the schema has, or names as ignored, stays what it is.
     """
-    given = [name for name in (schema.id, schema.unit, schema.time, schema.target) if name is not None]
+    given = [name for name in (schema.id, schema.unit, schema.time, schema.target, schema.known_at) if name is not None]
     return _renamed(source, respelled(source.names, [*schema.names, *given], schema.ignored))
 
 

@@ -79,7 +79,12 @@ def pandera_text(schema: Schema, module: str) -> str:
         since = f'Check(lambda t: pd.to_datetime(t, utc=True) >= pd.Timestamp("{schema.earliest}", tz="UTC"))'
         columns.append(f"{schema.time!r}: Column(checks={since}, nullable=False, required=False),")
     columns += [f"{feature.name!r}: {_column(feature)}," for feature in schema.features]
-    others = [schema.target, *schema.ignored, *([schema.unit] if schema.unit not in (None, schema.id) else [])]
+    others = [
+        schema.target,
+        schema.known_at,
+        *schema.ignored,
+        *([schema.unit] if schema.unit not in (None, schema.id) else []),
+    ]
     columns += [f"{name!r}: Column(nullable=True, required=False)," for name in dict.fromkeys(others)]
     text = "\n".join(f"        {column}" for column in columns)
     return _HEAD.format(fingerprint=schema.fingerprint[:12], module=module, columns=text)

@@ -106,7 +106,7 @@ class CodedBlocks:
             sentence = f"{self._broken} values of {self.schema.time} are no dates."
             found.append(_finding(UNREADABLE_VALUES, str(self.schema.time), Severity.FAULT, n, sentence))
         schema = self.schema
-        known = {*schema.names, schema.id, schema.time, schema.target, *schema.ignored}
+        known = {*schema.names, schema.id, schema.time, schema.target, schema.known_at, *schema.ignored}
         for name in names:
             if name not in known:
                 sentence = f"{name} is a new column: the history does not have it, and it is not read."

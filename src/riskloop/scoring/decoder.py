@@ -415,6 +415,8 @@ def _time_problem(value: Any, now: int, schema: Schema) -> str | None:
 def _unknown(schema: Schema, name: str) -> str:
     if name == schema.target:
         return "is the target, which a request must not hold"
+    if name == schema.known_at:
+        return "says when an outcome became known, which a request must not hold"
     return "is not a field of this portfolio"
 
 

@@ -163,12 +163,12 @@ def batch_operation(found: Json, schema: Schema) -> Json:
 def outcomes_operation(found: Json, schema: Schema) -> Json:
     """FastAPI's operation of `POST /outcomes` with its bodies: JSON array or CSV."""
     by = schema.id or "decision_id"
-    known: Json = {by: "1", schema.target: 0, "known_at": "2025-03-31T00:00:00Z"}
+    known: Json = {by: "1", schema.target: 0, schema.known_at: "2025-03-31T00:00:00Z"}
     properties: Json = {
         "decision_id": {"type": "string"},
         **({} if schema.id is None else {schema.id: {"type": ["string", "integer"]}}),
         schema.target: {"enum": [0, 1, True, False], "description": "1 for a default."},
-        "known_at": {"type": "string", "format": "date-time", "description": "Now by default."},
+        schema.known_at: {"type": "string", "format": "date-time", "description": "Now by default."},
     }
     rows: Json = {"type": "array", "items": {"type": "object", "properties": properties, "required": [schema.target]}}
     bodies = {

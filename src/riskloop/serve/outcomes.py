@@ -73,7 +73,7 @@ def outcome_table(body: bytes, schema: Schema) -> "pa.Table":
     """
     import pyarrow as pa
 
-    names = tuple(dict.fromkeys(name for name in (*_FIELDS, schema.id, schema.target) if name))
+    names = tuple(dict.fromkeys(name for name in (*_FIELDS, schema.id, schema.target, schema.known_at) if name))
     try:
         rows = _decoder(names).decode(body)
     except msgspec.ValidationError as error:
