@@ -117,7 +117,7 @@ def test_refusals_are_counted_by_field_and_problem(server: Running, home: Home) 
     server.stop()
     counts = refusal_counts(home.database, 0, 2**62)
     assert {(r.field, r.code): n for r, n in counts.items()} == {
-        ("debt", "must be between 0 and 10"): 2,
+        ("debt", "is outside the range [0, 10]"): 2,
         ("", "malformed"): 1,
     }
 

@@ -54,9 +54,10 @@ def trimmed(text: str) -> str:
 # --------------------------------------------------------------------------- levels and ids
 
 _WHOLE: Final = re.compile(r"([+-]?\d+)\.0*")
-# Texts that may not be what `level_text` makes of them: most ids are, and are not looked at one by one.
-ODD_ID: Final = r"[^\x21-\x7E]|^[+-]?\d+\.0*$|^(True|False|TRUE|FALSE)$"
 NO_ID: Final = frozenset({"", "NaN", "nan", "NULL", "null", "None", "NaT", "<NA>", "#N/A"})
+MAX_ID: Final = 200  # characters
+# Texts that may be no ids, or not what `level_text` makes of them: most are, and are not looked at one by one.
+ODD_ID: Final = rf"[^\x21-\x7E]|^[+-]?\d+\.0*$|^(True|False|TRUE|FALSE|{'|'.join(sorted(NO_ID))})$|^.{{{MAX_ID}}}."
 
 
 def level_text(value: Any) -> str:

@@ -2,21 +2,39 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from riskloop.core.dates import FORMATS, days_before, parse_time
+from riskloop.core.cells import (
+    FUTURE,
+    INFINITE,
+    NO_TIME,
+    NO_VALUE,
+    days_of,
+    earliest_said,
+    level_code,
+    levels_said,
+    missing_numbers,
+    number_of_text,
+    outside_said,
+    read_id,
+    time_of,
+    unseen_text,
+)
+from riskloop.core.dates import parse_time
 from riskloop.core.errors import DataError
-from riskloop.core.schema import NUL, Feature, Schema
+from riskloop.core.schema import Feature, Schema
 from riskloop.core.truth import truth
 from riskloop.core.types import DAY, Bools, Floats, Ints, Problem, from_micros
-from riskloop.core.units import unit_problem
-from riskloop.core.values import MISSING_NUMBER, NO_ID, ODD_ID, is_missing, level_text, parse_number
+from riskloop.core.values import ODD_ID, is_missing, level_text
+
+Texts = npt.NDArray[np.object_]
 
 SHOWN: Final = 5  # problems named in one message; the others are counted
 MOST_NAMED: Final = 10_000  # values of one column and block that are kept for the list of refused rows
@@ -155,12 +173,6 @@ def is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
-def missing_numbers(schema: Schema) -> list[float]:
-    """Words for a missing value that are numbers, such as -9999."""
-    numbers = (parse_number(word) for word in schema.missing)
-    return [number for number in numbers if number == number]
-
-
 def _parsed_numbers(
     column: pa.ChunkedArray, feature: Feature, problems: Problems, schema: Schema, decimal: str
 ) -> Floats:
@@ -169,23 +181,26 @@ def _parsed_numbers(
             return np.array(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
         except pa.ArrowInvalid:
             pass
-    encoded = codes_table(column)
-    words = MISSING_NUMBER | set(schema.missing)
-    texts = [str(text) for text in encoded.dictionary.to_pylist()]
-    empty = np.array([text.strip() in words for text in texts] or [True])
-    style, units = feature.written, feature.written_in
-    known = np.array([parse_number(text, style, decimal, units) for text in texts] or [np.nan])
-    codes = codes_of(encoded)
-    wrong = (codes >= 0) & np.isnan(known[codes]) & ~empty[codes]
-    problems.add(
-        feature.name,
-        lambda row: unit_problem(texts[codes[row]], style, units) or "is not a number",
-        wrong,
-        lambda row: column[row].as_py(),
-    )
+    known, said = _each(column, lambda text: number_of_text(text, feature, schema, decimal))
+    wrong = said != ""
+    problems.add(feature.name, lambda row: str(said[row]), wrong, lambda row: column[row].as_py())
     # Any value that raises no second problem, for rows that already have one.
-    filled = np.where(wrong, np.clip(0.0, *feature.range), known[codes])
-    return np.where(codes >= 0, filled, np.nan)
+    return np.where(wrong, np.clip(0.0, *feature.range), known)
+
+
+def _each(column: pa.ChunkedArray, read: Callable[[Any], float]) -> tuple[Floats, Texts]:
+    """What ``read`` makes of each value (n,), NaN where it is missing; and why it refuses some (n,), else ""."""
+    encoded = codes_table(column)
+    known, said = [], []
+    for value in encoded.dictionary.to_pylist():
+        try:
+            known.append(read(value))
+            said.append("")
+        except ValueError as error:
+            known.append(math.nan)
+            said.append(str(error))
+    codes = codes_of(encoded)
+    return np.array([*known, math.nan])[codes], np.array([*said, ""], dtype=object)[codes]
 
 
 def _days(column: pa.ChunkedArray, feature: Feature, problems: Problems, schema: Schema, times: Ints | None) -> Floats:
@@ -196,72 +211,36 @@ def _days(column: pa.ChunkedArray, feature: Feature, problems: Problems, schema:
         micros = pc.cast(column.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False), pa.int64())
         dated = days - np.array(micros.fill_null(0).to_numpy()) // DAY
         return np.where(micros.is_null().to_numpy(), np.nan, dated.astype(np.float64))
-    encoded = codes_table(column)
-    said, known = [], []
-    for value in encoded.dictionary.to_pylist():
-        try:
-            empty = value != value or is_missing(str(value), schema.missing)
-            known.append(math.nan if empty else days_before(value, 0, schema.dates))
-            said.append("")
-        except (ValueError, OverflowError) as error:
-            known.append(math.nan)
-            said.append(str(error) if str(error).startswith(("is ", "can be ")) else f"is not a date; write {FORMATS}")
-    codes = codes_of(encoded)
-    found = np.array([*known, np.nan])[codes]
+    found, said = _each(column, lambda value: days_of(value, schema, 0))
     if is_text(kind):
         found = days + found
-    wrong = (codes >= 0) & np.array([bool(text) for text in said] + [False])[codes]
-    problems.add(feature.name, lambda row: said[codes[row]], wrong, lambda row: column[row].as_py())
+    wrong = said != ""
+    problems.add(feature.name, lambda row: str(said[row]), wrong, lambda row: column[row].as_py())
     return np.where(wrong, np.clip(0.0, *feature.range), found)
 
 
 def _check_numbers(values: Floats, feature: Feature, problems: Problems) -> None:
     if not feature.nullable:
-        problems.add(feature.name, "is missing, and may not be (nullable = false)", np.isnan(values))
-    problems.add(feature.name, "is infinite", np.isinf(values), lambda row: float(values[row]))
-    low, high = feature.range
+        problems.add(feature.name, NO_VALUE, np.isnan(values))
+    problems.add(feature.name, INFINITE, np.isinf(values), lambda row: float(values[row]))
     outside = np.isfinite(values) & feature.outside(values)
-    problems.add(
-        feature.name,
-        f"is outside the range [{low:g}, {high:g}]",
-        outside,
-        lambda row: float(values[row]),
-    )
+    problems.add(feature.name, outside_said(feature), outside, lambda row: float(values[row]))
 
 
 def read_levels(column: pa.ChunkedArray, feature: Feature, problems: Problems, schema: Schema) -> Floats:
     """Codes as float64 of shape (n,): the level's index, ``len(categories)`` for an unseen one, NaN for missing."""
-    encoded = codes_table(column)
-    known = {level_text(level): code for level, code in feature.codes.items()}
-    unseen = len(feature.categories)
-    table = np.array(
-        [_coded(value, known, unseen, schema.missing) for value in encoded.dictionary.to_pylist()] or [np.nan]
-    )
-    codes = codes_of(encoded)
-    values = np.where(codes >= 0, table[codes], np.nan)
+    values, _ = _each(column, lambda value: level_code(value, feature, schema))
     if not feature.nullable:
-        problems.add(feature.name, "is missing, and may not be (nullable = false)", np.isnan(values))
+        problems.add(feature.name, NO_VALUE, np.isnan(values))
     if feature.unseen == "refuse":
-        levels = ", ".join(feature.categories[:12]) + (", …" if unseen > 12 else "")
-        problems.add(
-            feature.name, f"is not one of its levels ({levels})", values == unseen, lambda row: column[row].as_py()
-        )
+        never = values == len(feature.categories)
+        problems.add(feature.name, levels_said(feature), never, lambda row: column[row].as_py())
     return values
 
 
 def unseen_texts(column: pa.ChunkedArray, codes: Floats, feature: Feature) -> dict[int, str]:
     """Row to the text of its level, where ``codes`` (n,) say that it was never seen."""
-    return {row: level_text(column[row].as_py()) for row in np.flatnonzero(codes == len(feature.categories)).tolist()}
-
-
-def _coded(value: Any, known: Mapping[str, int], unseen: int, missing: Sequence[str]) -> float:
-    """A level wins over a word for missing: 'NA' may be a region."""
-    if isinstance(value, float) and value != value:
-        return float("nan")
-    text = level_text(value)
-    if text not in known and is_missing(text, missing):
-        return float("nan")
-    return float(known.get(text, unseen))
+    return {row: unseen_text(column[row].as_py()) for row in np.flatnonzero(codes == len(feature.categories)).tolist()}
 
 
 def read_target(column: pa.ChunkedArray, schema: Schema, problems: Problems, *, strict: bool) -> Floats:
@@ -298,7 +277,7 @@ def read_times(column: pa.ChunkedArray, schema: Schema, problems: Problems, late
         micros = pc.cast(column.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False), pa.int64())
         missing = micros.is_null().to_numpy()
         values = np.array(micros.fill_null(0).to_numpy())
-        problems.add(name, "is missing; a decision needs a date", missing)
+        problems.add(name, NO_TIME, missing)
     else:
         encoded = codes_table(column)
         read = [_time_or_problem(value, schema) for value in encoded.dictionary.to_pylist()] or ["is missing"]
@@ -308,7 +287,7 @@ def read_times(column: pa.ChunkedArray, schema: Schema, problems: Problems, late
         values = np.array([0 if isinstance(r, str) else r for r in read], dtype=np.int64)[codes]
         problems.add(
             name,
-            lambda row: said[codes[row]] if codes[row] >= 0 else "is missing; a decision needs a date",
+            lambda row: said[codes[row]] if codes[row] >= 0 else NO_TIME,
             missing,
             lambda row: None if codes[row] < 0 else str(column[row].as_py()),
         )
@@ -317,41 +296,37 @@ def read_times(column: pa.ChunkedArray, schema: Schema, problems: Problems, late
     def dates(row: int) -> str:
         return from_micros(int(values[row])).date().isoformat()
 
-    problems.add(
-        name, f"is before {schema.earliest} ('earliest' of [portfolio])", ~missing & (values < earliest), dates
-    )
+    problems.add(name, earliest_said(schema), ~missing & (values < earliest), dates)
     if latest is not None:
-        problems.add(name, "is in the future", ~missing & (values > latest), dates)
+        problems.add(name, FUTURE, ~missing & (values > latest), dates)
     values[missing] = 0
     return np.asarray(values, dtype=np.int64)
 
 
 def _time_or_problem(value: Any, schema: Schema) -> int | str:
-    if is_missing(str(value), schema.missing):
-        return "is missing; a decision needs a date"
     try:
-        return parse_time(value, schema.dates)
-    except (ValueError, OverflowError) as error:
-        text = str(error)
-        return text if text.startswith(("is ", "can be ")) else f"is not a date; write {FORMATS}"
+        return time_of(value, schema)
+    except ValueError as error:
+        return str(error)
 
 
 def read_ids(column: pa.ChunkedArray, name: str, problems: Problems) -> list[str]:
     """The ids as text: 1, 1.0 and '1' are one id, '001' is another."""
     if pa.types.is_integer(column.type):
         column = column.cast(pa.string())
+    ids: list[Any] = column.to_pylist()
+    odd: Sequence[int] = range(len(ids))
     if is_text(column.type):
-        ids: list[Any] = column.to_pylist()
-        odd = np.flatnonzero(pc.match_substring_regex(column, ODD_ID).fill_null(False).to_numpy()).tolist()
-        for row in odd:
-            ids[row] = level_text(ids[row])
-    else:
-        ids = [None if value is None or value != value else level_text(value) for value in column.to_pylist()]
-        odd = list(range(len(ids)))
-    missing = np.array([identity is None or identity in NO_ID for identity in ids], dtype=np.bool_)
-    problems.add(name, "is missing", missing)
-    problems.add(name, NUL, np.array([row for row in odd if "\0" in (ids[row] or "")], dtype=np.int64))
-    return ["" if identity is None else identity for identity in ids] if missing.any() else ids
+        odd = np.flatnonzero(pc.match_substring_regex(column, ODD_ID).fill_null(True).to_numpy()).tolist()
+    said: dict[int, str] = {}
+    for row in odd:
+        try:
+            ids[row] = read_id(ids[row])
+        except ValueError as error:
+            ids[row], said[row] = "", str(error)
+    wrong = np.array([*said], dtype=np.int64)
+    problems.add(name, lambda row: said[row], wrong, lambda row: column[row].as_py())
+    return ids
 
 
 def repeated_ids(ids: Sequence[str], times: Ints | None) -> list[int]:

@@ -75,16 +75,20 @@ def rows_from(
     target: Purpose,
     where: str,
     first_row: int = 1,
-    dialect: DataSettings = STANDARD,
+    dialect: DataSettings | None = None,
 ) -> Rows:
     """Checked rows in the schema's feature order; one bad row refuses all of them.
 
     ``target="required"`` is for history; with ``"absent"`` a target column is dropped, and a missing time column
     makes all times zero. ``where`` names the source in messages; ``first_row`` is the number of its first row
-    when it is a part of something longer.
+    when it is a part of something longer. Without a ``dialect`` a text is a standard CSV, and numbers that are text in
+    a table are written as in the portfolio's files.
 
     Raises NotFound, MalformedBody, or DataError naming line, column, value and problem of the first few.
     """
+    if dialect is None:
+        is_text = hasattr(source, "read") or isinstance(source, (Path, str))
+        dialect = STANDARD if is_text else STANDARD.model_copy(update={"decimal": schema.decimal})
     checked = read_rows(source, schema, target=target, where=where, first_row=first_row, dialect=dialect, strict=True)
     return checked.rows
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import msgspec
 import numpy as np
 
+from riskloop.core.cells import FUTURE
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.types import Problem, Rows
 from riskloop.scoring.decoder import CLOCK_SKEW, MAX_ROW, Parsed
@@ -214,15 +215,14 @@ def table_rows(
 
     ``now`` (microseconds; the clock's by default) bounds their times. Raises DataError, MalformedBody.
     """
-    from riskloop.data.read import STANDARD, rows_from
+    from riskloop.data.read import rows_from
 
-    dialect = dialect or STANDARD
     rows = rows_from(source, model.schema, target="absent", where=where, first_row=first_row, dialect=dialect)
     latest = (time.time_ns() // 1000 if now is None else now) + CLOCK_SKEW
     late = np.flatnonzero(rows.times > latest)
     if late.size:
         field, shown = str(model.schema.time), late[:MAX_PROBLEMS].tolist()
-        raise rows_refused([Problem(field, f"row {first_row + row}: is in the future") for row in shown], late.size)
+        raise rows_refused([Problem(field, f"row {first_row + row}: {FUTURE}") for row in shown], late.size)
     return rows
 
 
