@@ -49,11 +49,11 @@ range = [0, 100]
 written = "unit"
 [features.price]
 written = "amount"
-written_in = ["$"]
+written_in = ["$", ""]
 nullable = true
 [features.length]
 written = "unit"
-written_in = ["months"]
+written_in = ["months", ""]
 nullable = true
 [features.age]
 written = "tenure"
@@ -75,14 +75,16 @@ unseen = "flag"
 nullable = true
 """
 GOOD: dict[str, Any] = {
-    "id": "anna", "day": "2025-03-31", "plain": "1", "gap": "1", "pay": "1", "rate": "1", "term": "1", "price": "1", "length": "1", "age": "1y",
+    "id": "anna", "day": "2025-03-31", "plain": "1", "gap": "1", "pay": "1", "rate": "1", "term": "1",
+    "price": "1", "length": "1", "age": "1y",
     "born": "1990-01-31", "level": "7", "other": "x", "known": "1",
 }  # fmt: skip
 WORDS = [
     "", " ", "NA", "n/a", "nan", "null", "None", "-", "?", "k.A.", "unknown", "-9999", "-9999.0", "-1", "0", "1", "7",
     " 7 ", "7.0", "007", "2.5", "2.50", "26161.9", "1e3", "1e999", "-1e999", "inf", "Infinity", "1_0", "0x1F", "+5",
     ".5", "5.",
-    "1,5", "1.234,5", "1,234.5", "$1,234", "(12)", "12-", "13.5%", "5‰", "36 months", "3 years", "12 weeks", "1.234,5 €", "10+", "< 1 year", "1y 2m",
+    "1,5", "1.234,5", "1,234.5", "$1,234", "(12)", "12-", "13.5%", "5‰", "36 months",
+    "3 years", "12 weeks", "1.234,5 €", "10+", "< 1 year", "1y 2m",
     "true", "TRUE", "False", "yes", "x", "X", "Ärztin", "Ärz\u200btin", "many", "z" * 200, "z" * 201,
     "9" * 400, "\u22123",
     "2025-03-31", "31.03.2025", "03/04/2025", "13/04/2025", "20250331", "202503", "45000", "May-2024", "2024Q2", "P07",
