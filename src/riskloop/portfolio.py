@@ -75,22 +75,23 @@ class Portfolio(Deciding):
         """
         from riskloop.data.fetch import fetched, where_of
         from riskloop.data.outcomes import read_watermark
-        from riskloop.loop.first import read_history, train_first
+        from riskloop.loop.first import first_lessons, read_history, train_first
 
         source = history if history is not None else self._history()
         where = "the history" if hasattr(source, "columns") else where_of(source)
         at, settings, tick = now or datetime.now(UTC), self.home.settings, progress or silent
+        known = None if complete_until is None else read_watermark(complete_until, self.home.schema.earliest)
         with fetched(source) as here:
             rows, read = read_history(here, where, self.home.schema, settings, to_micros(at), refused, tick)
-        known = None if complete_until is None else read_watermark(complete_until, self.home.schema.earliest)
+        learned = first_lessons(rows, settings, at, known)
+        del rows  # all of them are not there twice
         trained = train_first(
             settings,
             self.home.artefacts,
             self.home.ledger,
-            rows,
+            learned,
             now=at,
             by=current_user(),
-            complete_until=known,
             progress=progress,
         )
         return TrainingResult(**trained, data=read, bins=self._bins(int(trained["version"])))

@@ -23,7 +23,7 @@ from riskloop.core.errors import DataError, GateRefused
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.settings import Settings, settings_text
 from riskloop.core.types import Decisions, Floats, Ints, PromotionKind, from_micros, to_micros
-from riskloop.loop.first import train_first
+from riskloop.loop.first import first_lessons, train_first
 from riskloop.promote import promote
 from riskloop.scoring.decide import decide
 from riskloop.scoring.model import Model, load_model
@@ -54,10 +54,9 @@ def first_champion(folder: Path, history: History, tick: Tick | None = None) -> 
                 home.settings,
                 home.artefacts,
                 home.ledger,
-                history.past,
+                first_lessons(history.past, home.settings, start, complete_until=start),
                 now=start,
                 by="back-test",
-                complete_until=start,
                 progress=tick,
             )
         except GateRefused as refused:

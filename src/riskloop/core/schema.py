@@ -266,7 +266,7 @@ class Schema(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
     def model_matrix(self, features: Floats) -> Floats:
         """What a model sees of rows of shape (n, len(self)): no protected column, unseen levels as missing."""
         columns, limits = self._model_limits
-        matrix: Floats = features[:, columns]
+        matrix: Floats = np.take(features, columns, axis=1)  # row by row: features[:, columns] lies column by column
         matrix[matrix >= limits] = math.nan
         return matrix
 

@@ -18,7 +18,7 @@ from riskloop.core.settings import Settings
 from riskloop.core.types import Json, PromotionKind, Rows
 from riskloop.data.held import Held
 from riskloop.data.leaks import leaks_among
-from riskloop.data.maturity import lessons
+from riskloop.data.maturity import Lessons, lessons
 from riskloop.data.read import not_read, read_rows
 from riskloop.data.refused import refused_document, write_refused
 from riskloop.data.room import room
@@ -57,28 +57,28 @@ def read_history(
     return checked.rows, refused_document(checked, where, not_read(checked.source.names, schema))
 
 
+def first_lessons(rows: Rows, settings: Settings, now: datetime, complete_until: datetime | None = None) -> Lessons:
+    """The checked history rows to learn from: those whose outcome is final, by ``complete_until`` if that is said."""
+    refuse_future(complete_until, now + timedelta(days=1), "trained")  # today's date means its end
+    portfolio, folds = settings.portfolio, settings.train.folds
+    return lessons(rows, settings.row_schema, portfolio.outcome_window, folds, complete_until)
+
+
 def train_first(
     settings: Settings,
     artefacts: Artefacts,
     ledger: Ledger,
-    rows: Rows,
+    learned: Lessons,
     *,
     now: datetime,
     by: str,
-    complete_until: datetime | None = None,
     progress: Tick | None = None,
 ) -> Json:
-    """Train the learners on checked history rows and register the best.
+    """Train the learners on a history and register the best.
 
-    Rows without a final outcome are left out, by ``complete_until`` where the file's outcomes are complete up to then.
     The first version that clears ``train.floor_auc`` becomes champion; later ones wait for the gate or a person.
     Raises DataError for rows that cannot be learned from, GateRefused when a first model stays below the floor.
     """
-    refuse_future(complete_until, now + timedelta(days=1), "trained")  # today's date means its end
-    learned = lessons(
-        rows, settings.row_schema, settings.portfolio.outcome_window, settings.train.folds, complete_until
-    )
-    del rows  # all of them are not there twice
     tick = progress or silent
     tick("keeping the history", 0.01)
     stored = save_history(artefacts, learned.rows, settings.row_schema)
