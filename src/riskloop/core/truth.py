@@ -13,6 +13,15 @@ TARGETS: Final[Mapping[str, float]] = {
     "0": 0.0, "1": 1.0, "no": 0.0, "yes": 1.0, "n": 0.0, "y": 1.0, "false": 0.0, "true": 1.0,
 }  # fmt: skip
 
+# Words of a truth in the languages that lenders write: whoever says ja and nein may also say J and wahr.
+_YES: Final = (
+    "1", "y", "yes", "t", "true", "j", "ja", "wahr", "oui", "vrai", "si", "sí", "sim", "verdadero", "verdadeiro",
+    "vero", "waar", "tak",
+)  # fmt: skip
+_NO: Final = (
+    "0", "n", "no", "f", "false", "nein", "falsch", "non", "faux", "não", "nao", "falso", "nee", "onwaar", "nie",
+)  # fmt: skip
+TRUTHS: Final[Mapping[str, bool]] = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}
 
 ANY: Final = "*"  # as a value of the target: whatever is filled, such as the date of a default
 _BOUND: Final = re.compile(r"(>=|<=|>|<)\s*([+-]?\d+(?:\.\d+)?)")
@@ -24,20 +33,35 @@ _HOLDS: Final[Mapping[str, Callable[[float, float], bool]]] = {
 def truth(value: Any, bad: Collection[str] = (), good: Collection[str] = ()) -> float | None:
     """1.0 for a default, 0.0 for none, None for what is neither.
 
-    Without ``bad`` those are 1/0, yes/no, y/n and true/false. With it a value of ``bad`` is a default; every other
-    one is none, or, with ``good``, only the values named there. Case and white space do not matter. A word such as
+    Without ``bad`` those are the words of a truth: 1/0, yes/no, ja/nein. With it a value of ``bad`` is a default; every
+    other one is none, or, with ``good``, only the values named there. Where the words are a truth's, its others count,
+    too: J for a default where ``bad`` is ja, n where it is nein. Case and white space do not matter. A word such as
     ``>=90`` means the numbers from 90 on, and ``*`` whatever is filled; beside a bound only numbers can be none.
     """
     text = level_text(value).casefold()
     if not bad:
-        return TARGETS.get(text)
+        return None if (said := TRUTHS.get(text)) is None else float(said)
     if ANY in bad and is_among(text, good):  # 0 for no date
         return 0.0
     if is_among(text, bad):
         return 1.0
+    if is_among(text, good):
+        return 0.0
+    if text in TRUTHS and (default := truth_of_default(tuple(bad), tuple(good))) is not None:
+        return float(TRUTHS[text] is default)
     if good:
-        return 0.0 if is_among(text, good) else None
+        return None
     return None if any(map(is_bound, bad)) and not math.isfinite(parse_number(text)) else 0.0
+
+
+@lru_cache(maxsize=64)
+def truth_of_default(bad: tuple[str, ...], good: tuple[str, ...]) -> bool | None:
+    """Which truth a default is, where all words of the target are truths: False where nein is one; else None."""
+    says = {TRUTHS.get(level_text(word).casefold()) for word in bad}
+    contrary = {TRUTHS.get(level_text(word).casefold()) for word in good}
+    if says == {True} and contrary <= {False}:
+        return True
+    return False if says == {False} and contrary <= {True} else None
 
 
 def is_among(text: str, words: Collection[str]) -> bool:

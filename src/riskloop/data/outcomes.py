@@ -1,7 +1,5 @@
 """Reading what happened: a file or frame of outcomes, by decision or by customer."""
 
-import difflib
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -19,7 +17,7 @@ from riskloop.core.errors import ConfigError, DataError, MalformedBody, Riskloop
 from riskloop.core.progress import silent
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
-from riskloop.core.truth import TARGETS, is_bound, truth
+from riskloop.core.truth import TARGETS, truth
 from riskloop.core.types import Bools, Ints, Problem, as_utc, from_micros, to_micros
 from riskloop.core.values import is_missing, level_text
 from riskloop.data.columns import Problems, codes_of, codes_table, is_text, read_ids
@@ -29,10 +27,10 @@ from riskloop.data.read import STANDARD, Source, refuse_ragged
 from riskloop.data.spelling import spelled
 from riskloop.data.tables import Source as Rowed
 from riskloop.data.tables import refuse_copies
+from riskloop.data.targets import wrong_outcome
 from riskloop.data.unread import known_names, unread_dates
 from riskloop.store.matching import BY_CUSTOMER, UNDATED, Labels, Outcome
 
-_LONG, _ALIKE = 6, 0.85  # letters of words that may be misspelt, and how much they have in common then
 WHERE: Final = "The table of outcomes"  # in sentences that are built of a noun, which is one thing
 SHOWN: Final = 10  # problems named one by one
 
@@ -180,7 +178,7 @@ def read_handed_in(
     if labels is None:
         return HandedIn(Labels.of([]))
     if not isinstance(labels, Path | str):
-        data = DataSettings(missing=data.missing, dates=data.dates, strict=data.strict)
+        data = DataSettings(**data.model_dump(include={"missing", "dates", "strict", "max_refused"}))
     if not hasattr(labels, "read") and (plain := read_plain(labels, schema, data, at)) is not None:
         return plain
     read = _Outcomes(labels, schema, at, empty, data)
@@ -299,7 +297,6 @@ class _Outcomes:
     ) -> None:
         self.schema, self.latest, self.dialect = schema, default_known_at, dialect
         self._earliest = parse_time(schema.earliest)
-        self._alike: dict[str, str | None] = {}  # a value, and the named one that it may be misspelt
         self.problems: list[Problem] = []
         self.waiting: list[Outcome] = []  # rows whose value is neither a default nor none: nothing is decided yet
         self.values = Counter[str]()  # … and those values
@@ -352,7 +349,7 @@ class _Outcomes:
         before = len(self.problems)
         text = self._defaulted[position]
         value = _truth(text, self._meant)
-        if value is None and (wrong := self._misspelt(text)) is not None:
+        if value is None and (wrong := wrong_outcome(text, self.schema.bad, self.schema.good)) is not None:
             self.problems.append(Problem(place, wrong, text))
         number = _number(self._decision[position]) if self._decision is not None else None
         if self._decision is not None and number is None:
@@ -371,27 +368,6 @@ class _Outcomes:
         self.waiting.append(found)
         self.values[text] += 1
         return None
-
-    def _misspelt(self, text: str) -> str | None:
-        """Why a value that is neither a default nor none is an error; None where nothing is decided yet.
-
-        Where [portfolio] names both, every other value is left out, as it is in training: Current, In Grace Period.
-        """
-        schema = self.schema
-        if not text:
-            return None
-        if not schema.good:
-            wanted = f"{', '.join(schema.bad)} or another number" if schema.bad else "0 or 1"
-            return f"needs {wanted} as its outcome"
-        if text not in self._alike:
-            words = [word for word in (*schema.bad, *schema.good) if len(word) >= _LONG and not is_bound(word)]
-            plain = {word.casefold(): word for word in words}
-            close = difflib.get_close_matches(text.casefold(), plain, n=1, cutoff=_ALIKE) if len(text) >= _LONG else []
-            digits = [re.findall(r"\d+", one) for one in (text, *close)]
-            self._alike[text] = plain[close[0]] if close and digits[0] == digits[1] else None
-        alike = self._alike[text]
-        said = f"is no value that 'bad' or 'good' of [portfolio] names; '{alike}' looks like it"
-        return None if alike is None else said
 
     def _decided_at(self, position: int) -> datetime | None:
         """When the decision was, where the row says so in a way that can be read."""

@@ -1,16 +1,18 @@
 """What the values of a target column mean: which are a default, which are none, and which are no outcome yet."""
 
+import difflib
 import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from riskloop.core.dates import is_date
 from riskloop.core.errors import DataError
 from riskloop.core.settings import DataSettings
-from riskloop.core.truth import ANY, TARGETS, is_among, is_bound, truth
+from riskloop.core.truth import ANY, TARGETS, TRUTHS, is_among, is_bound, truth, truth_of_default
 from riskloop.core.types import Problem
 from riskloop.core.values import level_text, parse_number
 from riskloop.data.labels import NO_NAMES, Labels, levels_named
@@ -157,7 +159,7 @@ def read_meaning(
     counts = {level: count for level, count in counts.items() if level not in odd}
     if not bad and good:
         bad = [level for level in counts if truth(level, good) != 1.0]
-    elif not bad and any(truth(level) is None for level in counts):
+    elif not bad and any(_plain(level) is None for level in counts):
         bad, good = _recognised(name, counts, missing, where)
     for word in (*bad, *good):
         if not any(is_among(level, (word,)) for level in counts):
@@ -194,15 +196,48 @@ def _by_labels(counts: Mapping[str, int], labels: Labels) -> tuple[tuple[str, ..
     known = {level: kind for level, kind in kinds.items() if kind is not None}
     if len(known) < len(counts) or not {"bad", "good"} <= {*known.values()}:
         return (), ()
-    if all(truth(level) == {"bad": 1.0, "good": 0.0}.get(kind) for level, kind in known.items()):
+    if all(_plain(level) == {"bad": 1.0, "good": 0.0}.get(kind) for level, kind in known.items()):
         return (), ()
     return tuple(k for k in counts if known[k] == "bad"), tuple(k for k in counts if known[k] == "good")
 
 
+def _plain(level: str) -> float | None:
+    """What a value says that needs no word of the portfolio's."""
+    return TARGETS.get(level_text(level).casefold())
+
+
+_LONG, _ALIKE = 6, 0.85  # letters of words that may be misspelt, and how much they have in common then
+
+
+@lru_cache(maxsize=1024)
+def wrong_outcome(text: str, bad: tuple[str, ...], good: tuple[str, ...]) -> str | None:
+    """Why a value that is neither a default nor none is an error; None where nothing is decided yet.
+
+    Where [portfolio] names both, every other value is left out, as it is in training: Current, In Grace Period; but
+    nobody says ja, nein and jein and means that the third is not known yet.
+    """
+    if not text:
+        return None
+    if not good:
+        wanted = f"{', '.join(bad)} or another number" if bad else "0 or 1"
+        return f"needs {wanted} as its outcome"
+    said = text.casefold()
+    if _kind(said) == "open":
+        return None
+    named = "is no value that 'bad' or 'good' of [portfolio] names"
+    flag = truth_of_default(bad, good) is not None and not math.isfinite(parse_number(text))
+    if flag or said in TRUTHS:
+        return f"{named} ({', '.join((*bad, *good))})"
+    words = {word.casefold(): word for word in (*bad, *good) if len(word) >= _LONG and not is_bound(word)}
+    close = difflib.get_close_matches(said, words, n=1, cutoff=_ALIKE) if len(text) >= _LONG else []
+    digits = [re.findall(r"\d+", one) for one in (text, *close)]
+    return f"{named}; '{words[close[0]]}' looks like it" if close and digits[0] == digits[1] else None
+
+
 def _errors(counts: Mapping[str, int]) -> tuple[str, ...]:
     """Values of a few rows beside 0 and 1, yes and no: errors, and no further outcome."""
-    odd = [level for level in counts if truth(level) is None]
-    plain = {truth(level) for level in counts} - {None}
+    odd = [level for level in counts if _plain(level) is None]
+    plain = {_plain(level) for level in counts} - {None}
     few = sum(counts[level] for level in odd) <= ERRORS * sum(counts.values())
     return tuple(odd) if len(plain) == 2 and few else ()
 
