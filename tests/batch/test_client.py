@@ -160,6 +160,29 @@ def test_a_parquet_file_keeps_its_columns(api: Api, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.parquet", "out.parquet"]
 
 
+@pytest.mark.parametrize("output", ["out.csv", "out.csv.gz", "out.parquet"])
+@pytest.mark.parametrize("packing", ["gzip", "zstd", "bz2", "lz4"])
+def test_a_delivery_that_is_packed_anew_is_the_same_run(api: Api, source: Path, packing: str, output: str) -> None:
+    first = score(api, source)
+    ids = [row[8] for row in rows_of(source.with_name("out.csv"))[1:]]
+    again = source.with_name("in.csv.packed")
+    with pa.output_stream(str(again), compression=packing) as out:
+        out.write(source.read_bytes())
+    summary = score_file(again, source.with_name(output), api.url, chunk_rows=10)
+    assert (summary.run_key, summary.rows, api.rows) == (first.run_key, 95, 95)
+    if output == "out.parquet":
+        table = parquet.read_table(source.with_name(output))
+        assert table["decision_id"].to_pylist() == ids
+        assert table.select(["id", "x", "text"]).to_pylist()[0] == {
+            "id": "0",
+            "x": "0.50",
+            "text": 'says "hi",\nand goes',
+        }
+    else:
+        with pa.input_stream(str(source.with_name(output)), compression="detect") as file:
+            assert [row[8] for row in csv.reader(io.StringIO(file.read().decode()))][1:] == ids
+
+
 @pytest.mark.parametrize("trouble", ["break", "log and break", refusal(503, "overloaded", "full"), (502, "a proxy")])
 def test_a_chunk_is_sent_again_until_it_is_answered_and_logged_once(api: Api, source: Path, trouble: Any) -> None:
     api.misbehave = lambda number: trouble if number in (1, 2, 5, 9) else None

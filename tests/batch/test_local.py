@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -232,6 +233,22 @@ def test_scoring_a_file_imports_little() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
+
+
+@pytest.mark.parametrize("packing", ["gzip", "zstd", "bz2", "lz4", "zip"])
+def test_a_delivery_that_is_packed_anew_is_the_same_run(home: Home, tmp_path: Path, packing: str) -> None:
+    source, again = write(customers(5), tmp_path / "in.csv"), tmp_path / "in.csv.packed"
+    first = engine_of(home).score(source, tmp_path / "out.csv", dialect=DataSettings())
+    if packing == "zip":
+        with zipfile.ZipFile(again, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("out/in.csv", source.read_bytes())
+            archive.writestr("README.md", "As of yesterday.")
+    else:
+        with pa.output_stream(str(again), compression=packing) as out:
+            out.write(source.read_bytes())
+    summary = engine_of(home).score(again, tmp_path / "again.csv", dialect=DataSettings())
+    assert (summary.run_key, summary.repeated, home.decisions.count()) == (first.run_key, True, N)
+    pd.testing.assert_frame_equal(read(tmp_path / "again.csv"), read(tmp_path / "out.csv"))
 
 
 def test_a_run_is_decided_on_once(home: Home, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from riskloop.core.settings import DataSettings
 from riskloop.core.types import Problem
 from riskloop.data.deliver import parcel
 from riskloop.data.fetch import fetched
-from riskloop.data.opening import files_of
+from riskloop.data.opening import contents, files_of
 from riskloop.data.read import STANDARD, Screened, not_read, screen_rows
 from riskloop.data.refused import reason_lines, write_refused
 from riskloop.data.unsigned import reading_notes
@@ -180,12 +180,11 @@ def _screened(source: Path, schema: Schema, dialect: DataSettings, refused: Path
 
 
 def digest_of_files(files: Sequence[Path]) -> str:
-    """What makes two runs the same one: the content of the files."""
+    """What makes two runs the same one: the content of the files, however they are packed."""
     found = hashlib.blake2b(digest_size=12)
     for path in files:
-        with path.open("rb") as file:
-            while content := file.read(2**22):
-                found.update(content)
+        for content in contents(path):
+            found.update(content)
     return found.hexdigest()
 
 

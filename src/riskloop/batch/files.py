@@ -1,8 +1,10 @@
-"""The two kinds of file that can be scored: what of them is sent, and how the answers are put beside the rows.
+"""The two kinds of file that are sent as they are, and how the answers are put beside their rows.
 
-A CSV keeps its bytes: each record is written as it was read, with the predictions appended.
+A CSV keeps its bytes: each record is sent as it was read, however the file is packed and whatever is written, so that
+the same rows are the same request; and it is written so, with the predictions appended.
 """
 
+import csv
 import hashlib
 import io
 from collections.abc import Iterator
@@ -12,7 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.schema import APPENDED
+from riskloop.core.settings import DataSettings
+from riskloop.data.dialect import names_of
+from riskloop.data.parse import TextParser
 from riskloop.data.records import header_of, line_of, parts
+from riskloop.data.streams import open_lines, packing_of
 from riskloop.scoring.answers import refuse_taken
 
 if TYPE_CHECKING:
@@ -64,19 +70,88 @@ def digest_of(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=16).digest()
 
 
+def is_parquet(path: Path) -> bool:
+    """Whether a file's name asks for Parquet."""
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
+def parquet_part(table: "pa.Table", answers: "pa.Table") -> bytes:
+    """Rows with their predictions behind them, as an Arrow stream of its own."""
+    return stream_of(_texts(beside(table, answers)))
+
+
+def beside(table: "pa.Table", answers: "pa.Table") -> "pa.Table":
+    """Rows with their predictions behind them."""
+    import pyarrow as pa
+
+    for name in APPENDED:
+        column = answers[name].combine_chunks()
+        table = table.append_column(name, column.cast(pa.int8()) if name == "default" else column)
+    return table
+
+
+def stream_of(table: "pa.Table") -> bytes:
+    """A table as an Arrow stream."""
+    import pyarrow as pa
+
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return sink.getvalue()
+
+
+def finished(part: Path, target: Path) -> Path:
+    """The partial output is the complete CSV, compressed if its name says so; Parquet is put together."""
+    import pyarrow as pa
+
+    done, packing = part.with_name(part.name + ".done"), packing_of(target)
+    if is_parquet(target):
+        _write_parquet(part, done)
+        return done
+    if packing is None:
+        return part
+    with part.open("rb") as plain, pa.output_stream(str(done), compression=packing) as out:
+        while content := plain.read(2**22):
+            out.write(content)
+    return done
+
+
+def _texts(table: "pa.Table") -> "pa.Table":
+    """One schema for every chunk: a column that is empty in a chunk has no type of its own."""
+    import pyarrow as pa
+
+    kinds: list[Any] = [pa.field(f.name, pa.string() if pa.types.is_null(f.type) else f.type) for f in table.schema]
+    return table.cast(pa.schema(kinds))
+
+
+def _write_parquet(part: Path, done: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    writer = None
+    size = part.stat().st_size
+    with part.open("rb") as answers:
+        while answers.tell() < size:
+            table = pa.ipc.open_stream(answers).read_all()
+            writer = writer or parquet.ParquetWriter(done, table.schema)
+            writer.write_table(table.cast(writer.schema))
+    if writer is not None:
+        writer.close()
+
+
 class CsvFile:
-    """CSV to CSV."""
+    """A standard CSV, packed or not, to CSV or Parquet."""
 
     media_type: ClassVar[str] = "text/csv"
 
-    def __init__(self, source: Path) -> None:
-        self.source = source
+    def __init__(self, source: Path, target: Path) -> None:
+        self.source, self._target = source, target
         self._header = self._read_header()
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
         """Whole records, unparsed, below the file's header."""
         size = max(self.source.stat().st_size, 1)
-        with self.source.open("rb") as file:
+        with open_lines(self.source) as file:
             header_of(file)
             read = len(self._header)
             for number, part in enumerate(parts(file, rows)):
@@ -86,7 +161,9 @@ class CsvFile:
                 yield Chunk(number, part.first_row, len(part.records), body, digest_of(body), share, part.records)
 
     def head(self) -> bytes:
-        """The header with the names of the predictions."""
+        """The header with the names of the predictions; Parquet has it in each part."""
+        if is_parquet(self._target):
+            return b""
         return b",".join([self._header, *(name.encode() for name in APPENDED)]) + b"\n"
 
     def render(self, chunk: Chunk, answers: "pa.Table") -> bytes:
@@ -94,6 +171,8 @@ class CsvFile:
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        if is_parquet(self._target):
+            return parquet_part(self._table(chunk), answers)
         columns = [pa.array(chunk.records, pa.binary())]
         for name in APPENDED:
             column = answers[name].combine_chunks()
@@ -105,21 +184,25 @@ class CsvFile:
         return bytes(whole[0].as_buffer()) + b"\n"
 
     def finish(self, part: Path, rows: int) -> Path:
-        """The partial output is the complete one."""
-        return part
+        """See :func:`finished`."""
+        return finished(part, self._target)
 
     def place(self, row: int) -> str:
         """The line on which the row begins."""
-        with self.source.open("rb") as file:
+        with open_lines(self.source) as file:
             return f"line {line_of(file, row)}"
 
+    def _table(self, chunk: Chunk) -> "pa.Table":
+        """The records as text, column by column."""
+        names = names_of(next(csv.reader([self._header.decode()])))
+        content = b"\n".join([*chunk.records, b""])
+        return TextParser(DataSettings(), names, str(self.source)).parse(content, 0, None, None).table
+
     def _read_header(self) -> bytes:
-        with self.source.open("rb") as file:
+        with open_lines(self.source) as file:
             header = header_of(file)
         if not header:
             raise DataError(f"{self.source} is empty; it needs a header line and rows.")
-        import csv
-
         try:
             names = next(csv.reader(io.StringIO(header.decode("utf-8"))))
         except (UnicodeDecodeError, csv.Error, StopIteration):

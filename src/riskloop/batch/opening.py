@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from riskloop.batch.files import CsvFile, ParquetFile, ScoredFile
+from riskloop.batch.files import CsvFile, ParquetFile, ScoredFile, is_parquet
 from riskloop.batch.rows import RowsFile
 from riskloop.core.errors import ConfigError
 from riskloop.core.schema import Schema
@@ -10,7 +10,7 @@ from riskloop.core.settings import DataSettings
 from riskloop.data.opening import kind_of, open_source
 from riskloop.data.read import STANDARD, Screened
 from riskloop.data.spelling import spelled
-from riskloop.data.streams import packed_by, packing_of
+from riskloop.data.streams import packing_of
 
 
 def open_file(
@@ -26,18 +26,16 @@ def open_file(
     Rows that ``screened`` refuses are left out. Raises ConfigError for an output that is neither CSV nor Parquet or is
     the input itself.
     """
-    suffix = target.suffix.lower()
-    packed = packing_of(target) is not None and Path(target.stem).suffix.lower() == ".csv"
-    if suffix not in (".csv", ".parquet", ".pq") and not packed:
+    plain = Path(target.stem) if packing_of(target) is not None else target
+    if plain.suffix.lower() != ".csv" and not is_parquet(target):
         raise ConfigError(f"{target.name} must end in .csv, .csv.gz, .csv.zst or .parquet: that is how it is written.")
     if source.resolve() == target.resolve():
         raise ConfigError(f"{target} is the input itself; name another output.")
     whole = screened is None or not screened.refused
     kind = kind_of(source) if source.is_file() else ""
-    is_plain = kind == "text" and packed_by(source) is None and is_standard(dialect)
-    if whole and is_plain and suffix == ".csv":
-        return CsvFile(source)
-    if whole and kind == "parquet" and suffix in (".parquet", ".pq"):
+    if whole and kind == "text" and is_standard(dialect):
+        return CsvFile(source, target)
+    if whole and kind == "parquet" and is_parquet(target):
         return ParquetFile(source)
     opened, used = open_source(str(source), dialect, str(source), target=None if schema is None else schema.target)
     return RowsFile(source, target, opened if schema is None else spelled(opened, schema), used, schema, screened)

@@ -3,23 +3,19 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-from pyarrow import parquet
 
-from riskloop.batch.files import Chunk, digest_of
+from riskloop.batch.files import Chunk, beside, digest_of, finished, is_parquet, parquet_part, stream_of
 from riskloop.core.schema import APPENDED, Schema
 from riskloop.core.settings import DataSettings
 from riskloop.data.columns import Problems, is_text, read_numbers
 from riskloop.data.read import Screened
-from riskloop.data.streams import packing_of
 from riskloop.data.tables import Source
 from riskloop.scoring.answers import refuse_taken
-
-PARQUET: Final = (".parquet", ".pq")
 
 
 class RowsFile:
@@ -46,14 +42,14 @@ class RowsFile:
         """The kept rows, ``rows`` at a time, as Arrow streams."""
         first, number = 1, 0
         for table in self._parts(rows):
-            body = _stream(self._sent(table))
+            body = stream_of(self._sent(table))
             share = 0.5 if self._rows is None else min(1.0, (first - 1 + table.num_rows) / self._rows)
             yield Chunk(number, first, table.num_rows, body, digest_of(body), share, table)
             first, number = first + table.num_rows, number + 1
 
     def head(self) -> bytes:
         """The header of a CSV."""
-        if self._is_parquet:
+        if is_parquet(self._target):
             return b""
         out = io.BytesIO()
         names = [*self._opened.names, *APPENDED]
@@ -62,29 +58,16 @@ class RowsFile:
 
     def render(self, chunk: Chunk, answers: pa.Table) -> bytes:
         """The rows as they were read, with their predictions behind them."""
-        table: pa.Table = chunk.records
-        for name in APPENDED:
-            column = answers[name].combine_chunks()
-            table = table.append_column(name, column.cast(pa.int8()) if name == "default" else column)
-        if self._is_parquet:
-            return _stream(_texts(table))
+        if is_parquet(self._target):
+            return parquet_part(chunk.records, answers)
         out = io.BytesIO()
-        pa.csv.write_csv(table, out, pa.csv.WriteOptions(include_header=False, quoting_style="needed"))
+        options = pa.csv.WriteOptions(include_header=False, quoting_style="needed")
+        pa.csv.write_csv(beside(chunk.records, answers), out, options)
         return out.getvalue()
 
     def finish(self, part: Path, rows: int) -> Path:
-        """The partial output is the complete CSV, compressed if its name says so; Parquet is put together."""
-        done = part.with_name(part.name + ".done")
-        if self._is_parquet:
-            _write_parquet(part, done)
-            return done
-        packing = packing_of(self._target)
-        if packing is None:
-            return part
-        with part.open("rb") as plain, pa.output_stream(str(done), compression=packing) as out:
-            while content := plain.read(2**22):
-                out.write(content)
-        return done
+        """See :func:`riskloop.batch.files.finished`."""
+        return finished(part, self._target)
 
     def place(self, row: int) -> str:
         """Where the ``row``-th of the kept rows stands in the file."""
@@ -92,10 +75,6 @@ class RowsFile:
         for refused in np.sort(self._without).tolist():
             position += refused <= position
         return self._opened.places([position])[0]
-
-    @property
-    def _is_parquet(self) -> bool:
-        return self._target.suffix.lower() in PARQUET
 
     def _parts(self, rows: int) -> Iterator[pa.Table]:
         waiting: list[pa.Table] = []
@@ -139,28 +118,3 @@ _NEEDED: Final = pa.csv.WriteOptions(include_header=True, quoting_style="needed"
 
 def _joined(tables: list[pa.Table]) -> pa.Table:
     return tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive")
-
-
-def _stream(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
-    return sink.getvalue()
-
-
-def _texts(table: pa.Table) -> pa.Table:
-    """One schema for every chunk: a column that is empty in a chunk has no type of its own."""
-    kinds: list[Any] = [pa.field(f.name, pa.string() if pa.types.is_null(f.type) else f.type) for f in table.schema]
-    return table.cast(pa.schema(kinds))
-
-
-def _write_parquet(part: Path, done: Path) -> None:
-    writer = None
-    size = part.stat().st_size
-    with part.open("rb") as answers:
-        while answers.tell() < size:
-            table = pa.ipc.open_stream(answers).read_all()
-            writer = writer or parquet.ParquetWriter(done, table.schema)
-            writer.write_table(table.cast(writer.schema))
-    if writer is not None:
-        writer.close()

@@ -15,11 +15,11 @@ TARGETS: Final[Mapping[str, float]] = {
 
 # Words of a truth in the languages that lenders write: whoever says ja and nein may also say J and wahr.
 _YES: Final = (
-    "1", "y", "yes", "t", "true", "j", "ja", "wahr", "oui", "vrai", "si", "sí", "sim", "verdadero", "verdadeiro",
+    "1", "y", "yes", "true", "j", "ja", "wahr", "oui", "vrai", "si", "sí", "sim", "verdadero", "verdadeiro",
     "vero", "waar", "tak",
 )  # fmt: skip
 _NO: Final = (
-    "0", "n", "no", "f", "false", "nein", "falsch", "non", "faux", "não", "nao", "falso", "nee", "onwaar", "nie",
+    "0", "n", "no", "false", "nein", "falsch", "non", "faux", "não", "nao", "falso", "nee", "onwaar", "nie",
 )  # fmt: skip
 TRUTHS: Final[Mapping[str, bool]] = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}
 

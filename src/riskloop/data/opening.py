@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -12,7 +13,18 @@ from riskloop.data.dialect import find_dialect, no_table, split
 from riskloop.data.formats import STATISTICS, arff_source, arrow_source, parquet_source, rows_source, statistics_source
 from riskloop.data.joined import Joined, JoinedSource
 from riskloop.data.sheets import sheet_source
-from riskloop.data.streams import Bytes, begin, check_size, packed, packing_of, read_start, read_whole
+from riskloop.data.streams import (
+    BLOCK,
+    Bytes,
+    begin,
+    broken,
+    check_size,
+    open_bytes,
+    packed,
+    packing_of,
+    read_start,
+    read_whole,
+)
 from riskloop.data.tables import ManySource, PartitionSource, Source, TextSource, frame_source
 from riskloop.data.webpage import is_webpage, table_text
 
@@ -181,7 +193,7 @@ def _zipped(
     path: Path, dialect: DataSettings | None, where: str, target: str | None, known: DataSettings | None
 ) -> tuple[Source, DataSettings]:
     """The table in a ZIP archive; several are read one after the other, as those of a folder."""
-    members = _unzipped(path, where)
+    members = list(_unzipped(path, where))
     if not members:
         raise DataError(f"{where} is a ZIP archive without a table in it.")
     opened: list[tuple[Source, DataSettings]] = []
@@ -204,7 +216,20 @@ _BESIDE: Final = re.compile(
 )
 
 
-def _unzipped(path: Path, where: str) -> list[tuple[str, bytes]]:
+def contents(path: Path) -> Iterator[bytes]:
+    """What a file holds, piece by piece, without its packing: a delivery that is packed anew holds the same."""
+    if kind_of(path) == "zip":
+        yield from (content for _, content in _unzipped(path, str(path)))
+        return
+    try:
+        with open_bytes(path) as file:
+            while content := file.read(BLOCK):
+                yield content
+    except (OSError, EOFError, ValueError) as error:
+        raise broken(path, error) from None
+
+
+def _unzipped(path: Path, where: str) -> Iterator[tuple[str, bytes]]:
     """The files of an archive that may be tables, by name."""
     import zipfile
 
@@ -212,7 +237,8 @@ def _unzipped(path: Path, where: str) -> list[tuple[str, bytes]]:
         with zipfile.ZipFile(path) as archive:
             inside = [name for name in archive.namelist() if not name.endswith("/") and not _BESIDE.match(name)]
             check_size(sum(archive.getinfo(name).file_size for name in inside), path.stat().st_size, where)
-            return [(name, archive.read(name)) for name in sorted(inside)]
+            for name in sorted(inside):
+                yield name, archive.read(name)
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
         raise MalformedBody(
             f"{where} is not a ZIP archive that can be read: {error}. Unpack it, or pack it again."

@@ -54,6 +54,11 @@ def open_bytes(source: Bytes) -> Any:
     return source
 
 
+def open_lines(path: Path) -> BinaryIO:
+    """The decompressed bytes of a file, which can be read line by line."""
+    return path.open("rb") if packed_by(path) is None else io.BufferedReader(open_bytes(path))
+
+
 _CONTAINERS: Final = {
     b"%PDF": "a PDF", b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture", b"SQLite format 3": "an SQLite database",
     b"\x89HDF": "an HDF5 file", b"RDX": "a data set of R", b"RDA": "a data set of R", b"Obj\x01": "an Avro file",
@@ -103,7 +108,7 @@ def read_start(source: Bytes, size: int) -> bytes:
         with open_bytes(source) as file:
             return bytes(file.read(size))
     except (OSError, EOFError, ValueError) as error:
-        raise _broken(source, error) from None
+        raise broken(source, error) from None
 
 
 def read_whole(path: Path) -> bytes:
@@ -117,7 +122,7 @@ def read_whole(path: Path) -> bytes:
                     check_size(size, own, str(path))
                 pieces.append(piece)
     except (OSError, EOFError, ValueError) as error:
-        raise _broken(path, error) from None
+        raise broken(path, error) from None
     return b"".join(pieces)
 
 
@@ -135,7 +140,7 @@ def check_packed(path: Path) -> None:
                 size += len(piece)
                 check_size(size, own, str(path))
     except (OSError, EOFError, ValueError) as error:
-        raise _broken(path, error) from None
+        raise broken(path, error) from None
 
 
 def check_size(unpacked: int, own: int, where: str) -> None:
@@ -231,7 +236,7 @@ def _decoded(source: Bytes, encoding: str, where: str) -> Iterator[bytes]:
         if not plain and (rest := decoder.decode(b"", final=True)):
             yield rest.encode()
     except (OSError, EOFError) as error:
-        raise _broken(where, error) from None
+        raise broken(where, error) from None
     finally:
         if file is not source:
             file.close()
@@ -255,7 +260,8 @@ def _whole(content: bytes, lines: bool) -> tuple[bytes, bytes]:
     return content[:end], content[end:]
 
 
-def _broken(source: Any, error: Exception) -> MalformedBody:
+def broken(source: Any, error: Exception) -> MalformedBody:
+    """What to raise for a file that cannot be unpacked."""
     name = source if isinstance(source, (Path, str)) else "The content"
     text = str(error).split("\n")[0][:120]
     return MalformedBody(f"{name} cannot be decompressed or read: {text}. Write it again, or copy it again.")
