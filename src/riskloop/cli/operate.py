@@ -8,6 +8,7 @@ import typer
 
 from riskloop.cli.options import (
     CONFIG,
+    ColumnsOption,
     ConfigOption,
     DatesOption,
     DecimalOption,
@@ -277,6 +278,7 @@ def outcomes(
     skip: SkipOption = None,
     widths: WidthsOption = None,
     dates: DatesOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Hand in what happened to customers who were decided on, and up to when that is complete.
@@ -284,7 +286,7 @@ def outcomes(
     Rows that cannot be read or belong to no decision are named with their reason; the exit code is 12 then, and 3 when
     no row at all belongs to a decision. Rows that have no outcome yet are counted and change no exit code.
     """
-    given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict, widths)
+    given = dialect_options(delimiter, encoding, decimal, sheet, skip, dates, strict, widths, columns)
     portfolio = _reading(open_portfolio(config, given), engine, master)
     recorded = portfolio.record_outcomes(labels, complete_until=complete_until, reason=reason, refused=refused)
     before = f" {recorded.repeated:,} more had been recorded before." if recorded.repeated else ""

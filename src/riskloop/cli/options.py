@@ -36,6 +36,9 @@ DatesOption = Annotated[str | None, typer.Option(help="Order of dates like 03/01
 RefusedOption = Annotated[
     Path | None, typer.Option("--refused", help="CSV for the rows that are set aside, each with its reason.")
 ]
+ColumnsOption = Annotated[
+    str | None, typer.Option(help="Names of the columns of a file without a header line, such as id,default.")
+]
 StrictOption = Annotated[
     bool | None, typer.Option("--strict/--no-strict", help="Refuse the file for one bad row; overrules [data].")
 ]
@@ -50,6 +53,7 @@ def dialect_options(
     dates: str | None = None,
     strict: bool | None = None,
     widths: str | None = None,
+    columns: str | None = None,
 ) -> dict[str, Any]:
     """What the options say about a file, as settings of [data]. Raises ConfigError for a value that is none."""
     from riskloop.data.dialect import SPELLED
@@ -78,6 +82,11 @@ def dialect_options(
         if not all(part.isdecimal() and int(part) for part in parts):
             raise ConfigError(f"--widths is the number of characters of each column, such as 10,8,3, not {widths!r}.")
         given["widths"] = tuple(map(int, parts))
+    if columns is not None:
+        names = tuple(name.strip() for name in columns.split(","))
+        if not all(names) or len({*names}) < len(names):
+            raise ConfigError(f"--columns is a name for each column, such as id,default,known_at, not {columns!r}.")
+        given |= {"header": False, "columns": names}
     return {name: value for name, value in given.items() if value is not None}
 
 

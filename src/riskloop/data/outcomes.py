@@ -1,7 +1,7 @@
 """Reading what happened: a file or frame of outcomes, by decision or by customer."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from riskloop.core.dates import parse_time
-from riskloop.core.errors import ConfigError, DataError, MalformedBody, RiskloopError
+from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.progress import silent
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
@@ -21,12 +21,9 @@ from riskloop.core.truth import TARGETS, truth
 from riskloop.core.types import Bools, Ints, Problem, as_utc, from_micros, to_micros
 from riskloop.core.values import is_missing, level_text
 from riskloop.data.columns import Problems, codes_of, codes_table, is_text, read_ids
-from riskloop.data.opening import open_source
+from riskloop.data.delivered import how_to_name, open_outcomes, outcome_of
 from riskloop.data.parse import Block
 from riskloop.data.read import STANDARD, Source, refuse_ragged
-from riskloop.data.spelling import spelled
-from riskloop.data.tables import Source as Rowed
-from riskloop.data.tables import refuse_copies
 from riskloop.data.targets import wrong_outcome
 from riskloop.data.unread import known_names, unread_dates
 from riskloop.store.matching import BY_CUSTOMER, UNDATED, Labels, Outcome
@@ -195,7 +192,7 @@ def read_plain(source: Source, schema: Schema, dialect: DataSettings, latest: da
     That is where anything is wrong with any of them. Where this returns labels, they are those of `_Outcomes`.
     """
     try:
-        opened = _clear(_opened(source, dialect, WHERE, {schema.target, "default"}, schema), WHERE)
+        opened = open_outcomes(source, dialect, WHERE, schema)
         names = {n: n in opened.names for n in ("decision_id", schema.id or "", "customer_id")}
         defaulted = next((n for n in (schema.target, "default") if n in opened.names), None)
         by_id = names["decision_id"]
@@ -228,7 +225,7 @@ def _plain(
     n, problems = block.table.num_rows, Problems(positions=block.positions)
     if block.ragged:
         return None
-    read = _distinct(block.table[defaulted], lambda text: _truth(text, schema), dialect)
+    read = _distinct(block.table[defaulted], lambda text: outcome_of(text, schema), dialect)
     ids, customers = np.full(n, BY_CUSTOMER, dtype=np.int64), list[str]()
     if who == "decision_id":
         column = block.table[who]
@@ -276,12 +273,6 @@ def _may_be_plain(schema: Schema) -> bool:
     return any(truth(text, schema.bad, schema.good) not in (None, value) for text, value in TARGETS.items())
 
 
-def _truth(text: str, schema: Schema) -> int | None:
-    value = truth(text, schema.bad, schema.good) if text or "" in (*schema.bad, *schema.good) else None
-    value = TARGETS.get(text.casefold()) if value is None else value  # the API's own 1 and 0
-    return None if value is None else int(value)
-
-
 def _moment(text: str, latest: int, schema: Schema) -> int | None:
     try:
         return parse_time(text, schema.dates) if text else latest
@@ -301,7 +292,7 @@ class _Outcomes:
         self.waiting: list[Outcome] = []  # rows whose value is neither a default nor none: nothing is decided yet
         self.values = Counter[str]()  # … and those values
         self.found: list[Outcome] = []
-        columns, places, self.notes = _columns(source, empty, dialect, {schema.target, "default"}, schema)
+        columns, places, self.notes = _columns(source, empty, dialect, schema)
         self.rows = len(places)
         if empty and not self.rows:
             return
@@ -312,8 +303,10 @@ class _Outcomes:
         if defaulted is None or (self._decision is None and self._customer is None):
             wanted = ["decision_id", names[0]] if defaulted is not None else [schema.target, "default"]
             needed = " or ".join(f"'{name}'" for name in dict.fromkeys(wanted))
+            a_file = isinstance(source, (Path, str)) or hasattr(source, "read")
+            hint = f" If those are no names: {how_to_name(schema)}" if a_file else ""
             raise DataError(
-                f"The outcomes need a column {needed}; they have {', '.join(columns)}.",
+                f"The outcomes need a column {needed}; they have {', '.join(columns)}.{hint}",
                 [Problem(needed, "is missing")],
             )
         self._defaulted, self._known = defaulted, _first(columns, known_names(schema))
@@ -348,7 +341,7 @@ class _Outcomes:
     def _outcome(self, position: int, place: str) -> Outcome | None:
         before = len(self.problems)
         text = self._defaulted[position]
-        value = _truth(text, self._meant)
+        value = outcome_of(text, self._meant)
         if value is None and (wrong := wrong_outcome(text, self.schema.bad, self.schema.good)) is not None:
             self.problems.append(Problem(place, wrong, text))
         number = _number(self._decision[position]) if self._decision is not None else None
@@ -393,59 +386,12 @@ class _Outcomes:
         return moment
 
 
-def _opened(source: Source, dialect: DataSettings, where: str, needed: Set[str], schema: Schema) -> Rowed:
-    """The source as [data] lays files out; a file that has its columns only in a layout of its own, in that.
-
-    Outcomes come from other systems than the history: without its note above the header, or with other delimiters.
-    """
-    first: RiskloopError | None = None
-    opened: Rowed | None = None
-    begins = source.tell() if hasattr(source, "seek") else None
-    try:
-        opened = spelled(open_source(source, dialect, where)[0], schema)
-        if needed & set(opened.names):
-            _refuse_nameless(source, opened, dialect, where)
-            return opened
-    except (DataError, MalformedBody) as error:
-        first = error
-    if isinstance(source, (Path, str)) or begins is not None:
-        if begins is not None:
-            source.seek(begins)
-        try:
-            own = spelled(open_source(source, None, where)[0], schema)
-            if needed & set(own.names):
-                return own
-        except (DataError, MalformedBody):
-            pass
-    if opened is None:
-        raise first or DataError(f"{where} cannot be read.")
-    return opened
-
-
-def _refuse_nameless(source: Source, opened: Rowed, dialect: DataSettings, where: str) -> None:
-    """Raise ConfigError for a file that has neither a header line nor the columns that [data] lists."""
-    if dialect.header or not isinstance(source, (Path, str)):
-        return
-    own, layout = open_source(source, None, where)
-    if not layout.header and len(own.names) != len(opened.names):
-        raise ConfigError(
-            f"The outcomes have {len(own.names)} columns and no header line, so that nobody knows which of them says "
-            "what happened. Give the file one: decision_id or the id's name, and default."
-        )
-
-
-def _clear(opened: Rowed, where: str) -> Rowed:
-    """The source, unless a name of its header comes twice: nobody says which column is meant."""
-    refuse_copies(opened, opened.names, where)
-    return opened
-
-
 def _columns(
-    source: Source, empty: bool, dialect: DataSettings, needed: Set[str], schema: Schema
+    source: Source, empty: bool, dialect: DataSettings, schema: Schema
 ) -> tuple[dict[str, list[str]], list[str], tuple[str, ...]]:
     """Every column as text, a missing value as empty text; the place of each row; and what to know of the reading."""
     where = str(source) if isinstance(source, (Path, str)) else WHERE
-    opened = _clear(_opened(source, dialect, where, needed, schema), where)
+    opened = open_outcomes(source, dialect, where, schema)
     columns: dict[str, list[str]] = {name: [] for name in opened.names}
     positions: list[int] = []
     for block in opened.blocks():

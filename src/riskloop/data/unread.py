@@ -18,7 +18,7 @@ def unread_dates(source: Source, schema: Schema) -> tuple[str, ...]:
     read = {"decision_id", "customer_id", "default", schema.id, schema.unit, schema.time, schema.target}
     others = [name for name in source.names if name not in {*read, *schema.names}]
     block = None if {*known_names(schema)} & {*others} or not others else next(iter(source.blocks(others)), None)
-    dated = [] if block is None else [name for name in others if _is_dated(block.table[name], schema)]
+    dated = [] if block is None else [name for name in others if is_dated(block.table[name], schema)]
     if not dated:
         return ()
     named, are = " and ".join(f"'{name}'" for name in dated), "are" if len(dated) > 1 else "is"
@@ -33,7 +33,7 @@ def known_names(schema: Schema) -> list[str]:
     return list(dict.fromkeys((schema.known_at, "known_at")))
 
 
-def _is_dated(column: pa.ChunkedArray, schema: Schema) -> bool:
+def is_dated(column: pa.ChunkedArray, schema: Schema) -> bool:
     """Whether the first values are dates."""
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
