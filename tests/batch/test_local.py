@@ -24,7 +24,7 @@ from riskloop.batch import local, pool
 from riskloop.batch.client import digest_of_files
 from riskloop.batch.local import Champion, LocalEngine
 from riskloop.batch.scorer import Todo
-from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, RiskloopError, StorageError
+from riskloop.core.errors import ConfigError, Conflict, DataError, MalformedBody, NotFound, RiskloopError, StorageError
 from riskloop.core.schema import APPENDED
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Decisions
@@ -380,6 +380,17 @@ def test_a_run_that_is_repeated_is_judged_as_it_is_asked_now(home: Home, tmp_pat
     again = engine_of(home).score(source, tmp_path / "again.csv", dialect=DataSettings())
     assert (again.repeated, again.rows, again.refused) == (True, first.rows, first.refused)
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
+
+
+@pytest.mark.parametrize("layout", [{"skip": 1}, {"delimiter": ";"}, {"encoding": "utf-16"}, {"encoding": "utf-32"}])
+def test_a_run_that_is_repeated_by_another_layout_names_the_one_that_reads_it(
+    home: Home, tmp_path: Path, layout: dict[str, Any]
+) -> None:
+    source = write(customers(8), tmp_path / "in.csv")
+    engine_of(home).score(source, tmp_path / "out.csv", dialect=DataSettings())
+    with pytest.raises((DataError, MalformedBody), match=f"say .*--{next(iter(layout))}"):
+        engine_of(home).score(source, tmp_path / "again.csv", dialect=DataSettings(**layout))
+    assert not (tmp_path / "again.csv").exists()
 
 
 def test_another_champion_decides_anew(home: Home, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from riskloop.core.errors import DataError, MalformedBody
 from riskloop.core.settings import Settings, parse_settings
 from riskloop.data import streams, tables
 from riskloop.loop.check import check
@@ -57,3 +58,11 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         tracemalloc.stop()
     table = 20_000 * len(SETTINGS.row_schema) * 8
     assert peaks[1] - peaks[0] < 0.2 * table
+
+
+@pytest.mark.parametrize("layout", [{"skip": 1}, {"delimiter": ";"}, {"encoding": "utf-16"}])
+def test_of_a_file_in_another_layout_no_column_is_judged(tmp_path: Path, layout: dict[str, object]) -> None:
+    """Each column would seem to be empty, "a data fault", where the history had a note above its header."""
+    settings = SETTINGS.model_copy(update={"data": SETTINGS.data.model_copy(update=layout)})
+    with pytest.raises((DataError, MalformedBody), match=next(iter(layout))):
+        check(None, settings.row_schema, settings, written(tmp_path, 200), "the file")

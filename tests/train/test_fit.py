@@ -312,6 +312,31 @@ def test_the_real_customers_are_ranked_as_well_as_known(tmp_path: Path) -> None:
     check_agreement(load_model(stored(tmp_path, fitted), 1), fitted, rows.features)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", [*BUILT_IN, *GROWN, "own", "forest"])
+def test_every_learner_bears_columns_without_a_value(name: str, *, weighted: bool) -> None:
+    """The first months of a history do not have the columns that came later: the fits to them say so of no row."""
+    own = "\n".join(
+        f'[learners.{key}]\nestimator = "sklearn.ensemble.{path}"\n'
+        for key, path in (("own", "HistGradientBoostingClassifier"), ("forest", "RandomForestClassifier"))
+    )
+    text = f'[portfolio]\ntarget = "bad"\n{own}'
+    kinds = {"x": 'kind = "number"', "late": 'kind = "number"', "code": 'kind = "category"\ncategories = ["a", "b"]'}
+    text += "".join(f"[features.{key}]\nnullable = true\n{kind}\n" for key, kind in kinds.items())
+    settings, rng = parse_settings(text), np.random.default_rng(5)
+    matrix = np.full((400, 3), np.nan)
+    matrix[:, 0] = rng.normal(size=400)
+    default = rng.random(400) < 1 / (1 + np.exp(-matrix[:, 0]))
+    weights = np.where(np.arange(400) % 2 == 0, 1.0, 0.5) if weighted else None
+    fitted = learner(name, settings).fit(settings.row_schema, matrix, default, weights, 1, 1)
+    filled = matrix.copy()
+    filled[:, 1], filled[:, 2] = 7.0, 1.0
+    p = fitted.predict_proba(matrix)[:, 1]
+    assert roc_auc_score(default, p) > 0.6
+    if name != "scorecard":
+        np.testing.assert_array_equal(fitted.predict_proba(filled)[:, 1], p)
+
+
 @pytest.mark.parametrize(("name", "parameter"), [("lightgbm", "n_estimators"), ("hist_gradient_boosting", "max_iter")])
 def test_few_rows_bear_few_trees(rows: Rows, settings: Settings, name: str, parameter: str) -> None:
     """Weights that leave a quarter of the rows halve the trees; from enough rows on there are all of them."""

@@ -159,7 +159,7 @@ class _FileRun:
         """
         champion = self.engine.champion()
         model = champion.model
-        open_rows(str(self.source), model.schema, "absent", str(self.source), self.dialect)  # the columns are there
+        self._require_columns(model)
         try:
             self._score(champion)
             if self._find_repeats(model):
@@ -187,6 +187,7 @@ class _FileRun:
         self.segments = list(segments)
         self.latest = segments[0].scored_at + CLOCK_SKEW
         model = self.engine.model(segments[0].model_version)
+        self._require_columns(model)  # the same bytes may be read by another [data] than when they were decided on
         self._check(model)
         self._find_repeats(model)
         self._tell(model)
@@ -216,6 +217,9 @@ class _FileRun:
     def screened(self) -> Screened:
         """The refused rows, as every reader tells of them."""
         return Screened(tuple(self.problems.refused()), self.read, self.problems, self.opened)
+
+    def _require_columns(self, model: Model) -> None:
+        open_rows(str(self.source), model.schema, "absent", str(self.source), self.dialect)
 
     # ----------------------------------------------------------------------- passes over the rows
 

@@ -415,25 +415,31 @@ def open_rows(
         refuse_copies(opened, copies, where)
         check_columns(opened.names, schema, target, where)
     except (DataError, MalformedBody):
-        if not isinstance(source, (Path, str)):
-            raise
-        try:
-            own, used = open_source(source, None, where)
-            check_columns(spelled(own, schema).names, schema, target, where)
-        except (DataError, MalformedBody):
-            own = None
-        if own is None:
-            raise
-        options = [
-            f"--{name} {json.dumps(getattr(used, name))}"
-            for name in ("sheet", "skip", "delimiter", "encoding", "decimal")
-            if getattr(used, name) != getattr(dialect, name)
-        ]
-        raise DataError(
-            f"{where} is not laid out as [data] of riskloop.toml says, but as: {describe(used)}. If it is the right "
-            f"file, say {' '.join(options) or 'so in [data]'}."
-        ) from None
+        refuse_other_layout(source, schema, target, where, dialect)
+        raise
     return opened
+
+
+def refuse_other_layout(source: Source, schema: Schema, target: Purpose, where: str, dialect: DataSettings) -> None:
+    """Raise DataError, with the options that read it, for a file that has the columns in another layout: it may be a
+    wrong one.
+    """
+    if not isinstance(source, (Path, str)):
+        return
+    try:
+        own, used = open_source(source, None, where)
+        check_columns(spelled(own, schema).names, schema, target, where)
+    except (DataError, MalformedBody):
+        return
+    options = [
+        f"--{name} {json.dumps(getattr(used, name))}"
+        for name in ("sheet", "skip", "delimiter", "encoding", "decimal")
+        if getattr(used, name) != getattr(dialect, name)
+    ]
+    raise DataError(
+        f"{where} is not laid out as [data] of riskloop.toml says, but as: {describe(used)}. If it is the right "
+        f"file, say {' '.join(options) or 'so in [data]'}."
+    )
 
 
 def check_columns(names: Sequence[str], schema: Schema, target: Purpose, where: str) -> None:

@@ -237,6 +237,9 @@ def _decoded(source: Bytes, encoding: str, where: str) -> Iterator[bytes]:
             yield rest.encode()
     except (OSError, EOFError) as error:
         raise broken(where, error) from None
+    except UnicodeError:  # utf-16 and utf-32 say by a mark in which order their bytes are
+        own = find_encoding(content[:512])
+        raise MalformedBody(f"{where} is not written in {encoding}; say --encoding {own}.") from None
     finally:
         if file is not source:
             file.close()

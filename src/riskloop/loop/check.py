@@ -9,7 +9,7 @@ from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings, Settings
 from riskloop.core.types import Finding, Floats, Ints, Json, Severity
 from riskloop.data.opening import open_source
-from riskloop.data.read import screen_rows
+from riskloop.data.read import refuse_other_layout, screen_rows
 from riskloop.data.refused import reason_lines
 from riskloop.data.spelling import spelled
 from riskloop.data.tables import Source
@@ -53,8 +53,14 @@ def check(champion: ReferenceModel | None, schema: Schema, settings: Settings, s
 
 
 def _opened(source: Any, schema: Schema, dialect: DataSettings, where: str) -> Source:
-    """The source under the schema's spelling of its columns, as scoring reads it."""
-    return spelled(open_source(source, dialect, where, target=schema.target)[0], schema)
+    """The source under the schema's spelling of its columns, as scoring reads it.
+
+    Raises DataError for a file in another layout: what would be said of its columns is nonsense.
+    """
+    opened = spelled(open_source(source, dialect, where, target=schema.target)[0], schema)
+    if not {*schema.names} <= {*opened.names}:
+        refuse_other_layout(source, schema, "absent", where, dialect)
+    return opened
 
 
 class _Looked:

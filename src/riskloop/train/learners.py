@@ -20,7 +20,7 @@ import numpy as np
 from riskloop.core.errors import ArtefactError, ConfigError, DataError
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.settings import Settings
-from riskloop.core.stats import effective_size
+from riskloop.core.stats import effective_size, without_empty
 from riskloop.core.types import Bools, Floats
 
 Estimator = Any  # a scikit-learn classifier; scikit-learn ships no types
@@ -71,6 +71,8 @@ class Learner:
         if self.bins is not None:
             estimator.set_params(**{self.bins: most_bins(len(X))})
         _require_missing_values(self.name, estimator, schema, X)
+        if type(estimator).__module__.startswith("sklearn."):
+            X = without_empty(X)  # of the first months, where a column came in the middle of the history
         options = dict(self.fit_options(schema))
         if weights is not None:
             if "sample_weight" not in inspect.signature(estimator.fit).parameters:

@@ -190,6 +190,20 @@ def test_density_ratios_find_nothing_where_nothing_moved() -> None:
     assert density_ratio_weights(x, window).weights.tolist() == ratio.weights.tolist()
 
 
+@pytest.mark.parametrize("where", ["both sides", "the reference", "the window", "nothing else"])
+def test_density_ratios_bear_a_column_without_a_value(where: str) -> None:
+    """A column that came in the middle of the history, or that stopped, is empty on one side or on both."""
+    rng = np.random.default_rng(12)
+    x, window = rng.normal(size=(600, 2)), rng.normal(size=(300, 2))
+    x[:, 1] = np.nan if where != "the window" else x[:, 1]
+    window[:, 1] = np.nan if where != "the reference" else window[:, 1]
+    if where == "nothing else":
+        x, window = x[:, 1:], window[:, 1:]
+    ratio = density_ratio_weights(x, window)
+    told_apart = where in ("the reference", "the window")
+    assert ratio.auc == pytest.approx(1.0 if told_apart else 0.5, abs=0.06)
+
+
 def test_density_ratios_follow_the_true_ones() -> None:
     rng = np.random.default_rng(10)
     x, window = rng.normal(size=(4000, 1)), rng.normal(0.5, 1.0, (2000, 1))

@@ -45,6 +45,7 @@ from riskloop.core.stats.estimation import (
     effective_size,
     pape,
     recalibrate,
+    without_empty,
 )
 from riskloop.core.stats.evidence import Evidence, bin_evidence, broken_order, order_fault
 from riskloop.core.stats.intervals import (
@@ -131,4 +132,5 @@ __all__ = [
     "weighted_auc",
     "weighted_auc_gain",
     "wilson_interval",
+    "without_empty",
 ]

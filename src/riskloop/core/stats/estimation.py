@@ -159,11 +159,21 @@ def density_ratio_weights(
     with threadpool_limits(1, user_api="openmp"):
         for train, held_out in split:
             fitted = train if train.size <= most else np.sort(draws.choice(train, most, replace=False))
-            p[held_out] = classifier.fit(rows[fitted], source[fitted]).predict_proba(rows[held_out])[:, 1]
+            classifier.fit(without_empty(rows[fitted]), source[fitted])
+            p[held_out] = classifier.predict_proba(rows[held_out])[:, 1]
     odds = p[:m] / np.maximum(1.0 - p[:m], TINY)
     weights = np.minimum(odds * (m / n), cap)
     weights /= weights.mean()
     return DensityRatio(weights, effective_size(weights), auc(source, p))
+
+
+def without_empty(X: Floats) -> Floats:
+    """The matrix with 0 in each column that no row has a value in, which scikit-learn's histograms cannot be made of.
+
+    Trees never split such a column, so what they say of any row stays the same.
+    """
+    empty = np.isnan(X).all(axis=0)
+    return np.where(empty, 0.0, X) if empty.any() else X
 
 
 def _estimated(score: Floats, recalibration: Recalibration | None, assumption: str) -> EstimatedPerformance:
