@@ -232,9 +232,13 @@ def read_levels(column: pa.ChunkedArray, feature: Feature, problems: Problems, s
     values, _ = _each(column, lambda value: level_code(value, feature, schema))
     if not feature.nullable:
         problems.add(feature.name, NO_VALUE, np.isnan(values))
+    never = values == len(feature.categories)
     if feature.unseen == "refuse":
-        never = values == len(feature.categories)
         problems.add(feature.name, levels_said(feature), never, lambda row: column[row].as_py())
+    else:  # scored as missing, unless it is no new level but one that cannot be read
+        broken = [row for row in np.flatnonzero(never).tolist() if "\ufffd" in str(column[row].as_py())]
+        said = "holds bytes that this encoding does not have"
+        problems.add(feature.name, said, np.array(broken, dtype=np.int64), lambda row: column[row].as_py())
     return values
 
 

@@ -254,10 +254,12 @@ def _encoding(source: Bytes, start: bytes, target: str | None) -> str:
         return found
     # The first letter that is not ASCII may come late.
     with open_bytes(source) as file:
-        before = b""
+        before, told = b"", b""
         while piece := bytes(file.read(2**22)):
             if not is_utf8(before + piece):
-                return find_encoding(piece) if not is_utf8(piece[4:]) else "utf-8"
+                return find_encoding(told + piece) if not is_utf8(piece[4:]) else "utf-8"
+            if len(told) < SAMPLE and not piece.isascii():  # lines that are UTF-8 beyond ASCII
+                told += b"".join(line for line in piece.splitlines(keepends=True)[1:-1] if not line.isascii())[:SAMPLE]
             before = piece[-3:] if not piece[-3:].isascii() else b""
     return found
 

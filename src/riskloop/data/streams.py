@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from riskloop.core.errors import MalformedBody, NotFound
-from riskloop.data.encodings import named_encoding, older_encoding
+from riskloop.data.encodings import mixed_encoding, named_encoding, older_encoding
 
 BLOCK: Final = 2**23  # bytes of text at a time
 AHEAD: Final = 4  # blocks that are made while the caller works on one
@@ -165,6 +165,8 @@ def find_encoding(start: bytes, word: str | None = None) -> str:
     if start[:200].count(0) > len(start[:200]) // 4:
         return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
     if not is_utf8(start):
+        if (mixed := mixed_encoding(start)) is not None:
+            return mixed
         text = start.decode(errors="replace")
         broken = text.count("\ufffd")
         if sum(not c.isascii() for c in text) > 50 * broken:  # UTF-8 with a few broken characters

@@ -208,6 +208,9 @@ def reading_notes(looked: Survey, partial: Mapping[str, int], dialect: DataSetti
             notes.append(
                 f"The file is no UTF-8; as {dialect.encoding} it reads {odd[:40]!r}. Say --encoding if that is wrong."
             )
+    elif "-or-" in dialect.encoding:
+        other = dialect.encoding.rpartition("-or-")[2]
+        notes.append(f"Some lines are no UTF-8: they are read as {other}. Say --encoding if that is wrong.")
     elif any("\ufffd" in text for column in looked.columns.values() for text in column.texts[:200]):
         notes.append("Some bytes are no UTF-8 and are read as \ufffd, although the rest is UTF-8: look at the source.")
     return notes
