@@ -36,9 +36,14 @@ def score(
 
 
 def run(
-    frame: "DataFrame", portfolio: Portfolio, *, run_key: str | None = None, staging: str | None = None
+    frame: "DataFrame",
+    portfolio: Portfolio,
+    *,
+    run_key: str | None = None,
+    staging: str | None = None,
+    refused: Path | None = None,
 ) -> "SparkRun":
-    """As `score`, with what became of the rows in numbers."""
+    """As `score`, with what became of the rows in numbers; those that cannot be read go into the CSV ``refused``."""
     from riskloop.batch.spark import SparkEngine
 
     home = portfolio.home
@@ -61,7 +66,7 @@ def run(
         )
 
     engine = SparkEngine(home.segments, portfolio.champion_now, scorer, home.settings.data)
-    return engine.score(frame, place, key)
+    return engine.score(frame, place, key, refused)
 
 
 def distributed(portfolio: Portfolio, spark: "SparkSession") -> Portfolio:
@@ -81,20 +86,34 @@ def started(portfolio: Portfolio, master: str | None) -> Portfolio:
 
 
 def score_path(
-    portfolio: Portfolio, source: str, target: str, *, master: str | None = None, run_key: str | None = None
+    portfolio: Portfolio,
+    source: str,
+    target: str,
+    *,
+    master: str | None = None,
+    run_key: str | None = None,
+    refused: Path | None = None,
 ) -> "SparkRun":
     """Score a path that Spark reads (Parquet, or CSV with a header) into a folder of the kind that its name says.
 
-    Without a ``run_key`` the files' names, sizes and times make the run. Raises Conflict when it is done already.
+    A CSV has the delimiter and the encoding of [data]; Spark knows no other layout. Without a ``run_key`` the files'
+    names, sizes and times make the run. Raises Conflict when it is done already, ConfigError where the target is there.
     """
-    from riskloop.batch.spark import digest_of_input, remove
+    from riskloop.batch.spark import digest_of_input, exists, remove
 
+    layout = portfolio.home.settings.data
+    for option, value in (("sheet", layout.sheet), ("skip", layout.skip), ("widths", layout.widths)):
+        if value and ".csv" in source:
+            raise ConfigError(f"Spark reads no file that needs {option} of [data]; score it with --engine local.")
     spark = _session(master)
-    reader = spark.read.option("header", "true")
+    if exists(spark, target):
+        raise ConfigError(f"{target} is there already; name another output, or remove it. Nothing was scored.")
+    # Quotes as in every standard CSV: doubled within a field, which may go over several lines.
+    reader = spark.read.options(header=True, escape='"', multiLine=True, sep=layout.delimiter, encoding=layout.encoding)
     frame = reader.csv(source) if ".csv" in source else spark.read.parquet(source)
-    done = run(frame, portfolio, run_key=run_key or digest_of_input(frame))
+    done = run(frame, portfolio, run_key=run_key or digest_of_input(frame), refused=refused)
     writer = done.frame.write.mode("errorifexists")
-    writer.option("header", "true").csv(target) if target.endswith(".csv") else writer.parquet(target)
+    writer.options(header=True, escape='"').csv(target) if target.endswith(".csv") else writer.parquet(target)
     remove(spark, done.staging)
     return replace(done, frame=None)
 

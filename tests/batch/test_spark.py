@@ -18,7 +18,8 @@ from tests.serve.conftest import CONFIG, add_model, promote
 from riskloop import spark as riskloop_spark
 from riskloop.batch.local import Champion
 from riskloop.batch.spark import OnExecutors
-from riskloop.core.errors import Conflict, DataError
+from riskloop.cli import main
+from riskloop.core.errors import ConfigError, Conflict, DataError
 from riskloop.core.schema import APPENDED
 from riskloop.core.span import EVERYTHING
 from riskloop.core.types import to_micros
@@ -170,6 +171,45 @@ def test_paths_are_scored_once(spark: Any, portfolio: Portfolio, tmp_path: Path)
     with pytest.raises(Conflict, match="in the log already"):
         riskloop_spark.score_path(portfolio, source, str(tmp_path / "again.parquet"))
     assert portfolio.home.decisions.count() == 300
+
+
+def test_the_rows_that_are_set_aside_are_written_where_refused_says(
+    spark: Any,
+    portfolio: Portfolio,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the command, in the columns of the other engines, also where too many rows refuse the whole run."""
+    frame = customers(3)
+    frame.loc[7, "job"] = 'a "quoted",\nbroken one'
+    few = frame.assign(debt=frame["debt"].mask(frame.index.isin([3, 200]), 99.0))
+    for name, given, code in (("few", few, 12), ("all", frame.assign(debt=99.0), 3)):
+        given.to_csv(tmp_path / f"{name}.csv", index=False)
+        bad = given[given["debt"] == 99.0]
+        found = {}
+        for engine in ("local", "spark"):
+            aside = tmp_path / f"{name}-{engine}.csv"
+            words = [tmp_path / f"{name}.csv", tmp_path / f"{name}-{engine}.parquet", "--refused", aside]
+            words += ["--engine", engine, "--config", tmp_path, "--run-key", f"{name}-{engine}"]
+            monkeypatch.setattr(sys, "argv", ["riskloop", "score", *map(str, words)])
+            with pytest.raises(SystemExit) as stopped:
+                main()
+            assert stopped.value.code == code, capsys.readouterr().err
+            found[engine] = pd.read_csv(aside, dtype=str).drop(columns="refused_place")
+            assert sorted(found[engine]["id"]) == sorted(bad["id"])
+        local, on_spark = (one.sort_values("id", ignore_index=True) for one in found.values())
+        pd.testing.assert_frame_equal(local, on_spark)
+
+
+def test_an_output_that_is_there_is_said_before_anybody_is_decided_on(
+    spark: Any, portfolio: Portfolio, tmp_path: Path
+) -> None:
+    customers(4).to_csv(tmp_path / "in.csv", index=False)
+    (tmp_path / "out.parquet").mkdir()
+    with pytest.raises(ConfigError, match="is there already"):
+        riskloop_spark.score_path(portfolio, str(tmp_path / "in.csv"), str(tmp_path / "out.parquet"))
+    assert portfolio.home.decisions.count() == 0
 
 
 def test_executors_import_little(spark: Any) -> None:

@@ -62,3 +62,11 @@ def test_an_answer_that_cannot_be_written_is_one_sentence(command: str, tmp_path
 
 def _shell(line: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("way", ["2> /dev/full", "2> >(true)"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_said_beside_the_answer_changes_no_code(command: str, way: str, tmp_path: Path) -> None:
+    done = _shell(f"{sys.executable} -m riskloop.cli {command} {way}", tmp_path)
+    assert done.returncode == COMMANDS[command]

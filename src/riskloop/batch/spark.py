@@ -10,6 +10,7 @@ each process.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -23,6 +24,7 @@ from riskloop.batch.scorer import Scorer, Todo
 from riskloop.core.errors import Conflict, DataError
 from riskloop.core.schema import APPENDED
 from riskloop.core.settings import DataSettings
+from riskloop.data.refused import write_rows
 from riskloop.scoring.answers import told_columns
 from riskloop.store.pieces import HERE, Piece, PieceRequest, T, read_piece
 from riskloop.store.segment_files import SegmentFiles, Written
@@ -62,8 +64,10 @@ class SparkEngine:
     scorer: Callable[["Champion", tuple[str, ...]], Scorer]  # for a frame with these columns
     dialect: DataSettings
 
-    def score(self, frame: Any, staging: str, run_key: str) -> SparkRun:
+    def score(self, frame: Any, staging: str, run_key: str, aside: Path | None = None) -> SparkRun:
         """Score a DataFrame; ``staging`` is a folder that driver and executors see, and ``run_key`` names the run.
+
+        The rows that cannot be read are written to the CSV ``aside`` of the driver, also where they refuse the run.
 
         Done again under the same key with the same staging, it goes on where it was: nobody is decided on twice.
         Raises DataError when too many rows cannot be read or an id comes twice, Conflict when the key was used before.
@@ -81,7 +85,7 @@ class SparkEngine:
                 )
             self._stage(frame, names, staging)
         staged = spark.read.parquet(staging)
-        rows, refused = self._judge(staged)
+        rows, refused = self._judge(staged, names, aside)
         if not known:
             known = self._register(staged, run_key, fingerprint)
         return SparkRun(rows, refused, known, _numbered(staged, names, known), staging)
@@ -93,7 +97,7 @@ class SparkEngine:
         marked = frame.mapInArrow(scored_rows(scorer, tuple(schema.names)), schema)
         marked.write.mode("overwrite").parquet(staging)
 
-    def _judge(self, staged: Any) -> tuple[int, int]:
+    def _judge(self, staged: Any, names: tuple[str, ...], aside: Path | None) -> tuple[int, int]:
         """How many rows there are, and how many are refused; DataError for too many, or for repeated ids."""
         from pyspark.sql import functions as sql
 
@@ -102,8 +106,11 @@ class SparkEngine:
             raise DataError("The frame holds no rows.")
         bad = staged.filter(sql.col(PROBLEM).isNotNull())
         refused = bad.count()
+        if aside is not None:
+            rows = (row.asDict() for row in bad.toLocalIterator())
+            write_rows(aside, names, (("", *json.loads(row[PROBLEM]), row) for row in rows))
         if refused and (refused == read or refused > self.dialect.max_refused * read or self.dialect.strict):
-            problems = [row[PROBLEM] for row in bad.select(PROBLEM).distinct().limit(SHOWN).collect()]
+            problems = [_said(row[PROBLEM]) for row in bad.select(PROBLEM).distinct().limit(SHOWN).collect()]
             raise DataError(
                 f"{refused:,} of the {read:,} rows cannot be read, more than max_refused = "
                 f"{self.dialect.max_refused:g} of [data] allows: {'; '.join(problems)}. Nothing was logged."
@@ -197,8 +204,14 @@ def _scored(scorer: Scorer, names: tuple[str, ...], table: "pa.Table", place: in
         yield from _with(rows, columns, names)
     if done.refused:
         bad = table.take(pa.array([entry.position for entry in done.refused]))
-        said = [f"column '{e.column}' {e.problem}" + (f" ({e.value!r})" if e.value else "") for e in done.refused]
+        said = [json.dumps([e.column, e.problem, None if e.value is None else str(e.value)]) for e in done.refused]
         yield from _with(bad, {PROBLEM: pa.array(said, pa.string())}, names)
+
+
+def _said(problem: str) -> str:
+    """Column, problem and value of a staged row, in words."""
+    column, text, value = json.loads(problem)
+    return f"column '{column}' {text}" + (f" ({value!r})" if value else "")
 
 
 def _with(rows: "pa.Table", columns: "dict[str, pa.Array]", names: tuple[str, ...]) -> "Iterator[pa.RecordBatch]":
@@ -249,6 +262,12 @@ def remove(spark: Any, folder: str) -> None:
     """Remove a folder of the cluster's file system."""
     system, path = _place(spark, folder)
     system.delete(path, True)
+
+
+def exists(spark: Any, address: str) -> bool:
+    """Whether there is something at an address of the cluster's file system."""
+    system, path = _place(spark, address)
+    return bool(system.exists(path))
 
 
 def digest_of_input(frame: Any) -> str:

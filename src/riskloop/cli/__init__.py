@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from riskloop.version import __version__
 
@@ -22,6 +22,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that is not UTF-8 gets question marks, no crash
             stream.reconfigure(errors="replace")
+    sys.stderr = cast(TextIO, _Told(sys.stderr))
     try:
         code = _run()
         sys.stdout.flush()  # what cannot be written is said here, and not by the interpreter at its end
@@ -36,6 +37,35 @@ def main() -> None:
         return
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(code)
+
+
+class _Told:
+    """Standard error: whether what is said there can be written or is read by anybody changes nothing of a job."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """As a stream's own."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._let_go()
+        return len(text)
+
+    def flush(self) -> None:
+        """As a stream's own."""
+        try:
+            self._stream.flush()
+        except OSError:
+            self._let_go()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _let_go(self) -> None:
+        """What is still in a buffer goes nowhere, so that nothing fails at the end either."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 def _stand_in_for_closed() -> None:

@@ -206,7 +206,7 @@ def score(
         engine = Engine.LOCAL
         console.say("No server of this folder runs: scored here, by --engine local.")
     if engine is Engine.SPARK:
-        _on_spark(console, open_portfolio(config, given), source, target, master, run_key)
+        _on_spark(console, open_portfolio(config, given), source, target, master, run_key, refused)
         return
     with console.progress(f"Scoring {short_name(source)}") as tick:
         if engine is Engine.LOCAL:
@@ -244,13 +244,20 @@ def score(
 
 
 def _on_spark(
-    console: Console, portfolio: "Portfolio", source: str, target: str, master: str | None, run_key: str | None
+    console: Console,
+    portfolio: "Portfolio",
+    source: str,
+    target: str,
+    master: str | None,
+    run_key: str | None,
+    refused: Path | None,
 ) -> None:
     from riskloop.spark import score_path
 
-    done = score_path(portfolio, source, target, master=master, run_key=run_key)
+    done = score_path(portfolio, source, target, master=master, run_key=run_key, refused=refused)
     document = {"rows": done.rows, "refused": done.refused, "segments": len(done.segments)}
-    console.answer(document, f"Scored {done.rows:,} rows on Spark. Wrote {target}.")
+    aside = [f"{done.refused:,} rows cannot be scored and are set aside."] if done.refused else []
+    console.answer(document, f"Scored {done.rows:,} rows on Spark. Wrote {target}.", *aside)
     leave_partly(done.refused)
 
 

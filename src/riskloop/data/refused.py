@@ -1,7 +1,7 @@
 """Rows that were set aside: their places and reasons in a sentence, and as a file to mend and hand in again."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +86,20 @@ def write_refused(checked: Checked | Screened, path: Path) -> None:
         if here:
             for i, row in zip(here, block.table.take(here).to_pylist(), strict=True):
                 rows[int(block.positions[i])] = row
+    write_rows(
+        path,
+        names,
+        (
+            (places[position], entry.column, entry.problem, entry.value, rows.get(position, {}))
+            for position, entry in wanted.items()
+        ),
+    )
+
+
+def write_rows(path: Path, names: Sequence[str], refused: Iterable[tuple[str, str, str, Any, Json]]) -> None:
+    """Place, column, problem, value and the row itself, as a CSV."""
     with path.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow(["refused_place", "refused_column", "refused_problem", "refused_value", *names])
-        for position, entry in wanted.items():
-            row = rows.get(position, {})
-            head = [places[position], entry.column, entry.problem, entry.value]
+        for *head, row in refused:
             writer.writerow([*head, *(row.get(name) for name in names)])
