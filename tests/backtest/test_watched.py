@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import binomtest
 
 from riskloop.backtest.history import History, Played
-from riskloop.backtest.report import page
+from riskloop.backtest.report import figures, page
 from riskloop.backtest.request import Request
 from riskloop.backtest.score import Scores
 from riskloop.backtest.study import answer, backtest
@@ -43,7 +43,7 @@ def test_a_stream_that_is_all_quarantined_does_not_read_as_fine(broken: Json) ->
     assert first.startswith("'on_drift' kept 6 of 6 windows out as faulty (4 to 9, 6 in a row at most)")
     assert f"{out['default_rate']:.1%}" in first
     assert f"at a PD of {out['mean_pd']:.1%}" in first
-    assert any("judged no window" in sentence for sentence in rest)
+    assert any("judged none of 6 windows" in sentence for sentence in rest)
     assert all(period["quarantined"] for period in entry["periods"])
 
 
@@ -104,6 +104,7 @@ def test_every_window_is_counted_once(seed: int, settings: Settings) -> None:
     kept_out = [k for k, w in windows.items() if w["quarantined"]]
     less = found["not_judged"]["windows"] if found["not_judged"] else 0
     assert found["windows"] == len(windows) == found["judged"] + found["waiting"] + less + len(kept_out)
+    assert len(found["reasons"]) == found["waiting"] + less
     runs = re.findall("q+", "".join("q" if str(k) in kept_out else "." for k in range(number)))
     if kept_out:
         out = found["quarantined"]
@@ -114,7 +115,9 @@ def test_every_window_is_counted_once(seed: int, settings: Settings) -> None:
         assert out["default_rate"] == pytest.approx(rate)
     else:
         assert found["quarantined"] is None
-    assert doubtful({**found, "held_outcomes": []}) == (bool(windows) and 2 * (len(kept_out) + less) >= len(windows))
+    assert doubtful({**found, "held_outcomes": []}) == (
+        bool(windows) and (not found["judged"] or 2 * (len(kept_out) + less) >= len(windows))
+    )
 
 
 def test_a_window_without_its_outcomes_is_not_judged_when_they_were_due(settings: Settings) -> None:
@@ -139,6 +142,62 @@ def test_windows_that_were_not_judged_for_several_reasons_name_each_with_its_cou
     assert less["windows"] == 5
     assert less["reasons"] == [{"reason": few[2], "windows": 3}, {"reason": few[4], "windows": 2}]
     assert less["reason"] == f"3 × {few[2]} 2 × {few[4]}"
+
+
+NEVER_JUDGED: dict[str, Any] = {
+    "their outcomes are final after the end": ({"outcome_window": timedelta(days=4000)}, "final only after the history"),
+    "too few rows": ({"windows": {"min_rows": 1000}}, "needed to judge it"),
+}
+
+
+@pytest.fixture(scope="module", params=NEVER_JUDGED)
+def unjudged(
+    request: pytest.FixtureRequest, customers: Customers, settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Json, str]:
+    """A back-test in which no window can be judged by its outcomes, and why."""
+    changed, why = NEVER_JUDGED[request.param]
+    if "windows" in changed:
+        settings = settings.model_copy(update={"windows": settings.windows.model_copy(update=changed["windows"])})
+    asked = Request(
+        customers(6, 300),
+        policies="on_drift",
+        settings=settings,
+        work=tmp_path_factory.mktemp("work"),
+        jobs=1,
+        **{k: v for k, v in changed.items() if k == "outcome_window"},
+    )
+    return backtest(asked), why
+
+
+def test_no_period_that_was_not_judged_is_called_stable(unjudged: tuple[Json, str]) -> None:
+    document, why = unjudged
+    periods = document["policies"]["on_drift"]["periods"]
+    assert periods
+    for period in periods:
+        assert period["diagnosis"] not in ("stable", "not_enough_data")
+        assert why in period["not_judged"]
+    quiet = [period["sentence"] for period in periods if period["diagnosis"] is None]
+    assert quiet
+    assert all(said.startswith("Not judged, because ") for said in quiet)
+
+
+def test_the_answer_begins_with_that_nothing_was_judged(unjudged: tuple[Json, str]) -> None:
+    document, why = unjudged
+    before, _, after = document["answer"].partition("'on_drift' never exchanged the model")
+    assert "judged none of" in before
+    assert why in before
+    assert "judged none of" not in after
+
+
+def test_the_page_draws_no_stable_period_where_nothing_was_judged(unjudged: tuple[Json, str]) -> None:
+    document, why = unjudged
+    traces = {trace["name"]: trace for trace in figures(document)["timeline"]["data"]}
+    assert "Not judged" in traces
+    assert not {"Stable", "Not enough data"} & {*traces}
+    assert all("Not judged, because" in text for text in traces["Not judged"]["text"])
+    html = page(document)
+    assert 'class="headline tone-fault"' in html
+    assert why in html
 
 
 def test_a_sound_stream_says_nothing_of_it() -> None:

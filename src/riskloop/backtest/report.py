@@ -10,12 +10,13 @@ from riskloop import bundles
 from riskloop.backtest.policies import NEVER, ORACLE
 from riskloop.backtest.watched import doubtful
 from riskloop.core.types import Diagnosis, Json
-from riskloop.web.words import DIAGNOSES, STATES
+from riskloop.web.words import DIAGNOSES, STATES, Label
 
 TEMPLATE: Final = "report.html"
 STATIC: Final = Path(__file__).parent.parent / "web" / "static"
 COLORS: Final = ("var(--one)", "var(--two)", "var(--three)", "var(--four)", "var(--five)")
 FIXED: Final = {NEVER.name: "var(--then)", "always": "var(--watch)", ORACLE: "var(--ok)"}
+NOT_JUDGED: Final = Label("Not judged", "quiet", "dots")
 DASHED: Final = {NEVER.name: "dot", ORACLE: "dash"}
 
 
@@ -201,17 +202,17 @@ def _timeline(policies: Json, labels: Sequence[str]) -> Json:
     """A row for each policy: what the loop thought of every period, and when it trained and promoted."""
     names = list(reversed([name for name in policies if name not in {NEVER.name, ORACLE}]))
     traces: list[Json] = []
-    for diagnosis, label in DIAGNOSES.items():
+    for diagnosis, label in {**DIAGNOSES, None: NOT_JUDGED}.items():
         points = [
             (period["period"], name, period["sentence"])
             for name in names
             for period in policies[name]["periods"]
-            if period["diagnosis"] == diagnosis
+            if period["diagnosis"] == diagnosis and period["sentence"] is not None
         ]
         if points:
             x, y, text = zip(*points, strict=True)
             marker = {"symbol": "square", "size": 13, "color": f"var(--{label.tone})"}
-            marker["opacity"] = 0.35 if diagnosis in (Diagnosis.STABLE, Diagnosis.NOT_ENOUGH_DATA) else 0.9
+            marker["opacity"] = 0.35 if diagnosis in (Diagnosis.STABLE, None) else 0.9
             traces.append(_marks(label.text, x, y, [_wrapped(t) for t in text], marker))
     for title, symbol, tone, wanted in (
         ("retrained", "circle-open", "text", None),

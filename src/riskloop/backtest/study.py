@@ -254,10 +254,11 @@ def _windows(runs: Sequence[Run], policy: str) -> Json:
 def _policy(history: History, run: Run, never: Run, always: Run | None) -> Json:
     money = history.settings.money
     documents = [period_scores(scores, money) for scores in run.scores]
+    watch = _watch(history, run, always) if run.story["windows"] else None
+    reasons: Json = watch.pop("reasons") if watch else {}
     periods = []
     for period, document, champion in zip(history.periods, documents, run.champions, strict=True):
-        window = run.story["windows"].get(period.name)
-        told = {key: window[key] if window else None for key in TOLD}
+        told = _told(run.story["windows"].get(period.name), reasons.get(period.name))
         truth = None if period.truth is None else period.truth.value
         periods.append({"period": period.name, **document, "champion": champion, **told, "truth": truth})
     promotions = run.story["promotions"]
@@ -269,11 +270,19 @@ def _policy(history: History, run: Run, never: Run, always: Run | None) -> Json:
         "wrong_promotions": sum(bool(entry["wrong"]) for entry in promotions),
         "rollbacks": run.story["rollbacks"],
         "against_never": against(run.scores, never.scores, money),
-        "watch": _watch(history, run, always) if run.story["windows"] else None,
+        "watch": watch,
         "periods": periods,
         "promotion_list": promotions,
         "retraining_list": run.story["retrainings"],
     }
+
+
+def _told(window: Json | None, unjudged: str | None) -> Json:
+    """What a loop said of a window; that nothing moved is no diagnosis of one whose outcomes it did not judge."""
+    told: Json = {key: window[key] if window else None for key in TOLD} | {"not_judged": unjudged}
+    if unjudged is not None and told["diagnosis"] in (Diagnosis.STABLE, Diagnosis.NOT_ENOUGH_DATA):
+        told |= {"diagnosis": None, "sentence": f"Not judged, because {unjudged[0].lower()}{unjudged[1:]}"}
+    return told
 
 
 def _watch(history: History, run: Run, always: Run | None) -> Json:

@@ -21,6 +21,7 @@ from riskloop.core.types import Diagnosis, Json
 MOST_NAMED: Final = 3
 MUCH: Final = 0.5  # of the windows: from here on the other figures say little about the loop
 OUTCOMES_MISSING: Final = "Its outcomes were not complete when they should have been."
+OUTCOMES_OPEN: Final = "Its outcomes are final only after the history's end."
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,15 @@ def watched(
         "waiting": len(waiting),
         "quarantined": _kept_out(kept_out, history, scores, always) if kept_out else None,
         "not_judged": _not_judged(sorted(late + few, key=lambda s: s.place), late) if late or few else None,
+        "reasons": {s.period.name: reason for s in seen if (reason := _reason(s, late, few, waiting))},
     }
+
+
+def _reason(one: _Seen, late: Sequence[_Seen], few: Sequence[_Seen], waiting: Sequence[_Seen]) -> str | None:
+    """Why a window was not judged by its outcomes; None: it was, or it was kept out, or is of no row."""
+    if one in late:
+        return OUTCOMES_MISSING
+    return str(one.window["sentence"]) if one in few else OUTCOMES_OPEN if one in waiting else None
 
 
 def _kept_out(
@@ -83,7 +92,7 @@ def _not_judged(found: Sequence[_Seen], late: Sequence[_Seen]) -> Json:
     last: dict[str, str] = {}  # of reasons that differ in their figures only
     windows = Counter[str]()
     for s in found:
-        reason = OUTCOMES_MISSING if s in late else str(s.window["sentence"])
+        reason = str(_reason(s, late, found, ()))
         kind = re.sub(r"\d[\d.,]*", "#", reason)
         last[kind] = reason
         windows[kind] += 1
@@ -129,8 +138,10 @@ def sentences(name: str, watch: Json | None) -> list[str]:
         held = ", ".join(watch["held_outcomes"][:MOST_NAMED])
         said.append(f"Outcomes under '{name}' are in quarantine and count nowhere: {held}.")
     if watch["windows"] and not watch["judged"]:
+        waits = f" {OUTCOMES_OPEN.replace('Its', 'Their')}" if watch["waiting"] == watch["windows"] else ""
         said.append(
-            f"'{name}' judged no window with its outcomes: that it changed nothing does not mean that all was well."
+            f"'{name}' judged none of {counted(watch['windows'], 'window')} with its outcomes, so whether the loop would "
+            f"have helped is not known.{waits}"
         )
     return said
 
@@ -139,6 +150,8 @@ def doubtful(watch: Json | None) -> bool:
     """Whether so much was kept out or not judged that the other figures say little about the loop."""
     if watch is None or not watch["windows"]:
         return False
+    if not watch["judged"]:
+        return True
     out = sum(watch[key]["windows"] for key in ("quarantined", "not_judged") if watch[key])
     return bool(out >= MUCH * watch["windows"])
 
