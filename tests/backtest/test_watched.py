@@ -145,7 +145,10 @@ def test_windows_that_were_not_judged_for_several_reasons_name_each_with_its_cou
 
 
 NEVER_JUDGED: dict[str, Any] = {
-    "their outcomes are final after the end": ({"outcome_window": timedelta(days=4000)}, "final only after the history"),
+    "their outcomes are final after the end": (
+        {"outcome_window": timedelta(days=4000)},
+        "final only after the history",
+    ),
     "too few rows": ({"windows": {"min_rows": 1000}}, "needed to judge it"),
 }
 

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from tests.web.browser import chromium
 
 from riskloop.loop.check_page import check_page
 
@@ -61,3 +62,20 @@ def test_without_drift_and_refusals_there_is_nothing_to_say_of_them() -> None:
     page = check_page(clean, "june.csv")
     assert "<h2>Refused" not in page
     assert "None" not in page
+
+
+def test_at_every_width_all_that_was_found_is_seen() -> None:
+    """The last column, with the findings, stood beyond the edge of a telephone."""
+    said = "income moved (PSI 1.565): the share of “over 19” from 6.1% to 37.6%, of “up to 1” from 10.7% to 0.0%."
+    page = found(sentence="A_long_name_" * 20)
+    names = ("income", "a_column_with_a_name_of_a_core_bank_" * 2)
+    page["columns"] = [{**page["columns"][0], "column": name, "findings": [said]} for name in names]
+    with chromium() as browser:
+        for width in (360, 390, 800, 801, 1400):
+            shown = browser.new_page(viewport={"width": width, "height": 800})
+            shown.set_content(check_page(page, "june.csv"))
+            ends = shown.evaluate("[...document.querySelectorAll('body *')].map(e => e.getBoundingClientRect().right)")
+            assert max(ends) <= width
+            cells = shown.get_by_text(said).all()
+            assert [cell.is_visible() for cell in cells] == [True] * len(names)
+            shown.close()

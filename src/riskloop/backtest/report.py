@@ -202,7 +202,7 @@ def _timeline(policies: Json, labels: Sequence[str]) -> Json:
     """A row for each policy: what the loop thought of every period, and when it trained and promoted."""
     names = list(reversed([name for name in policies if name not in {NEVER.name, ORACLE}]))
     traces: list[Json] = []
-    for diagnosis, label in {**DIAGNOSES, None: NOT_JUDGED}.items():
+    for diagnosis, label in (*DIAGNOSES.items(), (None, NOT_JUDGED)):
         points = [
             (period["period"], name, period["sentence"])
             for name in names

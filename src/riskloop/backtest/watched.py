@@ -140,8 +140,8 @@ def sentences(name: str, watch: Json | None) -> list[str]:
     if watch["windows"] and not watch["judged"]:
         waits = f" {OUTCOMES_OPEN.replace('Its', 'Their')}" if watch["waiting"] == watch["windows"] else ""
         said.append(
-            f"'{name}' judged none of {counted(watch['windows'], 'window')} with its outcomes, so whether the loop would "
-            f"have helped is not known.{waits}"
+            f"'{name}' judged none of {counted(watch['windows'], 'window')} with its outcomes, so whether the loop "
+            f"would have helped is not known.{waits}"
         )
     return said
 
