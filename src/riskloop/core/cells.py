@@ -5,13 +5,23 @@ values of a request. Every ValueError raised here goes on after the column's nam
 """
 
 import math
+from collections import Counter
 from functools import lru_cache
 from typing import Any, Final
 
 from riskloop.core.dates import FORMATS, days_before, parse_time
 from riskloop.core.schema import NUL, Feature, Schema
 from riskloop.core.units import unit_problem
-from riskloop.core.values import MAX_ID, MISSING_NUMBER, NO_ID, is_missing, level_text, parse_number, trimmed
+from riskloop.core.values import (
+    MAX_ID,
+    MISSING_NUMBER,
+    NO_ID,
+    is_missing,
+    level_text,
+    parse_number,
+    trimmed,
+    without_zeros,
+)
 
 MAX_TEXT: Final = 200  # characters of a number or a date, and of what is kept of a level that nobody has seen
 MOST_LEVELS: Final = 12  # named in one sentence
@@ -146,14 +156,24 @@ def level_code(value: Any, feature: Feature, schema: Schema) -> float:
         return math.nan
     text = level_text(value)
     code = _known(feature).get(text)
-    if code is None:
-        return math.nan if is_missing(text, schema.missing) else float(len(feature.categories))
-    return float(code)
+    if code is None and is_missing(text, schema.missing):
+        return math.nan
+    if code is None and (bare := without_zeros(text)) is not None:
+        code = bare_levels(feature).get(bare)
+    return float(len(feature.categories) if code is None else code)
 
 
 @lru_cache(maxsize=256)
 def _known(feature: Feature) -> dict[str, int]:
     return {level_text(level): code for level, code in feature.codes.items()}
+
+
+@lru_cache(maxsize=256)
+def bare_levels(feature: Feature) -> dict[str, int]:
+    """Levels of digits by what they are without leading zeros, as far as that is one level: 1581 is 01581."""
+    bare = [(without_zeros(text), code) for text, code in _known(feature).items()]
+    often = Counter(text for text, _ in bare)
+    return {text: code for text, code in bare if text is not None and often[text] == 1}
 
 
 def unseen_text(value: Any) -> str:

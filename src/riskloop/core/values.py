@@ -77,6 +77,11 @@ def level_text(value: Any) -> str:
     return text.lower() if text in ("True", "False", "TRUE", "FALSE") else text
 
 
+def without_zeros(text: str) -> str | None:
+    """A code of digits without its leading zeros, which programs take for nothing; None for what is no such code."""
+    return (text.lstrip("0") or "0") if text.isascii() and text.isdecimal() else None
+
+
 def zeros_back(codes: Sequence[str]) -> list[str]:
     """Codes of a tree with the leading zeros that a program took for nothing: 1581 among 94105 and 10001 is 01581.
 

@@ -16,8 +16,8 @@ from riskloop.core.errors import DataError
 from riskloop.core.schema import DateOrder
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import DAY, Floats, Problem
-from riskloop.core.values import parse_number
-from riskloop.data.guess import is_protected
+from riskloop.core.values import parse_number, without_zeros
+from riskloop.data.guess import is_nested, is_protected
 from riskloop.data.labels import are_levels
 from riskloop.data.labels import shown as shown_as
 from riskloop.data.leaks import named_after
@@ -31,12 +31,12 @@ STYLES: Final = {
 
 
 def kind_of_column(column: Column, dated: bool) -> str:
-    """What a column holds: empty, date, number or text."""
+    """What a column holds: empty, date, number, text, or what is nested in it."""
     if not column.present:
         return "empty"
     if column.kind == "date" or (dated and not column.numeric):
         return "date"
-    return "number" if column.numeric else "text"
+    return "number" if column.numeric else "nested" if is_nested(column) else "text"
 
 
 def values_of(column: Column, dated: bool, order: DateOrder = "") -> str:
@@ -98,6 +98,8 @@ def odd_levels(column: Column) -> str:
     word = next((word for word in ("NA", "None", "N/A") if word in column.words), None)
     if word is not None and column.levels and all(len(t) <= 3 and t.isupper() for t in column.texts):
         return f"'{word}' is read as missing; if it is a level, add it to categories{may_be(column)}"
+    if (pair := _zeros_apart(column)) is not None:
+        return f"{pair[0]!r} and {pair[1]!r} are two levels, and differ in leading zeros only: export all with them"
     if column.padded:
         return ""
     if units := several_units(column):
@@ -153,6 +155,16 @@ def _alike(column: Column) -> tuple[str, str] | None:
     seen: dict[str, str] = {}
     for text in column.texts[:1000]:
         other = seen.setdefault("".join(text.casefold().split()), text)
+        if other != text:
+            return other, text
+    return None
+
+
+def _zeros_apart(column: Column) -> tuple[str, str] | None:
+    """Two codes that differ in leading zeros only, of which a program has lost some."""
+    seen: dict[str, str] = {}
+    for text in column.texts:
+        other = text if (bare := without_zeros(text)) is None else seen.setdefault(bare, text)
         if other != text:
             return other, text
     return None

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Final
 
+from riskloop.core.cells import bare_levels
 from riskloop.core.manifest import MAX_LOG_ODDS
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import Json
@@ -46,6 +47,7 @@ def _feature(feature: Feature) -> Json:
     return {
         "name": feature.name,
         "levels": levels if feature.kind == "category" else None,
+        "bare": bare_levels(feature) if feature.kind == "category" else None,
         "unseen": feature.unseen,
         "nullable": feature.nullable,
         "range": [max(low, -largest), min(high, largest)] if bounded else None,
