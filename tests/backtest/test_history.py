@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tests.data.lender import WAYS
 
 from riskloop.backtest import kept as keeping
 from riskloop.backtest.history import History, read_history
 from riskloop.backtest.kept import keep, kept
 from riskloop.backtest.request import Request
-from riskloop.core.errors import ConfigError, DataError, NotFound
+from riskloop.core.errors import ConfigError, DataError, MalformedBody, NotFound
 from riskloop.core.settings import Settings, parse_settings
 from riskloop.data.config import infer_config
 
@@ -251,3 +252,39 @@ def test_what_other_code_replayed_is_not_taken_for_this_code_s(
     (package / "one.py").rename(package / "two.py")
     keeping.code_hash.cache_clear()
     assert len({path.name for path in (first, keep(tmp_path, history))}) == 2
+
+
+@pytest.mark.parametrize("way", ["zstd", "Excel", "JSON lines", "a folder", "Stata", "cp1252 and semicolons"])
+@pytest.mark.parametrize("configured", [False, True])
+def test_whatever_trains_can_be_replayed(customers: Customers, tmp_path: Path, way: str, configured: bool) -> None:
+    frame = customers(9, 60)
+    name, write = (
+        ("h.csv", lambda f, p: p.write_bytes(f.to_csv(index=False, sep=";").encode("cp1252")))
+        if way == "cp1252 and semicolons"
+        else WAYS[way]
+    )
+    write(frame, tmp_path / name)
+    settings = parse_settings(infer_config(tmp_path / name, target="default", id="id", time="period"))
+    asked = {"target": None, "time": None, "id": None, "settings": settings} if configured else {}
+    history = read(tmp_path / name, windows="month", **asked)
+    plain = read(frame, windows="month")
+    np.testing.assert_array_equal(history.past.features, plain.past.features)
+    assert [len(period.rows) for period in history.periods] == [len(period.rows) for period in plain.periods]
+
+
+def test_a_history_is_replayed_as_it_is_trained_on_with_its_spelling_and_its_damage(
+    customers: Customers, tmp_path: Path
+) -> None:
+    frame = customers(9, 60)
+    frame.to_csv(tmp_path / "h.csv", index=False)
+    settings = parse_settings(infer_config(tmp_path / "h.csv", target="default", id="id", time="period"))
+    lines = frame.rename(columns=str.upper).to_csv(index=False).splitlines()
+    lines[300] += ",1,2"
+    (tmp_path / "later.csv").write_text("\n".join([*lines, ""]))
+    history = read_history(Request(history=tmp_path / "later.csv", settings=settings, windows="month"))
+    assert len(history.past) + sum(len(period.rows) for period in history.periods) == len(frame) - 1
+    assert any("more or fewer fields than the header" in note for note in history.notes)
+    lines = [line + ",1" * (i % 5 == 1) for i, line in enumerate(lines)]
+    (tmp_path / "worse.csv").write_text("\n".join([*lines, ""]))
+    with pytest.raises(MalformedBody, match="line 2 has"):
+        read_history(Request(history=tmp_path / "worse.csv", settings=settings, windows="month"))

@@ -26,7 +26,8 @@ from riskloop.data.config import infer_config
 from riskloop.data.guess import window_of
 from riskloop.data.joined import Joined
 from riskloop.data.opening import open_source
-from riskloop.data.read import read_rows, reasons_of, table_of
+from riskloop.data.read import read_rows, reasons_of, refuse_ragged
+from riskloop.data.spelling import spelled
 from riskloop.data.targets import read_meaning
 from riskloop.data.words import no_column
 
@@ -75,13 +76,21 @@ def read_history(asked: Request, *, now: datetime | None = None) -> History:
     where = str(source) if isinstance(source, (str, Path, Joined)) else "the frame"
     target, time, customer = _columns(asked)
     opened, data = open_source(source, None if settings is None else settings.data, where, target=target)
-    table = table_of(opened, where=where)
+    opened = opened if settings is None else spelled(opened, settings.row_schema)
+    blocks = list(opened.blocks())
+    ragged, lines = (sum(map(len, parts)) for parts in ([b.ragged for b in blocks], [b.positions for b in blocks]))
+    for block in blocks if ragged > data.max_refused * (lines + ragged) else ():
+        refuse_ragged(block, opened, where)
+    table = (
+        pa.concat_tables([block.table for block in blocks], promote_options="permissive") if blocks else pa.table({})
+    )
     for name in (target, time, customer):
-        if name is not None and name not in table.column_names:
-            raise no_column(where, name, table.column_names)
+        if name is not None and name not in opened.names:
+            raise no_column(where, name, opened.names)
     if not table.num_rows:
         raise DataError(f"{where} holds no rows.")
-    notes: list[str] = []
+    notes = [*opened.notes]
+    _leave_out(notes, ragged, "more or fewer fields than the header")
     table, times, labelled_by = _timed(table, time, where, notes, now or datetime.now(UTC), data.dates)
     table, times = _once(table, times, customer, where, notes)
     known = None if settings is None else settings.portfolio
