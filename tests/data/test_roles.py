@@ -1,5 +1,6 @@
 """What `init` takes a column for: ids and codes of groups, years, codes without zeros, numbers with names."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,33 @@ def test_the_date_of_a_report_may_stand_beside_the_outcomes(name: str, named: st
     told.to_csv(tmp_path / "o.csv", index=False)
     found = examine(Joined(tmp_path / "h.csv", tmp_path / "o.csv"), Wanted(TARGET, known_at=named))
     assert parse_settings(config_text(found)).portfolio.known_at == name
+
+
+NESTED: dict[str, Any] = {
+    "objects": lambda i: json.dumps({"a": i % 7}),
+    "an object of each row": lambda i: f'{{"score":{1000 + i}}}',
+    "lists": lambda i: json.dumps([i % 3, i % 5]),
+    "of Python": lambda i: str({"a": i % 7, "b": None}),
+    "in quotes": lambda i: json.dumps(json.dumps({"a": i % 7})),
+    "with gaps": lambda i: json.dumps([i % 9]) if i % 3 else "",
+    "with errors": lambda i: json.dumps({"a": i % 7}) if i % 50 else "error",
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+@pytest.mark.parametrize("named", ["payload", "customer_ref", "status"])
+@pytest.mark.parametrize("bare", [False, True])  # without a better id or date
+def test_what_is_nested_is_said_to_be_and_never_taken_for_a_value(
+    name: str, named: str, bare: bool, tmp_path: Path
+) -> None:
+    frame = HISTORY.assign(**{named: [NESTED[name](i) for i in range(len(HISTORY))]})
+    found = looked(frame.drop(columns=[ID, TIME]) if bare else frame, tmp_path)
+    told = column(found, named)
+    assert (told.role, told.kind) == ("ignored", "nested")
+    assert told.why.startswith("nested JSON, not used: flatten it")
+
+
+@pytest.mark.parametrize("text", ["[A]", "{x", "a{1}b"])
+def test_levels_in_some_brackets_stay_levels(text: str, tmp_path: Path) -> None:
+    values = np.resize([text, "plain", "other"], len(HISTORY))
+    assert column(looked(HISTORY.assign(status=values), tmp_path), "status").kind == "category"

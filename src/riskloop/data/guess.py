@@ -21,6 +21,7 @@ MOST_LEVELS: Final = 100  # a text column with more is a category only if its le
 MOST_CODES: Final = 50  # a column of integers with more is a number, unless its name says that it is a code
 REPEATS: Final = 5.0  # rows a level, on average, of a category with many levels
 HIGH_CARDINALITY: Final = 50_000
+NESTED: Final = 0.9  # share of the rows that hold lists or objects: the others are errors
 SPIKE: Final = 0.005  # share of the rows that hold a special code
 
 # Parts of column names, and what they give away.
@@ -303,9 +304,12 @@ def maybe_codes(column: Column) -> bool:
 
 
 def is_nested(column: Column) -> bool:
-    """Whether the values are lists or objects, in JSON's writing or a program's."""
-    texts = column.texts[:50]
-    return not column.numeric and bool(texts) and all(text[:1] + text[-1:] in ("[]", "{}") for text in texts)
+    """Whether nearly all values are lists or objects, in JSON's writing or a program's, perhaps in quotes once more."""
+    if column.numeric:
+        return False
+    some = dict(itertools.islice(column.levels.items(), 2000))
+    nested = sum(count for text, count in some.items() if (bare := text.strip('" '))[:1] + bare[-1:] in ("[]", "{}"))
+    return nested > NESTED * sum(some.values())
 
 
 def free_text(column: Column) -> bool:

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from riskloop.data.guess import MEASURE, is_named
+from riskloop.data.guess import MEASURE, is_named, is_nested
 from riskloop.data.survey import Column, is_code_tree, words_of
 
 _ID: Final = "id|key|number|nr|no|uuid|guid|reference|ref"
@@ -36,7 +36,7 @@ _INDEX: Final = (
 def is_id(column: Column) -> bool:
     """Unique, and named like an id of a decision."""
     whole = column.whole if column.numeric else True
-    own = is_id_named(column.name) and not is_of_group(column.name)
+    own = is_id_named(column.name) and not is_of_group(column.name) and not is_nested(column)
     return column.unique and own and whole and not _index(column)
 
 
@@ -69,7 +69,7 @@ def is_key(column: Column) -> bool:
     name = _without_number(column.name)
     if not column.unique or column.rows < 20 or is_named(name, f"{_NO_KEY}|{MEASURE}") or _index(column):
         return False
-    if is_of_group(column.name):
+    if is_of_group(column.name) or is_nested(column):
         return False
     if column.numeric:  # … or without a name, and first of all
         return column.whole and column.style == "plain" and column.name == "column_1"

@@ -60,7 +60,7 @@ class Guessed:
 
     name: str
     role: Role
-    kind: str  # number, category, date, text, empty
+    kind: str  # number, category, date, text, nested, empty
     missing: int
     values: str  # its levels or its range
     why: str
@@ -419,7 +419,7 @@ class _Examination:
         if (counter := ids.row_number(column)) is not None:
             return counter
         if guess.is_nested(column):
-            return "lists or objects; a model needs one value a row: take out what matters into columns"
+            return "nested JSON, not used: flatten it, so that what matters is a column of one value a row"
         if self._is_constant(column):
             return "the same in every row that has an outcome"
         if ids.is_id(column) or (ids.is_unit(column) and not dated):
