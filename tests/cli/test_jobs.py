@@ -1,5 +1,6 @@
 """What a scheduler sees of a job: its exit code, and that it was done once or not at all, whatever is in the way."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +66,65 @@ def test_a_job_that_cannot_say_how_far_it_is_ends_with_its_own_code(
         monkeypatch.setattr("sys.stderr", full)
         assert run(words, monkeypatch) == code
     assert home.decisions.count() == (N if name == "outcomes" else (N - bad) * (code != 3))
+
+
+@pytest.mark.parametrize("name", [*JOBS, "train"])
+def test_refused_rows_never_take_the_place_of_what_is_read(
+    name: str, home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words, source = job("score" if name == "train" else name, home, 1), home.folder / "in.csv"
+    if name == "train":
+        people().assign(bad=[i % 2 for i in range(N)]).to_csv(source, index=False)
+        words = ["train", str(source), "--config", str(home.folder)]
+    before, link = source.read_bytes(), home.folder / "link.csv"
+    link.symlink_to(source)
+    count = home.decisions.count()
+    for refused in (source, link):
+        assert run([*words, "--refused", str(refused)], monkeypatch) == 2
+        assert "name another file for the refused rows" in capsys.readouterr().err
+        assert source.read_bytes() == before
+    assert home.decisions.count() == count
+    assert not (home.folder / "out.csv").exists()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "the input", "one of several inputs", "the refused rows"])
+@pytest.mark.parametrize("engine", ["local", "api"])
+def test_an_output_takes_the_place_of_a_file_only(
+    kind: str, engine: str, home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words, folder = job("score", home), home.folder
+    source, target = folder / "in.csv", folder / "out.csv"
+    more: list[str] = []
+    if kind == "pipe":
+        os.mkfifo(target)
+    elif kind == "folder":
+        target.mkdir()
+    elif kind == "the input":
+        target = source
+    elif kind == "the refused rows":
+        more = ["--refused", str(target)]
+    else:
+        (folder / "day").mkdir()
+        target = source.rename(folder / "day" / "in.csv")
+        source = target.parent
+    before = target.stat() if target.exists() else None
+    words = ["score", str(source), str(target), "--engine", engine, "--config", str(folder), "--patience", "0", *more]
+    assert run(words, monkeypatch) == 2
+    assert str(target) in capsys.readouterr().err
+    assert (target.stat() if target.exists() else None) == before
+    assert home.decisions.count() == 0
+
+
+@pytest.mark.parametrize("place", [1, 2, 4])
+@pytest.mark.parametrize("word", ["non\udcff.csv", "\udcc3\udcbc.csv"])
+def test_a_name_that_is_no_text_here_is_one_sentence(
+    place: int, word: str, home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name of another encoding, and a UTF-8 one under LC_ALL=C where Python reads ASCII."""
+    words = [*job("score", home), "--refused", "aside.csv"]
+    words[place if place < 4 else -1] = word
+    assert run(words, monkeypatch) == 2
+    said = capsys.readouterr().err
+    assert "no text here: rename the file" in said
+    assert said.count("\n") == 1
+    assert home.decisions.count() == 0

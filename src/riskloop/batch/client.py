@@ -23,8 +23,8 @@ from typing import IO, TYPE_CHECKING, Final
 
 from riskloop.batch.api import Api, Say
 from riskloop.batch.files import Chunk, ScoredFile
-from riskloop.batch.opening import open_file
-from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, RiskloopError, StorageError
+from riskloop.batch.opening import open_file, paths_of
+from riskloop.core.errors import Conflict, DataError, RiskloopError, StorageError
 from riskloop.core.progress import silent
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
@@ -127,15 +127,7 @@ def _score_file(
     run_key: str | None,
 ) -> Summary:
     started = time.perf_counter()
-    files = files_of(source)
-    if not files[0].is_file():
-        raise NotFound(f"The file {source} does not exist; check the path.")
-    if not target.parent.is_dir():
-        raise NotFound(f"The folder {target.parent} for {target.name} does not exist; make it, or check the path.")
-    if target.is_dir():
-        raise ConfigError(f"{target} is a folder; name a file for the output.")
-    if target.resolve() == source.resolve():
-        raise ConfigError(f"{target} is the input itself; name another output.")
+    files = paths_of(source, target, refused)
     schema, watched = api.schema(), Steady(source)
     tick("Reading the rows", 0.0)
     screened = None if schema is None else _screened(source, schema, dialect, refused)

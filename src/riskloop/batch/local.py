@@ -21,10 +21,11 @@ import numpy as np
 
 from riskloop.batch.blocks import Numbered
 from riskloop.batch.client import Steady, Summary, Tick, digest_of_files
+from riskloop.batch.opening import paths_of
 from riskloop.batch.outputs import Form, Output, output_for
 from riskloop.batch.pool import Asked, ScorerPool
 from riskloop.batch.scorer import Done, Profiling, Scorer, Todo
-from riskloop.core.errors import ConfigError, Conflict, DataError, NotFound, StorageError
+from riskloop.core.errors import Conflict, DataError, StorageError
 from riskloop.core.manifest import ModelManifest
 from riskloop.core.settings import DataSettings
 from riskloop.core.span import EVERYTHING
@@ -106,7 +107,7 @@ class LocalEngine:
         progress: Tick | None,
     ) -> Summary:
         started = time.perf_counter()
-        files = _files(source, target)
+        files = paths_of(source, target, refused)
         watched, digest = Steady(source), digest_of_files(files)
         run, tick = run_key or digest, progress or (lambda _sentence, _share: None)
         self.segments.sweep()
@@ -409,20 +410,6 @@ def cores() -> int:
 def _texts(source: Source) -> list[TextSource]:
     parts = [part for _, part in source.parts] if isinstance(source, ManySource) else [source]
     return [part for part in parts if isinstance(part, TextSource)]
-
-
-def _files(source: Path, target: Path) -> list[Path]:
-    """The files of a source, after everything that can be wrong with the two paths was looked at."""
-    files = files_of(source)
-    if not files[0].is_file():
-        raise NotFound(f"The file {source} does not exist; check the path.")
-    if not target.parent.is_dir():
-        raise NotFound(f"The folder {target.parent} for {target.name} does not exist; make it, or check the path.")
-    if target.is_dir():
-        raise ConfigError(f"{target} is a folder; name a file for the output.")
-    if any(target.resolve() == path.resolve() for path in files):
-        raise ConfigError(f"{target} is the input itself; name another output.")
-    return files
 
 
 @contextmanager

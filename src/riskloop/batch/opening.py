@@ -4,13 +4,32 @@ from pathlib import Path
 
 from riskloop.batch.files import CsvFile, ParquetFile, ScoredFile, is_parquet
 from riskloop.batch.rows import RowsFile
-from riskloop.core.errors import ConfigError
+from riskloop.core.errors import ConfigError, NotFound
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
-from riskloop.data.opening import kind_of, open_source
+from riskloop.data.opening import files_of, kind_of, open_source
 from riskloop.data.read import STANDARD, Screened
+from riskloop.data.refused import keep_apart
 from riskloop.data.spelling import spelled
 from riskloop.data.streams import packing_of
+
+
+def paths_of(source: Path, target: Path, refused: Path | None) -> list[Path]:
+    """The files of a source, after everything that can be wrong with the paths of a run was looked at."""
+    files = files_of(source)
+    if not files[0].is_file():
+        raise NotFound(f"The file {source} does not exist; check the path.")
+    if not target.parent.is_dir():
+        raise NotFound(f"The folder {target.parent} for {target.name} does not exist; make it, or check the path.")
+    if target.is_dir():
+        raise ConfigError(f"{target} is a folder; name a file for the output.")
+    if target.exists() and not target.is_file():
+        raise ConfigError(f"{target} is a pipe or a device, and the output takes its place at once; name a file.")
+    if any(target.resolve() == path.resolve() for path in files):
+        raise ConfigError(f"{target} is the input itself; name another output.")
+    if refused is not None:
+        keep_apart(refused, [*files, target])
+    return files
 
 
 def open_file(
@@ -23,14 +42,11 @@ def open_file(
 ) -> ScoredFile:
     """The file, as it is to be sent: a standard CSV byte for byte, a Parquet file with its types, others as rows.
 
-    Rows that ``screened`` refuses are left out. Raises ConfigError for an output that is neither CSV nor Parquet or is
-    the input itself.
+    Rows that ``screened`` refuses are left out. Raises ConfigError for an output that is neither CSV nor Parquet.
     """
     plain = Path(target.stem) if packing_of(target) is not None else target
     if plain.suffix.lower() != ".csv" and not is_parquet(target):
         raise ConfigError(f"{target.name} must end in .csv, .csv.gz, .csv.zst or .parquet: that is how it is written.")
-    if source.resolve() == target.resolve():
-        raise ConfigError(f"{target} is the input itself; name another output.")
     whole = screened is None or not screened.refused
     kind = kind_of(source) if source.is_file() else ""
     if whole and kind == "text" and is_standard(dialect):

@@ -88,10 +88,18 @@ def _run() -> int:
 
     from riskloop.cli.tree import app
     from riskloop.console import Console
-    from riskloop.core.errors import RiskloopError
+    from riskloop.core.errors import ConfigError, RiskloopError
 
     # A back-test's --json names a file; its answer is for people.
     console = Console("--json" in sys.argv and sys.argv[1:2] != ["backtest"])
+    if (odd := next((word for word in sys.argv[1:] if not _is_text(word)), None)) is not None:
+        console.refuse(
+            ConfigError(
+                f"The argument {odd!a} holds bytes that are no text here: rename the file, or set PYTHONUTF8=1 if "
+                "its name is UTF-8."
+            )
+        )
+        return ConfigError.exit_code
     try:
         code = app(prog_name="riskloop", standalone_mode=False)
         if isinstance(code, int) and code:  # Typer hands its exits back: a stop by Ctrl-C, a command's own code
@@ -112,6 +120,15 @@ def _run() -> int:
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback reaches a user
         return _unexpected(error, console)
     return 0
+
+
+def _is_text(word: str) -> bool:
+    """Whether a word of the command line was read in the encoding that it is written in: no record keeps others."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _failed_by_machine(error: OSError, console: "Console") -> int:

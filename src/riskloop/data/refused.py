@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from riskloop.core.errors import ConfigError
 from riskloop.core.types import Json
 from riskloop.data.read import Checked, Screened, not_read_sentence, reasons_of
 
@@ -63,6 +64,12 @@ def reason_lines(checked: Checked | Screened) -> list[str]:
     if len(reasons) > SHOWN:
         lines.append(f"  and {len(reasons) - SHOWN} more reasons")
     return lines
+
+
+def keep_apart(path: Path, others: Iterable[Path]) -> None:
+    """Raise ConfigError where the refused rows would take the place of what is read or written."""
+    if any(path.resolve() == other.resolve() for other in others):
+        raise ConfigError(f"{path} is read or written by this command; name another file for the refused rows.")
 
 
 def write_reasons(reasons: Sequence[str], path: Path) -> None:

@@ -19,8 +19,9 @@ from riskloop.core.types import Json, PromotionKind, Rows
 from riskloop.data.held import Held
 from riskloop.data.leaks import leaks_among
 from riskloop.data.maturity import Lessons, lessons
+from riskloop.data.opening import files_of
 from riskloop.data.read import not_read, read_rows
-from riskloop.data.refused import refused_document, write_refused
+from riskloop.data.refused import keep_apart, refused_document, write_refused
 from riskloop.data.room import room
 from riskloop.loop.register import register
 from riskloop.promote import promote
@@ -42,6 +43,8 @@ def read_history(
 
     Of a larger one than ``train.max_rows`` a sample. Raises DataError where the rows do not fit into the memory.
     """
+    if refused is not None and isinstance(source, Path | str):
+        keep_apart(refused, files_of(source))
     free, each = room(), row_bytes(schema, settings)
     held = Held(
         settings.train.max_rows,

@@ -15,9 +15,10 @@ from riskloop.core.schema import Schema
 from riskloop.core.span import Span
 from riskloop.core.types import from_micros, to_micros
 from riskloop.data.fetch import fetched
+from riskloop.data.opening import files_of
 from riskloop.data.outcomes import read_handed_in, read_watermark
 from riskloop.data.read import Source
-from riskloop.data.refused import write_reasons
+from riskloop.data.refused import keep_apart, write_reasons
 from riskloop.loop.snapshot import share_of
 from riskloop.store.artefacts import Artefacts
 from riskloop.store.ledger import Ledger
@@ -54,6 +55,8 @@ def hand_in(
         raise DataError("Nothing was handed in: give outcomes, or up to when they are complete.")
     data = feed.settings.data
     with fetched(labels) as here:
+        if refused is not None and isinstance(here, Path | str):
+            keep_apart(refused, files_of(here))
         handed = read_handed_in(here, schema, data, at, strict=strict, empty=watermark is not None, aside=aside)
     if watermark is not None and watermark <= at and len(handed.labels):
         refuse_beyond(feed, handed.labels, watermark)
