@@ -86,3 +86,34 @@ def test_a_month_without_header_and_outcome_is_looked_at_whole(delimiter: str, p
     features, _, found = coded(tmp_path / "june.txt", schema, "june", dialect)
     assert features.tolist() == [[i, i * 10] for i in range(30)]
     assert found == []
+
+
+@pytest.mark.parametrize("rows", [40, 383])
+@pytest.mark.parametrize("broken", [1, 3, 40])
+@pytest.mark.parametrize("what", ["date", "number"])
+def test_a_slip_in_some_rows_is_no_fault_of_the_file(rows: int, broken: int, what: str) -> None:
+    """Such rows are set aside when the file is scored; a column of which many are so is a fault."""
+    schema = Schema((Feature("debt"),), target="bad", time="day")
+    sound = pd.DataFrame({"debt": np.arange(rows) + 1.0, "day": "2025-03-31"}).astype(object)
+    at = np.arange(rows)[5 :: max(1, rows // (broken + 1))][:broken]
+    odd = sound.copy()
+    odd.loc[at, "day" if what == "date" else "debt"] = "soon"
+    features, times, found = coded(odd, schema)
+    (said,) = found
+    assert said.severity is (Severity.FAULT if len(at) > 3 else Severity.OK)
+    assert f"{len(at)} value" in said.sentence
+    kept = np.setdiff1d(np.arange(rows), at)
+    if what == "date":  # the others keep theirs
+        assert features[:, 0].tolist() == (kept + 1.0).tolist()
+        assert len(times) == len(kept)
+        assert len({*times.tolist()}) == 1
+    else:
+        assert np.flatnonzero(np.isnan(features[:, 0])).tolist() == at.tolist()
+        assert len(times) == rows
+
+
+def test_a_column_of_no_dates_at_all_dates_no_row() -> None:
+    schema = Schema((Feature("debt"),), target="bad", time="day")
+    features, times, found = coded(pd.DataFrame({"debt": [1.0] * 9, "day": ["soon"] * 9}), schema)
+    assert (len(features), len(times)) == (9, 0)
+    assert [f.severity for f in found] == [Severity.FAULT]

@@ -24,6 +24,7 @@ COLUMN: Final = DeclaredCheck("column", *_COLUMNS)
 NEW_COLUMN: Final = DeclaredCheck("new_column", *_COLUMNS)
 UNREADABLE_VALUES: Final = DeclaredCheck("unreadable", "every value can be read", "The schema of the champion")
 UNREADABLE: Final = 0.01  # of the values
+FEW: Final = 3  # values that are errors of their rows, which are set aside, however small the file
 TABLE_ROWS: Final = 2**16  # of a table that are coded at a time
 
 
@@ -45,12 +46,12 @@ def coded(
 class CodedBlocks:
     """A source as blocks of coded features and times, as `coded` has them; one at least, which may have no rows.
 
-    A file may be larger than memory. ``rows``, ``dated`` and ``findings`` are of the blocks so far; the times of a
-    block with a date that is none are 0.
+    A file may be larger than memory. ``rows``, ``dated`` and ``findings`` are of the blocks so far. A row whose date is
+    none is left out, as it is set aside when the file is scored; the times of a block that has no date at all are 0.
     """
 
     def __init__(self, source: Any, schema: Schema, where: str, dialect: DataSettings) -> None:
-        self.schema, self.rows, self.dated = schema, 0, False
+        self.schema, self.rows, self.dated = schema, 0, schema.time is not None
         self._source, self._dialect = source, dialect
         if isinstance(source, pa.Table):
             self._names = source.column_names
@@ -78,17 +79,20 @@ class CodedBlocks:
             yield block.table
 
     def _coded(self, table: pa.Table) -> tuple[Floats, Ints]:
-        n, schema, names = table.num_rows, self.schema, {*table.column_names}
-        features, times = np.full((n, len(schema)), np.nan), np.empty(0, dtype=np.int64)
-        if schema.time is not None and schema.time in names:
-            times, broken = _times(table, schema)
-            self._broken += broken
-            self.dated = not self._broken
+        self.rows += table.num_rows
+        schema, names = self.schema, {*table.column_names}
+        times, kept = _times(table, schema)
+        self._broken += 0 if kept is None else table.num_rows - len(kept)
+        if kept is not None and len(kept):
+            table, times = table.take(pa.array(kept)), times[kept]
+        elif table.num_rows:
+            times, self.dated = np.empty(0, dtype=np.int64), False
+        n = table.num_rows
+        features = np.full((n, len(schema)), np.nan)
         for j, feature in enumerate(schema.features):
             if feature.name in names:
                 features[:, j], wrong = _read(table[feature.name], feature, schema, self._dialect.decimal, times)
                 self._unreadable[feature.name] += wrong
-        self.rows += n
         return features, times if len(times) else np.zeros(n, dtype=np.int64)
 
     def findings(self) -> list[Finding]:
@@ -98,13 +102,9 @@ class CodedBlocks:
             if name not in names:
                 found.append(_finding(COLUMN, name, Severity.FAULT, n, f"{name} is not there."))
             elif unreadable:
-                share = unreadable / max(1, n)
-                severity = Severity.FAULT if share > UNREADABLE else Severity.OK
-                sentence = f"{unreadable} values of {name} are no numbers."
-                found.append(_finding(UNREADABLE_VALUES, name, severity, n, sentence, share))
+                found.append(_unreadable(name, unreadable, n, "numbers"))
         if self._broken:
-            sentence = f"{self._broken} values of {self.schema.time} are no dates."
-            found.append(_finding(UNREADABLE_VALUES, str(self.schema.time), Severity.FAULT, n, sentence))
+            found.append(_unreadable(str(self.schema.time), self._broken, n, "dates"))
         schema = self.schema
         known = {*schema.names, schema.id, schema.time, schema.target, schema.known_at, *schema.ignored}
         for name in names:
@@ -125,12 +125,21 @@ def _read(column: pa.ChunkedArray, feature: Feature, schema: Schema, decimal: st
     return values, len(column) if problems.columns else len(problems.found)
 
 
-def _times(table: pa.Table, schema: Schema) -> tuple[Ints, int]:
+def _times(table: pa.Table, schema: Schema) -> tuple[Ints, Ints | None]:
+    """The times of the rows (n,), and which rows have one; None where there is no column of dates."""
     if schema.time is None or schema.time not in table.column_names:
-        return np.empty(0, dtype=np.int64), 0
+        return np.empty(0, dtype=np.int64), None
     problems = Problems(positions=np.arange(table.num_rows))
     times = read_times(table[schema.time], schema, problems)
-    return (np.empty(0, dtype=np.int64), problems.total) if problems.total else (times, 0)
+    return times, np.setdiff1d(problems.positions, [entry.position for entry in problems.found])
+
+
+def _unreadable(name: str, values: int, rows: int, what: str) -> Finding:
+    """That values of a column cannot be read: a fault of the file where it is more than a slip in some rows."""
+    share = values / max(1, rows)
+    severity = Severity.FAULT if share > UNREADABLE and values > FEW else Severity.OK
+    sentence = f"{values} value{'s' * (values != 1)} of {name} {'is' if values == 1 else 'are'} no {what}."
+    return _finding(UNREADABLE_VALUES, name, severity, rows, sentence, share)
 
 
 def _finding(
