@@ -108,3 +108,39 @@ def test_the_question_for_the_target_says_how_columns_without_names_are_called(t
     said = ask_for_target(tmp_path / "p.txt", Wanted(""), "p.txt").message
     assert "no header line" in said
     assert "column_1 to column_10" in said
+
+
+@pytest.mark.parametrize("name", ["account", "acct", "Konto", "loan", "contract", "loanAccount"])
+@pytest.mark.parametrize("sorted_by", ["whose defaulted", "nobody"])
+def test_an_account_that_is_only_called_so_is_whose_rows_a_panel_has(name: str, sorted_by: str, tmp_path: Path) -> None:
+    """Also where its number tells the outcome, as in a file that has the defaulted ones last."""
+    rng = np.random.default_rng(3)
+    parts = []
+    for loan in range(250):
+        begun, months, bad = int(rng.integers(1, 40)), int(rng.integers(4, 12)), loan >= 190
+        parts.append(pd.DataFrame({
+            name: loan, "time": begun + np.arange(months), "orig_time": begun,
+            "rate": rng.normal(6, 1, months).round(2), "default_time": [0] * (months - 3) + [int(bad)] * 3,
+        }))  # fmt: skip
+    frame = pd.concat(parts)
+    order = np.arange(250) if sorted_by == "whose defaulted" else rng.permutation(250)
+    frame[name] = order[frame[name]] + 1
+    frame.sort_values([name, "time"]).to_csv(tmp_path / "h.csv", index=False)
+    found = examine(tmp_path / "h.csv", Wanted("default_time"))
+    assert (found.name_of("unit"), found.name_of("time")) == (name, "time")
+    assert any(f"'{name}'" in note and "the customer" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("name", ["loan", "account", "credit_loan"])
+def test_an_amount_that_is_called_like_a_loan_stays_an_input(name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    n = 900
+    days = np.datetime64("2022-01-01") + rng.integers(0, 700, n).astype("timedelta64[D]")
+    frame = pd.DataFrame({
+        name: rng.integers(10, 300, n) * 100, "applied": days.astype(str), "rate": rng.normal(6, 1, n).round(2),
+        "state": rng.choice(["CA", "TX", "NY"], n), "default": (rng.random(n) < 0.2).astype(int),
+    })  # fmt: skip
+    frame.to_csv(tmp_path / "h.csv", index=False)
+    found = examine(tmp_path / "h.csv", Wanted("default"))
+    assert found.name_of("unit") is None
+    assert {c.name: c.role for c in found.columns}[name] == "input"

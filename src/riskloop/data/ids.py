@@ -109,6 +109,11 @@ def is_unit(column: Column) -> bool:
     return own and whole and not column.missing and not column.unique and repeated
 
 
+def is_whose_named(name: str) -> bool:
+    """Whether a name says whose a row is and nothing else, as `account` does; amounts are called `loan`, too."""
+    return all(re.fullmatch(rf"(?:{_WHOSE})\w*", word) for word in words_of(name)) and bool(words_of(name))
+
+
 def _index(column: Column) -> bool:
     return re.fullmatch(_INDEX, column.name.strip().lower()) is not None
 

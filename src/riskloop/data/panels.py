@@ -5,7 +5,7 @@ both is different in every row, what was agreed with the loan is the same in all
 one another.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -30,18 +30,22 @@ class Panel(NamedTuple):
 
 
 def panel_of(
-    columns: Sequence[Column], orders: Mapping[str, Sequence[DateOrder]], named: Column | None = None
+    columns: Sequence[Column],
+    orders: Mapping[str, Sequence[DateOrder]],
+    named: Column | None = None,
+    among: Collection[str] | None = None,
 ) -> Panel | None:
     """The columns of customer and period, by their values; None where there are none, or rows are no panel.
 
-    ``orders`` are those in which a column's values are dates; ``named`` is the period, where somebody has said it.
+    ``orders`` are those in which a column's values are dates; ``named`` is the period, where somebody has said it;
+    ``among`` are the columns that may say whose a row is, by default all.
     """
     free = [c for c in columns if c.present]
     dates = [c for c in free if guess.is_dated(c, orders[c.name]) and len(c.levels) > 2 and not c.missing]
     periods = [c for c in free if guess.is_periods(c) and c.high > 12 and not c.missing]
     if named is not None:
         dates, periods, columns = [named], [], [*columns, named]
-    whose = [c for c in free if c not in dates and _may_be_whose(c)]
+    whose = [c for c in free if c not in dates and _may_be_whose(c) and (among is None or c.name in among)]
     for rows in (_head, _sample):
         codes = {c.name: rows(c) for c in columns}
         for when in (*dates, *periods):

@@ -43,7 +43,8 @@ def find_special(columns: Mapping[str, Column], orders: Orders, named: Named) ->
     if found.id is None:
         found.id = _found_id(rest, found)
     if found.unit is None:
-        found.unit = _found_unit([column for column in rest if column.name != found.id], found)
+        rest = [column for column in rest if column.name != found.id]
+        found.unit = _found_unit(rest, found, _owner(rest, orders, found, columns))
     return found
 
 
@@ -107,8 +108,17 @@ def _found_id(rest: Sequence[Column], found: Special) -> str | None:
     return None
 
 
-def _found_unit(rest: Sequence[Column], found: Special) -> str | None:
-    column = next((c for c in rest if ids.is_unit(c)), None)
+def _owner(rest: Sequence[Column], orders: Orders, found: Special, columns: Mapping[str, Column]) -> Column | None:
+    """The column that is only called `account` or the like, where rows and periods are a panel's by it."""
+    named = {column.name for column in rest if ids.is_whose_named(column.name)}
+    if found.time is None or not named or any(map(ids.is_unit, rest)):
+        return None
+    panel = panel_of(rest, orders, columns[found.time], named)
+    return None if panel is None else columns[panel.unit]
+
+
+def _found_unit(rest: Sequence[Column], found: Special, owner: Column | None) -> str | None:
+    column = next((c for c in rest if ids.is_unit(c)), owner)
     if column is None:
         return None
     often = "again and again" if column.many else f"{column.rows / len(column.levels):.1f} times on average"
