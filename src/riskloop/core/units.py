@@ -55,7 +55,7 @@ def unit_of(text: str, style: TextStyle) -> str:
     plural. Years and months, as in '1 year 6 months', are months.
     """
     if style == "percent":
-        return PERCENT if text.rstrip().endswith((PERCENT, "‰")) else ""
+        return PERCENT if text.rstrip().endswith((PERCENT, "％", "‰")) else ""
     if style == "amount":
         return next((named for sign in CURRENCY.finditer(text) if (named := _currency(sign[0]))), "")
     if style != "unit":

@@ -101,7 +101,9 @@ def zeros_back(codes: Sequence[str]) -> list[str]:
 
 # --------------------------------------------------------------------------- numbers
 
-_MINUS: Final = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-", "．": ".", "，": ","})  # of typesetters
+_MINUS: Final = str.maketrans(
+    {"\u2212": "-", "\u2012": "-", "\u2013": "-", "．": ".", "，": ",", "％": "%"}
+)  # of typesetters
 _UNIT: Final = re.compile(r"([<>≤≥]?=?)\s*([+-]?[\d.,]+)\s*(\+?)\s*[^\d]*")
 _GROUPED: Final = {
     ".": re.compile(r"[+-]?\d{1,3}(?:(?:,\d{2,3})*,\d{3})?(?:\.\d*)?"),  # 12,34,567 in India

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from riskloop.core.dates import COUNTED, is_date, is_short, parse_time
 from riskloop.core.errors import DataError
@@ -16,6 +17,8 @@ from riskloop.data.survey import ERRORS, Column
 SEVERAL, WORDS = 3, 0.05  # so many words for no date, in so many of the rows
 
 
+ENDED: Final = 0.05  # of the rows: a column that lacks in fewer at the end may only be late
+BY_CHANCE: Final = 1e-9  # how likely values that are rare anyway may all be missing at the end
 CLEAR: Final = 0.1  # of the different dates: fewer that can be read in one way only may be errors
 
 
@@ -152,6 +155,22 @@ def odd_times(times: Floats, now: float) -> str:
     if len(days) > 5 and days[1] - days[0] > 5 * 365 and counts[0] >= 3:
         return f"{from_micros(int(times[0])):%Y-%m-%d} comes {counts[0]:,} times, years before all others: no date?"
     return ""
+
+
+def stopped(values: npt.NDArray[Any], times: Floats) -> str | None:
+    """Why a column is taken to come no more: its values (n,) are all missing since a day; None where it still comes."""
+    dated = np.isfinite(times)
+    values, times = values[dated], times[dated]
+    there = np.array([value is not None and value == value for value in values.tolist()], dtype=np.bool_)
+    if not there.any():
+        return None
+    last = times[there].max()
+    before, after = times <= last, int((times > last).sum())
+    share = float(there[before].mean())
+    if after < max(ENDED * times.size, 1.0) or after * np.log1p(-min(share, 1.0 - 1e-9)) > np.log(BY_CHANCE):
+        return None
+    day = f"{from_micros(int(times[times > last].min())):%Y-%m-%d}"
+    return f"it has stopped: no row since {day} has a value, and {share:.0%} of those before"
 
 
 def dates_of(column: Column, order: DateOrder) -> Floats:

@@ -23,6 +23,8 @@ REPEATS: Final = 5.0  # rows a level, on average, of a category with many levels
 HIGH_CARDINALITY: Final = 50_000
 NESTED: Final = 0.9  # share of the rows that hold lists or objects: the others are errors
 SPIKE: Final = 0.005  # share of the rows that hold a special code
+CROWD: Final = 5.0  # times as many rows as have any other number: a code may be nearer then …
+FEW: Final = 50  # … to more numbers than these, of which none is rare by being one of few
 
 # Parts of column names, and what they give away.
 _CODE: Final = (
@@ -371,9 +373,16 @@ def _lonely(distinct: Floats, counts: Ints) -> list[int]:
     # One negative number among others that cannot be.
     if distinct[0] < 0 <= distinct[1] and far > 1.0 and _code(distinct[0]):
         end = 0
-    elif far <= 0.5 * spread or not (_code(distinct[end]) or (far > 5.0 * spread and often > 0.01)):
+    elif far <= (0.1 if _crowded(counts, end) else 0.5) * spread or not (
+        _code(distinct[end]) or (far > 5.0 * spread and often > 0.01)
+    ):
         return []
     return [] if counts[end] < max(5, SPIKE * total) else [end]
+
+
+def _crowded(counts: Ints, end: int) -> bool:
+    """Whether far more rows have the number at an end than any other: 999 beside scores of 300 to 850."""
+    return len(counts) > FEW and bool(counts[end] > CROWD * np.delete(counts, end).max())
 
 
 def _together(distinct: Floats, counts: Ints) -> list[int]:

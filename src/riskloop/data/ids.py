@@ -10,7 +10,8 @@ from riskloop.data.survey import Column, is_code_tree, words_of
 
 _ID: Final = "id|key|number|nr|no|uuid|guid|reference|ref"
 _WHOSE: Final = (
-    "cust|client|borrower|kunde|klient|cliente|account|acct|loan|contract|contrato|vertrag|konto|dossier|antrag|umow|"
+    "cust|client|borrower|kunde|kund|klient|cliente|cif|müşteri|musteri|zákazník|zakaznik|asiakas|ügyfél|ugyfel|nasabah|顧客|会員|客户|客戶|고객|회원|"
+    "account|acct|loan|contract|contrato|vertrag|konto|dossier|antrag|umow|"
     "wnios|pratic|expedient|договор|заявк|клиент|policy|facility|obligor|member|application|applicant|solicitud|prestamo|préstamo|prêt|pret"
 )
 # Numbers that a state gives a person or a firm, and banks their customers.
@@ -26,6 +27,7 @@ _GROUP: Final = (
     "school|sector|segment|servicer|store|supplier|tract|university|vendor|ward|zip|zipcode|zone"
 )
 _ID_ENDS: Final = ("id", "nummer", "number", "编号", "番号", "번호", "单号")
+_NUMBER_OF: Final = "nr|numer|numéro|numero|número|kod|cod|codigo|código"
 _CONTACT: Final = "phone|telephone|tel|telefon|telefono|teléfono|mobile|cell|fax|email|mail|iban|ip|url"
 _NO_KEY: Final = f"{_CONTACT}|ssn|name|address|street|note|comment"
 _INDEX: Final = (
@@ -95,7 +97,10 @@ def is_number_of_somebody(column: Column) -> str | None:
 def is_unit(column: Column) -> bool:
     """Named like the id of a customer, and the same in several rows."""
     name = column.name.lower()
-    numbered = re.search(r"(number|nummer|num|nbr|no|nr)[.°º#]?$", name) is not None
+    numbered = re.search(rf"(nbr|no|nr|num|{'|'.join(_ID_ENDS)})[.°º#]?$", name) is not None
+    match words_of(column.name):  # numero_cliente is whose it is, numero_clientes a count
+        case [first, second]:
+            numbered = numbered or (re.fullmatch(_NUMBER_OF, first) is not None and not second.endswith("s"))
     strict = (
         name.endswith("id")
         or is_named(column.name, f"id|key|uuid|guid|{_PERSON_NUMBER}")

@@ -17,7 +17,7 @@ from riskloop.core.truth import ANY, is_bound, truth
 from riskloop.core.types import Bools, Floats, to_micros
 from riskloop.core.values import zeros_back
 from riskloop.data import guess, ids
-from riskloop.data.dating import dates_of, likely_dates, odd_times, orders_of, settled_order
+from riskloop.data.dating import dates_of, likely_dates, odd_times, orders_of, settled_order, stopped
 from riskloop.data.joined import Joined, JoinedSource
 from riskloop.data.leaks import ROWS, Alone, are_late, bins_of, evidence_of_leak, rank_alone, surely_after
 from riskloop.data.opening import files_of, kind_of, open_source
@@ -364,6 +364,8 @@ class _Examination:
             return replace(base, why=YEARS.format(quote(name)), alone=alone)
         if surely_after(name):
             return replace(base, why="known only after the decision, by its name", look=_LEAK, alone=alone)
+        if self.times is not None and (ended := stopped(column.sample, self.times)) is not None:
+            return replace(base, why=ended, look=_STOPPED, alone=alone)
         if dated and (guess.is_time_named(column) or not column.numeric or guess.has_many_dates(column)):
             return replace(base, why=DATES, look=all_said(base.look, date_said(name) if self.time else ""))
         if guess.free_text(column):
@@ -473,4 +475,5 @@ YEARS: Final = "the year of the decision, perhaps: --time {} takes it for its da
 DATES: Final = "dates; a model needs a number made from them"
 
 
+_STOPPED: Final = "left out, as no new row would have it; if it comes again, add a [features] table for it"
 _LEAK: Final = "left out; if it is known at the decision, add a [features] table for it"

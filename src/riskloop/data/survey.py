@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from riskloop.core.schema import TextStyle
 from riskloop.core.settings import DataSettings
 from riskloop.core.types import Floats
-from riskloop.core.units import units_of
+from riskloop.core.units import unit_of, units_of
 from riskloop.core.values import MISSING, MISSING_NUMBER, ODD_ID, level_text, parse_number, style_of
 from riskloop.data.columns import codes_of, codes_table, doubles, is_number, is_text
 from riskloop.data.labels import Labels
@@ -249,7 +249,7 @@ def _take_style(column: Column, style: TextStyle, texts: list[str]) -> None:
 def _mixed_signs(texts: list[str], style: TextStyle, units: Sequence[str]) -> str:
     """What to look at where some values have a percent sign or a unit and others none, or another one."""
     if style == "percent":
-        without = [text for text in texts if not text.rstrip().endswith(("%", "‰"))]
+        without = [text for text in texts if not unit_of(text, "percent")]
         if len(without) > ERRORS * len(texts):
             return f"some values have no percent sign: {without[0]!r} is read as {without[0].strip()}%"
     if style == "amount":
