@@ -144,7 +144,11 @@ def rows_source(content: bytes, where: str) -> TableSource:
     if (encoding := find_encoding(content[:4096])).startswith(("utf-16", "utf-32")):
         content = content.decode(encoding, errors="replace").encode()
     content = content.removeprefix(b"\xef\xbb\xbf")
-    rows = _rows_of(content, where)
+    return records_source(_rows_of(content, where))
+
+
+def records_source(rows: list[dict[str, Any]]) -> TableSource:
+    """Rows as their values by name; objects within them become columns of their own."""
     rows = [_flat(row) for row in rows]
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = pa.table([value_column([row.get(name) for row in rows]) for name in names], names=names)

@@ -10,7 +10,15 @@ from urllib.parse import unquote
 from riskloop.core.errors import ConfigError, DataError, MalformedBody
 from riskloop.core.settings import DataSettings
 from riskloop.data.dialect import find_dialect, no_table, split
-from riskloop.data.formats import STATISTICS, arff_source, arrow_source, parquet_source, rows_source, statistics_source
+from riskloop.data.formats import (
+    STATISTICS,
+    arff_source,
+    arrow_source,
+    parquet_source,
+    records_source,
+    rows_source,
+    statistics_source,
+)
 from riskloop.data.joined import Joined, JoinedSource
 from riskloop.data.sheets import sheet_source
 from riskloop.data.streams import (
@@ -27,6 +35,7 @@ from riskloop.data.streams import (
 )
 from riskloop.data.tables import ManySource, PartitionSource, Source, TextSource, frame_source
 from riskloop.data.webpage import is_webpage, table_text
+from riskloop.data.xmlrows import is_xml, xml_rows
 
 
 def kind_of(path: Path) -> str:
@@ -48,7 +57,7 @@ def kind_of(path: Path) -> str:
         start = read_start(path, 512)
     if is_json(start, suffix):
         return "json"
-    if is_webpage(start):
+    if is_webpage(start) or (suffix == ".xml" and is_xml(start)):
         return "html"
     text = start.lstrip(b"\xef\xbb\xbf").lstrip()
     return "arff" if suffix == ".arff" or text[:9].lower() == b"@relation" else "text"
@@ -161,7 +170,10 @@ def _open_file(
     if kind == "zip":
         return _zipped(path, dialect, where, target, known)
     if kind == "html":
-        table = table_text(read_whole(path), target)
+        whole = read_whole(path)
+        table = table_text(whole, target)
+        if table is None and is_xml(whole) and (rows := xml_rows(whole, where)) is not None:
+            return records_source(rows), plain
         if table is None:
             raise no_table(where)
         content = table
