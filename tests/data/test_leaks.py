@@ -11,6 +11,7 @@ from tests.data.lender import TARGET, history
 
 from benchmarks.leaks import HONEST, MOST_HONEST, PLANTED, called, outcomes
 from riskloop.data.infer import Wanted, examine
+from riskloop.data.leaks import bins_of, customers_of, evidence_of_leak, rank_alone
 
 
 def test_honest_columns_stay() -> None:
@@ -47,3 +48,30 @@ def test_a_column_that_only_open_loans_have_is_looked_at(filled: str, tmp_path: 
     frame.to_csv(tmp_path / "h.csv", index=False)
     found = next(c for c in examine(tmp_path / "h.csv", Wanted(TARGET)).columns if c.name == "still_due")
     assert found.role == "ignored"
+
+
+PANEL_COLUMNS = ("many levels", "few levels", "a number", "a number that is renewed")
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", PANEL_COLUMNS)
+def test_what_tells_whose_row_it_is_knows_no_outcome_of_others(kind: str, seed: int) -> None:
+    """In a panel a postcode of two loans ranks as well as the loans' own other rows; nothing of it is a leak."""
+    rng = np.random.default_rng(seed)
+    who = np.repeat(np.arange(400), 12)
+    fails = rng.random(400) < 0.15
+    values = {
+        "many levels": np.array([f"{n:05d}" for n in rng.integers(0, 300, 400)], dtype=object)[who],
+        "few levels": rng.choice(["a", "b", "c", "d"], 400).astype(object)[who],
+        "a number": rng.integers(0, 300, 400).astype(float)[who],
+        "a number that is renewed": rng.normal(size=len(who)),
+    }[kind]
+    bad = fails[who] & (rng.random(len(who)) < 0.9)
+    assert evidence_of_leak("x", values, bad, bins_of(values), customers=customers_of(who)) is None
+    wide = evidence_of_leak("x", values, bad, bins_of(values))
+    assert (wide is not None) == (kind == "many levels")
+    leak = np.where(bad, "late", "paid").astype(object)
+    leak[rng.random(len(who)) < 0.05] = "late"
+    found = rank_alone(leak, bad, codes=bins_of(leak), customers=customers_of(who))
+    assert found is not None
+    assert found.least > 0.9

@@ -19,7 +19,7 @@ from riskloop.core.values import zeros_back
 from riskloop.data import guess, ids
 from riskloop.data.dating import dates_of, likely_dates, odd_times, orders_of, settled_order, stopped
 from riskloop.data.joined import Joined, JoinedSource
-from riskloop.data.leaks import ROWS, Alone, are_late, bins_of, evidence_of_leak, rank_alone, surely_after
+from riskloop.data.leaks import ROWS, Alone, are_late, bins_of, customers_of, evidence_of_leak, rank_alone, surely_after
 from riskloop.data.opening import files_of, kind_of, open_source
 from riskloop.data.special import find_special
 from riskloop.data.survey import Column, Survey, fingerprint, survey
@@ -194,6 +194,7 @@ class _Examination:
         self.times = self._dates_of(self.columns[self.time]) if self.time else None
         self.known_at = self._known_at(beside)
         self.seen = self._sampled()
+        self.whose = None if self.unit is None else customers_of(self.columns[self.unit].sample[self.seen[0]])
 
     def result(self) -> Examined:
         """All columns, with what is left to ask."""
@@ -354,8 +355,8 @@ class _Examination:
         dates = self._dates_of(column)[rows] if dated and not column.numeric else None
         sample = column.sample[rows]
         times, codes = None if self.times is None else self.times[rows], bins_of(sample)
-        alone = rank_alone(sample, defaults, codes=codes)
-        if leak := evidence_of_leak(name, sample, defaults, codes, times, dates):
+        alone = rank_alone(sample, defaults, codes=codes, customers=self.whose)
+        if leak := evidence_of_leak(name, sample, defaults, codes, times, dates, self.whose):
             return replace(base, why=f"known only after the decision: {leak}", look=_LEAK, alone=alone)
         index = self._is_context(column) and not guess.is_calendar(name)  # a price index may rise as evenly as time
         if times is not None and column.numeric and not index and (clock := guess.clock_of(name, sample, times)):

@@ -73,16 +73,24 @@ class Alone:
         return self.auc - 2.0 * self.error
 
 
-def rank_alone(values: npt.NDArray[Any], defaults: Bools, seed: int = 0, codes: Ints | None = None) -> Alone | None:
-    """AUC of the default rates of a column's bins or levels, each rate learned on other rows.
+def rank_alone(
+    values: npt.NDArray[Any],
+    defaults: Bools,
+    seed: int = 0,
+    codes: Ints | None = None,
+    customers: Ints | None = None,
+) -> Alone | None:
+    """AUC of the default rates of a column's bins or levels, each rate learned on other customers' rows.
 
-    Missing values and the most frequent value have bins of their own; ``codes`` are `bins_of` the values. None where a
-    class has too few rows.
+    Missing values and the most frequent value have bins of their own; ``codes`` are `bins_of` the values, and
+    ``customers`` (n,) numbers of whose rows they are, where somebody has several: a postcode of few loans knows theirs.
+    None where a class has too few rows.
     """
     if min(int(defaults.sum()), int((~defaults).sum())) < LEAST:
         return None
     codes = bins_of(values) if codes is None else codes
-    fold = np.random.default_rng(seed).integers(0, FOLDS, len(codes))
+    drawn = np.random.default_rng(seed).integers(0, FOLDS, len(codes))
+    fold = drawn if customers is None else drawn[customers]
     size, base = int(codes.max()) + 1, float(defaults.mean())
     shape = (FOLDS, size)
     rows = np.bincount(fold * size + codes, minlength=FOLDS * size).reshape(shape)
@@ -123,6 +131,12 @@ def bins_of(values: npt.NDArray[Any]) -> Ints:
     return codes
 
 
+def customers_of(ids: npt.NDArray[Any]) -> Ints | None:
+    """A number for each row's customer (n,); None where nobody has several rows."""
+    distinct, numbers = np.unique(ids.astype(str), return_inverse=True)
+    return None if len(distinct) == len(ids) else np.asarray(numbers, dtype=np.int64)
+
+
 def evidence_of_leak(
     name: str,
     values: npt.NDArray[Any],
@@ -130,18 +144,19 @@ def evidence_of_leak(
     codes: Ints,
     times: Floats | None = None,
     dates: Floats | None = None,
+    customers: Ints | None = None,
 ) -> str | None:
     """Why a column is taken to have been written after the outcome, in one sentence; None when nothing says so.
 
     ``codes`` are `bins_of` the values. ``dates`` are the column's values as times (n,), where it is a date, and
-    ``times`` those of the decisions.
+    ``times`` those of the decisions; ``customers`` as `rank_alone` has them.
     """
     named = named_after(name)
     if dates is not None and times is not None and (late := _late(dates, times)) > LATE:
         return f"{late:.0%} of its dates lie after the decision"
     if (pure := _pure(values, defaults, codes) or _pure_end(values, defaults, codes)) is not None:
         return pure
-    alone = rank_alone(values, defaults, codes=codes)
+    alone = rank_alone(values, defaults, codes=codes, customers=customers)
     if alone is None:
         return None
     if alone.least > TOO_GOOD:
@@ -160,13 +175,14 @@ def leaks_among(rows: Rows, schema: Schema) -> dict[str, str]:
     known = np.flatnonzero(~np.isnan(outcome))
     if len(known) > ROWS:
         known = known[np.linspace(0, len(known) - 1, ROWS).astype(np.int64)]
+    customers = customers_of(np.asarray(rows.ids, dtype=object)[known])
     found = {}
     for column in schema.model_columns:
         feature, values = schema.features[column], rows.features[known, column]
         if feature.kind == "category":  # levels, whose codes have no order
             levels = [None if np.isnan(value) else feature.text(value) for value in values.tolist()]
             values = np.array(levels, dtype=object)
-        evidence = evidence_of_leak(feature.name, values, outcome[known] == 1.0, bins_of(values))
+        evidence = evidence_of_leak(feature.name, values, outcome[known] == 1.0, bins_of(values), customers=customers)
         if evidence is not None:
             found[feature.name] = evidence
     return found
