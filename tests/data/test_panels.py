@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from riskloop.core.dates import parse_time
+from riskloop.core.settings import parse_settings
 from riskloop.data.candidates import ask_for_target
 from riskloop.data.config import config_text
 from riskloop.data.infer import Examined, Wanted, examine
+from riskloop.data.read import read_rows
 
 IDS: dict[str, Any] = {
     "twelve digits": lambda i: str(100_007_365_142 + 37 * i),
@@ -89,6 +92,46 @@ def test_months_before_their_year_are_dates_where_the_name_allows_it(name: str, 
     frame[name], frame["default"] = rng.choice(months, 600), (rng.random(600) < 0.2).astype(int)
     frame.to_csv(tmp_path / "h.csv", index=False)
     assert examine(tmp_path / "h.csv", Wanted("default")).name_of("time") == name
+
+
+@pytest.mark.parametrize("name", ["period", "report_month", "column_2", "Monthly Reporting Period"])
+@pytest.mark.parametrize("months", [range(1, 13), range(1, 10)])
+def test_months_that_lost_their_zero_are_dates(name: str, months: range, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"loan_id": 1000 + rng.permutation(600), "x": rng.normal(size=600).round(3)})
+    at = [(year, month) for year in (2021, 2022, 2023) for month in months]
+    drawn = rng.integers(0, len(at), 600)
+    frame[name] = [int(f"{at[i][1]}{at[i][0]}") for i in drawn]
+    frame["default"] = (rng.random(600) < 0.2).astype(int)
+    frame.to_csv(tmp_path / "h.csv", index=False)
+    found = examine(tmp_path / "h.csv", Wanted("default"))
+    assert found.name_of("time") == name
+    settings = parse_settings(config_text(found))
+    rows = read_rows(tmp_path / "h.csv", settings.row_schema, target="required", where="h", dialect=settings.data)
+    expected = [parse_time(f"{at[i][0]}-{at[i][1]:02d}-01") for i in drawn]
+    assert rows.rows.times.tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["income", "amount", "balance"])
+def test_amounts_that_look_like_such_months_stay_amounts(name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"loan_id": 1000 + rng.permutation(600)})
+    frame[name] = 10_000 * rng.integers(1, 10, 600) + rng.integers(1980, 2050, 600)
+    frame["default"] = (rng.random(600) < 0.2).astype(int)
+    frame.to_csv(tmp_path / "h.csv", index=False)
+    found = examine(tmp_path / "h.csv", Wanted("default"))
+    assert found.name_of("time") is None
+    assert {c.name: (c.role, c.kind) for c in found.columns}[name] == ("input", "number")
+
+
+def test_days_of_a_spreadsheet_are_no_months_that_lost_their_zero(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"loan_id": 1000 + rng.permutation(600), "date": 41_980 + rng.integers(0, 69, 600)})
+    frame["x"], frame["default"] = rng.normal(size=600).round(3), (rng.random(600) < 0.2).astype(int)
+    frame.to_csv(tmp_path / "h.csv", index=False)
+    found = examine(tmp_path / "h.csv", Wanted("default", time="date"))
+    assert any("--dates excel" in question for question in found.questions)
+    assert found.dialect.dates == "excel"
 
 
 def test_codes_that_look_like_months_stay_codes(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ FIRST_YEAR, LAST_YEAR = 1900, 2100
 _MONTHS_FROM: Final = 2000 * 12 - 1  # period 1 is 2000-01
 LAST_PERIOD: Final = 1200
 _EXCEL: Final = date(1899, 12, 30)  # day 0 of a spreadsheet's serial numbers
+_SHORT_FIRST, _SHORT_LAST = 1980, 2049  # years of months that lost their zero: five digits may be anything else
 _PIVOT: Final = 69  # 68 is 2068, 69 is 1969, as POSIX has it
 
 _NAME: Final = "|".join(sorted(MONTHS, key=len, reverse=True))
@@ -310,6 +311,8 @@ def _digits(text: str, order: DateOrder) -> datetime:
         return _year_last(text, order)
     if len(text) == 6 and 1 <= int(text[:2]) <= 12 and FIRST_YEAR <= int(text[2:]) <= LAST_YEAR:
         return datetime(int(text[2:]), int(text[:2]), 1, tzinfo=UTC)  # 032023
+    if len(text) == 5 and text[0] != "0" and _SHORT_FIRST <= int(text[1:]) <= _SHORT_LAST:
+        return datetime(int(text[1:]), int(text[0]), 1, tzinfo=UTC)  # 32023, of which the zero is lost
     return _period(int(text))
 
 

@@ -102,7 +102,7 @@ def date_orders(texts: Sequence[str]) -> list[DateOrder]:
     if not texts:
         return []
     if _all_dates(texts, ""):
-        return [""]
+        return [] if _are_numbers(texts) else [""]
     orders: tuple[DateOrder, ...] = ("dmy", "mdy") if texts[0].isdecimal() else ("dmy", "mdy", "ymd")
     found = [order for order in orders if _all_dates(texts, order)]
     moments = {order: [parse_time(text, order) for text in texts] for order in found}
@@ -111,6 +111,11 @@ def date_orders(texts: Sequence[str]) -> list[DateOrder]:
     if "ymd" in found and len(found) > 1:  # nobody has seen the day 24-05-31 of 2031
         found = [order for order in found if max(moments[order]) <= to_micros(datetime.now(UTC)) + DAY] or found
     return found
+
+
+def _are_numbers(texts: Sequence[str]) -> bool:
+    """Whether months that lost their zero, 32023, are rather days of a spreadsheet or amounts: all of one month."""
+    return len(texts) > 1 and all(len(t) == 5 and t.isdecimal() for t in texts) and len({t[0] for t in texts}) == 1
 
 
 def _all_dates(texts: Sequence[str], order: DateOrder) -> bool:
@@ -132,9 +137,16 @@ def is_dated(column: Column, orders: Sequence[DateOrder]) -> bool:
         return False
     if column.padded and all(text.isdecimal() for text in column.texts[:50]):  # codes; 01APR2024 is none
         return bool(orders) and _is_padded_date(column)
-    if column.numeric and not (column.whole and column.low >= 1900_01):
+    if column.numeric and not (column.whole and (column.low >= 1900_01 or _lost_zeros(column))):
         return False
     return bool(orders)
+
+
+def _lost_zeros(column: Column) -> bool:
+    """Whether whole numbers are months that lost their zero, 32023 beside 112023, and the name says so."""
+    says = is_time_named(column) or is_nameless(column.name)
+    lengths = {*map(len, column.texts)} if says and not column.many else {}
+    return lengths in ({5}, {5, 6}) and len({text[:-4] for text in column.texts}) >= 3
 
 
 def _is_padded_date(column: Column) -> bool:
