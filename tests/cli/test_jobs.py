@@ -1,6 +1,10 @@
 """What a scheduler sees of a job: its exit code, and that it was done once or not at all, whatever is in the way."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +47,11 @@ def job(name: str, home: Home, bad: int = 0) -> list[str]:
     people(bad).to_csv(home.folder / "in.csv", index=False)
     words = ["score", str(home.folder / "in.csv"), str(home.folder / "out.csv"), "--engine", "local"]
     return [*words, "--config", str(home.folder)]
+
+
+def there(home: Home) -> set[Path]:
+    """The files of the folder, without those that SQLite makes and takes away."""
+    return {path for path in home.folder.iterdir() if not path.name.startswith("riskloop.db-")}
 
 
 def run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
@@ -128,3 +137,28 @@ def test_a_name_that_is_no_text_here_is_one_sentence(
     assert "no text here: rename the file" in said
     assert said.count("\n") == 1
     assert home.decisions.count() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_that_a_scheduler_stops_ends_by_its_signal_and_leaves_nothing(
+    name: str, number: signal.Signals, home: Home
+) -> None:
+    words, kept = job(name, home), home.folder / "tmp"
+    kept.mkdir()
+    words[1] = "/dev/stdin"
+    command = [sys.executable, "-m", "riskloop.cli", *words]
+    before = there(home)
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": str(kept)}, text=True
+    ) as process:
+        assert process.stdin is not None
+        while not any(kept.iterdir()):  # it reads, and nobody writes on
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == -number
+    assert said.splitlines()[-1] == "riskloop: stopped."
+    assert not any(kept.iterdir())
+    assert there(home) == before

@@ -214,7 +214,8 @@ def serve(source: BinaryIO, out: BinaryIO, profiler_of: ProfilerOf) -> None:
 
 def run_child(profiler_of: ProfilerOf) -> None:
     """Serve over the pipes that this process was started with."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one says when it ends
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the process that started this one says when it ends
+        signal.signal(number, signal.SIG_IGN)
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing else may write between two messages
     serve(sys.stdin.buffer, out, profiler_of)

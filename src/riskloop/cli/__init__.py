@@ -1,7 +1,11 @@
 """The commands. Each one opens the portfolio, calls it once and prints; nothing is decided here."""
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from riskloop.version import __version__
@@ -24,7 +28,10 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     sys.stderr = cast(TextIO, _Told(sys.stderr))
     try:
-        code = _run()
+        with _stopped_by_signals() as stopped:
+            code = _run()
+        if stopped and code == STOPPED:  # everything is let go: end as whoever sent it expects
+            signal.raise_signal(stopped[0])
         sys.stdout.flush()  # what cannot be written is said here, and not by the interpreter at its end
     except BrokenPipeError:
         code = UNREAD
@@ -37,6 +44,30 @@ def main() -> None:
         return
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(code)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[list[int]]:
+    """What a scheduler sends to stop a job stops it as Ctrl-C does: nothing that is half done stays behind.
+
+    Yields the signals that came. A second one ends the process at once.
+    """
+    came: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        came.append(number)
+        raise KeyboardInterrupt
+
+    wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in wanted if threading.current_thread() is threading.main_thread() else ():
+        signal.signal(number, stop)
+    try:
+        yield came
+    finally:
+        for number in wanted:
+            if signal.getsignal(number) is stop:
+                signal.signal(number, signal.SIG_DFL)
 
 
 class _Told:
