@@ -108,3 +108,29 @@ def test_an_end_that_is_rare_or_no_code_is_a_quantity(end: int, share: float, tm
 def test_percentages_have_either_sign(sign: str, tmp_path: Path) -> None:
     found = column(looked(tmp_path, 金利=[f"{x:.1f}{sign}" for x in RNG.uniform(3, 18, 600)]), "金利")
     assert (found.kind, found.written, found.look) == ("number", "percent", "")
+
+
+# --------------------------------------------------------------------------- loans that are still open
+
+STATUS = FRAME[TARGET].map({1: "Charged Off", 0: "Fully Paid"})
+
+
+@pytest.mark.parametrize("word", ["Current", "", "VIGENTE"])
+def test_open_loans_of_the_latest_months_are_told(word: str, tmp_path: Path) -> None:
+    """Among them those that have an outcome ended early: a default rate of the ended ones is not that of all."""
+    status = STATUS.where(RNG.random(600) > SHARE, word)
+    frame = FRAME.assign(**{TARGET: status})
+    frame.to_csv(tmp_path / "h.csv", index=False)
+    good, bad = ("Fully Paid",), ("Charged Off",)
+    notes = " ".join(examine(tmp_path / "h.csv", Wanted(TARGET, time=TIME, bad=bad, good=good)).notes)
+    assert "have no outcome, of the oldest third" in notes
+    if word:
+        notes = " ".join(examine(tmp_path / "h.csv", Wanted(TARGET, time=TIME, bad=bad, good=(*good, word))).notes)
+        assert "have no outcome" not in notes
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_rows_without_an_outcome_at_any_time_are_no_open_loans(share: float, tmp_path: Path) -> None:
+    frame = FRAME.assign(**{TARGET: STATUS.where(RNG.random(600) >= share, "")})
+    frame.to_csv(tmp_path / "h.csv", index=False)
+    assert "of the oldest third" not in " ".join(examine(tmp_path / "h.csv", Wanted(TARGET, time=TIME)).notes)

@@ -17,6 +17,8 @@ from riskloop.data.survey import ERRORS, Column
 SEVERAL, WORDS = 3, 0.05  # so many words for no date, in so many of the rows
 
 
+LEAST_OPEN: Final = 100  # decisions in each third
+OPEN: Final = 0.2  # by which the share of rows without an outcome is larger among the latest third than the oldest
 ENDED: Final = 0.05  # of the rows: a column that lacks in fewer at the end may only be late
 BY_CHANCE: Final = 1e-9  # how likely values that are rare anyway may all be missing at the end
 CLEAR: Final = 0.1  # of the different dates: fewer that can be read in one way only may be errors
@@ -171,6 +173,22 @@ def stopped(values: npt.NDArray[Any], times: Floats) -> str | None:
         return None
     day = f"{from_micros(int(times[times > last].min())):%Y-%m-%d}"
     return f"it has stopped: no row since {day} has a value, and {share:.0%} of those before"
+
+
+def open_said(times: Floats, outcomes: Floats) -> str:
+    """What to say where more of the latest decisions have no outcome (n,) than of the oldest; "" where as many have."""
+    order = np.argsort(times[np.isfinite(times)], kind="stable")
+    times, unknown = times[np.isfinite(times)][order], np.isnan(outcomes[np.isfinite(times)][order])
+    third = times.size // 3
+    if third < LEAST_OPEN or unknown[-third:].mean() - unknown[:third].mean() < OPEN:
+        return ""
+    since = f"{from_micros(int(times[-third])):%Y-%m-%d}"
+    return (
+        f"Of the decisions since {since} {unknown[-third:].mean():.0%} have no outcome, of the oldest third "
+        f"{unknown[:third].mean():.0%}: where loans are still open, those that have one ended early, and the default "
+        "rate is not that of all. If a value of the target stands for an open loan that pays, name it with --good: "
+        "outcome_window leaves out those that are too young."
+    )
 
 
 def dates_of(column: Column, order: DateOrder) -> Floats:

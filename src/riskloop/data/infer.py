@@ -17,7 +17,7 @@ from riskloop.core.truth import ANY, is_bound, truth
 from riskloop.core.types import Bools, Floats, to_micros
 from riskloop.core.values import zeros_back
 from riskloop.data import guess, ids
-from riskloop.data.dating import dates_of, likely_dates, odd_times, orders_of, settled_order, stopped
+from riskloop.data.dating import dates_of, likely_dates, odd_times, open_said, orders_of, settled_order, stopped
 from riskloop.data.joined import Joined, JoinedSource
 from riskloop.data.leaks import ROWS, Alone, are_late, bins_of, customers_of, evidence_of_leak, rank_alone, surely_after
 from riskloop.data.opening import files_of, kind_of, open_source
@@ -192,6 +192,8 @@ class _Examination:
         self._check_id()
         self.labels = self._labels()
         self.times = self._dates_of(self.columns[self.time]) if self.time else None
+        if self.times is not None and (said := open_said(self.times, self.labels)):
+            self.notes.append(said)
         self.known_at = self._known_at(beside)
         self.seen = self._sampled()
         self.whose = None if self.unit is None else customers_of(self.columns[self.unit].sample[self.seen[0]])
