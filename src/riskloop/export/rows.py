@@ -101,6 +101,9 @@ def _column(feature: Feature) -> str:
     return f"Column(checks=[numeric(), within({low}, {high}{special})], nullable={feature.nullable})"
 
 
+_NUMBER: Final = r"^\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*$"
+
+
 def json_schema(schema: Schema) -> Json:
     """A JSON Schema (2020-12) of one row as `POST /predict` takes it."""
     properties: Json = {feature.name: _property(feature) for feature in schema.features}
@@ -134,8 +137,11 @@ def _property(feature: Feature) -> Json:
     if not math.isinf(high):
         number["maximum"] = high
     special = [{"enum": list(feature.special)}] if feature.special else []
-    dates = [{"type": "string", "minLength": 1}] if feature.written == "date" else []
-    return {"anyOf": [number, *dates, *special, *none]}
+    # A number may come as its text, too, whose range no pattern can say.
+    text: Json = (
+        {"type": "string", "pattern": _NUMBER} if feature.written == "plain" else {"type": "string", "minLength": 1}
+    )
+    return {"anyOf": [number, text, *special, *none]}
 
 
 def json_schema_text(schema: Schema) -> str:
