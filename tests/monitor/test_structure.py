@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from riskloop.core.types import Floats
 from riskloop.monitor.faults import EXCHANGE_GAIN, exchange_needed
-from riskloop.monitor.structure import Structure, ranks_of
+from riskloop.monitor.structure import Structure, distances, ranks_of
 
 FACTORS = 7
 
@@ -72,3 +73,12 @@ def test_the_errors_of_a_columns_bonds_hang_together(copies: int, rows: int) -> 
     alone = errors.std(axis=0) * np.sqrt(history.coherence)
     if copies > 1:
         assert alone.max() > 1.8, "as if they erred by themselves"
+
+
+@pytest.mark.parametrize(("one", "other", "columns"), [(1, 1, 1), (3, 5, 2), (40, 30, 12)])
+def test_distances_are_those_of_mahalanobis(one: int, other: int, columns: int) -> None:
+    rng = np.random.default_rng(columns)
+    rows, others = rng.random((one, columns)), rng.random((other, columns))
+    covariance = np.corrcoef(rng.normal(size=(columns, 50)) + rng.normal(size=50)) + 1.1 * np.eye(columns)
+    expected = cdist(rows, others, "mahalanobis", VI=np.linalg.inv(covariance))
+    assert distances(rows, others, covariance) == pytest.approx(np.square(expected), rel=1e-12)

@@ -18,7 +18,7 @@ from riskloop.monitor.compared import LEAST_ROWS, ROUND_FACTORS, Compared
 from riskloop.monitor.partial import growing, partial_findings
 from riskloop.monitor.profile import Profile, Reference
 from riskloop.monitor.scaled import in_a_segment
-from riskloop.monitor.structure import Structure
+from riskloop.monitor.structure import Structure, distances
 from riskloop.monitor.stuck import stuck_findings
 
 NULL_MARGIN: Final = 2.0  # times what parts of the history show by themselves
@@ -264,10 +264,9 @@ def _misfit_by_level(compared: Compared, j: int, common: Ints) -> Floats:
     others = np.delete(np.arange(compared.sample.shape[1]), j)
     mean_now = now @ compared.ranks[:, others] / np.maximum(arrived, 1.0)[:, None]
     mean_before = before @ compared.reference.ranks[:, others] / np.maximum(known, 1.0)[:, None]
-    apart = mean_now[:, None, :] - mean_before[None, :, :]
     # A rank from 0 to 1 has the variance 1/12. The ridge keeps columns that are nearly one from dominating.
     together = compared.reference.structure.correlations[np.ix_(others, others)] + 1.1 * np.eye(others.size)
-    distance = 12.0 * np.einsum("abc,cd,abd->ab", apart, np.linalg.inv(together), apart)
+    distance = 12.0 * distances(mean_now, mean_before, together)
     weight = arrived[:, None] * known[None, :] / np.maximum(arrived[:, None] + known[None, :], 1.0)
     half: Floats = 0.5 * weight * distance
     return half

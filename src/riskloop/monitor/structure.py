@@ -120,3 +120,15 @@ def ranks_of(rows: Floats) -> Floats:
         present = ~np.isnan(column)
         ranks[present, j] = (rankdata(column[present]) - 0.5) / max(1, np.count_nonzero(present))
     return ranks
+
+
+def distances(one: Floats, other: Floats, covariance: Floats) -> Floats:
+    """Squared Mahalanobis distances (a, b) of all rows of ``one`` (a, k) from those of ``other`` (b, k).
+
+    The covariance (k, k) is divided out of the rows before they are paired: a thousand levels make a million pairs.
+    """
+    from scipy.spatial.distance import cdist
+
+    root = np.linalg.cholesky(covariance)
+    apart: Floats = cdist(*(np.linalg.solve(root, rows.T).T for rows in (one, other)), "sqeuclidean")
+    return apart
