@@ -1,6 +1,7 @@
 """What the commands take on a raw export of a million rows and 200 columns: seconds, processor seconds, memory.
 
     python -m benchmarks.files [--quick] [--rows N] [--columns K] [--parquet] [--train] [--limit MB] [--work FOLDER]
+                              [--steps Arrow,init]
 
 The file is made chunk by chunk: amounts, counts, shares with gaps, codes, dates, categories of 2 to 5,000 levels, an
 id, a customer, the date of the decision, a target. Every command runs in a process of its own. Memory is the peak of
@@ -8,13 +9,15 @@ what it and its processes hold together, Python and libraries included, looked a
 out pages of files, which the kernel can let go. For comparison the file is read once by Arrow alone, block by block.
 `train` runs where --train says so, with one LightGBM of two folds: what it holds does not depend on how many learners
 compete, how long it takes does. With --limit no process may hold more data than so many MB, and all of them together
-are killed when they do. The goals, 20 s and twice the file, are for `init` on 1,000,000 x 200.
+are killed when they do. --steps runs some only, on what earlier ones left in the --work
+folder. The goals, 20 s and twice the file, are for `init` on 1,000,000 x 200.
 """
 
 import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +25,7 @@ from benchmarks._largefile import TARGET, write_file, write_outcomes
 from benchmarks._processor import watched
 
 GOAL_SECONDS, GOAL_TIMES = 20.0, 2.0
+STEPS: Final = ("Arrow", "init", "train", "check", "score", "outcomes")
 READ: Final = (
     "import sys\nfrom pyarrow import csv\nfor _ in csv.open_csv(sys.argv[1], csv.ReadOptions(block_size=1 << 23)): pass"
 )
@@ -38,17 +42,21 @@ def main() -> None:
     parser.add_argument("--train", action="store_true", help="train on the whole file; by default on its first part")
     parser.add_argument("--limit", type=int, default=0, help="MB that a command may hold")
     parser.add_argument("--work", type=Path, help="a folder whose files are kept and used again")
+    parser.add_argument("--steps", default=",".join(STEPS), help="with commas")
     given = parser.parse_args()
     rows, columns = (20_000, 60) if given.quick else (given.rows, given.columns)
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.work or Path(temporary)
         folder.mkdir(exist_ok=True)
-        measure(folder, rows, columns, ".parquet" if given.parquet else ".csv", given.train, given.limit << 20)
+        suffix, steps = ".parquet" if given.parquet else ".csv", given.steps.split(",")
+        measure(folder, rows, columns, suffix, given.train, given.limit << 20, steps)
     print(f"Goals for init on 1,000,000 x 200: {GOAL_SECONDS:g} s, {GOAL_TIMES:g} x the file.")
 
 
-def measure(folder: Path, rows: int, columns: int, suffix: str, train: bool, limit: int) -> None:
-    """All commands on files in the folder."""
+def measure(
+    folder: Path, rows: int, columns: int, suffix: str, train: bool, limit: int, steps: Sequence[str] = STEPS
+) -> None:
+    """The commands on files in the folder."""
     history, month, outcomes, small = (
         folder / name for name in (f"history{suffix}", f"month{suffix}", "outcomes.csv", f"small{suffix}")
     )
@@ -59,8 +67,8 @@ def measure(folder: Path, rows: int, columns: int, suffix: str, train: bool, lim
         write_outcomes(outcomes, rows)
     sizes = {path: path.stat().st_size for path in (history, month, outcomes, small)}
     held = f"; no more than {limit >> 20:,} MB" if limit else ""
-    size = f"{rows:,} rows of {columns} columns, {sizes[history] / 1e6:,.0f} MB"
-    print(f"{history.name}: {size}; {os.cpu_count()} cores{held}")
+    shape = f"{rows:,} rows of {columns} columns, {sizes[history] / 1e6:,.0f} MB"
+    print(f"{history.name}: {shape}; {os.cpu_count()} cores{held}")
     print(f"{'step':<9} {'seconds':>8} {'processor':>10} {'memory':>10} {'own':>9} {'x file':>7} {'x reading':>10}")
     config = folder / "riskloop.toml"
     riskloop = [sys.executable, "-m", "riskloop.cli"]
@@ -74,7 +82,7 @@ def measure(folder: Path, rows: int, columns: int, suffix: str, train: bool, lim
         ("score", month, [*riskloop, "score", str(month), f"scored{suffix}", "--engine", "local"]),
         ("outcomes", outcomes, [*riskloop, "outcomes", str(outcomes)]),
     ):
-        if name == "Arrow" and suffix == ".parquet":
+        if name not in steps or (name == "Arrow" and suffix == ".parquet"):
             continue
         if name == "train":
             config.write_text(config.read_text(encoding="utf-8").replace("\n[train]", LEARN, 1), encoding="utf-8")
