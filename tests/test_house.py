@@ -94,7 +94,7 @@ HELD_BY: Final = {
     "batch/test_local.py": "batch.files batch.outputs",
     "core/stats/test_estimation.py": "core.stats.measures",
     "data/test_exports.py": "data.opening data.parse data.sheets",
-    "data/test_guesses.py": "data.dating data.guess data.survey data.targets",
+    "data/test_guesses.py": "data.guess data.survey data.targets",
     "data/test_roles.py": "data.ids data.labels data.special",
     "data/test_ways_in.py": "data.refused data.words",
     "document/test_case.py": "document.keeping document.texts",

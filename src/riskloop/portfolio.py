@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from riskloop import views
 from riskloop.core.errors import ConfigError, RiskloopError
+from riskloop.core.periods import Calendar
 from riskloop.core.progress import silent
 from riskloop.core.types import Json, to_micros
 from riskloop.deciding import Deciding
@@ -235,7 +236,7 @@ class Portfolio(Deciding):
         *,
         policies: str = "on_drift",
         outcome_window: timedelta | None = None,
-        windows: Literal["day", "week", "month"] | None = None,
+        windows: Calendar | None = None,
         train_on: int | None = None,
         scenario: str | None = None,
         seed: int | None = None,

@@ -55,7 +55,7 @@ def test_the_command_writes_both_files_and_says_the_answer(
         (("none.csv", "--target", "default", "--time", "period"), 4, "does not exist"),
         (("history.csv", "--target", "default", "--time", "region"), 3, "which is no date"),
         (("history.csv", "--target", "default", "--time", "period", "--policy", "weekly"), 2, "no policy 'weekly'"),
-        (("history.csv", "--target", "default", "--time", "period", "--windows", "year"), 2, "day, week or month"),
+        (("history.csv", "--target", "default", "--time", "period", "--windows", "era"), 2, "choose day, week"),
         (("history.csv", "--target", "default", "--time", "period", "--json", "no/o.json"), 8, "does not exist"),
         (("--scenario", "doom"), 2, "choose one of stable"),
         ((), 2, "Name a history"),

@@ -288,3 +288,28 @@ def test_a_history_is_replayed_as_it_is_trained_on_with_its_spelling_and_its_dam
     (tmp_path / "worse.csv").write_text("\n".join([*lines, ""]))
     with pytest.raises(MalformedBody, match="line 2 has"):
         read_history(Request(history=tmp_path / "worse.csv", settings=settings, windows="month"))
+
+
+SELDOM: dict[str, tuple[str, Callable[[int], str]]] = {
+    "quarters by name": ("quarter", lambda k: f"{2017 + k // 4}Q{k % 4 + 1}"),
+    "ends of quarters": ("quarter", lambda k: f"{2017 + k // 4}-{(k % 4 + 1) * 3:02d}-{28 + k % 2}"),
+    "February, May, August, November": ("quarter", lambda k: f"{2017 + k // 4}-{k % 4 * 3 + 2:02d}-15"),
+    "half-years": ("half-year", lambda k: f"{2010 + k // 2}-{k % 2 * 6 + 6:02d}-30"),
+    "years": ("year", lambda k: f"{2005 + k}-12-31"),
+}
+
+
+@pytest.mark.parametrize("when", SELDOM)
+def test_rows_that_come_seldomer_than_by_month_are_replayed_as_they_come(
+    customers: Customers, settings: Settings, file: Written, when: str
+) -> None:
+    by, name = SELDOM[when]
+    frame = customers(9, 150)
+    frame = frame.assign(period=[name(period) for period in frame["period"]])
+    inferred, told = read(file(frame)), read(file(frame), settings=settings)
+    for history in (inferred, told):
+        assert history.settings.windows.by == by
+        assert [len(period.rows) for period in history.periods] == [150] * 6
+    assert f"The rows come once a {by}, so they are replayed by {by}, and not by month." in told.notes
+    asked = read(file(frame), settings=settings, windows="month")
+    assert asked.settings.windows.by == "month", "what somebody asks for is not changed"

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from riskloop.core.periods import Calendar, period_of, periods_between
 from riskloop.core.types import from_micros
 
 MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
-CALENDARS = st.sampled_from(["day", "week", "month"])
+CALENDARS = st.sampled_from(get_args(Calendar))
 
 
 @given(MOMENTS, CALENDARS)
@@ -19,7 +20,17 @@ def test_a_moment_lies_in_its_period_and_the_next_one_follows(moment: datetime, 
     assert period_of(period.end, by).first == period.end
 
 
-@pytest.mark.parametrize(("by", "name"), [("day", "2024-12-30"), ("week", "2025-W01"), ("month", "2024-12")])
+@pytest.mark.parametrize(
+    ("by", "name"),
+    [
+        ("day", "2024-12-30"),
+        ("week", "2025-W01"),
+        ("month", "2024-12"),
+        ("quarter", "2024-Q4"),
+        ("half-year", "2024-H2"),
+        ("year", "2024"),
+    ],
+)
 def test_names_follow_iso_8601(by: Calendar, name: str) -> None:
     assert period_of(datetime(2024, 12, 30, 5, tzinfo=UTC), by).name == name
 

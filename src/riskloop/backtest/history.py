@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -16,13 +16,14 @@ from riskloop.backtest.past import past_of
 from riskloop.backtest.request import Request, adapted
 from riskloop.core.dates import parse_time
 from riskloop.core.errors import ConfigError, DataError
-from riskloop.core.periods import Calendar, Period, period_of
+from riskloop.core.periods import MONTHS, Calendar, Period, period_of
 from riskloop.core.schema import DateOrder
 from riskloop.core.settings import DataSettings, PortfolioSettings, Settings, parse_settings
 from riskloop.core.truth import truth
 from riskloop.core.types import Bools, Diagnosis, Floats, Ints, Rows, from_micros, to_micros
 from riskloop.core.values import is_missing, level_text
 from riskloop.data.config import infer_config
+from riskloop.data.dating import calendar_of
 from riskloop.data.guess import window_of
 from riskloop.data.joined import Joined
 from riskloop.data.opening import open_source
@@ -30,9 +31,6 @@ from riskloop.data.read import read_rows, reasons_of, refuse_ragged
 from riskloop.data.spelling import spelled
 from riskloop.data.targets import read_meaning
 from riskloop.data.words import no_column
-
-if TYPE_CHECKING:
-    pass
 
 UNREADABLE: Final = 0.05  # share of rows whose time may be unreadable; with more, the column is the wrong one
 MOST_PERIODS: Final = 1200
@@ -106,7 +104,7 @@ def read_history(asked: Request, *, now: datetime | None = None) -> History:
             dialect=data,
         )
         settings = parse_settings(text, "the inferred configuration")
-    settings = adapted(settings, asked)
+    settings = _by_rows(adapted(settings, asked), asked, times, notes)
     if labelled_by and settings.windows.by == "month":
         settings = settings.model_copy(update={"windows": settings.windows.model_copy(update={"numbered": True})})
     schema = msgspec.structs.replace(settings.row_schema, bad=(), good=())  # the outcomes are 0 and 1 by now
@@ -115,6 +113,15 @@ def read_history(asked: Request, *, now: datetime | None = None) -> History:
         _leave_out(notes, count, f"a value of '{column}' that {problem}")
     rows = replace(checked.rows, times=times[checked.positions], target=outcomes[checked.positions])
     return cut(rows, settings, asked.train_on, notes, where)
+
+
+def _by_rows(settings: Settings, asked: Request, times: Ints, notes: list[str]) -> Settings:
+    """Periods as long as the rows are apart, unless somebody asked for others: months of no row are no fault then."""
+    by, found = settings.windows.by, calendar_of(times.astype(np.float64))
+    if asked.windows or by == "count" or MONTHS[found] <= MONTHS.get(by, 1):
+        return settings
+    notes.append(f"The rows come once a {found}, so they are replayed by {found}, and not by {by}.")
+    return settings.model_copy(update={"windows": settings.windows.model_copy(update={"by": found})})
 
 
 def _window(target: str, asked: Request, notes: list[str]) -> timedelta:
@@ -255,7 +262,7 @@ def cut(
     """Rows in time order as past and periods."""
     by = settings.windows.by
     if by == "count":
-        raise ConfigError("A back-test counts by calendar; give --windows day, week or month.")
+        raise ConfigError("A back-test counts by calendar; give --windows month, for example.")
     spans = _spans(int(rows.times[0]), int(rows.times[-1]), by, settings.windows.numbered, where)
     edges = np.searchsorted(rows.times, [to_micros(span.first) for span in spans] + [to_micros(spans[-1].end)])
     if _ends_early(rows.times, spans, edges):

@@ -62,7 +62,7 @@ def adapted(settings: Settings, asked: Request) -> Settings:
     """The portfolio's settings as a back-test runs with them: own storage, no pages, whole calendar windows."""
     by = asked.windows or settings.windows.by
     if by == "count":
-        raise ConfigError("A back-test counts by calendar; give --windows day, week or month.")
+        raise ConfigError("A back-test counts by calendar; give --windows month, for example.")
     portfolio = {"outcome_window": asked.outcome_window or settings.portfolio.outcome_window, "history": None}
     seed = settings.train.seed if asked.seed is None else asked.seed
     return settings.model_copy(

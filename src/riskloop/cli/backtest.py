@@ -35,7 +35,9 @@ def backtest(
     outcome_window: Annotated[
         str | None, typer.Option(help="How long after a decision its outcome is known, such as 90d.")
     ] = None,
-    windows: Annotated[str | None, typer.Option(help="day, week or month.")] = None,
+    windows: Annotated[
+        str | None, typer.Option(help="day, week, month, quarter, half-year or year; by default as often as rows come.")
+    ] = None,
     train_on: Annotated[
         int | None,
         typer.Option(min=1, help="Periods that the first model learns from; a third by default."),
@@ -103,7 +105,7 @@ def _calendar(windows: str | None) -> "Calendar | None":
 
     by: Calendar | None = next((name for name in get_args(Calendar) if name == windows), None)
     if by != windows:
-        raise ConfigError(f"--windows {windows}: choose day, week or month.")
+        raise ConfigError(f"--windows {windows}: choose {', '.join(get_args(Calendar))}.")
     return by
 
 

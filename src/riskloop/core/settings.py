@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from riskloop.core.addresses import secret_in, without_password
 from riskloop.core.errors import ConfigError
+from riskloop.core.periods import Calendar
 from riskloop.core.schema import DateOrder, Feature, Quoting, Schema, TextStyle
 from riskloop.core.types import Problem, Spoken
 from riskloop.core.units import unit_of
@@ -434,16 +435,21 @@ class ExplorationSettings(Section):
 class WindowSettings(Section):
     """Which decisions are monitored together."""
 
-    by: Literal["day", "week", "month", "count"] = Field("month", description="Calendar periods, or a count.")
+    by: Calendar | Literal["count"] = Field(
+        "month",
+        description="Calendar periods, or a count. Rows that come once a quarter are monitored by `quarter`: by "
+        "`month`, most windows would be of no row.",
+    )
     size: int = Field(2000, gt=0, description="`count`: decisions in a window.")
     numbered: bool = Field(
         False, description="`month`: call months by their number, 1 for 2000-01, as files with plain numbers do."
     )
     min_rows: int = Field(100, gt=0, description="A window with fewer rows is `not_enough_data`.")
-    due: Literal["always", "any", "day", "week", "month"] = Field(
+    due: Literal["always", "any"] | Calendar = Field(
         "always",
         description="When decisions come: `always` (a period in which nothing is scored is a fault); as a file that is "
-        "due after each `day`, `week` or `month`; or at `any` time: then no silence is a fault.",
+        "due after each `day`, `week`, `month`, `quarter`, `half-year` or `year`; or at `any` time: then no silence is "
+        "a fault.",
     )
     grace: Duration = Field(timedelta(days=3), description="A file of decisions that is due may come this much later.")
 
@@ -460,7 +466,7 @@ class OutcomeSettings(Section):
         False,
         description="`defaults`: silence means good for declined customers, too; they got the loan anyway.",
     )
-    due: Literal["any", "day", "week", "month"] = Field(
+    due: Literal["any"] | Calendar = Field(
         "any", description="A file is due after each of these periods; `any`: there is no date, and none is late."
     )
     grace: Duration = Field(timedelta(days=10), description="A file that is due may come this much later.")

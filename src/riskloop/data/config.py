@@ -54,6 +54,8 @@ def config_text(
         if column.role in ("input", "protected", "context"):
             lines += _feature(column, found.rows)
     lines += _ages(found)
+    if found.windows != "month":
+        chosen = {**chosen, "windows": {"by": found.windows, **chosen.get("windows", {})}}
     text = "\n".join([*lines, *_others(chosen)]) + "\n"
     return text.replace("\x7f", r"\u007f")  # which JSON's writing leaves as it is, and TOML does not have
 

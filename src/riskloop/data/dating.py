@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from riskloop.core.dates import COUNTED, is_date, is_short, parse_time
 from riskloop.core.errors import DataError
+from riskloop.core.periods import MONTHS, Calendar
 from riskloop.core.schema import DateOrder
 from riskloop.core.types import DAY, Floats, Problem, from_micros
 from riskloop.data import guess
@@ -21,6 +22,7 @@ LEAST_OPEN: Final = 100  # decisions in each third
 OPEN: Final = 0.2  # by which the share of rows without an outcome is larger among the latest third than the oldest
 ENDED: Final = 0.05  # of the rows: a column that lacks in fewer at the end may only be late
 BY_CHANCE: Final = 1e-9  # how likely values that are rare anyway may all be missing at the end
+SEVERAL_PERIODS: Final = 3  # with rows in the same month of each: no chance
 CLEAR: Final = 0.1  # of the different dates: fewer that can be read in one way only may be errors
 
 
@@ -157,6 +159,23 @@ def odd_times(times: Floats, now: float) -> str:
     if len(days) > 5 and days[1] - days[0] > 5 * 365 and counts[0] >= 3:
         return f"{from_micros(int(times[0])):%Y-%m-%d} comes {counts[0]:,} times, years before all others: no date?"
     return ""
+
+
+def calendar_of(times: Floats) -> Calendar:
+    """How often rows come, by their times (n,): by the longest period of which only one and the same month has rows.
+
+    The rows of a panel of quarters are all of March, June, September and December, say. A few may be errors.
+    """
+    moments = times[np.isfinite(times)].astype("datetime64[us]")
+    if not moments.size:
+        return "month"
+    months, rows = np.unique(moments.astype("datetime64[M]").astype(np.int64), return_counts=True)
+    for by, length in MONTHS.items():
+        within = months % length
+        usual = within == np.bincount(within, weights=rows, minlength=length).argmax()
+        if usual.sum() >= SEVERAL_PERIODS and rows[~usual].sum() <= ERRORS * rows.sum():
+            return by
+    return "month"
 
 
 def stopped(values: npt.NDArray[Any], times: Floats) -> str | None:

@@ -11,13 +11,23 @@ import numpy as np
 import numpy.typing as npt
 
 from riskloop.core.errors import ConfigError, DataError
+from riskloop.core.periods import Calendar
 from riskloop.core.schema import APPENDED
 from riskloop.core.settings import DataSettings
 from riskloop.core.truth import ANY, is_bound, truth
 from riskloop.core.types import Bools, Floats, to_micros
 from riskloop.core.values import zeros_back
 from riskloop.data import guess, ids
-from riskloop.data.dating import dates_of, likely_dates, odd_times, open_said, orders_of, settled_order, stopped
+from riskloop.data.dating import (
+    calendar_of,
+    dates_of,
+    likely_dates,
+    odd_times,
+    open_said,
+    orders_of,
+    settled_order,
+    stopped,
+)
 from riskloop.data.joined import Joined, JoinedSource
 from riskloop.data.leaks import ROWS, Alone, are_late, bins_of, customers_of, evidence_of_leak, rank_alone, surely_after
 from riskloop.data.opening import files_of, kind_of, open_source
@@ -92,6 +102,7 @@ class Examined:
     kind: str = "text"  # of the file, as `opening.kind_of` says
     outcomes: str | None = None  # the file with the target, where it is another one
     known_at: tuple[str, str] | None = None  # the column that says when an outcome became known, and why it is taken
+    windows: Calendar = "month"  # how often rows come, as far as that is seldomer than each month
 
     def of(self, role: Role) -> tuple[Guessed, ...]:
         """The columns with a role."""
@@ -194,6 +205,11 @@ class _Examination:
         self.times = self._dates_of(self.columns[self.time]) if self.time else None
         if self.times is not None and (said := open_said(self.times, self.labels)):
             self.notes.append(said)
+        self.windows: Calendar = "month" if self.times is None else calendar_of(self.times)
+        if self.windows != "month":
+            self.notes.append(
+                f"The rows come once a {self.windows}, by '{self.time}': so they are monitored (by of [windows])."
+            )
         self.known_at = self._known_at(beside)
         self.seen = self._sampled()
         self.whose = None if self.unit is None else customers_of(self.columns[self.unit].sample[self.seen[0]])
@@ -216,7 +232,7 @@ class _Examination:
             self.notes.append(f"{count_of(self.looked.ragged, 'line')} more or fewer fields than the header: left out.")
         return Examined(
             self.where, self.looked.rows, self.looked.ragged, self.dialect, self.target, columns, window, why,
-            tuple(self.questions), tuple(self.notes), known_at=self.known_at,
+            tuple(self.questions), tuple(self.notes), known_at=self.known_at, windows=self.windows,
         )  # fmt: skip
 
     # ------------------------------------------------------------------ special columns

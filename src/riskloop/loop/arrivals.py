@@ -73,7 +73,7 @@ def covered_by(
     row nobody was decided on. Not so where a file is due for each period: then the rest is missing.
     """
     scored = decisions.scored_at(inside.first)
-    if scored is None or scored <= to_micros(period.end) or settings.windows.due in ("day", "week", "month"):
+    if scored is None or scored <= to_micros(period.end) or settings.windows.due not in ("always", "any"):
         return None
     first, end = period.first, period.end
     if logged.earliest >= to_micros(period.first):
