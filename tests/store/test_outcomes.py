@@ -66,6 +66,49 @@ def test_a_correction_is_kept_beside_the_first_report(book: Outcomes) -> None:
     assert stored(book) == [(1, 0), (1, 1)]
 
 
+def scored(database: Database, *customers: str) -> Outcomes:
+    columns = {"scored_at": 0, "model_version": 1, "probability": 0.5, "is_default": 0, "features": b""}
+    rows = [
+        {"id": number, "customer_id": customer, "time": to_micros(MAY), **columns}
+        for number, customer in enumerate(customers, 1)
+    ]
+    with database.write() as connection:
+        connection.execute(insert(decisions), rows)
+    return Outcomes(database)
+
+
+@pytest.mark.parametrize(
+    ("known", "reported", "said"),
+    [
+        (["00123", "x"], "123", "'00123'"),
+        (["123", "01234"], "00123", "'123'"),
+        (["0123"], "000123", "'0123'"),
+        (["000"], "0", "'000'"),
+        (["00123", "0123", "1230"], "123", "'0123' and '00123'"),
+    ],
+)
+def test_ids_that_differ_in_leading_zeros_only_are_named_and_never_matched(
+    database: Database, known: list[str], reported: str, said: str
+) -> None:
+    book = scored(database, *known)
+    one = Outcome(True, JUNE, customer_id=reported, place="line 2")
+    found = book.record([one, Outcome(True, JUNE, customer_id=known[-1])], JUNE)
+    assert found.recorded == 1
+    assert found.unmatched == (reported,)
+    (reason,) = found.reasons
+    assert f"no decision on customer '{reported}' is on record, but on {said}; export ids as text" in reason
+    with pytest.raises(DataError, match=f"but on {said}; export ids as text") as caught:
+        book.record([one], JUNE, undecided=Labels.of([]))
+    assert [problem.field for problem in caught.value.details] == ["line 2"]
+
+
+@pytest.mark.parametrize("reported", ["1230", "0A123", "12", "-123", "1_23", "٠٠١٢٣", "0" * 300 + "123"])
+def test_other_ids_are_not_said_to_be_the_same(database: Database, reported: str) -> None:
+    book = scored(database, "00123", "A123")
+    (reason,) = book.record([Outcome(True, JUNE, customer_id=reported)], JUNE).reasons
+    assert reason.endswith("is on record")
+
+
 def test_unknown_ids_are_named_and_the_others_recorded(book: Outcomes) -> None:
     reported = [
         Outcome(True, JUNE, decision_id=99),

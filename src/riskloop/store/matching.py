@@ -1,6 +1,6 @@
 """Which decisions reported outcomes are about: a million of them at once, by id or by customer."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from riskloop.core.span import Span
 from riskloop.core.types import DAY, Bools, Ints, from_micros, to_micros
+from riskloop.core.values import without_zeros
 from riskloop.store import counters
 from riskloop.store.archive import DECISIONS, horizon
 from riskloop.store.pieces import Named
@@ -20,6 +21,8 @@ from riskloop.store.tables import decisions
 
 BY_CUSTOMER: Final = -1  # in the place of a decision's id
 UNDATED: Final = np.iinfo(np.int64).min
+LOOKED_UP: Final = 100  # unknown customers whose id is looked for with other leading zeros
+LONGEST: Final = 20  # digits of such an id
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,10 @@ def match(connection: Connection, segments: Segments, labels: Labels) -> Matches
     missing = np.flatnonzero(about == 0)
     archived = horizon(connection, DECISIONS)
     theirs = dict(zip(named.tolist(), first_of.tolist(), strict=True))
+    strangers = [labels.customers[row] for row in missing.tolist() if row in theirs and not theirs[row]]
+    zeros = _with_other_zeros(connection, segments, strangers)
     reasons = [
-        _reason(labels, row, theirs.get(row, 0), place, archived)
+        _reason(labels, row, theirs.get(row, 0), place, archived, zeros)
         for row, place in zip(missing.tolist(), labels.places(missing.tolist()) if len(missing) else [], strict=True)
     ]
     ids = labels.decision_ids
@@ -205,10 +210,27 @@ def _decisions_on(connection: Connection, segments: Segments, index: dict[str, i
     yield from segments.each(segments.within(connection), Named(index), columns=["customer_id", "time"])
 
 
-def _reason(labels: Labels, row: int, first: int, place: str, archived: int) -> str:
+def _with_other_zeros(connection: Connection, segments: Segments, strangers: Sequence[str]) -> dict[str, list[str]]:
+    """Customers on record whose ids differ from those of the first strangers in leading zeros only, by stranger.
+
+    Programs take such zeros for nothing. Nobody is matched by that: '007' may be another customer than '7'.
+    """
+    first = list(dict.fromkeys(strangers))[:LOOKED_UP]
+    bare = {name: digits for name in first if len(name) <= LONGEST and (digits := without_zeros(name)) is not None}
+    names = dict.fromkeys(digits.zfill(width) for digits in bare.values() for width in range(1, LONGEST + 1))
+    index = {name: number for number, name in enumerate(names)}
+    parts = list(_decisions_on(connection, segments, index))
+    spelled = [*index]
+    known: dict[str, list[str]] = {}
+    for number in np.unique(np.concatenate([part[0] for part in parts])).tolist() if parts else []:
+        known.setdefault(without_zeros(spelled[number]) or "", []).append(spelled[number])
+    return {name: known[digits] for name, digits in bare.items() if digits in known}
+
+
+def _reason(labels: Labels, row: int, first: int, place: str, archived: int, zeros: Mapping[str, Sequence[str]]) -> str:
     """Why an outcome belongs to no decision; ``first`` is the time of the customer's first one.
 
-    Decisions up to the id ``archived`` left the log.
+    Decisions up to the id ``archived`` left the log. ``zeros`` are the customers with the same digits.
     """
     place, number = f"{place}: " if place else "", int(labels.decision_ids[row])
     if 1 <= number <= archived:
@@ -217,7 +239,10 @@ def _reason(labels: Labels, row: int, first: int, place: str, archived: int) -> 
         return f"{place}there is no decision {number}"
     customer = labels.customers[row]
     if not first:
-        return f"{place}no decision on customer '{customer}' is on record"
+        hint = ""
+        if same := zeros.get(customer):
+            hint = f", but on {' and '.join(map(repr, same))}; export ids as text, with the zeros they were scored with"
+        return f"{place}no decision on customer '{customer}' is on record{hint}"
     if labels.decided is not None and labels.decided[row] != UNDATED and first <= labels.known_at[row]:
         return f"{place}no decision on customer '{customer}' is of {from_micros(labels.decided[row]):%Y-%m-%d}"
     return (
