@@ -24,7 +24,7 @@ SAID = {
         "id,bad\n" + "".join(f"x{n},1\n" for n in range(40)) + "x,7\n",
         [("line 42", "needs 0 or 1"), *((f"line {n + 2}", "no decision on customer") for n in range(40))],
     ),
-    "unreadable": ("id,bad\nc1,Non\nc2,1\n", [("line 2", "needs 0 or 1")]),
+    "unreadable": ("id,bad\nc1,jein\nc2,1\n", [("line 2", "needs 0 or 1")]),
     "nobody's, still undecided": ("id,bad\nx,\n", [("line 2", "no decision on customer")]),
     "half": ("id,bad\nc1,1\nx,0\n", [("line 3", "no decision on customer")]),
 }
