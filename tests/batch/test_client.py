@@ -1,6 +1,8 @@
 import csv
+import gzip
 import io
 import json
+import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +26,7 @@ from riskloop.core.errors import (
     Unreachable,
 )
 from riskloop.core.schema import APPENDED
+from riskloop.core.settings import DataSettings
 
 
 class Api:
@@ -161,13 +164,18 @@ def test_a_parquet_file_keeps_its_columns(api: Api, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output", ["out.csv", "out.csv.gz", "out.parquet"])
-@pytest.mark.parametrize("packing", ["gzip", "zstd", "bz2", "lz4"])
+@pytest.mark.parametrize("packing", ["gzip", "zstd", "bz2", "lz4", "zip"])
 def test_a_delivery_that_is_packed_anew_is_the_same_run(api: Any, source: Path, packing: str, output: str) -> None:
     first = score(api, source)
     ids = [row[8] for row in rows_of(source.with_name("out.csv"))[1:]]
     again = source.with_name("in.csv.packed")
-    with pa.output_stream(str(again), compression=packing) as out:
-        out.write(source.read_bytes())
+    if packing == "zip":
+        with zipfile.ZipFile(again, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("__MACOSX/._in.csv", b"what its maker adds")
+            archive.write(source, "september/in.csv")
+    else:
+        with pa.output_stream(str(again), compression=packing) as out:
+            out.write(source.read_bytes())
     summary = score_file(again, source.with_name(output), api.url, chunk_rows=10)
     assert (summary.run_key, summary.rows, api.rows) == (first.run_key, 95, 95)
     if output == "out.parquet":
@@ -181,6 +189,37 @@ def test_a_delivery_that_is_packed_anew_is_the_same_run(api: Any, source: Path, 
     else:
         with pa.input_stream(str(source.with_name(output)), compression="detect") as file:
             assert [row[8] for row in csv.reader(io.StringIO(file.read().decode()))][1:] == ids
+
+
+@pytest.mark.parametrize("kind", ["parquet", "ndjson", "csv.gz", "folder", "semicolons"])
+@pytest.mark.parametrize("output", ["out.csv", "out.parquet"])
+def test_what_a_zip_holds_is_the_run_that_it_is_by_itself(api: Any, tmp_path: Path, kind: str, output: str) -> None:
+    table = pa.table({"id": range(95), "x": [float(i) for i in range(95)], "text": ["a,b"] * 95})
+    text = table.to_pandas().to_csv(index=False, sep=";" if kind == "semicolons" else ",").encode()
+    folder = tmp_path / "in"
+    folder.mkdir()
+    match kind:
+        case "parquet":
+            parquet.write_table(table, folder / "in.parquet")
+        case "ndjson":
+            table.to_pandas().to_json(folder / "in.ndjson", orient="records", lines=True)
+        case "csv.gz":
+            (folder / "in.csv.gz").write_bytes(gzip.compress(text))
+        case "semicolons":
+            (folder / "in.csv").write_bytes(text)
+        case _:
+            (folder / "a.csv").write_bytes(text)
+            (folder / "b.csv").write_bytes(text.replace(b"a,b", b"c"))
+    files = sorted(folder.iterdir())
+    dialect = DataSettings(delimiter=";") if kind == "semicolons" else DataSettings()
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for path in files:
+            archive.write(path, path.name)
+    plain = folder if kind == "folder" else files[0]
+    first = score_file(plain, tmp_path / f"1{output}", api.url, chunk_rows=10, dialect=dialect)
+    again = score_file(tmp_path / "in.zip", tmp_path / f"2{output}", api.url, chunk_rows=10, dialect=dialect)
+    assert (again.run_key, again.rows, api.rows) == (first.run_key, first.rows, first.rows)
+    assert (tmp_path / f"1{output}").read_bytes() == (tmp_path / f"2{output}").read_bytes()
 
 
 @pytest.mark.parametrize("trouble", ["break", "log and break", refusal(503, "overloaded", "full"), (502, "a proxy")])

@@ -144,14 +144,15 @@ class CsvFile:
 
     media_type: ClassVar[str] = "text/csv"
 
-    def __init__(self, source: Path, target: Path) -> None:
+    def __init__(self, source: Path, target: Path, content: Path | bytes | None = None) -> None:
         self.source, self._target = source, target
+        self._content = source if content is None else content  # a ZIP's
         self._header = self._read_header()
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
         """Whole records, unparsed, below the file's header."""
         size = max(self.source.stat().st_size, 1)
-        with open_lines(self.source) as file:
+        with open_lines(self._content) as file:
             header_of(file)
             read = len(self._header)
             for number, part in enumerate(parts(file, rows)):
@@ -189,7 +190,7 @@ class CsvFile:
 
     def place(self, row: int) -> str:
         """The line on which the row begins."""
-        with open_lines(self.source) as file:
+        with open_lines(self._content) as file:
             return f"line {line_of(file, row)}"
 
     def _table(self, chunk: Chunk) -> "pa.Table":
@@ -199,7 +200,7 @@ class CsvFile:
         return TextParser(DataSettings(), names, str(self.source)).parse(content, 0, None, None).table
 
     def _read_header(self) -> bytes:
-        with open_lines(self.source) as file:
+        with open_lines(self._content) as file:
             header = header_of(file)
         if not header:
             raise DataError(f"{self.source} is empty; it needs a header line and rows.")
@@ -216,8 +217,8 @@ class ParquetFile:
 
     media_type: ClassVar[str] = "application/vnd.apache.arrow.stream"
 
-    def __init__(self, source: Path) -> None:
-        self.source = source
+    def __init__(self, source: Path, content: Path | bytes | None = None) -> None:
+        self.source, self._content = source, source if content is None else content  # a ZIP's
         refuse_taken(list(self._open().schema_arrow.names), str(source))
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
@@ -276,6 +277,7 @@ class ParquetFile:
         from pyarrow import parquet
 
         try:
-            return parquet.ParquetFile(self.source, pre_buffer=False)  # else a file stays whole in memory
+            content = pa.BufferReader(self._content) if isinstance(self._content, bytes) else self._content
+            return parquet.ParquetFile(content, pre_buffer=False)  # else a file stays whole in memory
         except (pa.ArrowInvalid, OSError) as error:
             raise MalformedBody(f"{self.source} is not a Parquet file: {str(error).splitlines()[0]}.") from None

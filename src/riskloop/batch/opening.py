@@ -7,7 +7,7 @@ from riskloop.batch.rows import RowsFile
 from riskloop.core.errors import ConfigError, NotFound
 from riskloop.core.schema import Schema
 from riskloop.core.settings import DataSettings
-from riskloop.data.opening import files_of, kind_of, open_source
+from riskloop.data.opening import files_of, open_source, table_in
 from riskloop.data.read import STANDARD, Screened
 from riskloop.data.refused import keep_apart
 from riskloop.data.spelling import spelled
@@ -48,11 +48,11 @@ def open_file(
     if plain.suffix.lower() != ".csv" and not is_parquet(target):
         raise ConfigError(f"{target.name} must end in .csv, .csv.gz, .csv.zst or .parquet: that is how it is written.")
     whole = screened is None or not screened.refused
-    kind = kind_of(source) if source.is_file() else ""
+    kind, content = table_in(source) if source.is_file() else ("", source)
     if whole and kind == "text" and is_standard(dialect):
-        return CsvFile(source, target)
+        return CsvFile(source, target, content)
     if whole and kind == "parquet" and is_parquet(target):
-        return ParquetFile(source)
+        return ParquetFile(source, content)
     opened, used = open_source(str(source), dialect, str(source), target=None if schema is None else schema.target)
     return RowsFile(source, target, opened if schema is None else spelled(opened, schema), used, schema, screened)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -210,12 +210,12 @@ def _zipped(
         raise DataError(f"{where} is a ZIP archive without a table in it.")
     opened: list[tuple[Source, DataSettings]] = []
     for name, content in members:
-        place = where if len(members) == 1 else f"{where}/{name}"
-        if content.startswith(b"PAR1"):
+        place, kind = where if len(members) == 1 else f"{where}/{name}", _kind_of_member(name, content)
+        if kind == "parquet":
             opened.append((parquet_source(content, place), dialect or known or DataSettings()))
-        elif is_json(content[:512], Path(name).suffix.lower()):
+        elif kind == "json":
             opened.append((rows_source(content, place), dialect or known or DataSettings()))
-        elif content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        elif kind == "sheet":
             opened.append(sheet_source(content, dialect or known, place, target))
         else:
             opened.append(_text(content, dialect, place, target, known))
@@ -228,15 +228,33 @@ _BESIDE: Final = re.compile(
 )
 
 
+def _kind_of_member(name: str, content: bytes) -> str:
+    """As `kind_of`, of a file in an archive."""
+    if content.startswith(b"PAR1"):
+        return "parquet"
+    if is_json(content[:512], Path(name).suffix.lower()):
+        return "json"
+    return "sheet" if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")) else "text"
+
+
+def table_in(path: Path) -> tuple[str, Path | bytes]:
+    """What a file is, and where its table is read: in the file, or in the only one of a ZIP archive."""
+    if (kind := kind_of(path)) != "zip":
+        return kind, path
+    members = list(_unzipped(path, str(path)))
+    return (_kind_of_member(*members[0]), members[0][1]) if len(members) == 1 else (kind, path)
+
+
 def contents(path: Path) -> Iterator[bytes]:
     """What a file holds, piece by piece, without its packing: a delivery that is packed anew holds the same."""
+    packed: Iterable[Bytes] = [path]
     if kind_of(path) == "zip":
-        yield from (content for _, content in _unzipped(path, str(path)))
-        return
+        packed = (content for _, content in _unzipped(path, str(path)))
     try:
-        with open_bytes(path) as file:
-            while content := file.read(BLOCK):
-                yield content
+        for one in packed:
+            with open_bytes(one) as file:
+                while content := file.read(BLOCK):
+                    yield content
     except (OSError, EOFError, ValueError) as error:
         raise broken(path, error) from None
 

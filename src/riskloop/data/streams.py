@@ -54,9 +54,11 @@ def open_bytes(source: Bytes) -> Any:
     return source
 
 
-def open_lines(path: Path) -> BinaryIO:
+def open_lines(source: Path | bytes) -> BinaryIO:
     """The decompressed bytes of a file, which can be read line by line."""
-    return path.open("rb") if packed_by(path) is None else io.BufferedReader(open_bytes(path))
+    if isinstance(source, Path) and packed_by(source) is None:
+        return source.open("rb")
+    return io.BufferedReader(open_bytes(source))
 
 
 _CONTAINERS: Final = {
