@@ -142,3 +142,61 @@ def test_a_file_without_an_outcome_says_that_no_column_looks_like_one(tmp_path: 
     FRAME[["loan_id", "income"]].to_csv(tmp_path / "h.csv", index=False)
     said = ask_for_target(tmp_path / "h.csv", Wanted(""), "h.csv").message
     assert "None of h.csv looks like one; it has loan_id, income" in said
+
+
+# The states of loans in lenders' ledgers: a default, none, and rows of which nothing is decided or nothing was owed.
+LEDGERS: dict[str, tuple[str, Any, Any, Any]] = {
+    "Peru": ("Estado", ("CASTIGADO", "JUDICIAL"), ("CANCELADO",), ("VIGENTE", "VENCIDO")),
+    "Brazil": ("Situação", ("Prejuízo",), ("Liquidado",), ("Cancelado", "Ativo")),
+    "orders": ("status", ("written_off", "in_collections"), ("paid", "paid_late"), ("active", "refunded", "declined")),
+    "marketplace": ("loan_status", ("Charged Off",), ("Fully Paid",), ("Current", "Late (31-120 days)", "Declined")),
+    "core banking": ("GB_IND", ("B",), ("G",), ("I",)),
+    "German": ("Status", ("Abgeschrieben", "Inkasso"), ("bezahlt",), ("laufend", "abgelehnt", "storniert")),
+    "applications": ("STATUS", ("DEFAULTED",), ("CLOSED",), ("REJECTED", "NOT_DISBURSED", "CANCELLED_BEFORE_START")),
+}
+
+
+def ledger(of: str) -> tuple[pd.DataFrame, Any]:
+    """Loans with their state, one of twelve undecided or never paid out; some columns sound like an outcome, too."""
+    name, *kinds = LEDGERS[of]
+    still = np.arange(600) % 12 == 0
+    read = [RNG.choice(kind, 600) for kind in kinds]
+    state = np.where(still, read[2], np.where(Y == 1, read[0], read[1]))
+    dunned = ((Y == 1) & ~still & (RNG.random(600) < 0.8)).astype(int)
+    frame = FRAME.drop(columns=TARGET).assign(**{name: state, "Días Mora Máx": DAYS, "sent_to_collections": dunned})
+    return frame, still
+
+
+@pytest.mark.parametrize("of", LEDGERS)
+def test_the_state_of_a_loan_is_proposed_and_read(of: str, tmp_path: Path) -> None:
+    name, bad, good, undecided = LEDGERS[of]
+    frame, still = ledger(of)
+    frame.to_csv(tmp_path / "h.csv", index=False)
+    asked = ask_for_target(tmp_path / "h.csv", Wanted(""), "h.csv")
+    assert name in [problem.field for problem in asked.details]
+    found = examine(tmp_path / "h.csv", Wanted(name)).target
+    assert [{*words} for words in (found.bad, found.good, found.undecided)] == [{*bad}, {*good}, {*undecided}]
+    assert found.left_out == still.sum()
+    assert f"{still.sum()} rows have no outcome and are left out: " in found.sentence
+    assert all(repr(word) in found.sentence for word in undecided)
+
+
+@pytest.mark.parametrize(
+    ("late", "default"),
+    [("Late (31-120 days)", False), ("late 61-90 days", False), ("Late (91-120 days)", True), ("90 days late", True)],
+)
+def test_late_is_a_default_from_90_days_on_and_undecided_before(late: str, default: bool, tmp_path: Path) -> None:
+    values = np.where(np.arange(600) % 12 == 0, late, np.where(Y == 1, "Charged Off", "Fully Paid"))
+    found = looked(values, tmp_path).target
+    assert (late in found.bad, late in found.undecided) == (default, not default)
+    assert ("Late is a default from 90 days past due on" in found.sentence) == (not default)
+
+
+def test_what_a_column_may_be_is_said_once(tmp_path: Path) -> None:
+    frame = ledger("Peru")[0].drop(columns="sent_to_collections")
+    frame.to_csv(tmp_path / "h.csv", index=False)
+    asked = ask_for_target(tmp_path / "h.csv", Wanted(""), "h.csv")
+    said = {problem.field: problem.problem for problem in asked.details}
+    assert said["Estado"].endswith("defaults")
+    assert said["Días Mora Máx"] == ">=90 would be a default"
+    assert all(f"'{name}'" in asked.message and problem not in asked.message for name, problem in said.items())

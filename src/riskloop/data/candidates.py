@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from riskloop.core.errors import ConfigError, DataError
 from riskloop.core.settings import DataSettings
+from riskloop.core.truth import ANY
 from riskloop.core.types import Problem
 from riskloop.data.guess import is_protected
 from riskloop.data.infer import Wanted, opened_as
@@ -37,8 +38,10 @@ _GOOD: Final = (
     "good|repaid|paid_|paid$|creditab|creditworth|solvent|solvab|rembours|zuruckgez|zurueckgez|getilgt|adimplen|pagador"
 )
 _WEAK: Final = (
-    "class|risk|performance|perf|result|status|event|response|fail|ausgang|resultat|resultado|risco|riesgo|rischio"
+    "class|risk|performance|perf|result|status|statut|situacion|situacao|durum|event|response|fail|ausgang|resultat|"
+    "resultado|risco|riesgo|rischio"
 )
+_STATE: Final = "state|estado|etat|stato|stan|zustand"  # of a loan where its values say so, else a place's name
 # Beside them the name may say which loan, when and that it is a flag; other words make it another thing's class.
 _BESIDE: Final = (
     "loan|credit|kredit|account|acct|mis|final|risk|flag|ind|indicator|the|is|of|customer|client|payment|repayment|"
@@ -86,11 +89,9 @@ def ask_for_target(source: Any, wanted: Wanted, where: str) -> ConfigError:
             f"{question}. None of {where} looks like one; it has {names}. Where the outcomes "
             "stand in another file, name it with --outcomes."
         )
-    shown = [f"'{one.name}' ({one.said})" if one.said else f"'{one.name}'" for one in named]
-    several = f", or {', '.join(shown[1:])}" if shown[1:] else ""
-    return ConfigError(
-        f"{question}. It may be {shown[0]}{several}.", [Problem(one.name, "may be the target") for one in named]
-    )
+    first, *others = [f"'{one.name}'" for one in named]
+    several = f", or {', '.join(others)}" if others else ""
+    return ConfigError(f"{question}. It may be {first}{several}.", [Problem(one.name, one.said) for one in named])
 
 
 def _candidate(column: Column, place: int, columns: int, dialect: DataSettings, where: str) -> _Candidate | None:
@@ -98,18 +99,20 @@ def _candidate(column: Column, place: int, columns: int, dialect: DataSettings, 
     name = column.name
     said = _name_says(name) + LAST * (place == columns - 1)
     if column.many or not 2 <= len(column.levels) <= LEVELS:
-        return _Candidate(said, place, name, "") if rule_of(column, dialect)[0] else None
+        if not (rule := rule_of(column, dialect)[0]):
+            return None
+        return _Candidate(said, place, name, f"{'a date' if rule == ANY else rule} would be a default")
     try:
         read = read_meaning(name, dict(column.levels), column.missing, where)
     except DataError:
         values = ", ".join(list(column.levels)[:3])
-        return _Candidate(said - 1.0, place, name, f"{values}, …" if len(column.levels) > 3 else values)
+        return _Candidate(said - 1.0, place, name, f"holds {values}{', …' * (len(column.levels) > 3)}")
     return _Candidate(said + _values_say(read, column.texts), place, name, f"{read.rate:.1%} defaults")
 
 
 def _values_say(read: Target, texts: Sequence[str]) -> float:
     if any(len(word) > 3 and not word.isdecimal() for word in read.bad):
-        said = 3.0  # Charged Off, Fully Paid
+        said = 6.0 if re.fullmatch(_STATE, _plain(read.name)) else 3.0  # Charged Off, Fully Paid
     else:
         said = 1.5 if {*texts} <= {"0", "1"} else 1.0
     return said + (1.0 if LOW <= read.rate <= HIGH or _finds(_GOOD, _plain(read.name)) else -1.0)

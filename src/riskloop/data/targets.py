@@ -23,14 +23,17 @@ HIGH, LOW = 0.5, 0.001  # default rates that are asked about
 _BAD: Final = {
     "bad", "b", "default", "defaulted", "in default", "charged off", "charged-off", "chargeoff", "charge off", "chgoff",
     "written off", "write-off", "writeoff", "delinquent", "non-performing", "npl", "loss", "dead", "failed", "bankrupt",
-    "does not meet the credit policy. status:charged off", "late (31-120 days)", "90+", "positive", "t",
+    "does not meet the credit policy. status:charged off", "90+", "positive", "t",
     "ja", "j", "oui", "o", "sí", "si", "sim", "s", "da", "да", "tak", "igen", "evet", "kyllä", "ano", "是", "はい",
     "예", "wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar", "prawda", "истина", "pravda", "igaz", "doğru",
     "sant", "违约", "дефолт", "ausfall", "ausgefallen", "impago", "défaut", "inadimplente", "non performing",
-    "charged_off", "gekündigt", "uneinbringlich", "notleidend", "impayé", "en défaut", "moroso", "en mora",
+    "gekündigt", "uneinbringlich", "notleidend", "impayé", "en défaut", "moroso", "en mora",
     "incumplimiento", "insolvente", "sofferenza", "in sofferenza", "wanbetaling", "foreclosed", "foreclosure",
     "repossessed", "bankruptcy", "uncollectible", "non-accrual", "write off", "written-off", "chargedoff", "fail", "on",
     "d", "x", "impagado", "incumplió", "contentieux", "逾期", "متعثر", "延滞", "有",
+    "collections", "in collections", "sent to collections", "in collection", "castigado", "castigada", "judicial",
+    "cobranza judicial", "en cobranza judicial", "prejuízo", "prejuizo", "abgeschrieben", "ausgebucht", "inkasso",
+    "passé en perte", "passato a perdita", "a perdita", "afgeschreven", "spisany", "windykacja",
 }  # fmt: skip
 _GOOD: Final = {
     "good", "g", "fully paid", "paid", "paid off", "paid in full", "p i f", "pif", "repaid", "performing", "closed",
@@ -38,10 +41,11 @@ _GOOD: Final = {
     "does not meet the credit policy. status:fully paid", "performing loan", "current and paid",
     "nein", "nee", "non", "não", "nao", "ne", "нет", "nie", "nem", "hayır", "ei", "否", "いいえ", "아니오",
     "falsch", "faux", "falso", "onwaar", "fałsz", "ложь", "nepravda", "hamis", "yanlış", "falskt", "usant",
-    "正常", "fully_paid", "paid off early", "prepaid", "paid early", "adimplente", "paid in advance",
+    "正常", "paid off early", "prepaid", "paid early", "adimplente", "paid in advance",
     "bezahlt", "getilgt", "zurückgezahlt", "abbezahlt", "erledigt", "remboursé", "payé", "soldé", "pagado", "liquidado",
     "quitado", "pago", "liquidata", "rimborsato", "estinto", "afgelost", "betaald", "spłacony", "splacony", "pass",
     "passed", "off", "pl", "nd", "standard", "sain", "good standing", "منتظم", "無", "无",
+    "paid late", "repaid late", "settled", "pagada", "liquidada", "estinta", "rimborsata",
 }  # fmt: skip
 _OPEN: Final = {
     "current", "in grace period", "issued", "open", "active", "pending", "ongoing", "late (16-30 days)",
@@ -49,8 +53,16 @@ _OPEN: Final = {
     "laufend", "aktiv", "offen", "en cours", "en curso", "vigente", "activo", "em aberto", "ativo", "in corso",
     "lopend", "actief", "aktywny", "running", "outstanding", "not matured", "in progress", "live", "cancelled",
     "indeterminate", "indeterminado", "indéterminé", "indeterminato", "undetermined", "unbestimmt", "ind",
-    "not taken up", "ntu", "withdrawn", "canceled", "finalpaymentinprogress", "final payment in progress",
+    "not taken up", "ntu", "withdrawn", "canceled", "finalpaymentinprogress", "final payment in progress", "i",
+    "past due", "overdue", "late", "vencido", "vencida", "überfällig", "en retard", "scaduto", "refinanciado",
+    "reprogramado", "restructured",  # behind, for nobody says how long
+    "declined", "denied", "refused", "not approved", "not funded", "not disbursed", "cancelled before start", "void",
+    "voided", "expired", "refunded", "returned", "abgelehnt", "storniert", "rechazado", "rechazada", "denegado",
+    "anulado", "anulada", "recusado", "reprovado", "refusé", "annulé", "rifiutato", "annullato", "afgewezen",
+    "geannuleerd", "odrzucony", "anulowany",  # nobody owed anything
 }  # fmt: skip
+# Paid off in Spanish, and called off in Portuguese, where another word says paid off.
+_CANCELLED: Final = {"cancelado", "cancelada"}
 
 
 _NOT: Final = re.compile(
@@ -87,6 +99,7 @@ class Target:
     other: str = "0"  # the value that would be a default if the column were read the other way round
     asked: str = ""  # what a person should be asked about the reading itself
     labels: Labels = field(default_factory=dict)  # the names that the file has for its values
+    undecided: tuple[str, ...] = ()  # values of rows that are left out
 
     @property
     def rate(self) -> float:
@@ -104,7 +117,10 @@ class Target:
                 f" {_listed(self.unfinished)} rather say that nothing is decided yet: name with --good what is none, "
                 "and they are left out."
             )
-        out = f" {self.left_out:,} rows have no outcome and are left out." if self.left_out else ""
+        what = f": {_listed(self.undecided, self.labels)}" if self.undecided else ""
+        out = f" {self.left_out:,} rows have no outcome and are left out{what}." if self.left_out else ""
+        if any(_days_late(level.casefold()) is not None for level in self.undecided):
+            out += f" Late is a default from {DEFAULT_DAYS} days past due on; name others with --bad, too."
         return (
             f"Default rate: {self.rate:.2%} ({self.defaults:,} defaults in {self.labelled:,} rows of "
             f"'{self.name}').{read}{out}{odd}"
@@ -185,9 +201,11 @@ def read_meaning(
         unfinished = tuple(level for level in good if level_text(level).casefold() in _OPEN)
     left = sum(counts.values()) - defaults - others + missing
     other = next(level for level in counts if read[level] == 0.0)
+    undecided = tuple(level for level in counts if read[level] is None)
     return Target(
-        name, tuple(bad), tuple(good), guessed, defaults, defaults + others, left, odd, unfinished, other, "", labels
-    )
+        name, tuple(bad), tuple(good), guessed, defaults, defaults + others, left, odd, unfinished, other, "", labels,
+        undecided,
+    )  # fmt: skip
 
 
 def _by_labels(counts: Mapping[str, int], labels: Labels) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -250,6 +268,9 @@ def _recognised(name: str, counts: Mapping[str, int], missing: int, where: str) 
         text = level_text(level).casefold()
         slip = coded and len(text) == 1 and text not in "01"
         kinds["odd" if slip else _kind(text) or _kind(_CODED.sub("", text)) or "odd"].append(level)
+    ended = [level for level in kinds["odd"] if level.casefold() in _CANCELLED]
+    kinds["odd"] = [level for level in kinds["odd"] if level not in ended]
+    kinds["open" if kinds["good"] else "good"] += ended
     if not kinds["odd"] and kinds["bad"] and kinds["good"]:
         return kinds["bad"], kinds["good"]
     if set(counts) == {"1", "2"} and counts["2"] < counts["1"]:  # 1 good, 2 bad, as German credit data have it
@@ -265,19 +286,26 @@ def _recognised(name: str, counts: Mapping[str, int], missing: int, where: str) 
 
 def _kind(text: str) -> str | None:
     """Whether a word says bad, good or open; None where nothing is known of it."""
+    text = " ".join(text.replace("_", " ").split()) if "_" in text else text  # written_off
     if text in _OPEN:
         return "open"
     if text in _BAD or (plain := TARGETS.get(text)) == 1.0:
         return "bad"
     if text in _GOOD or plain == 0.0:
         return "good"
-    if (late := _LATE.fullmatch(text)) is not None:
-        return "bad" if int(late[1] or late[2]) >= DEFAULT_DAYS else "open"
+    if (days := _days_late(text)) is not None:
+        return "bad" if days >= DEFAULT_DAYS else "open"
     if (turned := _NOT.match(text)) is not None and len(text) > turned.end() + 1:
         return {"bad": "good", "good": "bad"}.get(_kind(text[turned.end() :]) or "")
     if (bare := " ".join(_ABOUT.sub(" ", text).split())) != text and bare:  # "bad credit risk"
         return _kind(bare)
     return None
+
+
+def _days_late(text: str) -> int | None:
+    """The fewest days that a word such as 'late (31-120 days)' says somebody is late; None where it says none."""
+    late = _LATE.fullmatch(text)
+    return None if late is None else int(late[1] or late[2])
 
 
 def what_many_say(values: Sequence[str]) -> str:
