@@ -34,6 +34,7 @@ from riskloop.train.fit import fit
 NOW = datetime(2025, 5, 1, tzinfo=UTC)
 EXACT = 1e-9
 LEVELS = ["none", "it's", 'a "b"', "größe", "7", "x" * 40, "a\\nb", "\\", "'\\''", "`c`"]
+BRANCHES = ["000", "0", "012", "12", "0012", "1200", "01200", "7", "007", "07", "A-01", "A-1", "0A-01"]  # some unseen
 CONFIG = f"""
 [portfolio]
 target = "bad"
@@ -56,6 +57,11 @@ nullable = true
 kind = "category"
 categories = {json.dumps([f"{10_000 + 7 * k}" for k in range(300)])}
 unseen = "flag"
+[features.branch]
+kind = "category"
+categories = ["000", "012", "1200", "7", "007", "A-01"]
+unseen = "flag"
+nullable = true
 [features.sex]
 kind = "category"
 categories = ["1", "2"]
@@ -105,10 +111,12 @@ def customers(n: int, seed: int) -> pd.DataFrame:
             "Größe, 'm'": np.where(rng.random(n) < 0.3, np.nan, rng.normal(0.0, 1e-6, n)),
             "job": rng.choice(np.array([*LEVELS, "never seen", None], dtype=object), n),
             "zip": [f"{10_000 + 7 * k}" for k in rng.integers(0, 310, n)],
+            "branch": rng.choice(np.array([*BRANCHES, None], dtype=object), n),
             "sex": rng.choice(["1", "2"], n),
         }
     )
     odds = -1.0 + 0.01 * np.nan_to_num(debt) - 0.3 * np.nan_to_num(income) + (frame["job"] == "none")
+    odds += 1.5 * frame["branch"].isin(["012", "12", "0012", "7"]) - 1.5 * frame["branch"].isin(["0", "000", "1200"])
     odds += 2.0 * frame["Größe, 'm'"].isna()  # and no value of it says anything
     frame["bad"] = (rng.random(n) < 1 / (1 + np.exp(-odds))).astype(int)
     return frame
@@ -196,7 +204,7 @@ def test_the_python_file_reads_what_is_missing_as_riskloop_does(
     entry = exported("scorecard")
     home = entry.portfolio.home
     words = [*sorted(MISSING_NUMBER), "-777", "-777.0", "k. A.", " NULL ", "2.0", "nix", "Nan", "k.A.", "\u200bNULL"]
-    plain = {"debt": "4", "income": "2.5", "Größe, 'm'": "0", "job": "7", "zip": "10000", "sex": "1"}
+    plain = {"debt": "4", "income": "2.5", "Größe, 'm'": "0", "job": "7", "zip": "10000", "branch": "7", "sex": "1"}
     rows = [{**plain, name: word} for word in words for name in ("debt", "job", "zip")]
     people = tmp_path / "rows.csv"
     with people.open("w", encoding="utf-8", newline="") as file:

@@ -40,6 +40,9 @@ kind = "category"
 categories = ["x", "y"]
 unseen = "flag"
 nullable = true
+[features.branch]
+kind = "category"
+categories = ["000", "012", "1200", "7", "007", "A-01"]
 [features.sex]
 kind = "category"
 categories = ["1", "2"]
@@ -56,7 +59,26 @@ CELLS: dict[str, list[Any]] = {
     "rate": [None, 0.4999, 2.5, 0.5, 2.0],
     "job": [None, "None of them", "7", "7.0", "it's", " none ", "NONE"],
     "city": [None, "elsewhere", "x"],
-    "sex": [None, "3", "1", "2.0", "0"],
+    "sex": [None, "3", "1", "2.0", "0", "002"],
+    "branch": [
+        "0",
+        "00000",
+        "12",
+        12,
+        12.0,
+        "0012",
+        "01200",
+        7,
+        "07",
+        "0007",
+        "007",
+        "A-1",
+        "0A-01",
+        "00.12",
+        "٠١٢",
+        "0",
+        0,
+    ],
 }
 
 
@@ -71,6 +93,7 @@ def frame(seed: int) -> pd.DataFrame:
             "rate": rng.uniform(0.5, 2, N),
             "job": rng.choice(["none", "it's", 'a "b"', "größe", "7"], N),
             "city": rng.choice(["x", "y"], N),
+            "branch": rng.choice(np.array(["000", "012", "1200", "7", "007", "A-01"], dtype=object), N),
             "sex": rng.choice(["1", "2"], N),
             "note": "whatever",
         }
@@ -126,7 +149,8 @@ REQUESTS: dict[str, list[Any]] = {
     "rate": [0.4, 2, None, 2.01],
     "job": ["7", 7, "nobody", None, 8],
     "city": [None, "elsewhere", 5],
-    "sex": [1, "2", 3, "9", None],
+    "sex": [1, "2", 3, "9", None, "02", "0002", "20"],
+    "branch": [0, "0", "00", 12, "12", "00012", 1200, "01200", 7, "7", "07", "0007", "A-1", "0A-01", "012A", "٠١٢", ""],
     "extra": [1],
 }
 
@@ -136,7 +160,7 @@ def test_the_json_schema_refuses_what_the_api_refuses(portfolio: Portfolio, sche
     portfolio.home.close()
     validator = jsonschema.Draft202012Validator(json.loads(path.read_text()))
     decoder = Decoder(schema)
-    good = {"id": "a", "debt": 4, "income": None, "rate": 1.5, "job": "none", "city": "x", "sex": "1"}
+    good = {"id": "a", "debt": 4, "income": None, "rate": 1.5, "job": "none", "city": "x", "branch": "012", "sex": "1"}
     rows = [good, *({k: v for k, v in good.items() if k != name} for name in good)]
     rows += [{**good, name: value} for name, values in REQUESTS.items() for value in values]
     told = {}

@@ -8,6 +8,7 @@ import json
 import math
 from typing import Final
 
+from riskloop.core.cells import bare_levels
 from riskloop.core.schema import Feature, Schema
 from riskloop.core.types import Json
 
@@ -39,8 +40,15 @@ def level(value):
     return text.lower() if text in ("True", "False", "TRUE", "FALSE") else text
 
 
-def levels(*known):
-    return Check(lambda values: values.map(level).isin(known), name="levels", error=f"one of {{', '.join(known)}}")
+def levels(*known, bare=()):
+    """``bare`` are codes without leading zeros, which programs drop or bring back."""
+
+    def fits(values):
+        texts = values.map(level)
+        digits = texts.map(lambda text: (text.lstrip("0") or "0") if text.isascii() and text.isdecimal() else None)
+        return texts.isin(known) | digits.isin(bare)
+
+    return Check(fits, name="levels", error=f"one of {{', '.join(known)}}")
 
 
 def within(low, high, special=()):
@@ -94,7 +102,9 @@ def _column(feature: Feature) -> str:
     if feature.written == "date":
         return f"Column(checks=dated(), nullable={feature.nullable})"
     if feature.kind == "category":
-        check = "" if feature.unseen == "flag" else f"checks=levels({', '.join(map(repr, feature.categories))}), "
+        bare = f", bare={tuple(codes)!r}" if (codes := bare_levels(feature)) else ""
+        known = f"checks=levels({', '.join(map(repr, feature.categories))}{bare}), "
+        check = "" if feature.unseen == "flag" else known
         return f"Column({check}nullable={feature.nullable})"
     low, high = (f'float("{value}")' if math.isinf(value) else repr(value) for value in feature.range)
     special = f", {feature.special!r}" if feature.special else ""
@@ -129,7 +139,10 @@ def _property(feature: Feature) -> Json:
         whole = [int(level) for level in feature.categories if level.lstrip("-").isdigit() and str(int(level)) == level]
         if feature.unseen == "flag":
             return {"type": ["string", "number", "boolean", *(["null"] if none else [])]}
-        return {"anyOf": [{"enum": [*feature.categories, *whole]}, *none]}
+        bare = list(bare_levels(feature))  # leading zeros are taken for nothing
+        zeros = [{"type": "string", "pattern": f"^0*({'|'.join(bare)})$"}] if bare else []
+        numbers = dict.fromkeys([*whole, *map(int, bare)])
+        return {"anyOf": [{"enum": [*feature.categories, *numbers]}, *zeros, *none]}
     low, high = feature.range
     number: Json = {"type": "number"}
     if not math.isinf(low):

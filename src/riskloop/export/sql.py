@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from riskloop.core.cells import bare_levels
 from riskloop.core.errors import ConfigError
 from riskloop.core.manifest import MAX_LOG_ODDS
 from riskloop.core.schema import Feature
@@ -103,8 +104,20 @@ def _input(feature: Feature, d: Dialect) -> str:
     name = f"t.{d.name(feature.name)}"
     if feature.kind == "number":
         return f"CAST({name} AS {d.double})"
-    cases = " ".join(f"WHEN {d.literal(level)} THEN {code}.0" for level, code in feature.codes.items())
-    return f"CAST(CASE CAST({name} AS {d.text}) {cases} ELSE NULL END AS {d.double})"
+    text = f"CAST({name} AS {d.text})"
+    # Codes of digits by what they are without leading zeros, as the reader takes them; 000 is nothing then, as '' is.
+    coded = {code: number.lstrip("0") for number, code in bare_levels(feature).items()}
+    others = {code: level for level, code in feature.codes.items() if code not in coded}
+    numbers = _cases(f"LTRIM(NULLIF({text}, ''), '0')", coded, "NULL", d)
+    cases = _cases(text, others, numbers, d)
+    return f"CAST({cases} AS {d.double})"
+
+
+def _cases(text: str, levels: Mapping[int, str], other: str, d: Dialect) -> str:
+    if not levels:
+        return other
+    cases = " ".join(f"WHEN {d.literal(level)} THEN {code}.0" for code, level in levels.items())
+    return f"CASE {text} {cases} ELSE {other} END"
 
 
 def _points(entry: Json, x: str, d: Dialect) -> str:
