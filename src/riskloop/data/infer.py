@@ -31,6 +31,7 @@ from riskloop.data.dating import (
 from riskloop.data.joined import Joined, JoinedSource
 from riskloop.data.leaks import ROWS, Alone, are_late, bins_of, customers_of, evidence_of_leak, rank_alone, surely_after
 from riskloop.data.opening import files_of, kind_of, open_source
+from riskloop.data.repeats import ids_of_copies
 from riskloop.data.special import find_special
 from riskloop.data.survey import Column, Survey, fingerprint, survey
 from riskloop.data.tables import ManySource, Source, refuse_copies
@@ -154,8 +155,9 @@ def examine(source: Any, wanted: Wanted, *, where: str | None = None) -> Examine
     beside = opened.others if isinstance(opened, JoinedSource) else []
     if wanted.known_at is not None and wanted.known_at not in (*opened.names, *beside):
         raise no_column(where, wanted.known_at, [*opened.names, *beside])
+    copied = ids_of_copies(opened, looked, wanted.id, dialect.max_refused)
     found = _Examination(where, wanted, dialect, looked, several, beside).result()
-    found = replace(found, notes=(*found.notes, *opened.notes, *copies_said(sorted(opened.repeated))))
+    found = replace(found, notes=(*found.notes, *opened.notes, *copies_said(sorted(opened.repeated)), *copied))
     first = source.history if isinstance(source, Joined) else source
     return replace(found, kind=kind_of(files_of(first)[0]) if isinstance(first, (Path, str)) else "frame")
 

@@ -1,19 +1,23 @@
 """Rows of a file whose id came before, with the same time where there are times: found in 8 bytes a row."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from riskloop.core.schema import Schema
 from riskloop.core.types import Ints
+from riskloop.data import ids
 from riskloop.data.columns import Problems, RefusedRow, read_ids, read_times
+from riskloop.data.survey import Column, Survey
 from riskloop.data.tables import Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
+APART: Final = 0.5  # of the rows: fewer different values are no ids of which some rows are copies
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -86,3 +90,58 @@ def _read(table: "pa.Table", schema: Schema, timed: bool) -> tuple[list[str], Se
     ids = read_ids(table[str(schema.id)], str(schema.id), ignored)
     times = read_times(table[str(schema.time)], schema, ignored, None).tolist() if timed else [0] * len(ids)
     return ids, times
+
+
+def ids_of_copies(source: Source, looked: Survey, named: str | None, most: float) -> list[str]:
+    """What to say of ids that come twice only in rows that are there twice; such columns are ``distinct`` from then on.
+
+    Looked at are columns that would be ids if their values came once, and the one that a person ``named``. A file of
+    which more than the share ``most`` is set aside is refused.
+    """
+    notes = []
+    for column in looked.columns.values():
+        if not _would_be_id(column, named) or not (copies := _copies(source, column.name)):
+            continue
+        column.distinct = True
+        several = (
+            "rows are copies of earlier ones, the same" if copies > 1 else "row is a copy of an earlier one, the same"
+        )
+        aside = (
+            "one row of each is learned from, and the copies are set aside."
+            if copies <= most * looked.rows
+            else f"take the copies out of the file, for max_refused of [data] lets {most:.1%} of the rows be set aside."
+        )
+        notes.append(f"{copies:,} {several} in '{column.name}' and every other column: {aside}")
+    return notes
+
+
+def _would_be_id(column: Column, named: str | None) -> bool:
+    if column.missing or column.unique or column.rows < 2:
+        return False
+    different = len(set(column.sample.tolist())) if column.many else len(column.levels)
+    once = replace(column, distinct=True, keys=[])
+    near = different > APART * (len(column.sample) if column.many else column.rows)
+    return near and (column.name == named or ids.is_id(once) or ids.is_key(once))
+
+
+def _copies(source: Source, name: str) -> int:
+    """How many rows have the id of an earlier row; 0 where one of them differs from it in any column."""
+    keys = RowKeys()
+    for block in source.blocks([name]):
+        keys.add(keys_of(_written(block.table, name), np.zeros(block.table.num_rows, dtype=np.int64)), block.positions)
+    alike, first, copies = keys.alike(), dict[str, int](), 0
+    for block in source.blocks() if len(alike) else ():
+        table = block.table.take(np.flatnonzero(np.isin(block.positions, alike)))
+        for identity, row in zip(_written(table, name), table.to_pylist(), strict=True):
+            content = hash(repr(row))
+            if identity not in first:
+                first[identity] = content
+            elif first[identity] == content:
+                copies += 1
+            else:
+                return 0
+    return copies
+
+
+def _written(table: "pa.Table", name: str) -> list[str]:
+    return [str(value) for value in table[name].to_pylist()]
