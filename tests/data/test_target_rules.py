@@ -200,3 +200,23 @@ def test_what_a_column_may_be_is_said_once(tmp_path: Path) -> None:
     assert said["Estado"].endswith("defaults")
     assert said["Días Mora Máx"] == ">=90 would be a default"
     assert all(f"'{name}'" in asked.message and problem not in asked.message for name, problem in said.items())
+
+
+DECLINED: dict[str, tuple[str, Any, Any]] = {
+    "true": ("is_declined", True, False), "1": ("declined_flag", 1, 0), "not approved": ("approved", "N", "Y"),
+    "a decision": ("decision", "declined", "accepted"), "German": ("genehmigt", "nein", "ja"),
+    "Spanish": ("resultado", "Rechazada", "Otorgada"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lent", [False, True])
+@pytest.mark.parametrize("of", DECLINED)
+def test_who_was_declined_is_not_silently_good(of: str, lent: bool, tmp_path: Path) -> None:
+    name, yes, no = DECLINED[of]
+    declined = np.random.default_rng(5).random(600) < 0.25
+    bad = np.where(declined & (not lent), 0, Y)
+    frame = FRAME.drop(columns=TARGET).assign(**{name: np.where(declined, yes, no), "bad": bad})
+    frame.to_csv(tmp_path / "h.csv", index=False)
+    asked = [question for question in examine(tmp_path / "h.csv", Wanted("bad")).questions if f"'{name}'" in question]
+    assert len(asked) == (not lent)
+    assert all(question.startswith(f"{declined.mean():.1%} of the rows") for question in asked)

@@ -178,6 +178,13 @@ def calendar_of(times: Floats) -> Calendar:
     return "month"
 
 
+def calendar_said(windows: Calendar, time: str | None) -> list[str]:
+    """What to know where windows are longer than a month."""
+    if windows == "month":
+        return []
+    return [f"The rows come once a {windows}, by '{time}': so they are monitored (by of [windows])."]
+
+
 def stopped(values: npt.NDArray[Any], times: Floats) -> str | None:
     """Why a column is taken to come no more: its values (n,) are all missing since a day; None where it still comes."""
     dated = np.isfinite(times)

@@ -20,6 +20,7 @@ from riskloop.core.values import zeros_back
 from riskloop.data import guess, ids
 from riskloop.data.dating import (
     calendar_of,
+    calendar_said,
     dates_of,
     likely_dates,
     odd_times,
@@ -35,7 +36,7 @@ from riskloop.data.repeats import ids_of_copies
 from riskloop.data.special import find_special
 from riskloop.data.survey import Column, Survey, fingerprint, survey
 from riskloop.data.tables import ManySource, Source, refuse_copies
-from riskloop.data.targets import Target, counts_of, read_meaning, rule_of, what_many_say
+from riskloop.data.targets import Target, counts_of, declined_said, read_meaning, rule_of, what_many_say
 from riskloop.data.words import (
     STYLES,
     all_said,
@@ -208,10 +209,8 @@ class _Examination:
         if self.times is not None and (said := open_said(self.times, self.labels)):
             self.notes.append(said)
         self.windows: Calendar = "month" if self.times is None else calendar_of(self.times)
-        if self.windows != "month":
-            self.notes.append(
-                f"The rows come once a {self.windows}, by '{self.time}': so they are monitored (by of [windows])."
-            )
+        self.notes += calendar_said(self.windows, self.time)
+        self.questions += declined_said([c for c in self.columns.values() if c.name != self.target.name], self.labels)
         self.known_at = self._known_at(beside)
         self.seen = self._sampled()
         self.whose = None if self.unit is None else customers_of(self.columns[self.unit].sample[self.seen[0]])

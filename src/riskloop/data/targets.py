@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
+import numpy as np
+
 from riskloop.core.dates import is_date
 from riskloop.core.errors import DataError
 from riskloop.core.settings import DataSettings
 from riskloop.core.truth import ANY, TARGETS, TRUTHS, is_among, is_bound, truth, truth_of_default
-from riskloop.core.types import Problem
+from riskloop.core.types import Floats, Problem
 from riskloop.core.values import level_text, parse_number
 from riskloop.data.labels import NO_NAMES, Labels, levels_named
 from riskloop.data.survey import ERRORS, Column, words_of
@@ -65,6 +67,17 @@ _OPEN: Final = {
 _CANCELLED: Final = {"cancelado", "cancelada"}
 
 
+# Names and values that say who was declined, and names that say who was not.
+_DECLINED: Final = (
+    "declined?|rejected|refused|denied|abgelehnt|rechazad[oa]|denegad[oa]|recusad[oa]|reprovad[oa]|refusée?|"
+    "rifiutat[oa]|afgewezen|odrzucon[yae]"
+)
+_APPROVED: Final = (
+    "approved|accepted|granted|funded|disbursed|genehmigt|bewilligt|aprobad[oa]|aprovad[oa]|accordée?|approvat[oa]|"
+    "goedgekeurd|zatwierdzon[yae]"
+)
+_OF_DECISION: Final = "is|was|flag|ind|indicator|loan|order|application|credit|request|decision"
+EXPECTED: Final = 15.0  # defaults among the declined at the others' rate; none of them then is no chance
 _NOT: Final = re.compile(
     r"(not|non|no|nicht|kein|pas|nie|не)[\s_-]+|un(?=paid|rep)"
 )  # … before a word for the contrary
@@ -202,6 +215,7 @@ def read_meaning(
     left = sum(counts.values()) - defaults - others + missing
     other = next(level for level in counts if read[level] == 0.0)
     undecided = tuple(level for level in counts if read[level] is None)
+    undecided += ("",) if undecided and missing else ()
     return Target(
         name, tuple(bad), tuple(good), guessed, defaults, defaults + others, left, odd, unfinished, other, "", labels,
         undecided,
@@ -306,6 +320,44 @@ def _days_late(text: str) -> int | None:
     """The fewest days that a word such as 'late (31-120 days)' says somebody is late; None where it says none."""
     late = _LATE.fullmatch(text)
     return None if late is None else int(late[1] or late[2])
+
+
+def declined_said(columns: Sequence[Column], outcomes: Floats) -> list[str]:
+    """What to ask where a column says who was declined and they all count as no default, outcomes (n,) in the sample.
+
+    Nobody defaults who got no loan: such rows are no good customers.
+    """
+    for column in columns:
+        meant = (
+            {text: _says_declined(column.name, text) for text in column.levels} if len(column.levels) <= SHOWN else {}
+        )
+        if len({*meant.values()}) < 2:
+            continue
+        texts = [None if value is None or value != value else level_text(value) for value in column.sample.tolist()]
+        declined = np.array([meant.get(text or "", False) for text in texts]) & ~np.isnan(outcomes)
+        others = outcomes[~declined & ~np.isnan(outcomes)]
+        rows = int(declined.sum())
+        if others.size and rows * others.mean() >= EXPECTED and not outcomes[declined].any():
+            share = rows / max(1, np.isfinite(outcomes).sum())
+            word = next(text for text, said in meant.items() if said)
+            return [
+                f"{share:.1%} of the rows have '{column.name}' {word} and none of them is a default: who was declined "
+                "owes nothing and has no outcome. Leave the target of those rows blank, or leave them out; if they are "
+                "customers who repaid, say --yes."
+            ]
+    return []
+
+
+def _says_declined(name: str, text: str) -> bool:
+    """Whether a value of a column says that somebody was declined."""
+    words = words_of(name)
+    if re.fullmatch(_DECLINED, text.casefold()):
+        return True
+    beside = all(re.fullmatch(f"{_OF_DECISION}|{_DECLINED}|{_APPROVED}", word) for word in words)
+    for pattern, said in ((_DECLINED, True), (_APPROVED, False)):
+        if beside and any(re.fullmatch(pattern, word) for word in words):
+            return TRUTHS.get(text.casefold()) is said
+    return False
 
 
 def what_many_say(values: Sequence[str]) -> str:
