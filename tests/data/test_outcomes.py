@@ -1,7 +1,9 @@
 import gzip
 import io
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -172,6 +174,54 @@ def test_ordinary_files_are_read_the_quick_way(tmp_path: Path, kind: str) -> Non
     read = handed.labels
     assert (read.decision_ids.tolist(), read.defaulted.tolist()) == ([5, 6], [True, False])
     assert read.known_at.tolist() == [to_micros(moment.to_pydatetime()) for moment in known]
+
+
+BODIES = {
+    "by customer": b"id,bad,known_at\nanna,1,2025-04-01\n007,0,\n",
+    "by decision, other words": b"decision_id,bad\n5,yes\n6,no\n7,1\n",
+    "semicolons": b"id;bad\nanna;1\n007;0\n",
+    "without a header": b"anna,1\n007,0\n",
+    "its header twice": b"id,bad\nanna,1\nid,bad\n007,0\n",
+    "not decided": b"id,bad\nanna,1\n007,\n",
+    "one that cannot be read": b"id,bad\n" + b"".join(b"c%d,1\n" % n for n in range(400)) + b"x,maybe\n",
+    "uneven": b"id,bad\n" + b"".join(b"c%d,1\n" % n for n in range(400)) + b"x,0,1,2\n",
+    "contradicting": b"id,bad\nanna,1\nanna,0\n",
+    "no outcome": b"id,note\nanna,1\n",
+    "empty": b"",
+}
+
+
+def told(source: Any, strict: bool) -> object:
+    """What was read, or why it was not, without what rows are called: lines in a file, rows in a body."""
+    try:
+        read = read_handed_in(source, SCHEMA, DataSettings(max_refused=0.1), NOW, strict=strict, empty=False)
+    except DataError as error:
+        return [(problem.problem.split(" line ")[0].split(" row ")[0], problem.value) for problem in error.details]
+    one = read.labels
+    columns = one.decision_ids.tolist(), list(one.customers), one.defaulted.tolist(), one.known_at.tolist()
+    return columns, len(read.refused), len(read.waiting.rows), read.notes
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("before", [b"", b"what was read before"])
+def test_a_body_is_read_as_a_file_is_and_from_where_it_stands(
+    tmp_path: Path, name: str, strict: bool, before: bytes
+) -> None:
+    (tmp_path / "o.csv").write_bytes(BODIES[name])
+    with tempfile.SpooledTemporaryFile(max_size=64) as body:
+        body.write(before + BODIES[name])
+        body.seek(len(before))
+        assert told(body, strict) == told(tmp_path / "o.csv", strict)
+
+
+@pytest.mark.parametrize("rows", [1, 3000])
+@pytest.mark.parametrize("name", ["by customer", "by decision, other words", "semicolons"])
+def test_ordinary_bodies_are_read_the_quick_way(monkeypatch: pytest.MonkeyPatch, name: str, rows: int) -> None:
+    monkeypatch.setattr("riskloop.data.outcomes._Outcomes", None)
+    header, *lines = BODIES[name].splitlines()
+    body = b"\n".join([header, *lines * rows])
+    assert len(read_handed_in(io.BytesIO(body), SCHEMA, DataSettings(), NOW, strict=True, empty=False).labels)
 
 
 def test_the_date_of_the_decision_tells_a_customers_rows_apart() -> None:

@@ -160,8 +160,11 @@ def test_thousands_at_once(book: Outcomes) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_many_are_matched_as_one_by_one(database: Database, tmp_path: Path, seed: int) -> None:
+def test_many_are_matched_as_one_by_one(
+    database: Database, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rows and segments, ids and customers, corrections and quarantine, in bulk: against the rule, said one by one."""
+    monkeypatch.setattr("riskloop.store.database.FILLED", 100)
     rng = np.random.default_rng(seed)
     segments = Segments(database, tmp_path / "segments")
     log, book = DecisionLog(database, segments), Outcomes(database, segments)

@@ -176,8 +176,13 @@ def read_handed_in(
         return HandedIn(Labels.of([]))
     if not isinstance(labels, Path | str):
         data = DataSettings(**data.model_dump(include={"missing", "dates", "strict", "max_refused"}))
-    if not hasattr(labels, "read") and (plain := read_plain(labels, schema, data, at)) is not None:
-        return plain
+    # A body is read once more, row by row, where it has to be; what cannot go back to its beginning is at once.
+    begins = labels.tell() if hasattr(labels, "seek") else None
+    if begins is not None or not hasattr(labels, "read"):
+        if (plain := read_plain(labels, schema, data, at)) is not None:
+            return plain
+        if begins is not None:
+            labels.seek(begins)
     read = _Outcomes(labels, schema, at, empty, data)
     if data.strict if strict is None else strict:
         aside([*read.refused().values()])
