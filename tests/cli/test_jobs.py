@@ -142,9 +142,11 @@ def test_a_name_that_is_no_text_here_is_one_sentence(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("name", JOBS)
 def test_a_job_that_a_scheduler_stops_ends_by_its_signal_and_leaves_nothing(
-    name: str, number: signal.Signals, home: Home
+    name: str, number: signal.Signals, home: Home, request: pytest.FixtureRequest
 ) -> None:
     words, kept = job(name, home), home.folder / "tmp"
+    inherited = signal.signal(number, signal.SIG_DFL)  # under nohup the children would ignore it, as they should
+    request.addfinalizer(lambda: signal.signal(number, inherited))
     kept.mkdir()
     words[1] = "/dev/stdin"
     command = [sys.executable, "-m", "riskloop.cli", *words]
