@@ -11,7 +11,7 @@ from riskloop.core.types import Decisions, to_micros
 from riskloop.store import chain
 from riskloop.store.database import Database
 from riskloop.store.decisions import DecisionLog
-from riskloop.store.matching import Labels
+from riskloop.store.matching import Labels, _decisions_on
 from riskloop.store.outcomes import Outcome, Outcomes
 from riskloop.store.segments import Segments
 from riskloop.store.tables import decisions, deliveries, outcomes
@@ -230,3 +230,18 @@ def test_the_date_of_the_decision_tells_a_customers_decisions_apart(book: Outcom
     result = book.record(reported, late)
     assert sorted(stored(book)) == [(1, 1), (2, 1), (3, 0)]
     assert "no decision on customer 'a' is of 2025-05-06" in result.reasons[0]
+
+
+def test_decisions_on_customers_are_matched_a_part_at_a_time(database: Database) -> None:
+    """A log is longer than what a server may hold of it as objects."""
+    book = scored(database, *(f"c{number % 50}" for number in range(10_500)))
+    index = {"c7": 0, "c8": 1}
+    with database.read() as connection:
+        parts = list(_decisions_on(connection, book.segments, index | {f"x{n}": n + 2 for n in range(5_000)}))
+        few = list(_decisions_on(connection, book.segments, index))
+    assert len(parts) >= 2
+    who, _, ids = np.concatenate(parts, axis=1)
+    assert sorted(zip(who.tolist(), ids.tolist(), strict=True)) == sorted(
+        (n % 50 - 7, n + 1) for n in range(10_500) if n % 50 in (7, 8)
+    )
+    assert sorted(np.concatenate(few, axis=1)[2].tolist()) == sorted(ids.tolist())

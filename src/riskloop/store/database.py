@@ -24,7 +24,7 @@ from riskloop.store import chain
 from riskloop.store.appender import Appender
 
 SETTINGS: Final = "riskloop.settings"  # under which a writing connection knows it
-FILLED: Final = 10_000  # rows that are inserted at a time: as objects they take ten times the memory
+FILLED: Final = 10_000  # rows that are inserted at a time: as objects they take several times the memory
 BUSY_SECONDS = 10.0  # that long a writer waits for another one
 
 

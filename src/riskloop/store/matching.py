@@ -205,8 +205,9 @@ def _decisions_on(connection: Connection, segments: Segments, index: dict[str, i
         queries = [select(*columns).where(decisions.c.customer_id.in_(part)) for part in parts]
     for query in queries:
         with connection.execute(query.execution_options(yield_per=10_000)) as found:
-            rows = [(index[name], time, number) for name, time, number in found if name in index]
-        yield np.array(rows, dtype=np.int64).reshape(-1, 3).T
+            for part in found.partitions():  # as arrays at once: objects take several times the memory
+                rows = [(index[name], time, number) for name, time, number in part if name in index]
+                yield np.array(rows, dtype=np.int64).reshape(-1, 3).T
     yield from segments.each(segments.within(connection), Named(index), columns=["customer_id", "time"])
 
 
