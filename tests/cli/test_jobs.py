@@ -155,7 +155,7 @@ def test_a_job_that_a_scheduler_stops_ends_by_its_signal_and_leaves_nothing(
         command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": str(kept)}, text=True
     ) as process:
         assert process.stdin is not None
-        while not any(kept.iterdir()):  # it reads, and nobody writes on
+        while not any(kept.glob("*/*")):  # it reads, and nobody writes on
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(number)
